@@ -1,0 +1,192 @@
+//! What went wrong, in two texts: one for the caller, one for the operator.
+
+use std::fmt;
+
+/// Who is at fault. Only what an [`Upstream`](Self::Upstream) did may be tried again elsewhere; only
+/// what is ours wakes someone up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Blame {
+    /// The one who called: a bad request, a missing token, a limit.
+    Caller,
+    /// What stands behind us: an API, an issuer, a provider.
+    Upstream,
+    /// Keyward or its configuration.
+    Us,
+}
+
+impl Blame {
+    /// As it is written in logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Upstream => "upstream",
+            Self::Us => "us",
+        }
+    }
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $code:literal, $status:literal, $blame:ident, $title:literal;)+) => {
+        /// A stable code: programs may compare it, and it is never renamed. It is also the last part of the
+        /// problem's `type` (RFC 9457, section 3.1.1).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code {
+            $($(#[$doc])* $variant,)+
+        }
+
+        impl Code {
+            /// All codes, for the documents.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// As written in `code`.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $code,)+ }
+            }
+
+            /// The HTTP status it answers with.
+            #[must_use]
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$variant => $status,)+ }
+            }
+
+            /// Who is at fault.
+            #[must_use]
+            pub const fn blame(self) -> Blame {
+                match self { $(Self::$variant => Blame::$blame,)+ }
+            }
+
+            /// The problem's title: the same for every occurrence.
+            #[must_use]
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The message's framing or a header is malformed.
+    BadRequest = "bad_request", 400, Caller, "The request is malformed";
+    /// The path could be read in two ways.
+    AmbiguousPath = "ambiguous_path", 400, Caller, "The path is ambiguous";
+    /// A credential is needed and none came.
+    TokenMissing = "token_missing", 401, Caller, "A token is needed";
+    /// The token can't be read, or its signature, issuer, audience or type is wrong.
+    TokenInvalid = "token_invalid", 401, Caller, "The token is not valid";
+    /// The token's time is over.
+    TokenExpired = "token_expired", 401, Caller, "The token has expired";
+    /// The token was revoked.
+    TokenRevoked = "token_revoked", 401, Caller, "The token was revoked";
+    /// Two credentials came where one may (RFC 6750, section 2).
+    TokenAmbiguous = "token_ambiguous", 400, Caller, "More than one credential was sent";
+    /// The token lacks a scope that the route asks for.
+    InsufficientScope = "insufficient_scope", 403, Caller, "The token's scopes do not allow this";
+    /// Nothing is published at this address.
+    NotFound = "not_found", 404, Caller, "Nothing is published here";
+    /// The route does not take this method.
+    MethodNotAllowed = "method_not_allowed", 405, Caller, "The method is not allowed";
+    /// The client took too long to send its request.
+    RequestTimeout = "request_timeout", 408, Caller, "The request took too long to arrive";
+    /// The body is larger than the route takes.
+    BodyTooLarge = "body_too_large", 413, Caller, "The body is too large";
+    /// The URL is longer than this listener takes.
+    UriTooLong = "uri_too_long", 414, Caller, "The address is too long";
+    /// The header section is larger than this listener takes.
+    HeadersTooLarge = "headers_too_large", 431, Caller, "The header section is too large";
+    /// A rate limit is used up.
+    RateLimited = "rate_limited", 429, Caller, "The rate limit is used up";
+    /// The client closed the connection before the answer was there. Never sent, only recorded.
+    ClientLeft = "client_left", 499, Caller, "The client left";
+    /// An expectation other than 100-continue (RFC 9110, section 10.1.1).
+    ExpectationFailed = "expectation_failed", 417, Caller, "The expectation can't be met";
+    /// A method or feature that is not served here.
+    NotImplemented = "not_implemented", 501, Caller, "This is not supported here";
+    /// No connection to the upstream could be made.
+    UpstreamUnreachable = "upstream_unreachable", 502, Upstream, "The upstream can't be reached";
+    /// The upstream broke the protocol or the connection.
+    UpstreamFailed = "upstream_failed", 502, Upstream, "The upstream's answer could not be read";
+    /// The upstream did not answer in time.
+    UpstreamTimeout = "upstream_timeout", 504, Upstream, "The upstream did not answer in time";
+    /// The issuer's keys can't be had, so that its tokens can't be checked.
+    IssuerUnavailable = "issuer_unavailable", 503, Upstream, "The token's issuer can't be reached";
+    /// Too much to do just now.
+    Overloaded = "overloaded", 503, Us, "The gateway is busy";
+    /// This process is going down.
+    ShuttingDown = "shutting_down", 503, Us, "The gateway is shutting down";
+    /// A mistake of ours.
+    Internal = "internal", 500, Us, "Something went wrong here";
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A fault: its code, what the caller is told, and what only the operator's log sees.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{detail} [{code}]")]
+pub struct Fault {
+    code: Code,
+    detail: Box<str>,
+    because: Option<Box<str>>,
+}
+
+impl Fault {
+    /// A fault with the text for the caller: what happened, to what, and what to do next.
+    #[must_use]
+    pub fn new(code: Code, detail: impl Into<Box<str>>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+            because: None,
+        }
+    }
+
+    /// Adds what only the operator may know. It is logged under the same request id.
+    #[must_use]
+    pub fn because(mut self, reason: impl fmt::Display) -> Self {
+        self.because = Some(reason.to_string().into_boxed_str());
+        self
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// The text for the caller.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The text for the operator.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        self.because.as_deref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn codes_are_distinct() {
+        let distinct: BTreeSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(distinct.len(), Code::ALL.len());
+    }
+
+    #[test]
+    fn the_operators_reason_is_not_in_what_the_caller_reads() {
+        let fault = Fault::new(Code::UpstreamUnreachable, "The upstream did not answer")
+            .because("10.0.0.7:9000 refused");
+        assert!(!fault.to_string().contains("10.0.0.7"));
+        assert_eq!(fault.reason(), Some("10.0.0.7:9000 refused"));
+    }
+}

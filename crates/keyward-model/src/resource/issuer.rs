@@ -1,0 +1,63 @@
+//! Issuers: whose tokens are believed, and by which keys.
+
+use crate::secret::Secret;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The name that APIs use for this node's own issuer. No resource may take it.
+pub const SELF: &str = "self";
+
+/// An issuer of tokens.
+#[derive(Clone, Debug)]
+pub struct Issuer {
+    /// The `iss` its tokens carry, compared byte by byte.
+    pub issuer: Box<str>,
+    /// Where its keys come from.
+    pub keys: IssuerKeys,
+    /// The signature algorithms it may use, by their JOSE names; empty means all that fit its keys. With
+    /// [`IssuerKeys::Secret`] all are HMAC, otherwise none is: the two never meet.
+    pub algorithms: Vec<Box<str>>,
+    /// How far its clock may differ from ours. Default 30 s.
+    pub leeway: Duration,
+    /// The `typ` values that make a token an access token of this issuer; empty means `at+jwt`, `JWT` or
+    /// none at all, so that an ID token is told from an access token by its audience.
+    pub types: Vec<Box<str>>,
+    /// The oldest `iat` taken, when set.
+    pub max_age: Option<Duration>,
+    /// The claim that holds the scopes: `scope`, unless said otherwise.
+    pub scope_claim: Box<str>,
+    /// Whether tokens encrypted to a key of ours (nested JWE) are taken.
+    pub encrypted: Encrypted,
+}
+
+/// Whether an issuer's tokens come encrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encrypted {
+    /// Signed only; an encrypted one is refused.
+    #[default]
+    No,
+    /// Always signed, then encrypted; one that is only signed is refused.
+    Required,
+}
+
+/// Where an issuer's keys come from.
+#[derive(Clone, Debug)]
+pub enum IssuerKeys {
+    /// This node's own keys: the issuer `self`.
+    Own,
+    /// A JWK set written into the resource, as JSON text.
+    Inline(Box<str>),
+    /// A file with a JWK set or a PEM key, watched.
+    File(PathBuf),
+    /// A shared secret, for HMAC.
+    Secret(Secret<Vec<u8>>),
+    /// An address that serves a JWK set, or, with `discover`, the issuer's metadata that names it.
+    Url {
+        /// `https:` (or `http:` where the operator allows the address).
+        url: Box<str>,
+        /// Whether the address is of metadata (OpenID Connect Discovery, RFC 8414) with a `jwks_uri`.
+        discover: bool,
+        /// How long the last good keys are used while the issuer can't be reached. Default 24 h.
+        stale_for: Duration,
+    },
+}

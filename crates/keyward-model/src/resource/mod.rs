@@ -1,0 +1,89 @@
+//! Resources: what is declared in files, the database and the management API.
+//!
+//! Each kind has a typed form, which can't be wrong by itself, and a raw form (`raw`), which is what
+//! people write. The way from raw to typed is the only one.
+
+pub mod api;
+pub mod issuer;
+pub mod upstream;
+
+pub use api::{
+    Api, Authentication, BasePath, IdentityHeaders, RateLimitRule, TokenSource, VersionState,
+};
+pub use issuer::{Issuer, IssuerKeys};
+pub use upstream::{Target, Upstream};
+
+use crate::id::TeamId;
+use crate::name::Name;
+use crate::revision::Origin;
+use std::fmt;
+
+/// The kinds of resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Whose tokens are believed.
+    Issuer,
+    /// Where calls go.
+    Upstream,
+    /// What is published.
+    Api,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Issuer, Self::Upstream, Self::Api];
+
+    /// As written in `kind`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Issuer => "issuer",
+            Self::Upstream => "upstream",
+            Self::Api => "api",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A resource with what every resource has.
+#[derive(Clone, Debug)]
+pub struct Resource {
+    /// The owner.
+    pub team: TeamId,
+    /// The owner's name.
+    pub team_name: Name,
+    /// Unique per team and kind; with the version for an API.
+    pub name: Name,
+    /// Where it was declared.
+    pub origin: Origin,
+    /// What it is.
+    pub spec: Spec,
+}
+
+/// What a resource is.
+#[derive(Clone, Debug)]
+pub enum Spec {
+    /// Whose tokens are believed.
+    Issuer(Issuer),
+    /// Where calls go.
+    Upstream(Upstream),
+    /// What is published.
+    Api(Api),
+}
+
+impl Spec {
+    /// The kind.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Issuer(_) => Kind::Issuer,
+            Self::Upstream(_) => Kind::Upstream,
+            Self::Api(_) => Kind::Api,
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What one call was and what it cost.
+
+use crate::clock::Timestamp;
+use crate::fault::{Blame, Code};
+use crate::id::{ApplicationId, CredentialId, NodeId, RequestId, TeamId};
+use crate::name::Name;
+use crate::revision::Revision;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Money in units of 10⁻¹² US dollars: an integer, so that sums are exact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PicoUsd(pub i64);
+
+/// Tokens of an AI call, by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TokenCounts {
+    /// Read by the model.
+    pub input: u64,
+    /// Of `input`, those that came from a cache.
+    pub cached_input: u64,
+    /// Written to a cache.
+    pub cache_write: u64,
+    /// Written by the model.
+    pub output: u64,
+    /// Of `output`, those spent on reasoning.
+    pub reasoning: u64,
+}
+
+/// What an AI call asked for and got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelUse {
+    /// The model or alias that the caller named.
+    pub asked: Box<str>,
+    /// The model that answered.
+    pub served: Box<str>,
+    /// Who serves it.
+    pub provider: Name,
+    /// What it read and wrote.
+    pub tokens: TokenCounts,
+    /// What that costs.
+    pub cost: PicoUsd,
+    /// The price list that said so.
+    pub price_revision: u32,
+}
+
+/// The times of a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// From the request's head to the end of the answer.
+    pub total: Duration,
+    /// Spent waiting for the upstream, connecting included.
+    pub upstream: Duration,
+    /// From the request's head to the first byte of the answer.
+    pub first_byte: Duration,
+}
+
+/// Which API, version and route a call went to. Shared by all records of a route.
+#[derive(Debug, PartialEq, Eq)]
+pub struct RouteLabels {
+    /// The team that owns the API.
+    pub team: TeamId,
+    /// That team's name.
+    pub team_name: Name,
+    /// The API.
+    pub api: Name,
+    /// Its version.
+    pub version: Name,
+    /// The route within it: its path pattern.
+    pub route: Box<str>,
+}
+
+/// One call: who, what, how long, at whose fault, at what cost. Written when the answer's body ends or
+/// the client leaves.
+#[derive(Clone, Debug)]
+pub struct UsageRecord {
+    /// As told in `request-id`.
+    pub request_id: RequestId,
+    /// The W3C trace id, when the call is traced.
+    pub trace_id: Option<u128>,
+    /// The process that served it.
+    pub node: NodeId,
+    /// The configuration it was served under.
+    pub revision: Revision,
+    /// When the head was read.
+    pub started: Timestamp,
+    /// What it was for; `None` when no route matched.
+    pub route: Option<Arc<RouteLabels>>,
+    /// The client's address.
+    pub address: Option<IpAddr>,
+    /// The application, when the credential names one.
+    pub application: Option<ApplicationId>,
+    /// The credential of ours that was used.
+    pub credential: Option<CredentialId>,
+    /// Who called, when known: subject, issuer, client.
+    pub caller: Option<Arc<crate::Caller>>,
+    /// The HTTP method.
+    pub method: Box<str>,
+    /// The path, without the query (which may hold secrets).
+    pub path: Box<str>,
+    /// The status told to the client; 0 when it left before there was one.
+    pub status: u16,
+    /// The problem's code, when it was refused or failed.
+    pub code: Option<Code>,
+    /// At whose fault.
+    pub blame: Option<Blame>,
+    /// What only the operator may read about the fault.
+    pub because: Option<Box<str>>,
+    /// The limit that refused it.
+    pub limit: Option<Box<str>>,
+    /// The AI part.
+    pub model: Option<Box<ModelUse>>,
+    /// Bytes of the request's body that were read.
+    pub bytes_in: u64,
+    /// Bytes of the answer's body that were written.
+    pub bytes_out: u64,
+    /// How long it took.
+    pub times: Times,
+}

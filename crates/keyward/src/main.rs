@@ -1,0 +1,2 @@
+//! The Keyward binary.
+fn main() {}
