@@ -1,1 +1,12 @@
-//! See the crate description.
+//! What Keyward counts or remembers for a short while: rate limits and revocations.
+//!
+//! Shared by all workers of one node. Nothing here waits, reads a clock or opens a socket; no lock is
+//! taken where a worker already holds what it uses.
+
+mod error;
+pub mod rate_limit;
+pub mod revocation;
+
+pub use error::Error;
+pub use rate_limit::{Cell, Decision, Gcra, RateLimits};
+pub use revocation::{RevocationIndex, Revocations, TokenIdentity};

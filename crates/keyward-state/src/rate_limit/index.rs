@@ -1,0 +1,257 @@
+//! Where cells are found.
+
+use super::cell::{Cell, Gcra};
+use crate::Error;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use keyward_model::Moment;
+use keyward_model::id::TeamId;
+use std::borrow::Cow;
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How many cells a node keeps unless told otherwise: with keys of usual length some 60 MB.
+pub const CELLS_MAX_DEFAULT: NonZeroUsize = match NonZeroUsize::new(1 << 18) {
+    Some(max) => max,
+    None => NonZeroUsize::MIN,
+};
+
+/// Locks are split this many ways, so that workers seldom meet.
+const SHARDS: usize = 64;
+
+/// Shards smaller than this are not swept: there is nothing to gain.
+const SWEEP_MIN: usize = 64;
+
+/// How long a full shard waits between sweeps, so that a flood of new subjects can't make each of its
+/// calls walk the whole shard.
+const SWEEP_PAUSE: Duration = Duration::from_millis(100);
+
+/// The part of an IPv6 address that one customer gets as a rule: who has it can use any address inside.
+const IPV6_NETWORK: u128 = !0 << 64;
+
+/// What a limit counts separately.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Counted<'a> {
+    /// A caller, by issuer and subject.
+    Subject {
+        /// The token's `iss`.
+        issuer: Cow<'a, str>,
+        /// The token's `sub`.
+        subject: Cow<'a, str>,
+    },
+    /// A client address, as [`address`](Self::address) makes it.
+    Address(IpAddr),
+    /// Everything together. Such cells are as many as routes have limits; they are let in even at the
+    /// bound, and kept as long as someone holds them.
+    Route,
+}
+
+impl Counted<'_> {
+    /// A client's address: an IPv4 address alone (in IPv6's clothes too), of an IPv6 address the /64
+    /// network, since whoever has one address there has all of them.
+    #[must_use]
+    pub fn address(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self::Address(IpAddr::V4(address)),
+            IpAddr::V6(address) => Self::Address(IpAddr::V6(Ipv6Addr::from_bits(
+                address.to_bits() & IPV6_NETWORK,
+            ))),
+        }
+    }
+
+    fn into_owned(self) -> Counted<'static> {
+        match self {
+            Self::Subject { issuer, subject } => Counted::Subject {
+                issuer: Cow::Owned(issuer.into_owned()),
+                subject: Cow::Owned(subject.into_owned()),
+            },
+            Self::Address(address) => Counted::Address(address),
+            Self::Route => Counted::Route,
+        }
+    }
+
+    const fn is_route(&self) -> bool {
+        match self {
+            Self::Route => true,
+            Self::Subject { .. } | Self::Address(_) => false,
+        }
+    }
+}
+
+/// Which limit of whom. Keys are compared in full: two subjects never share a cell.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LimitKey<'a> {
+    /// The team that owns the limit.
+    pub team: TeamId,
+    /// Names the limit within the team: the same after a reload, so that a reload forgives nobody.
+    pub limit: &'a str,
+    /// The limit itself: a changed one counts from the start, since an arrival time means another number
+    /// of calls to it.
+    pub rate: Gcra,
+    /// Who is counted.
+    pub counted: Counted<'a>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    team: TeamId,
+    limit: Box<str>,
+    rate: Gcra,
+    counted: Counted<'static>,
+    cell: Arc<Cell>,
+}
+
+impl Slot {
+    fn key(&self) -> LimitKey<'_> {
+        LimitKey {
+            team: self.team,
+            limit: &self.limit,
+            rate: self.rate,
+            counted: match &self.counted {
+                Counted::Subject { issuer, subject } => Counted::Subject {
+                    issuer: Cow::Borrowed(issuer),
+                    subject: Cow::Borrowed(subject),
+                },
+                Counted::Address(address) => Counted::Address(*address),
+                Counted::Route => Counted::Route,
+            },
+        }
+    }
+
+    /// A route's cell stays while a worker or snapshot holds it: at the bound it could not come back.
+    fn evict(&self, now: Moment) -> bool {
+        let held = self.counted.is_route() && Arc::strong_count(&self.cell) > 1;
+        !held && self.cell.evict_if_idle(now)
+    }
+}
+
+#[derive(Debug)]
+struct Shard {
+    slots: HashTable<Slot>,
+    /// The length at which idle cells are looked for.
+    sweep_at: usize,
+    /// No sweep before this while the shard is full.
+    not_before: Moment,
+}
+
+/// All cells of a node.
+///
+/// Bounded: cells of subjects that have their whole burst again (idle ones) are dropped as new ones come,
+/// which changes nothing for anyone. When all are in use, a new subject is refused; those that have a
+/// cell go on, and none is forgotten. The bound holds per shard, a 64th of it each; a hash with a secret
+/// key spreads subjects over them.
+#[derive(Debug)]
+pub struct RateLimits {
+    shards: Box<[Mutex<Shard>]>,
+    shard_max: usize,
+    hash: RandomState,
+}
+
+impl Default for RateLimits {
+    fn default() -> Self {
+        Self::new(CELLS_MAX_DEFAULT)
+    }
+}
+
+impl RateLimits {
+    /// Room for `cells_max` cells, rounded up to a multiple of 64.
+    #[must_use]
+    pub fn new(cells_max: NonZeroUsize) -> Self {
+        let shard = || {
+            Mutex::new(Shard {
+                slots: HashTable::new(),
+                sweep_at: SWEEP_MIN,
+                not_before: Moment::default(),
+            })
+        };
+        Self {
+            shards: (0..SHARDS).map(|_| shard()).collect(),
+            shard_max: cells_max.get().div_ceil(SHARDS),
+            hash: RandomState::new(),
+        }
+    }
+
+    /// The cell of `key`, made if there is none. Keep it, and take from it without coming back here until
+    /// it says that it was evicted.
+    ///
+    /// # Errors
+    /// [`Error::CellsExhausted`] when the bound is reached and no cell is idle.
+    pub fn cell(&self, key: &LimitKey<'_>, now: Moment) -> Result<Arc<Cell>, Error> {
+        let hash = self.hash.hash_one(key);
+        let exhausted = Error::CellsExhausted {
+            limit: self.shard_max.saturating_mul(SHARDS),
+        };
+        // The table inside goes by the low bits and the highest seven, so that these choose the shard.
+        let shard = usize::try_from((hash >> 48) % SHARDS as u64)
+            .ok()
+            .and_then(|index| self.shards.get(index))
+            .ok_or(exhausted)?;
+        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = shard.slots.find(hash, |slot| slot.key() == *key) {
+            return Ok(Arc::clone(&slot.cell));
+        }
+        shard.make_room(self.shard_max, now);
+        if shard.slots.len() >= self.shard_max && !key.counted.is_route() {
+            return Err(exhausted);
+        }
+        let cell = Arc::new(Cell::idle());
+        let entry = shard.slots.entry(
+            hash,
+            |slot| slot.key() == *key,
+            |slot| self.hash.hash_one(slot.key()),
+        );
+        match entry {
+            Entry::Occupied(slot) => return Ok(Arc::clone(&slot.get().cell)),
+            Entry::Vacant(place) => {
+                place.insert(Slot {
+                    team: key.team,
+                    limit: key.limit.into(),
+                    rate: key.rate,
+                    counted: key.counted.clone().into_owned(),
+                    cell: Arc::clone(&cell),
+                });
+            }
+        }
+        Ok(cell)
+    }
+
+    /// How many cells there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let len = |shard: &Mutex<Shard>| {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.slots.len()
+        };
+        self.shards.iter().map(len).sum()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Shard {
+    /// Drops idle cells once the shard has doubled since the last time, so that each new cell pays for a
+    /// fixed number of looks; when it is full, at most once in [`SWEEP_PAUSE`].
+    fn make_room(&mut self, max: usize, now: Moment) {
+        let full = self.slots.len() >= max;
+        let due = if full {
+            now >= self.not_before
+        } else {
+            self.slots.len() >= self.sweep_at
+        };
+        if !due {
+            return;
+        }
+        self.slots.retain(|slot| !slot.evict(now));
+        self.sweep_at = self.slots.len().saturating_mul(2).max(SWEEP_MIN);
+        if full {
+            self.not_before = now.plus(SWEEP_PAUSE);
+        }
+    }
+}

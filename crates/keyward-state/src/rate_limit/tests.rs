@@ -1,0 +1,503 @@
+use super::*;
+use keyward_model::Moment;
+use keyward_model::id::TeamId;
+use keyward_model::limit::{LimitSubject, RateLimit};
+use proptest::prelude::*;
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+const SECOND: u64 = 1_000_000_000;
+
+fn gcra(requests: u32, per: Duration, burst: u32) -> Gcra {
+    Gcra::new(&RateLimit {
+        by: LimitSubject::Subject,
+        requests: NonZeroU32::new(requests).unwrap(),
+        per,
+        burst: NonZeroU32::new(burst).unwrap(),
+    })
+}
+
+fn at(nanos: u64) -> Moment {
+    Moment::from_nanos(nanos)
+}
+
+fn subject_key(rate: Gcra, subject: &str) -> LimitKey<'_> {
+    LimitKey {
+        team: TeamId::DEFAULT,
+        limit: "api/v1/limit-1",
+        rate,
+        counted: Counted::Subject {
+            issuer: Cow::Borrowed("https://issuer.example"),
+            subject: Cow::Borrowed(subject),
+        },
+    }
+}
+
+fn limits(cells_max: usize) -> RateLimits {
+    RateLimits::new(NonZeroUsize::new(cells_max).unwrap())
+}
+
+#[test]
+fn a_burst_passes_at_once_and_then_one_each_interval() {
+    let limit = gcra(10, Duration::from_secs(1), 3);
+    let cell = Cell::idle();
+    let mut remaining = Vec::new();
+    for _ in 0..3 {
+        match cell.take(&limit, at(SECOND)).unwrap() {
+            Decision::Allowed {
+                remaining: left, ..
+            } => remaining.push(left),
+            Decision::Refused { .. } => panic!("refused within the burst"),
+        }
+    }
+    assert_eq!(remaining, [2, 1, 0]);
+    let refused = |retry_ms, reset_ms| Decision::Refused {
+        retry_after: Duration::from_millis(retry_ms),
+        reset: Duration::from_millis(reset_ms),
+    };
+    assert_eq!(cell.take(&limit, at(SECOND)), Ok(refused(100, 300)));
+    let later = SECOND + 60_000_000;
+    assert_eq!(cell.take(&limit, at(later)), Ok(refused(40, 240)));
+    assert!(
+        cell.take(&limit, at(SECOND + 100_000_000))
+            .unwrap()
+            .is_allowed()
+    );
+    assert!(
+        !cell
+            .take(&limit, at(SECOND + 199_999_999))
+            .unwrap()
+            .is_allowed()
+    );
+    assert!(
+        cell.take(&limit, at(SECOND + 200_000_000))
+            .unwrap()
+            .is_allowed()
+    );
+}
+
+#[test]
+fn the_ends_of_the_range_hold() {
+    let slowest = gcra(1, Duration::MAX, u32::MAX);
+    let fastest = gcra(u32::MAX, Duration::from_nanos(1), u32::MAX);
+    for limit in [slowest, fastest] {
+        for now in [0, 1, SECOND, u64::MAX] {
+            let cell = Cell::idle();
+            assert!(
+                cell.take(&limit, at(now)).unwrap().is_allowed(),
+                "{limit:?} at {now}"
+            );
+        }
+    }
+    let cell = Cell::idle();
+    assert!(cell.take(&slowest, at(u64::MAX)).unwrap().is_allowed());
+    assert!(!cell.take(&slowest, at(u64::MAX)).unwrap().is_allowed());
+}
+
+#[test]
+fn an_exact_number_passes_under_many_threads() {
+    const THREADS: usize = 8;
+    const CALLS: usize = 20_000;
+    const BURST: u32 = 10_007;
+    let limit = gcra(1, Duration::from_secs(3_600), BURST);
+    let limits = limits(64);
+    let passed = AtomicU32::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                let key = subject_key(limit, "alice");
+                let cell = limits.cell(&key, at(5)).unwrap();
+                for _ in 0..CALLS {
+                    if cell.take(&limit, at(5)).unwrap().is_allowed() {
+                        passed.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(passed.into_inner(), BURST);
+}
+
+#[test]
+fn an_exact_number_passes_while_calls_are_given_back() {
+    const BURST: u32 = 500;
+    let first = gcra(1, Duration::from_secs(3_600), 5_000);
+    let second = gcra(1, Duration::from_secs(3_600), BURST);
+    let (first_cell, second_cell) = (Cell::idle(), Cell::idle());
+    let passed = AtomicU32::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..5_000 {
+                    let pair = [(&first_cell, &first), (&second_cell, &second)];
+                    match take_all(&pair, at(7), |_, _| {}) {
+                        Admission::Allowed => {
+                            passed.fetch_add(1, Ordering::Relaxed);
+                        }
+                        Admission::Refused { .. } => {}
+                        Admission::Evicted { .. } => panic!("nothing evicts here"),
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(passed.into_inner(), BURST);
+    // What the refused calls took of the first was given back: exactly the rest is there.
+    let mut rest = 0;
+    while first_cell.take(&first, at(7)).unwrap().is_allowed() {
+        rest += 1;
+    }
+    assert_eq!(rest, 5_000 - BURST);
+}
+
+#[test]
+fn a_refused_call_uses_nothing_of_the_limits_before() {
+    let wide = gcra(10, Duration::from_secs(1), 10);
+    let narrow = gcra(1, Duration::from_secs(1), 1);
+    let (wide_cell, narrow_cell) = (Cell::idle(), Cell::idle());
+    let pair = [(&wide_cell, &wide), (&narrow_cell, &narrow)];
+    assert_eq!(take_all(&pair, at(SECOND), |_, _| {}), Admission::Allowed);
+    for _ in 0..50 {
+        let mut told = Vec::new();
+        let admission = take_all(&pair, at(SECOND), |index, _| told.push(index));
+        assert_eq!(
+            admission,
+            Admission::Refused {
+                index: 1,
+                retry_after: Duration::from_secs(1),
+                reset: Duration::from_secs(1)
+            }
+        );
+        assert_eq!(told, [0]);
+    }
+    match wide_cell.take(&wide, at(SECOND)).unwrap() {
+        Decision::Allowed { remaining, .. } => assert_eq!(remaining, 8),
+        Decision::Refused { .. } => panic!("refused calls used the limit up"),
+    }
+}
+
+#[test]
+fn giving_back_what_time_gave_back_already_lets_no_more_pass() {
+    let limit = gcra(1, Duration::from_secs(1), 1);
+    let cell = Cell::idle();
+    let Ok(Decision::Allowed { taken, .. }) = cell.take(&limit, at(0)) else {
+        panic!("refused at first");
+    };
+    let much_later = at(2 * SECOND + 1);
+    assert!(cell.take(&limit, much_later).unwrap().is_allowed());
+    cell.give_back(&limit, taken);
+    assert!(!cell.take(&limit, much_later).unwrap().is_allowed());
+}
+
+#[test]
+fn one_subject_has_one_cell_and_others_their_own() {
+    let limit = gcra(5, Duration::from_secs(1), 5);
+    let limits = limits(1_000);
+    let alice = subject_key(limit, "alice");
+    let cell = limits.cell(&alice, at(0)).unwrap();
+    assert!(Arc::ptr_eq(&cell, &limits.cell(&alice, at(0)).unwrap()));
+    let other_rate = gcra(6, Duration::from_secs(1), 6);
+    for other in [
+        subject_key(limit, "bob"),
+        subject_key(other_rate, "alice"),
+        LimitKey {
+            team: TeamId::from_u128(2),
+            ..alice.clone()
+        },
+        LimitKey {
+            limit: "api/v1/limit-2",
+            ..alice.clone()
+        },
+        LimitKey {
+            counted: Counted::Route,
+            ..alice.clone()
+        },
+        LimitKey {
+            counted: Counted::Subject {
+                issuer: Cow::Borrowed("https://issuer.examplea"),
+                subject: Cow::Borrowed("lice"),
+            },
+            ..alice.clone()
+        },
+        LimitKey {
+            counted: Counted::address("192.0.2.1".parse().unwrap()),
+            ..alice.clone()
+        },
+    ] {
+        assert!(
+            !Arc::ptr_eq(&cell, &limits.cell(&other, at(0)).unwrap()),
+            "{other:?}"
+        );
+    }
+}
+
+#[test]
+fn addresses_are_counted_by_whoever_has_them() {
+    let counted = |text: &str| Counted::address(text.parse().unwrap());
+    for (one, other, same) in [
+        ("192.0.2.1", "192.0.2.1", true),
+        ("192.0.2.1", "192.0.2.2", false),
+        ("192.0.2.1", "::ffff:192.0.2.1", true),
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::", true),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", false),
+    ] {
+        assert_eq!(counted(one) == counted(other), same, "{one} and {other}");
+    }
+}
+
+#[test]
+fn an_evicted_cell_sends_its_holder_back_to_the_index() {
+    let limit = gcra(1, Duration::from_secs(1), 1);
+    let limits = limits(64);
+    let alice = subject_key(limit, "alice");
+    let held = limits.cell(&alice, at(0)).unwrap();
+    let Ok(Decision::Allowed { taken, .. }) = held.take(&limit, at(0)) else {
+        panic!("refused at first");
+    };
+    // Others fill the bound until alice's cell, idle since a second, is swept.
+    for n in 0..10_000 {
+        let name = format!("subject-{n}");
+        let now = at(SECOND + n * 10_000_000);
+        if let Ok(cell) = limits.cell(&subject_key(limit, &name), now) {
+            let _ = cell.take(&limit, now);
+        }
+        if held.take(&limit, at(0)) == Err(Evicted) {
+            break;
+        }
+    }
+    assert_eq!(held.take(&limit, at(200 * SECOND)), Err(Evicted));
+    let fresh = limits.cell(&alice, at(200 * SECOND)).unwrap();
+    assert!(!Arc::ptr_eq(&held, &fresh));
+    assert!(fresh.take(&limit, at(200 * SECOND)).unwrap().is_allowed());
+    held.give_back(&limit, taken);
+    assert_eq!(held.take(&limit, at(200 * SECOND)), Err(Evicted));
+}
+
+#[test]
+fn at_the_bound_new_subjects_are_refused_and_no_busy_one_is_forgotten() {
+    const CELLS: usize = 640;
+    let limit = gcra(1, Duration::from_secs(60), 1);
+    let limits = limits(CELLS);
+    let mut busy = Vec::new();
+    let mut refused = 0;
+    for n in 0..10 * CELLS {
+        let name = format!("subject-{n}");
+        match limits.cell(&subject_key(limit, &name), at(0)) {
+            Ok(cell) => {
+                assert!(cell.take(&limit, at(0)).unwrap().is_allowed());
+                busy.push(name);
+            }
+            Err(error) => {
+                assert_eq!(error, crate::Error::CellsExhausted { limit: CELLS });
+                refused += 1;
+            }
+        }
+    }
+    assert!(
+        limits.len() <= CELLS && refused >= 9 * CELLS,
+        "{} cells",
+        limits.len()
+    );
+    for name in &busy {
+        let cell = limits.cell(&subject_key(limit, name), at(SECOND)).unwrap();
+        assert!(
+            !cell.take(&limit, at(SECOND)).unwrap().is_allowed(),
+            "{name} was forgotten"
+        );
+    }
+    let route = LimitKey {
+        counted: Counted::Route,
+        ..subject_key(limit, "")
+    };
+    assert!(
+        limits.cell(&route, at(SECOND)).is_ok(),
+        "a route's cell is always let in"
+    );
+    // Once they are idle there is room again.
+    assert!(
+        limits
+            .cell(&subject_key(limit, "late"), at(61 * SECOND))
+            .is_ok()
+    );
+}
+
+#[test]
+fn a_routes_cell_stays_while_someone_holds_it() {
+    let limit = gcra(1, Duration::from_secs(1), 1);
+    let limits = limits(64);
+    let route = LimitKey {
+        counted: Counted::Route,
+        ..subject_key(limit, "")
+    };
+    let held = limits.cell(&route, at(0)).unwrap();
+    for n in 0..1_000 {
+        let name = format!("subject-{n}");
+        let _ = limits.cell(&subject_key(limit, &name), at(n * SECOND));
+    }
+    assert!(held.take(&limit, at(2_000 * SECOND)).is_ok());
+}
+
+#[test]
+fn eviction_in_the_middle_of_calls_lets_no_more_pass() {
+    const STEP: u64 = SECOND / 20;
+    const WINDOW: u64 = 2 * SECOND;
+    // In a window the whole burst, ten at the rate, and one that began to be free before it.
+    const PER_WINDOW: u64 = 2 + 10 + 1;
+    let limit = gcra(5, Duration::from_secs(1), 2);
+    // One cell a shard, so that each new subject sweeps. Alice calls, rests, calls.
+    let limits = RateLimits::new(NonZeroUsize::MIN);
+    let (time, passed, evicted) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (limits, time, passed, evicted) = (&limits, &time, &passed, &evicted);
+            scope.spawn(move || {
+                let alice = subject_key(limit, "alice");
+                let mut held = None;
+                for n in 0..20_000 {
+                    let nanos = time.fetch_add(STEP, Ordering::SeqCst);
+                    let now = at(nanos);
+                    if nanos / WINDOW % 2 == 1 {
+                        let name = format!("{thread}-{n}");
+                        let _ = limits.cell(&subject_key(limit, &name), now);
+                        continue;
+                    }
+                    let Some(cell) = held.take().or_else(|| limits.cell(&alice, now).ok()) else {
+                        continue;
+                    };
+                    match cell.take(&limit, now) {
+                        Ok(Decision::Allowed { .. }) => {
+                            passed.fetch_add(1, Ordering::SeqCst);
+                            held = Some(cell);
+                        }
+                        Ok(Decision::Refused { .. }) => held = Some(cell),
+                        Err(Evicted) => {
+                            evicted.fetch_add(1, Ordering::SeqCst);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let (windows, passed) = (time.into_inner() / (2 * WINDOW) + 1, passed.into_inner());
+    assert!(
+        evicted.into_inner() > 0,
+        "nothing was evicted: this showed nothing"
+    );
+    assert!(
+        passed > windows,
+        "{passed} calls passed in {windows} windows"
+    );
+    assert!(
+        passed <= windows * PER_WINDOW,
+        "{passed} calls passed in {windows} windows"
+    );
+}
+
+#[test]
+fn idle_cells_do_not_pile_up() {
+    let limit = gcra(1, Duration::from_millis(1), 1);
+    let limits = limits(1 << 16);
+    for n in 0..100_000_u64 {
+        let name = format!("subject-{n}");
+        let now = at(n * 1_000_000);
+        let cell = limits.cell(&subject_key(limit, &name), now).unwrap();
+        assert!(cell.take(&limit, now).unwrap().is_allowed());
+    }
+    assert!(limits.len() <= 64 * 65, "{} cells are left", limits.len());
+}
+
+/// The algorithm as a waiting line: a call that passes stands in it until one interval after the call
+/// before it has left, and `burst` calls have room.
+#[derive(Default)]
+struct Line {
+    leaves_at: VecDeque<u64>,
+}
+
+impl Line {
+    fn take(&mut self, interval: u64, burst: usize, now: u64) -> bool {
+        while self.leaves_at.front().is_some_and(|at| *at <= now) {
+            self.leaves_at.pop_front();
+        }
+        let room = self.leaves_at.len() < burst;
+        if room {
+            let free_at = self.leaves_at.back().map_or(now, |last| *last);
+            self.leaves_at.push_back(free_at + interval);
+        }
+        room
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_cell_decides_as_a_waiting_line_does(
+        requests in 1_u32..50,
+        burst in 1_u32..20,
+        steps in prop::collection::vec(0_u64..400_000_000, 1..200),
+    ) {
+        let limit = gcra(requests, Duration::from_secs(1), burst);
+        let interval = u64::try_from(limit.interval().as_nanos()).unwrap();
+        let places = usize::try_from(burst).unwrap();
+        let (cell, mut line, mut now) = (Cell::idle(), Line::default(), 0);
+        for step in steps {
+            now += step;
+            let decision = cell.take(&limit, at(now)).unwrap();
+            let retried = match decision {
+                Decision::Allowed { .. } => None,
+                Decision::Refused { retry_after, .. } => {
+                    Some(now + u64::try_from(retry_after.as_nanos()).unwrap())
+                }
+            };
+            prop_assert_eq!(decision.is_allowed(), line.take(interval, places, now));
+            // What is promised as the time to come again holds, and a nanosecond earlier does not.
+            if let Some(again) = retried {
+                prop_assert!(!cell.take(&limit, at(again - 1)).unwrap().is_allowed());
+                prop_assert!(cell.take(&limit, at(again)).unwrap().is_allowed());
+                prop_assert!(line.take(interval, places, again));
+                now = again;
+            }
+        }
+    }
+
+    #[test]
+    fn never_more_than_the_burst_and_the_rate_pass(
+        requests in 1_u32..100,
+        burst in 1_u32..20,
+        steps in prop::collection::vec(0_u64..50_000_000, 1..300),
+    ) {
+        let limit = gcra(requests, Duration::from_secs(1), burst);
+        let (cell, mut now, mut passed) = (Cell::idle(), 0, 0_u64);
+        for step in steps {
+            now += step;
+            passed += u64::from(cell.take(&limit, at(now)).unwrap().is_allowed());
+            let interval = u64::try_from(limit.interval().as_nanos()).unwrap();
+            prop_assert!(passed <= u64::from(burst) + now / interval);
+        }
+    }
+
+    #[test]
+    fn giving_back_restores_what_was_there(
+        burst in 2_u32..20,
+        before in 0_u32..10,
+        now in 0_u64..SECOND,
+    ) {
+        let limit = gcra(10, Duration::from_secs(1), burst);
+        let cell = Cell::idle();
+        for _ in 0..before {
+            let _ = cell.take(&limit, at(now));
+        }
+        let left = |cell: &Cell| match cell.take(&limit, at(now)) {
+            Ok(Decision::Allowed { remaining, taken, .. }) => {
+                cell.give_back(&limit, taken);
+                Some(remaining)
+            }
+            Ok(Decision::Refused { .. }) | Err(Evicted) => None,
+        };
+        let first = left(&cell);
+        prop_assert_eq!(first, left(&cell));
+        prop_assert_eq!(first.is_some(), before < burst);
+    }
+}

@@ -1,0 +1,528 @@
+//! The revocation index: what is refused although its signature holds.
+//!
+//! Rows come from the store; this is their index in memory. Readers hold an immutable
+//! [`RevocationIndex`] and compare its epoch, so that a cache of verified tokens asks again after every
+//! change and never in between.
+
+use crate::Error;
+use arc_swap::{ArcSwap, Guard};
+use hashbrown::{Equivalent, HashMap};
+use keyward_model::id::TeamId;
+use keyward_model::revocation::{Revocation, RevocationKind};
+use keyward_model::{Caller, Timestamp};
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How many revocations a node keeps unless told otherwise: some 200 MB with values of usual length.
+pub const REVOCATIONS_MAX_DEFAULT: NonZeroUsize = match NonZeroUsize::new(1 << 20) {
+    Some(max) => max,
+    None => NonZeroUsize::MIN,
+};
+
+/// The index is split this many ways and a change copies one part: with 100,000 revocations some 400
+/// entries.
+const PARTS: usize = 256;
+
+/// What a token says about itself that a revocation may name.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenIdentity<'a> {
+    /// The team whose issuer vouched for the token: one team's revocations touch no other's callers.
+    pub team: TeamId,
+    /// `iss`.
+    pub issuer: &'a str,
+    /// `jti`.
+    pub token_id: Option<&'a str>,
+    /// `sid`.
+    pub session: Option<&'a str>,
+    /// `sub`.
+    pub subject: Option<&'a str>,
+    /// `client_id` or `azp`.
+    pub client: Option<&'a str>,
+    /// The refresh family.
+    pub family: Option<&'a str>,
+    /// `iat`.
+    pub issued_at: Option<Timestamp>,
+}
+
+impl<'a> TokenIdentity<'a> {
+    /// What `caller` showed; `None` for one without an issuer, whom no revocation names.
+    #[must_use]
+    pub fn of(caller: &'a Caller) -> Option<Self> {
+        Some(Self {
+            team: caller.team?,
+            issuer: caller.issuer.as_deref()?,
+            token_id: caller.token_id.as_deref(),
+            session: caller.session.as_deref(),
+            subject: caller.subject.as_deref(),
+            client: caller.client.as_deref(),
+            family: caller.family.as_deref(),
+            issued_at: caller.issued_at,
+        })
+    }
+
+    const fn value(&self, kind: RevocationKind) -> Option<&'a str> {
+        match kind {
+            RevocationKind::TokenId => self.token_id,
+            RevocationKind::Session => self.session,
+            RevocationKind::Subject => self.subject,
+            RevocationKind::Client => self.client,
+            RevocationKind::Family => self.family,
+        }
+    }
+}
+
+/// The revocations in force, as of one change. Immutable.
+#[derive(Clone, Debug)]
+pub struct RevocationIndex {
+    epoch: u64,
+    len: usize,
+    parts: Box<[Arc<Part>]>,
+    hash: RandomState,
+}
+
+type Part = HashMap<Revoked, Reach>;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Revoked {
+    team: TeamId,
+    issuer: Arc<str>,
+    kind: RevocationKind,
+    value: Arc<str>,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct Named<'a> {
+    team: TeamId,
+    issuer: &'a str,
+    kind: RevocationKind,
+    value: &'a str,
+}
+
+impl Equivalent<Revoked> for Named<'_> {
+    fn equivalent(&self, revoked: &Revoked) -> bool {
+        self.team == revoked.team
+            && self.kind == revoked.kind
+            && *self.value == *revoked.value
+            && *self.issuer == *revoked.issuer
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Reach {
+    not_before: Timestamp,
+    expires: Timestamp,
+}
+
+impl RevocationIndex {
+    fn empty() -> Self {
+        let none = Arc::new(Part::default());
+        Self {
+            epoch: 0,
+            len: 0,
+            parts: (0..PARTS).map(|_| Arc::clone(&none)).collect(),
+            hash: RandomState::new(),
+        }
+    }
+
+    /// Which change this is. A cache keeps it with what it found here.
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// How many revocations there are, some of which may have expired.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether the token is revoked at `now`, and by what it was named.
+    #[must_use]
+    pub fn covers(&self, token: &TokenIdentity<'_>, now: Timestamp) -> Option<RevocationKind> {
+        if self.is_empty() {
+            return None;
+        }
+        RevocationKind::ALL.into_iter().find(|kind| {
+            token.value(*kind).is_some_and(|value| {
+                let named = Named {
+                    team: token.team,
+                    issuer: token.issuer,
+                    kind: *kind,
+                    value,
+                };
+                self.reach(&named).is_some_and(|reach| {
+                    now < reach.expires
+                        && token
+                            .issued_at
+                            .is_none_or(|issued| issued < reach.not_before)
+                })
+            })
+        })
+    }
+
+    fn reach(&self, named: &Named<'_>) -> Option<&Reach> {
+        self.parts.get(self.part_of(named))?.get(named)
+    }
+
+    fn part_of(&self, named: &Named<'_>) -> usize {
+        usize::try_from(self.hash.hash_one(named) % PARTS as u64).unwrap_or(0)
+    }
+
+    /// Of two revocations of the same value the later times count, which covers what either covers.
+    fn insert(&mut self, revocation: &Revocation, now: Timestamp) {
+        let named = Named {
+            team: revocation.team,
+            issuer: &revocation.issuer,
+            kind: revocation.kind,
+            value: &revocation.value,
+        };
+        let index = self.part_of(&named);
+        let Some(part) = self.parts.get_mut(index) else {
+            return;
+        };
+        let part = Arc::make_mut(part);
+        let before = part.len();
+        part.retain(|_, reach| now < reach.expires);
+        match part.get_mut(&named) {
+            Some(reach) => {
+                reach.not_before = reach.not_before.max(revocation.not_before);
+                reach.expires = reach.expires.max(revocation.expires);
+            }
+            None => {
+                part.insert(
+                    Revoked {
+                        team: named.team,
+                        issuer: named.issuer.into(),
+                        kind: named.kind,
+                        value: named.value.into(),
+                    },
+                    Reach {
+                        not_before: revocation.not_before,
+                        expires: revocation.expires,
+                    },
+                );
+            }
+        }
+        self.len = self.len + part.len() - before;
+    }
+
+    fn drop_expired(&mut self, now: Timestamp) {
+        for part in &mut self.parts {
+            if part.values().any(|reach| reach.expires <= now) {
+                Arc::make_mut(part).retain(|_, reach| now < reach.expires);
+            }
+        }
+        self.len = self.parts.iter().map(|part| part.len()).sum();
+    }
+}
+
+/// The node's revocations: one index that readers load, and an epoch they compare.
+///
+/// What is revoked while a token is being checked is not missed: the new index is there before the epoch
+/// is raised, and a reader keeps the epoch of the index that it asked.
+///
+/// ```
+/// use keyward_model::{Timestamp, id::{RevocationId, TeamId}};
+/// use keyward_model::revocation::{Revocation, RevocationKind};
+/// use keyward_state::revocation::{Revocations, TokenIdentity};
+///
+/// let revocations = Revocations::default();
+/// let token = TokenIdentity {
+///     team: TeamId::DEFAULT,
+///     issuer: "https://issuer.example",
+///     token_id: Some("t-1"),
+///     session: None,
+///     subject: Some("alice"),
+///     client: None,
+///     family: None,
+///     issued_at: Some(Timestamp::from_seconds(100)),
+/// };
+/// let now = Timestamp::from_seconds(200);
+/// let index = revocations.load();
+/// assert_eq!(index.covers(&token, now), None);
+/// let kept = index.epoch();
+///
+/// revocations.insert(&Revocation {
+///     id: RevocationId::from_u128(1),
+///     team: TeamId::DEFAULT,
+///     issuer: "https://issuer.example".to_owned(),
+///     kind: RevocationKind::Subject,
+///     value: "alice".to_owned(),
+///     not_before: now,
+///     expires: Timestamp::from_seconds(4_000),
+/// }, now).unwrap();
+/// assert_ne!(revocations.epoch(), kept);
+/// assert_eq!(revocations.load().covers(&token, now), Some(RevocationKind::Subject));
+/// ```
+#[derive(Debug)]
+pub struct Revocations {
+    index: ArcSwap<RevocationIndex>,
+    epoch: AtomicU64,
+    max: usize,
+    /// Held while an index is made from the one before; readers never wait for it.
+    change: Mutex<()>,
+}
+
+impl Default for Revocations {
+    fn default() -> Self {
+        Self::new(REVOCATIONS_MAX_DEFAULT)
+    }
+}
+
+impl Revocations {
+    /// None, with room for `max`.
+    #[must_use]
+    pub fn new(max: NonZeroUsize) -> Self {
+        Self {
+            index: ArcSwap::from_pointee(RevocationIndex::empty()),
+            epoch: AtomicU64::new(0),
+            max: max.get(),
+            change: Mutex::new(()),
+        }
+    }
+
+    /// The epoch of the newest index. What was found in an index of another epoch must be asked again.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// The newest index.
+    #[must_use]
+    pub fn load(&self) -> Guard<Arc<RevocationIndex>> {
+        self.index.load()
+    }
+
+    /// Takes one in.
+    ///
+    /// # Errors
+    /// [`Error::RevocationsExhausted`] when the bound is reached and none has expired: the index is then
+    /// as it was.
+    pub fn insert(&self, revocation: &Revocation, now: Timestamp) -> Result<(), Error> {
+        self.change(|index| {
+            index.insert(revocation, now);
+            if index.len > self.max {
+                index.drop_expired(now);
+            }
+        })
+    }
+
+    /// Puts these in the place of all there were: what the store holds.
+    ///
+    /// # Errors
+    /// [`Error::RevocationsExhausted`] when they are more than the bound: the index is then as it was.
+    pub fn replace<'a>(
+        &self,
+        revocations: impl IntoIterator<Item = &'a Revocation>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        self.change(|index| {
+            let (epoch, fresh) = (index.epoch, RevocationIndex::empty());
+            *index = RevocationIndex { epoch, ..fresh };
+            for revocation in revocations {
+                if now < revocation.expires {
+                    index.insert(revocation, now);
+                }
+                if index.len > self.max {
+                    break;
+                }
+            }
+        })
+    }
+
+    fn change(&self, change: impl FnOnce(&mut RevocationIndex)) -> Result<(), Error> {
+        let _held = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut index = RevocationIndex::clone(&self.index.load());
+        change(&mut index);
+        if index.len > self.max {
+            return Err(Error::RevocationsExhausted { limit: self.max });
+        }
+        index.epoch += 1;
+        let epoch = index.epoch;
+        self.index.store(Arc::new(index));
+        self.epoch.store(epoch, Ordering::Release);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keyward_model::id::RevocationId;
+
+    const TEAM: TeamId = TeamId::DEFAULT;
+    const OTHER_TEAM: TeamId = TeamId::from_u128(2);
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_seconds(seconds)
+    }
+
+    fn revocation(kind: RevocationKind, value: &str, not_before: i64, expires: i64) -> Revocation {
+        Revocation {
+            id: RevocationId::from_u128(1),
+            team: TEAM,
+            issuer: "https://a.example".to_owned(),
+            kind,
+            value: value.to_owned(),
+            not_before: at(not_before),
+            expires: at(expires),
+        }
+    }
+
+    fn token() -> TokenIdentity<'static> {
+        TokenIdentity {
+            team: TEAM,
+            issuer: "https://a.example",
+            token_id: Some("jti"),
+            session: Some("sid"),
+            subject: Some("sub"),
+            client: Some("client"),
+            family: Some("family"),
+            issued_at: Some(at(50)),
+        }
+    }
+
+    fn check(revocation: &Revocation, token: &TokenIdentity<'_>, now: i64, covered: bool) {
+        let revocations = Revocations::default();
+        revocations.replace([revocation], at(0)).unwrap();
+        let found = revocations.load().covers(token, at(now));
+        assert_eq!(
+            found,
+            covered.then_some(revocation.kind),
+            "{revocation:?} on {token:?} at {now}"
+        );
+    }
+
+    #[test]
+    fn a_revocation_covers_what_it_names_and_nothing_else() {
+        for (kind, value) in [
+            (RevocationKind::TokenId, "jti"),
+            (RevocationKind::Session, "sid"),
+            (RevocationKind::Subject, "sub"),
+            (RevocationKind::Client, "client"),
+            (RevocationKind::Family, "family"),
+        ] {
+            check(&revocation(kind, value, 100, 1_000), &token(), 100, true);
+            check(&revocation(kind, "other", 100, 1_000), &token(), 100, false);
+            let foreign = TokenIdentity {
+                issuer: "https://b.example",
+                ..token()
+            };
+            check(&revocation(kind, value, 100, 1_000), &foreign, 100, false);
+            let other_team = TokenIdentity {
+                team: OTHER_TEAM,
+                ..token()
+            };
+            check(
+                &revocation(kind, value, 100, 1_000),
+                &other_team,
+                100,
+                false,
+            );
+        }
+    }
+
+    #[test]
+    fn a_revoked_subject_does_not_revoke_the_client_of_the_same_name() {
+        let same = TokenIdentity {
+            subject: Some("x"),
+            client: Some("y"),
+            ..token()
+        };
+        check(
+            &revocation(RevocationKind::Client, "x", 100, 1_000),
+            &same,
+            100,
+            false,
+        );
+    }
+
+    #[test]
+    fn tokens_issued_after_the_revocation_pass_and_those_without_time_do_not() {
+        let subject = revocation(RevocationKind::Subject, "sub", 100, 1_000);
+        let issued = |at: Option<Timestamp>| TokenIdentity {
+            issued_at: at,
+            ..token()
+        };
+        check(&subject, &issued(Some(at(99))), 200, true);
+        check(&subject, &issued(Some(at(100))), 200, false);
+        check(&subject, &issued(None), 200, true);
+        check(&subject, &issued(None), 999, true);
+        check(&subject, &issued(None), 1_000, false);
+    }
+
+    #[test]
+    fn the_later_of_two_revocations_counts() {
+        let revocations = Revocations::default();
+        let early = revocation(RevocationKind::Subject, "sub", 100, 500);
+        let late = revocation(RevocationKind::Subject, "sub", 200, 1_000);
+        for order in [[&early, &late], [&late, &early]] {
+            revocations.replace(order, at(0)).unwrap();
+            let index = revocations.load();
+            assert_eq!(index.len(), 1);
+            let issued_between = TokenIdentity {
+                issued_at: Some(at(150)),
+                ..token()
+            };
+            assert!(index.covers(&issued_between, at(900)).is_some());
+        }
+    }
+
+    #[test]
+    fn each_change_raises_the_epoch_and_leaves_readers_what_they_hold() {
+        let revocations = Revocations::default();
+        let held = revocations.load();
+        let subject = revocation(RevocationKind::Subject, "sub", 100, 1_000);
+        revocations.insert(&subject, at(100)).unwrap();
+        assert_eq!(revocations.epoch(), held.epoch() + 1);
+        assert_eq!(revocations.load().epoch(), revocations.epoch());
+        assert_eq!(held.covers(&token(), at(100)), None);
+        assert!(revocations.load().covers(&token(), at(100)).is_some());
+        revocations.replace([], at(100)).unwrap();
+        assert_eq!(revocations.epoch(), held.epoch() + 2);
+        assert!(revocations.load().is_empty());
+    }
+
+    #[test]
+    fn at_the_bound_expired_ones_make_room_and_none_in_force_is_forgotten() {
+        let revocations = Revocations::new(NonZeroUsize::new(3).unwrap());
+        for value in ["a", "b", "c"] {
+            let short = revocation(RevocationKind::TokenId, value, 100, 200);
+            revocations.insert(&short, at(100)).unwrap();
+        }
+        let late = revocation(RevocationKind::TokenId, "d", 100, 1_000);
+        let epoch = revocations.epoch();
+        assert_eq!(
+            revocations.insert(&late, at(199)),
+            Err(Error::RevocationsExhausted { limit: 3 })
+        );
+        assert_eq!((revocations.epoch(), revocations.load().len()), (epoch, 3));
+        revocations.insert(&late, at(200)).unwrap();
+        assert_eq!(revocations.load().len(), 1);
+    }
+
+    #[test]
+    fn what_has_expired_is_not_taken_from_the_store() {
+        let revocations = Revocations::default();
+        let rows: Vec<_> = (0..1_000)
+            .map(|n| {
+                revocation(
+                    RevocationKind::TokenId,
+                    &n.to_string(),
+                    100,
+                    200 + n % 2 * 100,
+                )
+            })
+            .collect();
+        revocations.replace(&rows, at(250)).unwrap();
+        assert_eq!(revocations.load().len(), 500);
+    }
+}
