@@ -1,0 +1,184 @@
+//! What the tests need beside Rust: found where it is there, installed where it is not.
+//!
+//! Nothing is put outside the repository but Debian packages, and those only where this user may.
+
+use crate::command::{run, succeeds};
+use std::path::Path;
+
+/// A need that Debian packages meet, and how to see whether it is met.
+struct Need {
+    packages: &'static [&'static str],
+    program: &'static str,
+    arguments: &'static [&'static str],
+}
+
+const NEEDS: &[Need] = &[
+    Need {
+        packages: &["git"],
+        program: "git",
+        arguments: &["--version"],
+    },
+    // aws-lc is C; its Rust crate needs a compiler and neither cmake nor Go.
+    Need {
+        packages: &["gcc", "libc6-dev"],
+        program: "cc",
+        arguments: &["--version"],
+    },
+    // josekit, one of the libraries our JOSE is compared with, stands on OpenSSL.
+    Need {
+        packages: &["pkg-config", "libssl-dev"],
+        program: "pkg-config",
+        arguments: &["--exists", "openssl"],
+    },
+    Need {
+        packages: &["python3", "python3-venv"],
+        program: "python3",
+        arguments: &["-c", "import venv, ensurepip"],
+    },
+];
+
+/// The Python libraries that sign what we verify and verify what we sign.
+const PYTHON_PEERS: &[&str] = &["joserfc==1.8.0", "PyJWT[crypto]==2.15.1"];
+
+/// The tests look for their Python here.
+const PYTHON_FOLDER: &str = ".venv";
+
+/// Where tools written in Rust go.
+const TOOLS: &str = "target/tools";
+
+const CARGO_DENY: (&str, &str) = ("cargo-deny", "0.20.2");
+const CARGO_FUZZ: (&str, &str) = ("cargo-fuzz", "0.13.2");
+
+/// All that `cargo xtask test` needs.
+pub(crate) fn everything(root: &Path) -> Result<(), String> {
+    debian_needs(root)?;
+    python_peers(root)?;
+    cargo_tool(root, "deny", CARGO_DENY)
+}
+
+/// What the fuzzer needs.
+pub(crate) fn fuzzer(root: &Path) -> Result<(), String> {
+    if !succeeds(root, "rustup", &["run", "nightly", "rustc", "--version"]) {
+        run(
+            root,
+            "rustup",
+            &["toolchain", "install", "nightly", "--profile", "minimal"],
+        )?;
+    }
+    cargo_tool(root, "fuzz", CARGO_FUZZ)
+}
+
+/// `PATH` with our own tools first.
+pub(crate) fn path_with_tools(root: &Path) -> String {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a task hands its own search path on to tools"
+    )]
+    let path = std::env::var("PATH").unwrap_or_default();
+    format!("{}:{path}", root.join(TOOLS).join("bin").display())
+}
+
+fn debian_needs(root: &Path) -> Result<(), String> {
+    let missing: Vec<&str> = NEEDS
+        .iter()
+        .filter(|need| !succeeds(root, need.program, need.arguments))
+        .flat_map(|need| need.packages.iter().copied())
+        .collect();
+    debian_packages(root, &missing)
+}
+
+/// Installs Debian packages where this user may; else names the line to run.
+pub(crate) fn debian_packages(root: &Path, packages: &[&str]) -> Result<(), String> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let line = format!(
+        "sudo apt-get install -y --no-install-recommends {}",
+        packages.join(" ")
+    );
+    if !succeeds(root, "apt-get", &["--version"]) {
+        return Err(format!(
+            "missing: {}. Install these (Debian's names) with this system's package manager",
+            packages.join(", ")
+        ));
+    }
+    let root_user = succeeds(root, "sh", &["-c", "test \"$(id -u)\" = 0"]);
+    let mut install = vec!["apt-get", "install", "-y", "--no-install-recommends"];
+    let mut update = vec!["apt-get", "update"];
+    if !root_user {
+        if !succeeds(root, "sudo", &["-n", "true"]) {
+            return Err(format!(
+                "missing packages, and no right to install them. Run once: {line}"
+            ));
+        }
+        install.splice(0..0, ["sudo", "-n"]);
+        update.splice(0..0, ["sudo", "-n"]);
+    }
+    install.extend(packages);
+    let call = |line: &[&str]| match line.split_first() {
+        Some((program, arguments)) => run(root, program, arguments),
+        None => Ok(()),
+    };
+    // The lists of a fresh machine are empty or old: fetched when the first try finds nothing.
+    call(&install)
+        .or_else(|_| call(&update).and_then(|()| call(&install)))
+        .map_err(|why| format!("{why}. Run once: {line}"))
+}
+
+fn python_peers(root: &Path) -> Result<(), String> {
+    python_packages(root, "peers", PYTHON_PEERS)
+}
+
+/// Puts packages into the repository's own Python; `stamp` remembers that they are there.
+pub(crate) fn python_packages(root: &Path, stamp: &str, packages: &[&str]) -> Result<(), String> {
+    let folder = root.join(PYTHON_FOLDER);
+    let stamp = folder.join(format!("installed-{stamp}"));
+    let wanted = packages.join("\n");
+    if std::fs::read_to_string(&stamp).is_ok_and(|there| there == wanted) {
+        return Ok(());
+    }
+    if !folder.join("bin/python").exists() {
+        run(root, "python3", &["-m", "venv", PYTHON_FOLDER])?;
+    }
+    let python = folder.join("bin/python");
+    let python = python
+        .to_str()
+        .ok_or("the repository's path is not UTF-8: move it")?;
+    let mut arguments = vec![
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ];
+    arguments.extend(packages);
+    run(root, python, &arguments)?;
+    std::fs::write(&stamp, wanted)
+        .map_err(|error| format!("{} could not be written: {error}", stamp.display()))
+}
+
+/// A cargo subcommand: this machine's own, or one built into `target/tools`.
+fn cargo_tool(root: &Path, name: &str, (package, version): (&str, &str)) -> Result<(), String> {
+    let ours = root.join(TOOLS).join("bin").join(package);
+    if ours.exists() || succeeds(root, "cargo", &[name, "--version"]) {
+        return Ok(());
+    }
+    // Unoptimized: it runs for two seconds, and the whole suite has 25 minutes on two cores.
+    let mut arguments = vec![
+        "install",
+        package,
+        "--version",
+        version,
+        "--locked",
+        "--profile",
+        "dev",
+    ];
+    arguments.extend([
+        "--no-default-features",
+        "--root",
+        TOOLS,
+        "--target-dir",
+        "target/tools/build",
+    ]);
+    run(root, "cargo", &arguments)
+}
