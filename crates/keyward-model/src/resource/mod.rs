@@ -4,7 +4,9 @@
 //! people write. The way from raw to typed is the only one.
 
 pub mod api;
+pub mod consistency;
 pub mod issuer;
+pub mod raw;
 pub mod upstream;
 
 pub use api::{

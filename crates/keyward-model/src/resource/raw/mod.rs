@@ -1,0 +1,223 @@
+//! Resources as people write them: a tree of values that knows where each of them stands.
+//!
+//! A tree comes from a YAML document of a file or from JSON of the management API, and is read into
+//! typed resources by [`read_resource`]. Reading goes on after a mistake, so that one run tells of all
+//! of them; every [`Problem`] carries the line and the column.
+
+mod api;
+pub mod field;
+pub mod form;
+mod issuer;
+mod problem;
+mod read;
+mod upstream;
+
+#[cfg(test)]
+mod tests;
+
+pub use field::{Field, Fields};
+pub use problem::{Problem, Problems, Severity, closest};
+pub use read::{Declared, read_resource};
+
+use std::fmt;
+use zeroize::Zeroizing;
+
+/// How many characters of a value a message repeats.
+const SHOWN_MAX: usize = 80;
+
+/// Where something stands in its source. Both numbers count from 1; 0 means that it isn't known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The line.
+    pub line: u32,
+    /// The column, in characters.
+    pub column: u32,
+}
+
+/// A value and where it stands.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Where it begins.
+    pub place: Place,
+    /// What it is.
+    pub value: Value,
+}
+
+/// What a node is.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// Nothing was written, or `null`.
+    Null,
+    /// `true` or `false`.
+    Boolean(bool),
+    /// A whole number.
+    Whole(i64),
+    /// A number with a fraction, or one too large for [`Value::Whole`].
+    Number(f64),
+    /// A text.
+    Text(Text),
+    /// A list.
+    List(Vec<Node>),
+    /// A mapping, in the order it was written, each key once.
+    Map(Vec<Entry>),
+}
+
+/// A key of a mapping and its value.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The key.
+    pub key: String,
+    /// Where the key stands.
+    pub place: Place,
+    /// What stands under it.
+    pub node: Node,
+}
+
+/// A text, which may have come from the environment or a file and is then never shown.
+#[derive(Clone)]
+pub struct Text {
+    value: Zeroizing<String>,
+    reference: Option<Box<str>>,
+}
+
+impl Text {
+    /// A text as it was written.
+    #[must_use]
+    pub fn written(value: String) -> Self {
+        Self {
+            value: Zeroizing::new(value),
+            reference: None,
+        }
+    }
+
+    /// A text with parts that were put in for `reference`, such as `${ENV:NAME}`.
+    #[must_use]
+    pub fn substituted(value: String, reference: impl Into<Box<str>>) -> Self {
+        Self {
+            value: Zeroizing::new(value),
+            reference: Some(reference.into()),
+        }
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.value
+    }
+
+    /// What stood where the text stands, when it was put in.
+    #[must_use]
+    pub fn reference(&self) -> Option<&str> {
+        self.reference.as_deref()
+    }
+}
+
+/// What was written: never what was put in for it.
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.reference {
+            Some(reference) => f.write_str(reference),
+            None => f.write_str("text"),
+        }
+    }
+}
+
+impl Node {
+    /// The value for a message: as written and not too long, or the reference it was put in for.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match &self.value {
+            Value::Null => "nothing".to_owned(),
+            Value::Boolean(value) => format!("`{value}`"),
+            Value::Whole(value) => format!("`{value}`"),
+            Value::Number(value) => format!("`{value}`"),
+            Value::Text(text) => match text.reference() {
+                Some(reference) => format!("the value of `{reference}`"),
+                None => format!("`{}`", shortened(text.as_str())),
+            },
+            Value::List(_) => "a list".to_owned(),
+            Value::Map(_) => "a mapping".to_owned(),
+        }
+    }
+
+    /// What stands under `key`, if this is a mapping that has it.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        match &self.value {
+            Value::Map(entries) => entries
+                .iter()
+                .find(|entry| entry.key == key)
+                .map(|entry| &entry.node),
+            Value::Null
+            | Value::Boolean(_)
+            | Value::Whole(_)
+            | Value::Number(_)
+            | Value::Text(_)
+            | Value::List(_) => None,
+        }
+    }
+
+    /// Where `path` leads to, or where its longest part that exists does.
+    #[must_use]
+    pub fn place_of(&self, path: &[&str]) -> Place {
+        let mut node = self;
+        for key in path {
+            match node.get(key) {
+                Some(next) => node = next,
+                None => break,
+            }
+        }
+        node.place
+    }
+
+    /// Where the list member `index` under `path` stands, or the list itself.
+    #[must_use]
+    pub fn place_of_member(&self, path: &[&str], index: usize) -> Place {
+        let mut node = self;
+        for key in path {
+            match node.get(key) {
+                Some(next) => node = next,
+                None => return node.place,
+            }
+        }
+        match &node.value {
+            Value::List(members) => members.get(index).unwrap_or(node).place,
+            Value::Null
+            | Value::Boolean(_)
+            | Value::Whole(_)
+            | Value::Number(_)
+            | Value::Text(_)
+            | Value::Map(_) => node.place,
+        }
+    }
+
+    /// The value as JSON. `None` where JSON has no such number.
+    #[must_use]
+    pub fn to_json(&self) -> Option<serde_json::Value> {
+        use serde_json::Value as Json;
+        Some(match &self.value {
+            Value::Null => Json::Null,
+            Value::Boolean(value) => Json::Bool(*value),
+            Value::Whole(value) => Json::from(*value),
+            Value::Number(value) => Json::Number(serde_json::Number::from_f64(*value)?),
+            Value::Text(text) => Json::String(text.as_str().to_owned()),
+            Value::List(members) => {
+                Json::Array(members.iter().map(Self::to_json).collect::<Option<_>>()?)
+            }
+            Value::Map(entries) => Json::Object(
+                entries
+                    .iter()
+                    .map(|entry| Some((entry.key.clone(), entry.node.to_json()?)))
+                    .collect::<Option<_>>()?,
+            ),
+        })
+    }
+}
+
+fn shortened(text: &str) -> String {
+    let mut shown: String = text.chars().take(SHOWN_MAX).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown.escape_debug().to_string()
+}

@@ -1,0 +1,124 @@
+//! From what was written to a resource.
+
+use super::field::{Field, Fields, listed};
+use super::problem::Problems;
+use super::{Node, Place, Value, api, issuer, upstream};
+use crate::id::TeamId;
+use crate::name::Name;
+use crate::resource::{Kind, Resource, Spec};
+use crate::revision::Origin;
+
+/// A resource with what it was read from, so that later checks can say where.
+#[derive(Clone, Debug)]
+pub struct Declared {
+    /// What it means.
+    pub resource: Resource,
+    /// What was written.
+    pub node: Node,
+}
+
+impl Declared {
+    /// Where the resource begins.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        self.node.place
+    }
+}
+
+/// Reads one resource. `None` when something is wrong with it; `problems` then says what.
+pub fn read_resource(node: Node, origin: Origin, problems: &mut Problems) -> Option<Declared> {
+    let mut own = Problems::new();
+    let resource = resource(&node, origin, &mut own);
+    let failed = own.has_errors();
+    problems.extend(own);
+    let resource = resource.filter(|_| !failed)?;
+    Some(Declared { resource, node })
+}
+
+fn resource(node: &Node, origin: Origin, problems: &mut Problems) -> Option<Resource> {
+    let kind = kind(node, problems)?;
+    let known: Vec<&str> = ["kind", "team", "name"]
+        .iter()
+        .chain(match kind {
+            Kind::Issuer => issuer::KEYS,
+            Kind::Upstream => upstream::KEYS,
+            Kind::Api => api::KEYS,
+        })
+        .copied()
+        .collect();
+    let what = match kind {
+        Kind::Issuer => "an issuer",
+        Kind::Upstream => "an upstream",
+        Kind::Api => "an api",
+    };
+    let fields = Fields::of(node, what, &known, problems)?;
+    let team = match fields.optional("team") {
+        None => Some(Name::default_team()),
+        Some(field) => team(field, problems),
+    };
+    let name = fields
+        .required("name", "every resource has one", problems)
+        .and_then(|field| name(field, problems));
+    let spec = match kind {
+        Kind::Issuer => issuer::read(&fields, problems).map(Spec::Issuer),
+        Kind::Upstream => upstream::read(&fields, problems).map(Spec::Upstream),
+        Kind::Api => api::read(&fields, problems).map(Spec::Api),
+    };
+    Some(Resource {
+        team: TeamId::DEFAULT,
+        team_name: team?,
+        name: name?,
+        origin,
+        spec: spec?,
+    })
+}
+
+fn kind(node: &Node, problems: &mut Problems) -> Option<Kind> {
+    if !matches!(node.value, Value::Map(_)) {
+        problems.error(
+            node.place,
+            "wrong_type",
+            format!(
+                "a resource is a mapping of keys to values, not {}",
+                node.shown()
+            ),
+        );
+        return None;
+    }
+    let Some(kind) = node.get("kind") else {
+        let kinds: Vec<&str> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
+        problems.error(
+            node.place,
+            "missing_key",
+            format!(
+                "`kind` is missing: a resource says what it is, one of {}",
+                listed(&kinds)
+            ),
+        );
+        return None;
+    };
+    let words = Kind::ALL.map(|kind| (kind.as_str(), kind));
+    Field::of("kind", kind).one_of(&words, problems)
+}
+
+/// This version keeps one team; the others come with the management of teams.
+fn team(field: Field<'_>, problems: &mut Problems) -> Option<Name> {
+    let team = name(field, problems)?;
+    if team != Name::default_team() {
+        field.refuse(
+            "is no team of this node: this version has the team `default` alone (leave `team` out)",
+            problems,
+        );
+        return None;
+    }
+    Some(team)
+}
+
+/// A resource's name.
+pub(super) fn name(field: Field<'_>, problems: &mut Problems) -> Option<Name> {
+    field.parsed(
+        |text| text.parse().ok(),
+        "is no name: use 1 to 63 lower-case letters, digits, `-`, `_` and `.`, with a letter or digit at both ends",
+        problems,
+    )
+}

@@ -1,0 +1,475 @@
+use super::*;
+use crate::resource::{Authentication, IssuerKeys, Spec, TokenSource, consistency};
+use crate::revision::Origin;
+use serde_json::{Value as Json, json};
+
+fn node(value: &Json) -> Node {
+    let value = match value {
+        Json::Null => Value::Null,
+        Json::Bool(value) => Value::Boolean(*value),
+        Json::Number(number) => match number.as_i64() {
+            Some(whole) => Value::Whole(whole),
+            None => Value::Number(number.as_f64().unwrap()),
+        },
+        Json::String(text) => Value::Text(Text::written(text.clone())),
+        Json::Array(members) => Value::List(members.iter().map(node).collect()),
+        Json::Object(entries) => Value::Map(
+            entries
+                .iter()
+                .map(|(key, value)| Entry {
+                    key: key.clone(),
+                    place: Place::default(),
+                    node: node(value),
+                })
+                .collect(),
+        ),
+    };
+    Node {
+        place: Place::default(),
+        value,
+    }
+}
+
+fn read(value: &Json) -> Result<Declared, Vec<String>> {
+    let mut problems = Problems::new();
+    let read = read_resource(node(value), Origin::File, &mut problems);
+    let messages = problems
+        .as_slice()
+        .iter()
+        .map(|problem| problem.message.clone())
+        .collect();
+    read.ok_or(messages)
+}
+
+/// The API of the contract's example with the members of `changes` put over it; `null` takes one out.
+fn api(changes: &Json) -> Json {
+    with(
+        json!({
+            "kind": "api", "team": "default", "name": "echo", "version": "v1", "state": "published",
+            "base_path": "/echo", "upstream": "echo",
+            "authentication": { "issuers": ["bench"], "audience": "bench-api" },
+            "authorization": { "scopes": ["read"] },
+            "rate_limits": [ { "by": "subject", "requests": 1_000_000, "per": "1s" } ]
+        }),
+        changes,
+    )
+}
+
+fn issuer(changes: &Json) -> Json {
+    with(
+        json!({
+            "kind": "issuer", "name": "bench", "issuer": "https://issuer.bench",
+            "jwks": { "file": "jwks.json" }, "algorithms": ["RS256", "ES256", "EdDSA"]
+        }),
+        changes,
+    )
+}
+
+fn with(mut base: Json, changes: &Json) -> Json {
+    let members = base.as_object_mut().unwrap();
+    for (key, value) in changes.as_object().unwrap() {
+        if value.is_null() {
+            members.remove(key);
+        } else {
+            members.insert(key.clone(), value.clone());
+        }
+    }
+    base
+}
+
+#[test]
+fn the_contracts_api_is_read() {
+    let declared = read(&api(&json!({}))).unwrap();
+    let Spec::Api(api) = declared.resource.spec else {
+        panic!("not an API")
+    };
+    assert_eq!(
+        api.authentication,
+        Authentication::Jwt {
+            issuers: vec!["bench".parse().unwrap()],
+            audiences: vec!["bench-api".into()],
+            token: TokenSource::Header,
+            forward_token: false,
+        }
+    );
+    assert_eq!(api.rate_limits[0].name.as_str(), "subject-1");
+    assert_eq!(api.rate_limits[0].limit.burst.get(), 1_000_000);
+    assert_eq!(api.identity_headers.headers.len(), 4);
+}
+
+#[test]
+fn identity_headers_are_kept_in_the_one_spelling_that_is_compared() {
+    let declared = read(&api(
+        &json!({ "identity_headers": { "X_User": "subject", "x-tenant": "claim:org" } }),
+    ))
+    .unwrap();
+    let Spec::Api(api) = declared.resource.spec else {
+        panic!("not an API")
+    };
+    let names: Vec<_> = api
+        .identity_headers
+        .headers
+        .iter()
+        .map(|(name, _)| name.as_ref())
+        .collect();
+    assert_eq!(names, ["x-user", "x-tenant"]);
+}
+
+#[test]
+fn a_secret_is_its_bytes_or_what_its_base64_encodes() {
+    let text = "0123456789abcdef0123456789abcdef";
+    for (written, bytes) in [
+        (text.to_owned(), text.as_bytes().to_vec()),
+        (format!("base64:{}", "_".repeat(43)), vec![]),
+        (format!("base64:{}8", "_".repeat(42)), vec![0xff; 32]),
+        (format!("base64:{}8=", "/".repeat(42)), vec![0xff; 32]),
+    ] {
+        let read = read(&issuer(
+            &json!({ "jwks": null, "secret": written, "algorithms": ["HS256"] }),
+        ));
+        match read {
+            Ok(declared) => {
+                let Spec::Issuer(issuer) = declared.resource.spec else {
+                    panic!("no issuer")
+                };
+                let IssuerKeys::Secret(secret) = issuer.keys else {
+                    panic!("no secret")
+                };
+                assert_eq!(*secret.reveal(), bytes);
+            }
+            Err(messages) => {
+                assert!(bytes.is_empty(), "{messages:?}");
+                assert!(
+                    messages.iter().all(|message| !message.contains("__")),
+                    "{messages:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn discovery_asks_where_the_standard_puts_the_metadata() {
+    for (issuer_name, discover, expected) in [
+        (
+            "https://id.example/tenant",
+            json!(true),
+            "https://id.example/tenant/.well-known/openid-configuration",
+        ),
+        (
+            "https://id.example/",
+            json!(true),
+            "https://id.example/.well-known/openid-configuration",
+        ),
+        (
+            "tenant",
+            json!("https://id.example/.well-known/oauth-authorization-server"),
+            "https://id.example/.well-known/oauth-authorization-server",
+        ),
+    ] {
+        let declared = read(&issuer(
+            &json!({ "issuer": issuer_name, "jwks": { "discover": discover } }),
+        ))
+        .unwrap();
+        let Spec::Issuer(issuer) = declared.resource.spec else {
+            panic!("no issuer")
+        };
+        let IssuerKeys::Url { url, discover, .. } = issuer.keys else {
+            panic!("no address")
+        };
+        assert_eq!((url.as_ref(), discover), (expected, true));
+    }
+}
+
+#[test]
+fn what_is_wrong_is_said_with_what_to_do() {
+    for (resource, expected) in [
+        (json!([]), "is a mapping"),
+        (
+            json!({ "name": "a" }),
+            "`kind` is missing: a resource says what it is, one of `issuer`, `upstream`, `api`",
+        ),
+        (
+            json!({ "kind": "isuer", "name": "a" }),
+            "did you mean `issuer`?",
+        ),
+        (
+            api(&json!({ "audiance": "x" })),
+            "unknown key `audiance`: an api has",
+        ),
+        (
+            api(&json!({ "basepath": "/x" })),
+            "unknown key `basepath`: did you mean `base_path`?",
+        ),
+        (
+            api(&json!({ "authentication": { "issuers": ["a"], "audiance": "x" } })),
+            "unknown key `audiance`: did you mean `audience`?",
+        ),
+        (
+            api(&json!({ "authentication": null })),
+            "`authentication` is missing: say who may call",
+        ),
+        (
+            api(&json!({ "authentication": "nobody" })),
+            "`authentication`: `nobody` is neither `none` nor a mapping",
+        ),
+        (
+            api(&json!({ "authentication": "none" })),
+            "`authorization` asks for scopes, but `authentication: none`",
+        ),
+        (
+            api(&json!({ "authentication": { "issuers": [], "audience": "x" } })),
+            "`issuers` is empty",
+        ),
+        (
+            api(&json!({ "authentication": { "issuers": ["a"], "audience": [] } })),
+            "`audience` is empty",
+        ),
+        (
+            api(&json!({ "authentication": { "issuers": ["a"] } })),
+            "`audience` is missing",
+        ),
+        (
+            api(&json!({ "authentication": { "issuers": ["a", "a"], "audience": "x" } })),
+            "stands in the list twice",
+        ),
+        (
+            api(
+                &json!({ "authentication": { "issuers": ["a"], "audience": "x", "token": { "cookie": "a b" } } }),
+            ),
+            "is no cookie name",
+        ),
+        (api(&json!({ "team": "other" })), "the team `default` alone"),
+        (api(&json!({ "name": "Echo" })), "`name`: `Echo` is no name"),
+        (
+            api(&json!({ "version": 1 })),
+            "`version` is a text (put it in quotes), not `1`",
+        ),
+        (api(&json!({ "state": null })), "`state` is missing"),
+        (
+            api(&json!({ "state": "publised" })),
+            "did you mean `published`?",
+        ),
+        (
+            api(&json!({ "base_path": "/echo/" })),
+            "ends with a slash: write it without",
+        ),
+        (api(&json!({ "base_path": "/a%20b" })), "is no base path"),
+        (
+            api(&json!({ "keep_base_path": "yes" })),
+            "`keep_base_path` is `true` or `false`, not `yes`",
+        ),
+        (
+            api(&json!({ "authorization": { "scopes": ["a b"] } })),
+            "is no scope",
+        ),
+        (
+            api(&json!({ "rate_limits": [ { "by": "ip", "requests": 1, "per": "1s" } ] })),
+            "`by`: `ip` is none of `subject`, `address`, `route`",
+        ),
+        (
+            api(&json!({ "rate_limits": [ { "by": "route", "requests": 0, "per": "1s" } ] })),
+            "`requests` is a whole number from 1 to 4294967295, not `0`",
+        ),
+        (
+            api(&json!({ "rate_limits": [ { "by": "route", "requests": 1, "per": 60 } ] })),
+            "`per` is a duration such as 250ms, 30s, 5m or 1h, not `60`",
+        ),
+        (
+            api(&json!({ "rate_limits": [ { "by": "route", "requests": 1, "per": "0s" } ] })),
+            "is no time at all",
+        ),
+        (
+            api(&json!({ "rate_limits": [ { "by": "route", "requests": 1, "per": "60d" } ] })),
+            "is longer than 31d",
+        ),
+        (
+            api(&json!({ "identity_headers": { "Authorization": "subject" } })),
+            "`Authorization` is set or taken out by the gateway itself",
+        ),
+        (
+            api(&json!({ "identity_headers": { "x_forwarded_for": "subject" } })),
+            "is set or taken out by the gateway itself",
+        ),
+        (
+            api(&json!({ "identity_headers": { "x user": "subject" } })),
+            "is no header name",
+        ),
+        (
+            api(&json!({ "identity_headers": { "x-a": "subject", "X_A": "client" } })),
+            "stands there twice",
+        ),
+        (
+            api(&json!({ "identity_headers": { "x-a": "email" } })),
+            "write `subject`, `issuer`, `client`, `scopes` or `claim:NAME`",
+        ),
+        (
+            api(&json!({ "max_body": "1 MB" })),
+            "`max_body`: `1 MB` is no size",
+        ),
+        (
+            issuer(&json!({ "name": "self" })),
+            "is the name of this node's own issuer",
+        ),
+        (issuer(&json!({ "issuer": null })), "`issuer` is missing"),
+        (issuer(&json!({ "jwks": null })), "`jwks` is missing"),
+        (issuer(&json!({ "jwks": {} })), "exactly one of"),
+        (
+            issuer(&json!({ "jwks": { "file": "a", "url": "https://a" } })),
+            "exactly one of",
+        ),
+        (
+            issuer(&json!({ "jwks": { "url": "issuer.example/keys" } })),
+            "is no address",
+        ),
+        (
+            issuer(&json!({ "jwks": { "file": "a", "stale_for": "1h" } })),
+            "goes with `url` or `discover` alone",
+        ),
+        (
+            issuer(&json!({ "issuer": "tenant", "jwks": { "discover": true } })),
+            "needs an `issuer` that is an https:// address",
+        ),
+        (
+            issuer(&json!({ "secret": "0123456789abcdef0123456789abcdef" })),
+            "not both",
+        ),
+        (
+            issuer(&json!({ "jwks": null, "secret": "hunter2" })),
+            "`secret` has 7 bytes: a shared secret has at least 32",
+        ),
+        (
+            issuer(&json!({ "jwks": null, "secret": "base64:§" })),
+            "neither base64 nor base64url",
+        ),
+        (issuer(&json!({ "leeway": "1h" })), "is more than 10m"),
+        (
+            issuer(&json!({ "encrypted": true })),
+            "is none of `no`, `required`",
+        ),
+        (
+            json!({ "kind": "upstream", "name": "u" }),
+            "`targets` is missing",
+        ),
+        (
+            json!({ "kind": "upstream", "name": "u", "targets": [] }),
+            "`targets` is empty",
+        ),
+        (
+            json!({ "kind": "upstream", "name": "u", "targets": [ { "url": "https://a" } ] }),
+            "plain http:// to upstreams",
+        ),
+        (
+            json!({ "kind": "upstream", "name": "u", "targets": [ { "url": "http://a", "weight": 0 } ] }),
+            "`weight` is a whole number from 1",
+        ),
+    ] {
+        let messages = read(&resource).expect_err(expected);
+        assert!(
+            messages.iter().any(|message| message.contains(expected)),
+            "{expected:?} is not among {messages:#?}"
+        );
+        assert!(!messages.iter().any(|message| message.contains("hunter2")));
+    }
+}
+
+#[test]
+fn what_does_not_fit_together_is_told() {
+    let upstream = |name: &str| json!({ "kind": "upstream", "name": name, "targets": [ { "url": "http://a" } ] });
+    let open = json!({ "authentication": "none", "authorization": null });
+    let open_at =
+        |name: &str, path: &str| with(api(&open), &json!({ "name": name, "base_path": path }));
+    for (resources, expected) in [
+        (
+            vec![issuer(&json!({})), upstream("echo"), api(&json!({}))],
+            None,
+        ),
+        (
+            vec![upstream("echo"), open_at("a", "/a"), open_at("b", "/a/b")],
+            None,
+        ),
+        (
+            vec![upstream("echo"), upstream("echo"), open_at("a", "/")],
+            Some("two resources of kind `upstream`"),
+        ),
+        (
+            vec![upstream("echo"), open_at("a", "/a"), open_at("a", "/b")],
+            Some("two resources of kind `api` with the name `a` version `v1`"),
+        ),
+        (
+            vec![upstream("echo"), open_at("a", "/a"), open_at("b", "/a")],
+            Some("`/a` is taken by the API `a`"),
+        ),
+        (
+            vec![upstream("ecko"), open_at("a", "/a")],
+            Some("there is no upstream `echo`: did you mean `ecko`?"),
+        ),
+        (
+            vec![upstream("other"), open_at("a", "/a")],
+            Some("there is no upstream `echo`: declare it"),
+        ),
+        (
+            vec![upstream("echo"), upstream("spare"), open_at("a", "/a")],
+            Some("upstream `spare` is used by no API"),
+        ),
+        (
+            vec![upstream("echo"), open_at("a", "/.well-known/jwks.json")],
+            Some("the gateway itself answers"),
+        ),
+        (
+            vec![
+                upstream("echo"),
+                open_at("a", "/.well-known/oauth-protected-resource/x"),
+            ],
+            Some("the gateway itself answers"),
+        ),
+        (
+            vec![
+                upstream("echo"),
+                api(&json!({})),
+                issuer(&json!({ "name": "bensh" })),
+            ],
+            Some("there is no issuer `bench`: did you mean `bensh`?"),
+        ),
+        (
+            vec![
+                upstream("echo"),
+                api(&json!({ "authentication": { "issuers": ["self"], "audience": "x" } })),
+            ],
+            None,
+        ),
+        (
+            vec![
+                upstream("echo"),
+                issuer(&json!({})),
+                issuer(&json!({ "name": "b" })),
+                api(&json!({ "authentication": { "issuers": ["bench", "b"], "audience": "x" } })),
+            ],
+            Some("both stand for `https://issuer.bench`"),
+        ),
+        (
+            vec![issuer(&json!({ "issuer": "http://localhost:8090" }))],
+            Some("is this node itself"),
+        ),
+    ] {
+        let mut problems = Problems::new();
+        let declared: Vec<_> = resources
+            .iter()
+            .filter_map(|resource| read_resource(node(resource), Origin::File, &mut problems))
+            .collect();
+        assert_eq!(problems.as_slice(), []);
+        consistency::check(&declared, "http://localhost:8090", &mut problems);
+        let messages: Vec<_> = problems
+            .as_slice()
+            .iter()
+            .map(|problem| &problem.message)
+            .collect();
+        match expected {
+            None => assert!(messages.is_empty(), "{messages:?}"),
+            Some(expected) => assert!(
+                messages.iter().any(|message| message.contains(expected)),
+                "{expected:?} is not among {messages:?}"
+            ),
+        }
+    }
+}
