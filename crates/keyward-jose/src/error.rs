@@ -89,6 +89,9 @@ pub enum Error {
     /// `typ` is another.
     #[error("the token's type is not the one expected")]
     TypeMismatch,
+    /// A validation profile leaves open what it has to say.
+    #[error("the profile is incomplete: {0}")]
+    Profile(&'static str),
     /// A key's state does not allow this now.
     #[error("{0}")]
     Rotation(String),
@@ -128,6 +131,7 @@ impl Error {
             Self::IssuerMismatch => "issuer_mismatch",
             Self::AudienceMismatch => "audience_mismatch",
             Self::TypeMismatch => "type_mismatch",
+            Self::Profile(_) => "profile",
             Self::Rotation(_) => "rotation",
             Self::Signer(_) => "signer",
         }

@@ -25,24 +25,41 @@ pub(crate) fn object(
 
 /// Reads any value of at most `limit` bytes.
 pub(crate) fn value(what: &'static str, text: &[u8], limit: usize) -> Result<Value, Error> {
+    read(what, text, limit, Strict { depth: DEPTH_MAX })
+}
+
+/// Reads what `seed` makes of at most `limit` bytes. A seed that goes through an object itself keeps the
+/// rules itself, and reads the members' values with [`Strict::inside`].
+pub(crate) fn read<'de, S: DeserializeSeed<'de>>(
+    what: &'static str,
+    text: &'de [u8],
+    limit: usize,
+    seed: S,
+) -> Result<S::Value, Error> {
     if text.len() > limit {
         return Err(Error::TooLarge { what, limit });
     }
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let strict = |error: serde_json::Error| Error::Json(what, error.to_string());
-    let value = Strict { depth: DEPTH_MAX }
-        .deserialize(&mut deserializer)
-        .map_err(strict)?;
+    let value = seed.deserialize(&mut deserializer).map_err(strict)?;
     deserializer.end().map_err(strict)?;
     Ok(value)
 }
 
+/// Reads a value by the rules of this module.
 #[derive(Clone, Copy)]
-struct Strict {
+pub(crate) struct Strict {
     depth: usize,
 }
 
 impl Strict {
+    /// For the values in an object at the top.
+    pub(crate) fn inside() -> Self {
+        Self {
+            depth: DEPTH_MAX - 1,
+        }
+    }
+
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
         match self.depth.checked_sub(1) {
             Some(depth) => Ok(Self { depth }),
