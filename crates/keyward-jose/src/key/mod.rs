@@ -3,7 +3,27 @@
 //! A [`Key`] is data: parsed once, checked once. What works with it is prepared from it: a
 //! [`Verifier`](crate::Verifier) or [`LocalSigner`](crate::LocalSigner) is one key with one algorithm.
 
+mod curve;
+pub(crate) mod der;
+mod encoding;
+mod generate;
+mod jwk;
+mod ml_dsa;
+mod purpose;
+mod rsa;
+#[cfg(test)]
+mod tests;
+
+pub use encoding::{Encoding, KEY_BYTES_MAX, KeyForm, Part};
+pub use generate::KeyType;
+pub use jwk::{JWK_BYTES_MAX, KID_BYTES_MAX, SECRET_BYTES_MAX};
+
+pub(crate) use encoding::pem;
+pub(crate) use jwk::wipe;
+
+use crate::Error;
 use crate::algorithm::{Algorithm, SignatureAlgorithm};
+use crate::x509;
 use std::fmt;
 use zeroize::Zeroizing;
 
@@ -143,6 +163,151 @@ pub(crate) struct Akp {
 }
 
 impl Key {
+    pub(crate) fn from_material(material: Material) -> Self {
+        Self {
+            material,
+            parameters: Parameters::default(),
+        }
+    }
+
+    /// A symmetric key: `oct`.
+    ///
+    /// # Errors
+    /// [`Error::KeyMember`] when it is empty, [`Error::TooLarge`] past [`SECRET_BYTES_MAX`].
+    pub fn from_secret(secret: &[u8]) -> Result<Self, Error> {
+        Oct::new(Zeroizing::new(secret.to_vec())).map(|oct| Self::from_material(Material::Oct(oct)))
+    }
+
+    /// The public key, with what is said about it; `key_ops` become those of a public key.
+    ///
+    /// # Errors
+    /// [`Error::KeyUnfit`] for an `oct` key, which is secret as a whole.
+    pub fn public(&self) -> Result<Self, Error> {
+        let material = match &self.material {
+            Material::Rsa(key) => Material::Rsa(Rsa {
+                n: key.n.clone(),
+                e: key.e.clone(),
+                private: None,
+            }),
+            Material::Ec(key) => Material::Ec(Ec {
+                curve: key.curve,
+                x: key.x.clone(),
+                y: key.y.clone(),
+                d: None,
+            }),
+            Material::Okp(key) => Material::Okp(Okp {
+                curve: key.curve,
+                x: key.x.clone(),
+                d: None,
+            }),
+            Material::Oct(_) => return Err(no_public_part()),
+            Material::Akp(key) => Material::Akp(Akp {
+                parameter_set: key.parameter_set,
+                public: key.public.clone(),
+                seed: None,
+            }),
+        };
+        let mut parameters = self.parameters.clone();
+        parameters.operations = self.public_operations();
+        Ok(Self {
+            material,
+            parameters,
+        })
+    }
+
+    /// With another `kid`, or none.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] past [`KID_BYTES_MAX`].
+    pub fn with_kid(mut self, kid: Option<String>) -> Result<Self, Error> {
+        if kid.as_ref().is_some_and(|kid| kid.len() > KID_BYTES_MAX) {
+            return Err(Error::TooLarge {
+                what: "`kid`",
+                limit: KID_BYTES_MAX,
+            });
+        }
+        self.parameters.kid = kid;
+        Ok(self)
+    }
+
+    /// Bound to an algorithm, or to none.
+    ///
+    /// # Errors
+    /// [`Error::KeyInvalid`] when the algorithm does not fit the key or contradicts `use` or `key_ops`.
+    pub fn with_algorithm(mut self, algorithm: Option<Algorithm>) -> Result<Self, Error> {
+        self.parameters.algorithm = algorithm;
+        self.check_parameters()?;
+        Ok(self)
+    }
+
+    /// With a `use`, or none.
+    ///
+    /// # Errors
+    /// [`Error::KeyInvalid`] when it contradicts `alg` or `key_ops`.
+    pub fn with_use(mut self, key_use: Option<KeyUse>) -> Result<Self, Error> {
+        self.parameters.key_use = key_use;
+        self.check_parameters()?;
+        Ok(self)
+    }
+
+    /// With `key_ops`, or none. An operation that is named twice counts once.
+    ///
+    /// # Errors
+    /// [`Error::KeyInvalid`] when they contradict `alg` or `use`.
+    pub fn with_operations(mut self, operations: Option<&[KeyOperation]>) -> Result<Self, Error> {
+        self.parameters.operations = operations.map(|operations| {
+            KeyOperation::ALL
+                .iter()
+                .copied()
+                .filter(|one| operations.contains(one))
+                .collect()
+        });
+        self.check_parameters()?;
+        Ok(self)
+    }
+
+    /// With certificates in DER as `x5c`, the key's own first, and their `x5t#S256`; or, when there are
+    /// none, without both.
+    ///
+    /// # Errors
+    /// [`Error::Certificate`] when one can't be read or the first is another key's.
+    pub fn with_certificates(mut self, chain: Vec<Vec<u8>>) -> Result<Self, Error> {
+        self.parameters.x5t_s256 = match chain.first() {
+            None => None,
+            Some(own) => {
+                x509::check_chain_of(&self, &chain)?;
+                Some(x509::thumbprint(own))
+            }
+        };
+        self.parameters.x5c = chain;
+        Ok(self)
+    }
+
+    /// The certificates in DER, the key's own first: `x5c`. They belong to the key, but nothing has been
+    /// said yet about who signed them: see [`crate::x509::check_chain`].
+    #[must_use]
+    pub fn certificates(&self) -> &[Vec<u8>] {
+        &self.parameters.x5c
+    }
+
+    /// The `key_ops`.
+    #[must_use]
+    pub fn operations(&self) -> Option<&[KeyOperation]> {
+        self.parameters.operations.as_deref()
+    }
+
+    /// The key type: `kty`.
+    #[must_use]
+    pub const fn key_type(&self) -> &'static str {
+        match &self.material {
+            Material::Rsa(_) => "RSA",
+            Material::Ec(_) => "EC",
+            Material::Okp(_) => "OKP",
+            Material::Oct(_) => "oct",
+            Material::Akp(_) => "AKP",
+        }
+    }
+
     /// The `kid`.
     #[must_use]
     pub fn kid(&self) -> Option<&str> {
@@ -204,17 +369,14 @@ impl Key {
 /// Type, `kid` and whether it is private; never the material.
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match &self.material {
-            Material::Rsa(_) => "RSA",
-            Material::Ec(_) => "EC",
-            Material::Okp(_) => "OKP",
-            Material::Oct(_) => "oct",
-            Material::Akp(_) => "AKP",
-        };
         f.debug_struct("Key")
-            .field("kty", &kind)
+            .field("kty", &self.key_type())
             .field("kid", &self.parameters.kid)
             .field("private", &self.is_private())
             .finish_non_exhaustive()
     }
+}
+
+fn no_public_part() -> Error {
+    Error::KeyUnfit("an `oct` key is secret as a whole; it has no public part".to_owned())
 }
