@@ -20,19 +20,19 @@
 //! # }
 //! ```
 
+mod address;
 mod connect;
 mod egress;
 mod error;
-mod network;
 mod policy;
 mod request;
 mod resolver;
 mod url;
 
+pub use address::Refusal;
 pub use egress::{Egress, Limits, Response};
 pub use error::Error;
-pub use network::{Network, Refusal};
-pub use policy::{AllowRule, Policy};
+pub use policy::{AllowRule, NoRule, Policy};
 pub use request::Request;
 pub use resolver::{Resolve, Resolving, SystemResolver};
 pub use url::{Host, Scheme, Url};

@@ -1,7 +1,8 @@
 //! What an operator allows beyond the public network.
 
-use crate::network::{Network, NoNetwork, Refusal, refusal};
+use crate::address::{Refusal, refusal};
 use crate::url::Scheme;
+use keyward_model::Network;
 use rustls_pki_types::CertificateDer;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -35,12 +36,26 @@ impl Default for Policy {
     }
 }
 
+/// Why a text is no rule.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is no rule for the egress: write a range of addresses such as 10.0.0.0/8, with a port as in 10.0.0.0/8:443 or [fd00::/8]:443"
+)]
+pub struct NoRule(String);
+
 /// A network, with one port or all: `10.0.0.0/8`, `127.0.0.1`, `10.1.2.3:8443`, `10.0.0.0/8:443`,
 /// `fd00::/8`, `[fd00::/8]:443`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AllowRule {
     network: Network,
     port: Option<u16>,
+}
+
+impl From<Network> for AllowRule {
+    /// A rule for the network at every port.
+    fn from(network: Network) -> Self {
+        Self::new(network, None)
+    }
 }
 
 impl AllowRule {
@@ -56,9 +71,9 @@ impl AllowRule {
 }
 
 impl FromStr for AllowRule {
-    type Err = NoNetwork;
-    fn from_str(text: &str) -> Result<Self, NoNetwork> {
-        let refuse = || NoNetwork(text.chars().take(80).collect());
+    type Err = NoRule;
+    fn from_str(text: &str) -> Result<Self, NoRule> {
+        let refuse = || NoRule(text.chars().take(80).collect());
         let (network, port) = if let Some(bracketed) = text.strip_prefix('[') {
             let (network, rest) = bracketed.split_once(']').ok_or_else(refuse)?;
             if !network.contains(':') {
@@ -90,7 +105,7 @@ impl fmt::Display for AllowRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.port {
             None => self.network.fmt(f),
-            Some(port) if self.network.to_string().contains(':') => {
+            Some(port) if self.network.address().is_ipv6() => {
                 write!(f, "[{}]:{port}", self.network)
             }
             Some(port) => write!(f, "{}:{port}", self.network),

@@ -62,10 +62,7 @@ pub struct TokioClock {
 impl TokioClock {
     /// A clock that shows `now` now.
     #[must_use]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is a clock that others ask"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is a clock that others ask")]
     pub fn starting_at(now: Timestamp) -> Self {
         Self {
             start: tokio::time::Instant::now(),
@@ -73,10 +70,7 @@ impl TokioClock {
         }
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is a clock that others ask"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is a clock that others ask")]
     fn elapsed(&self) -> Duration {
         tokio::time::Instant::now().saturating_duration_since(self.start)
     }

@@ -53,7 +53,9 @@ impl IssuerServer {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .expect("loopback has free ports");
-        let address = listener.local_addr().expect("a bound socket has an address");
+        let address = listener
+            .local_addr()
+            .expect("a bound socket has an address");
         let state = Arc::new(Mutex::new(State {
             keys: keys.into(),
             tagged: true,
