@@ -1,2 +1,11 @@
 //! The Keyward binary.
-fn main() {}
+
+mod command;
+mod configuration;
+mod environment;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    command::run()
+}

@@ -26,7 +26,7 @@ struct Catalogue<'r> {
 
 /// Tells what does not fit together among `resources`. `own_issuer` is the `iss` of this node's own
 /// tokens. Takes time in proportion to their number.
-pub fn check(resources: &[Declared], own_issuer: &str, problems: &mut Problems) {
+pub fn check(resources: &[&Declared], own_issuer: &str, problems: &mut Problems) {
     let catalogue = Catalogue::of(resources, problems);
     catalogue.own_issuer(own_issuer, problems);
     catalogue.paths(problems);
@@ -47,14 +47,14 @@ pub fn check(resources: &[Declared], own_issuer: &str, problems: &mut Problems) 
 }
 
 impl<'r> Catalogue<'r> {
-    fn of(resources: &'r [Declared], problems: &mut Problems) -> Self {
+    fn of(resources: &[&'r Declared], problems: &mut Problems) -> Self {
         let mut catalogue = Self {
             issuers: HashMap::new(),
             upstreams: HashMap::new(),
             apis: Vec::new(),
         };
         let mut versions: HashMap<(Key<'r>, &'r Name), Place> = HashMap::new();
-        for declared in resources {
+        for declared in resources.iter().copied() {
             let key = (&declared.resource.team_name, &declared.resource.name);
             let earlier = match &declared.resource.spec {
                 Spec::Issuer(issuer) => catalogue
@@ -80,10 +80,10 @@ impl<'r> Catalogue<'r> {
                     declared.node.place_of(&["name"]),
                     "duplicate_name",
                     format!(
-                        "there are two resources of kind `{}` with the name `{}`{version} (the other is at line {})",
+                        "there are two resources of kind `{}` with the name `{}`{version} (the other is {})",
                         resource.spec.kind(),
                         resource.name,
-                        earlier.line,
+                        earlier.seen_from(declared.place()),
                     ),
                 );
             }
@@ -127,9 +127,9 @@ impl<'r> Catalogue<'r> {
                     place,
                     "duplicate_path",
                     format!(
-                        "`base_path`: `{path}` is taken by the API `{}` at line {}: give each served version its own path",
+                        "`base_path`: `{path}` is taken by the API `{}` {}: give each served version its own path",
                         other.resource.name,
-                        other.place().line,
+                        other.place().seen_from(place),
                     ),
                 );
             }

@@ -25,9 +25,11 @@ use zeroize::Zeroizing;
 /// How many characters of a value a message repeats.
 const SHOWN_MAX: usize = 80;
 
-/// Where something stands in its source. Both numbers count from 1; 0 means that it isn't known.
+/// Where something stands. Line and column count from 1; 0 means that it isn't known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
+    /// Which of the sources that are read together, in the reader's count.
+    pub source: u32,
     /// The line.
     pub line: u32,
     /// The column, in characters.
@@ -118,6 +120,18 @@ impl fmt::Debug for Text {
         match &self.reference {
             Some(reference) => f.write_str(reference),
             None => f.write_str("text"),
+        }
+    }
+}
+
+impl Place {
+    /// The place in words, for a message about something that stands at `reader`.
+    #[must_use]
+    pub fn seen_from(self, reader: Self) -> String {
+        if self.source == reader.source {
+            format!("at line {}", self.line)
+        } else {
+            format!("at line {} of another file", self.line)
         }
     }
 }

@@ -458,7 +458,11 @@ fn what_does_not_fit_together_is_told() {
             .filter_map(|resource| read_resource(node(resource), Origin::File, &mut problems))
             .collect();
         assert_eq!(problems.as_slice(), []);
-        consistency::check(&declared, "http://localhost:8090", &mut problems);
+        consistency::check(
+            &declared.iter().collect::<Vec<_>>(),
+            "http://localhost:8090",
+            &mut problems,
+        );
         let messages: Vec<_> = problems
             .as_slice()
             .iter()

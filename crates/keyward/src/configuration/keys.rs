@@ -1,0 +1,89 @@
+//! Whether an issuer's keys can be read and fit its algorithms.
+
+use keyward_jose::SignatureAlgorithm;
+use keyward_model::resource::raw::{Declared, Problems, closest};
+use keyward_model::resource::{Issuer, IssuerKeys, Spec};
+
+/// Tells what is wrong with the keys of an issuer, as far as can be seen without asking anyone.
+pub(super) fn check(declared: &Declared, problems: &mut Problems) {
+    let Spec::Issuer(issuer) = &declared.resource.spec else {
+        return;
+    };
+    algorithms(declared, issuer, problems);
+    match &issuer.keys {
+        IssuerKeys::Own | IssuerKeys::Secret(_) | IssuerKeys::Inline(_) | IssuerKeys::File(_) => {}
+        IssuerKeys::Url { url, discover, .. } => {
+            let member = if *discover { "discover" } else { "url" };
+            plain_address(declared, member, url, problems);
+        }
+    }
+}
+
+/// The algorithms have names that are registered, and HMAC stays with shared secrets: a public key
+/// taken for an HMAC secret is the oldest attack on JWTs (RFC 8725, section 2.1).
+fn algorithms(declared: &Declared, issuer: &Issuer, problems: &mut Problems) {
+    let shared = matches!(issuer.keys, IssuerKeys::Secret(_));
+    for (index, name) in issuer.algorithms.iter().enumerate() {
+        let place = declared.node.place_of_member(&["algorithms"], index);
+        let Ok(algorithm) = name.parse::<SignatureAlgorithm>() else {
+            let known = SignatureAlgorithm::ALL.iter().map(|known| known.as_str());
+            let hint = match closest(&name.to_ascii_uppercase(), known) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => "see `keyward jwk generate --help` for those there are".to_owned(),
+            };
+            problems.error(
+                place,
+                "algorithm_not_allowed",
+                format!("`algorithms`: `{name}` is no signature algorithm: {hint}"),
+            );
+            continue;
+        };
+        if is_hmac(algorithm) != shared {
+            let why = if shared {
+                "is no HMAC algorithm, and `secret` is for HMAC alone: use HS256, HS384 or HS512, or give the issuer's public keys under `jwks`"
+            } else {
+                "is HMAC, which needs a shared `secret`: public keys under `jwks` never verify it"
+            };
+            problems.error(
+                place,
+                "algorithm_not_allowed",
+                format!("`algorithms`: `{name}` {why}"),
+            );
+        }
+    }
+}
+
+fn is_hmac(algorithm: SignatureAlgorithm) -> bool {
+    use SignatureAlgorithm as A;
+    matches!(algorithm, A::Hs256 | A::Hs384 | A::Hs512)
+}
+
+/// Keys that come over plain HTTP can be swapped on their way.
+fn plain_address(declared: &Declared, member: &str, url: &str, problems: &mut Problems) {
+    let Some(rest) = url.strip_prefix("http://") else {
+        return;
+    };
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    if !is_local(host) {
+        problems.warning(
+            declared.node.place_of(&["jwks", member]),
+            "plain_http",
+            format!("`{member}`: keys from {host} come over plain HTTP, where anyone on the way can swap them: use https://"),
+        );
+    }
+}
+
+/// Whether the host is on this machine or in a private network.
+fn is_local(host: &str) -> bool {
+    match host.parse::<std::net::IpAddr>() {
+        Ok(std::net::IpAddr::V4(v4)) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
+        Ok(std::net::IpAddr::V6(v6)) => {
+            v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local()
+        }
+        Err(_) => host == "localhost" || host.ends_with(".localhost") || !host.contains('.'),
+    }
+}

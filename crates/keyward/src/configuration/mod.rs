@@ -1,0 +1,187 @@
+//! The configuration: from the text of `keyward.yaml` and of resource files to what the node runs with.
+//!
+//! Text → [`document`] (a tree that knows its lines) → [`substitution`] (`${ENV:NAME}`, `${FILE:path}`)
+//! → typed ([`node`] here, resources in `keyward_model`) → what fits together ([`keys`] and
+//! `keyward_model::resource::consistency`). Mistakes are gathered all the way.
+
+mod document;
+pub(crate) mod file;
+mod keys;
+mod network;
+pub(crate) mod node;
+mod report;
+mod substitution;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use node::NodeConfiguration;
+pub(crate) use report::Report;
+
+use document::DOCUMENT_MAX_BYTES;
+use keyward_model::Origin;
+use keyward_model::resource::raw::{Declared, Node, Place, Problems, read_resource};
+use keyward_model::resource::{IssuerKeys, Spec, consistency};
+use report::Source;
+use std::path::{Path, PathBuf};
+use substitution::{Environment, substitute};
+
+/// Where the configuration stands when nobody says otherwise.
+pub(crate) const DEFAULT_FILE: &str = "keyward.yaml";
+
+/// The issuer `self` where no `site_url` is known.
+const DEFAULT_ISSUER: &str = "http://localhost:8090";
+
+/// What was read.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// How the node runs; `None` when no configuration was given or it can't be used.
+    pub(crate) configuration: Option<NodeConfiguration>,
+    /// The resources of further files.
+    pub(crate) further: Vec<Declared>,
+    /// What was found.
+    pub(crate) report: Report,
+}
+
+/// Reads the configuration at `path` and the resources in `files`, all checked together. A file of
+/// `files` that is a node's configuration is taken as that when `path` is `None`.
+pub(crate) fn load(path: Option<&Path>, files: &[PathBuf], environment: Environment<'_>) -> Loaded {
+    let mut reading = Reading {
+        environment,
+        sources: Vec::new(),
+        problems: Problems::new(),
+        configuration: None,
+        configured: false,
+        further: Vec::new(),
+    };
+    if let Some(path) = path {
+        reading.configuration(path);
+    }
+    for file in files {
+        reading.resources(file);
+    }
+    reading.finished()
+}
+
+struct Reading<'e> {
+    environment: Environment<'e>,
+    sources: Vec<Source>,
+    problems: Problems,
+    configuration: Option<NodeConfiguration>,
+    /// Whether a configuration was seen, usable or not.
+    configured: bool,
+    further: Vec<Declared>,
+}
+
+impl Reading<'_> {
+    fn configuration(&mut self, path: &Path) {
+        let documents = self.documents(path);
+        self.configured = true;
+        let mut documents = documents.into_iter();
+        let Some(node) = documents.next() else {
+            return;
+        };
+        if let Some(second) = documents.next() {
+            self.problems.error(
+                second.place,
+                "yaml",
+                "a node's configuration is one document: put resources under `resources`, or into files of their own",
+            );
+        }
+        self.configuration = node::read(node, directory(path), &mut self.problems);
+    }
+
+    fn resources(&mut self, path: &Path) {
+        let documents = self.documents(path);
+        if let [node] = documents.as_slice()
+            && node.get("format").is_some()
+            && node.get("kind").is_none()
+        {
+            if self.configured {
+                self.problems.error(
+                    node.place,
+                    "contradiction",
+                    "this is a node's configuration, and there is one already: check each by itself",
+                );
+                return;
+            }
+            self.configured = true;
+            self.configuration = node::read(node.clone(), directory(path), &mut self.problems);
+            return;
+        }
+        for node in documents {
+            self.further
+                .extend(resource(node, directory(path), &mut self.problems));
+        }
+    }
+
+    /// The documents of a file with everything put in that they refer to.
+    fn documents(&mut self, path: &Path) -> Vec<Node> {
+        let source = u32::try_from(self.sources.len()).unwrap_or(u32::MAX);
+        let start = Place {
+            source,
+            line: 0,
+            column: 0,
+        };
+        let text = match file::read_text(path, DOCUMENT_MAX_BYTES) {
+            Ok(text) => text,
+            Err(why) => {
+                self.sources.push(Source::new(path, String::new()));
+                self.problems.error(start, "file", why);
+                return Vec::new();
+            }
+        };
+        let read = self.problems.as_slice().len();
+        let mut documents = document::read(&text, source, &mut self.problems);
+        if documents.is_empty() && self.problems.as_slice().len() == read {
+            self.problems.error(start, "yaml", "the file is empty");
+        }
+        self.sources.push(Source::new(path, text));
+        for node in &mut documents {
+            substitute(node, directory(path), self.environment, &mut self.problems);
+        }
+        documents
+    }
+
+    fn finished(mut self) -> Loaded {
+        let own_issuer = self.configuration.as_ref().map_or_else(
+            || DEFAULT_ISSUER.into(),
+            |configuration| configuration.site_url.clone(),
+        );
+        let declared = self
+            .configuration
+            .iter()
+            .flat_map(|configuration| &configuration.resources)
+            .chain(&self.further);
+        let declared: Vec<&Declared> = declared.collect();
+        // References to a resource that could not be read would be called unknown: only what was read
+        // without a mistake is held against each other.
+        if !self.problems.has_errors() {
+            consistency::check(&declared, &own_issuer, &mut self.problems);
+        }
+        for declared in declared {
+            keys::check(declared, &mut self.problems);
+        }
+        let failed = self.problems.has_errors();
+        Loaded {
+            configuration: self.configuration.filter(|_| !failed),
+            further: self.further,
+            report: Report::new(self.sources, self.problems),
+        }
+    }
+}
+
+/// Reads one resource; the paths in it are taken from `directory`.
+fn resource(node: Node, directory: &Path, problems: &mut Problems) -> Option<Declared> {
+    let mut declared = read_resource(node, Origin::File, problems)?;
+    if let Spec::Issuer(issuer) = &mut declared.resource.spec
+        && let IssuerKeys::File(path) = &mut issuer.keys
+    {
+        *path = directory.join(&path);
+    }
+    Some(declared)
+}
+
+fn directory(path: &Path) -> &Path {
+    path.parent().unwrap_or_else(|| Path::new(""))
+}

@@ -1,0 +1,509 @@
+//! What `keyward.yaml` says of this node.
+
+use super::network::networks;
+use keyward_model::Network;
+use keyward_model::resource::raw::{Declared, Field, Fields, Node, Problems};
+use serde_json::json;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The one format there is.
+const FORMAT: u64 = 1;
+
+/// More threads than this only stand in each other's way.
+const WORKERS_MAX: u64 = 1024;
+
+const KEYS: &[&str] = &[
+    "format",
+    "listeners",
+    "gateway_url",
+    "site_url",
+    "data_dir",
+    "database",
+    "shared_state",
+    "workers",
+    "trusted_proxies",
+    "limits",
+    "access_log",
+    "egress",
+    "resources",
+];
+
+/// How a node runs, and the resources that its own files declare.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeConfiguration {
+    /// Where it listens, and for what.
+    pub(crate) listeners: Vec<Listener>,
+    /// What published APIs and their metadata are called; without a slash at the end.
+    pub(crate) gateway_url: Box<str>,
+    /// The issuer `self`; without a slash at the end.
+    pub(crate) site_url: Box<str>,
+    /// Where the database and the master key stand.
+    pub(crate) data_dir: PathBuf,
+    /// How many worker threads serve the gateway; `None` for one a core.
+    pub(crate) workers: Option<usize>,
+    /// Whose `X-Forwarded-For` and `request-id` are believed.
+    pub(crate) trusted_proxies: Vec<Network>,
+    /// Bounds of the gateway's listeners.
+    pub(crate) limits: Limits,
+    /// Where calls are logged, and how.
+    pub(crate) access_log: AccessLog,
+    /// Private ranges of addresses that the egress may connect to.
+    pub(crate) egress_allow: Vec<Network>,
+    /// The resources, in the order they were declared.
+    pub(crate) resources: Vec<Declared>,
+}
+
+impl NodeConfiguration {
+    /// What the node would run with, defaults included, for `check --json`. Durations are in seconds.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        let texts = |networks: &[Network]| -> Vec<String> {
+            networks.iter().map(ToString::to_string).collect()
+        };
+        let listeners: Vec<_> = self
+            .listeners
+            .iter()
+            .map(|listener| json!({ "address": listener.address, "serves": listener.serves.as_str() }))
+            .collect();
+        let destination = match &self.access_log.destination {
+            LogDestination::StandardOutput => json!("stdout"),
+            LogDestination::StandardError => json!("stderr"),
+            LogDestination::Off => json!("off"),
+            LogDestination::File(path) => json!({ "file": path }),
+        };
+        json!({
+            "listeners": listeners,
+            "gateway_url": self.gateway_url,
+            "site_url": self.site_url,
+            "data_dir": self.data_dir,
+            "database": "sqlite",
+            "shared_state": "memory",
+            "workers": self.workers,
+            "trusted_proxies": texts(&self.trusted_proxies),
+            "limits": {
+                "connections": self.limits.connections,
+                "head_bytes": self.limits.head_bytes,
+                "head_timeout": self.limits.head_timeout.as_secs_f64(),
+                "shutdown_timeout": self.limits.shutdown_timeout.as_secs_f64(),
+            },
+            "access_log": {
+                "format": match self.access_log.format {
+                    LogFormat::Json => "json",
+                    LogFormat::Human => "human",
+                },
+                "destination": destination,
+            },
+            "egress": { "allow": texts(&self.egress_allow) },
+        })
+    }
+}
+
+impl ListenerRole {
+    /// As written in `serves`.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Site => "site",
+            Self::Operations => "operations",
+        }
+    }
+}
+
+/// An address to listen at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listener {
+    /// Address and port.
+    pub(crate) address: SocketAddr,
+    /// What is served there.
+    pub(crate) serves: ListenerRole,
+}
+
+/// What a listener serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum ListenerRole {
+    /// Published APIs and key sets.
+    Gateway,
+    /// The authority and the pages. Nothing is served there in this version.
+    Site,
+    /// Health, readiness, metrics.
+    Operations,
+}
+
+/// Bounds of the gateway's listeners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// The most connections from clients, over all workers.
+    pub(crate) connections: u32,
+    /// The largest request head in bytes.
+    pub(crate) head_bytes: usize,
+    /// How long a request's head may take to arrive, and a connection may stay idle.
+    pub(crate) head_timeout: Duration,
+    /// How long running calls may take to end when the node goes down.
+    pub(crate) shutdown_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 65_536,
+            head_bytes: 64 << 10,
+            head_timeout: Duration::from_secs(30),
+            shutdown_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The access log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AccessLog {
+    /// How a line looks.
+    pub(crate) format: LogFormat,
+    /// Where lines go.
+    pub(crate) destination: LogDestination,
+}
+
+/// How a line of the access log looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// An object a line.
+    Json,
+    /// For eyes.
+    Human,
+}
+
+/// Where the access log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LogDestination {
+    /// Standard output.
+    StandardOutput,
+    /// Standard error.
+    StandardError,
+    /// A file that is appended to.
+    File(PathBuf),
+    /// Nowhere.
+    Off,
+}
+
+impl Default for AccessLog {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Human,
+            destination: LogDestination::StandardOutput,
+        }
+    }
+}
+
+/// Reads a node's configuration. Relative paths are taken from `directory`.
+pub(super) fn read(
+    node: Node,
+    directory: &Path,
+    problems: &mut Problems,
+) -> Option<NodeConfiguration> {
+    let fields = Fields::of(&node, "the configuration", KEYS, problems)?;
+    format(&fields, problems);
+    memory_and_sqlite(&fields, problems);
+    let listeners = listeners(&fields, problems);
+    let gateway_url = origin(&fields, "gateway_url", "http://localhost:8080", problems);
+    let site_url = origin(&fields, "site_url", "http://localhost:8090", problems);
+    let data_dir = match fields.optional("data_dir") {
+        Some(field) => field.text(problems).map(|path| directory.join(path)),
+        None => Some(directory.join("keyward-data")),
+    };
+    let workers = fields.optional("workers").and_then(|field| {
+        let workers = field.whole(1..=WORKERS_MAX, problems)?;
+        usize::try_from(workers).ok()
+    });
+    let trusted_proxies = match fields.optional("trusted_proxies") {
+        Some(field) => networks(field, problems),
+        None => Vec::new(),
+    };
+    let limits = match fields.optional("limits") {
+        Some(field) => limits(field, problems),
+        None => Some(Limits::default()),
+    };
+    let access_log = match fields.optional("access_log") {
+        Some(field) => access_log(field, directory, problems),
+        None => Some(AccessLog::default()),
+    };
+    let egress_allow = egress_allow(&fields, problems);
+    let resources = match fields.optional("resources") {
+        Some(field) => field
+            .list(problems)
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|member| super::resource(member.node().clone(), directory, problems))
+            .collect(),
+        None => Vec::new(),
+    };
+    Some(NodeConfiguration {
+        listeners,
+        gateway_url: gateway_url?,
+        site_url: site_url?,
+        data_dir: data_dir?,
+        workers,
+        trusted_proxies,
+        limits: limits?,
+        access_log: access_log?,
+        egress_allow,
+        resources,
+    })
+}
+
+fn format(fields: &Fields<'_>, problems: &mut Problems) {
+    let Some(field) = fields.required("format", "write `format: 1` at the top", problems) else {
+        return;
+    };
+    if field
+        .whole(0..=u64::MAX, problems)
+        .is_some_and(|format| format != FORMAT)
+    {
+        field.refuse(
+            "is a format that this version does not know: it knows format 1",
+            problems,
+        );
+    }
+}
+
+/// This version keeps everything on the node itself: what would be shared is refused, rather than
+/// silently kept apart.
+fn memory_and_sqlite(fields: &Fields<'_>, problems: &mut Problems) {
+    if let Some(field) = fields.optional("database")
+        && let Some(text) = field.text(problems)
+        && text != "sqlite"
+    {
+        let postgres = text.starts_with("postgres://") || text.starts_with("postgresql://");
+        field.refuse(
+            if postgres {
+                "can't be used: this version has SQLite alone (`database: sqlite`); PostgreSQL comes later"
+            } else {
+                "is no database: write `sqlite`"
+            },
+            problems,
+        );
+    }
+    if let Some(field) = fields.optional("shared_state")
+        && let Some(text) = field.text(problems)
+        && text != "memory"
+    {
+        let redis = text.starts_with("redis://") || text.starts_with("rediss://");
+        field.refuse(
+            if redis {
+                "can't be used: this version counts in memory alone (`shared_state: memory`); Redis comes later"
+            } else {
+                "is no shared state: write `memory`"
+            },
+            problems,
+        );
+    }
+}
+
+fn listeners(fields: &Fields<'_>, problems: &mut Problems) -> Vec<Listener> {
+    let Some(field) = fields.optional("listeners") else {
+        return default_listeners();
+    };
+    let mut listeners: Vec<Listener> = Vec::new();
+    for member in field.filled_list(problems).unwrap_or_default() {
+        let Some(listener) = listener(member, problems) else {
+            continue;
+        };
+        if listener.serves == ListenerRole::Site {
+            problems.warning(
+                member.place(),
+                "not_served",
+                format!(
+                    "`listeners`: nothing is served at {} yet: the site comes with a later version",
+                    listener.address
+                ),
+            );
+        }
+        if listeners
+            .iter()
+            .any(|other| other.address == listener.address)
+        {
+            problems.error(
+                member.place(),
+                "duplicate_address",
+                format!(
+                    "`listeners`: two of them share {}: each has its own address",
+                    listener.address
+                ),
+            );
+        }
+        listeners.push(listener);
+    }
+    let read = listeners.len();
+    if read > 0
+        && !listeners
+            .iter()
+            .any(|listener| listener.serves == ListenerRole::Gateway)
+    {
+        problems.error(
+            field.place(),
+            "missing_key",
+            "`listeners`: none serves the gateway: add `{ address: 127.0.0.1:8080, serves: gateway }`",
+        );
+    }
+    listeners
+}
+
+fn default_listeners() -> Vec<Listener> {
+    [
+        (8080, ListenerRole::Gateway),
+        (9090, ListenerRole::Operations),
+    ]
+    .map(|(port, serves)| Listener {
+        address: SocketAddr::from(([127, 0, 0, 1], port)),
+        serves,
+    })
+    .to_vec()
+}
+
+fn listener(field: Field<'_>, problems: &mut Problems) -> Option<Listener> {
+    let fields = field.fields(&["address", "serves"], problems)?;
+    let address = fields
+        .required("address", "write an address and a port, such as 127.0.0.1:8080", problems)
+        .and_then(|field| {
+            field.parsed(
+                |text| text.parse().ok(),
+                "is no address: write an IP address and a port, such as 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080",
+                problems,
+            )
+        });
+    let serves = fields
+        .required(
+            "serves",
+            "write `gateway`, `site` or `operations`",
+            problems,
+        )
+        .and_then(|field| {
+            field.one_of(
+                &[
+                    ("gateway", ListenerRole::Gateway),
+                    ("site", ListenerRole::Site),
+                    ("operations", ListenerRole::Operations),
+                ],
+                problems,
+            )
+        });
+    Some(Listener {
+        address: address?,
+        serves: serves?,
+    })
+}
+
+/// A URL under which something is known: scheme, host and port, a path for the issuer.
+fn origin(
+    fields: &Fields<'_>,
+    key: &str,
+    default: &str,
+    problems: &mut Problems,
+) -> Option<Box<str>> {
+    let Some(field) = fields.optional(key) else {
+        return Some(default.into());
+    };
+    field.parsed(
+        |text| {
+            let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
+            let plain = rest
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-._~:/[]%".contains(&b));
+            let host = rest.split('/').next().unwrap_or_default();
+            (plain && !host.is_empty() && !rest.ends_with('/')).then(|| text.into())
+        },
+        "is no address of this kind: write https://host, with a port or a path if need be, and without a slash at the end",
+        problems,
+    )
+}
+
+fn limits(field: Field<'_>, problems: &mut Problems) -> Option<Limits> {
+    let default = Limits::default();
+    let fields = field.fields(
+        &[
+            "connections",
+            "head_bytes",
+            "head_timeout",
+            "shutdown_timeout",
+        ],
+        problems,
+    )?;
+    let connections = match fields.optional("connections") {
+        Some(field) => field
+            .whole(1..=u64::from(u32::MAX), problems)
+            .and_then(|count| u32::try_from(count).ok()),
+        None => Some(default.connections),
+    };
+    let head_bytes = match fields.optional("head_bytes") {
+        Some(field) => {
+            let bytes = field.byte_size(problems)?;
+            // Below 8 KiB (hyper's own least) and above 1 MiB nothing that works is left.
+            if !(8 << 10..=1 << 20).contains(&bytes) {
+                field.refuse("is not between 8KiB and 1MiB", problems);
+                return None;
+            }
+            usize::try_from(bytes).ok()
+        }
+        None => Some(default.head_bytes),
+    };
+    let head_timeout = match fields.optional("head_timeout") {
+        Some(field) => field.positive_duration(problems),
+        None => Some(default.head_timeout),
+    };
+    let shutdown_timeout = match fields.optional("shutdown_timeout") {
+        Some(field) => field.duration(problems),
+        None => Some(default.shutdown_timeout),
+    };
+    Some(Limits {
+        connections: connections?,
+        head_bytes: head_bytes?,
+        head_timeout: head_timeout?,
+        shutdown_timeout: shutdown_timeout?,
+    })
+}
+
+fn access_log(field: Field<'_>, directory: &Path, problems: &mut Problems) -> Option<AccessLog> {
+    let default = AccessLog::default();
+    let fields = field.fields(&["format", "destination"], problems)?;
+    let format = match fields.optional("format") {
+        Some(field) => field.one_of(
+            &[("json", LogFormat::Json), ("human", LogFormat::Human)],
+            problems,
+        ),
+        None => Some(default.format),
+    };
+    let destination = match fields.optional("destination") {
+        Some(field) if field.as_text().is_some() => match field.text(problems)? {
+            "stdout" => Some(LogDestination::StandardOutput),
+            "stderr" => Some(LogDestination::StandardError),
+            "off" => Some(LogDestination::Off),
+            _ => {
+                field.refuse(
+                    "is none of `stdout`, `stderr`, `off` and `{ file: PATH }`",
+                    problems,
+                );
+                None
+            }
+        },
+        Some(field) => {
+            let fields = field.fields(&["file"], problems)?;
+            let file =
+                fields.required("file", "name the file that lines are added to", problems)?;
+            file.text(problems)
+                .map(|path| LogDestination::File(directory.join(path)))
+        }
+        None => Some(default.destination),
+    };
+    Some(AccessLog {
+        format: format?,
+        destination: destination?,
+    })
+}
+
+fn egress_allow(fields: &Fields<'_>, problems: &mut Problems) -> Vec<Network> {
+    fields
+        .optional("egress")
+        .and_then(|field| field.fields(&["allow"], problems))
+        .and_then(|fields| fields.optional("allow"))
+        .map(|field| networks(field, problems))
+        .unwrap_or_default()
+}

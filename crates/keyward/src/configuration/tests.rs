@@ -1,0 +1,406 @@
+use super::*;
+use std::fmt::Write as _;
+
+/// The contract's example.
+const EXAMPLE: &str = r#"format: 1
+listeners:
+  - { address: 127.0.0.1:8080, serves: gateway }
+  - { address: 127.0.0.1:8090, serves: site }
+  - { address: 127.0.0.1:9090, serves: operations }
+gateway_url: http://localhost:8080
+site_url: http://localhost:8090
+data_dir: ./keyward-data
+database: sqlite
+shared_state: memory
+workers: 2
+resources:
+  - kind: issuer
+    name: bench
+    issuer: https://issuer.bench
+    jwks: { url: "https://issuer.bench/jwks.json" }
+    algorithms: [RS256, ES256, EdDSA]
+  - kind: upstream
+    name: echo
+    targets: [ { url: "http://127.0.0.1:9000" } ]
+  - kind: api
+    team: default
+    name: echo
+    version: v1
+    state: published
+    base_path: /echo
+    upstream: echo
+    authentication: { issuers: [bench], audience: bench-api }
+    authorization: { scopes: [read] }
+    rate_limits: [ { by: subject, requests: 1000000, per: 1s } ]
+"#;
+
+fn environment(name: &str) -> Option<String> {
+    match name {
+        "SECRET" => Some("0123456789abcdef0123456789abcdef".to_owned()),
+        "SHORT" => Some("hunter2".to_owned()),
+        "EMPTY" => Some(String::new()),
+        _ => None,
+    }
+}
+
+fn load_text(text: &str) -> (tempfile::TempDir, Loaded) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keyward.yaml");
+    std::fs::write(&path, text).unwrap();
+    std::fs::write(
+        directory.path().join("secret.txt"),
+        "0123456789abcdef0123456789abcdef\n",
+    )
+    .unwrap();
+    let loaded = load(Some(&path), &[], &environment);
+    (directory, loaded)
+}
+
+/// The problems of a text as `line: message [code]`.
+fn problems(text: &str) -> Vec<String> {
+    let (_directory, loaded) = load_text(text);
+    let problems = loaded.report.problems().iter();
+    problems
+        .map(|problem| {
+            format!(
+                "{}: {} [{}]",
+                problem.place.line, problem.message, problem.code
+            )
+        })
+        .collect()
+}
+
+#[track_caller]
+fn check(text: &str, expected: &[&str]) {
+    let found = problems(text);
+    for expected in expected {
+        assert!(
+            found.iter().any(|problem| problem.contains(expected)),
+            "{expected:?} is not among {found:#?} of\n{text}"
+        );
+    }
+    assert!(
+        !found.iter().any(|problem| problem.contains("hunter2")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn the_contracts_example_runs_and_says_that_the_site_is_not_served() {
+    let (_directory, loaded) = load_text(EXAMPLE);
+    assert_eq!(
+        problems(EXAMPLE),
+        [
+            "4: `listeners`: nothing is served at 127.0.0.1:8090 yet: the site comes with a later version [not_served]"
+        ]
+    );
+    let configuration = loaded.configuration.unwrap();
+    assert_eq!(configuration.resources.len(), 3);
+    assert_eq!(configuration.workers, Some(2));
+    assert_eq!(configuration.listeners.len(), 3);
+}
+
+#[test]
+fn changes_that_break_the_example_are_told_with_line_and_advice() {
+    for (from, to, expected) in [
+        (
+            "audience: bench-api",
+            "audiance: bench-api",
+            &[
+                "28: unknown key `audiance`: did you mean `audience`?",
+                "28: `audience` is missing",
+            ][..],
+        ),
+        (
+            "format: 1",
+            "format: 2",
+            &["1: `format`: `2` is a format that this version does not know"],
+        ),
+        (
+            "format: 1\n",
+            "",
+            &["1: `format` is missing: write `format: 1` at the top [missing_key]"],
+        ),
+        (
+            "format: 1",
+            "formt: 1",
+            &["1: unknown key `formt`: did you mean `format`?"],
+        ),
+        (
+            "workers: 2",
+            "workers: 0",
+            &["11: `workers` is a whole number from 1 to 1024, not `0`"],
+        ),
+        ("workers: 2", "workers: 2\nworkers: 3", &["12:", "[yaml]"]),
+        ("workers: 2", "workers: [2", &["[yaml]"]),
+        ("workers: 2", "workers: *none", &["[yaml]"]),
+        ("workers: 2", "workers: !!python/object 2", &["[yaml]"]),
+        ("workers: 2", "? [a, b]\n: 2", &["[yaml]"]),
+        (
+            "database: sqlite",
+            "database: postgres://u@h/db",
+            &["9: `database`: `postgres://u@h/db` can't be used: this version has SQLite alone"],
+        ),
+        (
+            "shared_state: memory",
+            "shared_state: redis://h",
+            &["10: `shared_state`: `redis://h` can't be used: this version counts in memory alone"],
+        ),
+        (
+            "127.0.0.1:9090",
+            "127.0.0.1:8080",
+            &["5: `listeners`: two of them share 127.0.0.1:8080"],
+        ),
+        (
+            "127.0.0.1:9090",
+            "localhost:9090",
+            &["5: `address`: `localhost:9090` is no address"],
+        ),
+        (
+            "serves: operations",
+            "serves: operation",
+            &["did you mean `operations`?"],
+        ),
+        (
+            "serves: gateway",
+            "serves: site",
+            &["none serves the gateway"],
+        ),
+        (
+            "site_url: http://localhost:8090",
+            "site_url: http://localhost:8090/",
+            &["7: `site_url`", "without a slash at the end"],
+        ),
+        (
+            "issuer: https://issuer.bench\n",
+            "issuer: http://localhost:8090\n",
+            &["15: `issuer`: `http://localhost:8090` is this node itself"],
+        ),
+        (
+            "issuers: [bench]",
+            "issuers: [bensh]",
+            &["28: `issuers`: there is no issuer `bensh`: did you mean `bench`?"],
+        ),
+        (
+            "upstream: echo\n",
+            "upstream: eco\n",
+            &["27: `upstream`: there is no upstream `eco`: did you mean `echo`?"],
+        ),
+        (
+            "[RS256, ES256, EdDSA]",
+            "[RS256, HS256]",
+            &["17: `algorithms`: `HS256` is HMAC, which needs a shared `secret`"],
+        ),
+        (
+            "[RS256, ES256, EdDSA]",
+            "[rs256]",
+            &["17: `algorithms`: `rs256` is no signature algorithm: did you mean `RS256`?"],
+        ),
+        (
+            "[RS256, ES256, EdDSA]",
+            "[none]",
+            &["17: `algorithms`: `none` is no signature algorithm"],
+        ),
+        (
+            "[RS256, ES256, EdDSA]",
+            "[]",
+            &["17: `algorithms` is empty"],
+        ),
+        (
+            "https://issuer.bench/jwks.json",
+            "http://issuer.example/jwks.json",
+            &["16: `url`: keys from issuer.example come over plain HTTP"],
+        ),
+        (
+            "jwks: { url: \"https://issuer.bench/jwks.json\" }",
+            "secret: ${ENV:SECRET}",
+            &["17: `algorithms`: `RS256` is no HMAC algorithm"],
+        ),
+        (
+            "jwks: { url: \"https://issuer.bench/jwks.json\" }",
+            "secret: ${ENV:SHORT}",
+            &["16: `secret` has 7 bytes", "openssl rand -hex 32"],
+        ),
+        (
+            "jwks: { url: \"https://issuer.bench/jwks.json\" }",
+            "secret: ${ENV:MISSING}",
+            &["16: `${ENV:MISSING}`: the environment variable `MISSING` is not set [substitution]"],
+        ),
+        (
+            "jwks: { url: \"https://issuer.bench/jwks.json\" }",
+            "secret: ${ENV:EMPTY}",
+            &["the environment variable `EMPTY` is empty"],
+        ),
+        (
+            "jwks: { url: \"https://issuer.bench/jwks.json\" }",
+            "secret: ${FILE:absent.txt}",
+            &["there is no file", "absent.txt"],
+        ),
+        (
+            "jwks: { url: \"https://issuer.bench/jwks.json\" }",
+            "secret: ${SECRET}",
+            &["write `${ENV:NAME}` or `${FILE:path}`"],
+        ),
+        (
+            "base_path: /echo",
+            "base_path: ${ENV:SHORT}",
+            &["26: `base_path`: the value of `${ENV:SHORT}` is no base path"],
+        ),
+        (
+            "base_path: /echo",
+            "base_path: /.well-known/jwks.json",
+            &["26: `base_path`: `/.well-known/jwks.json` is hidden"],
+        ),
+        (
+            "    authentication: { issuers: [bench], audience: bench-api }\n",
+            "",
+            &["21: `authentication` is missing: say who may call"],
+        ),
+        (
+            "version: v1",
+            "version: 1.0",
+            &["24: `version` is a text (put it in quotes)"],
+        ),
+        (
+            "workers: 2",
+            "workers: 2\ntrusted_proxies: [10.0.0.1/8]",
+            &["12: `trusted_proxies`: `10.0.0.1/8` is no range of addresses"],
+        ),
+        (
+            "workers: 2",
+            "workers: 2\negress: { allow: [localhost] }",
+            &["12: `allow`: `localhost` is no range of addresses"],
+        ),
+        (
+            "workers: 2",
+            "workers: 2\naccess_log: { format: xml }",
+            &["`format`: `xml` is none of `json`, `human`"],
+        ),
+        (
+            "workers: 2",
+            "workers: 2\naccess_log: { destination: nowhere }",
+            &["is none of `stdout`, `stderr`, `off`"],
+        ),
+        (
+            "workers: 2",
+            "workers: 2\nlimits: { head_bytes: 1GB }",
+            &["is not between 8KiB and 1MiB"],
+        ),
+        (
+            "workers: 2",
+            "workers: 2\nlimits: { conections: 1 }",
+            &["did you mean `connections`?"],
+        ),
+    ] {
+        assert!(EXAMPLE.contains(from), "{from}");
+        check(&EXAMPLE.replacen(from, to, 1), expected);
+    }
+}
+
+#[test]
+fn one_run_tells_of_all_mistakes() {
+    let text = EXAMPLE
+        .replace("workers: 2", "workers: none")
+        .replace("version: v1", "version: V1")
+        .replace("requests: 1000000", "requests: many");
+    let found = problems(&text);
+    assert_eq!(
+        found
+            .iter()
+            .filter(|line| !line.contains("not_served"))
+            .count(),
+        3,
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn references_to_the_environment_and_to_files_are_put_in() {
+    for reference in ["${ENV:SECRET}", "${FILE:secret.txt}"] {
+        let text = EXAMPLE
+            .replace(
+                "jwks: { url: \"https://issuer.bench/jwks.json\" }",
+                &format!("secret: \"{reference}\""),
+            )
+            .replace("[RS256, ES256, EdDSA]", "[HS256]");
+        let (_directory, loaded) = load_text(&text);
+        assert!(
+            !loaded.report.has_errors(),
+            "{:?}",
+            loaded.report.problems()
+        );
+        let Spec::Issuer(issuer) = &loaded.configuration.as_ref().unwrap().resources[0]
+            .resource
+            .spec
+        else {
+            panic!("no issuer")
+        };
+        let IssuerKeys::Secret(secret) = &issuer.keys else {
+            panic!("no secret")
+        };
+        assert_eq!(
+            secret.reveal().as_slice(),
+            b"0123456789abcdef0123456789abcdef"
+        );
+        assert!(!format!("{loaded:?}").contains("0123456789abcdef"));
+    }
+    let text = EXAMPLE.replace("scopes: [read]", "scopes: [\"$${read}\"]");
+    assert!(
+        problems(&text)
+            .iter()
+            .all(|line| line.contains("not_served"))
+    );
+}
+
+#[test]
+fn an_alias_bomb_is_refused() {
+    let mut text = "format: 1\na0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..9 {
+        let below = format!("*a{}", level - 1);
+        writeln!(text, "a{level}: &a{level} [{}]", vec![below; 10].join(", ")).unwrap();
+    }
+    check(&text, &["[yaml]"]);
+}
+
+#[test]
+fn ten_thousand_apis_are_read_and_checked() {
+    let mut text = EXAMPLE.to_owned();
+    for number in 0..10_000 {
+        writeln!(
+            text,
+            "  - {{ kind: api, name: api-{number}, version: v1, state: published, base_path: /a/{number}, upstream: echo, authentication: {{ issuers: [bench], audience: x }} }}"
+        )
+        .unwrap();
+    }
+    let (_directory, loaded) = load_text(&text);
+    assert_eq!(loaded.configuration.unwrap().resources.len(), 10_003);
+}
+
+#[test]
+fn resource_files_are_checked_together_with_the_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keyward.yaml");
+    let more = directory.path().join("more.yaml");
+    std::fs::write(&path, EXAMPLE).unwrap();
+    let api = "kind: api\nname: second\nversion: v1\nstate: published\nbase_path: /second\nupstream: echo\nauthentication: none\n";
+    std::fs::write(&more, format!("{api}---\n{api}")).unwrap();
+    let loaded = load(Some(&path), std::slice::from_ref(&more), &environment);
+    let lines: Vec<_> = loaded
+        .report
+        .problems()
+        .iter()
+        .map(|problem| loaded.report.line(problem))
+        .collect();
+    assert!(
+        lines.iter().any(|line| line.contains("more.yaml:10:7: there are two resources of kind `api` with the name `second` version `v1` (the other is at line 1)")),
+        "{lines:#?}"
+    );
+
+    std::fs::write(&more, api).unwrap();
+    let loaded = load(Some(&path), std::slice::from_ref(&more), &environment);
+    assert!(!loaded.report.has_errors());
+    assert_eq!(loaded.further.len(), 1);
+
+    let loaded = load(None, &[path], &environment);
+    assert!(loaded.configuration.is_some());
+}
