@@ -3,6 +3,7 @@
 mod command;
 mod configuration;
 mod environment;
+mod key_file;
 
 use std::process::ExitCode;
 

@@ -32,10 +32,7 @@ pub(crate) fn read(text: &str, source: u32, problems: &mut Problems) -> Vec<Node
         Err(error) => {
             let mut place = error.location().map(place).unwrap_or_default();
             place.source = source;
-            let message = error
-                .without_snippet()
-                .render_with_options(serde_saphyr::render_options! { snippets: SnippetMode::Off });
-            problems.error(place, "yaml", plain(&message));
+            problems.error(place, "yaml", refusal(&error));
             Vec::new()
         }
     }
@@ -64,11 +61,37 @@ fn options() -> Options {
     }
 }
 
+/// Why the text can't be read, in our words where the parser's speak of its own options.
+fn refusal(error: &serde_saphyr::Error) -> String {
+    use serde_saphyr::Error as E;
+    let error = error.without_snippet();
+    if let E::DuplicateMappingKey { key, .. } = error {
+        let key = key.as_deref().unwrap_or("a key");
+        return format!("`{key}` stands here twice: a key has one value");
+    }
+    if let E::MergeKeyNotAllowed { .. } = error {
+        return "`<<` is not taken here: write the keys out".to_owned();
+    }
+    if let E::RecursiveReferencesRequireWeakTypes { .. } = error {
+        return "an alias stands inside of what it stands for".to_owned();
+    }
+    let message = error.render_with_options(serde_saphyr::render_options! {
+        snippets: SnippetMode::Off,
+    });
+    if message.contains("alias replay limit") || message.contains("alias expansion limit") {
+        return format!("the aliases stand for more than {ALIASED_MAX} values: write them out");
+    }
+    if message.contains("recursion limit") {
+        return format!("values nest deeper than {DEPTH_MAX} levels");
+    }
+    plain(&message)
+}
+
 /// The parser's message without its own words for the place, which stands in front already.
 fn plain(message: &str) -> String {
     let line = message.lines().next().unwrap_or_default().trim();
     let line = line.strip_prefix("error: ").unwrap_or(line);
-    match line.rfind(" at line ") {
+    match line.find(" at line ") {
         Some(end) => line.get(..end).unwrap_or(line).to_owned(),
         None => line.to_owned(),
     }

@@ -1,6 +1,8 @@
 //! Whether an issuer's keys can be read and fit its algorithms.
 
-use keyward_jose::SignatureAlgorithm;
+use super::file;
+use crate::key_file::{self, KEY_FILE_MAX_BYTES};
+use keyward_jose::{JwkSet, SignatureAlgorithm, Verifiers};
 use keyward_model::resource::raw::{Declared, Problems, closest};
 use keyward_model::resource::{Issuer, IssuerKeys, Spec};
 
@@ -11,7 +13,24 @@ pub(super) fn check(declared: &Declared, problems: &mut Problems) {
     };
     algorithms(declared, issuer, problems);
     match &issuer.keys {
-        IssuerKeys::Own | IssuerKeys::Secret(_) | IssuerKeys::Inline(_) | IssuerKeys::File(_) => {}
+        IssuerKeys::Own | IssuerKeys::Secret(_) => {}
+        IssuerKeys::Inline(text) => {
+            key_set(
+                declared,
+                issuer,
+                "keys",
+                JwkSet::parse(text.as_bytes()),
+                problems,
+            );
+        }
+        IssuerKeys::File(path) => match file::read(path, KEY_FILE_MAX_BYTES) {
+            Ok(bytes) => key_set(declared, issuer, "file", key_file::keys(&bytes), problems),
+            Err(why) => problems.error(
+                declared.node.place_of(&["jwks", "file"]),
+                "file",
+                format!("`file`: {why}"),
+            ),
+        },
         IssuerKeys::Url { url, discover, .. } => {
             let member = if *discover { "discover" } else { "url" };
             plain_address(declared, member, url, problems);
@@ -50,6 +69,74 @@ fn algorithms(declared: &Declared, issuer: &Issuer, problems: &mut Problems) {
                 format!("`algorithms`: `{name}` {why}"),
             );
         }
+    }
+}
+
+/// At least one of the keys can verify a token of the issuer; what is wrong with the others is told.
+fn key_set(
+    declared: &Declared,
+    issuer: &Issuer,
+    member: &str,
+    set: Result<JwkSet, keyward_jose::Error>,
+    problems: &mut Problems,
+) {
+    let place = declared.node.place_of(&["jwks", member]);
+    let set = match set {
+        Ok(set) => set,
+        Err(error) => {
+            problems.error(
+                place,
+                error.code(),
+                format!("`{member}`: no keys can be read from it: {error}"),
+            );
+            return;
+        }
+    };
+    for skipped in set.skipped() {
+        let kid = skipped.kid.as_deref();
+        let kid = kid.map(|kid| format!(" (`{kid}`)")).unwrap_or_default();
+        problems.warning(
+            place,
+            skipped.error.code(),
+            format!(
+                "`{member}`: key {}{kid} is left out: {}",
+                skipped.index + 1,
+                skipped.error
+            ),
+        );
+    }
+    if set
+        .keys()
+        .iter()
+        .any(|key| key.is_private() && key.key_type() != "oct")
+    {
+        problems.warning(
+            place,
+            "private_key",
+            format!("`{member}` holds private keys, and public ones are enough to verify: take them out with `keyward jwk public`"),
+        );
+    }
+    let allowed: Vec<SignatureAlgorithm> = if issuer.algorithms.is_empty() {
+        let all = SignatureAlgorithm::ALL.iter().copied();
+        all.filter(|algorithm| !is_hmac(*algorithm)).collect()
+    } else {
+        let named = issuer.algorithms.iter();
+        named.filter_map(|name| name.parse().ok()).collect()
+    };
+    let verifiers = Verifiers::new(set.keys(), &allowed);
+    if verifiers.is_empty() {
+        let why = match verifiers.left_out().first() {
+            Some(left_out) => format!(" (the first: {})", left_out.error),
+            None => String::new(),
+        };
+        problems.error(
+            place,
+            "key_unfit",
+            format!(
+                "`{member}`: none of its {} keys verifies a token of this issuer{why}",
+                set.keys().len()
+            ),
+        );
     }
 }
 

@@ -404,3 +404,63 @@ fn resource_files_are_checked_together_with_the_configuration() {
     let loaded = load(None, &[path], &environment);
     assert!(loaded.configuration.is_some());
 }
+
+#[test]
+fn keys_are_read_and_held_against_the_algorithms() {
+    use keyward_jose::key::Part;
+    use keyward_jose::{Algorithm, Key, SignatureAlgorithm};
+    let key = |algorithm| Key::generate(Algorithm::Signature(algorithm), None).unwrap();
+    let es256 = key(SignatureAlgorithm::Es256);
+    let public = es256.to_jwk(Part::Public).unwrap();
+    let private = es256.to_jwk(Part::Private).unwrap();
+    let p384 = key(SignatureAlgorithm::Es384).to_jwk(Part::Public).unwrap();
+    let oct = key(SignatureAlgorithm::Hs256)
+        .to_jwk(Part::Private)
+        .unwrap();
+    for (keys, expected) in [
+        (vec![public.as_str()], None),
+        (vec![private.as_str()], Some("holds private keys")),
+        (vec![public.as_str(), "{}"], Some("key 2 is left out")),
+        (
+            vec!["{}"],
+            Some("none of its 0 keys verifies a token of this issuer"),
+        ),
+        (
+            vec![p384.as_str()],
+            Some("none of its 1 keys verifies a token of this issuer"),
+        ),
+        (
+            vec![oct.as_str()],
+            Some("none of its 1 keys verifies a token of this issuer"),
+        ),
+    ] {
+        let text = EXAMPLE.replace(
+            "{ url: \"https://issuer.bench/jwks.json\" }",
+            &format!("{{ keys: [{}] }}", keys.join(",")),
+        );
+        let found = problems(&text);
+        let found: Vec<_> = found
+            .iter()
+            .filter(|line| !line.contains("not_served"))
+            .collect();
+        match expected {
+            None => assert!(found.is_empty(), "{found:?}"),
+            Some(expected) => {
+                assert!(
+                    found.iter().any(|line| line.contains(expected)),
+                    "{expected:?}: {found:?}"
+                );
+            }
+        }
+    }
+    let text = EXAMPLE.replace(
+        "url: \"https://issuer.bench/jwks.json\"",
+        "file: secret.txt",
+    );
+    check(&text, &["16: `file`: no keys can be read from it"]);
+    let text = EXAMPLE.replace(
+        "url: \"https://issuer.bench/jwks.json\"",
+        "file: absent.json",
+    );
+    check(&text, &["16: `file`: there is no file"]);
+}

@@ -35,8 +35,8 @@ const BASE64_PREFIX: &str = "base64:";
 /// How far an issuer's clock may differ, unless said otherwise.
 const LEEWAY: Duration = Duration::from_secs(30);
 
-/// More leeway than this makes an expiry meaningless.
-const LEEWAY_MAX: Duration = Duration::from_secs(600);
+/// More leeway than this hides a broken clock rather than forgiving a slow one; token profiles take no more.
+const LEEWAY_MAX: Duration = Duration::from_secs(300);
 
 /// How long the last good keys are used while the issuer can't be reached, unless said otherwise.
 const STALE_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -68,7 +68,7 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Issue
             let small = *leeway <= LEEWAY_MAX;
             if !small {
                 field.refuse(
-                    "is more than 10m: a token's expiry would mean little",
+                    "is more than 5m: a token's expiry would mean little",
                     problems,
                 );
             }

@@ -342,7 +342,7 @@ fn what_is_wrong_is_said_with_what_to_do() {
             issuer(&json!({ "jwks": null, "secret": "base64:§" })),
             "neither base64 nor base64url",
         ),
-        (issuer(&json!({ "leeway": "1h" })), "is more than 10m"),
+        (issuer(&json!({ "leeway": "1h" })), "is more than 5m"),
         (
             issuer(&json!({ "encrypted": true })),
             "is none of `no`, `required`",
