@@ -4,6 +4,7 @@ pub mod algorithm;
 mod base64url;
 mod error;
 mod json;
+pub mod jwe;
 pub mod jws;
 pub mod jwt;
 pub mod key;
