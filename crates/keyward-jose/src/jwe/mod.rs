@@ -10,6 +10,21 @@
 //! padding was bad.
 //!
 //! `jwk`, `jku`, `x5c` and `x5u` of a message are never looked at: a message can't bring its own key.
+//!
+//! ```
+//! use keyward_jose::jwe::{Decrypter, Encrypter, Message};
+//! use keyward_jose::{Algorithm, ContentEncryption, Key, KeyManagementAlgorithm};
+//!
+//! let algorithm = KeyManagementAlgorithm::EcdhEsA256Kw;
+//! let key = Key::generate(Algorithm::KeyManagement(algorithm), None)?;
+//!
+//! let encrypter = Encrypter::new(&key.public()?, algorithm, ContentEncryption::A256Gcm)?;
+//! let token = encrypter.encrypt_compact(&Message::new(b"attack at dawn"))?;
+//!
+//! let decrypter = Decrypter::new(&key, algorithm)?;
+//! assert_eq!(decrypter.decrypt_compact(&token)?.plaintext.as_slice(), b"attack at dawn");
+//! # Ok::<(), keyward_jose::Error>(())
+//! ```
 
 mod compression;
 mod content;

@@ -1,11 +1,14 @@
 //! Tests of encryption: the RFCs' vectors, round trips, and what is refused.
 
-mod refusals;
+mod attacks;
+mod malformed;
+mod misuse;
 mod round_trips;
 mod vectors;
 
-use super::{Decrypter, Encrypter};
+use super::{Decrypter, Encrypter, Message};
 use crate::algorithm::{ContentEncryption, KeyManagementAlgorithm};
+use crate::base64url;
 use crate::key::{Curve, Key, KeyType};
 use serde_json::Value;
 use std::sync::LazyLock;
@@ -66,4 +69,44 @@ fn pair(
         encrypter = encrypter.with_pbes2_count(1_000).unwrap();
     }
     (encrypter, Decrypter::new(key, algorithm).unwrap())
+}
+
+const WRAP: KeyManagementAlgorithm = KeyManagementAlgorithm::A128Kw;
+const GCM: ContentEncryption = ContentEncryption::A128Gcm;
+
+/// A wrapping key's two sides.
+fn wrap() -> (Encrypter, Decrypter) {
+    pair(&oct(&[7; 16]), WRAP, GCM)
+}
+
+/// A compact message of the wrapping key.
+fn compact() -> String {
+    wrap()
+        .0
+        .encrypt_compact(&Message::new(b"plaintext"))
+        .unwrap()
+}
+
+/// `text` with the protected header changed by `change`; all else stays.
+fn with_header(text: &str, change: impl FnOnce(&mut Value)) -> String {
+    let (header, rest) = text.split_once('.').unwrap();
+    let mut header: Value =
+        serde_json::from_slice(&base64url::decode("test", header).unwrap()).unwrap();
+    change(&mut header);
+    format!("{}.{rest}", base64url::encode(header.to_string()))
+}
+
+/// The code of the refusal of `text`, read as compact.
+fn refusal(decrypter: &Decrypter, text: &str) -> &'static str {
+    decrypter.decrypt_compact(text).unwrap_err().code()
+}
+
+/// A compact message of the wrapping key with this header text and this content.
+fn sealed(header: &str, content: &[u8]) -> String {
+    let kek = oct(&[7; 16]);
+    let sender = super::key_management::Sender::new(&kek, WRAP, GCM).unwrap();
+    let carried = sender.carry(None, GCM).unwrap();
+    let header = base64url::encode(header);
+    let sealed = super::content::seal(GCM, &carried.key, header.as_bytes(), content).unwrap();
+    super::serialization::write_compact(&header, &carried.encrypted_key, &sealed)
 }
