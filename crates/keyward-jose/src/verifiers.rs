@@ -1,6 +1,5 @@
 //! A key set made ready to verify, and the choice that a token's header has among it.
 
-use crate::jws::Header;
 use crate::signature::is_secret;
 use crate::{Error, Key, SignatureAlgorithm, Verifier};
 use std::collections::HashMap;
@@ -134,21 +133,22 @@ impl Verifiers {
         self.by_kid.contains_key(&Some(Box::from(kid)))
     }
 
-    /// Verifies the signature over `message` by the key that the header picks, and tells which it was.
+    /// Verifies the signature over `message` by the key that the header's `alg` and `kid` pick, and tells
+    /// which it was.
     ///
     /// # Errors
     /// [`Error::AlgorithmNotAllowed`], [`Error::KeyUnknown`], [`Error::SignatureInvalid`].
     pub fn verify(
         &self,
-        header: &Header,
+        algorithm: SignatureAlgorithm,
+        kid: Option<&str>,
         message: &[u8],
         signature: &[u8],
     ) -> Result<&Verifier, Error> {
-        let algorithm = header.algorithm()?;
         if !self.allowed.contains(&algorithm) {
             return Err(Error::AlgorithmNotAllowed(algorithm.to_string()));
         }
-        let Some(kid) = header.kid() else {
+        let Some(kid) = kid else {
             let all = self.verifiers.iter().filter(of(algorithm));
             return try_each(all, message, signature)?
                 .ok_or_else(|| Error::KeyUnknown(format!("there is no key for {algorithm}")));

@@ -56,6 +56,14 @@ impl Unsigned {
         &self.message
     }
 
+    /// The protected header's text.
+    pub(super) fn protected(&self) -> Result<&str, Error> {
+        self.message
+            .get(..self.header_end)
+            .and_then(|text| std::str::from_utf8(text).ok())
+            .ok_or(Error::Serialization("the header is no text"))
+    }
+
     /// The JWS with this signature over [`message`](Self::message).
     ///
     /// # Errors
@@ -167,8 +175,14 @@ pub(super) fn check_signer(header: &Header, signer: &dyn Signer) -> Result<(), E
 pub fn verify(token: &str, verifiers: &Verifiers) -> Result<Jws, Error> {
     let parts = Parts::split(token, JWS_MAX)?;
     let header = parts.header()?;
+    let algorithm = header.algorithm()?;
     let signature = parts.signature()?;
-    verifiers.verify(&header, parts.message.as_bytes(), &signature)?;
+    verifiers.verify(
+        algorithm,
+        header.kid(),
+        parts.message.as_bytes(),
+        &signature,
+    )?;
     let payload = if header.is_payload_unencoded() {
         check_plain(parts.payload.as_bytes())?;
         parts.payload.as_bytes().to_vec()
@@ -194,9 +208,10 @@ pub fn verify_detached(
         ));
     }
     let header = parts.header()?;
+    let algorithm = header.algorithm()?;
     let signature = parts.signature()?;
     let message = signing_input(parts.header.to_owned(), &header, payload);
-    verifiers.verify(&header, &message, &signature)?;
+    verifiers.verify(algorithm, header.kid(), &message, &signature)?;
     Ok(header)
 }
 

@@ -1,14 +1,18 @@
 //! JWS: signed content (RFC 7515), in the serialization that the caller names.
 //!
-//! [`compact`] is the one of tokens. Nothing here guesses: a text of another serialization than the one
+//! [`compact`] is the one of tokens; [`flattened`] and [`general`] are those in JSON. Nothing here guesses: a text of another serialization than the one
 //! that was asked for is refused (RFC 8725bis, section 3.14).
 
 pub mod compact;
+pub mod flattened;
+pub mod general;
 mod header;
+mod json_form;
 #[cfg(test)]
 mod tests;
 
 pub use header::Header;
+pub use json_form::Signature;
 
 /// The longest header that is read, in bytes of JSON: room for a certificate chain (`x5c`) of four.
 pub const HEADER_MAX: usize = 16 * 1024;
@@ -17,7 +21,10 @@ pub const HEADER_MAX: usize = 16 * 1024;
 /// call from filling the memory. What is larger belongs into a detached payload, which has no bound.
 pub const JWS_MAX: usize = 16 * 1024 * 1024;
 
-/// A verified JWS.
+/// How many signatures one JWS may have: each costs an operation with a public key, or several.
+pub const SIGNATURES_MAX: usize = 16;
+
+/// A verified JWS in the compact serialization.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Jws {
     /// What the signature covers of the header.

@@ -66,8 +66,13 @@ impl<'a> Peek<'a> {
         profile: &Profile,
         now: NumericDate,
     ) -> Result<Verified, Error> {
-        profile.check_algorithm(&self.header)?;
-        verifiers.verify(&self.header, self.message.as_bytes(), &self.signature)?;
+        let algorithm = profile.check_algorithm(&self.header)?;
+        verifiers.verify(
+            algorithm,
+            self.header.kid(),
+            self.message.as_bytes(),
+            &self.signature,
+        )?;
         profile.check(&self.header, &self.claims, now)?;
         Ok(Verified {
             header: self.header,

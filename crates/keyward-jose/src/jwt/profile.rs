@@ -198,13 +198,14 @@ impl Profile {
         self.size_max
     }
 
-    pub(super) fn check_algorithm(&self, header: &Header) -> Result<(), Error> {
+    /// The header's algorithm, if it is taken.
+    pub(super) fn check_algorithm(&self, header: &Header) -> Result<SignatureAlgorithm, Error> {
         let algorithm = header.algorithm()?;
         match &self.algorithms {
             Some(allowed) if !allowed.contains(&algorithm) => {
                 Err(Error::AlgorithmNotAllowed(algorithm.to_string()))
             }
-            Some(_) | None => Ok(()),
+            Some(_) | None => Ok(algorithm),
         }
     }
 

@@ -1,0 +1,207 @@
+use super::{KeyState, Rotation, RotationEntry, RotationPolicy};
+use crate::NumericDate;
+use proptest::prelude::*;
+
+const HOUR: u64 = 3600;
+const DAY: u64 = 24 * HOUR;
+const START: NumericDate = NumericDate(1_700_000_000);
+
+fn policy() -> RotationPolicy {
+    RotationPolicy::new(HOUR, 30 * DAY, DAY).unwrap()
+}
+
+fn state(rotation: &Rotation<u32>, id: u32, now: NumericDate) -> KeyState {
+    let entry = rotation.entries().iter().find(|entry| entry.id == id);
+    entry.unwrap().state(now)
+}
+
+/// Keys 1 (active since `START`) and 2 (waiting, ready from an hour later).
+fn two_keys() -> Rotation<u32> {
+    let mut rotation = Rotation::new(policy());
+    rotation.publish(1, START).unwrap();
+    rotation.publish(2, START).unwrap();
+    rotation
+}
+
+#[test]
+fn first_key_of_a_new_set_signs_at_once() {
+    let mut rotation = Rotation::new(policy());
+    assert_eq!(rotation.signing_key(START), None);
+    assert!(rotation.wants_key());
+    rotation.publish(1, START).unwrap();
+    assert_eq!(rotation.signing_key(START), Some(&1));
+    assert!(rotation.wants_key());
+}
+
+#[test]
+fn keys_go_through_their_states_in_time() {
+    let mut rotation = two_keys();
+    assert!(!rotation.wants_key());
+    let change = START.plus(30 * DAY);
+    assert_eq!(rotation.next_change(START), Some(change));
+    assert!(!rotation.advance(change.minus(1)));
+    assert_eq!(rotation.signing_key(change.minus(1)), Some(&1));
+    assert!(rotation.advance(change));
+    assert_eq!(rotation.signing_key(change), Some(&2));
+    assert_eq!(state(&rotation, 1, change), KeyState::Retiring);
+    assert_eq!(state(&rotation, 2, change), KeyState::Active);
+    assert_eq!(rotation.published(change).collect::<Vec<_>>(), [&1, &2]);
+    assert!(rotation.wants_key());
+    let over = change.plus(DAY);
+    assert_eq!(rotation.next_change(change), Some(over));
+    assert_eq!(state(&rotation, 1, over.minus(1)), KeyState::Retiring);
+    assert_eq!(state(&rotation, 1, over), KeyState::Retired);
+    assert_eq!(rotation.published(over).collect::<Vec<_>>(), [&2]);
+    assert_eq!(rotation.forget_retired(over), [1]);
+    assert_eq!(rotation.forget_retired(over), [0; 0]);
+}
+
+#[test]
+fn key_does_not_sign_before_the_caches_know_it() {
+    let mut rotation = Rotation::new(policy());
+    rotation.publish(1, START).unwrap();
+    let late = START.plus(30 * DAY).minus(10);
+    rotation.publish(2, late).unwrap();
+    for seconds in [0, 10, HOUR - 1] {
+        rotation.advance(late.plus(seconds));
+        assert_eq!(rotation.signing_key(late.plus(seconds)), Some(&1));
+    }
+    rotation.advance(late.plus(HOUR));
+    assert_eq!(rotation.signing_key(late.plus(HOUR)), Some(&2));
+    // A clock that goes back.
+    assert_eq!(rotation.signing_key(late), None);
+}
+
+#[test]
+fn withdrawn_key_is_replaced_at_once_by_one_that_is_ready() {
+    let mut rotation = two_keys();
+    let now = START.plus(2 * HOUR);
+    rotation.withdraw(&1, now).unwrap();
+    assert_eq!(rotation.signing_key(now), Some(&2));
+    assert_eq!(rotation.published(now).collect::<Vec<_>>(), [&2]);
+    assert_eq!(state(&rotation, 1, now), KeyState::Withdrawn);
+    assert!(rotation.withdraw(&1, now).is_err());
+    assert!(rotation.withdraw(&7, now).is_err());
+    assert!(rotation.publish(1, now).is_err());
+}
+
+#[test]
+fn nothing_signs_after_a_withdrawal_until_a_key_is_ready() {
+    let mut rotation = two_keys();
+    let now = START.plus(60);
+    rotation.withdraw(&1, now).unwrap();
+    assert_eq!(rotation.signing_key(now), None);
+    assert_eq!(rotation.next_change(now), Some(START.plus(HOUR)));
+    rotation.advance(START.plus(HOUR));
+    assert_eq!(rotation.signing_key(START.plus(HOUR)), Some(&2));
+}
+
+#[test]
+fn set_whose_keys_were_all_withdrawn_is_not_new() {
+    let mut rotation = Rotation::new(policy());
+    rotation.publish(1, START).unwrap();
+    rotation.withdraw(&1, START.plus(DAY)).unwrap();
+    let later = START.plus(90 * DAY);
+    assert_eq!(rotation.forget_retired(later), [0; 0]);
+    rotation.publish(2, later).unwrap();
+    assert_eq!(rotation.signing_key(later), None);
+    rotation.advance(later.plus(HOUR));
+    assert_eq!(rotation.signing_key(later.plus(HOUR)), Some(&2));
+}
+
+#[test]
+fn impossible_sets_are_not_restored() {
+    let good = two_keys().entries().to_vec();
+    assert_eq!(Rotation::restore(policy(), good.clone()), Ok(two_keys()));
+    let check = |change: fn(&mut [RotationEntry<u32>])| {
+        let mut entries = good.clone();
+        change(&mut entries);
+        let error = Rotation::restore(policy(), entries).unwrap_err();
+        assert_eq!(error.code(), "rotation");
+    };
+    check(|entries| entries[1].id = 1);
+    check(|entries| entries[1].activated_at = Some(START.plus(DAY)));
+    check(|entries| entries[1].activated_at = Some(START));
+    check(|entries| entries[1].retiring_at = Some(START.plus(DAY)));
+    check(|entries| entries[0].retiring_at = Some(START.plus(DAY)));
+}
+
+#[test]
+fn policy_that_leaves_no_time_to_get_known_is_refused() {
+    assert!(RotationPolicy::new(HOUR, HOUR - 1, 0).is_err());
+    assert!(RotationPolicy::new(0, 0, 0).is_err());
+    assert!(RotationPolicy::new(HOUR, HOUR, 0).is_ok());
+}
+
+/// A verifier that keeps its copy of the set for as long as it may.
+struct Cache {
+    fetched_at: NumericDate,
+    keys: Vec<u32>,
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// A year with a caller who comes at odd times, two verifiers that cache, tokens of all lives, and now
+    /// and then a withdrawal: no verifier meets a key that it does not know, but for a withdrawn one.
+    #[test]
+    fn caching_verifier_never_meets_an_unknown_key(
+        max_age in 60_u64..2 * DAY,
+        active_days in 3_u64..60,
+        token_life in 60_u64..3 * DAY,
+        steps in prop::collection::vec((1_u64..2 * DAY, any::<u8>()), 400),
+    ) {
+        let policy = RotationPolicy::new(max_age, active_days * DAY, token_life).unwrap();
+        let mut rotation = Rotation::new(policy);
+        let mut next_id = 0;
+        let mut now = START;
+        let mut withdrawn = Vec::new();
+        let mut tokens: Vec<(u32, NumericDate)> = Vec::new();
+        let mut caches: Vec<Cache> = Vec::new();
+        let mut changes = 0;
+        for (pause, dice) in steps {
+            if now > START.plus(365 * DAY) {
+                break;
+            }
+            changes += usize::from(rotation.advance(now));
+            while rotation.wants_key() {
+                next_id += 1;
+                rotation.publish(next_id, now).unwrap();
+            }
+            if dice < 4 && let Some(active) = rotation.signing_key(now).copied() {
+                rotation.withdraw(&active, now).unwrap();
+                withdrawn.push(active);
+            }
+            if dice > 200 {
+                for id in rotation.forget_retired(now) {
+                    prop_assert!(!tokens.iter().any(|(key, until)| *key == id && *until > now));
+                }
+            }
+            let published: Vec<u32> = rotation.published(now).copied().collect();
+            if caches.is_empty() {
+                caches.extend([0, 1].map(|_| Cache { fetched_at: now, keys: published.clone() }));
+            }
+            if let Some(key) = rotation.signing_key(now).copied() {
+                let entry = rotation.entries().iter().find(|entry| entry.id == key).unwrap();
+                let known_for = now.seconds_since(entry.published_at).unsigned_abs();
+                prop_assert!(key == 1 || known_for >= max_age);
+                tokens.push((key, now.plus(token_life)));
+            } else {
+                prop_assert!(!withdrawn.is_empty());
+            }
+            tokens.retain(|(_, until)| *until > now);
+            for (at, cache) in caches.iter_mut().enumerate() {
+                // One of them fetches only when it must, the other also when it feels like it.
+                let age = now.seconds_since(cache.fetched_at).unsigned_abs();
+                if age >= max_age || (at == 1 && dice % 3 == 0) {
+                    *cache = Cache { fetched_at: now, keys: published.clone() };
+                }
+                for (key, _) in &tokens {
+                    prop_assert!(cache.keys.contains(key) || withdrawn.contains(key));
+                }
+            }
+            now = now.plus(pause.min(max_age * 3));
+        }
+        prop_assert!(changes > 0 || now < START.plus((active_days + 3) * DAY));
+    }
+}
