@@ -7,7 +7,7 @@ use crate::{LocalSigner, SignatureAlgorithm as A, Verifiers};
 #[test]
 fn compact_round_trip_of_every_algorithm() {
     for algorithm in A::ALL.iter().copied() {
-        let key = named("k", for_algorithm(algorithm));
+        let key = named("k", &for_algorithm(algorithm));
         let signer = LocalSigner::new(&key, algorithm).unwrap();
         let verifiers = Verifiers::new(&[public(&key)], &[algorithm]);
         let header = Header::for_signer(&signer).with_typ("JWT");

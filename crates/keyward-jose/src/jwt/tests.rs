@@ -6,7 +6,7 @@ const NOW: NumericDate = NumericDate(1_700_000_000);
 
 #[test]
 fn token_is_signed_read_and_verified() {
-    let key = named("k", for_algorithm(A::Es256));
+    let key = named("k", &for_algorithm(A::Es256));
     let signer = LocalSigner::new(&key, A::Es256).unwrap();
     let verifiers = Verifiers::new(&[key], &[]);
     let claims = Claims::new()

@@ -1,8 +1,8 @@
 //! One private key in memory with one algorithm, ready to sign.
 
-use super::{Signer, check_fit, hmac_key, private, uncompressed_point, unfit};
+use super::{Signer, hmac_key, private, unfit};
 use crate::key::{Akp, Ec, KeyOperation, Material, Okp, Rsa};
-use crate::{Error, Key, SignatureAlgorithm};
+use crate::{Algorithm, Error, Key, SignatureAlgorithm};
 use async_trait::async_trait;
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
@@ -39,7 +39,7 @@ impl LocalSigner {
     /// [`Error::NoPrivateKey`]; [`Error::KeyUnfit`] if the key's type, curve, length, `alg`, `use` or
     /// `key_ops` does not allow it; [`Error::KeyInvalid`] if its numbers are no key.
     pub fn new(key: &Key, algorithm: SignatureAlgorithm) -> Result<Self, Error> {
-        check_fit(key, KeyOperation::Sign, algorithm)?;
+        key.check_use(KeyOperation::Sign, Algorithm::Signature(algorithm))?;
         Ok(Self {
             algorithm,
             kid: key.kid().map(Box::from),
@@ -183,12 +183,8 @@ fn ecdsa_pair(key: &Ec, algorithm: SignatureAlgorithm) -> Result<EcdsaKeyPair, E
             return Err(unfit(algorithm));
         }
     };
-    EcdsaKeyPair::from_private_key_and_public_key(
-        signing,
-        private(key.d.as_ref())?,
-        &uncompressed_point(key),
-    )
-    .map_err(|_| inconsistent("EC"))
+    EcdsaKeyPair::from_private_key_and_public_key(signing, private(key.d.as_ref())?, &key.point())
+        .map_err(|_| inconsistent("EC"))
 }
 
 fn ed25519_pair(key: &Okp) -> Result<Ed25519KeyPair, Error> {

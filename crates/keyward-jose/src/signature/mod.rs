@@ -12,51 +12,17 @@ pub use local_signer::LocalSigner;
 pub use signer::Signer;
 pub use verifier::Verifier;
 
-use crate::algorithm::{Algorithm, SignatureAlgorithm};
-use crate::key::{Ec, KeyOperation, KeyUse, Material, Oct};
-use crate::{Error, Key};
+use crate::key::{Material, Oct};
+use crate::{Error, Key, SignatureAlgorithm};
 use aws_lc_rs::hmac;
 
-/// The key may do this with this algorithm: its type and curve fit, and `alg`, `use` and `key_ops` don't
-/// forbid it (RFC 7517, sections 4.2 to 4.4).
-fn check_fit(
-    key: &Key,
-    operation: KeyOperation,
-    algorithm: SignatureAlgorithm,
-) -> Result<(), Error> {
-    if !key.signature_algorithms().contains(&algorithm) {
-        return Err(Error::KeyUnfit(format!(
-            "its type is not one for {algorithm}"
-        )));
-    }
-    let parameters = &key.parameters;
-    if let Some(bound) = parameters.algorithm
-        && bound != Algorithm::Signature(algorithm)
-    {
-        return Err(Error::KeyUnfit(format!(
-            "its `alg` is {bound}, and {algorithm} was asked for"
-        )));
-    }
-    if parameters.key_use == Some(KeyUse::Encryption) {
-        return Err(Error::KeyUnfit(
-            "its `use` is `enc`, and a key for signatures is needed".to_owned(),
-        ));
-    }
-    match &parameters.operations {
-        Some(operations) if !operations.contains(&operation) => Err(Error::KeyUnfit(format!(
-            "its `key_ops` don't hold {operation:?}"
-        ))),
-        Some(_) | None => Ok(()),
-    }
-}
-
-/// A key of another type than the algorithm needs; `check_fit` comes before, so this is for callers that
-/// would forget it.
+/// A key of another type than the algorithm needs; [`Key::check_use`] comes before, so this is for
+/// callers that would forget it.
 fn unfit(algorithm: SignatureAlgorithm) -> Error {
     Error::KeyUnfit(format!("its type is not one for {algorithm}"))
 }
 
-/// The HMAC key of an `oct` key, which must be as long as the hash at least (RFC 7518, section 3.2).
+/// The HMAC key of an `oct` key. [`Key::check_use`] saw to its length (RFC 7518, section 3.2).
 fn hmac_key(key: &Oct, algorithm: SignatureAlgorithm) -> Result<hmac::Key, Error> {
     use SignatureAlgorithm as A;
     let hmac_algorithm = match algorithm {
@@ -81,13 +47,6 @@ fn hmac_key(key: &Oct, algorithm: SignatureAlgorithm) -> Result<hmac::Key, Error
             return Err(unfit(algorithm));
         }
     };
-    let needed = hmac_algorithm.tag_len();
-    if key.k.len() < needed {
-        return Err(Error::KeyUnfit(format!(
-            "{algorithm} needs a secret of {needed} bytes at least, and this one has {}",
-            key.k.len()
-        )));
-    }
     if looks_public(&key.k) {
         return Err(Error::KeyUnfit(
             "the secret is the text of a key or certificate; a public key is no secret".to_owned(),
@@ -103,15 +62,6 @@ fn looks_public(secret: &[u8]) -> bool {
     [b"-----BEGIN".as_slice(), b"ssh-", b"ecdsa-sha2-"]
         .iter()
         .any(|mark| text.starts_with(mark))
-}
-
-/// The uncompressed point (SEC 1, section 2.3.3).
-fn uncompressed_point(key: &Ec) -> Vec<u8> {
-    let mut point = Vec::with_capacity(1 + key.x.len() + key.y.len());
-    point.push(4);
-    point.extend_from_slice(&key.x);
-    point.extend_from_slice(&key.y);
-    point
 }
 
 /// The material's private part, or the error that names its absence.

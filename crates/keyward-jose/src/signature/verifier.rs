@@ -1,8 +1,8 @@
 //! One key with one algorithm, ready to verify.
 
-use super::{check_fit, hmac_key, uncompressed_point, unfit};
+use super::{hmac_key, unfit};
 use crate::key::{KeyOperation, Material};
-use crate::{Error, Key, SignatureAlgorithm};
+use crate::{Algorithm, Error, Key, SignatureAlgorithm};
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256K1_SHA256_FIXED, ECDSA_P384_SHA384_FIXED,
@@ -39,7 +39,7 @@ impl Verifier {
     /// [`Error::KeyUnfit`] if the key's type, curve, length, `alg`, `use` or `key_ops` does not allow it;
     /// [`Error::KeyInvalid`] if its numbers are no key.
     pub fn new(key: &Key, algorithm: SignatureAlgorithm) -> Result<Self, Error> {
-        check_fit(key, KeyOperation::Verify, algorithm)?;
+        key.check_use(KeyOperation::Verify, Algorithm::Signature(algorithm))?;
         Ok(Self {
             algorithm,
             kid: key.kid().map(Box::from),
@@ -95,8 +95,8 @@ fn prepare(material: &Material, algorithm: SignatureAlgorithm) -> Result<Prepare
         .map(Prepared::Public)
         .map_err(|_| invalid("RSA")),
         Material::Ec(key) => {
-            let parsed = ParsedPublicKey::new(ecdsa(algorithm)?, uncompressed_point(key))
-                .map_err(|_| invalid("EC"))?;
+            let parsed =
+                ParsedPublicKey::new(ecdsa(algorithm)?, key.point()).map_err(|_| invalid("EC"))?;
             Ok(Prepared::Ecdsa(parsed, key.x.len()))
         }
         Material::Okp(key) => public(&ED25519, &key.x, "OKP"),
