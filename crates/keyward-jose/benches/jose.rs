@@ -4,7 +4,6 @@
 //! `jwt` adds claims of the usual kind and a profile that checks issuer, audience, type and times.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that can't run should stop")]
-#![expect(missing_docs, reason = "the macros of criterion write none")]
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{

@@ -29,8 +29,10 @@ const TRIED_MAX: usize = 8;
 #[derive(Clone, Debug, Default)]
 pub struct Verifiers {
     verifiers: Vec<Verifier>,
-    /// Positions by `kid`; those without one under `None`.
-    by_kid: HashMap<Option<Box<str>>, Vec<usize>>,
+    /// Positions by `kid`.
+    by_kid: HashMap<Box<str>, Vec<usize>>,
+    /// Positions of those without one.
+    nameless: Vec<usize>,
     allowed: Vec<SignatureAlgorithm>,
     left_out: Vec<LeftOut>,
 }
@@ -96,11 +98,11 @@ impl Verifiers {
     }
 
     fn push(&mut self, verifier: Verifier) {
-        let kid = verifier.kid().map(Box::from);
-        self.by_kid
-            .entry(kid)
-            .or_default()
-            .push(self.verifiers.len());
+        let positions = match verifier.kid() {
+            Some(kid) => self.by_kid.entry(kid.into()).or_default(),
+            None => &mut self.nameless,
+        };
+        positions.push(self.verifiers.len());
         self.verifiers.push(verifier);
     }
 
@@ -130,7 +132,7 @@ impl Verifiers {
     /// Whether a key of this `kid` is here, with whatever algorithm.
     #[must_use]
     pub fn knows(&self, kid: &str) -> bool {
-        self.by_kid.contains_key(&Some(Box::from(kid)))
+        self.by_kid.contains_key(kid)
     }
 
     /// Verifies the signature over `message` by the key that the header's `alg` and `kid` pick, and tells
@@ -153,8 +155,7 @@ impl Verifiers {
             return try_each(all, message, signature)?
                 .ok_or_else(|| Error::KeyUnknown(format!("there is no key for {algorithm}")));
         };
-        let named = self.named(Some(kid));
-        if !named.is_empty() {
+        if let Some(named) = self.by_kid.get(kid) {
             return try_each(self.at(named).filter(of(algorithm)), message, signature)?.ok_or_else(
                 || {
                     Error::AlgorithmNotAllowed(format!(
@@ -163,7 +164,7 @@ impl Verifiers {
                 },
             );
         }
-        let nameless = self.at(self.named(None)).filter(of(algorithm));
+        let nameless = self.at(&self.nameless).filter(of(algorithm));
         match try_each(nameless, message, signature) {
             Ok(Some(verifier)) => Ok(verifier),
             // The key with this `kid` may simply not have been fetched yet.
@@ -173,12 +174,6 @@ impl Verifiers {
             ))),
             Err(error) => Err(error),
         }
-    }
-
-    fn named(&self, kid: Option<&str>) -> &[usize] {
-        self.by_kid
-            .get(&kid.map(Box::from))
-            .map_or(&[], Vec::as_slice)
     }
 
     fn at<'a>(&'a self, positions: &'a [usize]) -> impl Iterator<Item = &'a Verifier> {
