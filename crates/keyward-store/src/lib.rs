@@ -1,1 +1,23 @@
-//! See the crate description.
+//! All of Keyward's SQL: teams, keys, revocations and audit events, with secrets encrypted at rest.
+//!
+//! No other crate names a database. Statements are plain SQL in one text for SQLite and PostgreSQL:
+//! numbers, truth values and times are 64-bit integers, everything else is text.
+
+pub mod audit;
+mod database;
+mod error;
+pub mod hierarchy;
+pub mod key;
+pub mod resource;
+pub mod revocation;
+mod schema;
+mod store;
+#[cfg(test)]
+mod tests;
+
+pub use audit::{Action, AuditChain, AuditEvent};
+pub use error::Error;
+pub use hierarchy::{MasterKey, Purpose};
+pub use key::{KeyChange, KeyPurpose, KeyState, KeyTimes, NewKey, StoredKey};
+pub use resource::StoredResource;
+pub use store::Store;

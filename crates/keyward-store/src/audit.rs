@@ -1,0 +1,209 @@
+//! The audit log: what was done, by whom, in a chain of hashes.
+//!
+//! Each event's hash covers the event and the hash before it, so that no event can be changed, taken out
+//! or put in between without all that follow being made anew. That the newest events were cut off can be
+//! seen only by who noted the head elsewhere: [`Store::verify_audit_chain`] returns it.
+//!
+//! An event is written in the transaction of what it tells about: there is neither without the other.
+
+use crate::hierarchy::random_id;
+use crate::schema::hexadecimal;
+use crate::{Error, Store};
+use aws_lc_rs::digest::{Context, SHA256};
+use keyward_model::Timestamp;
+use keyward_model::id::{AuditEventId, NodeId, TeamId};
+use serde_json::Value;
+use sqlx::{Any, Transaction};
+
+/// How many events are read at a time while the chain is checked.
+const PAGE: u32 = 1_000;
+
+/// The hash before the first event.
+const BEGINNING: &str = "";
+
+/// What is to be written down.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Action<'a> {
+    /// In whose realm it happened.
+    pub team: TeamId,
+    /// Who did it: `node`, or a user's or client's name.
+    pub actor: &'a str,
+    /// What was done, as `<object>.<verb>`: `key.create`.
+    pub action: &'a str,
+    /// To what, by kind and id.
+    pub object: &'a str,
+    /// More of it. Never a secret.
+    pub detail: Value,
+}
+
+/// An event as it was written.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct AuditEvent {
+    /// Its place in the chain, from 1.
+    pub sequence: i64,
+    /// The row.
+    pub id: String,
+    /// In whose realm it happened.
+    pub team: String,
+    /// When, in microseconds since the epoch.
+    pub happened_at: i64,
+    /// Which process wrote it.
+    pub node: String,
+    /// Who did it.
+    pub actor: String,
+    /// What was done.
+    pub action: String,
+    /// To what.
+    pub object: String,
+    /// More of it, as JSON.
+    pub detail: String,
+    /// The hash of the event before.
+    pub previous_hash: String,
+    /// SHA-256 of all the other columns, each with its length before it; hexadecimal.
+    pub hash: String,
+}
+
+/// What the chain came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditChain {
+    /// How many events there are.
+    pub events: i64,
+    /// The hash of the last, empty when there is none. Noted elsewhere, it shows whether events were cut
+    /// off.
+    pub head: String,
+}
+
+impl AuditEvent {
+    fn expected_hash(&self) -> String {
+        let mut context = Context::new(&SHA256);
+        for part in [
+            &self.previous_hash,
+            &self.sequence.to_string(),
+            &self.id,
+            &self.team,
+            &self.happened_at.to_string(),
+            &self.node,
+            &self.actor,
+            &self.action,
+            &self.object,
+            &self.detail,
+        ] {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        hexadecimal(context.finish().as_ref())
+    }
+}
+
+/// Writes an event at the end of the chain. The transaction holds the write lock, so that no other event
+/// gets the same place.
+pub(crate) async fn append(
+    transaction: &mut Transaction<'static, Any>,
+    node: NodeId,
+    action: Action<'_>,
+    now: Timestamp,
+) -> Result<AuditEvent, Error> {
+    let last: Option<(i64, String)> =
+        sqlx::query_as("SELECT sequence, hash FROM audit_events ORDER BY sequence DESC LIMIT 1")
+            .fetch_optional(&mut **transaction)
+            .await?;
+    let (last, previous_hash) = last.unwrap_or_else(|| (0, BEGINNING.to_owned()));
+    let mut event = AuditEvent {
+        sequence: last + 1,
+        id: AuditEventId::new(now, random_id()?).to_string(),
+        team: action.team.to_string(),
+        happened_at: now.as_micros(),
+        node: node.to_string(),
+        actor: action.actor.to_owned(),
+        action: action.action.to_owned(),
+        object: action.object.to_owned(),
+        detail: action.detail.to_string(),
+        previous_hash,
+        hash: String::new(),
+    };
+    event.hash = event.expected_hash();
+    sqlx::query(
+        "INSERT INTO audit_events
+         (sequence, id, team, happened_at, node, actor, action, object, detail, previous_hash, hash)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+    )
+    .bind(event.sequence)
+    .bind(&event.id)
+    .bind(&event.team)
+    .bind(event.happened_at)
+    .bind(&event.node)
+    .bind(&event.actor)
+    .bind(&event.action)
+    .bind(&event.object)
+    .bind(&event.detail)
+    .bind(&event.previous_hash)
+    .bind(&event.hash)
+    .execute(&mut **transaction)
+    .await?;
+    Ok(event)
+}
+
+impl Store {
+    /// Writes an event that stands for itself. What changes a row writes its own.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn audit(&self, action: Action<'_>, now: Timestamp) -> Result<AuditEvent, Error> {
+        let mut transaction = self.begin_write().await?;
+        let event = append(&mut transaction, self.node(), action, now).await?;
+        transaction.commit().await?;
+        Ok(event)
+    }
+
+    /// The events after `sequence`, at most `limit`, oldest first.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn audit_events(&self, after: i64, limit: u32) -> Result<Vec<AuditEvent>, Error> {
+        let events = sqlx::query_as(
+            "SELECT sequence, id, team, happened_at, node, actor, action, object, detail,
+                    previous_hash, hash
+             FROM audit_events WHERE sequence > $1 ORDER BY sequence LIMIT $2",
+        )
+        .bind(after)
+        .bind(i64::from(limit))
+        .fetch_all(self.pool())
+        .await?;
+        Ok(events)
+    }
+
+    /// Computes the chain from its beginning.
+    ///
+    /// # Errors
+    /// [`Error::AuditBroken`] at the first event that does not fit.
+    pub async fn verify_audit_chain(&self) -> Result<AuditChain, Error> {
+        let mut chain = AuditChain {
+            events: 0,
+            head: BEGINNING.to_owned(),
+        };
+        loop {
+            let events = self.audit_events(chain.events, PAGE).await?;
+            let is_last = events.len() < PAGE as usize;
+            for event in events {
+                let broken = |why| Error::AuditBroken {
+                    sequence: event.sequence,
+                    why,
+                };
+                if event.sequence != chain.events + 1 {
+                    return Err(broken("events before it are missing"));
+                }
+                if event.previous_hash != chain.head {
+                    return Err(broken("it does not follow on the event before it"));
+                }
+                if event.expected_hash() != event.hash {
+                    return Err(broken("it is not what its hash was made of"));
+                }
+                chain.events = event.sequence;
+                chain.head = event.hash;
+            }
+            if is_last {
+                return Ok(chain);
+            }
+        }
+    }
+}

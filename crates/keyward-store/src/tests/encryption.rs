@@ -1,0 +1,133 @@
+use super::*;
+
+#[tokio::test]
+async fn a_wrong_master_key_is_refused() {
+    let bench = Bench::new();
+    bench.open().await.close().await;
+    let other = MasterKey::generate().unwrap();
+    let refused = Store::open_within(&bench.path(), &other, NOW, SHORT).await;
+    assert!(matches!(refused, Err(Error::WrongMasterKey)));
+    bench.open().await;
+}
+
+#[tokio::test]
+async fn a_sealed_field_opens_in_no_other_row_column_or_team() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    for kid in ["k1", "k2"] {
+        insert(&store, kid, KeyState::Published).await.unwrap();
+    }
+    assert!(private(&store, "k2").await.unwrap().is_some());
+
+    execute(&store, "UPDATE keys SET private_sealed = (SELECT private_sealed FROM keys WHERE kid = 'k1') WHERE kid = 'k2'").await;
+    assert!(matches!(
+        private(&store, "k2").await,
+        Err(Error::Sealed { .. })
+    ));
+    assert!(private(&store, "k1").await.unwrap().is_some());
+
+    execute(&store, "INSERT INTO teams (id, name, created_at) VALUES ('00000000000000000000000000000002', 'other', 0)").await;
+    execute(
+        &store,
+        "UPDATE keys SET team = '00000000000000000000000000000002' WHERE kid = 'k1'",
+    )
+    .await;
+    let moved = store.keys(TeamId::from_u128(2), "self").await.unwrap();
+    assert!(matches!(
+        store.private_jwk(&moved[0]).await,
+        Err(Error::Sealed { .. })
+    ));
+
+    // A data key's own text in the place of a field: another table and column.
+    execute(
+        &store,
+        "UPDATE keys SET private_sealed = (SELECT wrapped FROM data_keys) WHERE kid = 'k2'",
+    )
+    .await;
+    assert!(matches!(
+        private(&store, "k2").await,
+        Err(Error::Sealed { .. })
+    ));
+}
+
+#[tokio::test]
+async fn a_data_key_of_another_purpose_does_not_open_secrets() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    insert(&store, "k1", KeyState::Active).await.unwrap();
+    store.close().await;
+    let store = bench.open().await;
+    execute(&store, "UPDATE data_keys SET purpose = 'webhooks'").await;
+    assert!(matches!(
+        private(&store, "k1").await,
+        Err(Error::Sealed { .. })
+    ));
+}
+
+#[tokio::test]
+async fn only_the_data_keys_that_were_needed_are_there() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    let count = async || {
+        let rows: Vec<(String,)> = sqlx::query_as("SELECT purpose FROM data_keys")
+            .fetch_all(store.pool())
+            .await
+            .unwrap();
+        rows.into_iter()
+            .map(|(purpose,)| purpose)
+            .collect::<Vec<_>>()
+    };
+    assert!(count().await.is_empty());
+    for kid in ["k1", "k2"] {
+        insert(&store, kid, KeyState::Published).await.unwrap();
+    }
+    assert_eq!(count().await, ["secrets"]);
+}
+
+#[tokio::test]
+async fn changing_the_master_key_wraps_anew_and_touches_no_field() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    insert(&store, "k1", KeyState::Published).await.unwrap();
+    let sealed = async |store: &Store| {
+        let row: (String,) = sqlx::query_as("SELECT private_sealed FROM keys")
+            .fetch_one(store.pool())
+            .await
+            .unwrap();
+        row.0
+    };
+    let before = sealed(&store).await;
+    let beside = bench.open().await;
+    let new = MasterKey::generate().unwrap();
+    let stranger = MasterKey::generate().unwrap();
+    let refused = store.rotate_master(&stranger, &new, "test", NOW).await;
+    assert!(matches!(refused, Err(Error::WrongMasterKey)));
+
+    store
+        .rotate_master(&bench.master, &new, "test", NOW)
+        .await
+        .unwrap();
+    assert_eq!(sealed(&store).await, before);
+    assert!(private(&store, "k1").await.unwrap().is_some());
+    insert(&store, "k2", KeyState::Published).await.unwrap();
+    assert!(private(&store, "k2").await.unwrap().is_some());
+    // A process that holds the old one is told, before it makes anything under it.
+    let behind = insert(&beside, "k3", KeyState::Published).await;
+    assert!(
+        matches!(behind, Err(Error::MasterKeyReplaced)),
+        "{behind:?}"
+    );
+    store.close().await;
+
+    assert!(matches!(bench.try_open().await, Err(Error::WrongMasterKey)));
+    let store = Store::open_within(&bench.path(), &new, NOW, SHORT)
+        .await
+        .unwrap();
+    for kid in ["k1", "k2"] {
+        assert_eq!(
+            private(&store, kid).await.unwrap().as_deref(),
+            Some(PRIVATE)
+        );
+    }
+    store.verify_audit_chain().await.unwrap();
+}
