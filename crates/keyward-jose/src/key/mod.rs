@@ -284,7 +284,7 @@ impl Key {
     }
 
     /// The certificates in DER, the key's own first: `x5c`. They belong to the key, but nothing has been
-    /// said yet about who signed them: see [`crate::x509::check_chain`].
+    /// said yet about who signed them: see [`check_certificates`](Self::check_certificates).
     #[must_use]
     pub fn certificates(&self) -> &[Vec<u8>] {
         &self.parameters.x5c

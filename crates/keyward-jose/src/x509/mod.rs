@@ -1,6 +1,14 @@
 //! Certificates of keys (RFC 5280): reading them, checking who signed them, and making requests and
 //! self-signed ones.
 
+mod issue;
+mod roots;
+#[cfg(test)]
+mod tests;
+
+pub use issue::{AlternativeName, Subject, certificate_to_pem, request_to_pem};
+pub use roots::Roots;
+
 use crate::Error;
 use crate::key::{Encoding, Key, pem};
 use x509_parser::prelude::{FromDer as _, X509Certificate};

@@ -124,7 +124,7 @@ fn pkcs8(der: &[u8]) -> Result<Material, Error> {
     values.optional(tag::CONTEXT_0)?;
     let public = match (version, values.optional(tag::CONTEXT_1_PRIMITIVE)?) {
         ([0], None) => None,
-        ([1], public) => public.map(whole_bytes).transpose()?,
+        ([1], Some(public)) => Some(whole_bytes(public)?),
         _ => {
             return Err(Error::KeyForm(
                 "PKCS#8: the version does not fit the contents".to_owned(),
@@ -247,7 +247,12 @@ fn algorithm(mut values: Reader<'_>) -> Result<KeyAlgorithm, Error> {
     }
     if id == oid::RSA {
         // RFC 3279 wants NULL there; some leave it out.
-        values.optional(tag::NULL)?;
+        if values
+            .optional(tag::NULL)?
+            .is_some_and(|null| !null.is_empty())
+        {
+            return Err(unknown());
+        }
         values.end()?;
         return Ok(KeyAlgorithm::Rsa);
     }
