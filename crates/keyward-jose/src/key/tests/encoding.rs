@@ -1,5 +1,6 @@
 use super::vectors::*;
 use super::*;
+use crate::key::pem::write as pem_block;
 use proptest::prelude::*;
 
 fn pem(text: &str) -> Key {
@@ -17,7 +18,7 @@ fn check_pem_refused(text: &str, code: &str, says: &str) {
 }
 
 fn block(label: &str, der: &[u8]) -> String {
-    super::super::pem::write(label, der).to_string()
+    pem_block(label, der).to_string()
 }
 
 /// Every form that OpenSSL writes is read, and written byte for byte as OpenSSL writes it.
@@ -296,7 +297,7 @@ fn an_ec_key_that_names_two_curves_or_an_impossible_number_is_refused() {
     let id = |curve| {
         let id = der::write(
             der::tag::OBJECT_IDENTIFIER,
-            &[super::super::encoding::curve_oid(curve)],
+            &[crate::key::encoding::curve_oid(curve)],
         );
         der::write(der::tag::CONTEXT_0, &[&id])
     };
@@ -320,7 +321,7 @@ fn an_ec_key_that_names_two_curves_or_an_impossible_number_is_refused() {
     );
     let p256 = der::write(
         der::tag::OBJECT_IDENTIFIER,
-        &[super::super::encoding::curve_oid(Curve::P256)],
+        &[crate::key::encoding::curve_oid(Curve::P256)],
     );
     let pkcs8 = der::write(
         der::tag::SEQUENCE,
@@ -342,7 +343,7 @@ fn an_ec_key_without_its_public_key_gets_it() {
         };
         let id = der::write(
             der::tag::OBJECT_IDENTIFIER,
-            &[super::super::encoding::curve_oid(ec.curve)],
+            &[crate::key::encoding::curve_oid(ec.curve)],
         );
         let sec1 = |curve: &[u8]| {
             der::write(
