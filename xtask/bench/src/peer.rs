@@ -254,6 +254,7 @@ data_dir: {data}
 database: sqlite
 shared_state: memory
 workers: 1
+access_log: {{ format: json, destination: {{ file: {log} }} }}
 resources:
   - kind: issuer
     name: bench
@@ -283,6 +284,7 @@ resources:
     authentication: none
 "#,
         data = folder.join("data").display(),
+        log = folder.join("access.log").display(),
         jwks = setting.tokens.jwks_file.display(),
         upstream = setting.upstream,
     ))
