@@ -5,6 +5,7 @@ use crate::fault::{Blame, Code};
 use crate::id::{ApplicationId, CredentialId, NodeId, RequestId, TeamId};
 use crate::name::Name;
 use crate::revision::Revision;
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,7 +58,7 @@ pub struct Times {
 }
 
 /// Which API, version and route a call went to. Shared by all records of a route.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteLabels {
     /// The team that owns the API.
     pub team: TeamId,
@@ -96,7 +97,7 @@ pub struct UsageRecord {
     /// Who called, when known: subject, issuer, client.
     pub caller: Option<Arc<crate::Caller>>,
     /// The HTTP method.
-    pub method: Box<str>,
+    pub method: Cow<'static, str>,
     /// The path, without the query (which may hold secrets).
     pub path: Box<str>,
     /// The status told to the client; 0 when it left before there was one.

@@ -1,0 +1,208 @@
+//! The data plane as a whole: bound, configured, served, drained.
+
+use crate::issuer::Issuers;
+use crate::listener;
+use crate::metrics::{RouteCounts, WorkerCounts, WorkerMetrics};
+use crate::settings::Settings;
+use crate::shared::Shared;
+use crate::snapshot::{CompileError, Continuity, OwnIssuer, Snapshot, Snapshots};
+use crate::usage::UsageQueue;
+use crate::worker::{self, Phase};
+use arc_swap::ArcSwap;
+use aws_lc_rs::rand;
+use keyward_jose::jwe::Decrypters;
+use keyward_model::resource::Resource;
+use keyward_model::{Clock, Revision, UsageRecord};
+use keyward_state::rate_limit::RateLimits;
+use keyward_state::revocation::Revocations;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use tokio::sync::watch;
+
+/// Where the records of calls come out, in batches. It ends when the gateway has drained.
+pub type UsageReceiver = Receiver<Vec<UsageRecord>>;
+
+/// What the data plane works with and does not own.
+#[derive(Debug)]
+pub struct GatewayContext {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Whose tokens are believed.
+    pub issuers: Arc<Issuers>,
+    /// What is no longer believed.
+    pub revocations: Arc<Revocations>,
+    /// This node's own keys for encrypted tokens; replaced when they rotate.
+    pub decrypters: Arc<ArcSwap<Decrypters>>,
+}
+
+/// The data plane.
+#[derive(Debug)]
+pub struct Gateway {
+    settings: Arc<Settings>,
+    shared: Arc<Shared>,
+    continuity: Mutex<Continuity>,
+    addresses: Vec<SocketAddr>,
+    /// For each worker, its socket on each address; empty once it serves.
+    sockets: Mutex<Vec<Vec<TcpListener>>>,
+    threads: Mutex<Vec<JoinHandle<io::Result<()>>>>,
+    phase: watch::Sender<Phase>,
+}
+
+impl Gateway {
+    /// Opens the listening sockets. Nothing is accepted before [`serve`](Self::serve).
+    ///
+    /// # Errors
+    /// With the address, when one can't be listened on.
+    pub fn bind(settings: Settings, context: GatewayContext) -> io::Result<(Self, UsageReceiver)> {
+        let workers = settings.workers.max(1);
+        let mut addresses = Vec::with_capacity(settings.listeners.len());
+        let mut sockets: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+        for address in &settings.listeners {
+            let bound = listener::bind(*address, workers).map_err(|error| {
+                io::Error::new(error.kind(), format!("can't listen on {address}: {error}"))
+            })?;
+            if let Some(first) = bound.first() {
+                addresses.push(first.local_addr()?);
+            }
+            for (worker, socket) in sockets.iter_mut().zip(bound) {
+                worker.push(socket);
+            }
+        }
+        let (usage, receiver) = UsageQueue::new();
+        let shared = Shared {
+            clock: context.clock,
+            snapshots: Snapshots::new(Snapshot::empty()),
+            rate_limits: RateLimits::default(),
+            revocations: context.revocations,
+            issuers: context.issuers,
+            decrypters: context.decrypters,
+            usage,
+            metrics: (0..workers)
+                .map(|_| Arc::new(WorkerMetrics::default()))
+                .collect(),
+        };
+        let gateway = Self {
+            settings: Arc::new(settings),
+            shared: Arc::new(shared),
+            continuity: Mutex::default(),
+            addresses,
+            sockets: Mutex::new(sockets),
+            threads: Mutex::default(),
+            phase: watch::Sender::new(Phase::Serving),
+        };
+        Ok((gateway, receiver))
+    }
+
+    /// Where it listens, ports that were chosen by the system included.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Makes a configuration the one that is served. Calls that run keep the one they began with.
+    ///
+    /// # Errors
+    /// When it can't be served; the one before stays.
+    pub fn apply(
+        &self,
+        revision: Revision,
+        resources: &[Resource],
+        own: Option<OwnIssuer>,
+    ) -> Result<(), CompileError> {
+        let mut continuity = self
+            .continuity
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let snapshot = Snapshot::compile(
+            revision,
+            resources,
+            &self.shared.issuers,
+            own,
+            &mut continuity,
+            self.shared.metrics.len(),
+        )?;
+        self.shared.snapshots.publish(snapshot);
+        Ok(())
+    }
+
+    /// Starts the workers.
+    ///
+    /// # Errors
+    /// When a thread can't be started.
+    pub fn serve(&self) -> io::Result<()> {
+        let sockets =
+            std::mem::take(&mut *self.sockets.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for (index, sockets) in sockets.into_iter().enumerate() {
+            let (settings, shared) = (Arc::clone(&self.settings), Arc::clone(&self.shared));
+            let phase = self.phase.subscribe();
+            let mut seed = [0; 16];
+            rand::fill(&mut seed).map_err(|_| io::Error::other("the random generator failed"))?;
+            let seed = u128::from_be_bytes(seed);
+            let thread = std::thread::Builder::new()
+                .name(format!("worker-{index}"))
+                .spawn(move || worker::run(index, settings, shared, sockets, seed, phase))?;
+            threads.push(thread);
+        }
+        Ok(())
+    }
+
+    /// Takes no more connections, lets calls finish as long as the settings allow, and waits for the
+    /// workers to end. Blocks.
+    ///
+    /// # Errors
+    /// When a worker ended badly.
+    pub fn shut_down(&self) -> io::Result<()> {
+        self.phase.send_replace(Phase::Draining);
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            thread
+                .join()
+                .map_err(|_| io::Error::other("a worker panicked"))??;
+        }
+        Ok(())
+    }
+
+    /// The revision that is served.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.shared.snapshots.load().1.revision
+    }
+
+    /// What each worker has counted.
+    #[must_use]
+    pub fn worker_counts(&self) -> Vec<WorkerCounts> {
+        self.shared
+            .metrics
+            .iter()
+            .map(|worker| worker.read())
+            .collect()
+    }
+
+    /// What was counted for each route that is served.
+    #[must_use]
+    pub fn route_counts(&self) -> Vec<RouteCounts> {
+        let (_, snapshot) = self.shared.snapshots.load();
+        snapshot
+            .routes
+            .iter()
+            .map(|route| route.metrics.read(Arc::new(route.labels.clone())))
+            .collect()
+    }
+
+    /// Records of calls that were dropped because their reader was too slow.
+    #[must_use]
+    pub fn dropped_records(&self) -> u64 {
+        self.shared.usage.dropped()
+    }
+
+    /// How many subjects of rate limits are being counted.
+    #[must_use]
+    pub fn counted_subjects(&self) -> usize {
+        self.shared.rate_limits.len()
+    }
+}

@@ -1,0 +1,71 @@
+//! Refusals as `application/problem+json` (RFC 9457).
+
+use crate::body::AnswerBody;
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::{Response, StatusCode};
+use keyward_model::Fault;
+use keyward_model::id::RequestId;
+use serde::Serialize;
+
+/// Where the documents describe each code; the code is its last part.
+const TYPE_BASE: &str = "https://keyward.dev/problems/";
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    code: &'static str,
+    request_id: String,
+}
+
+/// The problem's JSON.
+pub(crate) fn body(fault: &Fault, request_id: RequestId) -> Bytes {
+    let code = fault.code();
+    let problem = Problem {
+        r#type: format!("{TYPE_BASE}{code}"),
+        title: code.title(),
+        status: code.status(),
+        detail: fault.detail(),
+        code: code.as_str(),
+        request_id: request_id.to_string(),
+    };
+    // Strings and numbers alone: this can't fail.
+    Bytes::from(serde_json::to_vec(&problem).unwrap_or_default())
+}
+
+/// The answer to a call that is refused. `headers` are what the refusing step adds: a challenge, limits.
+pub(crate) fn answer(
+    fault: &Fault,
+    request_id: RequestId,
+    headers: HeaderMap,
+) -> Response<AnswerBody> {
+    let mut answer = Response::new(AnswerBody::full(body(fault, request_id)));
+    *answer.status_mut() =
+        StatusCode::from_u16(fault.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *answer.headers_mut() = headers;
+    let fixed = answer.headers_mut();
+    fixed.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
+    fixed.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+/// The whole answer as bytes, for a connection whose request could not even be read.
+pub(crate) fn raw_answer(fault: &Fault, request_id: RequestId) -> Vec<u8> {
+    let body = body(fault, request_id);
+    let status = StatusCode::from_u16(fault.code().status()).unwrap_or(StatusCode::BAD_REQUEST);
+    let mut answer = format!(
+        "HTTP/1.1 {} {}\r\ncontent-type: application/problem+json\r\ncache-control: no-store\r\nrequest-id: {request_id}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        status.as_str(),
+        status.canonical_reason().unwrap_or("Error"),
+        body.len(),
+    )
+    .into_bytes();
+    answer.extend_from_slice(&body);
+    answer
+}

@@ -1,0 +1,177 @@
+//! The record of one call while it runs.
+
+use crate::body::BodyFailure;
+use crate::request::Client;
+use crate::snapshot::RouteRef;
+use crate::worker::Worker;
+use keyward_model::id::RequestId;
+use keyward_model::usage::{Times, UsageRecord};
+use keyward_model::{Blame, Caller, Code, Fault, Moment, Timestamp};
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Filled in as the call goes its way, written when it is dropped: with the answer's body at its end,
+/// or wherever the client left.
+pub(crate) struct CallRecord {
+    worker: Rc<Worker>,
+    pub(crate) request_id: RequestId,
+    started: Timestamp,
+    begun: Moment,
+    first_byte: Option<Moment>,
+    upstream_since: Option<Moment>,
+    upstream_done: Option<Moment>,
+    address: IpAddr,
+    method: http::Method,
+    uri: http::Uri,
+    pub(crate) route: Option<RouteRef>,
+    pub(crate) caller: Option<Arc<Caller>>,
+    status: u16,
+    code: Option<Code>,
+    because: Option<Box<str>>,
+    pub(crate) limit: Option<Box<str>>,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    /// Whether the answer's body was handed over whole.
+    pub(crate) complete: bool,
+}
+
+impl CallRecord {
+    pub(crate) fn begin<B>(
+        worker: Rc<Worker>,
+        client: &Client,
+        request: &http::Request<B>,
+    ) -> Self {
+        Self {
+            request_id: worker.request_id(),
+            started: worker.clock.now(),
+            begun: worker.clock.moment(),
+            first_byte: None,
+            upstream_since: None,
+            upstream_done: None,
+            address: client.address(),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            route: None,
+            caller: None,
+            status: 0,
+            code: None,
+            because: None,
+            limit: None,
+            bytes_in: 0,
+            bytes_out: 0,
+            complete: false,
+            worker,
+        }
+    }
+
+    pub(crate) fn started(&self) -> Timestamp {
+        self.started
+    }
+
+    pub(crate) fn begun(&self) -> Moment {
+        self.begun
+    }
+
+    pub(crate) fn set_address(&mut self, address: IpAddr) {
+        self.address = address;
+    }
+
+    pub(crate) fn upstream_begins(&mut self) {
+        self.upstream_since = Some(self.worker.clock.moment());
+    }
+
+    /// The answer's head is there.
+    pub(crate) fn answered(&mut self, status: u16) {
+        self.status = status;
+        let now = self.worker.clock.moment();
+        self.first_byte = Some(now);
+        if self.upstream_since.is_some() {
+            self.upstream_done = Some(now);
+        }
+    }
+
+    /// The call was refused or failed.
+    pub(crate) fn refused(&mut self, fault: &Fault) {
+        self.code = Some(fault.code());
+        self.because = fault.reason().map(Into::into);
+        self.answered(fault.code().status());
+    }
+
+    /// The answer's body stopped before its end.
+    pub(crate) fn cut_short(&mut self, failure: BodyFailure) {
+        self.code = Some(match failure {
+            BodyFailure::Client => Code::BadRequest,
+            BodyFailure::ClientIdle => Code::RequestTimeout,
+            BodyFailure::TooLarge => Code::BodyTooLarge,
+            BodyFailure::Upstream => Code::UpstreamFailed,
+            BodyFailure::UpstreamIdle => Code::UpstreamTimeout,
+        });
+        self.because = Some(failure.to_string().into_boxed_str());
+        self.complete = true;
+    }
+
+    fn finish(&mut self) -> UsageRecord {
+        if !self.complete && self.code.is_none() {
+            self.code = Some(Code::ClientLeft);
+        }
+        let end = self.worker.clock.moment();
+        let route = self.route.as_ref().map(|route| Arc::clone(&route.labels));
+        UsageRecord {
+            request_id: self.request_id,
+            trace_id: None,
+            node: self.worker.settings.node,
+            revision: self
+                .route
+                .as_ref()
+                .map_or_else(|| self.worker.revision(), |route| route.revision),
+            started: self.started,
+            route,
+            address: Some(self.address),
+            application: self.caller.as_ref().and_then(|caller| caller.application),
+            credential: self.caller.as_ref().and_then(|caller| caller.credential),
+            caller: self.caller.take(),
+            method: method_name(&self.method),
+            path: self.uri.path().into(),
+            status: self.status,
+            blame: self
+                .code
+                .map(Code::blame)
+                .or_else(|| (self.status >= 500).then_some(Blame::Upstream)),
+            code: self.code,
+            because: self.because.take(),
+            limit: self.limit.take(),
+            model: None,
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            times: Times {
+                total: end.since(self.begun),
+                upstream: self
+                    .upstream_since
+                    .map(|since| self.upstream_done.unwrap_or(end).since(since))
+                    .unwrap_or_default(),
+                first_byte: self
+                    .first_byte
+                    .map(|at| at.since(self.begun))
+                    .unwrap_or_default(),
+            },
+        }
+    }
+}
+
+impl Drop for CallRecord {
+    fn drop(&mut self) {
+        let usage = self.finish();
+        self.worker.record(self.route.as_ref(), usage);
+    }
+}
+
+/// The standard methods without an allocation.
+fn method_name(method: &http::Method) -> Cow<'static, str> {
+    const STANDARD: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"];
+    STANDARD
+        .into_iter()
+        .find(|name| *name == method.as_str())
+        .map_or_else(|| Cow::Owned(method.as_str().to_owned()), Cow::Borrowed)
+}

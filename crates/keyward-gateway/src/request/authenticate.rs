@@ -1,0 +1,358 @@
+//! Who calls: a bearer token's way from the header to a [`Caller`] (RFC 6750, RFC 7519).
+
+use super::Refusal;
+use super::bearer;
+use super::token_cache::VerifiedToken;
+use crate::record::CallRecord;
+use crate::snapshot::{Route, TokenPolicy, TrustedIssuer};
+use crate::worker::Worker;
+use http::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use keyward_jose::jwt::{self, Claims, Peek};
+use keyward_jose::{Error as JoseError, NumericDate};
+use keyward_model::resource::issuer::Encrypted;
+use keyward_model::{Caller, Code, Fault, Timestamp, caller::Method};
+use keyward_state::rate_limit::Cell as LimitCell;
+use keyward_state::revocation::TokenIdentity;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+/// A verified token is looked at again after this time at the latest, so that nothing that was concluded
+/// from it outlives its reason for long.
+const REMEMBERED_FOR: Duration = Duration::from_secs(300);
+
+static ANONYMOUS: LazyLock<Arc<Caller>> = LazyLock::new(|| Arc::new(Caller::anonymous()));
+
+/// What authentication found.
+#[derive(Clone, Debug)]
+pub(crate) enum Authenticated {
+    /// The route asks for no credential.
+    Open,
+    /// A token that was verified.
+    Token(Rc<VerifiedToken>),
+}
+
+impl Authenticated {
+    pub(crate) fn caller(&self) -> &Arc<Caller> {
+        match self {
+            Self::Open => &ANONYMOUS,
+            Self::Token(token) => &token.caller,
+        }
+    }
+
+    /// The caller, where there is one to record.
+    pub(crate) fn caller_of_record(&self) -> Option<Arc<Caller>> {
+        match self {
+            Self::Open => None,
+            Self::Token(token) => Some(Arc::clone(&token.caller)),
+        }
+    }
+
+    /// The caller's cell of the route's limit at this place, if it was remembered.
+    pub(crate) fn cell(&self, limit: usize) -> Option<Arc<LimitCell>> {
+        match self {
+            Self::Open => None,
+            Self::Token(token) => token.cells.borrow().get(limit).cloned().flatten(),
+        }
+    }
+
+    pub(crate) fn remember_cell(&self, limit: usize, cell: &Arc<LimitCell>) {
+        if let Self::Token(token) = self {
+            let mut cells = token.cells.borrow_mut();
+            if cells.len() <= limit {
+                cells.resize(limit + 1, None);
+            }
+            if let Some(place) = cells.get_mut(limit) {
+                *place = Some(Arc::clone(cell));
+            }
+        }
+    }
+}
+
+/// Takes the token out of the headers, and verifies it unless this worker has done so before.
+pub(crate) async fn authenticate(
+    worker: &Worker,
+    route: &Route,
+    headers: &mut HeaderMap,
+    record: &CallRecord,
+) -> Result<Authenticated, Refusal> {
+    let Some(policy) = &route.tokens else {
+        return Ok(Authenticated::Open);
+    };
+    let token = bearer::take(&policy.source, policy.forward, headers).map_err(|fault| {
+        // RFC 6750, section 3.1: who sent no credential is told how, not that something was wrong.
+        let error = (fault.code() != Code::TokenMissing).then_some("invalid_request");
+        let text = error.map(|_| fault.detail().to_owned());
+        Refusal::with(
+            fault,
+            challenge(error, text.as_deref(), non_empty(&route.scope_list)),
+        )
+    })?;
+    let now = record.started();
+    let verified = known_or_verified(worker, route, policy, &token, now).await;
+    verified.map(Authenticated::Token).map_err(|fault| {
+        if fault.code().status() == 401 {
+            let challenge = challenge(Some("invalid_token"), Some(fault.detail()), None);
+            Refusal::with(fault, challenge)
+        } else {
+            Refusal::from(fault)
+        }
+    })
+}
+
+async fn known_or_verified(
+    worker: &Worker,
+    route: &Route,
+    policy: &TokenPolicy,
+    token: &str,
+    now: Timestamp,
+) -> Result<Rc<VerifiedToken>, Fault> {
+    let key = policy.cache_key(token.as_bytes());
+    // Read before anything is verified: a change that comes meanwhile makes the entry old at once.
+    let key_epoch = worker.shared.issuers.epoch().load();
+    let known = worker.tokens.borrow_mut().get(&key, key_epoch, now);
+    if let Some(known) = known {
+        worker.metrics.token_hit();
+        check_revocations(worker, &known, now).inspect_err(|_| {
+            worker.tokens.borrow_mut().remove(&key);
+        })?;
+        return Ok(known);
+    }
+    worker.metrics.token_miss();
+    let (issuer, claims) = verify(worker, policy, token, now).await?;
+    let caller = caller(issuer, claims)?;
+    let verified = Rc::new(VerifiedToken {
+        identity: route.identity.headers_of(&caller),
+        until: until(issuer, &caller).min(now.plus(REMEMBERED_FOR)),
+        key_epoch,
+        revocation_epoch: Cell::new(u64::MAX),
+        cells: RefCell::default(),
+        caller: Arc::new(caller),
+    });
+    check_revocations(worker, &verified, now)?;
+    worker.tokens.borrow_mut().insert(key, Rc::clone(&verified));
+    Ok(verified)
+}
+
+/// Looks the caller up among what was revoked, unless nothing was since the last time.
+fn check_revocations(worker: &Worker, token: &VerifiedToken, now: Timestamp) -> Result<(), Fault> {
+    let epoch = worker.shared.revocations.epoch();
+    if token.revocation_epoch.get() == epoch {
+        return Ok(());
+    }
+    let index = worker.shared.revocations.load();
+    let revoked =
+        TokenIdentity::of(&token.caller).and_then(|identity| index.covers(&identity, now));
+    match revoked {
+        Some(kind) => Err(
+            Fault::new(Code::TokenRevoked, "The token was revoked; get a new one")
+                .because(format_args!("revoked by {}", kind.as_str())),
+        ),
+        None => {
+            token.revocation_epoch.set(index.epoch());
+            Ok(())
+        }
+    }
+}
+
+async fn verify<'a>(
+    worker: &Worker,
+    policy: &'a TokenPolicy,
+    token: &str,
+    now: Timestamp,
+) -> Result<(&'a TrustedIssuer, Claims), Fault> {
+    let decrypted;
+    let (signed, encrypted) = if bearer::is_encrypted(token) {
+        decrypted = decrypt(worker, token)?;
+        (decrypted.as_str(), Encrypted::Required)
+    } else {
+        (token, Encrypted::No)
+    };
+    let peek = jwt::peek(signed).map_err(|error| refused(&error))?;
+    let issuer = trusted(policy, &peek, encrypted)?;
+    let date = NumericDate(now.as_seconds());
+    let keys = match issuer.keys.current(worker.clock.moment()) {
+        Ok(keys) => keys,
+        // The process has just started, or the issuer was away for long.
+        Err(_) => issuer.keys.wait_for_keys().await?,
+    };
+    let kid = peek.header().kid().map(str::to_owned);
+    let verified = match peek.verify(&keys.verifiers, &issuer.profile, date) {
+        Err(unknown @ JoseError::KeyUnknown(_)) => {
+            // The key may be newer than what we have of the set.
+            let newer = match &kid {
+                Some(kid) => issuer.keys.wait_for_refresh(kid, keys.generation).await,
+                None => None,
+            };
+            let newer = newer.ok_or_else(|| refused(&unknown))?;
+            jwt::verify(signed, &newer.verifiers, &issuer.profile, date)
+        }
+        outcome => outcome,
+    };
+    verified
+        .map(|verified| (issuer, verified.claims))
+        .map_err(|error| refused(&error))
+}
+
+/// What is inside an encrypted token: signed, then encrypted (RFC 7519, section 11.2).
+fn decrypt(worker: &Worker, token: &str) -> Result<String, Fault> {
+    let decrypters = worker.shared.decrypters.load();
+    let decrypted = decrypters
+        .decrypt_compact(token)
+        .map_err(|error| refused(&error))?;
+    String::from_utf8(decrypted.plaintext.to_vec()).map_err(|_| {
+        Fault::new(
+            Code::TokenInvalid,
+            "The token was refused: what it encrypts is no signed token",
+        )
+    })
+}
+
+/// The issuer that the token names, if the route trusts it. The name is not verified yet: it only picks
+/// whose keys must verify it.
+fn trusted<'a>(
+    policy: &'a TokenPolicy,
+    peek: &Peek<'_>,
+    encrypted: Encrypted,
+) -> Result<&'a TrustedIssuer, Fault> {
+    let named = peek.claims().issuer();
+    let issuer = policy
+        .issuers
+        .iter()
+        .find(|issuer| named == Some(&*issuer.issuer));
+    let issuer = issuer.ok_or_else(|| {
+        Fault::new(
+            Code::TokenInvalid,
+            "The token's issuer is not one that this API trusts",
+        )
+        .because(format_args!("iss is {named:?}"))
+    })?;
+    match (issuer.encrypted, encrypted) {
+        (Encrypted::No, Encrypted::No) | (Encrypted::Required, Encrypted::Required) => Ok(issuer),
+        (Encrypted::No, Encrypted::Required) => Err(Fault::new(
+            Code::TokenInvalid,
+            "The token is encrypted; this issuer's are only signed",
+        )),
+        (Encrypted::Required, Encrypted::No) => Err(Fault::new(
+            Code::TokenInvalid,
+            "The token is not encrypted; this issuer's must be",
+        )),
+    }
+}
+
+fn refused(error: &JoseError) -> Fault {
+    let over = matches!(error, JoseError::Expired(_) | JoseError::TooOld(_));
+    let code = if over {
+        Code::TokenExpired
+    } else {
+        Code::TokenInvalid
+    };
+    let detail = format!("The token was refused: {error}");
+    Fault::new(code, detail).because(error.code())
+}
+
+fn until(issuer: &TrustedIssuer, caller: &Caller) -> Timestamp {
+    let expiry = caller.expires.map(|at| at.plus(issuer.leeway));
+    let aged = issuer
+        .max_age
+        .and_then(|age| caller.issued_at.map(|at| at.plus(age).plus(issuer.leeway)));
+    match (expiry, aged) {
+        (Some(one), Some(other)) => one.min(other),
+        (Some(one), None) | (None, Some(one)) => one,
+        (None, None) => Timestamp::EPOCH,
+    }
+}
+
+fn caller(issuer: &TrustedIssuer, claims: Claims) -> Result<Caller, Fault> {
+    let text = |name: &str| match claims.get(name) {
+        None => Ok(None),
+        Some(serde_json::Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(Fault::new(
+            Code::TokenInvalid,
+            format!("The token was refused: claim `{name}` is no string"),
+        )),
+    };
+    let client = match text("client_id")? {
+        Some(client) => Some(client),
+        None => text("azp")?,
+    };
+    let scopes = match claims.get(&issuer.scope_claim) {
+        None => Default::default(),
+        Some(serde_json::Value::String(list)) => list
+            .split(' ')
+            .filter(|s| !s.is_empty())
+            .map(str::to_owned)
+            .collect(),
+        // Some issuers list scopes in an array.
+        Some(serde_json::Value::Array(list)) => list
+            .iter()
+            .filter_map(|scope| scope.as_str())
+            .map(str::to_owned)
+            .collect(),
+        Some(_) => {
+            return Err(Fault::new(
+                Code::TokenInvalid,
+                format!(
+                    "The token was refused: claim `{}` is no list of scopes",
+                    issuer.scope_claim
+                ),
+            ));
+        }
+    };
+    let time = |date: NumericDate| Timestamp::from_seconds(date.0);
+    Ok(Caller {
+        method: Method::Jwt,
+        team: Some(issuer.team),
+        issuer_name: Some(issuer.name.clone()),
+        issuer: claims.issuer().map(str::to_owned),
+        subject: claims.subject().map(str::to_owned),
+        client,
+        application: None,
+        credential: None,
+        scopes,
+        token_id: claims.token_id().map(str::to_owned),
+        session: text("sid")?,
+        family: text("keyward_family")?,
+        issued_at: claims.issued_at().map(time),
+        expires: claims.expiry().map(time),
+        claims: claims.into_map(),
+    })
+}
+
+/// `WWW-Authenticate: Bearer …` (RFC 6750, section 3).
+pub(crate) fn challenge(
+    error: Option<&str>,
+    description: Option<&str>,
+    scope: Option<&str>,
+) -> HeaderMap {
+    let mut text = String::from("Bearer realm=\"keyward\"");
+    let parameters = [
+        ("error", error),
+        ("error_description", description),
+        ("scope", scope),
+    ];
+    for (name, value) in parameters {
+        if let Some(value) = value {
+            text.push_str(", ");
+            text.push_str(name);
+            text.push_str("=\"");
+            // RFC 6750 allows neither quotes nor backslashes here, nor anything but printable ASCII.
+            text.extend(value.chars().map(|c| match c {
+                '"' | '\\' => '\'',
+                ' '..='~' => c,
+                _ => '?',
+            }));
+            text.push('"');
+        }
+    }
+    let mut headers = HeaderMap::new();
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        headers.insert(WWW_AUTHENTICATE, value);
+    }
+    headers
+}
+
+fn non_empty(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}

@@ -1,0 +1,183 @@
+//! Which header fields end here and which go on (RFC 9110, section 7.6).
+
+use super::Client;
+use http::Method;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+/// Fields that speak of this connection alone.
+const HOP_BY_HOP: [HeaderName; 6] = [
+    header::CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+
+/// What a client behind no trusted proxy says about itself, and what would lead upstreams astray.
+const NOT_BELIEVED: [HeaderName; 9] = [
+    header::FORWARDED,
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-client-ip"),
+    HeaderName::from_static("true-client-ip"),
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-original-path"),
+    HeaderName::from_static("x-rewrite-url"),
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-prefix"),
+];
+
+/// Fields that a trailer may not carry: they frame, route, authenticate or steer.
+pub(crate) const NOT_IN_TRAILERS: [HeaderName; 14] = [
+    header::AUTHORIZATION,
+    header::CACHE_CONTROL,
+    header::CONNECTION,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::COOKIE,
+    header::EXPECT,
+    header::FORWARDED,
+    header::HOST,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    X_FORWARDED_FOR,
+];
+
+/// Takes out what ends at this hop. What `Connection` names goes too, before anything of ours is added,
+/// so that a client can't have our own fields taken out further on.
+pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+            // These decide where the message ends and who it is for: no option of a connection.
+            .filter(|name| !matches!(*name, header::CONTENT_LENGTH | header::HOST))
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+    headers.remove(KEEP_ALIVE);
+    headers.remove(PROXY_CONNECTION);
+}
+
+/// Tells the upstream whom we speak for (RFC 7239's older siblings, which upstreams read).
+pub(crate) fn set_forwarded(headers: &mut HeaderMap, client: &Client, from_trusted_proxy: bool) {
+    let host = headers.get(header::HOST).cloned();
+    let own = client.address_value().clone();
+    if from_trusted_proxy {
+        let chain = headers
+            .get_all(X_FORWARDED_FOR)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .chain(own.to_str().ok())
+            .collect::<Vec<_>>()
+            .join(", ");
+        if let Ok(chain) = HeaderValue::from_str(&chain) {
+            headers.insert(X_FORWARDED_FOR, chain);
+        }
+    } else {
+        for name in NOT_BELIEVED {
+            headers.remove(name);
+        }
+        headers.insert(X_FORWARDED_FOR, own);
+    }
+    if !from_trusted_proxy || !headers.contains_key(X_FORWARDED_PROTO) {
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    }
+    if !from_trusted_proxy || !headers.contains_key(X_FORWARDED_HOST) {
+        match host {
+            Some(host) => headers.insert(X_FORWARDED_HOST, host),
+            None => headers.remove(X_FORWARDED_HOST),
+        };
+    }
+    headers.append(header::VIA, HeaderValue::from_static("1.1 keyward"));
+}
+
+/// Whether the method promises to change nothing, so that it may be sent a second time (RFC 9110,
+/// section 9.2.1).
+pub(crate) fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn what_connection_names_ends_here_but_framing_does_not() {
+        let mut headers = map(&[
+            ("connection", "close, X-Hop"),
+            ("connection", "host, content-length, te"),
+            ("x-hop", "1"),
+            ("te", "trailers"),
+            ("keep-alive", "timeout=5"),
+            ("upgrade", "h2c"),
+            ("host", "a"),
+            ("content-length", "0"),
+            ("x-end", "1"),
+        ]);
+        strip_hop_by_hop(&mut headers);
+        assert_eq!(
+            headers,
+            map(&[("host", "a"), ("content-length", "0"), ("x-end", "1")])
+        );
+    }
+
+    #[test]
+    fn forwarded_fields_of_strangers_are_not_believed() {
+        let client = Client::new("192.0.2.7:1234".parse().unwrap());
+        let mut headers = map(&[
+            ("host", "api.example"),
+            ("x-forwarded-for", "10.0.0.1"),
+            ("x-forwarded-proto", "https"),
+            ("forwarded", "for=10.0.0.1"),
+            ("x-original-url", "/admin"),
+        ]);
+        set_forwarded(&mut headers, &client, false);
+        assert_eq!(
+            headers,
+            map(&[
+                ("host", "api.example"),
+                ("x-forwarded-for", "192.0.2.7"),
+                ("x-forwarded-proto", "http"),
+                ("x-forwarded-host", "api.example"),
+                ("via", "1.1 keyward"),
+            ])
+        );
+    }
+
+    #[test]
+    fn a_trusted_proxys_chain_is_continued() {
+        let client = Client::new("192.0.2.7:1234".parse().unwrap());
+        let mut headers = map(&[
+            ("x-forwarded-for", "203.0.113.9"),
+            ("x-forwarded-proto", "https"),
+        ]);
+        set_forwarded(&mut headers, &client, true);
+        assert_eq!(headers["x-forwarded-for"], "203.0.113.9, 192.0.2.7");
+        assert_eq!(headers["x-forwarded-proto"], "https");
+    }
+}

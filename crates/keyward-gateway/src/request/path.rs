@@ -1,0 +1,205 @@
+//! The path of a request, read in the one way that everybody behind us reads it too.
+//!
+//! `/open/../closed`, `/open/%2e%2e/closed`, `/open//closed` and `/open/..;/closed` are read differently
+//! by different servers. Who decides by path has to refuse what could lead the upstream elsewhere.
+
+use http::Method;
+use http::request::Parts;
+use keyward_model::{Code, Fault};
+use std::borrow::Cow;
+
+/// An absolute path that has one reading.
+#[derive(Debug)]
+pub(crate) struct RequestPath {
+    /// As it was sent: goes on to the upstream.
+    raw: http::uri::PathAndQuery,
+    /// With unreserved characters decoded, where any were encoded: routes are found by it.
+    decoded: Option<Box<str>>,
+}
+
+impl RequestPath {
+    pub(crate) fn parse(head: &Parts) -> Result<Self, Fault> {
+        if head.method == Method::CONNECT || head.method == Method::TRACE {
+            return Err(Fault::new(
+                Code::NotImplemented,
+                format!("The method {} is not served here", head.method),
+            ));
+        }
+        let raw = head.uri.path_and_query().cloned();
+        let raw = raw
+            .filter(|raw| raw.path().starts_with('/'))
+            .ok_or_else(|| {
+                Fault::new(
+                    Code::BadRequest,
+                    "The request's target is no path; it begins with `/`",
+                )
+            })?;
+        let decoded = match one_reading(raw.path())? {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(decoded) => Some(decoded.into_boxed_str()),
+        };
+        Ok(Self { raw, decoded })
+    }
+
+    /// The path that routes are found by.
+    pub(crate) fn for_matching(&self) -> &str {
+        self.decoded.as_deref().unwrap_or_else(|| self.raw.path())
+    }
+
+    /// Path and query as sent, after the first `segments` segments: empty, or beginning with `/` or `?`.
+    pub(crate) fn after(&self, segments: usize) -> &str {
+        let whole = self.raw.as_str();
+        let path = self.raw.path();
+        let cut = if segments == 0 {
+            0
+        } else {
+            path.match_indices('/')
+                .nth(segments)
+                .map_or(path.len(), |(at, _)| at)
+        };
+        whole.get(cut..).unwrap_or_default()
+    }
+}
+
+/// The path with unreserved characters decoded (RFC 3986, section 6.2.2.2), borrowed where none were
+/// encoded.
+fn one_reading(path: &str) -> Result<Cow<'_, str>, Fault> {
+    let plain = path
+        .bytes()
+        .all(|byte| !matches!(byte, b'%' | b'\\' | b';' | 0x80..));
+    if plain && !path.contains("/.") && !path.contains("//") {
+        return Ok(Cow::Borrowed(path));
+    }
+    if path.contains('\\') || !path.is_ascii() {
+        return Err(ambiguous(
+            "it has a backslash or a character outside ASCII; encode it",
+        ));
+    }
+    let decoded = decode_unreserved(path)?;
+    let mut segments = decoded.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let name = segment.split(';').next().unwrap_or_default();
+        if name == "." || name == ".." {
+            return Err(ambiguous(
+                "it has a `.` or `..` segment; send the path it leads to",
+            ));
+        }
+        if segment.is_empty() && segments.peek().is_some() {
+            return Err(ambiguous("it has two slashes in a row; send one"));
+        }
+    }
+    Ok(decoded)
+}
+
+fn decode_unreserved(path: &str) -> Result<Cow<'_, str>, Fault> {
+    if !path.contains('%') {
+        return Ok(Cow::Borrowed(path));
+    }
+    let mut decoded = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some(at) = rest.find('%') {
+        let (before, encoded) = rest.split_at(at);
+        decoded.push_str(before);
+        let digits = encoded
+            .get(1..3)
+            .filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let byte =
+            byte.ok_or_else(|| ambiguous("a `%` is not followed by two hexadecimal digits"))?;
+        match byte {
+            b'/' | b'\\' => return Err(ambiguous("it has an encoded slash or backslash")),
+            0..=0x1f | 0x7f => return Err(ambiguous("it has an encoded control character")),
+            b'%' => {
+                return Err(ambiguous(
+                    "it has an encoded `%`, which some would decode twice",
+                ));
+            }
+            b'-' | b'.' | b'_' | b'~' | b';' => decoded.push(char::from(byte)),
+            _ if byte.is_ascii_alphanumeric() => decoded.push(char::from(byte)),
+            _ => decoded.push_str(encoded.get(..3).unwrap_or_default()),
+        }
+        rest = encoded.get(3..).unwrap_or_default();
+    }
+    decoded.push_str(rest);
+    Ok(Cow::Owned(decoded))
+}
+
+fn ambiguous(why: &str) -> Fault {
+    Fault::new(
+        Code::AmbiguousPath,
+        format!("The path can be read in two ways: {why}"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_servers_read_differently_are_refused() {
+        for path in [
+            "/a/../b",
+            "/a/./b",
+            "/a/..",
+            "/.",
+            "/a/%2e%2e/b",
+            "/a/.%2E/b",
+            "/a/..;/b",
+            "/a/..;x=y/b",
+            "/a/%2e%2e%3b/b",
+            "//a",
+            "/a//b",
+            "/a/;/../b",
+            "/a%2fb",
+            "/a%5Cb",
+            "/a\\b",
+            "/a%00",
+            "/a%0a",
+            "/a%252e%252e/b",
+            "/a%2",
+            "/a%zz",
+            "/\u{e4}",
+        ] {
+            assert_eq!(
+                one_reading(path).map_err(|fault| fault.code()),
+                Err(Code::AmbiguousPath),
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn routes_are_found_by_the_decoded_path() {
+        for (path, decoded) in [
+            ("/", "/"),
+            ("/a/b/", "/a/b/"),
+            ("/%61dmin", "/admin"),
+            ("/a/%7Eme", "/a/~me"),
+            ("/a/%E4%B8%AD%20x", "/a/%E4%B8%AD%20x"),
+            ("/a;v=1/b", "/a;v=1/b"),
+            ("/.well-known/x", "/.well-known/x"),
+            ("/a/...", "/a/..."),
+        ] {
+            assert_eq!(one_reading(path).unwrap(), decoded);
+        }
+    }
+
+    #[test]
+    fn the_rest_is_what_was_sent() {
+        let path = |text: &str| {
+            let head = http::Request::get(text).body(()).unwrap().into_parts().0;
+            RequestPath::parse(&head).unwrap()
+        };
+        for (text, segments, rest) in [
+            ("/echo/a?b=c", 1, "/a?b=c"),
+            ("/echo", 1, ""),
+            ("/echo?x=/y", 1, "?x=/y"),
+            ("/echo/", 1, "/"),
+            ("/%65cho/%61", 1, "/%61"),
+            ("/a/b/c", 2, "/c"),
+            ("/x?y", 0, "/x?y"),
+        ] {
+            assert_eq!(path(text).after(segments), rest, "{text}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What is refused before anyone asks who calls.
+
+use super::Client;
+use crate::snapshot::Route;
+use crate::worker::Worker;
+use http::Version;
+use http::header::{self, HeaderMap};
+use http::request::Parts;
+use http_body::Body;
+use hyper::body::Incoming;
+use keyward_model::{Code, Fault};
+use std::net::IpAddr;
+
+/// Where a call comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallOrigin {
+    /// The client's address: the peer's, or what a trusted proxy says of it.
+    pub(crate) address: IpAddr,
+    /// Whether the peer is a trusted proxy.
+    pub(crate) trusted_proxy: bool,
+}
+
+/// Bounds and forged headers. A body that says it is too large is refused unread.
+pub(crate) fn screen(
+    worker: &Worker,
+    route: &Route,
+    client: &Client,
+    head: &mut Parts,
+    body: &Incoming,
+) -> Result<CallOrigin, Fault> {
+    one_host(head)?;
+    if let Some(expectation) = head.headers.get(header::EXPECT)
+        && !expectation.as_bytes().eq_ignore_ascii_case(b"100-continue")
+    {
+        return Err(Fault::new(
+            Code::ExpectationFailed,
+            "`Expect` may be `100-continue` alone",
+        ));
+    }
+    let declared = body.size_hint().lower();
+    if let Some(bound) = route.max_body_bytes.filter(|bound| declared > *bound) {
+        return Err(Fault::new(
+            Code::BodyTooLarge,
+            format!("The body has {declared} bytes; this API takes {bound}"),
+        ));
+    }
+    // On open routes too: what an upstream believes about callers comes from us alone.
+    route.forged.strip(&mut head.headers);
+    Ok(origin(worker, client, &head.headers))
+}
+
+/// RFC 9112, section 3.2: exactly one `Host`, or the message is malformed. HTTP/1.0 knows none.
+fn one_host(head: &Parts) -> Result<(), Fault> {
+    let mut hosts = head.headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(_), None) => Ok(()),
+        (None, _) if head.version == Version::HTTP_10 => Ok(()),
+        (None, _) => Err(Fault::new(Code::BadRequest, "The `Host` header is missing")),
+        (Some(_), Some(_)) => Err(Fault::new(
+            Code::BadRequest,
+            "`Host` stands there twice; send it once",
+        )),
+    }
+}
+
+/// From the right, the first address of `X-Forwarded-For` that is no trusted proxy: everything left of
+/// it was written by strangers.
+fn origin(worker: &Worker, client: &Client, headers: &HeaderMap) -> CallOrigin {
+    let trusted = |address: IpAddr| {
+        worker
+            .settings
+            .trusted_proxies
+            .iter()
+            .any(|network| network.contains(address))
+    };
+    let peer = client.address();
+    if !trusted(peer) {
+        return CallOrigin {
+            address: peer,
+            trusted_proxy: false,
+        };
+    }
+    let mut address = peer;
+    let chain: Vec<&str> = headers
+        .get_all("x-forwarded-for")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .collect();
+    for hop in chain.into_iter().rev() {
+        let Ok(hop) = hop.trim().parse::<IpAddr>() else {
+            break;
+        };
+        address = hop.to_canonical();
+        if !trusted(address) {
+            break;
+        }
+    }
+    CallOrigin {
+        address,
+        trusted_proxy: true,
+    }
+}

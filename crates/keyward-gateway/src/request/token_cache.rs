@@ -1,0 +1,168 @@
+//! Tokens that this worker has verified.
+//!
+//! A token's key here is a cryptographic hash of the token with the policy that took it: no two tokens
+//! and no two policies share an entry, and the tokens themselves are not kept. An entry is believed only
+//! while no key set has changed, no revocation has come, and its time is not over.
+
+use super::identity::IdentityHeader;
+use hashbrown::HashMap;
+use keyward_model::{Caller, Timestamp};
+use keyward_state::rate_limit::Cell as LimitCell;
+use std::cell::{Cell, RefCell};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What is known of a token that was verified.
+#[derive(Debug)]
+pub(crate) struct VerifiedToken {
+    pub(crate) caller: Arc<Caller>,
+    pub(crate) identity: Vec<IdentityHeader>,
+    /// When it stops being taken: `exp` with the leeway, or its greatest age.
+    pub(crate) until: Timestamp,
+    /// The number of changes to key sets when it was verified.
+    pub(crate) key_epoch: u64,
+    /// The number of changes to revocations when it was last looked up there.
+    pub(crate) revocation_epoch: Cell<u64>,
+    /// The caller's cell of each of the route's limits, once it was needed.
+    pub(crate) cells: RefCell<Vec<Option<Arc<LimitCell>>>>,
+}
+
+/// Bounded: two generations, of which the older is forgotten when the younger is full. What is in use
+/// moves to the younger, so that a flood of new tokens pushes out the tokens of that flood.
+#[derive(Debug)]
+pub(crate) struct TokenCache {
+    young: Generation,
+    old: Generation,
+    half: usize,
+}
+
+type Generation = HashMap<[u8; 32], Rc<VerifiedToken>, BuildHasherDefault<DigestHasher>>;
+
+impl TokenCache {
+    /// A cache of at most `capacity` tokens.
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self {
+            young: Generation::default(),
+            old: Generation::default(),
+            half: (capacity / 2).max(1),
+        }
+    }
+
+    /// The token, if it was verified since the last change of a key set and its time is not over.
+    pub(crate) fn get(
+        &mut self,
+        key: &[u8; 32],
+        key_epoch: u64,
+        now: Timestamp,
+    ) -> Option<Rc<VerifiedToken>> {
+        let good = |token: &VerifiedToken| token.key_epoch == key_epoch && now < token.until;
+        if let Some(token) = self.young.get(key) {
+            if good(token) {
+                return Some(Rc::clone(token));
+            }
+            self.young.remove(key);
+            return None;
+        }
+        let token = self.old.remove(key).filter(|token| good(token))?;
+        self.insert(*key, Rc::clone(&token));
+        Some(token)
+    }
+
+    /// Remembers a token.
+    pub(crate) fn insert(&mut self, key: [u8; 32], token: Rc<VerifiedToken>) {
+        if self.young.len() >= self.half {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(key, token);
+    }
+
+    /// Forgets a token.
+    pub(crate) fn remove(&mut self, key: &[u8; 32]) {
+        self.young.remove(key);
+        self.old.remove(key);
+    }
+}
+
+/// The keys are digests already: eight of their bytes are a hash.
+#[derive(Clone, Copy, Debug, Default)]
+struct DigestHasher(u64);
+
+impl Hasher for DigestHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk::<8>() {
+            // The length prefix of the array comes first or not at all; the digest is what is longer.
+            self.0 = u64::from_ne_bytes(*first);
+        }
+    }
+
+    fn write_usize(&mut self, _length: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(key_epoch: u64, until: i64) -> Rc<VerifiedToken> {
+        Rc::new(VerifiedToken {
+            caller: Arc::new(Caller::anonymous()),
+            identity: Vec::new(),
+            until: Timestamp::from_seconds(until),
+            key_epoch,
+            revocation_epoch: Cell::new(0),
+            cells: RefCell::default(),
+        })
+    }
+
+    fn key(number: u64) -> [u8; 32] {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&number.to_ne_bytes());
+        key
+    }
+
+    #[test]
+    fn a_changed_key_set_withdraws_cached_tokens() {
+        let mut cache = TokenCache::new(10);
+        cache.insert(key(1), token(7, 100));
+        assert!(cache.get(&key(1), 7, Timestamp::EPOCH).is_some());
+        assert!(cache.get(&key(1), 8, Timestamp::EPOCH).is_none());
+        assert!(
+            cache.get(&key(1), 7, Timestamp::EPOCH).is_none(),
+            "gone for good"
+        );
+    }
+
+    #[test]
+    fn an_expired_token_is_not_believed_from_the_cache() {
+        let mut cache = TokenCache::new(10);
+        cache.insert(key(1), token(0, 100));
+        assert!(
+            cache
+                .get(&key(1), 0, Timestamp::from_micros(99_999_999))
+                .is_some()
+        );
+        assert!(
+            cache
+                .get(&key(1), 0, Timestamp::from_seconds(100))
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn the_cache_is_bounded_and_keeps_what_is_in_use() {
+        let mut cache = TokenCache::new(100);
+        cache.insert(key(0), token(0, 100));
+        for number in 1..10_000 {
+            cache.insert(key(number), token(0, 100));
+            assert!(cache.young.len() + cache.old.len() <= 100);
+            assert!(
+                cache.get(&key(0), 0, Timestamp::EPOCH).is_some(),
+                "at {number}"
+            );
+        }
+    }
+}

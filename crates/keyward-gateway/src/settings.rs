@@ -1,0 +1,55 @@
+//! How a node's data plane runs.
+
+use keyward_model::id::NodeId;
+use keyward_model::network::Network;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// What is fixed while the process runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This process.
+    pub node: NodeId,
+    /// Where published APIs are served.
+    pub listeners: Vec<SocketAddr>,
+    /// How many workers, each on a thread of its own. At least one.
+    pub workers: usize,
+    /// Bounds on what clients may do.
+    pub limits: Limits,
+    /// Whose `X-Forwarded-For` and `Forwarded` are believed.
+    pub trusted_proxies: Vec<Network>,
+}
+
+/// Bounds on what a client may do.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The request line, in bytes. Default 8 KiB.
+    pub request_line_bytes: usize,
+    /// The header section, request line included, in bytes. Default 32 KiB, so that a token signed with
+    /// ML-DSA and encrypted still fits.
+    pub head_bytes: usize,
+    /// Header fields. Default 100.
+    pub header_fields: usize,
+    /// How long a head may take, and how long an idle connection is kept. Default 60 s.
+    pub head_timeout: Duration,
+    /// Open connections per worker. Default 16,384; more wait in the listener's queue.
+    pub connections: usize,
+    /// Verified tokens remembered per worker. Default 16,384.
+    pub cached_tokens: usize,
+    /// How long a shutdown waits for calls to finish. Default 30 s.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            request_line_bytes: 8 * 1024,
+            head_bytes: 32 * 1024,
+            header_fields: 100,
+            head_timeout: Duration::from_secs(60),
+            connections: 16_384,
+            cached_tokens: 16_384,
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+}

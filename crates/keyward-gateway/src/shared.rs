@@ -1,0 +1,31 @@
+//! What the workers of a node share.
+
+use crate::issuer::Issuers;
+use crate::metrics::WorkerMetrics;
+use crate::snapshot::Snapshots;
+use crate::usage::UsageQueue;
+use arc_swap::ArcSwap;
+use keyward_jose::jwe::Decrypters;
+use keyward_model::Clock;
+use keyward_state::rate_limit::RateLimits;
+use keyward_state::revocation::Revocations;
+use std::sync::Arc;
+
+/// Shared by all workers. Nothing here takes a lock on the common path.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) rate_limits: RateLimits,
+    pub(crate) revocations: Arc<Revocations>,
+    pub(crate) issuers: Arc<Issuers>,
+    pub(crate) decrypters: Arc<ArcSwap<Decrypters>>,
+    pub(crate) usage: Arc<UsageQueue>,
+    pub(crate) metrics: Box<[Arc<WorkerMetrics>]>,
+}
+
+impl Shared {
+    pub(crate) fn worker_metrics(&self, index: usize) -> Arc<WorkerMetrics> {
+        self.metrics.get(index).cloned().unwrap_or_default()
+    }
+}

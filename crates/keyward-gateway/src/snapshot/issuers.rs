@@ -1,0 +1,58 @@
+//! The issuers that a configuration names, opened.
+
+use super::CompileError;
+use crate::issuer::{IssuerKeySet, Issuers};
+use keyward_model::id::TeamId;
+use keyward_model::name::Name;
+use keyward_model::resource::issuer::SELF;
+use keyward_model::resource::{Issuer, Resource, Spec};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Issuers by team and name. `self` belongs to everyone.
+pub(super) struct OpenIssuers {
+    declared: HashMap<(TeamId, Name), Arc<IssuerKeySet>>,
+    own: Option<Arc<IssuerKeySet>>,
+}
+
+impl OpenIssuers {
+    /// Opens those that are declared, and this node's own.
+    pub(super) fn open(
+        issuers: &Issuers,
+        own: Option<&Issuer>,
+        resources: &[Resource],
+    ) -> Result<Self, CompileError> {
+        let failed = |name: &str, error: &dyn std::error::Error| CompileError::Issuer {
+            issuer: name.to_owned(),
+            why: error.to_string(),
+        };
+        let mut declared = HashMap::new();
+        for resource in resources {
+            let Spec::Issuer(issuer) = &resource.spec else {
+                continue;
+            };
+            let opened = issuers
+                .open(resource.team, &resource.team_name, &resource.name, issuer)
+                .map_err(|error| failed(resource.name.as_str(), &error))?;
+            declared.insert((resource.team, resource.name.clone()), opened);
+        }
+        let own = match (own, SELF.parse::<Name>()) {
+            (Some(own), Ok(name)) => {
+                let team = Name::default_team();
+                let opened = issuers.open(TeamId::DEFAULT, &team, &name, own);
+                Some(opened.map_err(|error| failed(SELF, &error))?)
+            }
+            (None, _) | (_, Err(_)) => None,
+        };
+        Ok(Self { declared, own })
+    }
+
+    /// The issuer that an API of `team` means by `name`: its own, or one of the default team.
+    pub(super) fn get(&self, team: TeamId, name: &Name) -> Option<Arc<IssuerKeySet>> {
+        if name.as_str() == SELF {
+            return self.own.clone();
+        }
+        let of = |team| self.declared.get(&(team, name.clone())).cloned();
+        of(team).or_else(|| of(TeamId::DEFAULT))
+    }
+}

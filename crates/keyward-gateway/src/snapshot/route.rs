@@ -1,0 +1,274 @@
+//! One published API version, ready to serve.
+
+use super::CompileError;
+use super::issuers::OpenIssuers;
+use crate::issuer::IssuerKeySet;
+use crate::metrics::RouteMetrics;
+use crate::request::identity::{ForgedNames, IdentityPlan};
+use aws_lc_rs::digest;
+use http::HeaderValue;
+use keyward_jose::jwt::Profile;
+use keyward_model::id::TeamId;
+use keyward_model::limit::LimitSubject;
+use keyward_model::name::Name;
+use keyward_model::resource::issuer::Encrypted;
+use keyward_model::resource::{Api, Authentication, Resource, Target, TokenSource, Upstream};
+use keyward_model::usage::RouteLabels;
+use keyward_state::rate_limit::{Cell, Gcra};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// A route.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) labels: RouteLabels,
+    pub(crate) keep_base_path: bool,
+    /// `None`: open to everyone.
+    pub(crate) tokens: Option<TokenPolicy>,
+    pub(crate) scopes: BTreeSet<String>,
+    /// The scopes as a challenge names them.
+    pub(crate) scope_list: Box<str>,
+    pub(crate) limits: Box<[LimitPolicy]>,
+    /// `RateLimit-Policy`, if there are limits.
+    pub(crate) limit_header: Option<HeaderValue>,
+    pub(crate) identity: IdentityPlan,
+    pub(crate) forged: Arc<ForgedNames>,
+    pub(crate) targets: Box<[RouteTarget]>,
+    pub(crate) total_weight: u32,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) response_timeout: Duration,
+    pub(crate) keep_idle: Duration,
+    pub(crate) max_body_bytes: Option<u64>,
+    pub(crate) body_idle: Duration,
+    pub(crate) metrics: Arc<RouteMetrics>,
+}
+
+/// A target with what is sent to it, made once.
+#[derive(Debug)]
+pub(crate) struct RouteTarget {
+    pub(crate) target: Target,
+    pub(crate) host: HeaderValue,
+    /// The weights of this target and those before it.
+    pub(crate) weight_up_to: u32,
+}
+
+impl std::ops::Deref for RouteTarget {
+    type Target = Target;
+    fn deref(&self) -> &Target {
+        &self.target
+    }
+}
+
+/// Which tokens a route takes.
+#[derive(Debug)]
+pub(crate) struct TokenPolicy {
+    pub(crate) issuers: Box<[TrustedIssuer]>,
+    pub(crate) source: TokenSource,
+    pub(crate) forward: bool,
+    /// Stands for all of the above in the key of the cache of verified tokens, so that what was verified
+    /// by one policy is not believed by another.
+    digest: [u8; 32],
+}
+
+/// An issuer as one route trusts it.
+#[derive(Debug)]
+pub(crate) struct TrustedIssuer {
+    pub(crate) name: Name,
+    pub(crate) team: TeamId,
+    pub(crate) issuer: Box<str>,
+    pub(crate) scope_claim: Box<str>,
+    pub(crate) encrypted: Encrypted,
+    pub(crate) leeway: Duration,
+    pub(crate) max_age: Option<Duration>,
+    pub(crate) profile: Profile,
+    pub(crate) keys: Arc<IssuerKeySet>,
+}
+
+/// One limit of a route.
+#[derive(Debug)]
+pub(crate) struct LimitPolicy {
+    pub(crate) name: Name,
+    /// `api/version/name`: names the limit within its team.
+    pub(crate) id: Box<str>,
+    pub(crate) by: LimitSubject,
+    pub(crate) rate: Gcra,
+    /// The one cell of a limit by route.
+    pub(crate) cell: OnceLock<Arc<Cell>>,
+}
+
+impl Route {
+    pub(super) fn compile(
+        resource: &Resource,
+        api: &Api,
+        upstream: &Upstream,
+        issuers: &OpenIssuers,
+        metrics: Arc<RouteMetrics>,
+    ) -> Result<Self, CompileError> {
+        let label = format!("{}/{}", resource.name, api.version);
+        let unusable = |why: String| CompileError::Unusable {
+            api: label.clone(),
+            why,
+        };
+        let identity = IdentityPlan::new(&api.identity_headers).map_err(unusable)?;
+        let targets = targets(upstream).map_err(unusable)?;
+        let tokens = match &api.authentication {
+            Authentication::None => None,
+            Authentication::Jwt {
+                issuers: names,
+                audiences,
+                token,
+                forward_token,
+            } => {
+                let trusted = names
+                    .iter()
+                    .map(|name| {
+                        let keys = issuers.get(resource.team, name).ok_or_else(|| {
+                            CompileError::Dangling {
+                                api: label.clone(),
+                                kind: "issuer",
+                                name: name.to_string(),
+                            }
+                        })?;
+                        TrustedIssuer::new(audiences, keys).map_err(unusable)
+                    })
+                    .collect::<Result<Box<[_]>, _>>()?;
+                // Everything that decides whether a token is taken, and what is known of its caller.
+                let definitions: Vec<String> = trusted
+                    .iter()
+                    .map(|issuer| format!("{:?}", issuer.keys.definition()))
+                    .collect();
+                let text = format!("{:?}", (resource.team, &resource.name, api, definitions));
+                Some(TokenPolicy {
+                    issuers: trusted,
+                    source: token.clone(),
+                    forward: *forward_token,
+                    digest: sha256(&[text.as_bytes()]),
+                })
+            }
+        };
+        let limits: Box<[LimitPolicy]> = api
+            .rate_limits
+            .iter()
+            .map(|rule| LimitPolicy {
+                name: rule.name.clone(),
+                id: format!("{label}/{}", rule.name).into_boxed_str(),
+                by: rule.limit.by,
+                rate: Gcra::new(&rule.limit),
+                cell: OnceLock::new(),
+            })
+            .collect();
+        Ok(Self {
+            labels: RouteLabels {
+                team: resource.team,
+                team_name: resource.team_name.clone(),
+                api: resource.name.clone(),
+                version: api.version.clone(),
+                route: api.base_path.as_str().into(),
+            },
+            keep_base_path: api.keep_base_path,
+            tokens,
+            scope_list: api
+                .scopes
+                .iter()
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(" ")
+                .into(),
+            scopes: api.scopes.clone(),
+            limit_header: limit_header(api),
+            limits,
+            forged: Arc::new(identity.forged()),
+            identity,
+            total_weight: targets.last().map_or(0, |target| target.weight_up_to),
+            targets,
+            connect_timeout: upstream.connect_timeout,
+            response_timeout: upstream.response_timeout,
+            keep_idle: upstream.idle_timeout,
+            max_body_bytes: api.max_body_bytes,
+            body_idle: api.idle_body_timeout,
+            metrics,
+        })
+    }
+}
+
+fn targets(upstream: &Upstream) -> Result<Box<[RouteTarget]>, String> {
+    let mut sum = 0u32;
+    upstream
+        .targets
+        .iter()
+        .map(|target| {
+            sum = sum.saturating_add(target.weight.get());
+            let host = HeaderValue::from_str(&target.authority())
+                .map_err(|_| format!("`{}` can't stand in a `Host` header", target.host))?;
+            Ok(RouteTarget {
+                target: target.clone(),
+                host,
+                weight_up_to: sum,
+            })
+        })
+        .collect()
+}
+
+impl TokenPolicy {
+    /// The key of a token in the cache.
+    pub(crate) fn cache_key(&self, token: &[u8]) -> [u8; 32] {
+        sha256(&[&self.digest, token])
+    }
+}
+
+impl TrustedIssuer {
+    fn new(audiences: &[Box<str>], keys: Arc<IssuerKeySet>) -> Result<Self, String> {
+        let definition = keys.definition();
+        let profile = keys
+            .profile(audiences)
+            .map_err(|error| format!("issuer `{}`: {error}", keys.name()))?;
+        Ok(Self {
+            name: keys.name().clone(),
+            team: keys.team(),
+            issuer: definition.issuer.clone(),
+            scope_claim: definition.scope_claim.clone(),
+            encrypted: definition.encrypted,
+            leeway: definition.leeway,
+            max_age: definition.max_age,
+            profile,
+            keys,
+        })
+    }
+}
+
+/// Limits by name, quota and window, as the `RateLimit-Policy` field lists them (IETF draft
+/// ratelimit-headers): `"name";q=100;w=60`.
+fn limit_header(api: &Api) -> Option<HeaderValue> {
+    let mut text = String::new();
+    for rule in &api.rate_limits {
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        let window = rule.limit.per.as_secs().max(1);
+        // Writing to a string does not fail.
+        let _infallible = write!(
+            text,
+            "\"{}\";q={};w={window}",
+            rule.name, rule.limit.requests
+        );
+    }
+    if text.is_empty() {
+        None
+    } else {
+        HeaderValue::from_str(&text).ok()
+    }
+}
+
+fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        context.update(part);
+    }
+    let mut hash = [0; 32];
+    for (to, from) in hash.iter_mut().zip(context.finish().as_ref()) {
+        *to = *from;
+    }
+    hash
+}

@@ -1,0 +1,7 @@
+//! Where calls go: connections to targets, pooled by each worker for itself.
+
+mod connection;
+mod pool;
+
+pub(crate) use connection::{SendFailure, UpstreamConnection};
+pub(crate) use pool::{Pool, Pools};

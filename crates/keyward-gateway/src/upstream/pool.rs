@@ -1,0 +1,122 @@
+//! Idle connections of one worker to one target.
+
+use super::connection::UpstreamConnection;
+use keyward_model::Moment;
+use keyward_model::resource::Target;
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::task::Context;
+use std::time::Duration;
+
+/// Idle connections kept per worker and target: more than this many calls at once, then none, is a burst
+/// whose sockets are better closed.
+const IDLE_MAX: usize = 256;
+
+/// What makes two targets the same one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct TargetKey {
+    host: Box<str>,
+    port: u16,
+}
+
+impl TargetKey {
+    pub(crate) fn of(target: &Target) -> Self {
+        Self {
+            host: target.host.clone(),
+            port: target.port,
+        }
+    }
+}
+
+/// All pools of a worker. They outlive snapshots, so that a reload closes no connection.
+#[derive(Debug, Default)]
+pub(crate) struct Pools {
+    pools: RefCell<HashMap<TargetKey, Rc<Pool>>>,
+}
+
+impl Pools {
+    /// The pool of a target.
+    pub(crate) fn of(&self, target: &Target) -> Rc<Pool> {
+        let mut pools = self.pools.borrow_mut();
+        Rc::clone(
+            pools
+                .entry(TargetKey::of(target))
+                .or_insert_with(|| Rc::new(Pool::new(target))),
+        )
+    }
+
+    /// Closes what has been idle too long, and forgets targets that no snapshot names any more.
+    pub(crate) fn reap(&self, now: Moment) {
+        self.pools.borrow_mut().retain(|_, pool| {
+            pool.reap(now);
+            Rc::strong_count(pool) > 1
+        });
+    }
+}
+
+/// Connections to one target that wait for their next call; the warmest is used first, so that those
+/// not needed age and are closed.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    pub(crate) host: Box<str>,
+    pub(crate) port: u16,
+    idle: RefCell<VecDeque<Idle>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: UpstreamConnection,
+    since: Moment,
+    until: Moment,
+}
+
+impl Pool {
+    fn new(target: &Target) -> Self {
+        Self {
+            host: target.host.clone(),
+            port: target.port,
+            idle: RefCell::default(),
+        }
+    }
+
+    /// A connection that is still open, and for how long it has been idle.
+    pub(crate) fn take(
+        &self,
+        context: &mut Context<'_>,
+        now: Moment,
+    ) -> Option<(UpstreamConnection, Duration)> {
+        loop {
+            let mut idle = self.idle.borrow_mut().pop_back()?;
+            if now < idle.until && idle.connection.is_reusable(context) {
+                return Some((idle.connection, now.since(idle.since)));
+            }
+        }
+    }
+
+    /// Takes a connection back, if it can carry another call.
+    pub(crate) fn put(
+        &self,
+        context: &mut Context<'_>,
+        mut connection: UpstreamConnection,
+        now: Moment,
+        idle_timeout: Duration,
+    ) {
+        if !connection.is_reusable(context) {
+            return;
+        }
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() >= IDLE_MAX {
+            idle.pop_front();
+        }
+        idle.push_back(Idle {
+            connection,
+            since: now,
+            until: now.plus(idle_timeout),
+        });
+    }
+
+    fn reap(&self, now: Moment) {
+        self.idle.borrow_mut().retain(|idle| now < idle.until);
+    }
+}

@@ -1,0 +1,230 @@
+//! A worker: one thread, one current-thread runtime, its own listening sockets, its own upstream
+//! connections, its own cache of verified tokens.
+
+use crate::drain::Drain;
+use crate::metrics::WorkerMetrics;
+use crate::request::Client;
+use crate::request::token_cache::TokenCache;
+use crate::settings::Settings;
+use crate::shared::Shared;
+use crate::snapshot::{LocalSnapshot, RouteRef};
+use crate::upstream::Pools;
+use crate::usage::UsageBatch;
+use crate::{http1, listener};
+use keyward_model::id::RequestId;
+use keyward_model::usage::{Times, UsageRecord};
+use keyward_model::{Clock, Fault, Revision};
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::sync::watch;
+
+/// How often a worker tidies up: idle connections, usage that waits to be handed over.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What the process asks of its workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Serving,
+    /// Take no new connection, finish what runs.
+    Draining,
+}
+
+/// What one worker has. Nothing in it is shared with another thread but through `shared`.
+pub(crate) struct Worker {
+    pub(crate) index: usize,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) drain: Rc<Drain>,
+    pub(crate) pools: Pools,
+    pub(crate) tokens: RefCell<TokenCache>,
+    pub(crate) metrics: Arc<WorkerMetrics>,
+    usage: RefCell<UsageBatch>,
+    snapshot: RefCell<Rc<LocalSnapshot>>,
+    request_ids: Cell<RequestIds>,
+    turn: Cell<u32>,
+}
+
+/// Request ids of one worker: unguessable where it starts, then counted, so that an id costs an addition.
+#[derive(Clone, Copy)]
+struct RequestIds {
+    next: u128,
+}
+
+impl Worker {
+    fn new(index: usize, settings: Arc<Settings>, shared: Arc<Shared>, seed: u128) -> Rc<Self> {
+        let pools = Pools::default();
+        let snapshot = Rc::new(LocalSnapshot::new(shared.snapshots.load(), &pools));
+        let metrics = shared.worker_metrics(index);
+        Rc::new(Self {
+            index,
+            clock: Arc::clone(&shared.clock),
+            drain: Rc::default(),
+            pools,
+            tokens: RefCell::new(TokenCache::new(settings.limits.cached_tokens)),
+            metrics,
+            usage: RefCell::new(UsageBatch::new(Arc::clone(&shared.usage))),
+            snapshot: RefCell::new(snapshot),
+            request_ids: Cell::new(RequestIds { next: seed }),
+            turn: Cell::new(0),
+            settings,
+            shared,
+        })
+    }
+
+    /// The configuration as it is now. A call keeps the one it began with.
+    pub(crate) fn snapshot(&self) -> Rc<LocalSnapshot> {
+        let mut current = self.snapshot.borrow_mut();
+        if current.generation() != self.shared.snapshots.generation() {
+            *current = Rc::new(LocalSnapshot::new(
+                self.shared.snapshots.load(),
+                &self.pools,
+            ));
+        }
+        Rc::clone(&current)
+    }
+
+    pub(crate) fn revision(&self) -> Revision {
+        self.snapshot.borrow().revision()
+    }
+
+    /// An id that no other request of this node has.
+    pub(crate) fn request_id(&self) -> RequestId {
+        let ids = self.request_ids.get();
+        self.request_ids.set(RequestIds {
+            next: ids.next.wrapping_add(1),
+        });
+        RequestId::from_u128(ids.next)
+    }
+
+    /// A number that is another one at each call, for taking turns.
+    pub(crate) fn turn(&self) -> u32 {
+        let turn = self.turn.get().wrapping_add(1);
+        self.turn.set(turn);
+        turn
+    }
+
+    /// Counts the call and hands its record on.
+    pub(crate) fn record(&self, route: Option<&RouteRef>, usage: UsageRecord) {
+        self.metrics.count(&usage);
+        if let Some(route) = route {
+            route.route.metrics.count(self.index, &usage);
+        }
+        self.usage.borrow_mut().push(usage);
+    }
+
+    /// Records a request that could not be read, so that it was never a call.
+    pub(crate) fn record_unreadable(&self, client: &Client, request_id: RequestId, fault: &Fault) {
+        self.record(
+            None,
+            UsageRecord {
+                request_id,
+                trace_id: None,
+                node: self.settings.node,
+                revision: self.revision(),
+                started: self.clock.now(),
+                route: None,
+                address: Some(client.address()),
+                application: None,
+                credential: None,
+                caller: None,
+                method: Cow::Borrowed("-"),
+                path: "-".into(),
+                status: fault.code().status(),
+                code: Some(fault.code()),
+                blame: Some(fault.code().blame()),
+                because: Some(fault.detail().into()),
+                limit: None,
+                model: None,
+                bytes_in: 0,
+                bytes_out: 0,
+                times: Times::default(),
+            },
+        );
+    }
+
+    fn tick(&self) {
+        self.usage.borrow_mut().flush();
+        self.pools.reap(self.clock.moment());
+    }
+}
+
+/// Runs a worker until it has drained.
+pub(crate) fn run(
+    index: usize,
+    settings: Arc<Settings>,
+    shared: Arc<Shared>,
+    sockets: Vec<TcpListener>,
+    seed: u128,
+    phase: watch::Receiver<Phase>,
+) -> std::io::Result<()> {
+    let runtime: LocalRuntime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())?;
+    runtime.block_on(async move {
+        let worker = Worker::new(index, settings, shared, seed);
+        let ticking = tokio::task::spawn_local(tick(Rc::clone(&worker)));
+        let listening = sockets
+            .into_iter()
+            .map(|socket| listener::accept(Rc::clone(&worker), socket, phase.clone()))
+            .collect::<std::io::Result<Vec<_>>>()?;
+        for accepting in listening {
+            // A listener's task ends when draining begins; it does not fail.
+            let _joined = accepting.await;
+        }
+        drain(&worker).await;
+        ticking.abort();
+        worker.tick();
+        Ok(())
+    })
+}
+
+async fn tick(worker: Rc<Worker>) {
+    let mut interval = tokio::time::interval(TICK);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        worker.tick();
+    }
+}
+
+/// Finishes what runs, as long as the bound allows, then cuts the rest.
+async fn drain(worker: &Rc<Worker>) {
+    const LOOK: Duration = Duration::from_millis(10);
+    worker.drain.begin();
+    let end = worker
+        .clock
+        .moment()
+        .plus(worker.settings.limits.drain_timeout);
+    while worker.drain.connections() > 0 && worker.clock.moment() < end {
+        tokio::time::sleep(LOOK).await;
+    }
+    if worker.drain.connections() > 0 {
+        tracing::warn!(
+            worker = worker.index,
+            connections = worker.drain.connections(),
+            "calls that did not finish in time are cut"
+        );
+        worker.drain.cut_all();
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Serves one accepted connection in a task of its own.
+pub(crate) fn serve(
+    worker: &Rc<Worker>,
+    socket: tokio::net::TcpStream,
+    peer: std::net::SocketAddr,
+) {
+    worker.metrics.connection_opened();
+    let worker = Rc::clone(worker);
+    tokio::task::spawn_local(async move {
+        http1::serve(Rc::clone(&worker), socket, peer).await;
+        worker.metrics.connection_closed();
+    });
+}

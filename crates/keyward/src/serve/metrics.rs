@@ -1,0 +1,124 @@
+//! `/metrics`, in Prometheus' text format.
+
+use keyward_gateway::Gateway;
+use keyward_gateway::issuer::Issuers;
+use keyward_gateway::metrics::{LATENCY_BOUNDS_US, RouteCounts, WorkerCounts};
+use keyward_model::Timestamp;
+use std::fmt::Write as _;
+
+/// All metrics as they are now.
+pub(super) fn text(gateway: &Gateway, issuers: &Issuers, now: Timestamp) -> String {
+    let mut page = Page(String::with_capacity(16 * 1024));
+    let workers = gateway.worker_counts();
+    let total = |of: fn(&WorkerCounts) -> u64| workers.iter().map(of).sum::<u64>();
+    let opened = total(|worker| worker.connections_opened);
+    let closed = total(|worker| worker.connections_closed);
+    page.single("keyward_connections_total", "counter", "Client connections accepted.", opened);
+    page.single(
+        "keyward_connections_open",
+        "gauge",
+        "Client connections open now.",
+        opened.saturating_sub(closed),
+    );
+    page.single(
+        "keyward_unrouted_requests_total",
+        "counter",
+        "Requests that no API took, or that could not be read.",
+        total(|worker| worker.unrouted),
+    );
+    page.single(
+        "keyward_token_cache_hits_total",
+        "counter",
+        "Tokens found among those verified before.",
+        total(|worker| worker.token_cache_hits),
+    );
+    page.single(
+        "keyward_token_cache_misses_total",
+        "counter",
+        "Tokens that were verified.",
+        total(|worker| worker.token_cache_misses),
+    );
+    page.single(
+        "keyward_access_records_dropped_total",
+        "counter",
+        "Access records dropped because the log was too slow.",
+        gateway.dropped_records(),
+    );
+    page.single(
+        "keyward_counted_subjects",
+        "gauge",
+        "Subjects whose rate limits are being counted.",
+        gateway.counted_subjects() as u64,
+    );
+    page.single("keyward_revision", "gauge", "The configuration's revision.", gateway.revision().0);
+    page.routes(&gateway.route_counts());
+    page.issuers(issuers, now);
+    page.0
+}
+
+struct Page(String);
+
+impl Page {
+    fn line(&mut self, arguments: std::fmt::Arguments<'_>) {
+        // Writing to a string does not fail.
+        let _infallible = self.0.write_fmt(arguments);
+        self.0.push('\n');
+    }
+
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        self.line(format_args!("# HELP {name} {help}"));
+        self.line(format_args!("# TYPE {name} {kind}"));
+    }
+
+    fn single(&mut self, name: &str, kind: &str, help: &str, value: u64) {
+        self.head(name, kind, help);
+        self.line(format_args!("{name} {value}"));
+    }
+
+    fn routes(&mut self, routes: &[RouteCounts]) {
+        self.head("keyward_requests_total", "counter", "Calls by API, version and status class; `none`: the client left.");
+        for route in routes {
+            let labels = labels(route);
+            for (class, count) in route.classes.iter().enumerate() {
+                let class = if class == 0 { "none".to_owned() } else { format!("{class}xx") };
+                self.line(format_args!("keyward_requests_total{{{labels},status=\"{class}\"}} {count}"));
+            }
+        }
+        self.head("keyward_rate_limited_total", "counter", "Calls that a limit refused.");
+        for route in routes {
+            self.line(format_args!("keyward_rate_limited_total{{{}}} {}", labels(route), route.limited));
+        }
+        self.head("keyward_request_bytes_total", "counter", "Body bytes, from clients (in) and to them (out).");
+        for route in routes {
+            let labels = labels(route);
+            self.line(format_args!("keyward_request_bytes_total{{{labels},direction=\"in\"}} {}", route.bytes_in));
+            self.line(format_args!("keyward_request_bytes_total{{{labels},direction=\"out\"}} {}", route.bytes_out));
+        }
+        self.head("keyward_request_duration_seconds", "histogram", "From the request's head to the end of its answer.");
+        for route in routes {
+            let labels = labels(route);
+            let mut sum = 0;
+            let bounds = LATENCY_BOUNDS_US.map(|bound| seconds(bound)).into_iter();
+            for (bound, count) in bounds.chain(std::iter::once("+Inf".to_owned())).zip(route.latency) {
+                sum += count;
+                self.line(format_args!("keyward_request_duration_seconds_bucket{{{labels},le=\"{bound}\"}} {sum}"));
+            }
+            self.line(format_args!("keyward_request_duration_seconds_sum{{{labels}}} {}", seconds(route.latency_sum_us)));
+            self.line(format_args!("keyward_request_duration_seconds_count{{{labels}}} {sum}"));
+        }
+        self.head("keyward_upstream_seconds_total", "counter", "Time spent waiting for upstreams.");
+        for route in routes {
+            self.line(format_args!("keyward_upstream_seconds_total{{{}}} {}", labels(route), seconds(route.upstream_us)));
+        }
+    }
+}
+
+fn labels(route: &RouteCounts) -> String {
+    let labels = &route.labels;
+    // Names have letters, digits, `-`, `_` and `.` alone: nothing to escape.
+    format!("team=\"{}\",api=\"{}\",version=\"{}\"", labels.team_name, labels.api, labels.version)
+}
+
+fn seconds(micros: u64) -> String {
+    format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+}

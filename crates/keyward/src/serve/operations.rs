@@ -1,0 +1,48 @@
+//! The operations listener: health, readiness, metrics. No caller of an API reaches it.
+
+use super::metrics;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use keyward_gateway::Gateway;
+use keyward_gateway::issuer::Issuers;
+use keyward_model::Clock;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What the operations listener tells of.
+#[derive(Clone, Debug)]
+pub(super) struct Operations {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) issuers: Arc<Issuers>,
+    pub(super) clock: Arc<dyn Clock>,
+    /// Whether new connections are taken.
+    pub(super) serving: Arc<AtomicBool>,
+}
+
+/// Serves until the process ends.
+pub(super) async fn serve(operations: Operations, listener: tokio::net::TcpListener) {
+    let router = Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(operations);
+    if let Err(error) = axum::serve(listener, router).await {
+        tracing::error!(%error, "the operations listener has ended");
+    }
+}
+
+async fn ready(State(operations): State<Operations>) -> Response {
+    if operations.serving.load(Ordering::Relaxed) {
+        (StatusCode::OK, "ready\n").into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not serving: starting or shutting down\n").into_response()
+    }
+}
+
+async fn metrics(State(operations): State<Operations>) -> impl IntoResponse {
+    let text = metrics::text(&operations.gateway, &operations.issuers, operations.clock.now());
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+}
