@@ -10,6 +10,8 @@ use zeroize::Zeroizing;
 const SET_BYTES_MAX: usize = 1024 * 1024;
 /// The most keys of a set. Real ones have up to some dozens.
 const KEYS_MAX: usize = 1000;
+/// The most RSA keys of a set whose primes are looked for: that takes half a second for the largest.
+const INCOMPLETE_KEYS_MAX: usize = 16;
 /// Members by which private keys are recognized.
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "k", "priv"];
 
@@ -95,11 +97,21 @@ impl JwkSet {
             return Err(too_many());
         }
         let mut set = Self::default();
+        let mut incomplete = 0;
         for (index, value) in values.iter().enumerate() {
             let read = value
                 .as_object()
                 .ok_or_else(|| Error::Json("a JWK", "a JSON object is needed".to_owned()))
-                .and_then(&read_key);
+                .and_then(|members| {
+                    incomplete += usize::from(lacks_primes(members));
+                    if lacks_primes(members) && incomplete > INCOMPLETE_KEYS_MAX {
+                        return Err(Error::TooLarge {
+                            what: "the number of private RSA keys without their primes",
+                            limit: INCOMPLETE_KEYS_MAX,
+                        });
+                    }
+                    read_key(members)
+                });
             match read {
                 Ok(key) => set.put(index, key),
                 Err(error) => {
@@ -204,6 +216,12 @@ impl JwkSet {
         text.push_str("]}");
         Ok(text)
     }
+}
+
+fn lacks_primes(members: &Map<String, Value>) -> bool {
+    members.get("kty").is_some_and(|kty| kty == "RSA")
+        && members.contains_key("d")
+        && !members.contains_key("p")
 }
 
 fn too_many() -> Error {

@@ -88,6 +88,17 @@ fn the_size_of_a_set_is_bounded() {
 }
 
 #[test]
+fn primes_are_looked_for_in_few_keys_of_a_set() {
+    // Each is refused at once since `n` is short, but counts.
+    let key = r#"{"kty":"RSA","n":"AQ","e":"AQAB","d":"AQ"}"#;
+    let set = set_of(&[key; INCOMPLETE_KEYS_MAX + 1]);
+    let codes: Vec<_> = set.skipped().iter().map(|one| one.error.code()).collect();
+    let (last, others) = codes.split_last().unwrap();
+    assert_eq!(*last, "too_large");
+    assert!(others.iter().all(|code| *code == "key_invalid"));
+}
+
+#[test]
 fn of_two_keys_that_a_kid_cannot_tell_apart_the_first_counts() {
     let other = Key::generate_type(KeyType::Curve(Curve::Ed25519))
         .unwrap()

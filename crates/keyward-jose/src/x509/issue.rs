@@ -9,12 +9,12 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
     EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, PqdsaKeyPair, RSA_PKCS1_SHA256,
 };
+use core::net::IpAddr;
 use rcgen::string::{Ia5String, PrintableString};
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, KeyUsagePurpose, PublicKeyData, SanType,
     SerialNumber, SignatureAlgorithm, SigningKey,
 };
-use std::net::IpAddr;
 use time::OffsetDateTime;
 
 /// RFC 5280, section 4.1.2.5: certificates can't name a later time (9999-12-31T23:59:59Z).

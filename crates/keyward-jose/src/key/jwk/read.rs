@@ -131,6 +131,12 @@ impl<'a> Source<'a> {
 }
 
 fn material(members: &Source<'_>) -> Result<Material, Error> {
+    if members.0.contains_key("keys") && !members.0.contains_key("kty") {
+        return Err(Error::KeyMember(
+            "kty",
+            "it is missing; this is a JWK set, and one key of it is needed".to_owned(),
+        ));
+    }
     match Source::needed("kty", members.text("kty")?)? {
         "RSA" => rsa(members).map(Material::Rsa),
         "EC" => ec(members).map(Material::Ec),
@@ -232,7 +238,8 @@ fn akp(members: &Source<'_>) -> Result<Akp, Error> {
 }
 
 impl Oct {
-    /// A secret of at least one byte. Whether it is long enough depends on the algorithm.
+    /// A secret of at least one byte. Whether it is long enough depends on the algorithm. What is a public
+    /// key in some other form is no secret: who takes it for one lets everybody sign (CVE-2015-9235).
     pub(crate) fn new(k: Zeroizing<Vec<u8>>) -> Result<Self, Error> {
         if k.is_empty() {
             return Err(Error::KeyMember("k", "it is empty".to_owned()));
@@ -243,8 +250,19 @@ impl Oct {
                 limit: SECRET_BYTES_MAX,
             });
         }
+        if is_public_text(&k) {
+            return Err(Error::KeyInvalid(
+                "the secret is a public key or a certificate, which everyone has".to_owned(),
+            ));
+        }
         Ok(Self { k })
     }
+}
+
+fn is_public_text(secret: &[u8]) -> bool {
+    const MARKS: [&[u8]; 3] = [b"-----BEGIN ", b"ssh-", b"ecdsa-sha2-"];
+    let text = secret.trim_ascii_start();
+    MARKS.iter().any(|mark| text.starts_with(mark)) || Key::from_der(secret).is_ok()
 }
 
 fn parameters(members: &Source<'_>) -> Result<Parameters, Error> {

@@ -92,7 +92,7 @@ impl Key {
         thumbprint
     }
 
-    /// The thumbprint as it stands in a `kid`, a `jkt` or an `ath`.
+    /// The thumbprint as it stands in a `kid` or a `jkt`.
     #[must_use]
     pub fn thumbprint_base64url(&self) -> String {
         base64url::encode(self.thumbprint())

@@ -112,6 +112,45 @@ fn an_rsa_key_of_d_alone_is_completed() {
     check_refused(&wrong, "key_invalid", "`d` does not belong");
 }
 
+/// Any inverse of `e` modulo lcm(p − 1, q − 1) may be `d` (RFC 8017, section 3.2).
+#[test]
+fn an_rsa_key_of_another_d_alone_is_completed() {
+    use num_bigint::BigUint;
+    let own = key(RFC7517_RSA);
+    let Material::Rsa(rsa) = &own.material else {
+        panic!("RSA");
+    };
+    let private = rsa.private.as_ref().unwrap();
+    let one = BigUint::from(1_u8);
+    let p = BigUint::from_bytes_be(&private.p) - &one;
+    let q = BigUint::from_bytes_be(&private.q) - &one;
+    let (mut a, mut b) = (p.clone(), q.clone());
+    while b != BigUint::ZERO {
+        (a, b) = (b.clone(), a % b);
+    }
+    let another = BigUint::from_bytes_be(&private.d) + &p * &q / a;
+    let d = Zeroizing::new(another.to_bytes_be());
+    let found = Rsa::complete(rsa.n.clone(), rsa.e.clone(), d).unwrap();
+    let found = found.private.unwrap();
+    assert_eq!(*found.p, *private.p);
+    assert_eq!(*found.qi, *private.qi);
+    assert_eq!(*found.dp, *private.dp);
+}
+
+#[test]
+fn a_new_rsa_key_is_completed() {
+    for _ in 0..3 {
+        let own = Key::generate_type(KeyType::Rsa { bits: 2048 }).unwrap();
+        let mut text = own.to_jwk(Part::Private).unwrap().to_string();
+        for name in ["p", "q", "dp", "dq", "qi"] {
+            text = with(&text, name, Value::Null);
+        }
+        let read = key(&text);
+        assert!(read.is_private());
+        assert_eq!(read.thumbprint(), own.thumbprint());
+    }
+}
+
 #[test]
 fn rsa_members_are_all_there_or_none() {
     for name in ["p", "q", "dp", "dq", "qi", "d"] {
@@ -389,6 +428,36 @@ fn a_secret_is_neither_empty_nor_endless() {
         Key::from_secret(b"k").unwrap().thumbprint(),
         key(r#"{"kty":"oct","k":"aw"}"#).thumbprint()
     );
+}
+
+#[test]
+fn a_public_key_in_another_form_is_no_secret() {
+    let der = key(RFC7517_RSA)
+        .to_der(Part::Public, Encoding::Spki)
+        .unwrap();
+    let pkcs1 = key(RFC7517_RSA)
+        .to_der(Part::Public, Encoding::Pkcs1)
+        .unwrap();
+    for secret in [
+        RSA_SPKI.as_bytes(),
+        EC_SPKI.as_bytes(),
+        b"\n-----BEGIN CERTIFICATE-----\n",
+        b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI",
+        b"ecdsa-sha2-nistp256 AAAAE2VjZHNh",
+        &der,
+        &pkcs1,
+    ] {
+        let error = Key::from_secret(secret).unwrap_err();
+        assert_eq!(error.code(), "key_invalid");
+        let text = json!({"kty": "oct", "k": base64url_of(secret)}).to_string();
+        check_refused(&text, "key_invalid", "everyone has");
+    }
+    assert!(Key::from_secret(b"0-----BEGIN").is_ok());
+}
+
+#[test]
+fn a_set_is_no_key() {
+    check_refused(r#"{"keys":[]}"#, "key_member", "a JWK set");
 }
 
 #[test]
