@@ -1,15 +1,30 @@
 //! Test equipment: clocks that stand still, servers that behave as told, and ways to break a network.
 //!
 //! A dev-dependency only. Everything listens on loopback, at ports that the system picks, and ends when
-//! it is dropped.
+//! it is dropped. Servers run on the runtime that starts them.
 #![expect(
     clippy::expect_used,
     reason = "this crate runs in tests alone, where a panic is how a test fails"
 )]
 
+mod chaos;
+mod client;
 mod clock;
 mod issuer;
+mod message;
+mod process;
+mod script;
 mod task;
+mod upstream;
 
+pub use chaos::{ChaosProxy, Direction, Weather};
+pub use client::{Answer, RawClient, raw_exchange};
 pub use clock::{FakeClock, TokioClock};
 pub use issuer::{Failure, IssuerServer};
+pub use message::{Fields, Head};
+pub use process::KeywardProcess;
+pub use script::Script;
+pub use upstream::{Received, Upstream};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,227 @@
+//! The gateway as a process of its own.
+
+use crate::client::{Answer, RawClient};
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// How long the process may take to be ready, on a machine that does other things too.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// How long it may take to end when asked to: its own bound on running calls, and some more.
+const STOPPED_WITHIN: Duration = Duration::from_secs(60);
+/// How often is looked.
+const LOOK_EVERY: Duration = Duration::from_millis(25);
+
+/// A running `keyward serve` with a data folder of its own and ports of its own. Killed when dropped.
+#[derive(Debug)]
+pub struct KeywardProcess {
+    child: Child,
+    folder: TempDir,
+    gateway: SocketAddr,
+    site: SocketAddr,
+    operations: SocketAddr,
+}
+
+impl KeywardProcess {
+    /// Starts `binary` (in an integration test `env!("CARGO_BIN_EXE_keyward")`) and waits until it is
+    /// ready.
+    ///
+    /// `settings` are lines for the top of the configuration (`workers: 2`), `resources` is the list of
+    /// resources in YAML, each beginning with `- kind:`. Listeners and `data_dir` are added. Relative
+    /// paths are those of [`folder`](Self::folder), where `files` (name, contents) are written before.
+    ///
+    /// # Panics
+    /// When the process does not get ready: the message has its log.
+    pub async fn start(
+        binary: impl AsRef<Path>,
+        settings: &str,
+        resources: &str,
+        files: &[(&str, &str)],
+    ) -> Self {
+        let folder = tempfile::tempdir().expect("the folder for temporary files can be written");
+        let [gateway, site, operations] = free_addresses();
+        for (name, contents) in files {
+            std::fs::write(folder.path().join(name), contents).expect("a new folder is writable");
+        }
+        let configuration = format!(
+            "format: 1\nlisteners:\n  - {{ address: \"{gateway}\", serves: gateway }}\n  - {{ address: \"{site}\", serves: site }}\n  - {{ address: \"{operations}\", serves: operations }}\ngateway_url: http://{gateway}\nsite_url: http://{site}\ndata_dir: ./data\n{settings}\nresources:\n{resources}\n"
+        );
+        std::fs::write(folder.path().join("keyward.yaml"), configuration)
+            .expect("a new folder is writable");
+        let output = |name: &str| {
+            let file = File::create(folder.path().join(name)).expect("a new folder is writable");
+            Stdio::from(file)
+        };
+        let child = Command::new(binary.as_ref())
+            .args(["serve", "--config", "keyward.yaml"])
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(output("stdout.log"))
+            .stderr(output("stderr.log"))
+            .spawn()
+            .expect("the binary was built");
+        let mut process = Self {
+            child,
+            folder,
+            gateway,
+            site,
+            operations,
+        };
+        let ready = tokio::time::timeout(READY_WITHIN, process.until_ready()).await;
+        assert!(
+            matches!(ready, Ok(true)),
+            "keyward did not get ready:\n{}",
+            process.log()
+        );
+        process
+    }
+
+    /// Waits until it is ready; `false` when it has ended instead.
+    async fn until_ready(&mut self) -> bool {
+        loop {
+            if self.has_ended() {
+                return false;
+            }
+            if let Ok(answer) = get(self.operations, "/readyz").await
+                && answer.status == 200
+            {
+                return true;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    fn has_ended(&mut self) -> bool {
+        let status = self.child.try_wait();
+        status.expect("a child can be waited for").is_some()
+    }
+
+    /// Where published APIs are.
+    #[must_use]
+    pub fn gateway(&self) -> SocketAddr {
+        self.gateway
+    }
+
+    /// Where the site is.
+    #[must_use]
+    pub fn site(&self) -> SocketAddr {
+        self.site
+    }
+
+    /// Where health and metrics are.
+    #[must_use]
+    pub fn operations(&self) -> SocketAddr {
+        self.operations
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its working folder, with `keyward.yaml` and `data`.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    /// What it has written to standard output and standard error.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let read = |name: &str| {
+            // Not there yet is as good as empty.
+            let bytes = std::fs::read(self.folder.path().join(name)).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        format!("{}{}", read("stdout.log"), read("stderr.log"))
+    }
+
+    /// GETs a path of the operations listener: `/metrics`, `/healthz`.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub async fn operations_get(&self, path: &str) -> std::io::Result<Answer> {
+        get(self.operations, path).await
+    }
+
+    /// Its resident memory in bytes, as the system sees it. Linux.
+    ///
+    /// # Panics
+    /// When the process is gone.
+    #[must_use]
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))
+            .expect("the process is running");
+        let kibibytes = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .and_then(|rest| rest.trim().strip_suffix(" kB"))
+            .and_then(|number| number.trim().parse::<u64>().ok());
+        kibibytes.expect("the system tells the size") * 1024
+    }
+
+    /// Sends a signal by its name: `TERM`, `HUP`, `STOP`, `CONT`, `KILL`.
+    ///
+    /// # Panics
+    /// When the process is gone.
+    pub fn signal(&self, name: &str) {
+        // The shell's own `kill`: there is no signal in the standard library.
+        let sent = Command::new("sh")
+            .args(["-c", &format!("kill -{name} {}", self.pid())])
+            .status()
+            .expect("there is a shell");
+        assert!(sent.success(), "no process {} to signal", self.pid());
+    }
+
+    /// Asks it to end, and waits until it has.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub async fn stop(mut self) -> (ExitStatus, String) {
+        self.signal("TERM");
+        let ended = tokio::time::timeout(STOPPED_WITHIN, async {
+            while !self.has_ended() {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        });
+        assert!(
+            ended.await.is_ok(),
+            "keyward did not end when asked to:\n{}",
+            self.log()
+        );
+        let status = self.child.wait().expect("it has ended");
+        (status, self.log())
+    }
+}
+
+impl Drop for KeywardProcess {
+    fn drop(&mut self) {
+        // It may have ended before.
+        let _ended = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+async fn get(address: SocketAddr, path: &str) -> std::io::Result<Answer> {
+    let mut client = RawClient::connect(address).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    client.send(request).await?;
+    client.answer().await
+}
+
+/// Addresses that nobody listens at just now.
+fn free_addresses<const N: usize>() -> [SocketAddr; N] {
+    // All are held until all are known, so that none comes twice.
+    let held: [std::net::TcpListener; N] = std::array::from_fn(|_| {
+        std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has free ports")
+    });
+    held.map(|listener| {
+        listener
+            .local_addr()
+            .expect("a bound socket has an address")
+    })
+}
