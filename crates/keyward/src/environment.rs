@@ -3,6 +3,9 @@
 /// Names the configuration file when `--config` doesn't.
 pub(crate) const CONFIG: &str = "KEYWARD_CONFIG";
 
+/// Gives the master key instead of the file in the data directory.
+pub(crate) const MASTER_KEY: &str = "KEYWARD_MASTER_KEY";
+
 /// The variable `name`, if it is set and is text.
 #[expect(
     clippy::disallowed_methods,

@@ -1,0 +1,178 @@
+//! The data directory: the database, and the master key where the environment gives none.
+
+use crate::command::Failure;
+use crate::environment;
+use keyward_model::{Secret, Timestamp};
+use keyward_store::{MasterKey, Store};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// The database's name in the data directory.
+const DATABASE_FILE: &str = "keyward.db";
+
+/// The master key's name in the data directory.
+const MASTER_KEY_FILE: &str = "master.key";
+
+/// More than any spelling of a master key.
+const MASTER_KEY_FILE_MAX_BYTES: u64 = 1024;
+
+/// What of the master key's folder is ours: the owner's alone.
+const FOLDER_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+
+/// Where the master key came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum MasterKeySource {
+    /// From the environment.
+    Environment,
+    /// From the file, which was there.
+    File(PathBuf),
+    /// It was made now and is in the file.
+    Made(PathBuf),
+}
+
+impl MasterKeySource {
+    /// What the operator has to know.
+    pub(crate) fn notice(&self) -> Option<String> {
+        match self {
+            Self::Environment | Self::File(_) => None,
+            Self::Made(path) => Some(format!(
+                "made a master key in {}: keep a copy in another place than the database and its backups; without it nothing that is encrypted there can be read again",
+                path.display()
+            )),
+        }
+    }
+}
+
+/// Opens the database in `data_dir` under the master key that the environment gives (`from_environment`:
+/// the value of `KEYWARD_MASTER_KEY`) or else the file there; makes what is not there yet.
+pub(crate) async fn open_store(
+    data_dir: &Path,
+    from_environment: Option<Secret<String>>,
+    now: Timestamp,
+) -> Result<(Store, MasterKeySource), Failure> {
+    let database = data_dir.join(DATABASE_FILE);
+    let (master, source) = match from_environment {
+        Some(text) => {
+            let master = MasterKey::parse(text.reveal()).map_err(|error| {
+                Failure::new(environment::MASTER_KEY, error.to_string(), error.code())
+            })?;
+            (master, MasterKeySource::Environment)
+        }
+        None => read_or_make(data_dir, &database)?,
+    };
+    let store = Store::open(&database, &master, now)
+        .await
+        .map_err(|error| {
+            let what = format!("database {}", database.display());
+            Failure::new(what, error.to_string(), error.code())
+        })?;
+    Ok((store, source))
+}
+
+fn read_or_make(data_dir: &Path, database: &Path) -> Result<(MasterKey, MasterKeySource), Failure> {
+    let path = data_dir.join(MASTER_KEY_FILE);
+    // Asked first: whoever makes a database has its key by then.
+    let database_is_there = database.exists();
+    if let Some(master) = read(&path)? {
+        return Ok((master, MasterKeySource::File(path)));
+    }
+    if database_is_there {
+        return Err(Failure::new(
+            format!("master key {}", path.display()),
+            format!(
+                "it is not there, and the database {} was encrypted under it: put the file back, or give the key in {}",
+                database.display(),
+                environment::MASTER_KEY
+            ),
+            "master_key_missing",
+        ));
+    }
+    let master = MasterKey::generate()
+        .map_err(|error| Failure::new("master key", error.to_string(), error.code()))?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(FOLDER_MODE)
+        .create(data_dir)
+        .map_err(|error| file_failed(data_dir, "make the folder", &error))?;
+    match write(&path, &master) {
+        Ok(()) => Ok((master, MasterKeySource::Made(path))),
+        // Another process was faster: its key counts.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match read(&path)? {
+            Some(master) => Ok((master, MasterKeySource::File(path))),
+            None => Err(file_failed(&path, "read it", &error)),
+        },
+        Err(error) => Err(file_failed(&path, "write it", &error)),
+    }
+}
+
+fn read(path: &Path) -> Result<Option<MasterKey>, Failure> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(file_failed(path, "read it", &error)),
+    };
+    let failed = |error| file_failed(path, "read it", &error);
+    // Of the open file, so that it can't be another one's.
+    let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(Failure::new(
+            format!("master key {}", path.display()),
+            format!(
+                "mode {mode:03o} opens it to others than its owner: they may know it; change it with `chmod 600`, and make a new key if they are not to be trusted"
+            ),
+            "master_key_exposed",
+        ));
+    }
+    let mut bytes = zeroize::Zeroizing::new(Vec::with_capacity(
+        usize::try_from(MASTER_KEY_FILE_MAX_BYTES).unwrap_or_default() + 1,
+    ));
+    file.take(MASTER_KEY_FILE_MAX_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    let text = std::str::from_utf8(&bytes).unwrap_or_default();
+    let master = MasterKey::parse(text).map_err(|error| {
+        let what = format!("master key {}", path.display());
+        Failure::new(what, error.to_string(), error.code())
+    })?;
+    Ok(Some(master))
+}
+
+/// Whole or not at all, and never over one that is there: written beside it, then given its name, which
+/// the system refuses if the name is taken.
+fn write(path: &Path, master: &MasterKey) -> io::Result<()> {
+    // Not the process's number: in containers that share a folder all may be number one.
+    let mut random = [0; 8];
+    aws_lc_rs::rand::fill(&mut random).map_err(io::Error::other)?;
+    let beside = path.with_extension(format!("{:016x}.new", u64::from_be_bytes(random)));
+    let written = write_beside(&beside, master).and_then(|()| std::fs::hard_link(&beside, path));
+    let removed = std::fs::remove_file(&beside);
+    written.and(removed)?;
+    // The name itself is on the disk before anything is encrypted under the key.
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+fn write_beside(beside: &Path, master: &MasterKey) -> io::Result<()> {
+    let text = master.to_text();
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(FILE_MODE)
+        .open(beside)?;
+    file.write_all(text.reveal().as_bytes())?;
+    file.write_all(b"\n")?;
+    file.sync_all()
+}
+
+fn file_failed(path: &Path, doing: &str, error: &io::Error) -> Failure {
+    Failure::new(
+        format!("master key {}", path.display()),
+        format!("can't {doing}: {error}"),
+        "master_key_file",
+    )
+}
