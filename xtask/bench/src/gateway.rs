@@ -320,6 +320,18 @@ fn started(scenario: &Scenario, setting: &Setting<'_>) -> Result<Running, String
             scenario.peer.name()
         )
     })?;
+    if !matches!(scenario.traffic, Traffic::Plain) {
+        let tokens = load::Tokens::InTurn(&setting.tokens.broken);
+        match load::probe(&Load { tokens, ..load }) {
+            Err(why) if why.contains(" 401 ") => {}
+            other => {
+                return Err(format!(
+                    "{} answers a token with a wrong signature not with 401 but with {other:?}",
+                    scenario.peer.name()
+                ));
+            }
+        }
+    }
     Ok(running)
 }
 

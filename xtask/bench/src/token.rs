@@ -27,6 +27,8 @@ const LEFT_SECONDS: u64 = 4 * 3600;
 /// Signed tokens and where the key's public half lies.
 pub(crate) struct Tokens {
     pub(crate) tokens: Vec<String>,
+    /// One whose signature is wrong: who lets it pass checks nothing.
+    pub(crate) broken: [String; 1],
     /// A JWK set, for Keyward and Envoy.
     pub(crate) jwks: String,
     pub(crate) jwks_file: PathBuf,
@@ -58,8 +60,13 @@ impl Tokens {
             fs::write(&pool_file, text).map_err(failed("write", &pool_file))?;
         }
         tokens.truncate(count);
+        let broken = [tokens
+            .first()
+            .map(|token| broken(token))
+            .unwrap_or_default()];
         Ok(Self {
             tokens,
+            broken,
             jwks,
             jwks_file,
             pem_file,
@@ -160,6 +167,21 @@ fn sign(key: &KeyPair, number: usize, expires: u64) -> Result<String, String> {
     token.push('.');
     token.push_str(&URL_SAFE_NO_PAD.encode(signature));
     Ok(token)
+}
+
+/// The token with another letter within its signature.
+fn broken(token: &str) -> String {
+    let (signed, signature) = token.rsplit_once('.').unwrap_or((token, ""));
+    let turned: String = signature
+        .chars()
+        .enumerate()
+        .map(|(index, letter)| match (index, letter) {
+            (100, 'A') => 'B',
+            (100, _) => 'A',
+            (_, letter) => letter,
+        })
+        .collect();
+    format!("{signed}.{turned}")
 }
 
 fn seconds_now() -> u64 {

@@ -77,7 +77,19 @@ const DEPENDENCY_BANS: &[DependencyBan] = &[
 
 const WORD_BANS: &[WordBan] = &[
     WordBan {
-        words: &["std::net", "std::fs", "std::process", "std::env"],
+        // `std::net` has types without a socket behind them (`IpAddr`), which are fine.
+        words: &[
+            "TcpStream",
+            "TcpListener",
+            "UdpSocket",
+            "UnixStream",
+            "UnixListener",
+            "ToSocketAddrs",
+            "std::fs",
+            "std::io::stdin",
+            "std::process",
+            "std::env",
+        ],
         scope: Scope::In(&["keyward-jose", "keyward-llm"]),
         reason: "this crate does no input or output: take bytes and give bytes",
     },
