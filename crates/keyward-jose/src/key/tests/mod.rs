@@ -1,7 +1,9 @@
+mod curve;
 mod encoding;
 mod generate;
 mod jwk;
 mod purpose;
+mod rsa;
 mod vectors;
 
 use super::*;
@@ -20,6 +22,10 @@ fn with(jwk: &str, name: &str, value: Value) -> String {
         members.insert(name.to_owned(), value);
     }
     Value::Object(members).to_string()
+}
+
+fn base64url_of(bytes: &[u8]) -> String {
+    crate::base64url::encode(bytes)
 }
 
 fn check_refused(jwk: &str, code: &str, says: &str) {
