@@ -5,7 +5,7 @@ use super::demand::{Demand, Waited};
 use super::epoch::KeyEpoch;
 use super::error::IssuerError;
 use super::freshness::FRESH_MIN;
-use super::source::{Digest, algorithms};
+use super::source::{Digest, algorithms, definition};
 use arc_swap::ArcSwapOption;
 use keyward_jose::jwt::Profile;
 use keyward_jose::{JwkSet, SignatureAlgorithm, Verifiers};
@@ -100,6 +100,13 @@ impl IssuerKeySet {
     #[must_use]
     pub fn definition(&self) -> &Issuer {
         &self.state.definition
+    }
+
+    /// Stands for everything that the resource says, a shared secret included, and tells nothing of it.
+    /// What was concluded under one definition must not be believed under another.
+    #[must_use]
+    pub fn definition_digest(&self) -> [u8; 32] {
+        definition(&self.state.definition)
     }
 
     /// The `iss` of its tokens.

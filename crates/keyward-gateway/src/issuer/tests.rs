@@ -143,6 +143,54 @@ async fn keys_that_are_here_are_ready_at_once() {
 }
 
 #[tokio::test]
+async fn definitions_that_differ_in_anything_are_two() {
+    let issuers = issuers();
+    let base = || issuer(IssuerKeys::Secret(Secret::new(vec![7; 32])));
+    let definitions = [
+        base(),
+        issuer(IssuerKeys::Secret(Secret::new(vec![8; 32]))),
+        Issuer {
+            issuer: "https://other.example".into(),
+            ..base()
+        },
+        Issuer {
+            algorithms: vec!["HS256".into()],
+            ..base()
+        },
+        Issuer {
+            leeway: Duration::ZERO,
+            ..base()
+        },
+        Issuer {
+            types: vec!["HS256".into()],
+            ..base()
+        },
+        Issuer {
+            max_age: Some(Duration::ZERO),
+            ..base()
+        },
+        Issuer {
+            scope_claim: "scp".into(),
+            ..base()
+        },
+        Issuer {
+            encrypted: Encrypted::Required,
+            ..base()
+        },
+    ];
+    let open: Vec<_> = definitions
+        .iter()
+        .map(|one| open(&issuers, one).unwrap())
+        .collect();
+    for (at, one) in open.iter().enumerate() {
+        for other in &open[..at] {
+            assert!(!Arc::ptr_eq(one, other), "{one:?} {other:?}");
+            assert_ne!(one.definition_digest(), other.definition_digest());
+        }
+    }
+}
+
+#[tokio::test]
 async fn hmac_goes_with_a_secret_alone() {
     let issuers = issuers();
     let secret_set =
