@@ -9,7 +9,7 @@ pub mod general;
 mod header;
 mod json_form;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use header::Header;
 pub use json_form::Signature;
