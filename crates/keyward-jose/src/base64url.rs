@@ -22,18 +22,6 @@ pub(crate) fn decode(what: &'static str, text: impl AsRef<[u8]>) -> Result<Vec<u
         .map_err(|error| refusal(what, &error))
 }
 
-/// Decodes into `out`, which it clears first: for buffers that are reused.
-pub(crate) fn decode_into(
-    what: &'static str,
-    text: impl AsRef<[u8]>,
-    out: &mut Vec<u8>,
-) -> Result<(), Error> {
-    out.clear();
-    URL_SAFE_NO_PAD
-        .decode_vec(text, out)
-        .map_err(|error| refusal(what, &error))
-}
-
 fn refusal(what: &'static str, error: &base64::DecodeError) -> Error {
     use base64::DecodeError as E;
     let why = match error {

@@ -233,6 +233,9 @@ impl<'a> Parts<'a> {
             });
         }
         let three = || {
+            if token.starts_with('{') {
+                return None;
+            }
             let (message, signature) = token.rsplit_once('.')?;
             let (header, payload) = message.split_once('.')?;
             Some(Self {

@@ -1,6 +1,7 @@
 //! JWT: claims in a signed token (RFC 7519), checked against a [`Profile`] (RFC 8725).
 
 mod claims;
+mod nested;
 mod peek;
 mod profile;
 mod signing;
@@ -8,6 +9,7 @@ mod signing;
 mod tests;
 
 pub use claims::{Audiences, Claims};
+pub use nested::{sign_and_encrypt, sign_with_and_encrypt, verify_encrypted};
 pub use peek::{Peek, peek};
 pub use profile::{Profile, ProfileBuilder};
 pub use signing::{sign, sign_with};

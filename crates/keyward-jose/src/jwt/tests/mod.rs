@@ -1,4 +1,5 @@
 mod attacks;
+mod nested;
 mod profile;
 
 use super::{Claims, Profile, ProfileBuilder, peek, sign, sign_with, verify};
