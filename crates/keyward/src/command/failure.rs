@@ -1,6 +1,10 @@
 //! Why a command ended without having done what it was asked to.
 
 use std::fmt;
+use std::process::ExitCode;
+
+/// The status for wrong usage, which clap uses, too.
+const WRONG_USAGE: u8 = 2;
 
 /// What failed, why, and a stable code: printed as `keyward: <what>: <why> [code]`.
 #[derive(Debug)]
@@ -8,6 +12,7 @@ pub(crate) struct Failure {
     what: String,
     why: String,
     code: &'static str,
+    status: ExitCode,
 }
 
 impl Failure {
@@ -17,7 +22,26 @@ impl Failure {
             what: what.into(),
             why: why.into(),
             code,
+            status: ExitCode::FAILURE,
         }
+    }
+
+    /// Arguments that don't go together.
+    pub(super) fn usage(what: impl Into<String>, why: impl Into<String>) -> Self {
+        Self {
+            status: ExitCode::from(WRONG_USAGE),
+            ..Self::new(what, why, "usage")
+        }
+    }
+
+    /// What the JOSE crate refused to do with `what`.
+    pub(super) fn jose(what: impl Into<String>) -> impl FnOnce(keyward_jose::Error) -> Self {
+        move |error| Self::new(what, error.to_string(), error.code())
+    }
+
+    /// The exit status.
+    pub(super) fn status(&self) -> ExitCode {
+        self.status
     }
 }
 

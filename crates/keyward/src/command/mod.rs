@@ -1,8 +1,18 @@
 //! The command line.
 
+mod algorithm;
 mod check;
+mod completions;
 mod failure;
+mod input;
+mod jwe;
+mod jwk;
+mod jws;
+mod jwt;
+mod key_arguments;
+mod man;
 mod terminal;
+mod time;
 
 pub(crate) use failure::Failure;
 
@@ -10,6 +20,10 @@ use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 /// Keyward: a key-first gateway for APIs and AI models
+///
+/// Commands read standard input and write standard output unless a file is named; `-` names them. Exit
+/// status: 0 when it is done, 1 when it was refused or failed (standard error says
+/// `keyward: WHAT: WHY [CODE]`), 2 for wrong usage.
 #[derive(Debug, Parser)]
 #[command(
     name = "keyward",
@@ -25,19 +39,35 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Check),
+    #[command(subcommand)]
+    Jwk(jwk::Jwk),
+    #[command(subcommand)]
+    Jws(jws::Jws),
+    #[command(subcommand)]
+    Jwe(jwe::Jwe),
+    #[command(subcommand)]
+    Jwt(jwt::Jwt),
+    Completions(completions::Completions),
+    Man(man::Manual),
 }
 
 /// Runs what the arguments say.
 pub(crate) fn run() -> ExitCode {
-    let line = CommandLine::parse();
-    let outcome = match line.command {
+    let done = |()| ExitCode::SUCCESS;
+    let outcome = match CommandLine::parse().command {
         Command::Check(command) => command.run(),
+        Command::Jwk(command) => command.run().map(done),
+        Command::Jws(command) => command.run().map(done),
+        Command::Jwe(command) => command.run().map(done),
+        Command::Jwt(command) => command.run().map(done),
+        Command::Completions(command) => command.run().map(done),
+        Command::Man(command) => command.run().map(done),
     };
     match outcome {
         Ok(code) => code,
         Err(failure) => {
             terminal::complain(&failure.to_string());
-            ExitCode::FAILURE
+            failure.status()
         }
     }
 }

@@ -15,7 +15,20 @@ pub(crate) fn write(bytes: &[u8]) -> Result<(), Failure> {
 
 /// Writes a line to standard output.
 pub(crate) fn write_line(line: &str) -> Result<(), Failure> {
-    write(format!("{line}\n").as_bytes())
+    write(line.as_bytes())?;
+    write(b"\n")
+}
+
+/// Writes bytes that are no text: not to a terminal, where they would be read as commands.
+pub(super) fn write_binary(bytes: &[u8]) -> Result<(), Failure> {
+    if io::stdout().is_terminal() {
+        return Err(Failure::new(
+            "standard output",
+            "this is binary and would garble the terminal: send it to a file or a pipe",
+            "output",
+        ));
+    }
+    write(bytes)
 }
 
 /// Writes a line to standard error. When even that fails, there is nobody left to tell.

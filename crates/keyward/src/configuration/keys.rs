@@ -7,7 +7,8 @@ use keyward_model::resource::raw::{Declared, Problems, closest};
 use keyward_model::resource::{Issuer, IssuerKeys, Spec};
 
 /// Tells what is wrong with the keys of an issuer, as far as can be seen without asking anyone.
-pub(super) fn check(declared: &Declared, problems: &mut Problems) {
+/// `closed` says that the egress of the node may go to public addresses alone.
+pub(super) fn check(declared: &Declared, closed: bool, problems: &mut Problems) {
     let Spec::Issuer(issuer) = &declared.resource.spec else {
         return;
     };
@@ -33,7 +34,7 @@ pub(super) fn check(declared: &Declared, problems: &mut Problems) {
         },
         IssuerKeys::Url { url, discover, .. } => {
             let member = if *discover { "discover" } else { "url" };
-            plain_address(declared, member, url, problems);
+            plain_address(declared, member, url, closed, problems);
         }
     }
 }
@@ -145,21 +146,36 @@ fn is_hmac(algorithm: SignatureAlgorithm) -> bool {
     matches!(algorithm, A::Hs256 | A::Hs384 | A::Hs512)
 }
 
-/// Keys that come over plain HTTP can be swapped on their way.
-fn plain_address(declared: &Declared, member: &str, url: &str, problems: &mut Problems) {
-    let Some(rest) = url.strip_prefix("http://") else {
-        return;
+/// Keys that come over plain HTTP can be swapped on their way, and the egress goes to addresses that are
+/// not public only where the operator says so.
+fn plain_address(
+    declared: &Declared,
+    member: &str,
+    url: &str,
+    closed: bool,
+    problems: &mut Problems,
+) {
+    let (plain, rest) = match url.strip_prefix("http://") {
+        Some(rest) => (true, rest),
+        None => (false, url.strip_prefix("https://").unwrap_or(url)),
     };
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
     let host = match authority.strip_prefix('[') {
         Some(v6) => v6.split(']').next().unwrap_or_default(),
         None => authority.split(':').next().unwrap_or_default(),
     };
-    if !is_local(host) {
+    let place = declared.node.place_of(&["jwks", member]);
+    if plain && !is_local(host) {
         problems.warning(
-            declared.node.place_of(&["jwks", member]),
+            place,
             "plain_http",
             format!("`{member}`: keys from {host} come over plain HTTP, where anyone on the way can swap them: use https://"),
+        );
+    } else if closed && is_local(host) {
+        problems.warning(
+            place,
+            "egress_closed",
+            format!("`{member}`: {host} is not public, so the keys will not be fetched: name its address under `egress: {{ allow: [ … ] }}`"),
         );
     }
 }

@@ -159,8 +159,12 @@ impl Reading<'_> {
         if !self.problems.has_errors() {
             consistency::check(&declared, &own_issuer, &mut self.problems);
         }
+        let closed = self
+            .configuration
+            .as_ref()
+            .is_some_and(|configuration| configuration.egress_allow.is_empty());
         for declared in declared {
-            keys::check(declared, &mut self.problems);
+            keys::check(declared, closed, &mut self.problems);
         }
         let failed = self.problems.has_errors();
         Loaded {

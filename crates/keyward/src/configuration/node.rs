@@ -1,6 +1,7 @@
 //! What `keyward.yaml` says of this node.
 
-use super::network::networks;
+use super::network::{allow_rules, networks};
+use keyward_egress::AllowRule;
 use keyward_model::Network;
 use keyward_model::resource::raw::{Declared, Field, Fields, Node, Problems};
 use serde_json::json;
@@ -49,8 +50,8 @@ pub(crate) struct NodeConfiguration {
     pub(crate) limits: Limits,
     /// Where calls are logged, and how.
     pub(crate) access_log: AccessLog,
-    /// Private ranges of addresses that the egress may connect to.
-    pub(crate) egress_allow: Vec<Network>,
+    /// Addresses that are not public, which the egress may connect to all the same.
+    pub(crate) egress_allow: Vec<AllowRule>,
     /// The resources, in the order they were declared.
     pub(crate) resources: Vec<Declared>,
 }
@@ -58,9 +59,8 @@ pub(crate) struct NodeConfiguration {
 impl NodeConfiguration {
     /// What the node would run with, defaults included, for `check --json`. Durations are in seconds.
     pub(crate) fn to_json(&self) -> serde_json::Value {
-        let texts = |networks: &[Network]| -> Vec<String> {
-            networks.iter().map(ToString::to_string).collect()
-        };
+        let proxies = self.trusted_proxies.iter().map(ToString::to_string);
+        let allow = self.egress_allow.iter().map(ToString::to_string);
         let listeners: Vec<_> = self
             .listeners
             .iter()
@@ -80,7 +80,7 @@ impl NodeConfiguration {
             "database": "sqlite",
             "shared_state": "memory",
             "workers": self.workers,
-            "trusted_proxies": texts(&self.trusted_proxies),
+            "trusted_proxies": proxies.collect::<Vec<_>>(),
             "limits": {
                 "connections": self.limits.connections,
                 "head_bytes": self.limits.head_bytes,
@@ -94,7 +94,7 @@ impl NodeConfiguration {
                 },
                 "destination": destination,
             },
-            "egress": { "allow": texts(&self.egress_allow) },
+            "egress": { "allow": allow.collect::<Vec<_>>() },
         })
     }
 }
@@ -499,11 +499,11 @@ fn access_log(field: Field<'_>, directory: &Path, problems: &mut Problems) -> Op
     })
 }
 
-fn egress_allow(fields: &Fields<'_>, problems: &mut Problems) -> Vec<Network> {
+fn egress_allow(fields: &Fields<'_>, problems: &mut Problems) -> Vec<AllowRule> {
     fields
         .optional("egress")
         .and_then(|field| field.fields(&["allow"], problems))
         .and_then(|fields| fields.optional("allow"))
-        .map(|field| networks(field, problems))
+        .map(|field| allow_rules(field, problems))
         .unwrap_or_default()
 }

@@ -212,6 +212,11 @@ fn changes_that_break_the_example_are_told_with_line_and_advice() {
             &["16: `url`: keys from issuer.example come over plain HTTP"],
         ),
         (
+            "https://issuer.bench/jwks.json",
+            "http://127.0.0.1:9000/jwks.json",
+            &["16: `url`: 127.0.0.1 is not public, so the keys will not be fetched"],
+        ),
+        (
             "jwks: { url: \"https://issuer.bench/jwks.json\" }",
             "secret: ${ENV:SECRET}",
             &["17: `algorithms`: `RS256` is no HMAC algorithm"],

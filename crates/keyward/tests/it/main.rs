@@ -1,1 +1,5 @@
 //! The one integration test binary of the workspace.
+
+// `cfg(test)` always holds here: it tells the lints that unwrapping is right, in helpers of tests too.
+#[cfg(test)]
+mod command_line;
