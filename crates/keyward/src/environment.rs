@@ -6,11 +6,12 @@ pub(crate) const CONFIG: &str = "KEYWARD_CONFIG";
 /// Gives the master key instead of the file in the data directory.
 pub(crate) const MASTER_KEY: &str = "KEYWARD_MASTER_KEY";
 
-/// The variable `name`, if it is set and is text.
+/// The variable `name`, if it is set. Bytes that are no text are replaced, so that whoever reads the value
+/// refuses it: a master key that can't be read must not count as none.
 #[expect(
     clippy::disallowed_methods,
     reason = "this is the one place that reads the environment"
 )]
 pub(crate) fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
