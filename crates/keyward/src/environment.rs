@@ -6,6 +6,9 @@ pub(crate) const CONFIG: &str = "KEYWARD_CONFIG";
 /// Gives the master key instead of the file in the data directory.
 pub(crate) const MASTER_KEY: &str = "KEYWARD_MASTER_KEY";
 
+/// How much is told on standard error.
+pub(crate) const LOG: &str = "KEYWARD_LOG";
+
 /// The variable `name`, if it is set. Bytes that are no text are replaced, so that whoever reads the value
 /// refuses it: a master key that can't be read must not count as none.
 #[expect(

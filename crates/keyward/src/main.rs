@@ -4,14 +4,8 @@ mod command;
 mod configuration;
 mod environment;
 mod key_file;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "`serve` opens the store and the keys when it starts"
-    )
-)]
 mod own_keys;
+mod serve;
 
 use std::process::ExitCode;
 

@@ -11,7 +11,8 @@ mod jws;
 mod jwt;
 mod key_arguments;
 mod man;
-mod terminal;
+mod serve;
+pub(crate) mod terminal;
 mod time;
 
 pub(crate) use failure::Failure;
@@ -38,6 +39,7 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(serve::Serve),
     Check(check::Check),
     #[command(subcommand)]
     Jwk(jwk::Jwk),
@@ -55,6 +57,7 @@ enum Command {
 pub(crate) fn run() -> ExitCode {
     let done = |()| ExitCode::SUCCESS;
     let outcome = match CommandLine::parse().command {
+        Command::Serve(command) => command.run().map(done),
         Command::Check(command) => command.run(),
         Command::Jwk(command) => command.run().map(done),
         Command::Jws(command) => command.run().map(done),

@@ -31,6 +31,10 @@ const KEYS: &[&str] = &[
     "resources",
 ];
 
+const DEFAULT_GATEWAY_URL: &str = "http://localhost:8080";
+const DEFAULT_SITE_URL: &str = "http://localhost:8090";
+const DEFAULT_DATA_DIR: &str = "keyward-data";
+
 /// How a node runs, and the resources that its own files declare.
 #[derive(Clone, Debug)]
 pub(crate) struct NodeConfiguration {
@@ -54,6 +58,24 @@ pub(crate) struct NodeConfiguration {
     pub(crate) egress_allow: Vec<AllowRule>,
     /// The resources, in the order they were declared.
     pub(crate) resources: Vec<Declared>,
+}
+
+/// What a node runs with when nothing is written, from the folder it is started in.
+impl Default for NodeConfiguration {
+    fn default() -> Self {
+        Self {
+            listeners: default_listeners(),
+            gateway_url: DEFAULT_GATEWAY_URL.into(),
+            site_url: DEFAULT_SITE_URL.into(),
+            data_dir: PathBuf::from(DEFAULT_DATA_DIR),
+            workers: None,
+            trusted_proxies: Vec::new(),
+            limits: Limits::default(),
+            access_log: AccessLog::default(),
+            egress_allow: Vec::new(),
+            resources: Vec::new(),
+        }
+    }
 }
 
 impl NodeConfiguration {
@@ -204,11 +226,11 @@ pub(super) fn read(
     format(&fields, problems);
     memory_and_sqlite(&fields, problems);
     let listeners = listeners(&fields, problems);
-    let gateway_url = origin(&fields, "gateway_url", "http://localhost:8080", problems);
-    let site_url = origin(&fields, "site_url", "http://localhost:8090", problems);
+    let gateway_url = origin(&fields, "gateway_url", DEFAULT_GATEWAY_URL, problems);
+    let site_url = origin(&fields, "site_url", DEFAULT_SITE_URL, problems);
     let data_dir = match fields.optional("data_dir") {
         Some(field) => field.text(problems).map(|path| directory.join(path)),
-        None => Some(directory.join("keyward-data")),
+        None => Some(directory.join(DEFAULT_DATA_DIR)),
     };
     let workers = fields.optional("workers").and_then(|field| {
         let workers = field.whole(1..=WORKERS_MAX, problems)?;

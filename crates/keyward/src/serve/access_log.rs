@@ -16,24 +16,39 @@ const BUFFER: usize = 256 * 1024;
 
 /// Starts the thread. It ends when the gateway has drained and everything is written.
 pub(super) fn start(log: &AccessLog, records: UsageReceiver) -> io::Result<JoinHandle<()>> {
-    let mut writer = Writer { format: log.format, out: open(&log.destination)?, failing: false };
-    std::thread::Builder::new().name("access-log".to_owned()).spawn(move || {
-        for batch in records {
-            writer.write(&batch);
-        }
-    })
+    let mut writer = Writer {
+        format: log.format,
+        out: open(&log.destination)?,
+        failing: false,
+    };
+    std::thread::Builder::new()
+        .name("access-log".to_owned())
+        .spawn(move || {
+            for batch in records {
+                writer.write(&batch);
+            }
+        })
 }
 
 fn open(destination: &LogDestination) -> io::Result<Option<Box<dyn Write + Send>>> {
     Ok(match destination {
         LogDestination::Off => None,
-        LogDestination::StandardOutput => Some(Box::new(BufWriter::with_capacity(BUFFER, io::stdout()))),
-        LogDestination::StandardError => Some(Box::new(BufWriter::with_capacity(BUFFER, io::stderr()))),
+        LogDestination::StandardOutput => {
+            Some(Box::new(BufWriter::with_capacity(BUFFER, io::stdout())))
+        }
+        LogDestination::StandardError => {
+            Some(Box::new(BufWriter::with_capacity(BUFFER, io::stderr())))
+        }
         LogDestination::File(path) => {
             // Who called what is for nobody else's eyes.
-            let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(
-                |error| io::Error::new(error.kind(), format!("{}: {error}", path.display())),
-            )?;
+            let file = OpenOptions::new()
+                .create(true)
+                .append(true)
+                .mode(0o600)
+                .open(path)
+                .map_err(|error| {
+                    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+                })?;
             Some(Box::new(BufWriter::with_capacity(BUFFER, file)))
         }
     })
@@ -146,7 +161,9 @@ fn json(out: &mut dyn Write, record: &UsageRecord) -> io::Result<()> {
 /// steer a terminal.
 fn human(out: &mut dyn Write, record: &UsageRecord) -> io::Result<()> {
     let caller = record.caller.as_deref();
-    let subject = caller.and_then(|caller| caller.subject.as_deref()).unwrap_or("-");
+    let subject = caller
+        .and_then(|caller| caller.subject.as_deref())
+        .unwrap_or("-");
     write!(
         out,
         "{} {} {} {} {:.1}ms {}",
@@ -192,7 +209,10 @@ mod tests {
             address: None,
             application: None,
             credential: None,
-            caller: Some(Arc::new(Caller { subject: Some(subject.to_owned()), ..Caller::anonymous() })),
+            caller: Some(Arc::new(Caller {
+                subject: Some(subject.to_owned()),
+                ..Caller::anonymous()
+            })),
             method: "GET".into(),
             path: path.into(),
             status: 404,
@@ -207,7 +227,10 @@ mod tests {
         }
     }
 
-    fn line(write: fn(&mut dyn Write, &UsageRecord) -> io::Result<()>, record: &UsageRecord) -> String {
+    fn line(
+        write: fn(&mut dyn Write, &UsageRecord) -> io::Result<()>,
+        record: &UsageRecord,
+    ) -> String {
         let mut out = Vec::new();
         write(&mut out, record).unwrap();
         String::from_utf8(out).unwrap()

@@ -1,7 +1,7 @@
 //! `/metrics`, in Prometheus' text format.
 
 use keyward_gateway::Gateway;
-use keyward_gateway::issuer::Issuers;
+use keyward_gateway::issuer::{IssuerStatus, Issuers};
 use keyward_gateway::metrics::{LATENCY_BOUNDS_US, RouteCounts, WorkerCounts};
 use keyward_model::Timestamp;
 use std::fmt::Write as _;
@@ -13,7 +13,12 @@ pub(super) fn text(gateway: &Gateway, issuers: &Issuers, now: Timestamp) -> Stri
     let total = |of: fn(&WorkerCounts) -> u64| workers.iter().map(of).sum::<u64>();
     let opened = total(|worker| worker.connections_opened);
     let closed = total(|worker| worker.connections_closed);
-    page.single("keyward_connections_total", "counter", "Client connections accepted.", opened);
+    page.single(
+        "keyward_connections_total",
+        "counter",
+        "Client connections accepted.",
+        opened,
+    );
     page.single(
         "keyward_connections_open",
         "gauge",
@@ -50,7 +55,12 @@ pub(super) fn text(gateway: &Gateway, issuers: &Issuers, now: Timestamp) -> Stri
         "Subjects whose rate limits are being counted.",
         gateway.counted_subjects() as u64,
     );
-    page.single("keyward_revision", "gauge", "The configuration's revision.", gateway.revision().0);
+    page.single(
+        "keyward_revision",
+        "gauge",
+        "The configuration's revision.",
+        gateway.revision().0,
+    );
     page.routes(&gateway.route_counts());
     page.issuers(issuers, now);
     page.0
@@ -76,39 +86,163 @@ impl Page {
     }
 
     fn routes(&mut self, routes: &[RouteCounts]) {
-        self.head("keyward_requests_total", "counter", "Calls by API, version and status class; `none`: the client left.");
+        self.head(
+            "keyward_requests_total",
+            "counter",
+            "Calls by API, version and status class; `none`: the client left.",
+        );
         for route in routes {
             let labels = labels(route);
             for (class, count) in route.classes.iter().enumerate() {
-                let class = if class == 0 { "none".to_owned() } else { format!("{class}xx") };
-                self.line(format_args!("keyward_requests_total{{{labels},status=\"{class}\"}} {count}"));
+                let class = if class == 0 {
+                    "none".to_owned()
+                } else {
+                    format!("{class}xx")
+                };
+                self.line(format_args!(
+                    "keyward_requests_total{{{labels},status=\"{class}\"}} {count}"
+                ));
             }
         }
-        self.head("keyward_rate_limited_total", "counter", "Calls that a limit refused.");
+        self.head(
+            "keyward_rate_limited_total",
+            "counter",
+            "Calls that a limit refused.",
+        );
         for route in routes {
-            self.line(format_args!("keyward_rate_limited_total{{{}}} {}", labels(route), route.limited));
+            self.line(format_args!(
+                "keyward_rate_limited_total{{{}}} {}",
+                labels(route),
+                route.limited
+            ));
         }
-        self.head("keyward_request_bytes_total", "counter", "Body bytes, from clients (in) and to them (out).");
+        self.head(
+            "keyward_request_bytes_total",
+            "counter",
+            "Body bytes, from clients (in) and to them (out).",
+        );
         for route in routes {
             let labels = labels(route);
-            self.line(format_args!("keyward_request_bytes_total{{{labels},direction=\"in\"}} {}", route.bytes_in));
-            self.line(format_args!("keyward_request_bytes_total{{{labels},direction=\"out\"}} {}", route.bytes_out));
+            self.line(format_args!(
+                "keyward_request_bytes_total{{{labels},direction=\"in\"}} {}",
+                route.bytes_in
+            ));
+            self.line(format_args!(
+                "keyward_request_bytes_total{{{labels},direction=\"out\"}} {}",
+                route.bytes_out
+            ));
         }
-        self.head("keyward_request_duration_seconds", "histogram", "From the request's head to the end of its answer.");
+        self.head(
+            "keyward_request_duration_seconds",
+            "histogram",
+            "From the request's head to the end of its answer.",
+        );
         for route in routes {
             let labels = labels(route);
             let mut sum = 0;
-            let bounds = LATENCY_BOUNDS_US.map(|bound| seconds(bound)).into_iter();
-            for (bound, count) in bounds.chain(std::iter::once("+Inf".to_owned())).zip(route.latency) {
+            let bounds = LATENCY_BOUNDS_US.map(seconds).into_iter();
+            for (bound, count) in bounds
+                .chain(std::iter::once("+Inf".to_owned()))
+                .zip(route.latency)
+            {
                 sum += count;
-                self.line(format_args!("keyward_request_duration_seconds_bucket{{{labels},le=\"{bound}\"}} {sum}"));
+                self.line(format_args!(
+                    "keyward_request_duration_seconds_bucket{{{labels},le=\"{bound}\"}} {sum}"
+                ));
             }
-            self.line(format_args!("keyward_request_duration_seconds_sum{{{labels}}} {}", seconds(route.latency_sum_us)));
-            self.line(format_args!("keyward_request_duration_seconds_count{{{labels}}} {sum}"));
+            self.line(format_args!(
+                "keyward_request_duration_seconds_sum{{{labels}}} {}",
+                seconds(route.latency_sum_us)
+            ));
+            self.line(format_args!(
+                "keyward_request_duration_seconds_count{{{labels}}} {sum}"
+            ));
         }
-        self.head("keyward_upstream_seconds_total", "counter", "Time spent waiting for upstreams.");
+        self.head(
+            "keyward_upstream_seconds_total",
+            "counter",
+            "Time spent waiting for upstreams.",
+        );
         for route in routes {
-            self.line(format_args!("keyward_upstream_seconds_total{{{}}} {}", labels(route), seconds(route.upstream_us)));
+            self.line(format_args!(
+                "keyward_upstream_seconds_total{{{}}} {}",
+                labels(route),
+                seconds(route.upstream_us)
+            ));
+        }
+    }
+}
+
+impl Page {
+    fn issuers(&mut self, issuers: &Issuers, now: Timestamp) {
+        let statuses = issuers.statuses();
+        let label = |status: &IssuerStatus| {
+            format!("team=\"{}\",issuer=\"{}\"", status.team_name, status.name)
+        };
+        self.head(
+            "keyward_issuer_verifiers",
+            "gauge",
+            "Keys that verify the issuer's tokens, each with each algorithm.",
+        );
+        for status in &statuses {
+            self.line(format_args!(
+                "keyward_issuer_verifiers{{{}}} {}",
+                label(status),
+                status.verifiers
+            ));
+        }
+        self.head(
+            "keyward_issuer_keys_age_seconds",
+            "gauge",
+            "Since the issuer's keys were last confirmed.",
+        );
+        for status in &statuses {
+            if let Some(confirmed) = status.confirmed {
+                let age = now.since(confirmed).as_secs();
+                self.line(format_args!(
+                    "keyward_issuer_keys_age_seconds{{{}}} {age}",
+                    label(status)
+                ));
+            }
+        }
+        self.head(
+            "keyward_issuer_readings_total",
+            "counter",
+            "Fetches and looks at an issuer's keys, by outcome.",
+        );
+        for status in &statuses {
+            let counts = status.counts;
+            let outcomes = [
+                ("changed", counts.changed),
+                ("unchanged", counts.unchanged),
+                ("failed", counts.failed),
+                ("refused", counts.refused),
+            ];
+            for (outcome, count) in outcomes {
+                self.line(format_args!(
+                    "keyward_issuer_readings_total{{{},outcome=\"{outcome}\"}} {count}",
+                    label(status)
+                ));
+            }
+        }
+        self.head(
+            "keyward_issuer_unknown_kids_total",
+            "counter",
+            "Tokens with an unknown kid, by whether they led to a fetch.",
+        );
+        for status in &statuses {
+            let counts = status.counts;
+            let effects = [
+                ("fetched", counts.asked_by_unknown_kid),
+                ("suppressed", counts.suppressed),
+                ("not_waited", counts.waiters_refused),
+            ];
+            for (effect, count) in effects {
+                self.line(format_args!(
+                    "keyward_issuer_unknown_kids_total{{{},effect=\"{effect}\"}} {count}",
+                    label(status)
+                ));
+            }
         }
     }
 }
@@ -116,7 +250,10 @@ impl Page {
 fn labels(route: &RouteCounts) -> String {
     let labels = &route.labels;
     // Names have letters, digits, `-`, `_` and `.` alone: nothing to escape.
-    format!("team=\"{}\",api=\"{}\",version=\"{}\"", labels.team_name, labels.api, labels.version)
+    format!(
+        "team=\"{}\",api=\"{}\",version=\"{}\"",
+        labels.team_name, labels.api, labels.version
+    )
 }
 
 fn seconds(micros: u64) -> String {

@@ -38,11 +38,25 @@ async fn ready(State(operations): State<Operations>) -> Response {
     if operations.serving.load(Ordering::Relaxed) {
         (StatusCode::OK, "ready\n").into_response()
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not serving: starting or shutting down\n").into_response()
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not serving: starting or shutting down\n",
+        )
+            .into_response()
     }
 }
 
 async fn metrics(State(operations): State<Operations>) -> impl IntoResponse {
-    let text = metrics::text(&operations.gateway, &operations.issuers, operations.clock.now());
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+    let text = metrics::text(
+        &operations.gateway,
+        &operations.issuers,
+        operations.clock.now(),
+    );
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        text,
+    )
 }

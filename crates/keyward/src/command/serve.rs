@@ -1,0 +1,82 @@
+//! `keyward serve`: run a node.
+
+use super::{Failure, terminal};
+use crate::configuration::{self, DEFAULT_FILE, NodeConfiguration};
+use crate::{environment, serve};
+use clap::Args;
+use keyward_model::Secret;
+use std::path::{Path, PathBuf};
+use tracing_subscriber::EnvFilter;
+
+/// Run a node: the gateway, and the operations listener
+///
+/// Reads the configuration, makes what a first start needs (a master key, signing keys) in the data
+/// directory, and serves until SIGINT or SIGTERM, when calls that run may finish. What happens is told on
+/// standard error; KEYWARD_LOG chooses how much (error, warn, info, debug; info without it).
+#[derive(Args, Debug)]
+pub(super) struct Serve {
+    /// The node's configuration. Without this option KEYWARD_CONFIG names it; without that it is
+    /// keyward.yaml, or defaults for --demo
+    #[arg(long, value_name = "PATH")]
+    config: Option<PathBuf>,
+
+    /// Publish a working example, and print the calls to try
+    #[arg(long)]
+    demo: bool,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        log_to_standard_error()?;
+        let configuration = self.configuration()?;
+        let master_key = environment::variable(environment::MASTER_KEY).map(Secret::new);
+        serve::run(serve::Request {
+            configuration,
+            demo: self.demo,
+            master_key,
+        })
+    }
+
+    fn configuration(&self) -> Result<NodeConfiguration, Failure> {
+        let named = || environment::variable(environment::CONFIG).map(PathBuf::from);
+        let path = match self.config.clone().or_else(named) {
+            Some(path) => path,
+            None if self.demo && !Path::new(DEFAULT_FILE).exists() => {
+                return Ok(NodeConfiguration::default());
+            }
+            None => PathBuf::from(DEFAULT_FILE),
+        };
+        let loaded = configuration::load(Some(&path), &[], &environment::variable);
+        for problem in loaded.report.problems() {
+            terminal::complain(&loaded.report.line(problem));
+        }
+        let usable = (!loaded.report.has_errors())
+            .then_some(loaded.configuration)
+            .flatten();
+        usable.ok_or_else(|| {
+            Failure::new(
+                path.display().to_string(),
+                "this configuration can't run; see above, and try `keyward check`",
+                "configuration",
+            )
+        })
+    }
+}
+
+fn log_to_standard_error() -> Result<(), Failure> {
+    let wanted = environment::variable(environment::LOG).unwrap_or_else(|| "info".to_owned());
+    let filter = EnvFilter::try_new(&wanted).map_err(|error| {
+        Failure::new(
+            environment::LOG,
+            format!("`{wanted}` is no log filter: {error}"),
+            "log_filter",
+        )
+    })?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(terminal::someone_reads_errors())
+        .with_target(false)
+        .try_init()
+        .map_err(|error| Failure::new("log", error.to_string(), "log"))
+}

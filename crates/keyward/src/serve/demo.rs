@@ -1,0 +1,198 @@
+//! `serve --demo`: an upstream inside the process, an API on it, and the calls to try.
+
+use crate::command::{Failure, terminal};
+use crate::own_keys::OwnKeys;
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::{HeaderMap, Method, Uri};
+use keyward_gateway::Gateway;
+use keyward_jose::jwt::{self, Claims};
+use keyward_jose::{NumericDate, SignatureAlgorithm};
+use keyward_model::id::TeamId;
+use keyward_model::limit::{LimitSubject, RateLimit};
+use keyward_model::resource::issuer::SELF;
+use keyward_model::resource::{
+    Api, Authentication, IdentityHeaders, RateLimitRule, Resource, Spec, Target, TokenSource,
+    Upstream, VersionState,
+};
+use keyward_model::{Name, Origin, Timestamp};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+const AUDIENCE: &str = "demo-api";
+const SCOPE: &str = "read";
+const BASE_PATH: &str = "/demo";
+/// Long enough to play with, too short to be worth stealing from a terminal.
+const TOKEN_LIFE: Duration = Duration::from_secs(3600);
+const REQUESTS_A_MINUTE: u32 = 60;
+
+/// Adds the demo's resources, and serves its upstream until the process ends.
+pub(super) async fn start(resources: &mut Vec<Resource>) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::new("demo", error.to_string(), "listen");
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    tokio::spawn(async move {
+        let router = Router::new().fallback(echo);
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%error, "the demo's upstream has ended");
+        }
+    });
+    resources.extend(declared(address).map_err(|why| Failure::new("demo", why, "demo"))?);
+    Ok(())
+}
+
+/// What the upstream received.
+async fn echo(method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> String {
+    let headers: Map<String, Value> = headers
+        .iter()
+        .map(|(name, value)| {
+            (
+                name.to_string(),
+                json!(String::from_utf8_lossy(value.as_bytes())),
+            )
+        })
+        .collect();
+    let answer = json!({
+        "method": method.as_str(),
+        "path": uri.to_string(),
+        "headers": headers,
+        "body": String::from_utf8_lossy(&body),
+    });
+    format!("{answer:#}\n")
+}
+
+fn declared(upstream: SocketAddr) -> Result<Vec<Resource>, String> {
+    let name = |text: &str| text.parse::<Name>().map_err(|error| error.to_string());
+    let resource = |name: Name, spec| Resource {
+        team: TeamId::DEFAULT,
+        team_name: Name::default_team(),
+        name,
+        origin: Origin::File,
+        spec,
+    };
+    let upstream = Upstream {
+        targets: vec![Target {
+            host: upstream.ip().to_string().into(),
+            port: upstream.port(),
+            path_prefix: "".into(),
+            weight: NonZeroU32::MIN,
+        }],
+        connect_timeout: Duration::from_secs(5),
+        response_timeout: Duration::from_secs(60),
+        idle_timeout: Duration::from_secs(60),
+    };
+    let requests = NonZeroU32::new(REQUESTS_A_MINUTE).unwrap_or(NonZeroU32::MIN);
+    let api = Api {
+        version: name("v1")?,
+        state: VersionState::Published,
+        base_path: BASE_PATH.parse().map_err(|error| format!("{error}"))?,
+        keep_base_path: false,
+        upstream: name("keyward-demo")?,
+        authentication: Authentication::Jwt {
+            issuers: vec![name(SELF)?],
+            audiences: vec![AUDIENCE.into()],
+            token: TokenSource::Header,
+            forward_token: false,
+        },
+        scopes: BTreeSet::from([SCOPE.to_owned()]),
+        rate_limits: vec![RateLimitRule {
+            name: name("per-subject")?,
+            limit: RateLimit {
+                by: LimitSubject::Subject,
+                requests,
+                per: Duration::from_secs(60),
+                burst: requests,
+            },
+        }],
+        identity_headers: IdentityHeaders::default(),
+        max_body_bytes: Some(1 << 20),
+        idle_body_timeout: Duration::from_secs(60),
+    };
+    let name = name("keyward-demo")?;
+    Ok(vec![
+        resource(name.clone(), Spec::Upstream(upstream)),
+        resource(name, Spec::Api(api)),
+    ])
+}
+
+/// Prints the calls to try.
+pub(super) fn tell(
+    gateway: &Gateway,
+    own_keys: &OwnKeys,
+    issuer: &str,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let Some(address) = gateway.addresses().first().copied() else {
+        return Err(Failure::new(
+            "demo",
+            "there is no gateway listener: add one",
+            "demo",
+        ));
+    };
+    let url = format!("http://{}{BASE_PATH}/hello", reachable(address));
+    let token = token(own_keys, issuer, now)?;
+    let shown = [
+        String::new(),
+        "The demo: an API at /demo that wants a token with the scope `read`. Try:".to_owned(),
+        String::new(),
+        "# passes: the upstream tells what reached it".to_owned(),
+        format!("curl -i {url} -H 'Authorization: Bearer {token}'"),
+        "# no token: 401".to_owned(),
+        format!("curl -i {url}"),
+        "# a broken token: 401".to_owned(),
+        format!(
+            "curl -i {url} -H 'Authorization: Bearer {}'",
+            broken(&token)
+        ),
+        "# this node's public keys".to_owned(),
+        format!(
+            "curl -i http://{}/.well-known/jwks.json",
+            reachable(address)
+        ),
+        String::new(),
+    ];
+    shown.iter().try_for_each(|line| terminal::write_line(line))
+}
+
+fn token(own_keys: &OwnKeys, issuer: &str, now: Timestamp) -> Result<String, Failure> {
+    let failed = |error: keyward_jose::Error| Failure::new("demo", error.to_string(), error.code());
+    let signer = own_keys
+        .signer(SignatureAlgorithm::Es256, now)
+        .ok_or_else(|| Failure::new("demo", "no key of ours signs just now", "own_keys"))?;
+    let date = |at: Timestamp| NumericDate(at.as_seconds());
+    let claims = Claims::new()
+        .with_issuer(issuer)
+        .with_subject("demo-user")
+        .with_audience([AUDIENCE])
+        .with_issued_at(date(now))
+        .with_expiry(date(now.plus(TOKEN_LIFE)))
+        .with_token_id(format!("demo-{}", now.as_micros()))
+        .with_scopes([SCOPE])
+        .with("client_id", json!("demo"))
+        .map_err(failed)?;
+    jwt::sign(&claims, signer, "at+jwt").map_err(failed)
+}
+
+/// The same token with another character in its signature.
+fn broken(token: &str) -> String {
+    let at = token.rfind('.').map_or(0, |dot| dot + 1);
+    let (kept, signature) = token.split_at(at);
+    let first = if signature.starts_with('A') { 'B' } else { 'A' };
+    format!("{kept}{first}{}", signature.get(1..).unwrap_or_default())
+}
+
+/// An address that this machine can be called at.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(std::net::Ipv6Addr::LOCALHOST),
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
