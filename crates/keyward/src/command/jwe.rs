@@ -40,6 +40,11 @@ pub(super) struct Encrypt {
     #[arg(long, value_name = "JSON")]
     header: Option<String>,
 
+    /// How many iterations PBES2 makes of a password (`p2c`), 1000 to 1000000. Some readers take fewer than
+    /// are made without this option
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32))]
+    pbes2_count: Option<u32>,
+
     /// Deflate the plaintext first. The length then tells something about it: not for secrets beside text
     /// of strangers
     #[arg(long)]
@@ -106,7 +111,13 @@ impl Encrypt {
         }
         let mut encrypters = Vec::new();
         for input in &self.keys {
-            encrypters.push(encrypter(WHAT, &read_key(input)?, self.alg, self.enc)?);
+            let encrypter = encrypter(WHAT, &read_key(input)?, self.alg, self.enc)?;
+            encrypters.push(match self.pbes2_count {
+                Some(count) => encrypter
+                    .with_pbes2_count(count)
+                    .map_err(Failure::jose(WHAT))?,
+                None => encrypter,
+            });
         }
         let parameters = parameters(WHAT, self.header.as_deref())?;
         let aad = match &self.aad {

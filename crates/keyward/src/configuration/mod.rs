@@ -4,9 +4,11 @@
 //! → typed ([`node`] here, resources in `keyward_model`) → what fits together ([`keys`] and
 //! `keyward_model::resource::consistency`). Mistakes are gathered all the way.
 
+pub(crate) mod access_log;
 mod document;
 pub(crate) mod file;
 mod keys;
+pub(crate) mod listener;
 mod network;
 pub(crate) mod node;
 mod report;

@@ -1,11 +1,12 @@
 //! What `keyward.yaml` says of this node.
 
+use super::access_log::{self, AccessLog, LogDestination, LogFormat};
+use super::listener::{Listener, listeners};
 use super::network::{allow_rules, networks};
 use keyward_egress::AllowRule;
 use keyward_model::Network;
 use keyward_model::resource::raw::{Declared, Field, Fields, Node, Problems};
 use serde_json::json;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -121,37 +122,6 @@ impl NodeConfiguration {
     }
 }
 
-impl ListenerRole {
-    /// As written in `serves`.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Gateway => "gateway",
-            Self::Site => "site",
-            Self::Operations => "operations",
-        }
-    }
-}
-
-/// An address to listen at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Listener {
-    /// Address and port.
-    pub(crate) address: SocketAddr,
-    /// What is served there.
-    pub(crate) serves: ListenerRole,
-}
-
-/// What a listener serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum ListenerRole {
-    /// Published APIs and key sets.
-    Gateway,
-    /// The authority and the pages. Nothing is served there in this version.
-    Site,
-    /// Health, readiness, metrics.
-    Operations,
-}
-
 /// Bounds of the gateway's listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
@@ -172,46 +142,6 @@ impl Default for Limits {
             head_bytes: 64 << 10,
             head_timeout: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(30),
-        }
-    }
-}
-
-/// The access log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct AccessLog {
-    /// How a line looks.
-    pub(crate) format: LogFormat,
-    /// Where lines go.
-    pub(crate) destination: LogDestination,
-}
-
-/// How a line of the access log looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LogFormat {
-    /// An object a line.
-    Json,
-    /// For eyes.
-    Human,
-}
-
-/// Where the access log goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum LogDestination {
-    /// Standard output.
-    StandardOutput,
-    /// Standard error.
-    StandardError,
-    /// A file that is appended to.
-    File(PathBuf),
-    /// Nowhere.
-    Off,
-}
-
-impl Default for AccessLog {
-    fn default() -> Self {
-        Self {
-            format: LogFormat::Human,
-            destination: LogDestination::StandardOutput,
         }
     }
 }
@@ -245,7 +175,7 @@ pub(super) fn read(
         None => Some(Limits::default()),
     };
     let access_log = match fields.optional("access_log") {
-        Some(field) => access_log(field, directory, problems),
+        Some(field) => access_log::read(field, directory, problems),
         None => Some(AccessLog::default()),
     };
     let egress_allow = egress_allow(&fields, problems);
@@ -320,100 +250,6 @@ fn memory_and_sqlite(fields: &Fields<'_>, problems: &mut Problems) {
     }
 }
 
-fn listeners(fields: &Fields<'_>, problems: &mut Problems) -> Vec<Listener> {
-    let Some(field) = fields.optional("listeners") else {
-        return default_listeners();
-    };
-    let mut listeners: Vec<Listener> = Vec::new();
-    for member in field.filled_list(problems).unwrap_or_default() {
-        let Some(listener) = listener(member, problems) else {
-            continue;
-        };
-        if listener.serves == ListenerRole::Site {
-            problems.warning(
-                member.place(),
-                "not_served",
-                format!(
-                    "`listeners`: nothing is served at {} yet: the site comes with a later version",
-                    listener.address
-                ),
-            );
-        }
-        if listeners
-            .iter()
-            .any(|other| other.address == listener.address)
-        {
-            problems.error(
-                member.place(),
-                "duplicate_address",
-                format!(
-                    "`listeners`: two of them share {}: each has its own address",
-                    listener.address
-                ),
-            );
-        }
-        listeners.push(listener);
-    }
-    let read = listeners.len();
-    if read > 0
-        && !listeners
-            .iter()
-            .any(|listener| listener.serves == ListenerRole::Gateway)
-    {
-        problems.error(
-            field.place(),
-            "missing_key",
-            "`listeners`: none serves the gateway: add `{ address: 127.0.0.1:8080, serves: gateway }`",
-        );
-    }
-    listeners
-}
-
-fn default_listeners() -> Vec<Listener> {
-    [
-        (8080, ListenerRole::Gateway),
-        (9090, ListenerRole::Operations),
-    ]
-    .map(|(port, serves)| Listener {
-        address: SocketAddr::from(([127, 0, 0, 1], port)),
-        serves,
-    })
-    .to_vec()
-}
-
-fn listener(field: Field<'_>, problems: &mut Problems) -> Option<Listener> {
-    let fields = field.fields(&["address", "serves"], problems)?;
-    let address = fields
-        .required("address", "write an address and a port, such as 127.0.0.1:8080", problems)
-        .and_then(|field| {
-            field.parsed(
-                |text| text.parse().ok(),
-                "is no address: write an IP address and a port, such as 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080",
-                problems,
-            )
-        });
-    let serves = fields
-        .required(
-            "serves",
-            "write `gateway`, `site` or `operations`",
-            problems,
-        )
-        .and_then(|field| {
-            field.one_of(
-                &[
-                    ("gateway", ListenerRole::Gateway),
-                    ("site", ListenerRole::Site),
-                    ("operations", ListenerRole::Operations),
-                ],
-                problems,
-            )
-        });
-    Some(Listener {
-        address: address?,
-        serves: serves?,
-    })
-}
-
 /// A URL under which something is known: scheme, host and port, a path for the issuer.
 fn origin(
     fields: &Fields<'_>,
@@ -480,44 +316,6 @@ fn limits(field: Field<'_>, problems: &mut Problems) -> Option<Limits> {
         head_bytes: head_bytes?,
         head_timeout: head_timeout?,
         shutdown_timeout: shutdown_timeout?,
-    })
-}
-
-fn access_log(field: Field<'_>, directory: &Path, problems: &mut Problems) -> Option<AccessLog> {
-    let default = AccessLog::default();
-    let fields = field.fields(&["format", "destination"], problems)?;
-    let format = match fields.optional("format") {
-        Some(field) => field.one_of(
-            &[("json", LogFormat::Json), ("human", LogFormat::Human)],
-            problems,
-        ),
-        None => Some(default.format),
-    };
-    let destination = match fields.optional("destination") {
-        Some(field) if field.as_text().is_some() => match field.text(problems)? {
-            "stdout" => Some(LogDestination::StandardOutput),
-            "stderr" => Some(LogDestination::StandardError),
-            "off" => Some(LogDestination::Off),
-            _ => {
-                field.refuse(
-                    "is none of `stdout`, `stderr`, `off` and `{ file: PATH }`",
-                    problems,
-                );
-                None
-            }
-        },
-        Some(field) => {
-            let fields = field.fields(&["file"], problems)?;
-            let file =
-                fields.required("file", "name the file that lines are added to", problems)?;
-            file.text(problems)
-                .map(|path| LogDestination::File(directory.join(path)))
-        }
-        None => Some(default.destination),
-    };
-    Some(AccessLog {
-        format: format?,
-        destination: destination?,
     })
 }
 

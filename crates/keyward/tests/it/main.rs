@@ -3,3 +3,7 @@
 // `cfg(test)` always holds here: it tells the lints that unwrapping is right, in helpers of tests too.
 #[cfg(test)]
 mod command_line;
+#[cfg(test)]
+mod python_peers;
+#[cfg(test)]
+mod shell;

@@ -5,7 +5,6 @@ use crate::command::key_arguments::{read_key, signer};
 use crate::command::time::seconds;
 use crate::command::{Failure, algorithm, jwe, terminal};
 use clap::{Args, ValueHint};
-use keyward_jose::jwe::Message;
 use keyward_jose::jwt::{self, Claims, TOKEN_MAX};
 use keyward_jose::{ContentEncryption, KeyManagementAlgorithm, NumericDate, SignatureAlgorithm};
 
@@ -76,18 +75,15 @@ impl Sign {
             None => Claims::parse(self.claims.as_bytes(), TOKEN_MAX),
         };
         let claims = self.completed(claims.map_err(Failure::jose(WHAT))?, now)?;
-        let token = jwt::sign(&claims, &signer, &self.typ).map_err(Failure::jose(WHAT))?;
         let token = match &self.encrypt_to {
-            None => token,
+            None => jwt::sign(&claims, &signer, &self.typ),
             Some(input) => {
                 let key = read_key(input)?;
                 let encrypter = jwe::encrypter(WHAT, &key, self.encrypt_alg, self.encrypt_enc)?;
-                let message = Message::new(token.as_bytes()).with_protected("cty", "JWT");
-                encrypter
-                    .encrypt_compact(&message)
-                    .map_err(Failure::jose(WHAT))?
+                jwt::sign_and_encrypt(&claims, &signer, &self.typ, &encrypter)
             }
         };
+        let token = token.map_err(Failure::jose(WHAT))?;
         terminal::write_line(&token)
     }
 
