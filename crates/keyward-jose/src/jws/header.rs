@@ -1,11 +1,10 @@
 //! The header of a JWS, read strictly.
 
-use crate::json::{self, Strict};
-use crate::jws::HEADER_MAX;
+mod read;
+
 use crate::{Error, SignatureAlgorithm, Signer};
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
+use read::Read;
 use serde_json::{Map, Value};
-use std::fmt;
 
 /// Names that specifications of JOSE register, which `crit` may not list (RFC 7515, section 4.1.11).
 const REGISTERED: [&str; 20] = [
@@ -165,15 +164,41 @@ impl Header {
         map
     }
 
-    /// The header's text, for a new signature.
+    /// The header's text, for a new signature. Written member by member: a token is signed without a map
+    /// being made for it.
     pub(crate) fn to_text(&self) -> Result<String, Error> {
-        serde_json::to_string(&self.to_json())
-            .map_err(|error| Error::Json("header", error.to_string()))
+        let failed = |error: serde_json::Error| Error::Json("header", error.to_string());
+        let mut text = format!(r#"{{"alg":"{}""#, self.algorithm()?);
+        let mut member = |name: &str, value: String| {
+            text.push_str(",\"");
+            text.push_str(name);
+            text.push_str("\":");
+            text.push_str(&value);
+        };
+        for (name, value) in [("typ", &self.typ), ("kid", &self.kid), ("cty", &self.cty)] {
+            if let Some(value) = value {
+                member(name, serde_json::to_string(value).map_err(failed)?);
+            }
+        }
+        if let Some(b64) = self.b64 {
+            member(B64, b64.to_string());
+        }
+        if self.critical {
+            member("crit", format!(r#"["{B64}"]"#));
+        }
+        if self.others.is_empty() {
+            text.push('}');
+        } else {
+            text.push(',');
+            let others = serde_json::to_string(&self.others).map_err(failed)?;
+            text.push_str(others.trim_start_matches('{'));
+        }
+        Ok(text)
     }
 
     /// Reads a protected header, with everything that RFC 7515 wants of `crit`.
     pub(crate) fn parse(text: &[u8]) -> Result<Self, Error> {
-        let read = json::read("header", text, HEADER_MAX, Reader)?;
+        let read = Read::text(text)?;
         for (name, value) in &read.others {
             check_type(name, value)?;
         }
@@ -242,141 +267,5 @@ pub(crate) fn check_type(name: &str, value: &Value) -> Result<(), Error> {
         Ok(())
     } else {
         Err(Error::Header(name.to_owned(), why))
-    }
-}
-
-/// What stands in a header, before its parts are held against each other.
-#[derive(Default)]
-struct Read {
-    algorithm: Option<Result<SignatureAlgorithm, Box<str>>>,
-    kid: Option<String>,
-    typ: Option<String>,
-    cty: Option<String>,
-    b64: Option<bool>,
-    crit: Option<Vec<String>>,
-    others: Map<String, Value>,
-}
-
-/// Reads the parameters that nearly all tokens have without a map and without a copy of their names.
-struct Reader;
-
-impl<'de> DeserializeSeed<'de> for Reader {
-    type Value = Read;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Read, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Reader {
-    type Value = Read;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Read, A::Error> {
-        let mut read = Read::default();
-        while let Some(name) = access.next_key_seed(NameReader)? {
-            match name {
-                Name::Algorithm => once("alg", &mut read.algorithm, || {
-                    access.next_value_seed(AlgorithmReader)
-                })?,
-                Name::Kid => once("kid", &mut read.kid, || access.next_value())?,
-                Name::Typ => once("typ", &mut read.typ, || access.next_value())?,
-                Name::Cty => once("cty", &mut read.cty, || access.next_value())?,
-                Name::B64 => once(B64, &mut read.b64, || access.next_value())?,
-                Name::Critical => once("crit", &mut read.crit, || access.next_value())?,
-                Name::Other(name) => {
-                    let value = access.next_value_seed(Strict::inside())?;
-                    if read.others.contains_key(&name) {
-                        return Err(twice(&name));
-                    }
-                    read.others.insert(name, value);
-                }
-            }
-        }
-        Ok(read)
-    }
-}
-
-fn once<T, E: serde::de::Error>(
-    name: &str,
-    place: &mut Option<T>,
-    value: impl FnOnce() -> Result<T, E>,
-) -> Result<(), E> {
-    if place.is_some() {
-        return Err(twice(name));
-    }
-    *place = Some(value().map_err(|error| E::custom(format_args!("`{name}`: {error}")))?);
-    Ok(())
-}
-
-fn twice<E: serde::de::Error>(name: &str) -> E {
-    let name: String = name.chars().take(40).collect();
-    E::custom(format_args!("member `{name}` stands there twice"))
-}
-
-enum Name {
-    Algorithm,
-    Kid,
-    Typ,
-    Cty,
-    B64,
-    Critical,
-    Other(String),
-}
-
-struct NameReader;
-
-impl<'de> DeserializeSeed<'de> for NameReader {
-    type Value = Name;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Name, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for NameReader {
-    type Value = Name;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Name, E> {
-        Ok(match name {
-            "alg" => Name::Algorithm,
-            "kid" => Name::Kid,
-            "typ" => Name::Typ,
-            "cty" => Name::Cty,
-            B64 => Name::B64,
-            "crit" => Name::Critical,
-            _ => Name::Other(name.to_owned()),
-        })
-    }
-}
-
-struct AlgorithmReader;
-
-impl<'de> DeserializeSeed<'de> for AlgorithmReader {
-    type Value = Result<SignatureAlgorithm, Box<str>>;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for AlgorithmReader {
-    type Value = Result<SignatureAlgorithm, Box<str>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Self::Value, E> {
-        if name.is_empty() {
-            return Err(E::custom("it is empty"));
-        }
-        Ok(name
-            .parse()
-            .map_err(|_| name.chars().take(40).collect::<String>().into()))
     }
 }
