@@ -6,7 +6,7 @@ use keyward_fuzz::{bound, ec, ed25519, edited, oct, rsa, sealed_by_secret};
 use keyward_jose::jws::{Header, compact, flattened, general};
 use keyward_jose::{Algorithm, LocalSigner, SignatureAlgorithm, Verifiers};
 use libfuzzer_sys::fuzz_target;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::sync::LazyLock;
 
 const PAYLOAD: &[u8] = b"{\"iss\":\"joe\",\r\n \"exp\":1300819380}";
@@ -53,7 +53,7 @@ static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
             compact::sign(PAYLOAD, &header(signer), signer),
             compact::sign_detached(PAYLOAD, &header(signer), signer),
             compact::sign_detached(PAYLOAD, &plain(signer), signer),
-            flattened::sign(PAYLOAD, &header(signer), signer),
+            flattened::sign(PAYLOAD, &header(signer), &Map::new(), signer),
         ]
         .map(|text| text.expect("it is signed"));
         let [attached, detached, unencoded, flat] = signed;
@@ -63,7 +63,11 @@ static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
     }
     let signings: Vec<_> = signers
         .iter()
-        .map(|signer| general::Signing::new(header(signer), signer))
+        .map(|signer| general::Signing {
+            header: header(signer),
+            unprotected: Map::new(),
+            signer,
+        })
         .collect();
     fixture
         .general

@@ -16,9 +16,10 @@ static VALID: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
         (rsa(), &[Encoding::Pkcs8, Encoding::Pkcs1, Encoding::Spki]),
     ] {
         for encoding in encodings {
-            let part = match encoding {
-                Encoding::Spki => Part::Public,
-                _ => Part::Private,
+            let part = if *encoding == Encoding::Spki {
+                Part::Public
+            } else {
+                Part::Private
             };
             let der = key.to_der(part, *encoding).expect("a valid key is written");
             valid.push(der.to_vec());
