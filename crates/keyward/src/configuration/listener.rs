@@ -84,7 +84,7 @@ pub(super) fn listeners(fields: &Fields<'_>, problems: &mut Problems) -> Vec<Lis
     listeners
 }
 
-fn default_listeners() -> Vec<Listener> {
+pub(super) fn default_listeners() -> Vec<Listener> {
     [
         (8080, ListenerRole::Gateway),
         (9090, ListenerRole::Operations),

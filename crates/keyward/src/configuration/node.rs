@@ -1,7 +1,7 @@
 //! What `keyward.yaml` says of this node.
 
 use super::access_log::{self, AccessLog, LogDestination, LogFormat};
-use super::listener::{Listener, listeners};
+use super::listener::{Listener, default_listeners, listeners};
 use super::network::{allow_rules, networks};
 use keyward_egress::AllowRule;
 use keyward_model::Network;

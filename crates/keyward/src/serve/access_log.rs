@@ -1,7 +1,7 @@
 //! The access log: one line for each call, written by a thread of its own from what the workers hand
 //! over in batches.
 
-use crate::configuration::node::{AccessLog, LogDestination, LogFormat};
+use crate::configuration::access_log::{AccessLog, LogDestination, LogFormat};
 use keyward_gateway::UsageReceiver;
 use keyward_model::UsageRecord;
 use serde::Serialize;

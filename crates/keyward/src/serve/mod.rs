@@ -9,7 +9,7 @@ mod signals;
 
 use crate::command::Failure;
 use crate::configuration::NodeConfiguration;
-use crate::configuration::node::ListenerRole;
+use crate::configuration::listener::ListenerRole;
 use crate::own_keys::{self, OwnKeys};
 use arc_swap::ArcSwap;
 use keyward_egress::{AllowRule, Egress, Policy};
