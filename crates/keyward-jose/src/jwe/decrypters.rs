@@ -114,19 +114,26 @@ impl Decrypters {
         open_any(parts, &self.limits, |header| self.select(header))
     }
 
-    /// With a `kid`, the keys that have it and no others. Without one, all of the algorithm (and curve),
-    /// up to a bound.
+    /// With a `kid`, the keys that have it, or if none has, those without a name. Without one, all of the
+    /// algorithm (and curve). Up to a bound.
     fn select(&self, header: &Header) -> Result<Vec<&Decrypter>, Error> {
         let algorithm = header.algorithm()?;
-        let fitting: Vec<&Decrypter> = self
-            .decrypters
-            .iter()
-            .filter(|decrypter| decrypter.algorithm() == algorithm)
-            .filter(|decrypter| match header.kid() {
-                Some(kid) => decrypter.kid() == Some(kid),
-                None => decrypter.could_open(header),
-            })
-            .collect();
+        let of_algorithm = || {
+            self.decrypters
+                .iter()
+                .filter(|decrypter| decrypter.algorithm() == algorithm)
+        };
+        let fitting: Vec<&Decrypter> = match header.kid() {
+            Some(kid) if self.decrypters.iter().any(|one| one.kid() == Some(kid)) => of_algorithm()
+                .filter(|one| one.kid() == Some(kid))
+                .collect(),
+            Some(_) => of_algorithm()
+                .filter(|one| one.kid().is_none() && one.could_open(header))
+                .collect(),
+            None => of_algorithm()
+                .filter(|one| one.could_open(header))
+                .collect(),
+        };
         if fitting.is_empty() {
             return Err(Error::KeyUnknown(match header.kid() {
                 Some(_) => format!("no {algorithm} key has the message's `kid`"),
@@ -135,7 +142,7 @@ impl Decrypters {
         }
         if fitting.len() > CANDIDATES_MAX {
             return Err(Error::KeyUnknown(format!(
-                "the message names no `kid`, and {} keys would have to be tried",
+                "the message's `kid` picks none, and {} keys would have to be tried",
                 fitting.len()
             )));
         }

@@ -162,6 +162,40 @@ fn a_set_picks_by_kid_and_algorithm() {
 }
 
 #[test]
+fn a_key_without_a_name_is_tried_for_a_name_that_nobody_has() {
+    let algorithm = KeyManagementAlgorithm::A256Kw;
+    let keys = [named(oct(&[1; 32]), "one"), oct(&[2; 32])];
+    let set = Decrypters::new(&keys, &[algorithm], ContentEncryption::ALL);
+    let open = |key: &Key, kid: &str| {
+        let (encrypter, _) = pair(key, algorithm, ContentEncryption::A128Gcm);
+        let message = Message::new(PLAINTEXT).with_protected("kid", kid);
+        let text = encrypter.encrypt_compact(&message).unwrap();
+        set.decrypt_compact(&text)
+            .map(|_| ())
+            .map_err(|error| error.code())
+    };
+    assert_eq!(open(&keys[1], "three"), Ok(()));
+    assert_eq!(open(&keys[0], "three"), Err("decryption_failed"));
+    assert_eq!(open(&keys[1], "one"), Err("decryption_failed"));
+}
+
+#[test]
+fn more_keys_than_may_be_tried_are_refused() {
+    let algorithm = KeyManagementAlgorithm::A128Kw;
+    let keys: Vec<Key> = (0..17).map(|i| oct(&[i; 16])).collect();
+    let (encrypter, _) = pair(&keys[16], algorithm, ContentEncryption::A128Gcm);
+    let text = encrypter.encrypt_compact(&Message::new(PLAINTEXT)).unwrap();
+    let open = |keys: &[Key]| {
+        Decrypters::new(keys, &[algorithm], ContentEncryption::ALL)
+            .decrypt_compact(&text)
+            .map(|_| ())
+            .map_err(|error| error.code())
+    };
+    assert_eq!(open(&keys), Err("key_unknown"));
+    assert_eq!(open(&keys[1..]), Ok(()));
+}
+
+#[test]
 fn keys_that_fit_nothing_are_left_out_and_listed() {
     let keys = [
         oct(&[1; 32]),
