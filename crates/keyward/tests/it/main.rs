@@ -7,3 +7,5 @@ mod command_line;
 mod python_peers;
 #[cfg(test)]
 mod shell;
+#[cfg(feature = "long-tests")]
+mod long;

@@ -1,0 +1,5 @@
+//! What takes minutes: `cargo xtask test --long`, or
+//! `cargo test -p keyward --features long-tests --test it long::`.
+
+mod kill;
+mod soak;
