@@ -4,8 +4,9 @@
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]
+#[cfg(feature = "long-tests")]
+mod long;
+#[cfg(test)]
 mod python_peers;
 #[cfg(test)]
 mod shell;
-#[cfg(feature = "long-tests")]
-mod long;
