@@ -469,3 +469,14 @@ fn keys_are_read_and_held_against_the_algorithms() {
     );
     check(&text, &["16: `file`: there is no file"]);
 }
+
+#[test]
+fn the_file_of_the_guide_is_taken() {
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guides/configuration.md");
+    let guide = std::fs::read_to_string(guide).unwrap();
+    let text = guide.split("```yaml\n").nth(1).unwrap();
+    let text = text.split("```").next().unwrap();
+    let text = text.replace("JOBS_SECRET", "SECRET");
+    let found = problems(&text);
+    assert_eq!(found.len(), 0, "{found:#?}");
+}
