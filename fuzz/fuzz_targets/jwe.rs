@@ -5,7 +5,7 @@
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use keyward_fuzz::{edited, vectors};
+use keyward_fuzz::{edited, has_no_member_twice, vectors};
 use keyward_jose::jwe::{Decrypted, Decrypters, Limits};
 use keyward_jose::{ContentEncryption, Key, KeyManagementAlgorithm};
 use libfuzzer_sys::fuzz_target;
@@ -151,6 +151,7 @@ fuzz_target!(|data: &[u8]| {
         let Ok(decrypted) = DIRECT.decrypt_compact(&sealed(&header, content)) else {
             return;
         };
+        assert!(has_no_member_twice(&header));
         let read: Value = serde_json::from_slice(&header).expect("a header is JSON");
         assert_eq!(read["alg"], "dir");
         assert_eq!(read["enc"], "A128GCM");

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use keyward_fuzz::{bound, ec, ed25519, edited, oct, rsa, sealed_by_secret};
+use keyward_fuzz::{bound, ec, ed25519, edited, has_no_member_twice, oct, rsa, sealed_by_secret};
 use keyward_jose::jws::{Header, compact, flattened, general};
 use keyward_jose::{Algorithm, LocalSigner, SignatureAlgorithm, Verifiers};
 use libfuzzer_sys::fuzz_target;
@@ -151,6 +151,7 @@ fuzz_target!(|data: &[u8]| {
             let Ok(jws) = compact::verify(&sealed_by_secret(&header, payload), verifiers) else {
                 return;
             };
+            assert!(has_no_member_twice(&header));
             let read: Value = serde_json::from_slice(&header).expect("a header is JSON");
             assert_eq!(read["alg"], "HS256");
             assert_eq!(Value::Object(jws.header.to_json()), read);

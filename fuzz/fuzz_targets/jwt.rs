@@ -2,9 +2,13 @@
 
 #![no_main]
 
-use keyward_fuzz::{bound, ec, ed25519, edited, oct, rsa, sealed_by_secret};
+use keyward_fuzz::{bound, ec, ed25519, edited, has_no_member_twice, oct, rsa, sealed_by_secret};
+use keyward_jose::jwe::{Decrypters, Encrypter, Message};
 use keyward_jose::jwt::{self, Claims, Profile};
-use keyward_jose::{Algorithm, LocalSigner, NumericDate, SignatureAlgorithm, Verifiers};
+use keyward_jose::{
+    Algorithm, ContentEncryption, Key, KeyManagementAlgorithm, LocalSigner, NumericDate,
+    SignatureAlgorithm, Verifiers,
+};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use std::sync::LazyLock;
@@ -15,6 +19,8 @@ struct Fixture {
     verifiers: Verifiers,
     profile: Profile,
     tokens: Vec<String>,
+    decrypters: Decrypters,
+    nested: Vec<String>,
 }
 
 static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
@@ -43,7 +49,16 @@ static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
             jwt::sign(&claims, &signer, "JWT").ok()
         })
         .collect();
+    let shared = Key::from_secret(&[7; 16]).expect("a secret is a key");
+    let (algorithm, encryption) = (KeyManagementAlgorithm::Dir, ContentEncryption::A128Gcm);
+    let encrypter = Encrypter::new(&shared, algorithm, encryption).expect("the key fits");
+    let signer = LocalSigner::new(&keys[0], A::Hs256).expect("the key fits");
+    let nested = jwt::sign_and_encrypt(&claims, &signer, "JWT", &encrypter).expect("it is made");
+    let unsigned = Message::new(b"{}").with_protected("cty", "JWT");
+    let unsigned = encrypter.encrypt_compact(&unsigned).expect("it is made");
     Fixture {
+        decrypters: Decrypters::new([&shared], &[algorithm], &[encryption]),
+        nested: vec![nested, unsigned],
         verifiers: Verifiers::new(&keys, A::ALL),
         profile: Profile::builder()
             .issuer("https://issuer.example")
@@ -67,7 +82,20 @@ fuzz_target!(|data: &[u8]| {
     };
     let fixture = &*FIXTURE;
     let now = NumericDate(NOW);
-    if mode % 2 == 0 {
+    if mode % 4 == 0 {
+        let chosen = edited(&fixture.nested, data);
+        if let Ok(token) = std::str::from_utf8(&chosen.text)
+            && let (verifiers, profile) = (&fixture.verifiers, &fixture.profile)
+            && let Ok(verified) =
+                jwt::verify_encrypted(token, &fixture.decrypters, verifiers, profile, now)
+        {
+            assert_eq!(
+                token, fixture.nested[0],
+                "every character is covered by the tag"
+            );
+            assert_eq!(verified.claims.subject(), Some("joe"));
+        }
+    } else if mode % 2 == 0 {
         let chosen = edited(&fixture.tokens, data);
         let Ok(token) = std::str::from_utf8(&chosen.text) else {
             return;
@@ -92,6 +120,7 @@ fuzz_target!(|data: &[u8]| {
         let Ok(verified) = jwt::verify(&token, &fixture.verifiers, &fixture.profile, now) else {
             return;
         };
+        assert!(has_no_member_twice(&claims));
         let read: Value = serde_json::from_slice(&claims).expect("claims are JSON");
         assert_eq!(read["iss"], "https://issuer.example");
         assert!(match &read["aud"] {
