@@ -52,6 +52,9 @@ const HEAD_BYTES: usize = 16 * 1024;
 /// How long a new connection is waited for before the try counts as failed.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(10);
 
+/// How long tokens that come in turn are waited for.
+const LONGEST_WARM_UP: Duration = Duration::from_secs(60);
+
 struct Counters {
     requests: Cell<u64>,
     failures: Cell<u64>,
@@ -91,7 +94,16 @@ pub(crate) fn run(
                 ))
             })
             .collect();
+        let warm_since = now();
         tokio::time::sleep(warm_up).await;
+        // Tokens that come in turn have all been seen before the window, or the first of them would
+        // still be new to a cache in it.
+        while !warm_up.is_zero()
+            && !requests.all_seen(counters.next_token.get())
+            && now().saturating_duration_since(warm_since) < LONGEST_WARM_UP
+        {
+            tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+        }
         counters.reset();
         let (started, cpu_before) = (now(), cpu_time()?);
         let mut left = window;
@@ -204,6 +216,11 @@ impl Requests {
             tokens: tokens.iter().map(|token| token.as_bytes().into()).collect(),
             once,
         }
+    }
+
+    /// Whether each token that comes in turn was sent once, when this many requests were.
+    fn all_seen(&self, number: usize) -> bool {
+        self.once || number >= self.tokens.len()
     }
 
     /// Writes the request of this number; false when its tokens are used up.
