@@ -4,6 +4,8 @@ use crate::body::BodyFailure;
 use crate::request::Client;
 use crate::snapshot::RouteRef;
 use crate::worker::Worker;
+use bytes::Bytes;
+use http::HeaderValue;
 use keyward_model::id::RequestId;
 use keyward_model::usage::{Times, UsageRecord};
 use keyward_model::{Blame, Caller, Code, Fault, Moment, Timestamp};
@@ -17,6 +19,8 @@ use std::sync::Arc;
 pub(crate) struct CallRecord {
     worker: Rc<Worker>,
     pub(crate) request_id: RequestId,
+    /// The id as a header's value, made once for upstream and client.
+    pub(crate) request_id_value: HeaderValue,
     started: Timestamp,
     begun: Moment,
     first_byte: Option<Moment>,
@@ -43,8 +47,10 @@ impl CallRecord {
         client: &Client,
         request: &http::Request<B>,
     ) -> Self {
+        let request_id = worker.request_id();
         Self {
-            request_id: worker.request_id(),
+            request_id,
+            request_id_value: hexadecimal(request_id),
             started: worker.clock.now(),
             begun: worker.clock.moment(),
             first_byte: None,
@@ -165,6 +171,21 @@ impl Drop for CallRecord {
         let usage = self.finish();
         self.worker.record(self.route.as_ref(), usage);
     }
+}
+
+/// An id as its 32 digits, without the formatting machinery.
+fn hexadecimal(id: RequestId) -> HeaderValue {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits: Vec<u8> = id
+        .as_u128()
+        .to_be_bytes()
+        .into_iter()
+        .flat_map(|byte| [byte >> 4, byte & 0xf])
+        .filter_map(|digit| DIGITS.get(usize::from(digit)).copied())
+        .collect();
+    // Digits: this can't fail.
+    HeaderValue::from_maybe_shared(Bytes::from(digits))
+        .unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 /// The standard methods without an allocation.

@@ -9,7 +9,7 @@ use crate::record::CallRecord;
 use crate::snapshot::LocalRoute;
 use crate::upstream::{SendFailure, UpstreamConnection};
 use crate::worker::Worker;
-use http::header::{self, HeaderValue};
+use http::header;
 use http::request::Parts;
 use http::{Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
@@ -177,9 +177,7 @@ fn edit(
     headers::strip_hop_by_hop(fields);
     fields.remove(header::EXPECT);
     headers::set_forwarded(fields, client, admitted.origin().trusted_proxy);
-    if let Ok(id) = HeaderValue::from_str(&record.request_id.to_string()) {
-        fields.insert(headers::REQUEST_ID, id);
-    }
+    fields.insert(headers::REQUEST_ID, record.request_id_value.clone());
     if let Authenticated::Token(token) = admitted.authenticated() {
         for (name, value) in &token.identity {
             fields.insert(name.clone(), value.clone());

@@ -73,10 +73,8 @@ pub(crate) async fn serve_call(
         }
         answer
     });
-    // Hexadecimal digits: this can't fail.
-    if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
-        answer.headers_mut().insert(headers::REQUEST_ID, value);
-    }
+    let id = record.request_id_value.clone();
+    answer.headers_mut().insert(headers::REQUEST_ID, id);
     answer.map(|body| body.with_record(record))
 }
 

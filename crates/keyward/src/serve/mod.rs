@@ -12,7 +12,7 @@ use crate::configuration::NodeConfiguration;
 use crate::configuration::listener::ListenerRole;
 use crate::own_keys::{self, OwnKeys};
 use arc_swap::ArcSwap;
-use keyward_egress::{AllowRule, Egress, Policy};
+use keyward_egress::{Egress, Policy};
 use keyward_gateway::issuer::{Issuers, IssuersContext};
 use keyward_gateway::{Gateway, GatewayContext, Limits, OwnIssuer, Settings, UsageReceiver};
 use keyward_jose::JwkSet;
@@ -136,12 +136,7 @@ fn issuers(
     clock: &Arc<dyn Clock>,
 ) -> Result<Arc<Issuers>, Failure> {
     let policy = Policy {
-        allow: configuration
-            .egress_allow
-            .iter()
-            .copied()
-            .map(AllowRule::from)
-            .collect(),
+        allow: configuration.egress_allow.clone(),
         own_listeners: configuration
             .listeners
             .iter()
