@@ -1,6 +1,8 @@
 //! Bodies on their way: streamed, never collected, with back-pressure from whoever reads slowest.
 
+use crate::idle_timer::IdleTimer;
 use crate::record::CallRecord;
+use crate::request::headers;
 use crate::request::identity::ForgedNames;
 use crate::upstream::{Pool, UpstreamConnection};
 use crate::worker::Worker;
@@ -8,13 +10,11 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::cell::Cell;
-use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::time::{Sleep, sleep};
 
 /// Why a body stopped before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -112,7 +112,7 @@ impl Body for UploadBody {
             }
             Poll::Ready(Some(Err(_))) => this.fail(BodyFailure::Client),
             Poll::Ready(Some(Ok(mut frame))) => {
-                this.idle.reset();
+                this.idle.moved();
                 if let Some(data) = frame.data_ref() {
                     let total = this.upload.bytes.get().saturating_add(data.len() as u64);
                     this.upload.bytes.set(total);
@@ -121,6 +121,8 @@ impl Body for UploadBody {
                     }
                 } else if let Some(trailers) = frame.trailers_mut() {
                     this.forged.strip_trailers(trailers);
+                    // They come last: the body is not asked again.
+                    this.upload.sent.set(true);
                 }
                 if this.is_end_stream() {
                     this.upload.sent.set(true);
@@ -241,12 +243,16 @@ impl Body for AnswerBody {
                 this.fail(failure);
                 Poll::Ready(Some(Err(failure)))
             }
-            Some(Ok(frame)) => {
+            Some(Ok(mut frame)) => {
                 if let Some(data) = frame.data_ref() {
                     this.count(data.len());
                 }
+                let trailers = frame.trailers_mut();
+                if let Some(trailers) = trailers {
+                    headers::strip_answer_trailers(trailers);
+                }
                 // The HTTP library does not ask again after the last frame.
-                if this.is_end_stream() {
+                if frame.is_trailers() || this.is_end_stream() {
                     if let Source::Upstream(download) = &mut this.source {
                         download.give_back(context);
                     }
@@ -276,15 +282,17 @@ impl Body for AnswerBody {
 
 impl Drop for AnswerBody {
     fn drop(&mut self) {
-        // An empty body is never polled: it ended as it began. Any other was left in the middle.
-        if self.record.is_some() {
-            if self.is_end_stream() {
-                self.end();
-            } else if let (Some(record), Source::Upstream(download)) =
-                (&mut self.record, &self.source)
-            {
-                record.bytes_in = download.upload.bytes.get();
-            }
+        // A body that is all there is not asked for when it is empty or the request was a HEAD. Any other
+        // that did not end was left in the middle.
+        let whole = match &self.source {
+            Source::Full(_) => true,
+            Source::Upstream(download) => download.incoming.is_end_stream(),
+        };
+        if whole {
+            self.end();
+        } else if let (Some(record), Source::Upstream(download)) = (&mut self.record, &self.source)
+        {
+            record.bytes_in = download.upload.bytes.get();
         }
     }
 }
@@ -311,7 +319,7 @@ impl Download {
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Ok(frame))) => {
-                self.idle.reset();
+                self.idle.moved();
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(_))) => {
@@ -326,40 +334,6 @@ impl Download {
         if let Some(connection) = self.connection.take() {
             self.pool
                 .put(context, connection, self.worker.clock.moment(), self.keep);
-        }
-    }
-}
-
-/// Fires when a body has not moved for `idle` to twice that. It costs a timer only once a body has to
-/// wait, and no re-arming while it flows.
-#[derive(Debug)]
-pub(crate) struct IdleTimer {
-    idle: Duration,
-    sleep: Option<Pin<Box<Sleep>>>,
-    moved: bool,
-}
-
-impl IdleTimer {
-    pub(crate) fn new(idle: Duration) -> Self {
-        Self {
-            idle,
-            sleep: None,
-            moved: false,
-        }
-    }
-
-    fn reset(&mut self) {
-        self.moved = true;
-    }
-
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        loop {
-            let timer = self.sleep.get_or_insert_with(|| Box::pin(sleep(self.idle)));
-            ready!(timer.as_mut().poll(context));
-            if !std::mem::take(&mut self.moved) {
-                return Poll::Ready(());
-            }
-            self.sleep = None;
         }
     }
 }

@@ -17,6 +17,7 @@ use keyward_state::rate_limit::RateLimits;
 use keyward_state::revocation::Revocations;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -45,10 +46,18 @@ pub struct Gateway {
     shared: Arc<Shared>,
     continuity: Mutex<Continuity>,
     addresses: Vec<SocketAddr>,
-    /// For each worker, its socket on each address; empty once it serves.
-    sockets: Mutex<Vec<Vec<TcpListener>>>,
+    /// Handed to the workers when they start.
+    start: Mutex<Option<Start>>,
     threads: Mutex<Vec<JoinHandle<io::Result<()>>>>,
     phase: watch::Sender<Phase>,
+}
+
+/// What the workers get when they start.
+#[derive(Debug)]
+struct Start {
+    /// For each worker, its socket on each address.
+    sockets: Vec<Vec<TcpListener>>,
+    usage: UsageQueue,
 }
 
 impl Gateway {
@@ -71,7 +80,8 @@ impl Gateway {
                 worker.push(socket);
             }
         }
-        let (usage, receiver) = UsageQueue::new();
+        let dropped_records = Arc::new(AtomicU64::new(0));
+        let (usage, receiver) = UsageQueue::new(Arc::clone(&dropped_records));
         let shared = Shared {
             clock: context.clock,
             snapshots: Snapshots::new(Snapshot::empty()),
@@ -79,7 +89,7 @@ impl Gateway {
             revocations: context.revocations,
             issuers: context.issuers,
             decrypters: context.decrypters,
-            usage,
+            dropped_records,
             metrics: (0..workers)
                 .map(|_| Arc::new(WorkerMetrics::default()))
                 .collect(),
@@ -89,7 +99,7 @@ impl Gateway {
             shared: Arc::new(shared),
             continuity: Mutex::default(),
             addresses,
-            sockets: Mutex::new(sockets),
+            start: Mutex::new(Some(Start { sockets, usage })),
             threads: Mutex::default(),
             phase: watch::Sender::new(Phase::Serving),
         };
@@ -133,18 +143,24 @@ impl Gateway {
     /// # Errors
     /// When a thread can't be started.
     pub fn serve(&self) -> io::Result<()> {
-        let sockets =
-            std::mem::take(&mut *self.sockets.lock().unwrap_or_else(PoisonError::into_inner));
+        let start = self
+            .start
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some(Start { sockets, usage }) = start else {
+            return Err(io::Error::other("the workers were started before"));
+        };
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         for (index, sockets) in sockets.into_iter().enumerate() {
             let (settings, shared) = (Arc::clone(&self.settings), Arc::clone(&self.shared));
-            let phase = self.phase.subscribe();
+            let (usage, phase) = (usage.clone(), self.phase.subscribe());
             let mut seed = [0; 16];
             rand::fill(&mut seed).map_err(|_| io::Error::other("the random generator failed"))?;
             let seed = u128::from_be_bytes(seed);
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{index}"))
-                .spawn(move || worker::run(index, settings, shared, sockets, seed, phase))?;
+                .spawn(move || worker::run(index, settings, shared, sockets, usage, seed, phase))?;
             threads.push(thread);
         }
         Ok(())
@@ -197,7 +213,7 @@ impl Gateway {
     /// Records of calls that were dropped because their reader was too slow.
     #[must_use]
     pub fn dropped_records(&self) -> u64 {
-        self.shared.usage.dropped()
+        self.shared.dropped_records.load(Ordering::Relaxed)
     }
 
     /// How many subjects of rate limits are being counted.

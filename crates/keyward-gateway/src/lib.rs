@@ -10,6 +10,7 @@ mod body;
 mod drain;
 mod gateway;
 mod http1;
+mod idle_timer;
 pub mod issuer;
 mod listener;
 pub mod metrics;

@@ -1,7 +1,7 @@
 //! The record of one call while it runs.
 
 use crate::body::BodyFailure;
-use crate::request::Client;
+use crate::request::{Answering, Client};
 use crate::snapshot::RouteRef;
 use crate::worker::Worker;
 use bytes::Bytes;
@@ -18,6 +18,8 @@ use std::sync::Arc;
 /// or wherever the client left.
 pub(crate) struct CallRecord {
     worker: Rc<Worker>,
+    /// The connection is answering as long as the record lives.
+    _answering: Answering,
     pub(crate) request_id: RequestId,
     /// The id as a header's value, made once for upstream and client.
     pub(crate) request_id_value: HeaderValue,
@@ -49,6 +51,7 @@ impl CallRecord {
     ) -> Self {
         let request_id = worker.request_id();
         Self {
+            _answering: client.begin_answer(),
             request_id,
             request_id_value: hexadecimal(request_id),
             started: worker.clock.now(),

@@ -25,12 +25,12 @@ pub struct Settings {
 pub struct Limits {
     /// The request line, in bytes. Default 8 KiB.
     pub request_line_bytes: usize,
-    /// The header section, request line included, in bytes. Default 32 KiB, so that a token signed with
-    /// ML-DSA and encrypted still fits.
+    /// The header section, request line included, in bytes. Default 64 KiB, so that a token signed with
+    /// ML-DSA and encrypted still fits beside much else.
     pub head_bytes: usize,
     /// Header fields. Default 100.
     pub header_fields: usize,
-    /// How long a head may take, and how long an idle connection is kept. Default 60 s.
+    /// How long a head may take, and how long an idle connection is kept. Default 30 s.
     pub head_timeout: Duration,
     /// Open connections per worker. Default 16,384; more wait in the listener's queue.
     pub connections: usize,
@@ -44,9 +44,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             request_line_bytes: 8 * 1024,
-            head_bytes: 32 * 1024,
+            head_bytes: 64 * 1024,
             header_fields: 100,
-            head_timeout: Duration::from_secs(60),
+            head_timeout: Duration::from_secs(30),
             connections: 16_384,
             cached_tokens: 16_384,
             drain_timeout: Duration::from_secs(30),

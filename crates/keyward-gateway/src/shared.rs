@@ -3,13 +3,13 @@
 use crate::issuer::Issuers;
 use crate::metrics::WorkerMetrics;
 use crate::snapshot::Snapshots;
-use crate::usage::UsageQueue;
 use arc_swap::ArcSwap;
 use keyward_jose::jwe::Decrypters;
 use keyward_model::Clock;
 use keyward_state::rate_limit::RateLimits;
 use keyward_state::revocation::Revocations;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// Shared by all workers. Nothing here takes a lock on the common path.
 #[derive(Debug)]
@@ -20,7 +20,8 @@ pub(crate) struct Shared {
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) issuers: Arc<Issuers>,
     pub(crate) decrypters: Arc<ArcSwap<Decrypters>>,
-    pub(crate) usage: Arc<UsageQueue>,
+    /// Records of calls that were dropped because their reader was too slow.
+    pub(crate) dropped_records: Arc<AtomicU64>,
     pub(crate) metrics: Box<[Arc<WorkerMetrics>]>,
 }
 

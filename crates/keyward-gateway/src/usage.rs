@@ -14,40 +14,30 @@ const BATCH: usize = 256;
 /// Batches that may wait: with full ones, a quarter of a million records.
 const QUEUE: usize = 1024;
 
-/// The sending side, shared by the workers.
-#[derive(Debug)]
+/// The sending side. Each worker has one; when the last is gone, so is the receiver's reason to wait.
+#[derive(Clone, Debug)]
 pub(crate) struct UsageQueue {
     sender: SyncSender<Vec<UsageRecord>>,
-    dropped: AtomicU64,
+    dropped: Arc<AtomicU64>,
 }
 
 impl UsageQueue {
-    pub(crate) fn new() -> (Arc<Self>, Receiver<Vec<UsageRecord>>) {
+    /// A queue that counts in `dropped` what it had no room for.
+    pub(crate) fn new(dropped: Arc<AtomicU64>) -> (Self, Receiver<Vec<UsageRecord>>) {
         let (sender, receiver) = sync_channel(QUEUE);
-        (
-            Arc::new(Self {
-                sender,
-                dropped: AtomicU64::new(0),
-            }),
-            receiver,
-        )
-    }
-
-    /// Records that were dropped since the start.
-    pub(crate) fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        (Self { sender, dropped }, receiver)
     }
 }
 
 /// One worker's records that were not handed over yet.
 #[derive(Debug)]
 pub(crate) struct UsageBatch {
-    queue: Arc<UsageQueue>,
+    queue: UsageQueue,
     records: Vec<UsageRecord>,
 }
 
 impl UsageBatch {
-    pub(crate) fn new(queue: Arc<UsageQueue>) -> Self {
+    pub(crate) fn new(queue: UsageQueue) -> Self {
         Self {
             queue,
             records: Vec::with_capacity(BATCH),
@@ -69,9 +59,8 @@ impl UsageBatch {
         match self.queue.sender.try_send(batch) {
             Ok(()) => {}
             Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) => {
-                self.queue
-                    .dropped
-                    .fetch_add(batch.len() as u64, Ordering::Relaxed);
+                let count = batch.len() as u64;
+                self.queue.dropped.fetch_add(count, Ordering::Relaxed);
             }
         }
     }

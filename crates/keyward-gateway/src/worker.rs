@@ -9,7 +9,7 @@ use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::snapshot::{LocalSnapshot, RouteRef};
 use crate::upstream::Pools;
-use crate::usage::UsageBatch;
+use crate::usage::{UsageBatch, UsageQueue};
 use crate::{http1, listener};
 use keyward_model::id::RequestId;
 use keyward_model::usage::{Times, UsageRecord};
@@ -57,7 +57,13 @@ struct RequestIds {
 }
 
 impl Worker {
-    fn new(index: usize, settings: Arc<Settings>, shared: Arc<Shared>, seed: u128) -> Rc<Self> {
+    fn new(
+        index: usize,
+        settings: Arc<Settings>,
+        shared: Arc<Shared>,
+        usage: UsageQueue,
+        seed: u128,
+    ) -> Rc<Self> {
         let pools = Pools::default();
         let snapshot = Rc::new(LocalSnapshot::new(shared.snapshots.load(), &pools));
         let metrics = shared.worker_metrics(index);
@@ -68,7 +74,7 @@ impl Worker {
             pools,
             tokens: RefCell::new(TokenCache::new(settings.limits.cached_tokens)),
             metrics,
-            usage: RefCell::new(UsageBatch::new(Arc::clone(&shared.usage))),
+            usage: RefCell::new(UsageBatch::new(usage)),
             snapshot: RefCell::new(snapshot),
             request_ids: Cell::new(RequestIds { next: seed }),
             turn: Cell::new(0),
@@ -160,6 +166,7 @@ pub(crate) fn run(
     settings: Arc<Settings>,
     shared: Arc<Shared>,
     sockets: Vec<TcpListener>,
+    usage: UsageQueue,
     seed: u128,
     phase: watch::Receiver<Phase>,
 ) -> std::io::Result<()> {
@@ -167,7 +174,7 @@ pub(crate) fn run(
         .enable_all()
         .build_local(LocalOptions::default())?;
     runtime.block_on(async move {
-        let worker = Worker::new(index, settings, shared, seed);
+        let worker = Worker::new(index, settings, shared, usage, seed);
         let ticking = tokio::task::spawn_local(tick(Rc::clone(&worker)));
         let listening = sockets
             .into_iter()
@@ -223,8 +230,11 @@ pub(crate) fn serve(
 ) {
     worker.metrics.connection_opened();
     let worker = Rc::clone(worker);
+    // From before the task's first turn to its end, so that draining waits for it and the bound on
+    // connections covers those that are being refused too.
+    let mut drain = worker.drain.subscribe();
     tokio::task::spawn_local(async move {
-        http1::serve(Rc::clone(&worker), socket, peer).await;
+        http1::serve(Rc::clone(&worker), socket, peer, &mut drain).await;
         worker.metrics.connection_closed();
     });
 }

@@ -113,8 +113,6 @@ codes! {
     IssuerUnavailable = "issuer_unavailable", 503, Upstream, "The token's issuer can't be reached";
     /// Too much to do just now.
     Overloaded = "overloaded", 503, Us, "The gateway is busy";
-    /// This process is going down.
-    ShuttingDown = "shutting_down", 503, Us, "The gateway is shutting down";
     /// A mistake of ours.
     Internal = "internal", 500, Us, "Something went wrong here";
 }

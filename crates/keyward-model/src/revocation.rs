@@ -42,6 +42,17 @@ impl RevocationKind {
         }
     }
 
+    /// Whether tokens issued after the revocation are good again: those of a subject or client, which
+    /// signs in anew. A token, a session and a family are over for good; comparing times would let a
+    /// token pass whose issuer's clock is ahead of ours.
+    #[must_use]
+    pub const fn spares_later(self) -> bool {
+        match self {
+            Self::Subject | Self::Client => true,
+            Self::TokenId | Self::Session | Self::Family => false,
+        }
+    }
+
     /// The kind with this spelling.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -49,8 +60,8 @@ impl RevocationKind {
     }
 }
 
-/// A revocation: every token of `issuer` whose `kind` is `value` and which was issued before
-/// `not_before` is refused, until `expires`, when no such token can be valid any more.
+/// A revocation: every token of `issuer` whose `kind` is `value` is refused until `expires`, when no such
+/// token can be valid any more; of a subject or client, those issued before `not_before`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revocation {
     /// The row.
@@ -63,7 +74,7 @@ pub struct Revocation {
     pub kind: RevocationKind,
     /// The revoked `jti`, `sid`, `sub`, `client_id` or family.
     pub value: String,
-    /// Tokens with an `iat` before this are refused; one without `iat` always is.
+    /// Tokens of a subject or client with an `iat` before this are refused; one without `iat` always is.
     pub not_before: Timestamp,
     /// When the row can be forgotten.
     pub expires: Timestamp,
@@ -73,6 +84,7 @@ impl Revocation {
     /// Whether a token issued at `issued_at` falls under this revocation at `now`.
     #[must_use]
     pub fn covers(&self, issued_at: Option<Timestamp>, now: Timestamp) -> bool {
-        now < self.expires && issued_at.is_none_or(|at| at < self.not_before)
+        let before = issued_at.is_none_or(|at| at < self.not_before);
+        now < self.expires && (before || !self.kind.spares_later())
     }
 }

@@ -2,6 +2,7 @@
 
 use super::framing::HeadBounds;
 use super::stream::{GuardedStream, StreamView};
+use crate::drain::Subscription;
 use crate::problem;
 use crate::request::{Client, serve_call};
 use crate::worker::Worker;
@@ -27,7 +28,12 @@ const LINGER_BYTES: usize = 256 * 1024;
 const BUFFER_MAX: usize = 64 * 1024;
 
 /// Serves the connection until it closes.
-pub(crate) async fn serve(worker: Rc<Worker>, socket: TcpStream, peer: SocketAddr) {
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    socket: TcpStream,
+    peer: SocketAddr,
+    drain: &mut Subscription,
+) {
     let limits = &worker.settings.limits;
     let bounds = HeadBounds {
         line: limits.request_line_bytes,
@@ -36,11 +42,9 @@ pub(crate) async fn serve(worker: Rc<Worker>, socket: TcpStream, peer: SocketAdd
     };
     let (stream, view) = GuardedStream::new(socket, bounds);
     let client = Rc::new(Client::new(peer));
-    let served = drive(&worker, &client, stream).await;
-    let refusal = match served {
-        Ok(()) => None,
-        Err(error) => view.take_fault().or_else(|| late_head(&error, &view)),
-    };
+    let served = drive(&worker, &client, &view, stream, drain).await;
+    let late = served.err().and_then(|error| late_head(&error, &view));
+    let refusal = view.take_fault().or(late);
     let Some(socket) = view.take_socket() else {
         return;
     };
@@ -54,7 +58,9 @@ pub(crate) async fn serve(worker: Rc<Worker>, socket: TcpStream, peer: SocketAdd
 async fn drive(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
+    view: &StreamView,
     stream: GuardedStream,
+    drain: &mut Subscription,
 ) -> Result<(), hyper::Error> {
     let limits = &worker.settings.limits;
     let service = service_fn(|request| {
@@ -66,16 +72,16 @@ async fn drive(
         .header_read_timeout(limits.head_timeout)
         .max_buf_size(BUFFER_MAX.max(limits.head_bytes + limits.request_line_bytes))
         .max_headers(limits.header_fields)
-        .pipeline_flush(true)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
-    let mut drain = worker.drain.subscribe();
     std::future::poll_fn(|context| {
         if drain.poll(context) {
             connection.as_mut().graceful_shutdown();
         }
         let outcome = connection.as_mut().poll(context);
-        if outcome.is_pending() && worker.drain.cut() {
+        // What was answered before the fault has been sent by now, unless the socket is full.
+        let faulty = view.faulty() && !client.answering() && !view.unsent();
+        if outcome.is_pending() && (faulty || worker.drain.cut()) {
             return Poll::Ready(Ok(()));
         }
         outcome

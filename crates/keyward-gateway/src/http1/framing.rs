@@ -6,7 +6,7 @@
 //! by the letter and stops the connection at the first message that could be read in two ways.
 
 use keyward_model::{Code, Fault};
-use memchr::{memchr, memchr2};
+use memchr::memchr;
 
 /// Bounds on a request's head.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +52,8 @@ struct Head {
     fields: usize,
     content_length: Option<u64>,
     chunked: bool,
+    /// HTTP/1.0, which knows no transfer encoding.
+    old: bool,
 }
 
 impl Framing {
@@ -67,6 +69,11 @@ impl Framing {
     /// Whether a message has begun and not ended.
     pub(crate) fn inside_message(&self) -> bool {
         self.state != State::RequestLine || !self.carry.is_empty()
+    }
+
+    /// Whether the body of a message is being read.
+    pub(crate) fn inside_body(&self) -> bool {
+        !matches!(self.state, State::RequestLine | State::Fields)
     }
 
     /// Reads on. On a fault, the first number is how many of `bytes` belong to messages that are whole
@@ -201,9 +208,7 @@ impl Framing {
         let (method, target, version) = (parts.next(), parts.next(), parts.next());
         let well_formed = parts.next().is_none()
             && method.is_some_and(is_token)
-            && target.is_some_and(|target| {
-                target.iter().all(|byte| byte.is_ascii_graphic()) && !target.is_empty()
-            })
+            && target.is_some_and(|target| target.iter().all(is_target_byte) && !target.is_empty())
             && matches!(version, Some(b"HTTP/1.1" | b"HTTP/1.0"));
         if !well_formed {
             return Err(malformed(
@@ -212,6 +217,7 @@ impl Framing {
         }
         self.head = Head {
             bytes: line.len() + 2,
+            old: version == Some(b"HTTP/1.0"),
             ..Head::default()
         };
         self.state = State::Fields;
@@ -267,6 +273,9 @@ impl Framing {
     }
 
     fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), Fault> {
+        if self.head.old {
+            return Err(malformed("`Transfer-Encoding` does not exist in HTTP/1.0"));
+        }
         if self.head.chunked || !value.eq_ignore_ascii_case(b"chunked") {
             return Err(malformed(
                 "`Transfer-Encoding` may be `chunked`, once, and nothing else",
@@ -369,12 +378,34 @@ fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
         ));
     }
     let value = value.get(1..).unwrap_or_default();
-    if memchr2(b'\r', 0, value).is_some() {
+    if value
+        .iter()
+        .any(|byte| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f)
+    {
         return Err(malformed(
-            "A header's value has a bare carriage return or a NUL",
+            "A header's value has a control character (a bare carriage return, a NUL, …)",
         ));
     }
-    Ok((name, value.trim_ascii()))
+    Ok((name, trim(value)))
+}
+
+/// What may stand in a request's target. `#` would cut it short for some; `<` and `>` stand in no address.
+fn is_target_byte(byte: &u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'#' | b'<' | b'>')
+}
+
+/// Without the white space around it: spaces and tabs, nothing else (RFC 9110, section 5.6.3).
+fn trim(value: &[u8]) -> &[u8] {
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let start = value
+        .iter()
+        .position(|byte| !blank(byte))
+        .unwrap_or(value.len());
+    let end = value
+        .iter()
+        .rposition(|byte| !blank(byte))
+        .map_or(start, |at| at + 1);
+    value.get(start..end).unwrap_or_default()
 }
 
 /// RFC 9110, section 5.6.2.
@@ -512,6 +543,10 @@ mod tests {
             "GET / HTTP/1.1\r\nA\r\n\r\n",
             "GET / HTTP/1.1\r\n: a\r\n\r\n",
             "GET / HTTP/1.1\r\nA: b\0\r\n\r\n",
+            "GET / HTTP/1.1\r\nA: b\x01\r\n\r\n",
+            "GET / HTTP/1.1\r\nA: b\x7f\r\n\r\n",
+            "GET /a#b HTTP/1.1\r\n\r\n",
+            "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
             "GET  / HTTP/1.1\r\n\r\n",
             "GET / HTTP/1.1 \r\n\r\n",
             "GET / x HTTP/1.1\r\n\r\n",

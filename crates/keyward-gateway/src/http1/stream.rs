@@ -1,12 +1,14 @@
 //! A client's connection with the strict reader of [`Framing`] in front of the HTTP library.
 
 use super::framing::{Framing, HeadBounds};
+use crate::idle_timer::IdleTimer;
 use keyward_model::Fault;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -21,6 +23,11 @@ pub(crate) struct StreamView {
 }
 
 impl StreamView {
+    /// Whether reading has ended with a framing fault.
+    pub(crate) fn faulty(&self) -> bool {
+        self.fault.borrow().is_some()
+    }
+
     /// The framing fault that ended reading.
     pub(crate) fn take_fault(&self) -> Option<Fault> {
         self.fault.borrow_mut().take()
@@ -42,6 +49,36 @@ impl StreamView {
     }
 }
 
+/// How long a client may take no byte of an answer before it is given up: it holds a connection, and the
+/// upstream's with it.
+const WRITE_STALL: Duration = Duration::from_secs(60);
+
+/// Where the fault stood that ended reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refused {
+    /// In a head. Whoever drives the connection ends it, once the calls before have their answers.
+    Head,
+    /// In a body, whose reader must hear of it.
+    Body,
+}
+
+impl Refused {
+    fn where_in(framing: &Framing) -> Self {
+        if framing.inside_body() {
+            Self::Body
+        } else {
+            Self::Head
+        }
+    }
+
+    fn read(self) -> Poll<io::Result<()>> {
+        match self {
+            Self::Head => Poll::Pending,
+            Self::Body => Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+        }
+    }
+}
+
 /// The stream that the HTTP library reads and writes.
 #[derive(Debug)]
 pub(crate) struct GuardedStream {
@@ -49,7 +86,8 @@ pub(crate) struct GuardedStream {
     socket: Option<TcpStream>,
     framing: Framing,
     view: Rc<StreamView>,
-    refused: bool,
+    refused: Option<Refused>,
+    stall: IdleTimer,
 }
 
 impl GuardedStream {
@@ -62,7 +100,8 @@ impl GuardedStream {
                 socket,
                 framing,
                 view: Rc::clone(&view),
-                refused: false,
+                refused: None,
+                stall: IdleTimer::new(WRITE_STALL),
             },
             view,
         )
@@ -75,9 +114,25 @@ impl GuardedStream {
             .ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    fn note_write(&self, offered: usize, written: &Poll<io::Result<usize>>) {
-        let all = matches!(written, Poll::Ready(Ok(count)) if *count == offered);
+    /// Notes whether the socket took all that it was given, and gives up on a client that reads nothing.
+    fn watch_write(
+        &mut self,
+        context: &mut Context<'_>,
+        offered: usize,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let all = matches!(&written, Poll::Ready(Ok(count)) if *count == offered);
         self.view.unsent.set(!all);
+        match written {
+            Poll::Pending => {
+                ready!(self.stall.poll(context));
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+            Poll::Ready(outcome) => {
+                self.stall.moved();
+                Poll::Ready(outcome)
+            }
+        }
     }
 }
 
@@ -88,8 +143,8 @@ impl AsyncRead for GuardedStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.refused {
-            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        if let Some(refused) = this.refused {
+            return refused.read();
         }
         let before = buffer.filled().len();
         ready!(this.socket()?.poll_read(context, buffer))?;
@@ -97,10 +152,12 @@ impl AsyncRead for GuardedStream {
         let outcome = this.framing.advance(arrived);
         this.view.inside_message.set(this.framing.inside_message());
         if let Err((sound, fault)) = outcome {
-            this.refused = true;
+            let refused = Refused::where_in(&this.framing);
+            this.refused = Some(refused);
             *this.view.fault.borrow_mut() = Some(fault);
             if sound == 0 {
-                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+                buffer.set_filled(before);
+                return refused.read();
             }
             buffer.set_filled(before + sound);
         }
@@ -116,8 +173,7 @@ impl AsyncWrite for GuardedStream {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = this.socket()?.poll_write(context, bytes);
-        this.note_write(bytes.len(), &written);
-        written
+        this.watch_write(context, bytes.len(), written)
     }
 
     fn poll_write_vectored(
@@ -127,8 +183,8 @@ impl AsyncWrite for GuardedStream {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = this.socket()?.poll_write_vectored(context, slices);
-        this.note_write(slices.iter().map(|slice| slice.len()).sum(), &written);
-        written
+        let offered = slices.iter().map(|slice| slice.len()).sum();
+        this.watch_write(context, offered, written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -94,6 +94,12 @@ fn named<'a>(cookie: &'a str, name: &str) -> Option<&'a str> {
 }
 
 fn from_cookie(name: &str, headers: &HeaderMap) -> Result<Box<str>, Fault> {
+    let readable = |value: &HeaderValue| value.to_str().is_ok();
+    if !headers.get_all(COOKIE).iter().all(readable) {
+        return Err(ambiguous(
+            "`Cookie` has a character outside ASCII, which servers read differently; take it out",
+        ));
+    }
     let mut values = cookies(headers).filter_map(|cookie| named(cookie, name));
     let Some(value) = values.next() else {
         return Err(missing(&format!(

@@ -35,7 +35,7 @@ impl Client {
         &self.address_value
     }
 
-    /// Whether the head of an answer is still being worked out.
+    /// Whether a call has not been answered to its end.
     pub(crate) fn answering(&self) -> bool {
         self.answering.get() > 0
     }
@@ -46,7 +46,7 @@ impl Client {
     }
 }
 
-/// An answer's head is being worked out as long as this lives.
+/// A call is being answered as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Answering(Rc<Cell<u32>>);
 

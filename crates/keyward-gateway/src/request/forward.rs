@@ -4,9 +4,10 @@ use super::admit::Admitted;
 use super::authenticate::Authenticated;
 use super::match_route::Matched;
 use super::{Client, Refusal, headers};
-use crate::body::{AnswerBody, BodyFailure, Download, IdleTimer, Upload, UploadBody};
+use crate::body::{AnswerBody, BodyFailure, Download, Upload, UploadBody};
+use crate::idle_timer::IdleTimer;
 use crate::record::CallRecord;
-use crate::snapshot::LocalRoute;
+use crate::snapshot::{LocalRoute, Route};
 use crate::upstream::{SendFailure, UpstreamConnection};
 use crate::worker::Worker;
 use http::header;
@@ -63,14 +64,7 @@ pub(crate) async fn forward(
         let copy = lease
             .may_be_stale(&request)
             .then(|| (request.method().clone(), request.headers().clone()));
-        match exchange(
-            &mut lease.connection,
-            request,
-            &upload,
-            route.response_timeout,
-        )
-        .await
-        {
+        match exchange(&mut lease.connection, request, &upload, route).await {
             Ok(answer) => break answer,
             // Nothing left this machine: another connection is as good.
             Err(Attempt::NotSent(returned)) if stale < STALE_TRIES => request = *returned,
@@ -81,7 +75,10 @@ pub(crate) async fn forward(
                     *request.method_mut() = method;
                     *request.headers_mut() = headers;
                 }
-                _ => return Err(Attempt::Failed(error).fault(&upload).into()),
+                _ => {
+                    record.bytes_in = upload.bytes.get();
+                    return Err(Attempt::Failed(error).fault(&upload).into());
+                }
             },
             Err(attempt) => {
                 record.bytes_in = upload.bytes.get();
@@ -259,25 +256,26 @@ fn with_causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// One request and the head of its answer. The time runs from when the request has been sent: a long
-/// upload is bounded by its own idle time.
+/// One request and the head of its answer. The time for the answer runs from when the request has been
+/// sent; until then, it has to move.
 async fn exchange(
     connection: &mut UpstreamConnection,
     request: Request<UploadBody>,
     upload: &Upload,
-    timeout: Duration,
+    route: &Route,
 ) -> Result<Response<Incoming>, Attempt> {
+    let mut patience = Patience::new(upload, route);
     let mut answer = pin!(connection.send(request));
-    let mut timer = pin!(tokio::time::sleep(timeout));
+    let mut timer = pin!(tokio::time::sleep(patience.period()));
     let outcome = poll_fn(|context| {
         if let Poll::Ready(outcome) = answer.as_mut().poll(context) {
             return Poll::Ready(Some(outcome));
         }
         while timer.as_mut().poll(context).is_ready() {
-            if upload.sent.get() {
+            if patience.is_over() {
                 return Poll::Ready(None);
             }
-            timer.set(tokio::time::sleep(timeout));
+            timer.set(tokio::time::sleep(patience.period()));
         }
         Poll::Pending
     })
@@ -287,6 +285,55 @@ async fn exchange(
         Some(Ok(answer)) => Ok(answer),
         Some(Err(SendFailure::NotSent(request))) => Err(Attempt::NotSent(request)),
         Some(Err(SendFailure::Failed(error))) => Err(Attempt::Failed(error)),
+    }
+}
+
+/// How long an upstream is waited for: looked at whenever a period has passed.
+struct Patience<'a> {
+    upload: &'a Upload,
+    response_timeout: Duration,
+    stall: Duration,
+    /// Whether the period that runs began when all had been sent.
+    sent: bool,
+    bytes: u64,
+    stalled: u32,
+}
+
+impl<'a> Patience<'a> {
+    fn new(upload: &'a Upload, route: &Route) -> Self {
+        Self {
+            upload,
+            response_timeout: route.response_timeout,
+            stall: route.body_idle,
+            sent: upload.sent.get(),
+            bytes: 0,
+            stalled: 0,
+        }
+    }
+
+    fn period(&self) -> Duration {
+        if self.sent {
+            self.response_timeout
+        } else {
+            self.stall
+        }
+    }
+
+    /// A client that sends nothing is noticed by the body itself, within one to two periods; an upstream
+    /// that takes nothing is noticed here, after the second.
+    fn is_over(&mut self) -> bool {
+        if self.sent {
+            return true;
+        }
+        let bytes = self.upload.bytes.get();
+        self.stalled = if bytes == self.bytes {
+            self.stalled + 1
+        } else {
+            0
+        };
+        self.bytes = bytes;
+        self.sent = self.upload.sent.get();
+        !self.sent && self.stalled > 2
     }
 }
 
@@ -309,6 +356,17 @@ async fn answered(
             "The API's upstream answered what it was not asked",
         )
         .because("101 Switching Protocols")
+        .into());
+    }
+    if head.headers.contains_key(header::CONTENT_LENGTH)
+        && head.headers.contains_key(header::TRANSFER_ENCODING)
+    {
+        // Where its body ends is anybody's guess (RFC 9112, section 6.3).
+        return Err(Fault::new(
+            Code::UpstreamFailed,
+            "The API's upstream sent an answer that can be read in two ways",
+        )
+        .because("both Content-Length and Transfer-Encoding")
         .into());
     }
     let Some(pool) = local.pools.get(lease.target).cloned() else {

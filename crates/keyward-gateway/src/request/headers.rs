@@ -20,8 +20,9 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
-/// What a client behind no trusted proxy says about itself, and what would lead upstreams astray.
-const NOT_BELIEVED: [HeaderName; 9] = [
+/// What a client says about itself, or what would lead an upstream to another path than the one that was
+/// checked. A trusted proxy passes on what it does not know, so its word does not make these good.
+const NOT_BELIEVED: [HeaderName; 7] = [
     header::FORWARDED,
     HeaderName::from_static("x-real-ip"),
     HeaderName::from_static("x-client-ip"),
@@ -29,12 +30,15 @@ const NOT_BELIEVED: [HeaderName; 9] = [
     HeaderName::from_static("x-original-url"),
     HeaderName::from_static("x-original-path"),
     HeaderName::from_static("x-rewrite-url"),
+];
+/// What only a trusted proxy may say.
+const OF_PROXIES: [HeaderName; 2] = [
     HeaderName::from_static("x-forwarded-port"),
     HeaderName::from_static("x-forwarded-prefix"),
 ];
 
 /// Fields that a trailer may not carry: they frame, route, authenticate or steer.
-pub(crate) const NOT_IN_TRAILERS: [HeaderName; 14] = [
+const NOT_IN_TRAILERS: [HeaderName; 14] = [
     header::AUTHORIZATION,
     header::CACHE_CONTROL,
     header::CONNECTION,
@@ -50,6 +54,44 @@ pub(crate) const NOT_IN_TRAILERS: [HeaderName; 14] = [
     header::TRANSFER_ENCODING,
     X_FORWARDED_FOR,
 ];
+
+/// Takes out of a request's trailers what may not stand there.
+pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
+    let forwarded = [X_FORWARDED_HOST, X_FORWARDED_PROTO, REQUEST_ID, header::VIA];
+    let all = NOT_IN_TRAILERS
+        .into_iter()
+        .chain(NOT_BELIEVED)
+        .chain(OF_PROXIES)
+        .chain(forwarded);
+    for name in all {
+        trailers.remove(name);
+    }
+}
+
+/// Takes out of an answer's trailers what may not stand there.
+pub(crate) fn strip_answer_trailers(trailers: &mut HeaderMap) {
+    let of_answers = [
+        header::SET_COOKIE,
+        header::WWW_AUTHENTICATE,
+        header::LOCATION,
+        REQUEST_ID,
+    ];
+    for name in NOT_IN_TRAILERS.into_iter().chain(of_answers) {
+        trailers.remove(name);
+    }
+}
+
+/// Whether the gateway reads or sets the header of this name. In an odd spelling (`X_Forwarded_For`) it
+/// would pass us by and still be taken for the real one by upstreams that fold names.
+pub(crate) fn is_ours(folded: &str) -> bool {
+    let forwarded = [X_FORWARDED_HOST, X_FORWARDED_PROTO, REQUEST_ID, header::VIA];
+    NOT_IN_TRAILERS
+        .iter()
+        .chain(&NOT_BELIEVED)
+        .chain(&OF_PROXIES)
+        .chain(&forwarded)
+        .any(|name| name.as_str() == folded)
+}
 
 /// Takes out what ends at this hop. What `Connection` names goes too, before anything of ours is added,
 /// so that a client can't have our own fields taken out further on.
@@ -79,6 +121,9 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
 pub(crate) fn set_forwarded(headers: &mut HeaderMap, client: &Client, from_trusted_proxy: bool) {
     let host = headers.get(header::HOST).cloned();
     let own = client.address_value().clone();
+    for name in NOT_BELIEVED {
+        headers.remove(name);
+    }
     if from_trusted_proxy {
         let chain = headers
             .get_all(X_FORWARDED_FOR)
@@ -91,7 +136,7 @@ pub(crate) fn set_forwarded(headers: &mut HeaderMap, client: &Client, from_trust
             headers.insert(X_FORWARDED_FOR, chain);
         }
     } else {
-        for name in NOT_BELIEVED {
+        for name in OF_PROXIES {
             headers.remove(name);
         }
         headers.insert(X_FORWARDED_FOR, own);

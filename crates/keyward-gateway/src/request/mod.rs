@@ -23,7 +23,7 @@ mod path;
 mod screen;
 pub(crate) mod token_cache;
 
-pub(crate) use client::Client;
+pub(crate) use client::{Answering, Client};
 
 use crate::body::AnswerBody;
 use crate::problem;
@@ -57,7 +57,6 @@ pub(crate) async fn serve_call(
     client: Rc<Client>,
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
-    let _answering = client.begin_answer();
     let mut record = Box::new(CallRecord::begin(Rc::clone(&worker), &client, &request));
     let request_id = record.request_id;
     let outcome = way(&worker, &client, request, &mut record).await;
@@ -65,7 +64,7 @@ pub(crate) async fn serve_call(
         let (fault, headers) = *refusal.0;
         record.refused(&fault);
         let mut answer = problem::answer(&fault, request_id, headers);
-        if matches!(fault.code(), Code::BodyTooLarge | Code::ShuttingDown) {
+        if fault.code() == Code::BodyTooLarge {
             // The rest of the body is not read: the connection can't carry another call.
             answer
                 .headers_mut()
@@ -87,7 +86,7 @@ async fn way(
     let (mut head, body) = request.into_parts();
     let snapshot = worker.snapshot();
     let path = path::RequestPath::parse(&head)?;
-    if let Some(answer) = own::answer(&snapshot, &head, &path) {
+    if let Some(answer) = own::answer(&snapshot, &head, &path)? {
         record.answered(answer.status().as_u16());
         return Ok(answer);
     }

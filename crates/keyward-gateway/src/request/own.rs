@@ -1,12 +1,16 @@
 //! What the gateway's listener answers itself.
 
+use super::Refusal;
 use super::path::RequestPath;
 use crate::body::AnswerBody;
 use crate::snapshot::LocalSnapshot;
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH,
+};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
+use keyward_model::{Code, Fault};
 
 /// The key set's address (reserved: no API can hide behind it).
 const JWKS_PATH: &str = "/.well-known/jwks.json";
@@ -16,19 +20,23 @@ pub(crate) fn answer(
     snapshot: &LocalSnapshot,
     head: &Parts,
     path: &RequestPath,
-) -> Option<Response<AnswerBody>> {
-    if path.for_matching() != JWKS_PATH {
-        return None;
-    }
-    let keys = snapshot.shared.published_keys.as_ref()?;
-    let mut answer = Response::new(AnswerBody::full(Bytes::new()));
+) -> Result<Option<Response<AnswerBody>>, Refusal> {
+    let published = snapshot.shared.published_keys.as_ref();
+    let Some(keys) = published.filter(|_| path.for_matching() == JWKS_PATH) else {
+        return Ok(None);
+    };
     if !matches!(head.method, Method::GET | Method::HEAD) {
-        *answer.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-        answer
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return Some(answer);
+        let fault = Fault::new(
+            Code::MethodNotAllowed,
+            format!(
+                "The key set is read with GET; {} is not served here",
+                head.method
+            ),
+        );
+        let allow = HeaderMap::from_iter([(ALLOW, HeaderValue::from_static("GET, HEAD"))]);
+        return Err(Refusal::with(fault, allow));
     }
+    let mut answer = Response::new(AnswerBody::full(Bytes::new()));
     let headers = answer.headers_mut();
     headers.insert(ETAG, keys.etag.clone());
     headers.insert(CACHE_CONTROL, keys.cache_control.clone());
@@ -39,14 +47,14 @@ pub(crate) fn answer(
         .any(|wanted| names(wanted, &keys.etag))
     {
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
-        return Some(answer);
+        return Ok(Some(answer));
     }
     headers.insert(
         CONTENT_TYPE,
         HeaderValue::from_static("application/jwk-set+json"),
     );
     *answer.body_mut() = AnswerBody::full(keys.body.clone());
-    Some(answer)
+    Ok(Some(answer))
 }
 
 /// Whether `If-None-Match` names the tag (RFC 9110, section 13.1.2: weak comparison).

@@ -4,7 +4,7 @@ use super::Client;
 use crate::snapshot::Route;
 use crate::worker::Worker;
 use http::Version;
-use http::header::{self, HeaderMap};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http_body::Body;
 use hyper::body::Incoming;
@@ -29,6 +29,12 @@ pub(crate) fn screen(
     body: &Incoming,
 ) -> Result<CallOrigin, Fault> {
     one_host(head)?;
+    if let Some(authority) = head.uri.authority() {
+        // RFC 9112, section 3.2.2: with a target in absolute form, `Host` is ignored.
+        if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
+            head.headers.insert(header::HOST, host);
+        }
+    }
     if let Some(expectation) = head.headers.get(header::EXPECT)
         && !expectation.as_bytes().eq_ignore_ascii_case(b"100-continue")
     {

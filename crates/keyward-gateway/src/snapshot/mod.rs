@@ -12,6 +12,7 @@ pub(crate) use route_table::RouteTable;
 
 use crate::issuer::Issuers;
 use crate::metrics::RouteMetrics;
+use crate::request::identity::ForgedNames;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::HeaderValue;
@@ -118,6 +119,7 @@ impl Snapshot {
     ) -> Result<Self, CompileError> {
         let upstreams = upstreams(resources);
         let issuers = OpenIssuers::open(issuers, own.as_ref().map(|own| &own.issuer), resources)?;
+        let forged = Arc::new(forged_names(resources));
         let mut routes: Vec<Arc<Route>> = Vec::new();
         let mut table = RouteTable::default();
         for resource in resources {
@@ -137,7 +139,14 @@ impl Snapshot {
             let metrics = continuity
                 .entry((resource.team, resource.name.clone(), api.version.clone()))
                 .or_insert_with(|| Arc::new(RouteMetrics::new(workers)));
-            let route = Route::compile(resource, api, upstream, &issuers, Arc::clone(metrics))?;
+            let route = Route::compile(
+                resource,
+                api,
+                upstream,
+                &issuers,
+                &forged,
+                Arc::clone(metrics),
+            )?;
             if let Err(taken) = table.insert(&api.base_path, routes.len()) {
                 let label =
                     |route: &Route| format!("{}/{}", route.labels.api, route.labels.version);
@@ -159,6 +168,18 @@ impl Snapshot {
             published_keys: own.map(|own| own.published),
         })
     }
+}
+
+fn forged_names(resources: &[Resource]) -> ForgedNames {
+    let apis = resources
+        .iter()
+        .filter_map(|resource| match &resource.spec {
+            Spec::Api(api) => Some(api),
+            Spec::Upstream(_) | Spec::Issuer(_) => None,
+        });
+    ForgedNames::new(
+        apis.flat_map(|api| api.identity_headers.headers.iter().map(|(name, _)| &**name)),
+    )
 }
 
 fn upstreams(resources: &[Resource]) -> HashMap<(TeamId, Name), &Upstream> {

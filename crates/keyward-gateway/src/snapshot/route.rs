@@ -104,6 +104,7 @@ impl Route {
         api: &Api,
         upstream: &Upstream,
         issuers: &OpenIssuers,
+        forged: &Arc<ForgedNames>,
         metrics: Arc<RouteMetrics>,
     ) -> Result<Self, CompileError> {
         let label = format!("{}/{}", resource.name, api.version);
@@ -180,7 +181,7 @@ impl Route {
             scopes: api.scopes.clone(),
             limit_header: limit_header(api),
             limits,
-            forged: Arc::new(identity.forged()),
+            forged: Arc::clone(forged),
             identity,
             total_weight: targets.last().map_or(0, |target| target.weight_up_to),
             targets,

@@ -44,7 +44,10 @@ impl RouteTable {
         let mut node = &self.root;
         let mut found = node.route.map(|route| Match { route, segments: 0 });
         for (index, segment) in path.split('/').skip(1).enumerate() {
-            let Some(child) = node.children.get(segment) else {
+            // Parameters of a segment (RFC 3986, section 3.3) are no part of its name to many servers:
+            // `/closed;v=1` must not be another route than `/closed`.
+            let name = segment.split(';').next().unwrap_or_default();
+            let Some(child) = node.children.get(name) else {
                 break;
             };
             node = child;
@@ -82,6 +85,7 @@ mod tests {
             ("/a/b/c/d", 1, 3),
             ("/a/b/cd", 0, 1),
             ("/ab", 2, 0),
+            ("/a;v=1/b;x/c", 1, 3),
             ("/", 2, 0),
         ] {
             assert_eq!(table.find(path), Some(Match { route, segments }), "{path}");

@@ -160,9 +160,10 @@ impl RevocationIndex {
                 };
                 self.reach(&named).is_some_and(|reach| {
                     now < reach.expires
-                        && token
-                            .issued_at
-                            .is_none_or(|issued| issued < reach.not_before)
+                        && (!kind.spares_later()
+                            || token
+                                .issued_at
+                                .is_none_or(|issued| issued < reach.not_before))
                 })
             })
         })

@@ -114,8 +114,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
     serving.store(false, Ordering::Relaxed);
     let drained = tokio::task::spawn_blocking(move || {
         gateway.shut_down()?;
-        // The last reference goes, and with it the last sender of records.
-        drop((gateway, operations));
+        // The workers are gone, and with them the last sender of records.
         log.join()
             .map_err(|_| std::io::Error::other("the access log's thread panicked"))
     });
