@@ -1,6 +1,8 @@
 //! JSON that can be read in one way only: an object at the top, no member twice at any depth, bounds on
 //! size and depth (RFC 7515, section 4; RFC 8725bis on duplicates; RFC 8259, section 9).
 
+pub(crate) mod plain;
+
 use crate::Error;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};

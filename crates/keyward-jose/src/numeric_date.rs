@@ -33,6 +33,11 @@ impl NumericDate {
             Some(seconds) => seconds,
             None => whole_seconds(number.as_f64()?)?,
         };
+        Self::in_bounds(seconds)
+    }
+
+    /// The time so many seconds after 1970 began. `None` outside the years 1 to 9999.
+    pub(crate) fn in_bounds(seconds: i64) -> Option<Self> {
         (EARLIEST..=LATEST)
             .contains(&seconds)
             .then_some(Self(seconds))

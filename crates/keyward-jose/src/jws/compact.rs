@@ -17,6 +17,10 @@ pub struct Unsigned {
     detached: bool,
 }
 
+/// Room for two full stops and a signature on a curve, 64 bytes in base64url: a token with one is written
+/// without being moved.
+const SIGNATURE_USUAL: usize = 96;
+
 impl Unsigned {
     /// The payload goes with the signature.
     ///
@@ -40,7 +44,12 @@ impl Unsigned {
 
     fn new(header: &Header, payload: &[u8], detached: bool) -> Result<Self, Error> {
         let text = header.to_text()?;
-        let mut message = String::with_capacity((text.len() + payload.len()) / 3 * 4 + 16);
+        let encoded = text
+            .len()
+            .saturating_add(payload.len())
+            .div_ceil(3)
+            .saturating_mul(4);
+        let mut message = String::with_capacity(encoded.saturating_add(SIGNATURE_USUAL));
         base64url::encode_into(text, &mut message);
         let header_end = message.len();
         Ok(Self {

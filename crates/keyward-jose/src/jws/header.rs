@@ -2,6 +2,7 @@
 
 mod read;
 
+use crate::json::plain;
 use crate::{Error, SignatureAlgorithm, Signer};
 use read::Read;
 use serde_json::{Map, Value};
@@ -14,6 +15,9 @@ const REGISTERED: [&str; 20] = [
 
 /// The one extension understood here: an unencoded payload (RFC 7797).
 const B64: &str = "b64";
+
+/// Room for the header of nearly every token, so that its text is written without being moved.
+const TEXT_USUAL: usize = 128;
 
 /// A JWS header (RFC 7515, section 4): the algorithm, the common parameters, and the others as they are.
 ///
@@ -168,23 +172,32 @@ impl Header {
     /// being made for it.
     pub(crate) fn to_text(&self) -> Result<String, Error> {
         let failed = |error: serde_json::Error| Error::Json("header", error.to_string());
-        let mut text = format!(r#"{{"alg":"{}""#, self.algorithm()?);
-        let mut member = |name: &str, value: String| {
+        let mut text = String::with_capacity(TEXT_USUAL);
+        text.push_str("{\"alg\":\"");
+        text.push_str(self.algorithm()?.as_str());
+        text.push('"');
+        for (name, value) in [("typ", &self.typ), ("kid", &self.kid), ("cty", &self.cty)] {
+            let Some(value) = value else { continue };
             text.push_str(",\"");
             text.push_str(name);
             text.push_str("\":");
-            text.push_str(&value);
-        };
-        for (name, value) in [("typ", &self.typ), ("kid", &self.kid), ("cty", &self.cty)] {
-            if let Some(value) = value {
-                member(name, serde_json::to_string(value).map_err(failed)?);
+            if plain::is_text(value) {
+                text.push('"');
+                text.push_str(value);
+                text.push('"');
+            } else {
+                text.push_str(&serde_json::to_string(value).map_err(failed)?);
             }
         }
         if let Some(b64) = self.b64 {
-            member(B64, b64.to_string());
+            text.push_str(if b64 {
+                ",\"b64\":true"
+            } else {
+                ",\"b64\":false"
+            });
         }
         if self.critical {
-            member("crit", format!(r#"["{B64}"]"#));
+            text.push_str(",\"crit\":[\"b64\"]");
         }
         if self.others.is_empty() {
             text.push('}');

@@ -1,7 +1,15 @@
 //! The claims of a token.
 
+#[cfg(test)]
+mod tests;
+mod unbuilt;
+
+use crate::json::plain;
 use crate::{Error, NumericDate, json};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::fmt;
+use unbuilt::Unbuilt;
 
 /// Claims whose registered names have their type: once this exists, `aud` is a text or a list of texts,
 /// `exp` is a time, and so on; there is nothing to confuse (RFC 7519, section 4.1; RFC 8693, section 4.2
@@ -18,16 +26,22 @@ use serde_json::{Map, Value};
 /// assert!(claims.with("exp", "soon".into()).is_err());
 /// # Ok::<(), keyward_jose::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Claims {
-    map: Map<String, Value>,
+#[derive(Clone)]
+pub struct Claims(Form);
+
+#[derive(Clone)]
+enum Form {
+    /// Put together here, or read from a text that is not plain.
+    Built(Map<String, Value>),
+    /// Read from a plain text. Most tokens are checked and passed on, and nobody asks for all claims.
+    Unbuilt(Unbuilt),
 }
 
 impl Claims {
     /// No claims yet.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self(Form::Built(Map::new()))
     }
 
     /// These claims, if the registered ones have their type.
@@ -38,7 +52,7 @@ impl Claims {
         for (name, value) in &map {
             check_type(name, value)?;
         }
-        Ok(Self { map })
+        Ok(Self(Form::Built(map)))
     }
 
     /// Reads a JSON object of at most `limit` bytes, strictly: no member twice, at any depth.
@@ -46,6 +60,24 @@ impl Claims {
     /// # Errors
     /// [`Error::Json`], [`Error::TooLarge`], [`Error::ClaimMalformed`].
     pub fn parse(text: &[u8], limit: usize) -> Result<Self, Error> {
+        Self::read(text.to_vec(), limit)
+    }
+
+    /// As [`parse`](Self::parse), and keeps the text.
+    pub(crate) fn read(text: Vec<u8>, limit: usize) -> Result<Self, Error> {
+        if text.len() > limit {
+            return Err(Error::TooLarge {
+                what: "claims",
+                limit,
+            });
+        }
+        match Unbuilt::walk(text) {
+            Ok(unbuilt) => Ok(Self(Form::Unbuilt(unbuilt))),
+            Err(text) => Self::read_strictly(&text, limit),
+        }
+    }
+
+    fn read_strictly(text: &[u8], limit: usize) -> Result<Self, Error> {
         Self::from_map(json::object("claims", text, limit)?)
     }
 
@@ -124,9 +156,10 @@ impl Claims {
         Ok(self.put(name, value))
     }
 
-    fn put(mut self, name: &str, value: Value) -> Self {
-        self.map.insert(name.to_owned(), value);
-        self
+    fn put(self, name: &str, value: Value) -> Self {
+        let mut map = self.into_map();
+        map.insert(name.to_owned(), value);
+        Self(Form::Built(map))
     }
 
     /// `iss`.
@@ -143,11 +176,20 @@ impl Claims {
 
     /// `aud`, one or many; empty where it is missing.
     pub fn audiences(&self) -> Audiences<'_> {
-        Audiences(match self.map.get("aud") {
-            Some(Value::Array(list)) => list,
-            Some(one) => std::slice::from_ref(one),
-            None => &[],
-        })
+        match &self.0 {
+            Form::Built(map) => Audiences {
+                values: match map.get("aud") {
+                    Some(Value::Array(list)) => list,
+                    Some(one) => std::slice::from_ref(one),
+                    None => &[],
+                },
+                plain: "",
+            },
+            Form::Unbuilt(unbuilt) => Audiences {
+                values: &[],
+                plain: unbuilt.audience().unwrap_or_default(),
+            },
+        }
     }
 
     /// `exp`.
@@ -191,43 +233,94 @@ impl Claims {
     /// Any claim, as it is.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.map.get(name)
+        self.map().get(name)
     }
 
-    /// All claims.
+    /// Whether this claim is there, whatever its value.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        match &self.0 {
+            Form::Built(map) => map.contains_key(name),
+            Form::Unbuilt(unbuilt) => unbuilt.has(name),
+        }
+    }
+
+    /// All claims. The first call for a token that was read builds the map.
     #[must_use]
     pub fn map(&self) -> &Map<String, Value> {
-        &self.map
+        match &self.0 {
+            Form::Built(map) => map,
+            Form::Unbuilt(unbuilt) => unbuilt.map(),
+        }
     }
 
     /// All claims.
     #[must_use]
     pub fn into_map(self) -> Map<String, Value> {
-        self.map
+        match self.0 {
+            Form::Built(map) => map,
+            Form::Unbuilt(unbuilt) => unbuilt.into_map(),
+        }
     }
 
-    /// The JSON text.
-    pub(crate) fn to_text(&self) -> Result<String, Error> {
-        serde_json::to_string(&self.map).map_err(|error| Error::Json("claims", error.to_string()))
+    /// The JSON text: the one that was read, where one was.
+    pub(crate) fn to_text(&self) -> Result<Cow<'_, str>, Error> {
+        match &self.0 {
+            Form::Built(map) => serde_json::to_string(map)
+                .map(Cow::Owned)
+                .map_err(|error| Error::Json("claims", error.to_string())),
+            Form::Unbuilt(unbuilt) => Ok(Cow::Borrowed(unbuilt.as_text())),
+        }
     }
 
     fn text(&self, name: &str) -> Option<&str> {
-        self.map.get(name)?.as_str()
+        match &self.0 {
+            Form::Built(map) => map.get(name)?.as_str(),
+            Form::Unbuilt(unbuilt) => unbuilt.text(name),
+        }
     }
 
     fn date(&self, name: &str) -> Option<NumericDate> {
-        self.map.get(name).and_then(NumericDate::from_json)
+        match &self.0 {
+            Form::Built(map) => map.get(name).and_then(NumericDate::from_json),
+            Form::Unbuilt(unbuilt) => unbuilt.date(name),
+        }
+    }
+}
+
+impl Default for Claims {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// By what is claimed, whether it was read or put together.
+impl PartialEq for Claims {
+    fn eq(&self, other: &Self) -> bool {
+        self.map() == other.map()
+    }
+}
+
+impl fmt::Debug for Claims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Claims").field(self.map()).finish()
     }
 }
 
 /// The texts of `aud`.
 #[derive(Clone, Copy, Debug)]
-pub struct Audiences<'a>(&'a [Value]);
+pub struct Audiences<'a> {
+    /// From built claims; else empty.
+    values: &'a [Value],
+    /// From claims that are not built: a plain text in quotes or a plain list of texts; else empty.
+    plain: &'a str,
+}
 
 impl<'a> Audiences<'a> {
     /// One after the other.
     pub fn iter(self) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter_map(Value::as_str)
+        let built = self.values.iter().filter_map(Value::as_str);
+        built.chain(plain::texts(self.plain))
     }
 
     /// Whether this one is among them, compared exactly.
@@ -239,7 +332,7 @@ impl<'a> Audiences<'a> {
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(self) -> bool {
-        self.0.is_empty()
+        self.iter().next().is_none()
     }
 }
 

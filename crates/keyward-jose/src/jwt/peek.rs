@@ -38,7 +38,7 @@ impl<'a> Peek<'a> {
         }
         Ok(Self {
             header,
-            claims: Claims::parse(&base64url::decode("claims", parts.payload)?, limit)?,
+            claims: Claims::read(base64url::decode("claims", parts.payload)?, limit)?,
             message: parts.message,
             signature: parts.signature()?,
         })

@@ -220,7 +220,7 @@ impl Profile {
         self.check_times(claims, now)?;
         self.check_issuer(claims)?;
         self.check_audience(claims)?;
-        match self.required.iter().find(|name| claims.get(name).is_none()) {
+        match self.required.iter().find(|name| !claims.has(name)) {
             Some(name) => Err(Error::ClaimMissing(name.clone())),
             None => Ok(()),
         }
@@ -277,7 +277,7 @@ impl Profile {
         let Some(taken) = &self.audiences else {
             return Ok(());
         };
-        if claims.get("aud").is_none() {
+        if !claims.has("aud") {
             return Err(Error::ClaimMissing("aud".to_owned()));
         }
         let audiences = claims.audiences();

@@ -1,0 +1,144 @@
+//! Claims whose text was walked, and of which no map was built yet.
+
+use crate::NumericDate;
+use crate::json::{self, plain};
+use plain::{Place, Value as Plain};
+use serde_json::{Map, Value};
+use std::sync::OnceLock;
+
+/// The text of plain claims, where in it the registered ones stand, and a map of it once somebody asks.
+///
+/// Whatever is asked is answered from the one text that is kept here.
+#[derive(Clone)]
+pub(super) struct Unbuilt {
+    text: String,
+    registered: Registered,
+    built: OnceLock<Map<String, Value>>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Registered {
+    issuer: Option<Place>,
+    subject: Option<Place>,
+    /// With its quotes or brackets.
+    audience: Option<Place>,
+    token_id: Option<Place>,
+    scope: Option<Place>,
+    expiry: Option<NumericDate>,
+    not_before: Option<NumericDate>,
+    issued_at: Option<NumericDate>,
+}
+
+impl Registered {
+    /// Keeps a claim that is registered. `None` if it has another type than it must: the strict reading
+    /// knows what to say to that.
+    fn take(&mut self, name: &str, value: Plain) -> Option<()> {
+        match name {
+            "iss" => self.issuer = Some(text(value)?),
+            "sub" => self.subject = Some(text(value)?),
+            "aud" => self.audience = Some(text_or_texts(value)?),
+            "exp" => self.expiry = Some(date(value)?),
+            "nbf" => self.not_before = Some(date(value)?),
+            "iat" => self.issued_at = Some(date(value)?),
+            "jti" => self.token_id = Some(text(value)?),
+            "scope" => self.scope = Some(text(value)?),
+            _ => {}
+        }
+        Some(())
+    }
+}
+
+fn text(value: Plain) -> Option<Place> {
+    match value {
+        Plain::Text(place) => Some(place),
+        Plain::Texts(_) | Plain::Integer(_) | Plain::Other => None,
+    }
+}
+
+fn text_or_texts(value: Plain) -> Option<Place> {
+    match value {
+        Plain::Text(place) => Some(place.with_quotes()),
+        Plain::Texts(place) => Some(place),
+        Plain::Integer(_) | Plain::Other => None,
+    }
+}
+
+fn date(value: Plain) -> Option<NumericDate> {
+    match value {
+        Plain::Integer(seconds) => NumericDate::in_bounds(seconds),
+        Plain::Text(_) | Plain::Texts(_) | Plain::Other => None,
+    }
+}
+
+impl Unbuilt {
+    /// Walks the claims. What can't be walked comes back for the strict reading.
+    pub(super) fn walk(text: Vec<u8>) -> Result<Self, Vec<u8>> {
+        let text = String::from_utf8(text).map_err(std::string::FromUtf8Error::into_bytes)?;
+        let mut registered = Registered::default();
+        match plain::object(&text, |name, value| registered.take(name, value)) {
+            Some(()) => Ok(Self {
+                text,
+                registered,
+                built: OnceLock::new(),
+            }),
+            None => Err(text.into_bytes()),
+        }
+    }
+
+    /// The whole text.
+    pub(super) fn as_text(&self) -> &str {
+        &self.text
+    }
+
+    /// A registered claim that is a text.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        let place = match name {
+            "iss" => self.registered.issuer,
+            "sub" => self.registered.subject,
+            "jti" => self.registered.token_id,
+            "scope" => self.registered.scope,
+            _ => None,
+        };
+        place.map(|place| place.of(&self.text))
+    }
+
+    /// A registered claim that is a time.
+    pub(super) fn date(&self, name: &str) -> Option<NumericDate> {
+        match name {
+            "exp" => self.registered.expiry,
+            "nbf" => self.registered.not_before,
+            "iat" => self.registered.issued_at,
+            _ => None,
+        }
+    }
+
+    /// `aud`, for [`plain::texts`].
+    pub(super) fn audience(&self) -> Option<&str> {
+        self.registered.audience.map(|place| place.of(&self.text))
+    }
+
+    /// Whether the claim is there. Only for one that is not registered a map has to be built.
+    pub(super) fn has(&self, name: &str) -> bool {
+        match name {
+            "aud" => self.registered.audience.is_some(),
+            "iss" | "sub" | "jti" | "scope" => self.text(name).is_some(),
+            "exp" | "nbf" | "iat" => self.date(name).is_some(),
+            _ => self.map().contains_key(name),
+        }
+    }
+
+    pub(super) fn map(&self) -> &Map<String, Value> {
+        self.built.get_or_init(|| build(&self.text))
+    }
+
+    pub(super) fn into_map(self) -> Map<String, Value> {
+        let Self { text, built, .. } = self;
+        built.into_inner().unwrap_or_else(|| build(&text))
+    }
+}
+
+/// The strict reading takes everything that is plain; a test holds the two against each other. If it ever
+/// did not, no claim would be there, and who needs one would refuse the token.
+fn build(text: &str) -> Map<String, Value> {
+    json::object("claims", text.as_bytes(), text.len()).unwrap_or_default()
+}
