@@ -4,7 +4,7 @@ use crate::message::{Fields, Framing, Head, read_body};
 use std::io::Result;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
 /// How long an answer may take before a test is said to have failed.
@@ -84,7 +84,7 @@ impl RawClient {
         patiently(read_answer(&mut self.stream, false)).await
     }
 
-    /// Reads the answer to a HEAD request.
+    /// Reads the answer to a HEAD request, or the head alone of any other.
     ///
     /// # Errors
     /// As [`answer`](Self::answer).
@@ -100,6 +100,24 @@ impl RawClient {
         let mut bytes = vec![0; count];
         patiently(self.stream.read_exact(&mut bytes)).await?;
         Ok(bytes)
+    }
+
+    /// Reads so many bytes and throws them away.
+    ///
+    /// # Errors
+    /// As [`bytes`](Self::bytes), `TimedOut` when nothing comes for 10 s.
+    pub async fn skip(&mut self, count: u64) -> Result<()> {
+        let mut left = count;
+        while left > 0 {
+            let piece = patiently(self.stream.fill_buf()).await?;
+            if piece.is_empty() {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            let length = piece.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            self.stream.consume(length);
+            left -= u64::try_from(length).unwrap_or(left);
+        }
+        Ok(())
     }
 
     /// Reads whatever comes until the other side closes.

@@ -148,17 +148,17 @@ impl KeywardProcess {
         get(self.operations, path).await
     }
 
-    /// Its resident memory in bytes, as the system sees it. Linux.
+    /// The most memory that was resident at one time, in bytes, as the system counts it. Linux.
     ///
     /// # Panics
     /// When the process is gone.
     #[must_use]
-    pub fn resident_bytes(&self) -> u64 {
+    pub fn peak_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))
             .expect("the process is running");
         let kibibytes = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .find_map(|line| line.strip_prefix("VmHWM:"))
             .and_then(|rest| rest.trim().strip_suffix(" kB"))
             .and_then(|number| number.trim().parse::<u64>().ok());
         kibibytes.expect("the system tells the size") * 1024

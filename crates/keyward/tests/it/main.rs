@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]
+mod gateway;
+#[cfg(test)]
 #[cfg(feature = "long-tests")]
 mod long;
 #[cfg(test)]
