@@ -56,24 +56,17 @@ const WRITE_STALL: Duration = Duration::from_secs(60);
 /// Where the fault stood that ended reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Refused {
-    /// In a head. Whoever drives the connection ends it, once the calls before have their answers.
-    Head,
-    /// In a body, whose reader must hear of it.
+    /// In a message that the HTTP library has seen no more of than a piece of its head. Whoever drives the
+    /// connection ends it, once the calls before have their answers.
+    Unseen,
+    /// In a body that is being read, whose reader must hear of it.
     Body,
 }
 
 impl Refused {
-    fn where_in(framing: &Framing) -> Self {
-        if framing.inside_body() {
-            Self::Body
-        } else {
-            Self::Head
-        }
-    }
-
     fn read(self) -> Poll<io::Result<()>> {
         match self {
-            Self::Head => Poll::Pending,
+            Self::Unseen => Poll::Pending,
             Self::Body => Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
         }
     }
@@ -149,10 +142,16 @@ impl AsyncRead for GuardedStream {
         let before = buffer.filled().len();
         ready!(this.socket()?.poll_read(context, buffer))?;
         let arrived = buffer.filled().get(before..).unwrap_or_default();
+        let was_in_body = this.framing.inside_body();
         let outcome = this.framing.advance(arrived);
         this.view.inside_message.set(this.framing.inside_message());
         if let Err((sound, fault)) = outcome {
-            let refused = Refused::where_in(&this.framing);
+            // After a message that ended here, the faulty one is kept from the library as a whole.
+            let refused = if was_in_body && sound == 0 {
+                Refused::Body
+            } else {
+                Refused::Unseen
+            };
             this.refused = Some(refused);
             *this.view.fault.borrow_mut() = Some(fault);
             if sound == 0 {
