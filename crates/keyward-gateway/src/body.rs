@@ -249,7 +249,7 @@ impl Body for AnswerBody {
                 }
                 let trailers = frame.trailers_mut();
                 if let Some(trailers) = trailers {
-                    headers::strip_answer_trailers(trailers);
+                    headers::strip_trailers(trailers);
                 }
                 // The HTTP library does not ask again after the last frame.
                 if frame.is_trailers() || this.is_end_stream() {

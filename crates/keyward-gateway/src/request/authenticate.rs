@@ -1,7 +1,7 @@
 //! Who calls: a bearer token's way from the header to a [`Caller`] (RFC 6750, RFC 7519).
 
 use super::Refusal;
-use super::bearer;
+use super::bearer::{self, BearerToken};
 use super::token_cache::VerifiedToken;
 use crate::record::CallRecord;
 use crate::snapshot::{Route, TokenPolicy, TrustedIssuer};
@@ -105,10 +105,10 @@ async fn known_or_verified(
     worker: &Worker,
     route: &Route,
     policy: &TokenPolicy,
-    token: &str,
+    token: &BearerToken,
     now: Timestamp,
 ) -> Result<Rc<VerifiedToken>, Fault> {
-    let key = policy.cache_key(token.as_bytes());
+    let key = policy.cache_key(token.bytes());
     // Read before anything is verified: a change that comes meanwhile makes the entry old at once.
     let key_epoch = worker.shared.issuers.epoch().load();
     let known = worker.tokens.borrow_mut().get(&key, key_epoch, now);
@@ -120,7 +120,7 @@ async fn known_or_verified(
         return Ok(known);
     }
     worker.metrics.token_miss();
-    let (issuer, claims) = verify(worker, policy, token, now).await?;
+    let (issuer, claims) = verify(worker, policy, token.text()?, now).await?;
     let caller = caller(issuer, claims)?;
     let verified = Rc::new(VerifiedToken {
         identity: route.identity.headers_of(&caller),

@@ -3,13 +3,46 @@
 use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderValue};
 use keyward_model::resource::TokenSource;
 use keyward_model::{Code, Fault};
+use std::ops::Range;
+
+/// A token as it stood in a header: not copied, since most are known already by their hash.
+#[derive(Clone, Debug)]
+pub(super) struct BearerToken {
+    header: HeaderValue,
+    place: Range<usize>,
+}
+
+impl BearerToken {
+    /// The token's bytes, whatever they are.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.header
+            .as_bytes()
+            .get(self.place.clone())
+            .unwrap_or_default()
+    }
+
+    /// The token's text, if it has the characters of one (`b64token`, RFC 6750, section 2.1).
+    pub(super) fn text(&self) -> Result<&str, Fault> {
+        let plain = |byte: &u8| {
+            byte.is_ascii_alphanumeric()
+                || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
+        };
+        match std::str::from_utf8(self.bytes()) {
+            Ok(text) if text.bytes().all(|byte| plain(&byte)) => Ok(text),
+            Ok(_) | Err(_) => Err(Fault::new(
+                Code::TokenInvalid,
+                "The token has a character that no token has; send it as it was issued",
+            )),
+        }
+    }
+}
 
 /// The token. Unless it is to be forwarded it is no longer in the headers afterwards.
 pub(super) fn take(
     source: &TokenSource,
     forward: bool,
     headers: &mut HeaderMap,
-) -> Result<Box<str>, Fault> {
+) -> Result<BearerToken, Fault> {
     match source {
         TokenSource::Header => {
             let token = from_authorization(headers)?;
@@ -34,7 +67,7 @@ pub(super) fn is_encrypted(token: &str) -> bool {
 }
 
 /// RFC 6750, section 2.1.
-fn from_authorization(headers: &HeaderMap) -> Result<Box<str>, Fault> {
+fn from_authorization(headers: &HeaderMap) -> Result<BearerToken, Fault> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else {
         return Err(missing("Send a token as `Authorization: Bearer …`"));
@@ -55,26 +88,13 @@ fn from_authorization(headers: &HeaderMap) -> Result<Box<str>, Fault> {
             "`Authorization` holds no bearer token; send `Authorization: Bearer …`",
         ));
     }
-    let token = rest.trim_ascii();
-    if token.is_empty() {
+    let start = text.len() - rest.trim_ascii_start().len();
+    let place = start..start + rest.trim_ascii().len();
+    if place.is_empty() {
         return Err(missing("There is no token after `Bearer`"));
     }
-    token_text(token)
-}
-
-/// The characters of a `b64token` (RFC 6750, section 2.1).
-fn token_text(token: &[u8]) -> Result<Box<str>, Fault> {
-    let plain = |byte: &u8| {
-        byte.is_ascii_alphanumeric()
-            || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
-    };
-    match std::str::from_utf8(token) {
-        Ok(text) if token.iter().all(plain) => Ok(text.into()),
-        Ok(_) | Err(_) => Err(Fault::new(
-            Code::TokenInvalid,
-            "The token has a character that no token has; send it as it was issued",
-        )),
-    }
+    let header = value.clone();
+    Ok(BearerToken { header, place })
 }
 
 fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
@@ -93,7 +113,7 @@ fn named<'a>(cookie: &'a str, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value)
 }
 
-fn from_cookie(name: &str, headers: &HeaderMap) -> Result<Box<str>, Fault> {
+fn from_cookie(name: &str, headers: &HeaderMap) -> Result<BearerToken, Fault> {
     let readable = |value: &HeaderValue| value.to_str().is_ok();
     if !headers.get_all(COOKIE).iter().all(readable) {
         return Err(ambiguous(
@@ -111,7 +131,9 @@ fn from_cookie(name: &str, headers: &HeaderMap) -> Result<Box<str>, Fault> {
             "The cookie with the token stands there twice; send it once",
         ));
     }
-    token_text(value.as_bytes())
+    let header = HeaderValue::from_str(value).map_err(|_| ambiguous("The cookie can't be read"))?;
+    let place = 0..header.len();
+    Ok(BearerToken { header, place })
 }
 
 fn remove_cookie(name: &str, headers: &mut HeaderMap) {
@@ -147,14 +169,22 @@ mod tests {
         headers
     }
 
+    fn taken(source: &TokenSource, headers: &mut HeaderMap) -> Result<String, Code> {
+        let token = take(source, false, headers).map_err(|fault| fault.code())?;
+        token
+            .text()
+            .map(str::to_owned)
+            .map_err(|fault| fault.code())
+    }
+
     #[test]
     fn one_bearer_token_is_taken_out_of_the_header() {
         for value in ["Bearer a.b.c", "bearer a.b.c", "BEARER   a.b.c "] {
             let mut headers = map(&[("x", "y")]);
             headers.append(AUTHORIZATION, HeaderValue::from_static(value));
             assert_eq!(
-                take(&TokenSource::Header, false, &mut headers).unwrap(),
-                "a.b.c".into()
+                taken(&TokenSource::Header, &mut headers),
+                Ok("a.b.c".to_owned())
             );
             assert_eq!(headers, map(&[("x", "y")]));
         }
@@ -165,9 +195,8 @@ mod tests {
 
     #[test]
     fn anything_but_one_bearer_token_is_refused() {
-        let code = |fields: &[(&'static str, &'static str)]| {
-            take(&TokenSource::Header, false, &mut map(fields)).map_err(|fault| fault.code())
-        };
+        let code =
+            |fields: &[(&'static str, &'static str)]| taken(&TokenSource::Header, &mut map(fields));
         assert_eq!(code(&[]), Err(Code::TokenMissing));
         assert_eq!(
             code(&[("authorization", "Basic YTpi")]),
@@ -196,14 +225,12 @@ mod tests {
     fn a_cookie_is_the_only_place_where_a_route_says_so() {
         let source = TokenSource::Cookie("sid".into());
         let mut headers = map(&[("cookie", "a=b; sid=x.y.z; c=d")]);
-        assert_eq!(take(&source, false, &mut headers).unwrap(), "x.y.z".into());
+        assert_eq!(taken(&source, &mut headers), Ok("x.y.z".to_owned()));
         assert_eq!(headers, map(&[("cookie", "a=b; c=d")]));
         let mut only = map(&[("cookie", "sid=x.y.z")]);
         assert!(take(&source, false, &mut only).is_ok());
         assert!(only.is_empty());
-        let code = |value: &'static str| {
-            take(&source, false, &mut map(&[("cookie", value)])).map_err(|fault| fault.code())
-        };
+        let code = |value: &'static str| taken(&source, &mut map(&[("cookie", value)]));
         assert_eq!(code("xsid=a; sidx=b"), Err(Code::TokenMissing));
         assert_eq!(code("sid=a; sid=b"), Err(Code::TokenAmbiguous));
         let mut header = map(&[("authorization", "Bearer a.b.c")]);

@@ -4,94 +4,10 @@ use super::Client;
 use http::Method;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-/// Fields that speak of this connection alone.
-const HOP_BY_HOP: [HeaderName; 6] = [
-    header::CONNECTION,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
-
-/// What a client says about itself, or what would lead an upstream to another path than the one that was
-/// checked. A trusted proxy passes on what it does not know, so its word does not make these good.
-const NOT_BELIEVED: [HeaderName; 7] = [
-    header::FORWARDED,
-    HeaderName::from_static("x-real-ip"),
-    HeaderName::from_static("x-client-ip"),
-    HeaderName::from_static("true-client-ip"),
-    HeaderName::from_static("x-original-url"),
-    HeaderName::from_static("x-original-path"),
-    HeaderName::from_static("x-rewrite-url"),
-];
-/// What only a trusted proxy may say.
-const OF_PROXIES: [HeaderName; 2] = [
-    HeaderName::from_static("x-forwarded-port"),
-    HeaderName::from_static("x-forwarded-prefix"),
-];
-
-/// Fields that a trailer may not carry: they frame, route, authenticate or steer.
-const NOT_IN_TRAILERS: [HeaderName; 14] = [
-    header::AUTHORIZATION,
-    header::CACHE_CONTROL,
-    header::CONNECTION,
-    header::CONTENT_ENCODING,
-    header::CONTENT_LENGTH,
-    header::CONTENT_TYPE,
-    header::COOKIE,
-    header::EXPECT,
-    header::FORWARDED,
-    header::HOST,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    X_FORWARDED_FOR,
-];
-
-/// Takes out of a request's trailers what may not stand there.
-pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
-    let forwarded = [X_FORWARDED_HOST, X_FORWARDED_PROTO, REQUEST_ID, header::VIA];
-    let all = NOT_IN_TRAILERS
-        .into_iter()
-        .chain(NOT_BELIEVED)
-        .chain(OF_PROXIES)
-        .chain(forwarded);
-    for name in all {
-        trailers.remove(name);
-    }
-}
-
-/// Takes out of an answer's trailers what may not stand there.
-pub(crate) fn strip_answer_trailers(trailers: &mut HeaderMap) {
-    let of_answers = [
-        header::SET_COOKIE,
-        header::WWW_AUTHENTICATE,
-        header::LOCATION,
-        REQUEST_ID,
-    ];
-    for name in NOT_IN_TRAILERS.into_iter().chain(of_answers) {
-        trailers.remove(name);
-    }
-}
-
-/// Whether the gateway reads or sets the header of this name. In an odd spelling (`X_Forwarded_For`) it
-/// would pass us by and still be taken for the real one by upstreams that fold names.
-pub(crate) fn is_ours(folded: &str) -> bool {
-    let forwarded = [X_FORWARDED_HOST, X_FORWARDED_PROTO, REQUEST_ID, header::VIA];
-    NOT_IN_TRAILERS
-        .iter()
-        .chain(&NOT_BELIEVED)
-        .chain(&OF_PROXIES)
-        .chain(&forwarded)
-        .any(|name| name.as_str() == folded)
-}
 
 /// Takes out what ends at this hop. What `Connection` names goes too, before anything of ours is added,
 /// so that a client can't have our own fields taken out further on.
@@ -110,20 +26,103 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    for name in HOP_BY_HOP {
+    strip(headers, ends_here);
+}
+
+/// Takes out the fields whose names are chosen: one look at each field there is, instead of a look-up of
+/// each that might be.
+fn strip(headers: &mut HeaderMap, chosen: impl Fn(&str) -> bool) {
+    let chosen: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| chosen(name.as_str()))
+        .cloned()
+        .collect();
+    for name in chosen {
         headers.remove(name);
     }
-    headers.remove(KEEP_ALIVE);
-    headers.remove(PROXY_CONNECTION);
+}
+
+/// Fields that speak of this connection alone.
+fn ends_here(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// What a client says about itself, or what would lead an upstream to another path than the one that was
+/// checked. A trusted proxy passes on what it does not know, so its word does not make these good.
+fn is_not_believed(name: &str) -> bool {
+    matches!(
+        name,
+        "forwarded"
+            | "x-real-ip"
+            | "x-client-ip"
+            | "true-client-ip"
+            | "x-original-url"
+            | "x-original-path"
+            | "x-rewrite-url"
+    )
+}
+
+/// What only a trusted proxy may say.
+fn is_of_proxies(name: &str) -> bool {
+    matches!(name, "x-forwarded-port" | "x-forwarded-prefix")
+}
+
+/// What the gateway itself says of a call.
+fn is_set_here(name: &str) -> bool {
+    matches!(
+        name,
+        "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto" | "request-id" | "via"
+    )
+}
+
+/// Fields that a trailer may not carry: they frame, route, authenticate or steer (RFC 9110, section 6.5.1).
+fn stands_in_heads_alone(name: &str) -> bool {
+    ends_here(name)
+        || matches!(
+            name,
+            "authorization"
+                | "cache-control"
+                | "content-encoding"
+                | "content-length"
+                | "content-type"
+                | "cookie"
+                | "expect"
+                | "host"
+                | "location"
+                | "set-cookie"
+                | "trailer"
+                | "www-authenticate"
+        )
+}
+
+/// Takes out of trailers, either way, what may not stand there.
+pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
+    strip(trailers, is_ours);
+}
+
+/// Whether the gateway reads or sets the header of this name. In an odd spelling (`X_Forwarded_For`) it
+/// would pass us by and still be taken for the real one by upstreams that fold names.
+pub(crate) fn is_ours(name: &str) -> bool {
+    stands_in_heads_alone(name) || is_not_believed(name) || is_of_proxies(name) || is_set_here(name)
 }
 
 /// Tells the upstream whom we speak for (RFC 7239's older siblings, which upstreams read).
 pub(crate) fn set_forwarded(headers: &mut HeaderMap, client: &Client, from_trusted_proxy: bool) {
     let host = headers.get(header::HOST).cloned();
     let own = client.address_value().clone();
-    for name in NOT_BELIEVED {
-        headers.remove(name);
-    }
+    strip(headers, |name| {
+        is_not_believed(name) || (!from_trusted_proxy && is_of_proxies(name))
+    });
     if from_trusted_proxy {
         let chain = headers
             .get_all(X_FORWARDED_FOR)
@@ -136,9 +135,6 @@ pub(crate) fn set_forwarded(headers: &mut HeaderMap, client: &Client, from_trust
             headers.insert(X_FORWARDED_FOR, chain);
         }
     } else {
-        for name in OF_PROXIES {
-            headers.remove(name);
-        }
         headers.insert(X_FORWARDED_FOR, own);
     }
     if !from_trusted_proxy || !headers.contains_key(X_FORWARDED_PROTO) {
