@@ -2,6 +2,7 @@
 
 mod access_log;
 mod demo;
+mod descriptors;
 mod metrics;
 mod operations;
 mod own_issuer;
@@ -60,6 +61,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
         demo: with_demo,
         master_key,
     } = request;
+    descriptors::raise(configuration.limits.connections);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let stop = signals::listen().map_err(|error| failed("serve", &error, "signals"))?;
     let (store, source) =
