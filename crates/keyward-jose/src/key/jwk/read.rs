@@ -325,24 +325,21 @@ fn operations(names: &[&str]) -> Result<Vec<KeyOperation>, Error> {
 }
 
 /// RFC 7517, sections 4.8 and 4.9. SHA-1's is compared and then forgotten.
+///
+/// What is no hash of the right length says nothing about a certificate and is left out: there are issuers
+/// that publish the hash in hexadecimal and that in base64url, and their keys are good.
 fn check_certificate_hashes(key: &mut Key, members: &Source<'_>) -> Result<(), Error> {
     let own = key.parameters.x5c.first();
     let sha1 = &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY;
     let sha256 = &aws_lc_rs::digest::SHA256;
     for (name, algorithm) in [("x5t", sha1), ("x5t#S256", sha256)] {
-        let Some(given) = members.bytes(name)? else {
+        let given = members
+            .text(name)?
+            .and_then(|text| base64url::decode(name, text).ok())
+            .filter(|hash| hash.len() == algorithm.output_len());
+        let Some(given) = given else {
             continue;
         };
-        if given.len() != algorithm.output_len() {
-            return Err(Error::KeyMember(
-                name,
-                format!(
-                    "it has {} bytes, not {}",
-                    given.len(),
-                    algorithm.output_len()
-                ),
-            ));
-        }
         if let Some(own) = own
             && aws_lc_rs::digest::digest(algorithm, own).as_ref() != given
         {

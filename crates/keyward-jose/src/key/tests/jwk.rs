@@ -311,11 +311,32 @@ fn the_certificate_of_rfc_7517_belongs_to_its_key() {
             "key_member",
             "another certificate",
         );
-        check_refused(
-            &with(RFC7517_CERTIFIED, name, json!(base64url_of(&[1; 31]))),
-            "key_member",
-            "31 bytes",
-        );
+    }
+}
+
+/// As Auth0 publishes `x5t` and WSO2 `x5t#S256`: base64url of the hash in hexadecimal.
+#[test]
+fn certificate_hash_of_another_form_is_left_out() {
+    let hex = |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02X}")).collect() };
+    let own = key(RFC7517_CERTIFIED);
+    let certificate = &own.certificates()[0];
+    let sha1 = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, certificate);
+    let sha1 = base64url_of(hex(sha1.as_ref()).as_bytes());
+    let sha256 = base64url_of(hex(&x509::thumbprint(certificate)).as_bytes());
+    assert_eq!((sha1.len(), sha256.len()), (54, 86));
+    for (name, value) in [
+        ("x5t", sha1),
+        ("x5t#S256", sha256),
+        ("x5t", base64url_of(&[1; 19])),
+        ("x5t#S256", base64url_of(&[1; 31])),
+        ("x5t", String::new()),
+        ("x5t", "0A:1B:2C".to_owned()),
+        ("x5t#S256", "AA==".to_owned()),
+    ] {
+        let read = key(&with(RFC7517_CERTIFIED, name, json!(value)));
+        assert!(same(&read, &own), "{name}: {value}");
+        let written = read.to_jwk_value(Part::Public).unwrap();
+        assert!(!written.contains_key(name), "{name}: {value}");
     }
 }
 
