@@ -1,5 +1,7 @@
 //! Sets of keys (RFC 7517, section 5).
 
+mod raw;
+
 use crate::algorithm::Algorithm;
 use crate::key::{Key, KeyOperation, Part, wipe};
 use crate::{Error, json};
@@ -38,12 +40,12 @@ pub struct Skipped {
 }
 
 impl JwkSet {
-    /// Reads a set. Keys that are of an unknown type, malformed, or ambiguous are skipped and listed in
-    /// [`skipped`](Self::skipped); the rest is kept (RFC 7517, section 5).
+    /// Reads a set. Keys that are of an unknown type, malformed (no strict JSON even), or ambiguous are
+    /// skipped and listed in [`skipped`](Self::skipped); the rest is kept (RFC 7517, section 5).
     ///
     /// # Errors
-    /// [`Error::Json`], [`Error::TooLarge`] and [`Error::KeyMember`] when the whole is no set: not strict
-    /// JSON, larger than 1 MiB or 1000 keys, or without an array `keys`.
+    /// [`Error::Json`], [`Error::TooLarge`] and [`Error::KeyMember`] when the whole is no set: not JSON,
+    /// a member twice, larger than 1 MiB or 1000 keys, or without an array `keys`.
     pub fn parse(text: &[u8]) -> Result<Self, Error> {
         Self::read(text, Key::from_jwk_value)
     }
@@ -71,57 +73,43 @@ impl JwkSet {
         text: &[u8],
         read_key: impl Fn(&Map<String, Value>) -> Result<Key, Error>,
     ) -> Result<Self, Error> {
-        let mut members = json::object("a JWK set", text, SET_BYTES_MAX)?;
-        let set = Self::from_members(&members, read_key);
-        wipe(&mut members);
-        set
-    }
-
-    fn from_members(
-        members: &Map<String, Value>,
-        read_key: impl Fn(&Map<String, Value>) -> Result<Key, Error>,
-    ) -> Result<Self, Error> {
-        let values = match members.get("keys") {
-            Some(Value::Array(values)) => values,
-            Some(_) => {
-                return Err(Error::KeyMember("keys", "an array is needed".to_owned()));
-            }
-            None => {
-                return Err(Error::KeyMember(
-                    "keys",
-                    "it is missing, so this is no JWK set".to_owned(),
-                ));
-            }
-        };
-        if values.len() > KEYS_MAX {
+        let texts = raw::elements("a JWK set", text, SET_BYTES_MAX, "keys")?.ok_or_else(|| {
+            Error::KeyMember("keys", "it is missing, so this is no JWK set".to_owned())
+        })?;
+        if texts.len() > KEYS_MAX {
             return Err(too_many());
         }
         let mut set = Self::default();
         let mut incomplete = 0;
-        for (index, value) in values.iter().enumerate() {
-            let read = value
-                .as_object()
-                .ok_or_else(|| Error::Json("a JWK", "a JSON object is needed".to_owned()))
-                .and_then(|members| {
-                    incomplete += usize::from(lacks_primes(members));
-                    if lacks_primes(members) && incomplete > INCOMPLETE_KEYS_MAX {
-                        return Err(Error::TooLarge {
-                            what: "the number of private RSA keys without their primes",
-                            limit: INCOMPLETE_KEYS_MAX,
-                        });
-                    }
-                    read_key(members)
-                });
+        for (index, text) in texts.into_iter().enumerate() {
+            let mut members = match json::object("a JWK", text, SET_BYTES_MAX) {
+                Ok(members) => members,
+                Err(error) => {
+                    let kid = None;
+                    set.skipped.push(Skipped { index, kid, error });
+                    continue;
+                }
+            };
+            incomplete += usize::from(lacks_primes(&members));
+            let read = if lacks_primes(&members) && incomplete > INCOMPLETE_KEYS_MAX {
+                Err(Error::TooLarge {
+                    what: "the number of private RSA keys without their primes",
+                    limit: INCOMPLETE_KEYS_MAX,
+                })
+            } else {
+                read_key(&members)
+            };
             match read {
                 Ok(key) => set.put(index, key),
                 Err(error) => {
-                    let kid = value
+                    let kid = members
                         .get("kid")
                         .and_then(Value::as_str)
                         .map(|kid| kid.chars().take(64).collect());
                     set.skipped.push(Skipped { index, kid, error });
                 }
             }
+            wipe(&mut members);
         }
         Ok(set)
     }

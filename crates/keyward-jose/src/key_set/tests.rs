@@ -50,6 +50,30 @@ fn one_malformed_or_unknown_key_leaves_the_rest_of_the_set() {
 }
 
 #[test]
+fn one_key_that_is_no_strict_json_leaves_the_rest_of_the_set() {
+    let twice = with(EC, r#""alg":"ES256","alg":"ES256""#);
+    let deep = with(
+        EC,
+        &format!(r#""x":{}{}"#, "[".repeat(500), "]".repeat(500)),
+    );
+    let huge_number = with(EC, r#""exp":1e999"#);
+    let half_a_character = with(EC, r#""name":"\ud800""#);
+    let set = set_of(&[&twice, ED25519, &deep, &huge_number, &half_a_character, OCT]);
+    assert_eq!(
+        set.keys().iter().map(Key::kid).collect::<Vec<_>>(),
+        [Some("a"), Some("o")]
+    );
+    let skipped: Vec<_> = skipped(&set)
+        .into_iter()
+        .map(|(index, _, code)| (index, code))
+        .collect();
+    assert_eq!(
+        skipped,
+        [(0, "json"), (2, "json"), (3, "json"), (4, "json")]
+    );
+}
+
+#[test]
 fn what_is_no_set_is_refused() {
     for (text, code) in [
         ("{}", "key_member"),
@@ -58,7 +82,8 @@ fn what_is_no_set_is_refused() {
         ("[]", "json"),
         ("", "json"),
         (r#"{"keys":[],"keys":[]}"#, "json"),
-        (r#"{"keys":[{"kty":"oct","kty":"oct"}]}"#, "json"),
+        (r#"{"keys":[],"x":{"y":1,"y":1}}"#, "json"),
+        (r#"{"keys":[{]}"#, "json"),
         (ED25519, "key_member"),
     ] {
         let error = JwkSet::parse(text.as_bytes()).unwrap_err();
