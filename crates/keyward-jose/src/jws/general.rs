@@ -4,8 +4,8 @@
 
 use super::compact::{Unsigned, check_signer};
 use super::json_form::{
-    Form, Signature, Signed, check_unprotected, decode_payload, encode_payload, signature_members,
-    to_text,
+    Entry, Form, Signature, Signed, check_unprotected, decode_payload, encode_payload,
+    signature_members, to_text,
 };
 use super::{Header, SIGNATURES_MAX};
 use crate::{Error, LocalSigner, Verifiers};
@@ -66,6 +66,11 @@ pub fn sign(payload: &[u8], signings: &[Signing<'_>]) -> Result<String, Error> {
 /// # Errors
 /// As [`sign`].
 pub fn sign_detached(payload: &[u8], signings: &[Signing<'_>]) -> Result<String, Error> {
+    check_same_b64(
+        signings
+            .iter()
+            .map(|signing| signing.header.is_payload_unencoded()),
+    )?;
     to_text(&write(payload, signings)?)
 }
 
@@ -88,16 +93,20 @@ fn write(payload: &[u8], signings: &[Signing<'_>]) -> Result<Map<String, Value>,
     Ok(members)
 }
 
-/// Verifies a general JWS of which one signature at least must be good. The result tells which are.
+/// Verifies a general JWS of which one signature at least must be good. The result tells which are, and
+/// what is wrong with the others: a header that is malformed or has an unknown extension counts as a
+/// signature that is not good (RFC 7515, section 5.2).
 ///
 /// # Errors
-/// [`Error::Serialization`] for any other text, and for one with parts of another serialization; those of
-/// the headers, if any of them is malformed; the first signature's error, if none is good.
+/// [`Error::Serialization`] for any other text, and for one with parts of another serialization;
+/// [`Error::Header`] if `b64` differs between the signatures; the first signature's error, if none is good.
 pub fn verify_any(text: &str, verifiers: &Verifiers) -> Result<GeneralJws, Error> {
     one_at_least(verify_each(text, Payload::Inside, verifiers)?)
 }
 
-/// Verifies a general JWS of which every signature must be good.
+/// Verifies a general JWS of which every signature must be good: every one that is **there**. Whoever
+/// passes a JWS on can take signatures out, and nothing in it tells. If certain keys must have signed, look
+/// for theirs among the [`verified`](GeneralJws::verified) ones.
 ///
 /// # Errors
 /// As [`verify_any`]; the error of the first signature that is not good.
@@ -154,22 +163,23 @@ fn verify_each(
         let Value::Object(members) = value else {
             return Err(Error::Serialization("a signature is not an object"));
         };
-        all_signed.push(Signed::read(members)?);
+        all_signed.push(Entry::read(members)?.signed());
     }
     check_count(all_signed.len())?;
-    let unencoded = check_same_b64(all_signed.iter().map(Signed::is_payload_unencoded))?;
+    let readable = all_signed.iter().filter_map(|signed| signed.as_ref().ok());
+    let unencoded = check_same_b64(readable.map(Signed::is_payload_unencoded))?;
     let (signatures, payload) = match (payload, inside) {
         (Payload::Inside, Some(inside)) => (
             all_signed
                 .into_iter()
-                .map(|signed| signed.verify(&inside, verifiers))
+                .map(|signed| signed?.verify(&inside, verifiers))
                 .collect(),
             decode_payload(inside, unencoded)?,
         ),
         (Payload::Detached(payload), None) => (
             all_signed
                 .into_iter()
-                .map(|signed| signed.verify_detached(payload, verifiers))
+                .map(|signed| signed?.verify_detached(payload, verifiers))
                 .collect(),
             payload.to_vec(),
         ),

@@ -92,7 +92,67 @@ impl Form {
     }
 
     pub(super) fn into_signed(self) -> Result<Signed, Error> {
-        Signed::read(self.members)
+        Entry::read(self.members)?.signed()
+    }
+}
+
+/// The members of one signature, told apart but nothing decoded.
+pub(super) struct Entry {
+    protected: Option<String>,
+    unprotected: Map<String, Value>,
+    signature: String,
+}
+
+impl Entry {
+    /// Members of the right types.
+    pub(super) fn read(mut members: Map<String, Value>) -> Result<Self, Error> {
+        let mut text = |name: &str, error| match members.remove(name) {
+            Some(Value::String(text)) => Ok(Some(text)),
+            None => Ok(None),
+            Some(
+                Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::Array(_)
+                | Value::Object(_),
+            ) => Err(Error::Serialization(error)),
+        };
+        let protected = text("protected", "`protected` is no string")?;
+        let signature = text("signature", "`signature` is no string")?
+            .ok_or(Error::Serialization("`signature` is missing"))?;
+        let unprotected = match members.remove("header") {
+            Some(Value::Object(header)) => header,
+            None => Map::new(),
+            Some(
+                Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::String(_)
+                | Value::Array(_),
+            ) => return Err(Error::Serialization("`header` is not an object")),
+        };
+        Ok(Self {
+            protected,
+            unprotected,
+            signature,
+        })
+    }
+
+    /// The signature with its headers, decoded and held against each other.
+    pub(super) fn signed(self) -> Result<Signed, Error> {
+        let text = self.protected.ok_or(Error::Serialization(
+            "there is no `protected`, and `alg` has to stand there",
+        ))?;
+        let protected = Header::parse(&base64url::decode("header", &text)?)?;
+        check_unprotected(&protected, &self.unprotected)?;
+        Ok(Signed {
+            text,
+            signature: Signature {
+                protected,
+                unprotected: self.unprotected,
+            },
+            bytes: base64url::decode("signature", self.signature)?,
+        })
     }
 }
 
@@ -105,46 +165,6 @@ pub(super) struct Signed {
 }
 
 impl Signed {
-    pub(super) fn read(mut members: Map<String, Value>) -> Result<Self, Error> {
-        let mut text = |name: &'static str, error| match members.remove(name) {
-            Some(Value::String(text)) => Ok(text),
-            Some(
-                Value::Null
-                | Value::Bool(_)
-                | Value::Number(_)
-                | Value::Array(_)
-                | Value::Object(_),
-            )
-            | None => Err(Error::Serialization(error)),
-        };
-        let protected_text = text(
-            "protected",
-            "`protected` is no string, and `alg` has to stand there",
-        )?;
-        let bytes = text("signature", "`signature` is no string")?;
-        let unprotected = match members.remove("header") {
-            Some(Value::Object(header)) => header,
-            None => Map::new(),
-            Some(
-                Value::Null
-                | Value::Bool(_)
-                | Value::Number(_)
-                | Value::String(_)
-                | Value::Array(_),
-            ) => return Err(Error::Serialization("`header` is not an object")),
-        };
-        let protected = Header::parse(&base64url::decode("header", &protected_text)?)?;
-        check_unprotected(&protected, &unprotected)?;
-        Ok(Self {
-            text: protected_text,
-            signature: Signature {
-                protected,
-                unprotected,
-            },
-            bytes: base64url::decode("signature", bytes)?,
-        })
-    }
-
     pub(super) fn is_payload_unencoded(&self) -> bool {
         self.signature.protected.is_payload_unencoded()
     }

@@ -23,6 +23,12 @@ pub(super) struct Read {
 impl Read {
     /// Reads a header's text.
     pub(super) fn text(text: &[u8]) -> Result<Self, Error> {
+        if text.len() > HEADER_MAX {
+            return Err(Error::TooLarge {
+                what: "header",
+                limit: HEADER_MAX,
+            });
+        }
         match plain(text) {
             Some(read) => Ok(read),
             None => json::read("header", text, HEADER_MAX, Reader),

@@ -433,10 +433,61 @@ fn general_without_or_with_too_many_signatures_is_refused() {
     check(17, "too_large");
 }
 
+/// RFC 7515, section 5.2: what can't be verified makes that signature bad, not its neighbours.
+#[test]
+fn one_bad_signature_leaves_the_others() {
+    let entry = |header: &str| {
+        let token = forge(header, b"payload", &key(), A::Hs256);
+        let parts: Vec<&str> = token.split('.').collect();
+        json!({"protected": parts[0], "signature": parts[2]})
+    };
+    let good = || entry(r#"{"alg":"HS256"}"#);
+    let payload = base64url::encode("payload");
+    let check = |bad: Value, code: &str| {
+        for (at, signatures) in [[good(), bad.clone()], [bad.clone(), good()]]
+            .into_iter()
+            .enumerate()
+        {
+            let text = json!({"payload": payload, "signatures": signatures}).to_string();
+            let jws = general::verify_any(&text, &verifiers()).unwrap();
+            assert_eq!(jws.payload, b"payload");
+            assert_eq!(jws.verified().count(), 1, "{bad}");
+            let refused = jws.signatures[1 - at].as_ref().unwrap_err();
+            assert_eq!(refused.code(), code, "{bad}");
+            let error = general::verify_all(&text, &verifiers()).unwrap_err();
+            assert_eq!(error.code(), code, "{bad}");
+        }
+        let text = json!({"payload": payload, "signatures": [bad]}).to_string();
+        let error = general::verify_any(&text, &verifiers()).unwrap_err();
+        assert_eq!(error.code(), code, "{bad}");
+    };
+    check(
+        entry(r#"{"alg":"HS256","crit":["x"],"x":1}"#),
+        "critical_extension",
+    );
+    check(entry(r#"{"kid":"k"}"#), "header");
+    check(entry(r#"{"alg":"HS256","alg":"HS256"}"#), "json");
+    check(entry(r#"{"alg":"none"}"#), "algorithm_not_allowed");
+    check(json!({"signature": ""}), "serialization");
+    check(json!({"protected": "*", "signature": ""}), "base64");
+    // What is no signature at all spoils the whole.
+    for wrong in [
+        json!(1),
+        json!({"protected": 1, "signature": ""}),
+        json!({}),
+    ] {
+        let text = json!({"payload": payload, "signatures": [good(), wrong]}).to_string();
+        let error = general::verify_any(&text, &verifiers()).unwrap_err();
+        assert_eq!(error.code(), "serialization", "{wrong}");
+    }
+}
+
 #[test]
 fn huge_header_is_refused() {
-    let header = format!(r#"{{"alg":"HS256","x":"{}"}}"#, "x".repeat(20_000));
-    check(&header, "too_large");
+    for name in ["x", "kid", "typ", "cty"] {
+        let header = format!(r#"{{"alg":"HS256","{name}":"{}"}}"#, "x".repeat(20_000));
+        check(&header, "too_large");
+    }
 }
 
 #[test]
