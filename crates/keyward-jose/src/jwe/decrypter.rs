@@ -101,7 +101,8 @@ impl Decrypter {
         self.decrypt(Parts::flattened(text, self.limits.serialized)?)
     }
 
-    /// Decrypts the general JSON serialization: the first recipient that this key opens.
+    /// Decrypts the general JSON serialization: the first recipient that this key opens, beginning with
+    /// those that name its `kid`.
     ///
     /// # Errors
     /// As [`decrypt_compact`](Self::decrypt_compact).
@@ -109,7 +110,10 @@ impl Decrypter {
         self.decrypt(Parts::general(text, self.limits.serialized)?)
     }
 
-    fn decrypt(&self, parts: Parts) -> Result<Decrypted, Error> {
+    fn decrypt(&self, mut parts: Parts) -> Result<Decrypted, Error> {
+        // Who names this key comes first, so that the bound on attempts meets the others.
+        let others = |one: &Recipient| self.kid().is_none() || one.header.kid() != self.kid();
+        parts.recipients.sort_by_key(others);
         open_any(parts, &self.limits, |header| {
             let algorithm = header.algorithm()?;
             if algorithm == self.algorithm {
@@ -158,7 +162,8 @@ impl Decrypter {
 }
 
 /// Opens `parts` with the first key that `select` names for a recipient and that fits. If none does, the
-/// error is [`Error::DecryptionFailed`] as soon as one was tried, or else the first refusal.
+/// error is [`Error::DecryptionFailed`] as soon as one was tried, or else the first refusal; and
+/// [`Error::TooLarge`] if more would have to be tried than the limits allow.
 pub(super) fn open_any<'a>(
     mut parts: Parts,
     limits: &Limits,
@@ -166,6 +171,7 @@ pub(super) fn open_any<'a>(
 ) -> Result<Decrypted, Error> {
     let recipients = std::mem::take(&mut parts.recipients);
     let mut counts = limits.pbes2_count;
+    let mut attempts = limits.attempts;
     let mut refusal = None;
     for recipient in recipients {
         let candidates = match select(&recipient.header) {
@@ -176,6 +182,10 @@ pub(super) fn open_any<'a>(
             }
         };
         for candidate in candidates {
+            attempts = attempts.checked_sub(1).ok_or(Error::TooLarge {
+                what: "the number of keys to try for one JWE",
+                limit: usize::try_from(limits.attempts).unwrap_or(usize::MAX),
+            })?;
             match candidate.open(&recipient, &parts, limits, &mut counts) {
                 Ok(plaintext) => {
                     return Ok(Decrypted {

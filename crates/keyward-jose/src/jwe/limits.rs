@@ -17,10 +17,14 @@ pub const PBES2_COUNT_MIN: u32 = 1_000;
 /// Largest protected header, in bytes of JSON.
 pub(super) const HEADER_MAX: usize = 16_384;
 
-/// Most recipients of one message: each may cost a private-key operation.
+/// Most recipients of one message.
 pub(super) const RECIPIENTS_MAX: usize = 64;
 
-/// Most keys that are tried for one recipient that names no `kid`: each costs a private-key operation.
+/// Most keys tried for one message, over all of its recipients. Each costs an operation with a private key;
+/// twice what one recipient without a `kid` may cost, so that a stranger can't multiply the two bounds below.
+pub const ATTEMPTS_MAX: u32 = 32;
+
+/// Most keys that are tried for one recipient that names no `kid`.
 pub(super) const CANDIDATES_MAX: usize = 16;
 
 /// The bounds of a [`Decrypter`](super::Decrypter) or [`Decrypters`](super::Decrypters).
@@ -39,6 +43,8 @@ pub struct Limits {
     pub inflated: usize,
     /// Largest sum of PBES2 iteration counts (`p2c`) worked through for one message.
     pub pbes2_count: u32,
+    /// Most keys tried for one message, over all of its recipients.
+    pub attempts: u32,
 }
 
 impl Default for Limits {
@@ -47,6 +53,7 @@ impl Default for Limits {
             serialized: SERIALIZED_MAX,
             inflated: INFLATED_MAX,
             pbes2_count: PBES2_COUNT_MAX,
+            attempts: ATTEMPTS_MAX,
         }
     }
 }

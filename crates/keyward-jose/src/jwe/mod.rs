@@ -43,5 +43,7 @@ pub use decrypter::{Decrypted, Decrypter};
 pub use decrypters::{Decrypters, SkippedKey};
 pub use encrypter::{Encrypter, encrypt_general};
 pub use header::Header;
-pub use limits::{INFLATED_MAX, Limits, PBES2_COUNT_MAX, PBES2_COUNT_MIN, SERIALIZED_MAX};
+pub use limits::{
+    ATTEMPTS_MAX, INFLATED_MAX, Limits, PBES2_COUNT_MAX, PBES2_COUNT_MIN, SERIALIZED_MAX,
+};
 pub use message::Message;

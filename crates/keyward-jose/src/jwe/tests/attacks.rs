@@ -1,9 +1,9 @@
 //! Attacks, each with the refusal it gets.
 
-use super::super::{Decrypter, Encrypter, Limits, Message, encrypt_general};
+use super::super::{Decrypter, Decrypters, Encrypter, Limits, Message, encrypt_general};
 use super::{GCM, WRAP, agreement_key, keys_for, oct, pair, refusal, sealed, with_header, wrap};
 use crate::algorithm::{ContentEncryption, KeyManagementAlgorithm};
-use crate::key::Curve;
+use crate::key::{Curve, Key};
 use crate::{Error, base64url};
 use serde_json::{Value, json};
 
@@ -145,6 +145,43 @@ fn pbes2_counts_of_many_recipients_are_added_up() {
         ..Limits::default()
     });
     assert!(careful.decrypt_general(&text).is_err());
+}
+
+/// Each attempt costs an operation with a private key: recipients times keys must not multiply.
+#[test]
+fn attempts_of_one_message_are_bounded() {
+    let named = |byte: u8| oct(&[byte; 16]).with_kid(None).unwrap();
+    let strangers = [wrap_of(&named(100)), wrap_of(&named(101))];
+    let own: Vec<Key> = (0..16).map(named).collect();
+    let last = wrap_of(&own[15]);
+    let decrypters = Decrypters::new(&own, &[WRAP], &[GCM]);
+    let check = |before: usize, code: Option<&str>| {
+        let mut recipients: Vec<&Encrypter> = strangers.iter().take(before).collect();
+        recipients.push(&last);
+        let text = encrypt_general(&recipients, &Message::new(b"x")).unwrap();
+        let opened = decrypters.decrypt_general(&text);
+        assert_eq!(opened.err().map(|error| error.code()), code, "{before}");
+    };
+    check(0, None);
+    check(1, None);
+    check(2, Some("too_large"));
+    // One key, whose own recipient comes last of many.
+    let own = named(7).with_kid(Some("own".to_owned())).unwrap();
+    let last = wrap_of(&own);
+    let mut recipients = vec![&strangers[0]; 63];
+    recipients.push(&last);
+    let text = encrypt_general(&recipients, &Message::new(b"x")).unwrap();
+    let decrypter = Decrypter::new(&own, WRAP).unwrap();
+    assert!(decrypter.decrypt_general(&text).is_ok());
+    let nameless = Decrypter::new(&named(7), WRAP).unwrap();
+    assert_eq!(
+        nameless.decrypt_general(&text).unwrap_err().code(),
+        "too_large"
+    );
+}
+
+fn wrap_of(key: &Key) -> Encrypter {
+    Encrypter::new(key, WRAP, GCM).unwrap()
 }
 
 /// RFC 8725bis, section 3.15.
