@@ -16,6 +16,8 @@ pub struct Peek<'a> {
     claims: Claims,
     message: &'a str,
     signature: Vec<u8>,
+    /// The whole token's length, in bytes.
+    size: usize,
 }
 
 /// Reads a token without verifying it.
@@ -41,6 +43,7 @@ impl<'a> Peek<'a> {
             claims: Claims::read(base64url::decode("claims", parts.payload)?, limit)?,
             message: parts.message,
             signature: parts.signature()?,
+            size: token.len(),
         })
     }
 
@@ -59,13 +62,19 @@ impl<'a> Peek<'a> {
     /// Verifies the signature, then what is claimed.
     ///
     /// # Errors
-    /// Those of the signature and of the profile that [`verify`](super::verify) names.
+    /// [`Error::TooLarge`] for a token longer than the profile takes; those of the signature and of the profile that [`verify`](super::verify) names.
     pub fn verify(
         self,
         verifiers: &Verifiers,
         profile: &Profile,
         now: NumericDate,
     ) -> Result<Verified, Error> {
+        if self.size > profile.size_max() {
+            return Err(Error::TooLarge {
+                what: "the token",
+                limit: profile.size_max(),
+            });
+        }
         let algorithm = profile.check_algorithm(&self.header)?;
         verifiers.verify(
             algorithm,

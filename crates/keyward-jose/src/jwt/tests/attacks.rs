@@ -194,3 +194,22 @@ fn token_of_another_key_set_is_refused() {
         "algorithm_not_allowed"
     );
 }
+
+#[test]
+fn token_read_before_is_still_bound_by_the_profile() {
+    let token = sign(
+        &good().with_subject("x".repeat(2_000)),
+        &LocalSigner::new(&key(), A::Hs256).unwrap(),
+        "JWT",
+    )
+    .unwrap();
+    let check = |size_max: usize, code: Option<&str>| {
+        let profile = strict().size_max(size_max).build().unwrap();
+        let verified = peek(&token).unwrap().verify(&verifiers(), &profile, NOW);
+        assert_eq!(verified.err().map(|error| error.code()), code, "{size_max}");
+        let verified = verify(&token, &verifiers(), &profile, NOW);
+        assert_eq!(verified.err().map(|error| error.code()), code, "{size_max}");
+    };
+    check(token.len(), None);
+    check(token.len() - 1, Some("too_large"));
+}
