@@ -78,6 +78,9 @@ pub struct RotationEntry<Id> {
     pub retired_at: Option<NumericDate>,
     /// When it was withdrawn.
     pub withdrawn_at: Option<NumericDate>,
+    /// The longest `retire_after` of the policies in force while it signed, in seconds: tokens that it
+    /// signed may live for so long. 0 before it signs.
+    pub retire_after: u64,
 }
 
 impl<Id> RotationEntry<Id> {
@@ -109,7 +112,8 @@ impl<Id> RotationEntry<Id> {
 /// # The first key
 /// The very first key of a set is active at once: before it there was no set that somebody could hold a
 /// copy of. It counts that no key was ever there; keys that have been withdrawn or retired count as
-/// earlier ones.
+/// earlier ones. Where a set has been published already, with the keys of another purpose, this doesn't
+/// hold for a purpose that is added to it: that one starts with [`joining`](Self::joining).
 ///
 /// # Emergency
 /// A withdrawn key is out of the set and signs no more, at once and for good. The next key takes over in
@@ -119,19 +123,34 @@ impl<Id> RotationEntry<Id> {
 pub struct Rotation<Id> {
     policy: RotationPolicy,
     entries: Vec<RotationEntry<Id>>,
+    /// Nobody can hold a copy of the set that these keys are in.
+    set_is_new: bool,
 }
 
 impl<Id: Clone + PartialEq + fmt::Debug> Rotation<Id> {
-    /// An empty set.
+    /// An empty set that was never published: its first key signs at once.
     #[must_use]
     pub fn new(policy: RotationPolicy) -> Self {
         Self {
-            policy,
-            entries: Vec::new(),
+            set_is_new: true,
+            ..Self::joining(policy)
         }
     }
 
-    /// A set as it was left. The policy may have changed; times that were fixed before stay.
+    /// No keys yet, in a set that has been published with others: the first key waits for `publish_before`
+    /// like any.
+    #[must_use]
+    pub fn joining(policy: RotationPolicy) -> Self {
+        Self {
+            policy,
+            entries: Vec::new(),
+            set_is_new: false,
+        }
+    }
+
+    /// A set as it was left. The policy may have changed; times that were fixed before stay, and what a key
+    /// signed under a policy with longer tokens keeps its time. Without entries it is as
+    /// [`joining`](Self::joining): nothing tells that the set is new.
     ///
     /// # Errors
     /// [`Error::Rotation`] if the entries can't be one set's: an id twice, two that sign, or times in an
@@ -153,7 +172,15 @@ impl<Id: Clone + PartialEq + fmt::Debug> Rotation<Id> {
         if entries.iter().filter(|entry| is_signing(entry)).count() > 1 {
             return Err(Error::Rotation("two keys are active at once".to_owned()));
         }
-        Ok(Self { policy, entries })
+        for entry in &mut entries {
+            if entry.activated_at.is_some() && entry.retired_at.is_none() {
+                entry.retire_after = entry.retire_after.max(policy.retire_after);
+            }
+        }
+        Ok(Self {
+            entries,
+            ..Self::joining(policy)
+        })
     }
 
     /// All keys with their times, oldest first.
@@ -172,7 +199,7 @@ impl<Id: Clone + PartialEq + fmt::Debug> Rotation<Id> {
                 "key {id:?} was published before; make a new one"
             )));
         }
-        let ready_at = if self.entries.is_empty() {
+        let ready_at = if std::mem::take(&mut self.set_is_new) {
             now
         } else {
             now.plus(self.policy.publish_before)
@@ -185,6 +212,7 @@ impl<Id: Clone + PartialEq + fmt::Debug> Rotation<Id> {
             retiring_at: None,
             retired_at: None,
             withdrawn_at: None,
+            retire_after: 0,
         });
         self.advance(now);
         Ok(())
@@ -204,13 +232,13 @@ impl<Id: Clone + PartialEq + fmt::Debug> Rotation<Id> {
         else {
             return false;
         };
-        let retired_at = now.plus(self.policy.retire_after);
         for (at, entry) in self.entries.iter_mut().enumerate() {
             if at == next {
                 entry.activated_at = Some(now);
+                entry.retire_after = self.policy.retire_after;
             } else if is_signing(entry) {
                 entry.retiring_at = Some(now);
-                entry.retired_at = Some(retired_at);
+                entry.retired_at = Some(now.plus(entry.retire_after));
             }
         }
         true
@@ -229,7 +257,14 @@ impl<Id: Clone + PartialEq + fmt::Debug> Rotation<Id> {
                 "key {id:?} has been withdrawn already"
             )));
         }
-        entry.withdrawn_at = Some(now);
+        // A clock that went back must not leave times behind that can't be restored.
+        let latest = [
+            Some(now),
+            Some(entry.published_at),
+            entry.activated_at,
+            entry.retiring_at,
+        ];
+        entry.withdrawn_at = latest.into_iter().flatten().max();
         self.advance(now);
         Ok(())
     }
@@ -289,7 +324,6 @@ impl<Id: Clone + PartialEq + fmt::Debug> Rotation<Id> {
     /// and returns them: their private parts can be destroyed. The newest key is never forgotten, since it
     /// is the memory that this set is not new.
     pub fn forget_retired(&mut self, now: NumericDate) -> Vec<Id> {
-        let retire_after = self.policy.retire_after;
         let newest = self.entries.len().saturating_sub(1);
         let mut at = 0;
         let mut forgotten = Vec::new();
@@ -298,7 +332,7 @@ impl<Id: Clone + PartialEq + fmt::Debug> Rotation<Id> {
                 KeyState::Retired => true,
                 KeyState::Withdrawn => entry
                     .withdrawn_at
-                    .is_some_and(|since| since.plus(retire_after) <= now),
+                    .is_some_and(|since| since.plus(entry.retire_after) <= now),
                 KeyState::Published | KeyState::Active | KeyState::Retiring => false,
             };
             let keep = !over || at == newest;
@@ -334,7 +368,13 @@ fn check_order<Id: fmt::Debug>(entry: &RotationEntry<Id>) -> Result<(), Error> {
     ];
     let complete = entry.retiring_at.is_some() == entry.retired_at.is_some()
         && (entry.activated_at.is_some() || entry.retiring_at.is_none());
-    if complete && times.iter().flatten().is_sorted() {
+    // A key can be withdrawn before it is ready, and after its end; not before what happened to it.
+    let withdrawn_last = entry.withdrawn_at.is_none_or(|at| {
+        entry.published_at <= at
+            && entry.activated_at.is_none_or(|before| before <= at)
+            && entry.retiring_at.is_none_or(|before| before <= at)
+    });
+    if complete && withdrawn_last && times.iter().flatten().is_sorted() {
         Ok(())
     } else {
         Err(Error::Rotation(format!(

@@ -124,6 +124,67 @@ fn impossible_sets_are_not_restored() {
     check(|entries| entries[1].activated_at = Some(START));
     check(|entries| entries[1].retiring_at = Some(START.plus(DAY)));
     check(|entries| entries[0].retiring_at = Some(START.plus(DAY)));
+    check(|entries| entries[1].withdrawn_at = Some(START.minus(1)));
+    check(|entries| {
+        entries[0].activated_at = Some(START.plus(DAY));
+        entries[0].withdrawn_at = Some(START.plus(DAY - 1));
+    });
+    check(|entries| {
+        entries[0].retiring_at = Some(START.plus(DAY));
+        entries[0].retired_at = Some(START.plus(2 * DAY));
+        entries[0].withdrawn_at = Some(START.plus(DAY - 1));
+    });
+}
+
+#[test]
+fn withdrawal_with_a_clock_that_went_back_can_be_restored() {
+    let mut rotation = two_keys();
+    rotation.withdraw(&1, START.minus(DAY)).unwrap();
+    assert_eq!(state(&rotation, 1, START), KeyState::Withdrawn);
+    let entries = rotation.entries().to_vec();
+    assert_eq!(Rotation::restore(policy(), entries), Ok(rotation));
+}
+
+#[test]
+fn first_key_that_joins_a_published_set_waits_until_the_caches_know_it() {
+    for mut rotation in [
+        Rotation::joining(policy()),
+        Rotation::restore(policy(), Vec::new()).unwrap(),
+    ] {
+        rotation.publish(1, START).unwrap();
+        assert_eq!(rotation.signing_key(START), None);
+        assert_eq!(rotation.published(START).collect::<Vec<_>>(), [&1]);
+        rotation.advance(START.plus(HOUR - 1));
+        assert_eq!(rotation.signing_key(START.plus(HOUR - 1)), None);
+        rotation.advance(START.plus(HOUR));
+        assert_eq!(rotation.signing_key(START.plus(HOUR)), Some(&1));
+    }
+}
+
+#[test]
+fn key_outlives_the_longest_token_that_it_signed_under_any_policy() {
+    let shorter = RotationPolicy::new(HOUR, 30 * DAY, 60).unwrap();
+    let longer = RotationPolicy::new(HOUR, 30 * DAY, 7 * DAY).unwrap();
+    let change = START.plus(30 * DAY);
+    let check = |policies: &[RotationPolicy], life: u64| {
+        let mut rotation = two_keys();
+        for policy in policies {
+            rotation = Rotation::restore(*policy, rotation.entries().to_vec()).unwrap();
+        }
+        let mut withdrawn = rotation.clone();
+        rotation.advance(change);
+        let over = change.plus(life);
+        assert_eq!(rotation.entries()[0].retired_at, Some(over));
+        assert_eq!(state(&rotation, 1, over.minus(1)), KeyState::Retiring);
+        withdrawn.withdraw(&1, START.plus(HOUR)).unwrap();
+        let over = START.plus(HOUR).plus(life);
+        assert_eq!(withdrawn.forget_retired(over.minus(1)), [0; 0]);
+        assert_eq!(withdrawn.forget_retired(over), [1]);
+    };
+    check(&[], DAY);
+    check(&[shorter], DAY);
+    check(&[longer], 7 * DAY);
+    check(&[longer, shorter], 7 * DAY);
 }
 
 #[test]

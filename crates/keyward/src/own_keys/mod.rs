@@ -44,7 +44,8 @@ const PUBLISH_BEFORE: Duration = Duration::from_secs(24 * 3600);
 const ACTIVE_FOR: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// The life of the longest token that we issue, and what clocks may differ by. No token of ours may be
-/// valid for longer.
+/// valid for longer. A later version may raise it and not lower it: the store doesn't keep what was in force
+/// when a key signed.
 pub(crate) const TOKEN_LIFE_MAX: Duration = Duration::from_secs(24 * 3600);
 const LEEWAY: Duration = Duration::from_secs(5 * 60);
 

@@ -202,6 +202,8 @@ fn entry(row: &StoredKey) -> RotationEntry<String> {
         retiring_at: row.times.retiring.map(numeric_date),
         retired_at: row.times.retired.map(numeric_date),
         withdrawn_at: row.times.withdrawn.map(numeric_date),
+        // The store keeps none: the policy stands in this program, and its tokens' life may only grow.
+        retire_after: 0,
     }
 }
 
