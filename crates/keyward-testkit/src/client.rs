@@ -147,12 +147,12 @@ impl RawClient {
 }
 
 /// Sends bytes on a connection of their own and reads answers until the other side closes, or nothing comes
-/// for 500 ms: how many answers some bytes get is what request smuggling is about.
+/// for 2 s: how many answers some bytes get is what request smuggling is about.
 ///
 /// # Errors
 /// Those of connecting. What breaks later ends the list.
 pub async fn raw_exchange(address: SocketAddr, bytes: impl AsRef<[u8]>) -> Result<Vec<Answer>> {
-    const QUIET: Duration = Duration::from_millis(500);
+    const QUIET: Duration = Duration::from_secs(2);
     let mut client = RawClient::connect(address).await?;
     // A server may refuse before it has read everything.
     let _refused = client.send(bytes).await;

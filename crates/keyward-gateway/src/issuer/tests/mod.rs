@@ -1,14 +1,14 @@
 //! Issuers on loopback, mostly in Tokio's paused time: a day passes in microseconds.
 
+mod at_hand;
+
 use super::{IssuerError, IssuerKeySet, Issuers, IssuersContext};
 use keyward_egress::{Egress, Policy};
-use keyward_jose::JwkSet;
 use keyward_model::id::TeamId;
 use keyward_model::resource::issuer::Encrypted;
 use keyward_model::resource::{Issuer, IssuerKeys};
-use keyward_model::{Clock, Code, Name, Secret, SystemClock, Timestamp};
+use keyward_model::{Clock, Code, Name, SystemClock, Timestamp};
 use keyward_testkit::{Failure, IssuerServer, TokioClock};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -106,144 +106,6 @@ async fn fetched(server: &IssuerServer, issuers: &Issuers) -> Arc<IssuerKeySet> 
     issuer.wait_for_keys().await.unwrap();
     assert_eq!(kids(&issuer), ["a"]);
     issuer
-}
-
-#[tokio::test]
-async fn keys_that_are_here_are_ready_at_once() {
-    let issuers = issuers();
-    issuers
-        .set_own_keys(JwkSet::parse(key_set(&["own"]).as_bytes()).unwrap())
-        .unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("jwks.json");
-    std::fs::write(&file, key_set(&["file"])).unwrap();
-    for (keys, expected) in [
-        (IssuerKeys::Inline(key_set(&["inline"]).into()), "inline"),
-        (IssuerKeys::File(file), "file"),
-        (IssuerKeys::Own, "own"),
-    ] {
-        assert_eq!(kids(&open(&issuers, &issuer(keys)).unwrap()), [expected]);
-    }
-    let secret = open(
-        &issuers,
-        &issuer(IssuerKeys::Secret(Secret::new(vec![7; 32]))),
-    )
-    .unwrap();
-    let prepared = secret.current(secret.state().clock.moment()).unwrap();
-    let algorithms: Vec<_> = prepared
-        .verifiers
-        .iter()
-        .map(|verifier| verifier.algorithm().as_str())
-        .collect();
-    assert!(algorithms.contains(&"HS256"), "{algorithms:?}");
-    assert!(
-        algorithms.iter().all(|name| name.starts_with("HS")),
-        "{algorithms:?}"
-    );
-}
-
-#[tokio::test]
-async fn definitions_that_differ_in_anything_are_two() {
-    let issuers = issuers();
-    let base = || issuer(IssuerKeys::Secret(Secret::new(vec![7; 32])));
-    let definitions = [
-        base(),
-        issuer(IssuerKeys::Secret(Secret::new(vec![8; 32]))),
-        Issuer {
-            issuer: "https://other.example".into(),
-            ..base()
-        },
-        Issuer {
-            algorithms: vec!["HS256".into()],
-            ..base()
-        },
-        Issuer {
-            leeway: Duration::ZERO,
-            ..base()
-        },
-        Issuer {
-            types: vec!["HS256".into()],
-            ..base()
-        },
-        Issuer {
-            max_age: Some(Duration::ZERO),
-            ..base()
-        },
-        Issuer {
-            scope_claim: "scp".into(),
-            ..base()
-        },
-        Issuer {
-            encrypted: Encrypted::Required,
-            ..base()
-        },
-    ];
-    let open: Vec<_> = definitions
-        .iter()
-        .map(|one| open(&issuers, one).unwrap())
-        .collect();
-    for (at, one) in open.iter().enumerate() {
-        for other in &open[..at] {
-            assert!(!Arc::ptr_eq(one, other), "{one:?} {other:?}");
-            assert_ne!(one.definition_digest(), other.definition_digest());
-        }
-    }
-}
-
-#[tokio::test]
-async fn hmac_goes_with_a_secret_alone() {
-    let issuers = issuers();
-    let secret_set =
-        r#"{"keys":[{"kty":"oct","k":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"}]}"#;
-    let secret = || IssuerKeys::Secret(Secret::new(vec![7; 32]));
-    let inline = |text: &str| IssuerKeys::Inline(text.into());
-    for (keys, algorithms, expected) in [
-        (secret(), &["RS256"] as &[&str], "Family"),
-        (inline(&key_set(&["a"])), &["HS256"], "Family"),
-        (inline(&key_set(&["a"])), &["none"], "Algorithm"),
-        (inline(&key_set(&["a"])), &["RS256"], "NoUsableKey"),
-        (inline(secret_set), &[], "NoUsableKey"),
-        (inline(r#"{"keys":[]}"#), &[], "NoUsableKey"),
-        (inline("{}"), &[], "Keys"),
-        (inline("hello"), &[], "Keys"),
-    ] {
-        let issuer = Issuer {
-            algorithms: algorithms.iter().map(|name| (*name).into()).collect(),
-            ..issuer(keys)
-        };
-        let error = open(&issuers, &issuer).unwrap_err();
-        assert!(
-            format!("{error:?}").starts_with(expected),
-            "{error:?} instead of {expected}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn own_keys_are_changed_where_they_are_used() {
-    let issuers = issuers();
-    let own = open(&issuers, &issuer(IssuerKeys::Own)).unwrap();
-    let unavailable = own.current(own.state().clock.moment()).unwrap_err();
-    assert_eq!(unavailable.code(), Code::IssuerUnavailable);
-    for (set, expected) in [(["a", "b"].as_slice(), vec!["a", "b"]), (&["b"], vec!["b"])] {
-        let epoch = issuers.epoch().load();
-        let set = JwkSet::parse(key_set(set).as_bytes()).unwrap();
-        issuers.set_own_keys(set).unwrap();
-        assert_eq!(kids(&own), expected);
-        assert_eq!(issuers.epoch().load(), epoch + 1);
-    }
-}
-
-#[tokio::test]
-async fn profiles_have_what_the_issuer_says() {
-    let issuers = issuers();
-    let issuer = open(
-        &issuers,
-        &issuer(IssuerKeys::Inline(key_set(&["a"]).into())),
-    )
-    .unwrap();
-    assert!(issuer.profile(&["api".into()]).is_ok());
-    assert!(issuer.profile(&[]).is_err());
 }
 
 #[tokio::test(start_paused = true)]
@@ -593,64 +455,4 @@ async fn the_status_tells_what_is_wrong() {
     let status = issuers.statuses().remove(0);
     assert!(status.problem.unwrap().to_string().contains("404"));
     assert!(status.usable_for.unwrap() < HOUR);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_watched_file_is_read_again_when_it_changes() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name);
-    let write = |name: &str, text: &str| {
-        std::fs::create_dir_all(path(name)).unwrap();
-        std::fs::write(path(name).join("jwks.json"), text).unwrap();
-    };
-    // As Kubernetes lays out a secret: a link to a folder, swapped as a whole.
-    let swap = |to: &Path| {
-        std::os::unix::fs::symlink(to, path("..next")).unwrap();
-        std::fs::rename(path("..next"), path("..data")).unwrap();
-    };
-    write("one", &key_set(&["a"]));
-    swap(Path::new("one"));
-    let issuers = issuers();
-    let keys = IssuerKeys::File(path("..data").join("jwks.json"));
-    let issuer = open(&issuers, &issuer(keys)).unwrap();
-    assert_eq!(kids(&issuer), ["a"]);
-
-    write("two", &key_set(&["b"]));
-    swap(Path::new("two"));
-    sleep(Duration::from_secs(3)).await;
-    assert_eq!(kids(&issuer), ["b"]);
-
-    for bad in ["", "{", r#"{"keys":[]}"#] {
-        write("two", bad);
-        sleep(Duration::from_secs(3)).await;
-        assert_eq!(kids(&issuer), ["b"], "{bad}");
-        assert!(problem(&issuer).unwrap().contains("jwks.json"));
-    }
-    std::fs::remove_file(path("..data")).unwrap();
-    sleep(Duration::from_secs(3)).await;
-    assert_eq!(kids(&issuer), ["b"]);
-    // Each thing that was wrong is counted once, however often it was looked at.
-    let counts = issuer.counts();
-    assert_eq!((counts.refused, counts.failed), (3, 1));
-
-    write("three", &key_set(&["c"]));
-    swap(Path::new("three"));
-    sleep(Duration::from_secs(3)).await;
-    assert_eq!(kids(&issuer), ["c"]);
-    assert_eq!(problem(&issuer), None);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_file_that_comes_later_is_found() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("key.pem");
-    let issuers = issuers();
-    let issuer = open(&issuers, &issuer(IssuerKeys::File(path.clone()))).unwrap();
-    let fault = issuer.current(issuer.state().clock.moment()).unwrap_err();
-    assert_eq!(fault.code(), Code::IssuerUnavailable);
-    // The public key of RFC 8410, section 10.1.
-    let pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
-    std::fs::write(&path, pem).unwrap();
-    sleep(Duration::from_secs(3)).await;
-    assert!(issuer.current(issuer.state().clock.moment()).is_ok());
 }
