@@ -10,6 +10,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::cell::Cell;
+use std::error::Error as _;
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,8 +21,10 @@ use std::time::Duration;
 /// Why a body stopped before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BodyFailure {
-    #[error("the client's body ended too early or was malformed")]
+    #[error("the client's body was malformed")]
     Client,
+    #[error("the client left before its body ended")]
+    ClientLeft,
     #[error("the client sent no byte of its body for too long")]
     ClientIdle,
     #[error("the client's body is over the bound")]
@@ -29,6 +33,22 @@ pub(crate) enum BodyFailure {
     Upstream,
     #[error("the upstream sent no byte of its body for too long")]
     UpstreamIdle,
+}
+
+impl BodyFailure {
+    /// The strict reader stops what is malformed before the HTTP library sees it, so that whatever else
+    /// breaks an upload is a client that has left.
+    fn of_upload(error: &hyper::Error) -> Self {
+        let malformed = error
+            .source()
+            .and_then(|cause| cause.downcast_ref::<io::Error>())
+            .is_some_and(|cause| cause.kind() == io::ErrorKind::InvalidData);
+        if malformed {
+            Self::Client
+        } else {
+            Self::ClientLeft
+        }
+    }
 }
 
 /// What is known of an upload, shared with the one who waits for the answer.
@@ -110,7 +130,7 @@ impl Body for UploadBody {
                 this.upload.sent.set(true);
                 Poll::Ready(None)
             }
-            Poll::Ready(Some(Err(_))) => this.fail(BodyFailure::Client),
+            Poll::Ready(Some(Err(error))) => this.fail(BodyFailure::of_upload(&error)),
             Poll::Ready(Some(Ok(mut frame))) => {
                 this.idle.moved();
                 if let Some(data) = frame.data_ref() {

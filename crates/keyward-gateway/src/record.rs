@@ -41,6 +41,7 @@ pub(crate) struct CallRecord {
     pub(crate) bytes_out: u64,
     /// Whether the answer's body was handed over whole.
     pub(crate) complete: bool,
+    left: bool,
 }
 
 impl CallRecord {
@@ -71,6 +72,7 @@ impl CallRecord {
             bytes_in: 0,
             bytes_out: 0,
             complete: false,
+            left: false,
             worker,
         }
     }
@@ -103,15 +105,26 @@ impl CallRecord {
 
     /// The call was refused or failed.
     pub(crate) fn refused(&mut self, fault: &Fault) {
-        self.code = Some(fault.code());
+        let code = if self.left {
+            Code::ClientLeft
+        } else {
+            fault.code()
+        };
+        self.code = Some(code);
         self.because = fault.reason().map(Into::into);
-        self.answered(fault.code().status());
+        self.answered(code.status());
+    }
+
+    /// The client broke its request off: what it would be told counts as unsaid.
+    pub(crate) fn client_left(&mut self) {
+        self.left = true;
     }
 
     /// The answer's body stopped before its end.
     pub(crate) fn cut_short(&mut self, failure: BodyFailure) {
         self.code = Some(match failure {
             BodyFailure::Client => Code::BadRequest,
+            BodyFailure::ClientLeft => Code::ClientLeft,
             BodyFailure::ClientIdle => Code::RequestTimeout,
             BodyFailure::TooLarge => Code::BodyTooLarge,
             BodyFailure::Upstream => Code::UpstreamFailed,
@@ -123,7 +136,15 @@ impl CallRecord {
 
     fn finish(&mut self) -> UsageRecord {
         if !self.complete && self.code.is_none() {
-            self.code = Some(Code::ClientLeft);
+            let code = if self.worker.drain.cut() {
+                Code::ShuttingDown
+            } else {
+                Code::ClientLeft
+            };
+            self.code = Some(code);
+            if self.status == 0 {
+                self.status = code.status();
+            }
         }
         let end = self.worker.clock.moment();
         let route = self.route.as_ref().map(|route| Arc::clone(&route.labels));

@@ -113,6 +113,8 @@ codes! {
     IssuerUnavailable = "issuer_unavailable", 503, Upstream, "The token's issuer can't be reached";
     /// Too much to do just now.
     Overloaded = "overloaded", 503, Us, "The gateway is busy";
+    /// A shutdown cut the call, whose time to finish was over. Never sent, only recorded.
+    ShuttingDown = "shutting_down", 503, Us, "The gateway is shutting down";
     /// A mistake of ours.
     Internal = "internal", 500, Us, "Something went wrong here";
 }

@@ -75,15 +75,9 @@ pub(crate) async fn forward(
                     *request.method_mut() = method;
                     *request.headers_mut() = headers;
                 }
-                _ => {
-                    record.bytes_in = upload.bytes.get();
-                    return Err(Attempt::Failed(error).fault(&upload).into());
-                }
+                _ => return Err(Attempt::Failed(error).refusal(&upload, record)),
             },
-            Err(attempt) => {
-                record.bytes_in = upload.bytes.get();
-                return Err(attempt.fault(&upload).into());
-            }
+            Err(attempt) => return Err(attempt.refusal(&upload, record)),
         }
         stale += 1;
         lease = self::lease(worker, local).await?;
@@ -216,6 +210,14 @@ enum Attempt {
 }
 
 impl Attempt {
+    fn refusal(self, upload: &Upload, record: &mut CallRecord) -> Refusal {
+        record.bytes_in = upload.bytes.get();
+        if upload.failure.get() == Some(BodyFailure::ClientLeft) {
+            record.client_left();
+        }
+        self.fault(upload).into()
+    }
+
     fn fault(self, upload: &Upload) -> Fault {
         match (upload.failure.get(), self) {
             (Some(BodyFailure::TooLarge), _) => {
@@ -225,7 +227,7 @@ impl Attempt {
                 Code::RequestTimeout,
                 "The body did not arrive in time; send it again",
             ),
-            (Some(failure @ BodyFailure::Client), _) => {
+            (Some(failure @ (BodyFailure::Client | BodyFailure::ClientLeft)), _) => {
                 Fault::new(Code::BadRequest, "The body could not be read").because(failure)
             }
             (_, Self::TimedOut) => Fault::new(
