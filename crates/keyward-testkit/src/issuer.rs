@@ -187,7 +187,7 @@ async fn serve(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<(
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await?);
     }
-    let _open = Open::new(state);
+    let open = Open::new(state);
     let head = String::from_utf8_lossy(&head).into_owned();
     let failure = state.lock().expect("no holder panics").failure;
     match failure {
@@ -205,6 +205,8 @@ async fn serve(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<(
         }
     }
     let answer = answer(&head, &mut state.lock().expect("no holder panics"));
+    // Whoever has read the answer may ask again before this task goes on.
+    drop(open);
     stream.write_all(answer.as_bytes()).await?;
     stream.shutdown().await
 }

@@ -1,7 +1,7 @@
 //! The gateway as a process of its own.
 
 use crate::client::{Answer, RawClient};
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -19,6 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(25);
 #[derive(Debug)]
 pub struct KeywardProcess {
     child: Child,
+    launch: Launch,
     folder: TempDir,
     gateway: SocketAddr,
     site: SocketAddr,
@@ -41,42 +42,99 @@ impl KeywardProcess {
         resources: &str,
         files: &[(&str, &str)],
     ) -> Self {
-        let folder = tempfile::tempdir().expect("the folder for temporary files can be written");
-        let [gateway, site, operations] = free_addresses();
-        for (name, contents) in files {
-            std::fs::write(folder.path().join(name), contents).expect("a new folder is writable");
-        }
+        let addresses @ [gateway, site, operations] = free_addresses();
         let configuration = format!(
             "format: 1\nlisteners:\n  - {{ address: \"{gateway}\", serves: gateway }}\n  - {{ address: \"{site}\", serves: site }}\n  - {{ address: \"{operations}\", serves: operations }}\ngateway_url: http://{gateway}\nsite_url: http://{site}\ndata_dir: ./data\n{settings}\nresources:\n{resources}\n"
         );
+        let launch = Launch::new(binary.as_ref(), &[], &[]);
+        Self::launch(launch, addresses, &configuration, files).await
+    }
+
+    /// Starts `binary` with a whole configuration, and waits until it is ready.
+    ///
+    /// It is one that is written for the usual ports: `127.0.0.1:8080` (gateway), `127.0.0.1:8090` (site)
+    /// and `127.0.0.1:9090` (operations, which it must have) become addresses that are free. `environment`
+    /// are variables (name, value), `files` as with [`start`](Self::start).
+    ///
+    /// # Panics
+    /// When the process does not get ready: the message has its log.
+    pub async fn start_configured(
+        binary: impl AsRef<Path>,
+        configuration: &str,
+        environment: &[(&str, &str)],
+        files: &[(&str, &str)],
+    ) -> Self {
+        let launch = Launch::new(binary.as_ref(), &[], environment);
+        Self::start_at_free_addresses(launch, configuration, files).await
+    }
+
+    /// Starts `binary` with `--demo` and nothing configured but addresses that are free.
+    ///
+    /// # Panics
+    /// When the process does not get ready: the message has its log.
+    pub async fn start_demo(binary: impl AsRef<Path>) -> Self {
+        let launch = Launch::new(binary.as_ref(), &["--demo"], &[]);
+        let configuration = "format: 1\nlisteners: [ { address: \"127.0.0.1:8080\", serves: gateway }, { address: \"127.0.0.1:9090\", serves: operations } ]\n";
+        Self::start_at_free_addresses(launch, configuration, &[]).await
+    }
+
+    async fn start_at_free_addresses(
+        launch: Launch,
+        configuration: &str,
+        files: &[(&str, &str)],
+    ) -> Self {
+        let addresses = free_addresses();
+        let usual = ["127.0.0.1:8080", "127.0.0.1:8090", "127.0.0.1:9090"];
+        let configuration = usual
+            .iter()
+            .zip(addresses)
+            .fold(configuration.to_owned(), |text, (usual, address)| {
+                text.replace(usual, &address.to_string())
+            });
+        Self::launch(launch, addresses, &configuration, files).await
+    }
+
+    async fn launch(
+        launch: Launch,
+        [gateway, site, operations]: [SocketAddr; 3],
+        configuration: &str,
+        files: &[(&str, &str)],
+    ) -> Self {
+        let folder = tempfile::tempdir().expect("the folder for temporary files can be written");
+        for (name, contents) in files {
+            std::fs::write(folder.path().join(name), contents).expect("a new folder is writable");
+        }
         std::fs::write(folder.path().join("keyward.yaml"), configuration)
             .expect("a new folder is writable");
-        let output = |name: &str| {
-            let file = File::create(folder.path().join(name)).expect("a new folder is writable");
-            Stdio::from(file)
-        };
-        let child = Command::new(binary.as_ref())
-            .args(["serve", "--config", "keyward.yaml"])
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(output("stdout.log"))
-            .stderr(output("stderr.log"))
-            .spawn()
-            .expect("the binary was built");
         let mut process = Self {
-            child,
+            child: launch.spawn(folder.path()),
+            launch,
             folder,
             gateway,
             site,
             operations,
         };
-        let ready = tokio::time::timeout(READY_WITHIN, process.until_ready()).await;
+        process.get_ready().await;
+        process
+    }
+
+    /// Asks it to end, waits until it has, and starts it again in the same folder, at the same addresses.
+    ///
+    /// # Panics
+    /// When it does not end, or does not get ready again.
+    pub async fn restart(&mut self) {
+        self.end().await;
+        self.child = self.launch.spawn(self.folder.path());
+        self.get_ready().await;
+    }
+
+    async fn get_ready(&mut self) {
+        let ready = tokio::time::timeout(READY_WITHIN, self.until_ready()).await;
         assert!(
             matches!(ready, Ok(true)),
             "keyward did not get ready:\n{}",
-            process.log()
+            self.log()
         );
-        process
     }
 
     /// Waits until it is ready; `false` when it has ended instead.
@@ -154,11 +212,24 @@ impl KeywardProcess {
     /// When the process is gone.
     #[must_use]
     pub fn peak_bytes(&self) -> u64 {
+        self.status_bytes("VmHWM:")
+    }
+
+    /// The memory that is resident now, in bytes, as the system counts it. Linux.
+    ///
+    /// # Panics
+    /// When the process is gone.
+    #[must_use]
+    pub fn resident_bytes(&self) -> u64 {
+        self.status_bytes("VmRSS:")
+    }
+
+    fn status_bytes(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))
             .expect("the process is running");
         let kibibytes = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .find_map(|line| line.strip_prefix(field))
             .and_then(|rest| rest.trim().strip_suffix(" kB"))
             .and_then(|number| number.trim().parse::<u64>().ok());
         kibibytes.expect("the system tells the size") * 1024
@@ -182,6 +253,11 @@ impl KeywardProcess {
     /// # Panics
     /// When it does not end.
     pub async fn stop(mut self) -> (ExitStatus, String) {
+        let status = self.end().await;
+        (status, self.log())
+    }
+
+    async fn end(&mut self) -> ExitStatus {
         self.signal("TERM");
         let ended = tokio::time::timeout(STOPPED_WITHIN, async {
             while !self.has_ended() {
@@ -193,8 +269,7 @@ impl KeywardProcess {
             "keyward did not end when asked to:\n{}",
             self.log()
         );
-        let status = self.child.wait().expect("it has ended");
-        (status, self.log())
+        self.child.wait().expect("it has ended")
     }
 }
 
@@ -203,6 +278,49 @@ impl Drop for KeywardProcess {
         // It may have ended before.
         let _ended = self.child.kill();
         let _status = self.child.wait();
+    }
+}
+
+/// How the process is started.
+#[derive(Debug)]
+struct Launch {
+    binary: PathBuf,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+}
+
+impl Launch {
+    fn new(binary: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self {
+            binary: binary.to_owned(),
+            arguments: arguments.iter().copied().map(str::to_owned).collect(),
+            environment: environment
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+        }
+    }
+
+    fn spawn(&self, folder: &Path) -> Child {
+        // Added to, so that what was said before a restart stays.
+        let output = |name: &str| {
+            let file = OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(folder.join(name))
+                .expect("its own folder is writable");
+            Stdio::from(file)
+        };
+        Command::new(&self.binary)
+            .args(["serve", "--config", "keyward.yaml"])
+            .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(output("stdout.log"))
+            .stderr(output("stderr.log"))
+            .spawn()
+            .expect("the binary was built")
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::Result;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
 /// A server's part in one exchange: read the request, then do one thing after the other.
@@ -17,6 +17,8 @@ enum Step {
     Write(Vec<u8>),
     Repeat(Vec<u8>, u64),
     Pause(Duration),
+    Read(u64),
+    Mirror,
     WaitUntilClosed,
     Close,
     Reset,
@@ -104,6 +106,20 @@ impl Script {
         self.then(Step::Pause(time))
     }
 
+    /// Reads so many bytes of what follows the head and throws them away, after
+    /// [`without_reading_the_body`](Self::without_reading_the_body).
+    #[must_use]
+    pub fn read(self, bytes: u64) -> Self {
+        self.then(Step::Read(bytes))
+    }
+
+    /// Writes back every byte as soon as it comes, until the client closes: both ways at once, after
+    /// [`without_reading_the_body`](Self::without_reading_the_body).
+    #[must_use]
+    pub fn mirror(self) -> Self {
+        self.then(Step::Mirror)
+    }
+
     /// Waits until the client closes; that it did counts as having left.
     #[must_use]
     pub fn wait_until_closed(self) -> Self {
@@ -138,6 +154,21 @@ impl Script {
                     }
                 }
                 Step::Pause(time) => tokio::time::sleep(*time).await,
+                Step::Read(bytes) => {
+                    let mut left = stream.take(*bytes);
+                    let read = tokio::io::copy(&mut left, &mut tokio::io::sink()).await?;
+                    if read < *bytes {
+                        return Err(std::io::ErrorKind::UnexpectedEof.into());
+                    }
+                }
+                Step::Mirror => loop {
+                    let piece = stream.fill_buf().await?.to_vec();
+                    if piece.is_empty() {
+                        return Ok(false);
+                    }
+                    stream.consume(piece.len());
+                    stream.write_all(&piece).await?;
+                },
                 Step::WaitUntilClosed => {
                     let mut rest = Vec::new();
                     stream.read_to_end(&mut rest).await?;
