@@ -30,6 +30,12 @@ const NEEDS: &[Need] = &[
         program: "pkg-config",
         arguments: &["--exists", "openssl"],
     },
+    // The calls that the demo prints are run as printed.
+    Need {
+        packages: &["curl"],
+        program: "curl",
+        arguments: &["--version"],
+    },
     Need {
         packages: &["python3", "python3-venv"],
         program: "python3",

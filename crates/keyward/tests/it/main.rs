@@ -4,6 +4,10 @@
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]
+mod demo;
+#[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod gateway;
 #[cfg(test)]
 #[cfg(feature = "long-tests")]

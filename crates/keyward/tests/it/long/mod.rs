@@ -2,4 +2,5 @@
 //! `cargo test -p keyward --features long-tests --test it long::`.
 
 mod kill;
+mod large_bodies;
 mod soak;

@@ -1,6 +1,8 @@
 //! PyJWT and joserfc: each signs and encrypts what the other opens, for every algorithm that both have.
 
+use crate::gateway::node::{AUDIENCE, ISSUER, call, get, resources, start};
 use crate::shell::{Shell, json};
+use keyward_testkit::Upstream;
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::Path;
@@ -136,6 +138,52 @@ fn pyjwt_takes_our_tokens_and_we_take_its() {
         let claims = shell.pipe(&verify, pair[1].as_bytes());
         assert_eq!(json(&claims)["sub"], "alice", "{alg}");
     }
+}
+
+#[tokio::test]
+async fn tokens_of_pyjwt_with_keys_of_ours_pass_the_gateway() {
+    let shell = Shell::new();
+    let keys: Vec<_> = PYJWT
+        .into_iter()
+        .filter(|alg| !alg.starts_with("HS"))
+        .map(|alg| (alg, shell.key(alg)))
+        .collect();
+    let set: Vec<Value> = keys
+        .iter()
+        .map(|(_, (_, public))| read(&shell, public))
+        .collect();
+    let upstream = Upstream::echo().await;
+    let declared = resources(upstream.address(), "jwks: { file: jwks.json }", "");
+    let files = [("jwks.json", json!({ "keys": set }).to_string())];
+    let files = files.each_ref().map(|(name, text)| (*name, text.as_str()));
+    let process = start("workers: 1", &declared, &files).await;
+    let claims = json!({
+        "iss": ISSUER, "sub": "alice", "aud": AUDIENCE, "scope": "read", "exp": 4_000_000_000_u64,
+    });
+    // Of ours, each names its key; a token that names none is tried with those that fit.
+    let requests: Vec<Value> = keys
+        .iter()
+        .flat_map(|(alg, (private, _))| {
+            [true, false].map(|with_kid| {
+                json!({
+                    "library": "pyjwt", "do": "sign", "alg": alg, "key": read(&shell, private),
+                    "claims": claims, "with_kid": with_kid,
+                })
+            })
+        })
+        .collect();
+    let tokens = ask(&requests);
+    for (token, request) in tokens.iter().zip(&requests) {
+        let answer = call(process.gateway(), get("/guarded/x", Some(token), "")).await;
+        let (alg, with_kid) = (&request["alg"], &request["with_kid"]);
+        assert_eq!(
+            answer.status,
+            200,
+            "{alg}, kid: {with_kid}: {}",
+            process.log()
+        );
+    }
+    assert_eq!(upstream.received().len(), tokens.len());
 }
 
 #[test]

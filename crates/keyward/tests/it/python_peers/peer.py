@@ -24,7 +24,8 @@ def key_of(request):
 
 
 def pyjwt_sign(request):
-    return pyjwt.encode(request["claims"], pyjwt_key(request), algorithm=request["alg"])
+    headers = {"kid": request["key"]["kid"]} if request.get("with_kid") else None
+    return pyjwt.encode(request["claims"], pyjwt_key(request), algorithm=request["alg"], headers=headers)
 
 
 def pyjwt_verify(request):

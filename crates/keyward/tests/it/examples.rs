@@ -1,0 +1,311 @@
+//! The examples, each as a node that runs: what its comment promises is called.
+
+use crate::gateway::node::{call, code, get};
+use crate::shell::Shell;
+use keyward_jose::jwt::{self, Claims};
+use keyward_jose::{Key, LocalSigner, NumericDate, SignatureAlgorithm};
+use keyward_model::{Clock, SystemClock};
+use keyward_testkit::{Answer, IssuerServer, KeywardProcess, RawClient, Upstream};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::Command;
+
+/// An example that runs, with an echo behind it and a key that its issuer signs with.
+struct Example {
+    process: KeywardProcess,
+    upstream: Upstream,
+    shell: Shell,
+}
+
+impl Example {
+    async fn run(name: &str) -> Self {
+        Self::with(name, &[], &[]).await
+    }
+
+    /// `moved` are addresses of the example and where they are in this test.
+    async fn with(name: &str, moved: &[(&str, &str)], environment: &[(&str, &str)]) -> Self {
+        let shell = Shell::new();
+        let signing = shell.pipe(&["jwk", "generate", "--alg", "ES256"], b"");
+        shell.file("signing.jwk", &signing);
+        let jwks = shell.pipe(&["jwk", "public", "--set", "signing.jwk"], b"");
+        shell.file("jwks.json", &jwks);
+        Self::in_shell(shell, name, moved, environment).await
+    }
+
+    async fn in_shell(
+        shell: Shell,
+        name: &str,
+        moved: &[(&str, &str)],
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+        let text = std::fs::read_to_string(path.join(name)).unwrap();
+        assert!(text.starts_with("# "), "{name} says first what it shows");
+        // As it stands.
+        let file = shell.file(name, text.as_bytes());
+        let check = Command::new(env!("CARGO_BIN_EXE_keyward"))
+            .arg("check")
+            .arg("--config")
+            .arg(file)
+            .envs(environment.iter().copied())
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&check.stderr);
+        assert!(check.status.success() && told.is_empty(), "{name}: {told}");
+        let upstream = Upstream::echo().await;
+        let own = upstream.address().to_string();
+        let text = moved
+            .iter()
+            .chain(&[("127.0.0.1:9000", own.as_str())])
+            .fold(text, |text, (from, to)| text.replace(from, to));
+        let jwks = std::fs::read_to_string(shell.directory.path().join("jwks.json")).unwrap();
+        let process = KeywardProcess::start_configured(
+            env!("CARGO_BIN_EXE_keyward"),
+            &text,
+            environment,
+            &[("jwks.json", &jwks)],
+        )
+        .await;
+        Self {
+            process,
+            upstream,
+            shell,
+        }
+    }
+
+    /// A token with these claims, as `keyward jwt sign` makes it.
+    fn token(&self, claims: &Value) -> String {
+        self.token_of_type("at+jwt", claims)
+    }
+
+    fn token_of_type(&self, typ: &str, claims: &Value) -> String {
+        let claims = claims.to_string();
+        let sign = [
+            "jwt",
+            "sign",
+            "--key",
+            "signing.jwk",
+            "--typ",
+            typ,
+            "--claims",
+            &claims,
+        ];
+        text(self.shell.pipe(&sign, b""))
+    }
+
+    async fn get(&self, path: &str, token: Option<&str>, headers: &str) -> Answer {
+        call(self.process.gateway(), get(path, token, headers)).await
+    }
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap().trim_end().to_owned()
+}
+
+#[track_caller]
+fn assert_refused(answer: &Answer, status: u16, with: &str) {
+    assert_eq!(
+        (answer.status, code(answer).as_str()),
+        (status, with),
+        "{}",
+        answer.text()
+    );
+}
+
+#[tokio::test]
+async fn guarded_api() {
+    let example = Example::run("guarded-api.yaml").await;
+    let claims = json!({ "iss": "https://issuer.bench", "sub": "alice", "aud": "bench-api", "scope": "read" });
+    let token = example.token(&claims);
+    let answer = example.get("/echo/7?x=y", Some(&token), "").await;
+    assert_eq!(answer.status, 200, "{}", example.process.log());
+    assert_eq!(answer.json().unwrap()["target"], "/7?x=y");
+    assert_refused(
+        &example.get("/echo/7", None, "").await,
+        401,
+        "token_missing",
+    );
+    for (claim, other, status, with) in [
+        ("aud", "another-api", 401, "token_invalid"),
+        ("iss", "https://another.bench", 401, "token_invalid"),
+        ("scope", "write", 403, "insufficient_scope"),
+    ] {
+        let mut claims = claims.clone();
+        claims[claim] = json!(other);
+        let token = example.token(&claims);
+        let answer = example.get("/echo/7", Some(&token), "").await;
+        assert_refused(&answer, status, with);
+    }
+    assert_eq!(example.upstream.received().len(), 1);
+}
+
+#[tokio::test]
+async fn open_api() {
+    let second = Upstream::echo().await;
+    let address = second.address().to_string();
+    let moved = [("127.0.0.1:9001", address.as_str())];
+    let example = Example::with("open-api.yaml", &moved, &[]).await;
+    let mut client = RawClient::connect(example.process.gateway()).await.unwrap();
+    let forged = "X-Keyward-Subject: admin\r\nX_Keyward_Subject: admin\r\n";
+    let mut passed = 0;
+    let refused = loop {
+        client
+            .send(get("/catalogue/7", None, forged))
+            .await
+            .unwrap();
+        let answer = client.answer().await.unwrap();
+        if answer.status != 200 {
+            break answer;
+        }
+        passed += 1;
+        let echo = answer.json().unwrap();
+        assert_eq!(echo["path"], "/catalogue/7");
+        assert!(!echo["headers"].to_string().contains("admin"), "{echo}");
+    };
+    assert_refused(&refused, 429, "rate_limited");
+    // While a hundred calls are made, another one or two may come back.
+    assert!((100..150).contains(&passed), "{passed}");
+    let [first, second] = [&example.upstream, &second].map(|upstream| upstream.received().len());
+    assert_eq!(first + second, passed);
+    let share = first * 100 / passed;
+    assert!((70..=80).contains(&share), "{share} %");
+    let large = "POST /catalogue/7 HTTP/1.1\r\nHost: a\r\nContent-Length: 65537\r\n\r\n";
+    let answer = call(example.process.gateway(), large).await;
+    assert_refused(&answer, 413, "body_too_large");
+}
+
+#[tokio::test]
+async fn hmac() {
+    let secret = "0123456789abcdef0123456789abcdef0123456789abcdef";
+    let example = Example::with("hmac.yaml", &[], &[("ORDERS_SECRET", secret)]).await;
+    let now = SystemClock::new().now().as_seconds();
+    let token = |secret: &str, issued: i64| {
+        let key = Key::from_secret(secret.as_bytes()).unwrap();
+        let signer = LocalSigner::new(&key, SignatureAlgorithm::Hs256).unwrap();
+        let claims = Claims::new()
+            .with_issuer("https://back-office.example")
+            .with_subject("alice")
+            .with_audience(["orders-api"])
+            .with_issued_at(NumericDate(issued))
+            .with_expiry(NumericDate(now + 60));
+        jwt::sign(&claims, &signer, "at+jwt").unwrap()
+    };
+    let answer = example
+        .get("/orders/7", Some(&token(secret, now)), "")
+        .await;
+    assert_eq!(answer.status, 200, "{}", example.process.log());
+    assert_eq!(answer.json().unwrap()["path"], "/internal/7");
+    let other = secret.replace('0', "1");
+    let answer = example
+        .get("/orders/7", Some(&token(&other, now)), "")
+        .await;
+    assert_refused(&answer, 401, "token_invalid");
+    let old = token(secret, now - 2 * 3600);
+    assert_eq!(example.get("/orders/7", Some(&old), "").await.status, 401);
+    // The secret is written nowhere.
+    assert!(!example.process.log().contains(secret));
+}
+
+#[tokio::test]
+async fn url_issuer() {
+    let shell = Shell::new();
+    let signing = shell.pipe(&["jwk", "generate", "--alg", "ES256"], b"");
+    shell.file("signing.jwk", &signing);
+    let jwks = shell.pipe(&["jwk", "public", "--set", "signing.jwk"], b"");
+    let jwks = shell.file("jwks.json", &jwks);
+    let server = IssuerServer::start(std::fs::read_to_string(jwks).unwrap()).await;
+    let issuer = server.url("");
+    server.set_metadata("/.well-known/openid-configuration", &issuer);
+    let address = server.address().to_string();
+    let moved = [("127.0.0.1:9100", address.as_str())];
+    let example = Example::in_shell(shell, "url-issuer.yaml", &moved, &[]).await;
+    let claims = json!({
+        "iss": issuer, "sub": "alice", "aud": "orders-api", "scope": "orders.read openid", "tenant": "acme",
+    });
+    let token = example.token(&claims);
+    let answer = example
+        .get("/orders/7", Some(&token), "X-User: admin\r\n")
+        .await;
+    assert_eq!(answer.status, 200, "{}", example.process.log());
+    let received = &example.upstream.received()[0].head;
+    assert_eq!(received.field("x-user"), Some("alice"));
+    assert_eq!(received.field("x-tenant"), Some("acme"));
+    assert_eq!(received.field("authorization"), None);
+    let id_token = example.token_of_type("JWT", &claims);
+    let answer = example.get("/orders/7", Some(&id_token), "").await;
+    assert_refused(&answer, 401, "token_invalid");
+    assert_eq!(server.key_requests(), 1);
+}
+
+#[tokio::test]
+async fn cookie_token() {
+    let example = Example::run("cookie-token.yaml").await;
+    let claims = json!({ "iss": "https://shop.example", "sub": "alice", "aud": "shop-web" });
+    let token = example.token(&claims);
+    let cookies = format!("Cookie: theme=dark; session={token}; lang=en\r\n");
+    let answer = example.get("/basket/7", None, &cookies).await;
+    assert_eq!(answer.status, 200, "{}", example.process.log());
+    let received = &example.upstream.received()[0].head;
+    assert_eq!(received.field("cookie"), Some("theme=dark; lang=en"));
+    assert_eq!(received.field("x-keyward-subject"), Some("alice"));
+    let in_header = example.get("/basket/7", Some(&token), "").await;
+    assert_refused(&in_header, 401, "token_missing");
+}
+
+#[tokio::test]
+async fn several_limits() {
+    let example = Example::run("several-limits.yaml").await;
+    let token = |subject: &str| {
+        example
+            .token(&json!({ "iss": "https://issuer.bench", "sub": subject, "aud": "search-api" }))
+    };
+    let [alice, bob] = ["alice", "bob"].map(token);
+    // Alice's four too many use nothing of what all have together.
+    for (who, calls, passed, limit) in [(&alice, 9, 5, "per-user"), (&bob, 5, 3, "in-all")] {
+        for number in 0..calls {
+            let answer = example.get("/search", Some(who), "").await;
+            if number < passed {
+                assert_eq!(answer.status, 200, "{limit} {number}");
+                continue;
+            }
+            assert_refused(&answer, 429, "rate_limited");
+            assert!(answer.text().contains(limit), "{}", answer.text());
+            let wait = answer.head.field("retry-after").unwrap();
+            assert!(wait.parse::<u64>().unwrap() > 0, "{wait}");
+        }
+    }
+    assert_eq!(example.upstream.received().len(), 8);
+}
+
+#[tokio::test]
+async fn encrypted_tokens() {
+    let example = Example::run("encrypted-tokens.yaml").await;
+    let published = example.get("/.well-known/jwks.json", None, "").await;
+    let published = published.json().unwrap();
+    let keys = published["keys"].as_array().unwrap();
+    let for_encryption = keys.iter().find(|key| key["use"] == "enc").unwrap();
+    example
+        .shell
+        .file("node.jwk", for_encryption.to_string().as_bytes());
+    let signed = example
+        .token(&json!({ "iss": "https://clinic.example", "sub": "alice", "aud": "records-api" }));
+    let encrypt = [
+        "jwe",
+        "encrypt",
+        "--key",
+        "node.jwk",
+        "--alg",
+        "ECDH-ES+A256KW",
+        "--enc",
+        "A256GCM",
+        "--header",
+        r#"{"cty":"JWT"}"#,
+    ];
+    let encrypted = text(example.shell.pipe(&encrypt, signed.as_bytes()));
+    let answer = example.get("/records/7", Some(&encrypted), "").await;
+    assert_eq!(answer.status, 200, "{}", example.process.log());
+    let received = &example.upstream.received()[0].head;
+    assert_eq!(received.field("x-keyward-subject"), Some("alice"));
+    let answer = example.get("/records/7", Some(&signed), "").await;
+    assert_refused(&answer, 401, "token_invalid");
+}
