@@ -19,22 +19,34 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(crate) fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
     let mut sockets = Vec::with_capacity(workers);
     let mut address = address;
+    if address.port() != 0 {
+        // Sockets that share a port share it with those of another process of the same user, too, which
+        // would then get a part of the calls. Somebody who is alone there can have it alone.
+        drop(open(address, Sharing::Alone)?);
+    }
     for _ in 0..workers {
-        let socket = open(address)?;
+        let socket = open(address, Sharing::AmongWorkers)?;
         address = socket.local_addr()?;
         sockets.push(socket);
     }
     Ok(sockets)
 }
 
-fn open(address: SocketAddr) -> io::Result<TcpListener> {
+/// Who else may listen at a socket's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sharing {
+    Alone,
+    AmongWorkers,
+}
+
+fn open(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
+    socket.set_reuse_port(sharing == Sharing::AmongWorkers)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }

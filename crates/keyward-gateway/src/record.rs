@@ -77,6 +77,12 @@ impl CallRecord {
         }
     }
 
+    /// The call has an id already, from whom we believe.
+    pub(crate) fn set_request_id(&mut self, id: RequestId) {
+        self.request_id = id;
+        self.request_id_value = hexadecimal(id);
+    }
+
     pub(crate) fn started(&self) -> Timestamp {
         self.started
     }

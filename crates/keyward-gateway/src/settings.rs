@@ -16,7 +16,7 @@ pub struct Settings {
     pub workers: usize,
     /// Bounds on what clients may do.
     pub limits: Limits,
-    /// Whose `X-Forwarded-For` and `Forwarded` are believed.
+    /// Whose `X-Forwarded-For`, `Forwarded` and `request-id` are believed.
     pub trusted_proxies: Vec<Network>,
 }
 

@@ -54,6 +54,7 @@ struct Head {
     chunked: bool,
     /// HTTP/1.0, which knows no transfer encoding.
     old: bool,
+    hosts: usize,
 }
 
 impl Framing {
@@ -139,6 +140,7 @@ impl Framing {
     fn line(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
         let Some(end) = memchr(b'\n', bytes) else {
             self.carry.extend_from_slice(bytes);
+            self.begins_as_http()?;
             self.bound_unfinished()?;
             return Ok(bytes.len());
         };
@@ -154,6 +156,17 @@ impl Framing {
             outcome?;
         }
         Ok(end + 1)
+    }
+
+    /// What speaks another protocol, TLS above all, would wait for an answer to a line that never ends.
+    fn begins_as_http(&self) -> Result<(), Fault> {
+        let begun = self.state == State::RequestLine;
+        match self.carry.first() {
+            Some(first) if begun && *first != b'\r' && !is_token(&[*first]) => Err(malformed(
+                "This is no HTTP/1.1 request; is the client set to TLS? Plain HTTP is spoken here",
+            )),
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn bound_unfinished(&self) -> Result<(), Fault> {
@@ -208,11 +221,17 @@ impl Framing {
         let (method, target, version) = (parts.next(), parts.next(), parts.next());
         let well_formed = parts.next().is_none()
             && method.is_some_and(is_token)
-            && target.is_some_and(|target| target.iter().all(is_target_byte) && !target.is_empty())
+            && target.is_some_and(|target| !target.is_empty())
             && matches!(version, Some(b"HTTP/1.1" | b"HTTP/1.0"));
         if !well_formed {
             return Err(malformed(
                 "The request line is not `METHOD target HTTP/1.1` with single spaces",
+            ));
+        }
+        let connect = method == Some(b"CONNECT");
+        if !target.is_some_and(|target| is_target(connect, target)) {
+            return Err(malformed(
+                "The request's target is no path; it begins with `/`, and other characters than those of a URL are percent-encoded",
             ));
         }
         self.head = Head {
@@ -243,8 +262,9 @@ impl Framing {
             ));
         }
         let (name, value) = field(line)?;
-        // Only these two decide where the message ends; both begin with a letter that few others do.
+        // These decide where the message ends, and whom it is for.
         match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => self.host(),
             14 if name.eq_ignore_ascii_case(b"content-length") => self.content_length(value),
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.transfer_encoding(value),
             _ => Ok(()),
@@ -272,6 +292,14 @@ impl Framing {
         }
     }
 
+    fn host(&mut self) -> Result<(), Fault> {
+        self.head.hosts += 1;
+        if self.head.hosts > 1 {
+            return Err(malformed("`Host` stands there twice; send it once"));
+        }
+        Ok(())
+    }
+
     fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), Fault> {
         if self.head.old {
             return Err(malformed("`Transfer-Encoding` does not exist in HTTP/1.0"));
@@ -286,6 +314,10 @@ impl Framing {
     }
 
     fn end_of_head(&mut self) -> Result<(), Fault> {
+        // RFC 9112, section 3.2. HTTP/1.0 knows no `Host`.
+        if self.head.hosts == 0 && !self.head.old {
+            return Err(malformed("The `Host` header is missing"));
+        }
         self.state = match (self.head.content_length, self.head.chunked) {
             (Some(_), true) => {
                 return Err(malformed(
@@ -386,9 +418,23 @@ fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
     Ok((name, trim(value)))
 }
 
-/// What may stand in a request's target. `#` would cut it short for some; `<` and `>` stand in no address.
+/// A path, `*`, a whole URL, or a host for `CONNECT` (RFC 9112, section 3.2). What the parser after us can't
+/// read it would refuse without a word.
+fn is_target(connect: bool, target: &[u8]) -> bool {
+    let plain = target.iter().all(is_target_byte);
+    match target.first() {
+        Some(b'/') => plain,
+        Some(b'*') => target.len() == 1,
+        Some(_) => {
+            plain && http::Uri::try_from(target).is_ok_and(|uri| connect || uri.scheme().is_some())
+        }
+        None => false,
+    }
+}
+
+/// What may stand in a request's target. `#` would cut it short for some; the others stand in no address.
 fn is_target_byte(byte: &u8) -> bool {
-    byte.is_ascii_graphic() && !matches!(byte, b'#' | b'<' | b'>')
+    byte.is_ascii_graphic() && !matches!(byte, b'#' | b'<' | b'>' | b'"' | b'`')
 }
 
 /// Whether a control character other than a tab is in it. It looks at all bytes, so that the compiler can
@@ -507,14 +553,14 @@ mod tests {
         for text in [
             "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
             "\r\nGET / HTTP/1.0\r\n\r\n",
-            "POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcGET /x HTTP/1.1\r\nA: b\r\n\r\n",
-            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\na\nb\r\n0\r\n\r\n",
-            "POST / HTTP/1.1\r\ntransfer-encoding:\tCHUNKED \r\n\r\n0\r\nX: y\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET /x HTTP/1.1\r\nHost: a\r\nA: b\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\na\nb\r\n0\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\ntransfer-encoding:\tCHUNKED \r\n\r\n0\r\nX: y\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
         ] {
             assert_eq!(check(text), Ok(false), "{text:?}");
         }
         assert_eq!(
-            check("POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nab"),
+            check("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab"),
             Ok(true)
         );
         assert_eq!(check("GET"), Ok(true));
@@ -524,48 +570,55 @@ mod tests {
     fn what_could_be_read_in_two_ways_is_refused() {
         for text in [
             // content length against transfer encoding, either way round
-            "POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
-            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n",
             // two lengths, equal or not, and odd spellings
-            "POST / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n",
-            "POST / HTTP/1.1\r\nContent-Length: +3\r\n\r\n",
-            "POST / HTTP/1.1\r\nContent-Length: 3,3\r\n\r\n",
-            "POST / HTTP/1.1\r\nContent-Length: 0x3\r\n\r\n",
-            "POST / HTTP/1.1\r\nContent-Length:\r\n\r\n",
-            "POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n",
-            "POST / HTTP/1.1\r\nTransfer-Encoding: identity\r\n\r\n",
-            "POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
-            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
-            "POST / HTTP/1.1\r\nTransfer-Encoding: \x0bchunked\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +3\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3,3\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x3\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \x0bchunked\r\n\r\n",
             // bare line feeds, carriage returns, folded lines, spaces before colons
             "GET / HTTP/1.1\nHost: a\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\n\n",
             "GET / HTTP/1.1\r\nHost: a\rX: b\r\n\r\n",
-            "GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n",
-            "GET / HTTP/1.1\r\n A: b\r\n\r\n",
-            "GET / HTTP/1.1\r\nContent-Length : 3\r\n\r\n",
-            "GET / HTTP/1.1\r\nA\r\n\r\n",
-            "GET / HTTP/1.1\r\n: a\r\n\r\n",
-            "GET / HTTP/1.1\r\nA: b\0\r\n\r\n",
-            "GET / HTTP/1.1\r\nA: b\x01\r\n\r\n",
-            "GET / HTTP/1.1\r\nA: b\x7f\r\n\r\n",
-            "GET /a#b HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nA: b\r\n c\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n A: b\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length : 3\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nA\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nA: b\0\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nA: b\x01\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nA: b\x7f\r\n\r\n",
+            "GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n",
             "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
-            "GET  / HTTP/1.1\r\n\r\n",
+            "GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
             "GET / HTTP/1.1 \r\n\r\n",
-            "GET / x HTTP/1.1\r\n\r\n",
+            "GET / x HTTP/1.1\r\nHost: a\r\n\r\n",
             "GET / HTTP/2.0\r\n\r\n",
-            "GET /\t HTTP/1.1\r\n\r\n",
+            // whom it is for
+            "GET / HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+            "GET x/y HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET x:80 HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n",
+            "\x16\x03\x01",
+            "GET /\t HTTP/1.1\r\nHost: a\r\n\r\n",
             // chunks
-            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\nabc\r\n",
-            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n",
-            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\n0\r\n\r\n",
-            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0x3\r\nabc\r\n",
-            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n 3\r\nabc\r\n",
-            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n",
-            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n\r\n",
-            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n a: b\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\nabc\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\n0\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x3\r\nabc\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n 3\r\nabc\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n a: b\r\n\r\n",
         ] {
             assert_eq!(check(text), Err(Code::BadRequest), "{text:?}");
         }
@@ -578,11 +631,17 @@ mod tests {
             Err(Code::UriTooLong)
         );
         assert_eq!(
-            check(&format!("GET / HTTP/1.1\r\nA: {}", "a".repeat(200))),
+            check(&format!(
+                "GET / HTTP/1.1\r\nHost: a\r\nA: {}",
+                "a".repeat(200)
+            )),
             Err(Code::HeadersTooLarge)
         );
         assert_eq!(
-            check(&format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(6))),
+            check(&format!(
+                "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
+                "A: b\r\n".repeat(5)
+            )),
             Err(Code::HeadersTooLarge)
         );
     }
@@ -590,7 +649,7 @@ mod tests {
     #[test]
     fn a_fault_leaves_the_messages_before_it() {
         let mut framing = Framing::new(BOUNDS);
-        let good = "GET / HTTP/1.1\r\n\r\n";
+        let good = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
         let fault = framing.advance(format!("{good}GET / HTTP/1.1\nX: y\r\n").as_bytes());
         assert_eq!(
             fault.map_err(|(sound, fault)| (sound, fault.code())),

@@ -7,6 +7,7 @@ use crate::record::CallRecord;
 use crate::snapshot::{Route, TokenPolicy, TrustedIssuer};
 use crate::worker::Worker;
 use http::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use http::request::Parts;
 use keyward_jose::jwt::{self, Claims, Peek};
 use keyward_jose::{Error as JoseError, NumericDate};
 use keyward_model::resource::issuer::Encrypted;
@@ -74,13 +75,13 @@ impl Authenticated {
 pub(crate) async fn authenticate(
     worker: &Worker,
     route: &Route,
-    headers: &mut HeaderMap,
+    head: &mut Parts,
     record: &CallRecord,
 ) -> Result<Authenticated, Refusal> {
     let Some(policy) = &route.tokens else {
         return Ok(Authenticated::Open);
     };
-    let token = bearer::take(&policy.source, policy.forward, headers).map_err(|fault| {
+    let token = bearer::take(&policy.source, policy.forward, head).map_err(|fault| {
         // RFC 6750, section 3.1: who sent no credential is told how, not that something was wrong.
         let error = (fault.code() != Code::TokenMissing).then_some("invalid_request");
         let text = error.map(|_| fault.detail().to_owned());

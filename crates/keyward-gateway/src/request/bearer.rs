@@ -1,6 +1,7 @@
 //! Finding the token in a request, and taking it out of what goes on.
 
 use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderValue};
+use http::request::Parts;
 use keyward_model::resource::TokenSource;
 use keyward_model::{Code, Fault};
 use std::ops::Range;
@@ -38,14 +39,24 @@ impl BearerToken {
 }
 
 /// The token. Unless it is to be forwarded it is no longer in the headers afterwards.
+///
+/// A token in another place too is refused (RFC 6750, section 2): the upstream could believe the one that
+/// nobody checked.
 pub(super) fn take(
     source: &TokenSource,
     forward: bool,
-    headers: &mut HeaderMap,
+    head: &mut Parts,
 ) -> Result<BearerToken, Fault> {
+    let in_query = head.uri.query().is_some_and(has_token);
+    let headers = &mut head.headers;
     match source {
         TokenSource::Header => {
             let token = from_authorization(headers)?;
+            if in_query {
+                return Err(ambiguous(
+                    "A token stands in `Authorization` and in the query; send it in `Authorization` alone",
+                ));
+            }
             if !forward {
                 headers.remove(AUTHORIZATION);
             }
@@ -53,6 +64,11 @@ pub(super) fn take(
         }
         TokenSource::Cookie(name) => {
             let token = from_cookie(name, headers)?;
+            if in_query || headers.get_all(AUTHORIZATION).iter().any(is_bearer) {
+                return Err(ambiguous(
+                    "A token stands in the cookie and elsewhere; send it in the cookie alone",
+                ));
+            }
             if !forward {
                 remove_cookie(name, headers);
             }
@@ -64,6 +80,18 @@ pub(super) fn take(
 /// Whether the token is a JWE in compact form: five parts instead of three (RFC 7516, section 9).
 pub(super) fn is_encrypted(token: &str) -> bool {
     token.bytes().filter(|byte| *byte == b'.').count() == 4
+}
+
+/// Whether the query has a token (RFC 6750, section 2.3).
+fn has_token(query: &str) -> bool {
+    query
+        .split('&')
+        .any(|parameter| parameter.starts_with("access_token="))
+}
+
+fn is_bearer(value: &HeaderValue) -> bool {
+    let scheme = value.as_bytes().split(|byte| *byte == b' ').next();
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"))
 }
 
 /// RFC 6750, section 2.1.
@@ -161,6 +189,12 @@ fn ambiguous(detail: &str) -> Fault {
 mod tests {
     use super::*;
 
+    fn head(headers: HeaderMap) -> Parts {
+        let mut head = http::Request::new(()).into_parts().0;
+        head.headers = headers;
+        head
+    }
+
     fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
@@ -169,8 +203,12 @@ mod tests {
         headers
     }
 
+    /// What is taken, with the headers left in place of those given.
     fn taken(source: &TokenSource, headers: &mut HeaderMap) -> Result<String, Code> {
-        let token = take(source, false, headers).map_err(|fault| fault.code())?;
+        let mut head = head(std::mem::take(headers));
+        let token = take(source, false, &mut head);
+        *headers = head.headers;
+        let token = token.map_err(|fault| fault.code())?;
         token
             .text()
             .map(str::to_owned)
@@ -188,9 +226,9 @@ mod tests {
             );
             assert_eq!(headers, map(&[("x", "y")]));
         }
-        let mut headers = map(&[("authorization", "Bearer a.b.c")]);
-        assert!(take(&TokenSource::Header, true, &mut headers).is_ok());
-        assert!(headers.contains_key(AUTHORIZATION));
+        let mut forwarded = head(map(&[("authorization", "Bearer a.b.c")]));
+        assert!(take(&TokenSource::Header, true, &mut forwarded).is_ok());
+        assert!(forwarded.headers.contains_key(AUTHORIZATION));
     }
 
     #[test]
@@ -228,12 +266,35 @@ mod tests {
         assert_eq!(taken(&source, &mut headers), Ok("x.y.z".to_owned()));
         assert_eq!(headers, map(&[("cookie", "a=b; c=d")]));
         let mut only = map(&[("cookie", "sid=x.y.z")]);
-        assert!(take(&source, false, &mut only).is_ok());
+        assert!(taken(&source, &mut only).is_ok());
         assert!(only.is_empty());
         let code = |value: &'static str| taken(&source, &mut map(&[("cookie", value)]));
         assert_eq!(code("xsid=a; sidx=b"), Err(Code::TokenMissing));
         assert_eq!(code("sid=a; sid=b"), Err(Code::TokenAmbiguous));
         let mut header = map(&[("authorization", "Bearer a.b.c")]);
-        assert!(take(&source, false, &mut header).is_err());
+        assert!(taken(&source, &mut header).is_err());
+    }
+
+    #[test]
+    fn a_token_in_two_places_is_refused() {
+        let code =
+            |source: &TokenSource, uri: &'static str, fields: &[(&'static str, &'static str)]| {
+                let mut head = head(map(fields));
+                head.uri = http::Uri::from_static(uri);
+                take(source, false, &mut head)
+                    .map(|_| ())
+                    .map_err(|fault| fault.code())
+            };
+        let bearer = ("authorization", "Bearer a.b.c");
+        let cookie = ("cookie", "sid=x.y.z");
+        let in_cookie = TokenSource::Cookie("sid".into());
+        let in_header = TokenSource::Header;
+        let refused = Err(Code::TokenAmbiguous);
+        assert_eq!(code(&in_cookie, "/", &[cookie, bearer]), refused);
+        assert_eq!(code(&in_cookie, "/?access_token=a", &[cookie]), refused);
+        assert_eq!(code(&in_header, "/?x=y&access_token=a", &[bearer]), refused);
+        assert!(code(&in_header, "/?x_access_token=a", &[bearer]).is_ok());
+        let basic = ("authorization", "Basic YTpi");
+        assert!(code(&in_cookie, "/", &[cookie, basic]).is_ok());
     }
 }

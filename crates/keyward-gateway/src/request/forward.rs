@@ -103,8 +103,10 @@ impl Lease {
 async fn lease(worker: &Worker, local: &LocalRoute) -> Result<Lease, Fault> {
     let tries = CONNECT_TRIES.max(1).min(local.pools.len().max(1));
     let mut failure = None;
-    for _ in 0..tries {
-        let target = choose_target(worker, local);
+    let first = choose_target(worker, local);
+    for tried in 0..tries {
+        // Another one each time, or a call could fail while a target is there.
+        let target = (first + tried) % local.pools.len().max(1);
         let Some(pool) = local.pools.get(target) else {
             break;
         };

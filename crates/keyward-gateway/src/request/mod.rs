@@ -58,6 +58,9 @@ pub(crate) async fn serve_call(
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
     let mut record = Box::new(CallRecord::begin(Rc::clone(&worker), &client, &request));
+    if let Some(id) = screen::believed_request_id(&worker, &client, request.headers()) {
+        record.set_request_id(id);
+    }
     let request_id = record.request_id;
     let outcome = way(&worker, &client, request, &mut record).await;
     let mut answer = outcome.unwrap_or_else(|refusal| {
@@ -95,8 +98,7 @@ async fn way(
     let route = &matched.route.route;
     let origin = screen::screen(worker, route, client, &mut head, &body)?;
     record.set_address(origin.address);
-    let authenticated =
-        authenticate::authenticate(worker, route, &mut head.headers, record).await?;
+    let authenticated = authenticate::authenticate(worker, route, &mut head, record).await?;
     record.caller = authenticated.caller_of_record();
     let permit = authorize::authorize(route, &authenticated)?;
     let admitted = admit::admit(worker, route, permit, authenticated, origin, record)?;

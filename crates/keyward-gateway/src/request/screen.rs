@@ -1,13 +1,14 @@
 //! What is refused before anyone asks who calls.
 
 use super::Client;
+use super::headers::REQUEST_ID;
 use crate::snapshot::Route;
 use crate::worker::Worker;
-use http::Version;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http_body::Body;
 use hyper::body::Incoming;
+use keyward_model::id::RequestId;
 use keyward_model::{Code, Fault};
 use std::net::IpAddr;
 
@@ -28,10 +29,10 @@ pub(crate) fn screen(
     head: &mut Parts,
     body: &Incoming,
 ) -> Result<CallOrigin, Fault> {
-    one_host(head)?;
     if let Some(authority) = head.uri.authority() {
         // RFC 9112, section 3.2.2: with a target in absolute form, `Host` is ignored.
-        if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
+        let host = authority.as_str().rsplit('@').next().unwrap_or_default();
+        if let Ok(host) = HeaderValue::from_str(host) {
             head.headers.insert(header::HOST, host);
         }
     }
@@ -55,30 +56,30 @@ pub(crate) fn screen(
     Ok(origin(worker, client, &head.headers))
 }
 
-/// RFC 9112, section 3.2: exactly one `Host`, or the message is malformed. HTTP/1.0 knows none.
-fn one_host(head: &Parts) -> Result<(), Fault> {
-    let mut hosts = head.headers.get_all(header::HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(_), None) => Ok(()),
-        (None, _) if head.version == Version::HTTP_10 => Ok(()),
-        (None, _) => Err(Fault::new(Code::BadRequest, "The `Host` header is missing")),
-        (Some(_), Some(_)) => Err(Fault::new(
-            Code::BadRequest,
-            "`Host` stands there twice; send it once",
-        )),
-    }
+/// The id that a trusted proxy has given the call already, so that one id stands in its log and in ours.
+/// One that is not written as ours are is not taken over: it would not fit in what is recorded.
+pub(crate) fn believed_request_id(
+    worker: &Worker,
+    client: &Client,
+    headers: &HeaderMap,
+) -> Option<RequestId> {
+    let mut given = headers.get_all(REQUEST_ID).iter();
+    let (only, None) = (given.next()?, given.next()) else {
+        return None;
+    };
+    let id = only.to_str().ok()?.parse().ok()?;
+    is_trusted(worker, client.address()).then_some(id)
+}
+
+fn is_trusted(worker: &Worker, address: IpAddr) -> bool {
+    let networks = &worker.settings.trusted_proxies;
+    networks.iter().any(|network| network.contains(address))
 }
 
 /// From the right, the first address of `X-Forwarded-For` that is no trusted proxy: everything left of
 /// it was written by strangers.
 fn origin(worker: &Worker, client: &Client, headers: &HeaderMap) -> CallOrigin {
-    let trusted = |address: IpAddr| {
-        worker
-            .settings
-            .trusted_proxies
-            .iter()
-            .any(|network| network.contains(address))
-    };
+    let trusted = |address: IpAddr| is_trusted(worker, address);
     let peer = client.address();
     if !trusted(peer) {
         return CallOrigin {
