@@ -176,7 +176,8 @@ async fn read_answer(stream: &mut BufReader<TcpStream>, to_head: bool) -> Result
         .ok_or(std::io::ErrorKind::UnexpectedEof)?;
     let status = head
         .first_line
-        .strip_prefix("HTTP/1.1 ")
+        .strip_prefix("HTTP/1.")
+        .and_then(|rest| rest.strip_prefix("1 ").or_else(|| rest.strip_prefix("0 ")))
         .and_then(|rest| rest.get(..3))
         .and_then(|digits| digits.parse().ok())
         .ok_or(std::io::ErrorKind::InvalidData)?;

@@ -2,6 +2,8 @@
 
 // `cfg(test)` always holds here: it tells the lints that unwrapping is right, in helpers of tests too.
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
 mod command_line;
 #[cfg(test)]
 mod demo;
@@ -10,9 +12,25 @@ mod examples;
 #[cfg(test)]
 mod gateway;
 #[cfg(test)]
+mod guarded_call;
+#[cfg(test)]
+mod identity;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
 #[cfg(feature = "long-tests")]
 mod long;
 #[cfg(test)]
+mod node;
+#[cfg(test)]
+mod operations;
+#[cfg(test)]
 mod python_peers;
 #[cfg(test)]
+mod routing;
+#[cfg(test)]
 mod shell;
+#[cfg(test)]
+mod smuggling;
+#[cfg(test)]
+mod token;
