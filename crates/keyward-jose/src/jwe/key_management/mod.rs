@@ -275,6 +275,16 @@ fn secret(key: &Key) -> Result<&[u8], Error> {
     }
 }
 
+/// Whether this is what WebCrypto exports as the public half of a pair to agree with: its `key_ops` are
+/// empty, since there only the private half derives.
+fn is_public_half_of_agreement(key: &Key) -> bool {
+    let agrees = match &key.material {
+        Material::Ec(_) | Material::Okp(_) => true,
+        Material::Rsa(_) | Material::Oct(_) | Material::Akp(_) => false,
+    };
+    agrees && !key.is_private() && key.operations().is_some_and(<[KeyOperation]>::is_empty)
+}
+
 /// Enforces type, length, `use`, `key_ops` and `alg` (RFC 7517, sections 4.2 to 4.4).
 fn check_use(
     key: &Key,
@@ -291,5 +301,11 @@ fn check_use(
         Family::Agreement | Family::Pbes2 => O::DeriveKey,
         Family::Direct => cipher,
     };
-    key.check_use(operation, Algorithm::KeyManagement(algorithm))
+    let algorithm = Algorithm::KeyManagement(algorithm);
+    if matches!(direction, Direction::Encrypting) && is_public_half_of_agreement(key) {
+        let mut key = key.clone();
+        key.parameters.operations = None;
+        return key.check_use(operation, algorithm);
+    }
+    key.check_use(operation, algorithm)
 }

@@ -1,10 +1,11 @@
 //! Keys and messages that are refused before anything is encrypted or decrypted.
 
 use super::super::{Decrypter, Encrypter, Message, encrypt_general};
-use super::{GCM, WRAP, compact, oct, pair, refusal, rsa, wrap};
+use super::{GCM, WRAP, agreement_key, compact, oct, pair, refusal, rsa, wrap};
 use crate::Error;
 use crate::algorithm::{Algorithm, ContentEncryption, KeyManagementAlgorithm, SignatureAlgorithm};
-use crate::key::{Curve, Key, KeyOperation, KeyType, KeyUse};
+use crate::key::{Curve, Key, KeyOperation, KeyType, KeyUse, Part};
+use serde_json::{Value, json};
 
 /// RFC 7517, sections 4.2 to 4.4.
 #[test]
@@ -143,4 +144,43 @@ fn debug_shows_no_secret() {
     assert!(!shown.contains("plaintext"));
     assert!(!shown.contains("112, 108"));
     assert!(!shown.contains("7, 7"));
+}
+
+/// WebCrypto exports the public half of a pair for ECDH with `"key_ops":[]`.
+#[test]
+fn public_key_of_web_crypto_is_encrypted_to() {
+    for curve in [Curve::P256, Curve::X25519] {
+        let private = agreement_key(curve);
+        let public = private.public().unwrap();
+        let labelled = |key: &Key, part, operations: Value| {
+            let mut jwk = key.to_jwk_value(part).unwrap();
+            jwk.insert("key_ops".to_owned(), operations);
+            Key::from_jwk(Value::Object(jwk).to_string().as_bytes()).unwrap()
+        };
+        let algorithm = KeyManagementAlgorithm::EcdhEsA128Kw;
+        let text = Encrypter::new(&labelled(&public, Part::Public, json!([])), algorithm, GCM)
+            .unwrap()
+            .encrypt_compact(&Message::new(b"x"))
+            .unwrap();
+        let decrypter = Decrypter::new(&private, algorithm).unwrap();
+        assert_eq!(
+            decrypter
+                .decrypt_compact(&text)
+                .unwrap()
+                .plaintext
+                .as_slice(),
+            b"x"
+        );
+        // The other half, and keys that are for something else, are bound by theirs.
+        for operations in [json!(["verify"]), json!(["sign", "verify"])] {
+            let other = labelled(&public, Part::Public, operations);
+            let error = Encrypter::new(&other, algorithm, GCM).unwrap_err();
+            assert_eq!(error.code(), "key_unfit");
+        }
+        let other = labelled(&private, Part::Private, json!([]));
+        let error = Decrypter::new(&other, algorithm).unwrap_err();
+        assert_eq!(error.code(), "key_unfit");
+        let error = Encrypter::new(&other, algorithm, GCM).unwrap_err();
+        assert_eq!(error.code(), "key_unfit");
+    }
 }
