@@ -71,7 +71,9 @@ pub(super) fn seal_under(
         Scheme::CbcHmac(scheme) => {
             let (mac_key, cipher_key) = scheme.keys(key)?;
             let failed = |_| Error::Crypto("AES-CBC encryption");
-            let mut ciphertext = plaintext.to_vec();
+            // With room for the padding: if it had to move, a copy of the plaintext would stay behind.
+            let mut ciphertext = Vec::with_capacity(plaintext.len().saturating_add(CBC_IV_LEN));
+            ciphertext.extend_from_slice(plaintext);
             UnboundCipherKey::new(scheme.cipher, cipher_key)
                 .and_then(PaddedBlockEncryptingKey::cbc_pkcs7)
                 .map_err(failed)?
@@ -201,4 +203,22 @@ pub(super) fn gcm_key(
     UnboundKey::new(algorithm, key)
         .map(LessSafeKey::new)
         .map_err(|_| Error::Crypto("an AES-GCM key of another length"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What moves leaves a copy behind: the room for the padding has to be there from the start.
+    #[test]
+    fn plaintext_does_not_move_while_it_is_encrypted() {
+        for encryption in ContentEncryption::ALL.iter().copied() {
+            let key = generate_key(encryption).unwrap();
+            let sealed = seal(encryption, &key, b"", &[7; 1000]).unwrap();
+            assert!(
+                sealed.ciphertext.capacity() <= 1000 + CBC_IV_LEN,
+                "{encryption}"
+            );
+        }
+    }
 }
