@@ -163,6 +163,21 @@ pub fn sign_detached(
     unsigned.finish(&signature)
 }
 
+/// Signs a payload that goes another way, with a signer of any kind.
+///
+/// # Errors
+/// As [`sign`], and what the signer returns.
+pub async fn sign_detached_with(
+    payload: &[u8],
+    header: &Header,
+    signer: &dyn Signer,
+) -> Result<String, Error> {
+    check_signer(header, signer)?;
+    let unsigned = Unsigned::detached(header, payload)?;
+    let signature = signer.sign(unsigned.message()).await?;
+    unsigned.finish(&signature)
+}
+
 /// The header says what the signer does.
 pub(super) fn check_signer(header: &Header, signer: &dyn Signer) -> Result<(), Error> {
     let named = header.algorithm()?;

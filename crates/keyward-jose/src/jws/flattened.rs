@@ -66,6 +66,21 @@ pub fn sign_detached(
     write(&unsigned, unprotected, &signature, None)
 }
 
+/// Signs a payload that goes another way, with a signer of any kind.
+///
+/// # Errors
+/// As [`sign`], and what the signer returns.
+pub async fn sign_detached_with(
+    payload: &[u8],
+    header: &Header,
+    unprotected: &Map<String, Value>,
+    signer: &dyn Signer,
+) -> Result<String, Error> {
+    let unsigned = prepare(payload, header, unprotected, signer)?;
+    let signature = signer.sign(unsigned.message()).await?;
+    write(&unsigned, unprotected, &signature, None)
+}
+
 /// Verifies a flattened JWS.
 ///
 /// # Errors

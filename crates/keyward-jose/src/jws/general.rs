@@ -8,7 +8,7 @@ use super::json_form::{
     signature_members, to_text,
 };
 use super::{Header, SIGNATURES_MAX};
-use crate::{Error, LocalSigner, Verifiers};
+use crate::{Error, LocalSigner, Signer, Verifiers};
 use serde_json::{Map, Value};
 
 /// A JWS in the general serialization, each of its signatures with what came of it.
@@ -29,15 +29,16 @@ impl GeneralJws {
     }
 }
 
-/// What is needed for one signature.
+/// What is needed for one signature. The signer is a key in memory, or of any kind for the functions that
+/// end in `_with`.
 #[derive(Clone, Debug)]
-pub struct Signing<'a> {
+pub struct Signing<'a, S: ?Sized = LocalSigner> {
     /// What the signature covers.
     pub header: Header,
     /// What it does not cover.
     pub unprotected: Map<String, Value>,
     /// The key.
-    pub signer: &'a LocalSigner,
+    pub signer: &'a S,
 }
 
 /// Signs the payload with each of the signers.
@@ -48,17 +49,24 @@ pub struct Signing<'a> {
 /// [`Error::Serialization`] for an unencoded payload that is no text, and for no signer at all;
 /// [`Error::TooLarge`] for too many.
 pub fn sign(payload: &[u8], signings: &[Signing<'_>]) -> Result<String, Error> {
-    let unencoded = check_same_b64(
-        signings
-            .iter()
-            .map(|signing| signing.header.is_payload_unencoded()),
-    )?;
-    let mut members = write(payload, signings)?;
-    members.insert(
-        "payload".to_owned(),
-        encode_payload(payload, unencoded)?.into(),
-    );
-    to_text(&members)
+    let unencoded = check(signings)?;
+    write(
+        sign_each(payload, signings)?,
+        Some(encode_payload(payload, unencoded)?),
+    )
+}
+
+/// Signs the payload with each of the signers, which are of any kind, one after the other.
+///
+/// # Errors
+/// As [`sign`], and what the signers return: then there is no signature at all.
+pub async fn sign_with(
+    payload: &[u8],
+    signings: &[Signing<'_, dyn Signer + '_>],
+) -> Result<String, Error> {
+    let unencoded = check(signings)?;
+    let encoded = encode_payload(payload, unencoded)?;
+    write(sign_each_with(payload, signings).await?, Some(encoded))
 }
 
 /// Signs a payload that goes another way: there is no `payload`.
@@ -66,31 +74,82 @@ pub fn sign(payload: &[u8], signings: &[Signing<'_>]) -> Result<String, Error> {
 /// # Errors
 /// As [`sign`].
 pub fn sign_detached(payload: &[u8], signings: &[Signing<'_>]) -> Result<String, Error> {
-    check_same_b64(
-        signings
-            .iter()
-            .map(|signing| signing.header.is_payload_unencoded()),
-    )?;
-    to_text(&write(payload, signings)?)
+    check(signings)?;
+    write(sign_each(payload, signings)?, None)
 }
 
-fn write(payload: &[u8], signings: &[Signing<'_>]) -> Result<Map<String, Value>, Error> {
+/// Signs a payload that goes another way, with signers of any kind.
+///
+/// # Errors
+/// As [`sign_with`].
+pub async fn sign_detached_with(
+    payload: &[u8],
+    signings: &[Signing<'_, dyn Signer + '_>],
+) -> Result<String, Error> {
+    check(signings)?;
+    write(sign_each_with(payload, signings).await?, None)
+}
+
+/// That there are neither none nor too many, and whether the payload stays unencoded.
+fn check<S: ?Sized>(signings: &[Signing<'_, S>]) -> Result<bool, Error> {
     check_count(signings.len())?;
+    let each = signings.iter().map(|signing| &signing.header);
+    check_same_b64(each.map(Header::is_payload_unencoded))
+}
+
+fn sign_each(payload: &[u8], signings: &[Signing<'_>]) -> Result<Vec<Value>, Error> {
     let mut signatures = Vec::with_capacity(signings.len());
     for signing in signings {
-        check_signer(&signing.header, signing.signer)?;
-        check_unprotected(&signing.header, &signing.unprotected)?;
-        let unsigned = Unsigned::detached(&signing.header, payload)?;
+        let unsigned = prepare(payload, signing, signing.signer)?;
         let signature = signing.signer.sign_now(unsigned.message())?;
-        signatures.push(Value::Object(signature_members(
-            unsigned.protected()?,
-            &signing.unprotected,
-            &signature,
-        )));
+        signatures.push(signed(signing, &unsigned, &signature)?);
     }
+    Ok(signatures)
+}
+
+async fn sign_each_with(
+    payload: &[u8],
+    signings: &[Signing<'_, dyn Signer + '_>],
+) -> Result<Vec<Value>, Error> {
+    // All are checked before the first is signed: a signer elsewhere may count what it signs.
+    let mut prepared = Vec::with_capacity(signings.len());
+    for signing in signings {
+        prepared.push((signing, prepare(payload, signing, signing.signer)?));
+    }
+    let mut signatures = Vec::with_capacity(signings.len());
+    for (signing, unsigned) in prepared {
+        let signature = signing.signer.sign(unsigned.message()).await?;
+        signatures.push(signed(signing, &unsigned, &signature)?);
+    }
+    Ok(signatures)
+}
+
+fn prepare<S: ?Sized>(
+    payload: &[u8],
+    signing: &Signing<'_, S>,
+    signer: &dyn Signer,
+) -> Result<Unsigned, Error> {
+    check_signer(&signing.header, signer)?;
+    check_unprotected(&signing.header, &signing.unprotected)?;
+    Unsigned::detached(&signing.header, payload)
+}
+
+fn signed<S: ?Sized>(
+    signing: &Signing<'_, S>,
+    unsigned: &Unsigned,
+    signature: &[u8],
+) -> Result<Value, Error> {
+    let members = signature_members(unsigned.protected()?, &signing.unprotected, signature);
+    Ok(Value::Object(members))
+}
+
+fn write(signatures: Vec<Value>, payload: Option<String>) -> Result<String, Error> {
     let mut members = Map::new();
     members.insert("signatures".to_owned(), Value::Array(signatures));
-    Ok(members)
+    if let Some(payload) = payload {
+        members.insert("payload".to_owned(), payload.into());
+    }
+    to_text(&members)
 }
 
 /// Verifies a general JWS of which one signature at least must be good. The result tells which are, and

@@ -2,7 +2,7 @@ use crate::jws::general::Signing;
 use crate::jws::{Header, compact, flattened, general};
 use crate::signature::test_keys::{for_algorithm, named, public};
 use crate::signature::tests::futures_now;
-use crate::{LocalSigner, SignatureAlgorithm as A, Verifiers};
+use crate::{LocalSigner, SignatureAlgorithm as A, Signer, Verifiers};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -19,6 +19,12 @@ fn compact_round_trip_of_every_algorithm() {
         assert_eq!(jws.header, header);
         let token = futures_now(compact::sign_with(b"payload", &header, &signer)).unwrap();
         assert!(compact::verify(&token, &verifiers).is_ok());
+        let detached = compact::sign_detached_with(b"payload", &header, &signer);
+        let token = futures_now(detached).unwrap();
+        assert_eq!(
+            compact::verify_detached(&token, b"payload", &verifiers),
+            Ok(header.clone())
+        );
         let token = compact::sign_detached(b"payload", &header, &signer).unwrap();
         assert!(compact::verify_detached(&token, b"payload", &verifiers).is_ok());
         assert!(compact::verify_detached(&token, b"another", &verifiers).is_err());
@@ -84,6 +90,18 @@ fn json_round_trips() {
         let text = general::sign(payload, &signings).unwrap();
         let jws = general::verify_all(&text, &verifiers).unwrap();
         assert_eq!((jws.payload.as_slice(), jws.signatures.len()), (payload, 2));
+        let anywhere = [0, 1].map(|at: usize| Signing {
+            header: header(&signers[at]),
+            unprotected: unprotected.clone(),
+            signer: &signers[at] as &dyn Signer,
+        });
+        let text = futures_now(general::sign_with(payload, &anywhere)).unwrap();
+        assert_eq!(general::verify_all(&text, &verifiers).unwrap(), jws);
+        let text = futures_now(general::sign_detached_with(payload, &anywhere)).unwrap();
+        assert!(general::verify_all_detached(&text, payload, &verifiers).is_ok());
+        let signing = flattened::sign_detached_with(payload, &protected, &unprotected, signer);
+        let text = futures_now(signing).unwrap();
+        assert!(flattened::verify_detached(&text, payload, &verifiers).is_ok());
         let text = general::sign_detached(payload, &signings).unwrap();
         assert!(general::verify_all_detached(&text, payload, &verifiers).is_ok());
         assert!(general::verify_any_detached(&text, b"x", &verifiers).is_err());
