@@ -187,10 +187,18 @@ impl JwkSet {
     /// [`Error::NoPrivateKey`] when the private parts are wanted and one is not there; [`Error::KeyUnfit`]
     /// when the public parts are wanted and there is an `oct` key.
     pub fn to_json(&self, part: Part) -> Result<Zeroizing<String>, Error> {
+        self.to_json_of(|_| part)
+    }
+
+    /// The set as JSON text, of each key that can be used the part that `part` chooses for it.
+    ///
+    /// # Errors
+    /// As [`to_json`](Self::to_json).
+    pub fn to_json_of(&self, part: impl Fn(&Key) -> Part) -> Result<Zeroizing<String>, Error> {
         let keys = self
             .keys
             .iter()
-            .map(|key| key.to_jwk(part))
+            .map(|key| key.to_jwk(part(key)))
             .collect::<Result<Vec<_>, _>>()?;
         let size: usize = keys.iter().map(|key| key.len() + 1).sum();
         let mut text = Zeroizing::new(String::with_capacity(size + 16));

@@ -14,6 +14,9 @@ pub(crate) mod tests;
 pub use header::Header;
 pub use json_form::Signature;
 
+use crate::{Error, json};
+use serde_json::{Map, Value};
+
 /// The longest header that is read, in bytes of JSON: room for a certificate chain (`x5c`) of four.
 pub const HEADER_MAX: usize = 16 * 1024;
 
@@ -23,6 +26,15 @@ pub const JWS_MAX: usize = 16 * 1024 * 1024;
 
 /// How many signatures one JWS may have: each costs an operation with a public key, or several.
 pub const SIGNATURES_MAX: usize = 16;
+
+/// Reads parameters for a new header: an object of strict JSON, in which nothing stands twice. What they
+/// mean is not looked at.
+///
+/// # Errors
+/// [`Error::Json`] and [`Error::TooLarge`].
+pub fn read_parameters(text: &[u8]) -> Result<Map<String, Value>, Error> {
+    json::object("header", text, HEADER_MAX)
+}
 
 /// A verified JWS in the compact serialization.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,5 +1,6 @@
 //! Why a command ended without having done what it was asked to.
 
+use super::terminal::visible;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -45,10 +46,10 @@ impl Failure {
     }
 }
 
-/// One line, whatever stands in the texts.
+/// One line without control characters, whatever stands in the texts.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = format!("keyward: {}: {} [{}]", self.what, self.why, self.code);
-        f.write_str(&line.replace(['\n', '\r'], " "))
+        f.write_str(&visible(&line.replace(['\n', '\r'], " ")))
     }
 }

@@ -11,6 +11,9 @@ use zeroize::Zeroizing;
 /// What every header of a token starts with: `{"` in base64url.
 const TOKEN_START: &[u8] = b"eyJ";
 
+/// Bytes of the longest line break.
+const LINE_BREAK_MAX: usize = "\r\n".len();
+
 /// A file, or standard input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Input {
@@ -59,13 +62,17 @@ impl Input {
                 .map_err(|why| Failure::new("input", self.refusal(why), "input"))?,
         };
         if bytes.len() > limit {
-            return Err(Failure::new(
-                self.to_string(),
-                format!("it has more than {limit} bytes, which is the most that is read here"),
-                "too_large",
-            ));
+            return Err(self.too_large(limit));
         }
         Ok(bytes)
+    }
+
+    fn too_large(&self, limit: usize) -> Failure {
+        Failure::new(
+            self.to_string(),
+            format!("it has more than {limit} bytes, which is the most that is read here"),
+            "too_large",
+        )
     }
 
     /// Why the file can't be read. A token that was given in its place is not repeated: it may be a good one.
@@ -78,13 +85,16 @@ impl Input {
         }
     }
 
-    /// All of it as text, without the line break that files and pipes end with.
+    /// All of it as text, without the line break that files and pipes end with and that does not count.
     pub(super) fn read_line(&self, limit: usize) -> Result<Zeroizing<String>, Failure> {
-        let bytes = self.read(limit)?;
+        let bytes = self.read(limit.saturating_add(LINE_BREAK_MAX))?;
         let text = std::str::from_utf8(&bytes)
             .map_err(|_| Failure::new(self.to_string(), "it is no text", "serialization"))?;
         let line = text.strip_suffix('\n').unwrap_or(text);
         let line = line.strip_suffix('\r').unwrap_or(line);
+        if line.len() > limit {
+            return Err(self.too_large(limit));
+        }
         Ok(Zeroizing::new(line.to_owned()))
     }
 }
@@ -101,6 +111,21 @@ pub(super) fn check_one_standard<'i>(
         return Err(Failure::usage(
             "arguments",
             "standard input (`-`, or nothing said) can be read once: name a file for the other",
+        ));
+    }
+    Ok(())
+}
+
+/// That what is about to be written can be read again by the command that is its other half.
+pub(super) fn check_readable(what: &str, written: &str, limit: usize) -> Result<(), Failure> {
+    if written.len() > limit {
+        return Err(Failure::new(
+            what,
+            format!(
+                "the result would have {} bytes, and more than {limit} are not read again",
+                written.len()
+            ),
+            "too_large",
         ));
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! `keyward jwe`: encryption (RFC 7516).
 
-use super::input::{Input, check_one_standard};
+use super::input::{Input, check_one_standard, check_readable};
 use super::jws::{JsonForm, parameters};
 use super::key_arguments::{KeyMaterial, Keys, read_key};
 use super::{Failure, algorithm, terminal};
@@ -149,7 +149,9 @@ impl Encrypt {
                 return Err(Failure::usage(WHAT, "give a --key"));
             }
         };
-        terminal::write_line(&token.map_err(Failure::jose(WHAT))?)
+        let token = token.map_err(Failure::jose(WHAT))?;
+        check_readable(WHAT, &token, jwe::SERIALIZED_MAX)?;
+        terminal::write_line(&token)
     }
 }
 

@@ -1,10 +1,10 @@
 //! `keyward jws`: signatures (RFC 7515).
 
-use super::input::{Input, check_one_standard};
+use super::input::{Input, check_one_standard, check_readable};
 use super::key_arguments::{Keys, read_key, signer};
 use super::{Failure, algorithm, terminal};
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
-use keyward_jose::jws::{Header, JWS_MAX, compact, flattened, general};
+use keyward_jose::jws::{Header, JWS_MAX, compact, flattened, general, read_parameters};
 use keyward_jose::{LocalSigner, SignatureAlgorithm};
 use serde_json::{Map, Value};
 
@@ -117,6 +117,7 @@ impl Sign {
         let token = self
             .sign(&payload, &signers, &parameters)
             .map_err(Failure::jose(WHAT))?;
+        check_readable(WHAT, &token, JWS_MAX)?;
         terminal::write_line(&token)
     }
 
@@ -213,8 +214,7 @@ pub(super) fn parameters(what: &str, json: Option<&str>) -> Result<Map<String, V
     let Some(json) = json else {
         return Ok(Map::new());
     };
-    serde_json::from_str(json)
-        .map_err(|error| Failure::new(what, format!("--header is no JSON object: {error}"), "json"))
+    read_parameters(json.as_bytes()).map_err(Failure::jose(format!("{what}: --header")))
 }
 
 /// The header for a signer with what was asked for beside.
@@ -234,8 +234,18 @@ fn header(
             ("kid" | "typ" | "cty", _) => return refuse(name, "it is a text"),
             ("b64", Value::Bool(false)) => header.with_unencoded_payload(),
             ("b64", _) => return refuse(name, "it is `false` or left out"),
-            ("crit", Value::Array(names)) if names.iter().all(|one| one == "b64") => header,
-            ("crit", _) => return refuse(name, "only `b64` is understood here"),
+            // Goes with `"b64":false`, which adds it anyway.
+            ("crit", Value::Array(names))
+                if *names == ["b64"] && parameters.get("b64") == Some(&Value::Bool(false)) =>
+            {
+                header
+            }
+            ("crit", _) => {
+                return refuse(
+                    name,
+                    "only `b64` is understood here, and only where it is `false`",
+                );
+            }
             (name, value) => header.with(name, value.clone())?,
         };
     }

@@ -65,7 +65,7 @@ pub(super) fn read_set(input: &Input) -> Result<JwkSet, Failure> {
         terminal::complain(&format!(
             "keyward: {input}: key {} is left out: {} [{}]",
             skipped.index + 1,
-            skipped.error,
+            terminal::visible(&skipped.error.to_string()),
             skipped.error.code()
         ));
     }

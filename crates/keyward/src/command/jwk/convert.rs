@@ -88,13 +88,8 @@ impl Convert {
                         "--kid and --alg go with one key, and this is a set",
                     ));
                 }
-                let private = set.keys().iter().all(Key::is_private);
-                let part = if private && !self.public {
-                    Part::Private
-                } else {
-                    Part::Public
-                };
-                terminal::write_line(&set.to_json(part).map_err(Failure::jose(WHAT))?)
+                let set = set.to_json_of(|key| self.part(key));
+                terminal::write_line(&set.map_err(Failure::jose(WHAT))?)
             }
             (Form::Pem, held) => {
                 for key in held.keys() {

@@ -44,7 +44,7 @@ impl Inspect {
                     json!({ "keys": keys, "skipped": skipped.iter().map(skipped_json).collect::<Vec<_>>() })
                 }
             };
-            return terminal::write_line(&format!("{answer:#}"));
+            return terminal::write_json(&answer);
         }
         let mut text = String::new();
         for (index, description) in described.iter().enumerate() {
@@ -58,7 +58,7 @@ impl Inspect {
                 text,
                 "\nkey {} can't be used: {}",
                 skipped.index + 1,
-                skipped.error
+                terminal::visible(&skipped.error.to_string())
             );
         }
         terminal::write(text.as_bytes())
@@ -150,7 +150,7 @@ impl<'k> Description<'k> {
 
     fn write(&self, form: &str, text: &mut String) {
         let mut line = |name: &str, value: &str| {
-            let _ = writeln!(text, "{name:<12} {value}");
+            let _ = writeln!(text, "{name:<12} {}", terminal::visible(value));
         };
         line(
             "key",

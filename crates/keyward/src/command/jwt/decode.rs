@@ -36,6 +36,6 @@ impl Decode {
             "header": Value::Object(peek.header().to_json()),
             "claims": peek.claims().map(),
         });
-        terminal::write_line(&format!("{shown:#}"))
+        terminal::write_json(&shown)
     }
 }

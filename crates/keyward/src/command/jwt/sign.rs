@@ -1,6 +1,7 @@
 //! `keyward jwt sign`.
 
-use crate::command::input::{Input, check_one_standard};
+use super::verify::ENCRYPTED_MAX;
+use crate::command::input::{Input, check_one_standard, check_readable};
 use crate::command::key_arguments::{read_key, signer};
 use crate::command::time::seconds;
 use crate::command::{Failure, algorithm, jwe, terminal};
@@ -75,15 +76,16 @@ impl Sign {
             None => Claims::parse(self.claims.as_bytes(), TOKEN_MAX),
         };
         let claims = self.completed(claims.map_err(Failure::jose(WHAT))?, now)?;
-        let token = match &self.encrypt_to {
-            None => jwt::sign(&claims, &signer, &self.typ),
-            Some(input) => {
-                let key = read_key(input)?;
-                let encrypter = jwe::encrypter(WHAT, &key, self.encrypt_alg, self.encrypt_enc)?;
-                jwt::sign_and_encrypt(&claims, &signer, &self.typ, &encrypter)
-            }
+        let signed = jwt::sign(&claims, &signer, &self.typ).map_err(Failure::jose(WHAT))?;
+        check_readable(WHAT, &signed, TOKEN_MAX)?;
+        let Some(input) = &self.encrypt_to else {
+            return terminal::write_line(&signed);
         };
-        let token = token.map_err(Failure::jose(WHAT))?;
+        let key = read_key(input)?;
+        let encrypter = jwe::encrypter(WHAT, &key, self.encrypt_alg, self.encrypt_enc)?;
+        let token = jwt::sign_and_encrypt(&claims, &signer, &self.typ, &encrypter)
+            .map_err(Failure::jose(WHAT))?;
+        check_readable(WHAT, &token, ENCRYPTED_MAX)?;
         terminal::write_line(&token)
     }
 

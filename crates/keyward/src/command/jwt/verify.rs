@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 const WHAT: &str = "jwt verify";
 
 /// The most bytes of a nested token: the signed one in base64url, with a header and an encrypted key.
-const ENCRYPTED_MAX: usize = 2 * TOKEN_MAX;
+pub(super) const ENCRYPTED_MAX: usize = 2 * TOKEN_MAX;
 
 /// Verify a token
 ///
@@ -93,10 +93,18 @@ impl Verify {
         let verified = jwt::verify(&token, &verifiers, &profile, now)
             .map_err(|error| Failure::jose(WHAT)(keys.refusal(error)))?;
         let claims = Value::Object(verified.claims.into_map());
-        terminal::write_line(&format!("{claims:#}"))
+        terminal::write_json(&claims)
     }
 
     fn profile(&self) -> Result<Profile, Failure> {
+        if let Some(issuer) = &self.issuer
+            && self.iss.iter().any(|iss| iss != issuer)
+        {
+            return Err(Failure::usage(
+                WHAT,
+                "--issuer names the `iss` that is taken already: leave another --iss out",
+            ));
+        }
         let mut profile = Profile::builder().leeway(self.leeway);
         for issuer in self.iss.iter().chain(&self.issuer) {
             profile = profile.issuer(issuer);

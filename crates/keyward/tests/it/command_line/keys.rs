@@ -74,6 +74,23 @@ fn sets_are_written_public_and_the_kid_chooses_of_them() {
 }
 
 #[test]
+fn each_key_of_a_converted_set_keeps_the_part_that_it_has() {
+    let shell = Shell::new();
+    let (private, _) = shell.key("ES256");
+    let (_, public) = shell.key("EdDSA");
+    let read = |name: &str| json(&std::fs::read(shell.directory.path().join(name)).unwrap());
+    let set = serde_json::json!({"keys": [read(&private), read(&public)]}).to_string();
+    let parts = |arguments: &[&str]| -> Vec<bool> {
+        let converted = json(&shell.pipe(arguments, set.as_bytes()));
+        let keys = converted["keys"].as_array().unwrap();
+        keys.iter().map(|key| key.get("d").is_some()).collect()
+    };
+    assert_eq!(parts(&["jwk", "convert", "--to", "jwk"]), [true, false]);
+    let public = ["jwk", "convert", "--to", "jwk", "--public"];
+    assert_eq!(parts(&public), [false, false]);
+}
+
+#[test]
 fn no_private_value_is_shown() {
     let shell = Shell::new();
     for alg in ["HS256", "RS256", "ES256", "EdDSA", "ML-DSA-44"] {

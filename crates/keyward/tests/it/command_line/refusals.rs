@@ -1,6 +1,6 @@
 //! What is refused, and how it is said.
 
-use crate::shell::Shell;
+use crate::shell::{Shell, json};
 
 #[test]
 fn bad_input_gets_one_line_with_its_code() {
@@ -137,6 +137,114 @@ fn bad_input_gets_one_line_with_its_code() {
 }
 
 #[test]
+fn headers_are_read_strictly() {
+    let shell = Shell::new();
+    let (private, public) = shell.key("ES256");
+    let sign = |header: &'static str| {
+        ["jws", "sign", "--key", &private, "--header", header].map(str::to_owned)
+    };
+    for (header, code) in [
+        (r#"{"typ":"a","typ":"b"}"#, "json"),
+        (r#"{"x":{"y":1,"y":1}}"#, "json"),
+        (r#"{"crit":["b64"]}"#, "header"),
+        (r#"{"crit":[]}"#, "header"),
+        (r#"{"b64":false,"crit":[]}"#, "header"),
+        (r#"{"b64":false,"crit":["b64","b64"]}"#, "header"),
+    ] {
+        let arguments = sign(header);
+        let line = shell.refusal(&arguments.each_ref().map(String::as_str), b"x");
+        assert!(line.ends_with(&format!("[{code}]\n")), "{header}: {line}");
+    }
+    let arguments = sign(r#"{"b64":false,"crit":["b64"]}"#);
+    let token = shell.pipe(&arguments.each_ref().map(String::as_str), b"x");
+    assert_eq!(
+        shell.pipe(&["jws", "verify", "--key", &public], &token),
+        b"x"
+    );
+    let (secret, _) = shell.key("A128KW");
+    let line = shell.refusal(
+        &[
+            "jwe",
+            "encrypt",
+            "--key",
+            &secret,
+            "--enc",
+            "A128GCM",
+            "--header",
+            r#"{"cty":"a","cty":"b"}"#,
+        ],
+        b"x",
+    );
+    assert!(line.ends_with("[json]\n"), "{line}");
+}
+
+/// Whatever a command writes, its other half reads.
+#[test]
+fn what_would_not_be_read_again_is_not_written() {
+    let shell = Shell::new();
+    let (secret, _) = shell.key("A128KW");
+    let encrypt = ["jwe", "encrypt", "--key", &secret, "--enc", "A128GCM"];
+    let decrypt = ["jwe", "decrypt", "--key", &secret];
+    let line = shell.refusal(&encrypt, &vec![b'x'; 800_000]);
+    assert!(line.ends_with("[too_large]\n"), "{line}");
+    // The longest that is written: with the line break it has more bytes than are read of a token.
+    let overhead = shell.pipe(&encrypt, b"").len() - 1;
+    let longest = vec![b'x'; (1_048_576 - overhead) / 4 * 3];
+    let token = shell.pipe(&encrypt, &longest);
+    assert!(token.len() > 1_048_570, "{}", token.len());
+    assert_eq!(shell.pipe(&decrypt, &token), longest);
+    let (private, public) = shell.key("ES256");
+    let sign = ["jws", "sign", "--key", &private];
+    let line = shell.refusal(&sign, &vec![b'x'; 13_000_000]);
+    assert!(line.ends_with("[too_large]\n"), "{line}");
+    let claims = |bytes: usize| format!(r#"{{"x":"{}"}}"#, "x".repeat(bytes)).into_bytes();
+    let sign = ["jwt", "sign", "--key", &private];
+    let nested = ["jwt", "sign", "--key", &private, "--encrypt-to", &secret];
+    for arguments in [&sign[..], &nested] {
+        let line = shell.refusal(arguments, &claims(12_500));
+        assert!(line.ends_with("[too_large]\n"), "{line}");
+    }
+    let verify = ["jwt", "verify", "--key", &public];
+    shell.pipe(&verify, &shell.pipe(&sign, &claims(11_500)));
+    let verify = ["jwt", "verify", "--key", &public, "--decrypt-key", &secret];
+    shell.pipe(&verify, &shell.pipe(&nested, &claims(11_500)));
+}
+
+#[test]
+fn control_characters_of_strangers_do_not_reach_the_terminal() {
+    let shell = Shell::new();
+    let (private, public) = shell.key("ES256");
+    let claims = "{\"sub\":\"\\u001b[2J\u{9b}31m\u{7f}\"}";
+    let token = shell.pipe(&["jwt", "sign", "--key", &private], claims.as_bytes());
+    let mut key = json(&shell.pipe(&["jwk", "public", &private], b""));
+    key["kid"] = "\u{1b}]0;x\u{7}\u{9b}2J".into();
+    let key = key.to_string();
+    let alien = "{\"keys\":[{\"kty\":\"\\u001b[2J\u{9b}\"}]}";
+    for (arguments, input) in [
+        (&["jwt", "decode"][..], token.as_slice()),
+        (&["jwt", "verify", "--key", &public], &token),
+        (&["jwk", "inspect"], key.as_bytes()),
+        (&["jwk", "inspect", "--json"], key.as_bytes()),
+        (&["jwk", "inspect"], alien.as_bytes()),
+        (&["jwk", "thumbprint"], alien.as_bytes()),
+        (&["jwk", "convert", "--to", "jwk"], alien.as_bytes()),
+        (
+            &["jws", "verify", "--jwks", "-", &private],
+            alien.as_bytes(),
+        ),
+    ] {
+        let output = shell.run(arguments, input);
+        for bytes in [output.stdout, output.stderr] {
+            let text = String::from_utf8(bytes).unwrap();
+            let controls = text.replace('\n', "").contains(char::is_control);
+            assert!(!controls, "{arguments:?}: {text:?}");
+        }
+    }
+    let shown = json(&shell.pipe(&["jwt", "decode"], &token));
+    assert_eq!(shown["claims"]["sub"], "\u{1b}[2J\u{9b}31m\u{7f}");
+}
+
+#[test]
 fn wrong_usage_has_its_own_status() {
     let shell = Shell::new();
     let (private, _) = shell.key("ES256");
@@ -177,6 +285,14 @@ fn wrong_usage_has_its_own_status() {
             &private,
             "--issuer",
             "https://issuer.example",
+        ],
+        &[
+            "jwt",
+            "verify",
+            "--issuer",
+            "https://issuer.example",
+            "--iss",
+            "https://other.example",
         ],
         &[
             "jwk",
