@@ -13,7 +13,7 @@ use unbuilt::Unbuilt;
 
 /// Claims whose registered names have their type: once this exists, `aud` is a text or a list of texts,
 /// `exp` is a time, and so on; there is nothing to confuse (RFC 7519, section 4.1; RFC 8693, section 4.2
-/// for `scope`).
+/// for `scope`, which may be a list of texts too).
 ///
 /// ```
 /// use keyward_jose::{NumericDate, jwt::Claims};
@@ -216,11 +216,25 @@ impl Claims {
         self.text("jti")
     }
 
-    /// The scopes of `scope`; none where it is missing.
+    /// The scopes of `scope`, none where it is missing: of one text, which spaces divide, or of a list, in
+    /// which each is an element, as Spring and IdentityServer4 write them.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
-        self.text("scope")
-            .unwrap_or_default()
-            .split(' ')
+        let (text, values, plain): (&str, &[Value], &str) = match &self.0 {
+            Form::Built(map) => match map.get("scope") {
+                Some(Value::String(text)) => (text, &[], ""),
+                Some(Value::Array(list)) => ("", list, ""),
+                Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => {
+                    ("", &[], "")
+                }
+            },
+            Form::Unbuilt(unbuilt) => match unbuilt.scope().unwrap_or_default() {
+                list if list.starts_with('[') => ("", &[], list),
+                quoted => (plain::texts(quoted).next().unwrap_or_default(), &[], ""),
+            },
+        };
+        text.split(' ')
+            .chain(values.iter().filter_map(Value::as_str))
+            .chain(plain::texts(plain))
             .filter(|scope| !scope.is_empty())
     }
 
@@ -340,8 +354,8 @@ impl<'a> Audiences<'a> {
 /// "absent": that is how checks get skipped (CVE-2026-25537).
 fn check_type(name: &str, value: &Value) -> Result<(), Error> {
     let (fits, why) = match name {
-        "iss" | "sub" | "jti" | "scope" => (value.is_string(), "a string is needed"),
-        "aud" => (
+        "iss" | "sub" | "jti" => (value.is_string(), "a string is needed"),
+        "aud" | "scope" => (
             match value {
                 Value::String(_) => true,
                 Value::Array(list) => list.iter().all(Value::is_string),

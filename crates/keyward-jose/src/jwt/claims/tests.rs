@@ -53,6 +53,9 @@ fn plain_claims_are_walked_and_others_are_read_strictly() {
         "{}",
         r#"{"iss":"i","sub":"","aud":["a",",",""],"exp":1700000000,"nbf":0,"iat":1,"jti":"j","scope":"a  b"}"#,
         r#"{"aud":[]}"#,
+        r#"{"scope":[]}"#,
+        r#"{"scope":""}"#,
+        r#"{"scope":["a","","b c","[","a"]}"#,
         r#"{"aud":"one"}"#,
         r#"{"x":{"y":[1,{"z":null,"y":true}],"iss":7},"y":false,"z":{},"ä":"ö€😀"}"#,
         r#"{"x":{"a":1},"y":{"a":1},"a":1}"#,
@@ -78,6 +81,26 @@ fn plain_claims_are_walked_and_others_are_read_strictly() {
         assert!(!is_walked(other.as_bytes()), "{other}");
         assert!(Claims::parse(other.as_bytes(), LIMIT).is_ok(), "{other}");
         check(other.as_bytes());
+    }
+}
+
+#[test]
+fn scopes_are_read_from_a_text_and_from_a_list() {
+    for (text, scopes) in [
+        (r#"{"scope":"read  write "}"#, &["read", "write"][..]),
+        (r#"{"scope":["read","write"]}"#, &["read", "write"]),
+        (r#"{"scope":[ "read", "write" ]}"#, &["read", "write"]),
+        // No scope has a space: what has one is not two of them.
+        (r#"{"scope":["read write",""]}"#, &["read write"]),
+        (r#"{"scope":"[read]"}"#, &["[read]"]),
+        (r#"{"scope":[]}"#, &[]),
+        (r#"{"scope":""}"#, &[]),
+        ("{}", &[]),
+    ] {
+        let claims = Claims::parse(text.as_bytes(), LIMIT).unwrap();
+        assert_eq!(claims.scopes().collect::<Vec<_>>(), scopes, "{text}");
+        assert_eq!(claims.has_scope("read"), scopes.contains(&"read"), "{text}");
+        check(text.as_bytes());
     }
 }
 
@@ -120,7 +143,10 @@ fn what_the_strict_reading_refuses_is_refused() {
         r#"{"iss":1}"#,
         r#"{"sub":null}"#,
         r#"{"jti":["j"]}"#,
-        r#"{"scope":["a","b"]}"#,
+        r#"{"scope":["a",1]}"#,
+        r#"{"scope":null}"#,
+        r#"{"scope":7}"#,
+        r#"{"scope":{"a":"b"}}"#,
         r#"{"aud":["a",1]}"#,
         r#"{"aud":{"a":"b"}}"#,
         r#"{"exp":"1700000000"}"#,

@@ -23,6 +23,7 @@ struct Registered {
     /// With its quotes or brackets.
     audience: Option<Place>,
     token_id: Option<Place>,
+    /// With its quotes or brackets.
     scope: Option<Place>,
     expiry: Option<NumericDate>,
     not_before: Option<NumericDate>,
@@ -41,7 +42,7 @@ impl Registered {
             "nbf" => self.not_before = Some(date(value)?),
             "iat" => self.issued_at = Some(date(value)?),
             "jti" => self.token_id = Some(text(value)?),
-            "scope" => self.scope = Some(text(value)?),
+            "scope" => self.scope = Some(text_or_texts(value)?),
             _ => {}
         }
         Some(())
@@ -96,7 +97,6 @@ impl Unbuilt {
             "iss" => self.registered.issuer,
             "sub" => self.registered.subject,
             "jti" => self.registered.token_id,
-            "scope" => self.registered.scope,
             _ => None,
         };
         place.map(|place| place.of(&self.text))
@@ -117,11 +117,17 @@ impl Unbuilt {
         self.registered.audience.map(|place| place.of(&self.text))
     }
 
+    /// `scope`, for [`plain::texts`].
+    pub(super) fn scope(&self) -> Option<&str> {
+        self.registered.scope.map(|place| place.of(&self.text))
+    }
+
     /// Whether the claim is there. Only for one that is not registered a map has to be built.
     pub(super) fn has(&self, name: &str) -> bool {
         match name {
             "aud" => self.registered.audience.is_some(),
-            "iss" | "sub" | "jti" | "scope" => self.text(name).is_some(),
+            "scope" => self.registered.scope.is_some(),
+            "iss" | "sub" | "jti" => self.text(name).is_some(),
             "exp" | "nbf" | "iat" => self.date(name).is_some(),
             _ => self.map().contains_key(name),
         }

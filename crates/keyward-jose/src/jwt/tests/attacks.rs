@@ -40,7 +40,7 @@ fn wrong_typed_claims_are_refused() {
         ("nbf", &[json!("0"), json!(null), json!([]), json!(1e20)]),
         ("iat", &[json!("0"), json!(null), json!({}), json!(-1e20)]),
         ("jti", &[json!(7), json!(null), json!([])]),
-        ("scope", &[json!(["read"]), json!(null), json!(7)]),
+        ("scope", &[json!(["read", 7]), json!(null), json!(7)]),
     ];
     for (name, values) in wrong {
         for value in values {
