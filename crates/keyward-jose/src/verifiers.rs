@@ -62,7 +62,7 @@ impl Verifiers {
             ..Self::default()
         };
         for (index, key) in keys.iter().enumerate() {
-            if let Err(error) = set.add(key) {
+            if let Err(error) = set.add(index, key) {
                 set.left_out.push(LeftOut {
                     index,
                     kid: key.kid().map(str::to_owned),
@@ -73,7 +73,7 @@ impl Verifiers {
         set
     }
 
-    fn add(&mut self, key: &Key) -> Result<(), Error> {
+    fn add(&mut self, index: usize, key: &Key) -> Result<(), Error> {
         let mut refusal = None;
         let mut added = false;
         for algorithm in key.signature_algorithms() {
@@ -82,7 +82,7 @@ impl Verifiers {
             }
             match Verifier::new(key, *algorithm) {
                 Ok(verifier) => {
-                    self.push(verifier);
+                    self.push(verifier.at(index));
                     added = true;
                 }
                 Err(error) => refusal = refusal.or(Some(error)),

@@ -1,8 +1,9 @@
 //! The compact serialization: three parts in base64url, joined by full stops (RFC 7515, section 7.1).
 
-use super::{Header, JWS_MAX, Jws};
+use super::{Header, JWS_MAX, Jws, Signature};
 use crate::base64url;
 use crate::{Error, LocalSigner, Signer, Verifiers};
+use serde_json::Map;
 
 /// What a signature covers: the protected header's text and the payload's, joined by a full stop
 /// (RFC 7515, section 5.1), until the signature is there.
@@ -201,22 +202,27 @@ pub fn verify(token: &str, verifiers: &Verifiers) -> Result<Jws, Error> {
     let header = parts.header()?;
     let algorithm = header.algorithm()?;
     let signature = parts.signature()?;
-    verifiers.verify(
+    let verifier = verifiers.verify(
         algorithm,
         header.kid(),
         parts.message.as_bytes(),
         &signature,
     )?;
+    let verified_by = verifier.into();
     let payload = if header.is_payload_unencoded() {
         check_plain(parts.payload.as_bytes())?;
         parts.payload.as_bytes().to_vec()
     } else {
         base64url::decode("payload", parts.payload)?
     };
-    Ok(Jws { header, payload })
+    Ok(Jws {
+        header,
+        verified_by,
+        payload,
+    })
 }
 
-/// Verifies a compact JWS whose payload came another way, and returns its header.
+/// Verifies a compact JWS whose payload came another way. Nothing of the header is unprotected.
 ///
 /// # Errors
 /// As [`verify`]; [`Error::Serialization`] if a payload is inside.
@@ -224,7 +230,7 @@ pub fn verify_detached(
     token: &str,
     payload: &[u8],
     verifiers: &Verifiers,
-) -> Result<Header, Error> {
+) -> Result<Signature, Error> {
     let parts = Parts::split(token, JWS_MAX)?;
     if !parts.payload.is_empty() {
         return Err(Error::Serialization(
@@ -235,8 +241,12 @@ pub fn verify_detached(
     let algorithm = header.algorithm()?;
     let signature = parts.signature()?;
     let message = signing_input(parts.header.to_owned(), &header, payload);
-    verifiers.verify(algorithm, header.kid(), &message, &signature)?;
-    Ok(header)
+    let verifier = verifiers.verify(algorithm, header.kid(), &message, &signature)?;
+    Ok(Signature {
+        verified_by: verifier.into(),
+        protected: header,
+        unprotected: Map::new(),
+    })
 }
 
 /// The parts of a compact JWS, still encoded.

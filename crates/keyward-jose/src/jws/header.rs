@@ -112,7 +112,7 @@ impl Header {
         }
     }
 
-    /// The `kid`.
+    /// The `kid`: what the token says, not which key verified it.
     #[must_use]
     pub fn kid(&self) -> Option<&str> {
         self.kid.as_deref()

@@ -2,7 +2,7 @@
 
 use super::compact::signing_input;
 use super::header::check_type;
-use super::{Header, JWS_MAX};
+use super::{Header, JWS_MAX, VerifiedBy};
 use crate::{Error, Verifiers, base64url, json};
 use serde_json::{Map, Value};
 
@@ -18,23 +18,27 @@ const ENCRYPTED: [&str; 7] = [
     "unprotected",
 ];
 
-/// One verified signature of a JWS in a JSON serialization.
+/// One verified signature of a JWS.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Signature {
     /// What the signature covers of the header.
     pub protected: Header,
     /// What it does not cover: anybody may have written it.
     pub unprotected: Map<String, Value>,
+    /// The key that verified it.
+    pub verified_by: VerifiedBy,
 }
 
 impl Signature {
-    /// The `kid`, from wherever it stands.
+    /// The `kid`, from wherever it stands: what the JWS says, not which key verified it.
     #[must_use]
     pub fn kid(&self) -> Option<&str> {
-        self.protected
-            .kid()
-            .or_else(|| self.unprotected.get("kid")?.as_str())
+        kid(&self.protected, &self.unprotected)
     }
+}
+
+fn kid<'a>(protected: &'a Header, unprotected: &'a Map<String, Value>) -> Option<&'a str> {
+    protected.kid().or_else(|| unprotected.get("kid")?.as_str())
 }
 
 /// A JWS in JSON, its members told apart but nothing decoded.
@@ -147,10 +151,8 @@ impl Entry {
         check_unprotected(&protected, &self.unprotected)?;
         Ok(Signed {
             text,
-            signature: Signature {
-                protected,
-                unprotected: self.unprotected,
-            },
+            protected,
+            unprotected: self.unprotected,
             bytes: base64url::decode("signature", self.signature)?,
         })
     }
@@ -160,13 +162,14 @@ impl Entry {
 pub(super) struct Signed {
     /// As it was signed, in base64url.
     text: String,
-    signature: Signature,
+    protected: Header,
+    unprotected: Map<String, Value>,
     bytes: Vec<u8>,
 }
 
 impl Signed {
     pub(super) fn is_payload_unencoded(&self) -> bool {
-        self.signature.protected.is_payload_unencoded()
+        self.protected.is_payload_unencoded()
     }
 
     /// Verifies this signature over a payload as it stands in the text.
@@ -181,14 +184,19 @@ impl Signed {
         payload: &[u8],
         verifiers: &Verifiers,
     ) -> Result<Signature, Error> {
-        let message = signing_input(self.text.clone(), &self.signature.protected, payload);
+        let message = signing_input(self.text.clone(), &self.protected, payload);
         self.verify_message(&message, verifiers)
     }
 
     fn verify_message(self, message: &[u8], verifiers: &Verifiers) -> Result<Signature, Error> {
-        let algorithm = self.signature.protected.algorithm()?;
-        verifiers.verify(algorithm, self.signature.kid(), message, &self.bytes)?;
-        Ok(self.signature)
+        let algorithm = self.protected.algorithm()?;
+        let kid = kid(&self.protected, &self.unprotected);
+        let verifier = verifiers.verify(algorithm, kid, message, &self.bytes)?;
+        Ok(Signature {
+            verified_by: verifier.into(),
+            protected: self.protected,
+            unprotected: self.unprotected,
+        })
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) mod tests;
 pub use header::Header;
 pub use json_form::Signature;
 
-use crate::{Error, json};
+use crate::{Error, Verifier, json};
 use serde_json::{Map, Value};
 
 /// The longest header that is read, in bytes of JSON: room for a certificate chain (`x5c`) of four.
@@ -36,11 +36,32 @@ pub fn read_parameters(text: &[u8]) -> Result<Map<String, Value>, Error> {
     json::object("header", text, HEADER_MAX)
 }
 
+/// The key that verified a signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedBy {
+    /// Its place among the keys given to [`Verifiers::new`](crate::Verifiers::new), from 0.
+    pub index: usize,
+    /// Its own `kid`. A key without one verifies tokens of any `kid`.
+    pub kid: Option<String>,
+}
+
+impl From<&Verifier> for VerifiedBy {
+    fn from(verifier: &Verifier) -> Self {
+        Self {
+            index: verifier.index(),
+            kid: verifier.kid().map(str::to_owned),
+        }
+    }
+}
+
 /// A verified JWS in the compact serialization.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Jws {
-    /// What the signature covers of the header.
+    /// What the signature covers of the header. Its `kid` is what the token says: who signed it is told by
+    /// [`verified_by`](Self::verified_by) alone.
     pub header: Header,
+    /// The key that verified it.
+    pub verified_by: VerifiedBy,
     /// The payload, decoded.
     pub payload: Vec<u8>,
 }

@@ -19,6 +19,8 @@ use std::fmt;
 pub struct Verifier {
     algorithm: SignatureAlgorithm,
     kid: Option<Box<str>>,
+    /// The key's place in the set that it was made ready with.
+    index: usize,
     prepared: Prepared,
 }
 
@@ -43,6 +45,7 @@ impl Verifier {
         Ok(Self {
             algorithm,
             kid: key.kid().map(Box::from),
+            index: 0,
             prepared: prepare(&key.material, algorithm)?,
         })
     }
@@ -57,6 +60,18 @@ impl Verifier {
     #[must_use]
     pub fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
+    }
+
+    /// The key's place among those given to [`Verifiers::new`](crate::Verifiers::new), from 0.
+    #[must_use]
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// With the key's place in a set.
+    pub(crate) fn at(mut self, index: usize) -> Self {
+        self.index = index;
+        self
     }
 
     /// Whether `signature` is this key's over `message`. MACs are compared in constant time.

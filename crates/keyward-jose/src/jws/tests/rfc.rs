@@ -177,8 +177,8 @@ fn rfc7797_4_1_control() {
 fn rfc7797_4_2_unencoded_detached() {
     let token = format!("{UNENCODED}..{UNENCODED_SIGNATURE}");
     let verifiers = set(&jwk(OCT));
-    let header = compact::verify_detached(&token, b"$.02", &verifiers).unwrap();
-    assert!(header.is_payload_unencoded());
+    let signature = compact::verify_detached(&token, b"$.02", &verifiers).unwrap();
+    assert!(signature.protected.is_payload_unencoded());
     assert!(compact::verify_detached(&token, b"JC4wMg", &verifiers).is_err());
     assert!(compact::verify(&token, &verifiers).is_err());
     let flat = json!({

@@ -1,5 +1,5 @@
 use crate::jws::general::Signing;
-use crate::jws::{Header, compact, flattened, general};
+use crate::jws::{Header, VerifiedBy, compact, flattened, general};
 use crate::signature::test_keys::{for_algorithm, named, public};
 use crate::signature::tests::futures_now;
 use crate::{LocalSigner, SignatureAlgorithm as A, Signer, Verifiers};
@@ -22,7 +22,7 @@ fn compact_round_trip_of_every_algorithm() {
         let detached = compact::sign_detached_with(b"payload", &header, &signer);
         let token = futures_now(detached).unwrap();
         assert_eq!(
-            compact::verify_detached(&token, b"payload", &verifiers),
+            compact::verify_detached(&token, b"payload", &verifiers).map(|one| one.protected),
             Ok(header.clone())
         );
         let token = compact::sign_detached(b"payload", &header, &signer).unwrap();
@@ -111,6 +111,38 @@ fn json_round_trips() {
     let header = Header::for_signer(&signers[0]).with_unencoded_payload();
     assert!(flattened::sign(&binary, &header, &Map::new(), &signers[0]).is_err());
     assert!(flattened::sign_detached(&binary, &header, &Map::new(), &signers[0]).is_ok());
+}
+
+/// The `kid` of a token is what it says; the key that verified it may have none.
+#[test]
+fn key_that_verified_is_told() {
+    let keys = [
+        named("h", &for_algorithm(A::Hs384)),
+        for_algorithm(A::EdDsa).with_kid(None).unwrap(),
+    ];
+    let verifiers = Verifiers::new(&keys, &[A::EdDsa, A::Hs384]);
+    let check = |at: usize, algorithm: A, claimed: &str, own: Option<&str>| {
+        let signer = LocalSigner::new(&keys[at], algorithm).unwrap();
+        let header = Header::for_signer(&signer).with_kid(Some(claimed.to_owned()));
+        let by = VerifiedBy {
+            index: at,
+            kid: own.map(str::to_owned),
+        };
+        let token = compact::sign(b"x", &header, &signer).unwrap();
+        let jws = compact::verify(&token, &verifiers).unwrap();
+        assert_eq!((jws.header.kid(), &jws.verified_by), (Some(claimed), &by));
+        let token = compact::sign_detached(b"x", &header, &signer).unwrap();
+        let signature = compact::verify_detached(&token, b"x", &verifiers).unwrap();
+        assert_eq!(signature.verified_by, by);
+        let text = flattened::sign(b"x", &header, &Map::new(), &signer).unwrap();
+        let signature = flattened::verify(&text, &verifiers).unwrap().signature;
+        assert_eq!(
+            (signature.kid(), &signature.verified_by),
+            (Some(claimed), &by)
+        );
+    };
+    check(0, A::Hs384, "h", Some("h"));
+    check(1, A::EdDsa, "another", None);
 }
 
 #[test]
