@@ -25,7 +25,7 @@ pub(in crate::command) struct Sign {
     #[arg(long, value_parser = algorithm::signature(), value_name = "ALG")]
     alg: Option<SignatureAlgorithm>,
 
-    /// The claims, such as '{"iss":"https://issuer.example","sub":"alice","aud":"orders"}'. Without this
+    /// The claims, such as `{"iss":"https://issuer.example","sub":"alice","aud":"orders"}`. Without this
     /// option, or with `-`, they are read from standard input
     #[arg(
         long,
