@@ -34,7 +34,8 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// Open connections per worker. Default 16,384; more wait in the listener's queue.
     pub connections: usize,
-    /// Verified tokens remembered per worker. Default 16,384.
+    /// Verified tokens in use that are remembered per worker, and at most as many again on their way out.
+    /// Default 16,384.
     pub cached_tokens: usize,
     /// How long a shutdown waits for calls to finish. Default 30 s.
     pub drain_timeout: Duration,

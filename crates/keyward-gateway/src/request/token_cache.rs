@@ -34,18 +34,19 @@ pub(crate) struct VerifiedToken {
 pub(crate) struct TokenCache {
     young: Generation,
     old: Generation,
-    half: usize,
+    each: usize,
 }
 
 type Generation = HashMap<[u8; 32], Rc<VerifiedToken>, BuildHasherDefault<DigestHasher>>;
 
 impl TokenCache {
-    /// A cache of at most `capacity` tokens.
+    /// A cache that keeps `capacity` tokens in use, and at most as many again that are on their way out:
+    /// with less room, tokens that come in turn would push each other out before their turn.
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
             young: Generation::default(),
             old: Generation::default(),
-            half: (capacity / 2).max(1),
+            each: capacity.max(1),
         }
     }
 
@@ -71,7 +72,7 @@ impl TokenCache {
 
     /// Remembers a token.
     pub(crate) fn insert(&mut self, key: [u8; 32], token: Rc<VerifiedToken>) {
-        if self.young.len() >= self.half {
+        if self.young.len() >= self.each {
             self.old = std::mem::take(&mut self.young);
         }
         self.young.insert(key, token);
@@ -153,12 +154,26 @@ mod tests {
     }
 
     #[test]
+    fn tokens_that_come_in_turn_stay_as_long_as_they_fit() {
+        let mut cache = TokenCache::new(100);
+        for round in 0..5 {
+            for number in 0..100 {
+                let known = cache.get(&key(number), 0, Timestamp::EPOCH).is_some();
+                assert_eq!(known, round > 0, "{number} in round {round}");
+                if !known {
+                    cache.insert(key(number), token(0, 100));
+                }
+            }
+        }
+    }
+
+    #[test]
     fn the_cache_is_bounded_and_keeps_what_is_in_use() {
         let mut cache = TokenCache::new(100);
         cache.insert(key(0), token(0, 100));
         for number in 1..10_000 {
             cache.insert(key(number), token(0, 100));
-            assert!(cache.young.len() + cache.old.len() <= 100);
+            assert!(cache.young.len() + cache.old.len() <= 200);
             assert!(
                 cache.get(&key(0), 0, Timestamp::EPOCH).is_some(),
                 "at {number}"

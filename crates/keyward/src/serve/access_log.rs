@@ -6,13 +6,10 @@ use keyward_gateway::UsageReceiver;
 use keyward_model::UsageRecord;
 use serde::Serialize;
 use std::fs::OpenOptions;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::thread::JoinHandle;
 use std::time::Duration;
-
-/// What is gathered before the system is asked to write.
-const BUFFER: usize = 256 * 1024;
 
 /// Starts the thread. It ends when the gateway has drained and everything is written.
 pub(super) fn start(log: &AccessLog, records: UsageReceiver) -> io::Result<JoinHandle<()>> {
@@ -20,6 +17,7 @@ pub(super) fn start(log: &AccessLog, records: UsageReceiver) -> io::Result<JoinH
         format: log.format,
         out: open(&log.destination)?,
         failing: false,
+        lines: Vec::new(),
     };
     std::thread::Builder::new()
         .name("access-log".to_owned())
@@ -33,12 +31,8 @@ pub(super) fn start(log: &AccessLog, records: UsageReceiver) -> io::Result<JoinH
 fn open(destination: &LogDestination) -> io::Result<Option<Box<dyn Write + Send>>> {
     Ok(match destination {
         LogDestination::Off => None,
-        LogDestination::StandardOutput => {
-            Some(Box::new(BufWriter::with_capacity(BUFFER, io::stdout())))
-        }
-        LogDestination::StandardError => {
-            Some(Box::new(BufWriter::with_capacity(BUFFER, io::stderr())))
-        }
+        LogDestination::StandardOutput => Some(Box::new(io::stdout())),
+        LogDestination::StandardError => Some(Box::new(io::stderr())),
         LogDestination::File(path) => {
             // Who called what is for nobody else's eyes.
             let file = OpenOptions::new()
@@ -49,7 +43,7 @@ fn open(destination: &LogDestination) -> io::Result<Option<Box<dyn Write + Send>
                 .map_err(|error| {
                     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
                 })?;
-            Some(Box::new(BufWriter::with_capacity(BUFFER, file)))
+            Some(Box::new(file))
         }
     })
 }
@@ -58,17 +52,21 @@ struct Writer {
     format: LogFormat,
     out: Option<Box<dyn Write + Send>>,
     failing: bool,
+    lines: Vec<u8>,
 }
 
 impl Writer {
     fn write(&mut self, batch: &[UsageRecord]) {
         let Some(out) = &mut self.out else { return };
+        // Lines are made in memory: pieces of a few bytes each would go through the writer one by one.
+        self.lines.clear();
         let written = batch
             .iter()
             .try_for_each(|record| match self.format {
-                LogFormat::Json => json(out, record),
-                LogFormat::Human => human(out, record),
+                LogFormat::Json => json(&mut self.lines, record),
+                LogFormat::Human => human(&mut self.lines, record),
             })
+            .and_then(|()| out.write_all(&self.lines))
             .and_then(|()| out.flush());
         // A full disk must not stop calls, nor fill the other log with one complaint a batch.
         match written {
@@ -124,7 +122,7 @@ struct Line<'a> {
     first_byte_us: u64,
 }
 
-fn json(out: &mut dyn Write, record: &UsageRecord) -> io::Result<()> {
+fn json(out: &mut Vec<u8>, record: &UsageRecord) -> io::Result<()> {
     let route = record.route.as_deref();
     let caller = record.caller.as_deref();
     let line = Line {
@@ -159,7 +157,7 @@ fn json(out: &mut dyn Write, record: &UsageRecord) -> io::Result<()> {
 
 /// A line as people read it. What came from outside is escaped, so that it can neither forge a line nor
 /// steer a terminal.
-fn human(out: &mut dyn Write, record: &UsageRecord) -> io::Result<()> {
+fn human(out: &mut Vec<u8>, record: &UsageRecord) -> io::Result<()> {
     let caller = record.caller.as_deref();
     let subject = caller
         .and_then(|caller| caller.subject.as_deref())
@@ -228,7 +226,7 @@ mod tests {
     }
 
     fn line(
-        write: fn(&mut dyn Write, &UsageRecord) -> io::Result<()>,
+        write: fn(&mut Vec<u8>, &UsageRecord) -> io::Result<()>,
         record: &UsageRecord,
     ) -> String {
         let mut out = Vec::new();
