@@ -1,5 +1,6 @@
 //! One private key in memory with one algorithm, ready to sign.
 
+use super::low_s;
 use super::{Signer, hmac_key, private, unfit};
 use crate::key::{Akp, Ec, KeyOperation, Material, Okp, Rsa};
 use crate::{Algorithm, Error, Key, SignatureAlgorithm};
@@ -80,10 +81,14 @@ impl LocalSigner {
                     .map_err(failed)?;
                 Ok(signature)
             }
-            Prepared::Ecdsa(pair) => pair
-                .sign(&SystemRandom::new(), message)
-                .map(|signature| signature.as_ref().to_vec())
-                .map_err(failed),
+            Prepared::Ecdsa(pair) => {
+                let signature = pair.sign(&SystemRandom::new(), message).map_err(failed)?;
+                let mut signature = signature.as_ref().to_vec();
+                if self.algorithm == SignatureAlgorithm::Es256k {
+                    low_s::lower(&mut signature);
+                }
+                Ok(signature)
+            }
             Prepared::Ed25519(pair) => pair
                 .try_sign(message)
                 .map(|signature| signature.as_ref().to_vec())

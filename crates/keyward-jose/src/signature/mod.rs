@@ -1,6 +1,7 @@
 //! Signing and verifying: what is prepared from a key for one algorithm.
 
 mod local_signer;
+mod low_s;
 mod signer;
 #[cfg(test)]
 pub(crate) mod test_keys;
