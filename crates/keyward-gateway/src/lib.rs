@@ -7,12 +7,13 @@
 //! Start reading at the request's way, `request/mod.rs`.
 
 mod body;
+mod deadlines;
 mod drain;
 mod gateway;
 mod http1;
-mod idle_timer;
 pub mod issuer;
 mod listener;
+mod message;
 pub mod metrics;
 mod problem;
 mod record;

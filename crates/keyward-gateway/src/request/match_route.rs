@@ -13,7 +13,10 @@ pub(crate) struct Matched {
 }
 
 /// Finds the route whose base path is the longest that the path begins with.
-pub(crate) fn match_route(snapshot: &LocalSnapshot, path: &RequestPath) -> Result<Matched, Fault> {
+pub(crate) fn match_route(
+    snapshot: &LocalSnapshot,
+    path: &RequestPath<'_>,
+) -> Result<Matched, Fault> {
     let found = snapshot.shared.table.find(path.for_matching());
     let matched = found.and_then(|found| {
         let route = snapshot.route(found.route)?;
@@ -24,7 +27,7 @@ pub(crate) fn match_route(snapshot: &LocalSnapshot, path: &RequestPath) -> Resul
         };
         Some(Matched {
             route,
-            path: path.after(taken_off).into(),
+            path: path.after(taken_off),
         })
     });
     matched.ok_or_else(|| {

@@ -7,7 +7,7 @@ mod route;
 mod route_table;
 
 pub(crate) use local::{LocalRoute, LocalSnapshot, RouteRef};
-pub(crate) use route::{LimitPolicy, Route, TokenPolicy, TrustedIssuer};
+pub(crate) use route::{LimitPolicy, Route, RouteTarget, TokenPolicy, TrustedIssuer};
 pub(crate) use route_table::RouteTable;
 
 use crate::issuer::Issuers;
