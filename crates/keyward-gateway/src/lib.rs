@@ -25,6 +25,10 @@ mod upstream;
 mod usage;
 mod worker;
 
+/// For fuzz targets: what this crate's parser and hyper's make of the same bytes.
+#[cfg(feature = "fuzzing")]
+pub use http1::compare as compare_with_hyper;
+
 pub use gateway::{Gateway, GatewayContext, UsageReceiver};
 pub use settings::{Limits, Settings};
 pub use snapshot::{CompileError, OwnIssuer, PublishedKeys};

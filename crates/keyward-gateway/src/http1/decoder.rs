@@ -1,7 +1,8 @@
 //! Where a body's data stands among the bytes of a connection (RFC 9112, sections 6 and 7), for requests and
 //! answers alike.
 
-use super::head::{field_line, malformed};
+use super::head::malformed;
+use super::line::field_line;
 use crate::message::{Fields, Header, Span};
 use keyward_model::{Code, Fault};
 use memchr::memchr;

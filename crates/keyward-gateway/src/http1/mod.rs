@@ -3,11 +3,16 @@
 mod connection;
 mod decoder;
 mod head;
+mod line;
+#[cfg(any(test, feature = "fuzzing"))]
+mod oracle;
 mod stream;
 
 pub(crate) use connection::{Connection, serve};
 pub(crate) use decoder::BodyDecoder;
 pub(crate) use head::{Framing, HeadBounds, HeadParser};
+#[cfg(feature = "fuzzing")]
+pub use oracle::compare;
 pub(crate) use stream::{ReadFailure, Stream};
 
 use crate::message::Fields;
