@@ -15,6 +15,7 @@ pub mod issuer;
 mod listener;
 pub mod metrics;
 mod problem;
+pub mod proxy_protocol;
 mod record;
 mod request;
 mod settings;
