@@ -21,10 +21,12 @@ mod request;
 mod settings;
 mod shared;
 mod snapshot;
+pub mod tls;
+mod transport;
 mod upstream;
 mod usage;
 mod worker;
 
 pub use gateway::{Gateway, GatewayContext, UsageReceiver};
-pub use settings::{Limits, Settings};
+pub use settings::{Limits, ListenerSettings, Settings};
 pub use snapshot::{CompileError, OwnIssuer, PublishedKeys};

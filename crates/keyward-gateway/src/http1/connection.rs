@@ -5,19 +5,18 @@ use super::stream::{GuardedStream, StreamView};
 use crate::drain::Subscription;
 use crate::problem;
 use crate::request::{Client, serve_call};
+use crate::transport::{Peer, Transport};
 use crate::worker::Worker;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use keyward_model::{Code, Fault};
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 /// How long a refused client may take to read the answer before the connection is cut.
 const LINGER: Duration = Duration::from_secs(2);
@@ -30,8 +29,8 @@ const BUFFER_MAX: usize = 64 * 1024;
 /// Serves the connection until it closes.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
-    socket: TcpStream,
-    peer: SocketAddr,
+    socket: Transport,
+    peer: Peer,
     drain: &mut Subscription,
 ) {
     let limits = &worker.settings.limits;
@@ -41,7 +40,7 @@ pub(crate) async fn serve(
         fields: limits.header_fields,
     };
     let (stream, view) = GuardedStream::new(socket, bounds);
-    let client = Rc::new(Client::new(peer));
+    let client = Rc::new(Client::new(peer.address));
     let served = drive(&worker, &client, &view, stream, drain).await;
     let late = served.err().and_then(|error| late_head(&error, &view));
     let refusal = view.take_fault().or(late);
@@ -103,7 +102,7 @@ async fn refuse(
     worker: &Rc<Worker>,
     client: &Client,
     view: &StreamView,
-    mut socket: TcpStream,
+    mut socket: Transport,
     fault: Fault,
 ) {
     let request_id = worker.request_id();
@@ -119,7 +118,7 @@ async fn refuse(
     }
 }
 
-async fn linger(mut socket: TcpStream) {
+async fn linger(mut socket: Transport) {
     let discard = async {
         socket.shutdown().await.ok()?;
         let mut scratch = [0u8; 4096];

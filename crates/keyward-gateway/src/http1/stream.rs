@@ -2,6 +2,7 @@
 
 use super::framing::{Framing, HeadBounds};
 use crate::idle_timer::IdleTimer;
+use crate::transport::Transport;
 use keyward_model::Fault;
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -10,7 +11,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 /// What the one who drives the connection can see of it while the HTTP library owns the stream.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ pub(crate) struct StreamView {
     inside_message: Cell<bool>,
     unsent: Cell<bool>,
     /// The socket, once the HTTP library has let go of it.
-    socket: RefCell<Option<TcpStream>>,
+    socket: RefCell<Option<Transport>>,
 }
 
 impl StreamView {
@@ -39,7 +39,7 @@ impl StreamView {
     }
 
     /// The socket, for what is left to do with it after the HTTP library is done.
-    pub(crate) fn take_socket(&self) -> Option<TcpStream> {
+    pub(crate) fn take_socket(&self) -> Option<Transport> {
         self.socket.borrow_mut().take()
     }
 
@@ -76,7 +76,7 @@ impl Refused {
 #[derive(Debug)]
 pub(crate) struct GuardedStream {
     /// `None` only while being dropped.
-    socket: Option<TcpStream>,
+    socket: Option<Transport>,
     framing: Framing,
     view: Rc<StreamView>,
     refused: Option<Refused>,
@@ -84,7 +84,7 @@ pub(crate) struct GuardedStream {
 }
 
 impl GuardedStream {
-    pub(crate) fn new(socket: TcpStream, bounds: HeadBounds) -> (Self, Rc<StreamView>) {
+    pub(crate) fn new(socket: Transport, bounds: HeadBounds) -> (Self, Rc<StreamView>) {
         let view = Rc::new(StreamView::default());
         let framing = Framing::new(bounds);
         let socket = Some(socket);
@@ -100,7 +100,7 @@ impl GuardedStream {
         )
     }
 
-    fn socket(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+    fn socket(&mut self) -> io::Result<Pin<&mut Transport>> {
         self.socket
             .as_mut()
             .map(Pin::new)

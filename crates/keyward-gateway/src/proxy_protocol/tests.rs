@@ -1,4 +1,5 @@
 use super::*;
+use crate::tls::tests::connection;
 use proptest::prelude::*;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use tokio::io::AsyncWriteExt;
@@ -160,14 +161,6 @@ fn a_checksum_must_be_right() {
         other[place] ^= 1;
         check(&other, None);
     }
-}
-
-/// A connection over loopback, the client's end first.
-async fn connection() -> (TcpStream, TcpStream) {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
-    (client.unwrap(), accepted.unwrap().0)
 }
 
 #[tokio::test]

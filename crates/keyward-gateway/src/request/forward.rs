@@ -119,8 +119,7 @@ async fn lease(worker: &Worker, local: &LocalRoute) -> Result<Lease, Fault> {
                 idle,
             });
         }
-        let connected =
-            UpstreamConnection::connect(&pool.host, pool.port, local.route.connect_timeout).await;
+        let connected = UpstreamConnection::connect(pool, local.route.connect_timeout).await;
         match connected {
             Ok(mut connection) => {
                 if connection.ready().await {

@@ -3,6 +3,8 @@
 //! There is no task of its own behind it: no wake-ups between tasks, and when the call is dropped, so is
 //! the connection, which cancels the call at the upstream.
 
+use super::pool::Pool;
+use super::tls::{UpstreamTransport, protect};
 use crate::body::UploadBody;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -23,7 +25,7 @@ const FIELDS_MAX: usize = 128;
 /// A connection that carries one call at a time.
 pub(crate) struct UpstreamConnection {
     sender: SendRequest<UploadBody>,
-    driver: Pin<Box<Connection<TokioIo<TcpStream>, UploadBody>>>,
+    driver: Pin<Box<Connection<TokioIo<UpstreamTransport>, UploadBody>>>,
     closed: bool,
 }
 
@@ -38,18 +40,22 @@ pub(crate) enum SendFailure {
 
 impl UpstreamConnection {
     /// Connects and prepares to send.
-    pub(crate) async fn connect(host: &str, port: u16, within: Duration) -> io::Result<Self> {
+    pub(crate) async fn connect(pool: &Pool, within: Duration) -> io::Result<Self> {
         #[expect(
             clippy::disallowed_methods,
             reason = "the gateway's upstreams are a way out"
         )]
-        let connecting = TcpStream::connect((host, port));
-        let socket = tokio::time::timeout(within, connecting).await??;
-        socket.set_nodelay(true)?;
+        let connecting = TcpStream::connect((&*pool.host, pool.port));
+        let connected = async {
+            let socket = connecting.await?;
+            socket.set_nodelay(true)?;
+            protect(socket, pool.tls.as_deref(), &pool.host).await
+        };
+        let transport = tokio::time::timeout(within, Box::pin(connected)).await??;
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(BUFFER_MAX)
             .max_headers(FIELDS_MAX)
-            .handshake(TokioIo::new(socket))
+            .handshake(TokioIo::new(transport))
             .await
             .map_err(io::Error::other)?;
         Ok(Self {
