@@ -25,19 +25,11 @@ pub(crate) struct Peer {
     /// The client's address: the one that a trusted balancer named, else the connection's.
     pub(crate) address: SocketAddr,
     /// What the connection says inside TLS; `None` in clear.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the request's way takes it over next")
-    )]
     pub(crate) tls: Option<Box<TlsPeer>>,
 }
 
 /// What a handshake told.
 #[derive(Debug)]
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the request's way takes it over next")
-)]
 pub(crate) struct TlsPeer {
     /// The certificate the client proved itself by.
     pub(crate) certificate: Option<ClientCertificate>,

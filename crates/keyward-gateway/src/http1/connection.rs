@@ -40,7 +40,7 @@ pub(crate) async fn serve(
         fields: limits.header_fields,
     };
     let (stream, view) = GuardedStream::new(socket, bounds);
-    let client = Rc::new(Client::new(peer.address));
+    let client = Rc::new(Client::new(peer.address).with_tls(peer.tls));
     let served = drive(&worker, &client, &view, stream, drain).await;
     let late = served.err().and_then(|error| late_head(&error, &view));
     let refusal = view.take_fault().or(late);

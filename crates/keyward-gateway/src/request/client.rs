@@ -1,5 +1,7 @@
 //! The other end of a connection.
 
+use crate::tls::ClientCertificate;
+use crate::transport::TlsPeer;
 use http::HeaderValue;
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
@@ -11,6 +13,7 @@ pub(crate) struct Client {
     address: IpAddr,
     address_value: HeaderValue,
     answering: Rc<Cell<u32>>,
+    tls: Option<Box<TlsPeer>>,
 }
 
 impl Client {
@@ -23,7 +26,23 @@ impl Client {
             address,
             address_value,
             answering: Rc::default(),
+            tls: None,
         }
+    }
+
+    /// The same, with what its TLS handshake told.
+    pub(crate) fn with_tls(self, tls: Option<Box<TlsPeer>>) -> Self {
+        Self { tls, ..self }
+    }
+
+    /// `http` or `https`, as the client speaks to us.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// The certificate that the client proved itself by.
+    pub(crate) fn certificate(&self) -> Option<&ClientCertificate> {
+        self.tls.as_ref()?.certificate.as_ref()
     }
 
     pub(crate) fn address(&self) -> IpAddr {

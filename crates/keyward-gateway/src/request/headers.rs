@@ -138,7 +138,7 @@ pub(crate) fn set_forwarded(headers: &mut HeaderMap, client: &Client, from_trust
         headers.insert(X_FORWARDED_FOR, own);
     }
     if !from_trusted_proxy || !headers.contains_key(X_FORWARDED_PROTO) {
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(client.scheme()));
     }
     if !from_trusted_proxy || !headers.contains_key(X_FORWARDED_HOST) {
         match host {
