@@ -3,7 +3,7 @@
 use crate::issuer::Issuers;
 use crate::listener;
 use crate::metrics::{RouteCounts, WorkerCounts, WorkerMetrics};
-use crate::settings::Settings;
+use crate::settings::{ListenerSettings, Settings};
 use crate::shared::Shared;
 use crate::snapshot::{CompileError, Continuity, OwnIssuer, Snapshot, Snapshots};
 use crate::usage::UsageQueue;
@@ -69,7 +69,7 @@ impl Gateway {
         let workers = settings.workers.max(1);
         let mut addresses = Vec::with_capacity(settings.listeners.len());
         let mut sockets: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
-        for address in &settings.listeners {
+        for ListenerSettings { address, .. } in &settings.listeners {
             let bound = listener::bind(*address, workers).map_err(|error| {
                 io::Error::new(error.kind(), format!("can't listen on {address}: {error}"))
             })?;
@@ -133,6 +133,7 @@ impl Gateway {
             own,
             &mut continuity,
             self.shared.metrics.len(),
+            &self.shared.clock,
         )?;
         self.shared.snapshots.publish(snapshot);
         Ok(())

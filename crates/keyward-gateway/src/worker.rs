@@ -6,12 +6,12 @@ use crate::drain::Drain;
 use crate::metrics::WorkerMetrics;
 use crate::request::Client;
 use crate::request::token_cache::TokenCache;
-use crate::settings::Settings;
+use crate::settings::{ListenerSettings, Settings};
 use crate::shared::Shared;
 use crate::snapshot::{LocalSnapshot, RouteRef};
 use crate::upstream::Pools;
 use crate::usage::{UsageBatch, UsageQueue};
-use crate::{http1, listener};
+use crate::{http1, listener, transport};
 use keyward_model::id::RequestId;
 use keyward_model::usage::{Times, UsageRecord};
 use keyward_model::{Clock, Fault, Revision};
@@ -200,9 +200,13 @@ pub(crate) fn run(
             let worker = Rc::clone(&worker);
             async move { worker.deadlines.watch(|| worker.tick()).await }
         });
+        let listeners = worker.settings.listeners.clone();
         let listening = sockets
             .into_iter()
-            .map(|socket| listener::accept(Rc::clone(&worker), socket, phase.clone()))
+            .zip(listeners.into_iter().map(Rc::new))
+            .map(|(socket, settings)| {
+                listener::accept(Rc::clone(&worker), settings, socket, phase.clone())
+            })
             .collect::<std::io::Result<Vec<_>>>()?;
         for accepting in listening {
             // A listener's task ends when draining begins; it does not fail.
@@ -242,16 +246,33 @@ async fn drain(worker: &Rc<Worker>) {
 /// Serves one accepted connection in a task of its own.
 pub(crate) fn serve(
     worker: &Rc<Worker>,
+    listener: &Rc<ListenerSettings>,
     socket: tokio::net::TcpStream,
     peer: std::net::SocketAddr,
 ) {
     worker.metrics.connection_opened();
-    let worker = Rc::clone(worker);
+    let (worker, listener) = (Rc::clone(worker), Rc::clone(listener));
     // From before the task's first turn to its end, so that draining waits for it and the bound on
     // connections covers those that are being refused too.
     let open = worker.drain.connection();
     tokio::task::spawn_local(async move {
-        http1::serve(Rc::clone(&worker), socket, peer).await;
+        match transport::accept(&worker.settings.limits, &listener, socket, peer).await {
+            Ok((transport, peer)) => {
+                if let Some(tls) = &peer.tls {
+                    tracing::debug!(
+                        address = %peer.address,
+                        server_name = ?tls.server_name,
+                        protocol = ?tls.protocol,
+                        certificate = ?tls.certificate,
+                        "a TLS connection is open"
+                    );
+                }
+                http1::serve(Rc::clone(&worker), transport, peer).await;
+            }
+            Err(failure) => {
+                tracing::debug!(%peer, %failure, "a connection ended before its first request");
+            }
+        }
         drop(open);
         worker.metrics.connection_closed();
     });

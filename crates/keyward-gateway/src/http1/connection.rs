@@ -9,17 +9,16 @@ use crate::deadlines::{Patience, Seat};
 use crate::message::{Fields, Header, RequestHead, Version};
 use crate::problem;
 use crate::request::{Answer, Client, serve_call};
+use crate::transport::{Peer, Transport};
 use crate::worker::Worker;
 use http::{Method, StatusCode};
 use keyward_model::{Code, Fault};
 use std::cell::{Cell, RefCell};
 use std::future::{Future as _, poll_fn};
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::net::TcpStream;
 
 /// How long a refused client may take to read the answer before the connection is cut.
 const LINGER: Duration = Duration::from_secs(2);
@@ -39,7 +38,7 @@ const AHEAD_MAX: usize = 64 * 1024;
 /// answered: both on one task, never at the same moment.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    stream: RefCell<Stream<TcpStream>>,
+    stream: RefCell<Stream<Transport>>,
     decoder: RefCell<BodyDecoder>,
     /// Whether the client waits for `100 Continue` before it sends its body.
     waits_for_continue: Cell<bool>,
@@ -73,10 +72,10 @@ enum After {
 }
 
 /// Serves the connection until it closes.
-pub(crate) async fn serve(worker: Rc<Worker>, socket: TcpStream, peer: SocketAddr) {
-    let client = Rc::new(Client::new(peer));
+pub(crate) async fn serve(worker: Rc<Worker>, transport: Transport, peer: Peer) {
+    let client = Rc::new(Client::new(peer.address).with_tls(peer.tls));
     let connection = Rc::new(Connection {
-        stream: RefCell::new(Stream::new(socket)),
+        stream: RefCell::new(Stream::new(transport)),
         decoder: RefCell::new(BodyDecoder::empty()),
         waits_for_continue: Cell::new(false),
         seat: Rc::new(worker.deadlines.seat()),

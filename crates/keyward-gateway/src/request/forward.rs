@@ -109,8 +109,7 @@ async fn lease(worker: &Worker, local: &LocalRoute) -> Result<Lease, Fault> {
                 reused: true,
             });
         }
-        let connected =
-            UpstreamConnection::connect(&pool.host, pool.port, local.route.connect_timeout).await;
+        let connected = UpstreamConnection::connect(pool, local.route.connect_timeout).await;
         match connected {
             Ok(connection) => {
                 return Ok(Lease {

@@ -58,7 +58,7 @@ pub(crate) fn set_forwarded(fields: &mut Fields, client: &Client, from_trusted_p
         fields.append(Header::XForwardedFor, client.address_text());
     }
     if !fields.has(Header::XForwardedProto) {
-        fields.append(Header::XForwardedProto, b"http");
+        fields.append(Header::XForwardedProto, client.scheme().as_bytes());
     }
     if !fields.has(Header::XForwardedHost)
         && let Some(host) = fields.get(Header::Host).map(<[u8]>::to_vec)

@@ -17,10 +17,10 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::HeaderValue;
 use issuers::OpenIssuers;
-use keyward_model::Revision;
 use keyward_model::id::TeamId;
 use keyward_model::name::Name;
 use keyward_model::resource::{Issuer, Resource, Spec, Upstream};
+use keyward_model::{Clock, Revision};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -116,6 +116,7 @@ impl Snapshot {
         own: Option<OwnIssuer>,
         continuity: &mut Continuity,
         workers: usize,
+        clock: &Arc<dyn Clock>,
     ) -> Result<Self, CompileError> {
         let upstreams = upstreams(resources);
         let issuers = OpenIssuers::open(issuers, own.as_ref().map(|own| &own.issuer), resources)?;
@@ -146,6 +147,7 @@ impl Snapshot {
                 &issuers,
                 &forged,
                 Arc::clone(metrics),
+                clock,
             )?;
             if let Err(taken) = table.insert(&api.base_path, routes.len()) {
                 let label =

@@ -5,9 +5,11 @@ use super::issuers::OpenIssuers;
 use crate::issuer::IssuerKeySet;
 use crate::metrics::RouteMetrics;
 use crate::request::identity::{ForgedNames, IdentityPlan};
+use crate::upstream::UpstreamTls;
 use aws_lc_rs::digest;
 use http::HeaderValue;
 use keyward_jose::jwt::Profile;
+use keyward_model::Clock;
 use keyward_model::id::TeamId;
 use keyward_model::limit::LimitSubject;
 use keyward_model::name::Name;
@@ -50,6 +52,8 @@ pub(crate) struct Route {
 pub(crate) struct RouteTarget {
     pub(crate) target: Target,
     pub(crate) host: HeaderValue,
+    /// How it is spoken to in TLS; `None` in clear.
+    pub(crate) tls: Option<Arc<UpstreamTls>>,
     /// The weights of this target and those before it.
     pub(crate) weight_up_to: u32,
 }
@@ -106,6 +110,7 @@ impl Route {
         issuers: &OpenIssuers,
         forged: &Arc<ForgedNames>,
         metrics: Arc<RouteMetrics>,
+        clock: &Arc<dyn Clock>,
     ) -> Result<Self, CompileError> {
         let label = format!("{}/{}", resource.name, api.version);
         let unusable = |why: String| CompileError::Unusable {
@@ -113,7 +118,7 @@ impl Route {
             why,
         };
         let identity = IdentityPlan::new(&api.identity_headers).map_err(unusable)?;
-        let targets = targets(upstream).map_err(unusable)?;
+        let targets = targets(upstream, clock).map_err(unusable)?;
         let tokens = match &api.authentication {
             Authentication::None => None,
             Authentication::Jwt {
@@ -195,8 +200,14 @@ impl Route {
     }
 }
 
-fn targets(upstream: &Upstream) -> Result<Box<[RouteTarget]>, String> {
+fn targets(upstream: &Upstream, clock: &Arc<dyn Clock>) -> Result<Box<[RouteTarget]>, String> {
     let mut sum = 0u32;
+    let tls = if upstream.targets.iter().any(|target| target.tls) {
+        let tls = UpstreamTls::new(upstream.tls.as_ref(), clock);
+        Some(Arc::new(tls.map_err(|error| error.to_string())?))
+    } else {
+        None
+    };
     upstream
         .targets
         .iter()
@@ -207,6 +218,7 @@ fn targets(upstream: &Upstream) -> Result<Box<[RouteTarget]>, String> {
             Ok(RouteTarget {
                 target: target.clone(),
                 host,
+                tls: tls.clone().filter(|_| target.tls),
                 weight_up_to: sum,
             })
         })

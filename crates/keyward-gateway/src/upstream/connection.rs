@@ -3,6 +3,8 @@
 //! There is no task of its own behind it: no wake-ups between tasks, and when the call is dropped, so is
 //! the connection, which cancels the call at the upstream.
 
+use super::pool::Pool;
+use super::tls::{UpstreamTransport, protect};
 use crate::http1::{BodyDecoder, Framing, HeadBounds, HeadParser, ReadFailure, Stream};
 use crate::message::{AnswerHead, Fields, Version};
 use http::{Method, StatusCode};
@@ -24,7 +26,7 @@ const INTERIM_MAX: usize = 16;
 /// A connection that carries one call at a time.
 #[derive(Debug)]
 pub(crate) struct UpstreamConnection {
-    stream: Stream<TcpStream>,
+    stream: Stream<UpstreamTransport>,
     parser: Option<HeadParser>,
     decoder: BodyDecoder,
     /// Whether the upstream lets it be used again.
@@ -48,16 +50,20 @@ pub(crate) enum AnswerFailure {
 
 impl UpstreamConnection {
     /// Connects.
-    pub(crate) async fn connect(host: &str, port: u16, within: Duration) -> io::Result<Self> {
+    pub(crate) async fn connect(pool: &Pool, within: Duration) -> io::Result<Self> {
         #[expect(
             clippy::disallowed_methods,
             reason = "the gateway's upstreams are a way out"
         )]
-        let connecting = TcpStream::connect((host, port));
-        let socket = tokio::time::timeout(within, connecting).await??;
-        socket.set_nodelay(true)?;
+        let connecting = TcpStream::connect((&*pool.host, pool.port));
+        let connected = async {
+            let socket = connecting.await?;
+            socket.set_nodelay(true)?;
+            protect(socket, pool.tls.as_deref(), &pool.host).await
+        };
+        let transport = tokio::time::timeout(within, Box::pin(connected)).await??;
         Ok(Self {
-            stream: Stream::new(socket),
+            stream: Stream::new(transport),
             parser: None,
             decoder: BodyDecoder::empty(),
             keep: true,
@@ -68,7 +74,7 @@ impl UpstreamConnection {
         })
     }
 
-    pub(crate) fn stream(&mut self) -> &mut Stream<TcpStream> {
+    pub(crate) fn stream(&mut self) -> &mut Stream<UpstreamTransport> {
         &mut self.stream
     }
 

@@ -1,11 +1,13 @@
 //! Idle connections of one worker to one target.
 
 use super::connection::UpstreamConnection;
+use super::tls::UpstreamTls;
+use crate::snapshot::RouteTarget;
 use keyward_model::Moment;
-use keyward_model::resource::Target;
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
@@ -18,13 +20,15 @@ const IDLE_MAX: usize = 256;
 pub(crate) struct TargetKey {
     host: Box<str>,
     port: u16,
+    tls: Option<Arc<UpstreamTls>>,
 }
 
 impl TargetKey {
-    pub(crate) fn of(target: &Target) -> Self {
+    pub(crate) fn of(target: &RouteTarget) -> Self {
         Self {
-            host: target.host.clone(),
+            host: target.target.host.clone(),
             port: target.port,
+            tls: target.tls.clone(),
         }
     }
 }
@@ -37,7 +41,7 @@ pub(crate) struct Pools {
 
 impl Pools {
     /// The pool of a target.
-    pub(crate) fn of(&self, target: &Target) -> Rc<Pool> {
+    pub(crate) fn of(&self, target: &RouteTarget) -> Rc<Pool> {
         let mut pools = self.pools.borrow_mut();
         Rc::clone(
             pools
@@ -61,6 +65,7 @@ impl Pools {
 pub(crate) struct Pool {
     pub(crate) host: Box<str>,
     pub(crate) port: u16,
+    pub(crate) tls: Option<Arc<UpstreamTls>>,
     idle: RefCell<VecDeque<Idle>>,
 }
 
@@ -71,10 +76,11 @@ struct Idle {
 }
 
 impl Pool {
-    fn new(target: &Target) -> Self {
+    fn new(target: &RouteTarget) -> Self {
         Self {
-            host: target.host.clone(),
+            host: target.target.host.clone(),
             port: target.port,
+            tls: target.tls.clone(),
             idle: RefCell::default(),
         }
     }

@@ -8,12 +8,14 @@ pub mod consistency;
 pub mod issuer;
 pub mod raw;
 pub mod upstream;
+pub mod upstream_tls;
 
 pub use api::{
     Api, Authentication, BasePath, IdentityHeaders, RateLimitRule, TokenSource, VersionState,
 };
 pub use issuer::{Issuer, IssuerKeys};
 pub use upstream::{Target, Upstream};
+pub use upstream_tls::{UpstreamIdentity, UpstreamTls};
 
 use crate::id::TeamId;
 use crate::name::Name;

@@ -77,7 +77,9 @@ fn declared(upstream: SocketAddr) -> Result<Vec<Resource>, String> {
         spec,
     };
     let upstream = Upstream {
+        tls: None,
         targets: vec![Target {
+            tls: false,
             host: upstream.ip().to_string().into(),
             port: upstream.port(),
             path_prefix: "".into(),

@@ -3,6 +3,7 @@
 mod access_log;
 mod demo;
 mod descriptors;
+mod listeners;
 mod metrics;
 mod operations;
 mod own_issuer;
@@ -23,6 +24,7 @@ use keyward_model::resource::Resource;
 use keyward_model::{Clock, Revision, Secret, SystemClock};
 use keyward_state::revocation::Revocations;
 use keyward_store::Store;
+use listeners::gateway_listeners;
 use operations::Operations;
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -176,7 +178,7 @@ async fn gateway(
         revocations: Arc::new(revocations),
         decrypters: Arc::new(ArcSwap::from_pointee(own_keys.decrypters(now))),
     };
-    let (gateway, records) = Gateway::bind(settings(configuration, node), context)
+    let (gateway, records) = Gateway::bind(settings(configuration, node, clock)?, context)
         .map_err(|error| failed("gateway", &error, "listen"))?;
     Ok((Arc::new(gateway), records))
 }
@@ -203,13 +205,17 @@ fn own_issuer(
         .map_err(|error| failed("own keys", &error, "own_keys"))
 }
 
-fn settings(configuration: &NodeConfiguration, node: NodeId) -> Settings {
+fn settings(
+    configuration: &NodeConfiguration,
+    node: NodeId,
+    clock: &Arc<dyn Clock>,
+) -> Result<Settings, Failure> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = configuration.workers.unwrap_or(cores);
     let limits = &configuration.limits;
-    Settings {
+    Ok(Settings {
         node,
-        listeners: addresses(configuration, ListenerRole::Gateway),
+        listeners: gateway_listeners(configuration, clock)?,
         workers,
         limits: Limits {
             head_bytes: limits.head_bytes,
@@ -219,7 +225,7 @@ fn settings(configuration: &NodeConfiguration, node: NodeId) -> Settings {
             ..Limits::default()
         },
         trusted_proxies: configuration.trusted_proxies.clone(),
-    }
+    })
 }
 
 fn addresses(configuration: &NodeConfiguration, role: ListenerRole) -> Vec<SocketAddr> {

@@ -34,3 +34,5 @@ mod shell;
 mod smuggling;
 #[cfg(test)]
 mod token;
+#[cfg(test)]
+mod transport;

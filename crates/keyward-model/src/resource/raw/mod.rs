@@ -11,6 +11,7 @@ mod issuer;
 mod problem;
 mod read;
 mod upstream;
+mod upstream_tls;
 
 #[cfg(test)]
 mod tests;
