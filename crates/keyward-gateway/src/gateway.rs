@@ -135,6 +135,9 @@ impl Gateway {
             self.shared.metrics.len(),
         )?;
         self.shared.snapshots.publish(snapshot);
+        // What was counted for APIs that are gone goes with the last call to them: else every name that was
+        // ever served would stay.
+        continuity.retain(|_, metrics| Arc::strong_count(metrics) > 1);
         Ok(())
     }
 

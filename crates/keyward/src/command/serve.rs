@@ -1,6 +1,7 @@
 //! `keyward serve`: run a node.
 
 use super::{Failure, terminal};
+use crate::configuration::file::SeenFile;
 use crate::configuration::{self, DEFAULT_FILE, NodeConfiguration};
 use crate::{environment, serve};
 use clap::Args;
@@ -13,6 +14,9 @@ use tracing_subscriber::EnvFilter;
 /// Reads the configuration, makes what a first start needs (a master key, signing keys) in the data
 /// directory, and serves until SIGINT or SIGTERM, when calls that run may finish. What happens is told on
 /// standard error; KEYWARD_LOG chooses how much (error, warn, info, debug; info without it).
+///
+/// The configuration is read anew when its file changes and on SIGHUP: what can't be served is told, and
+/// what was served stays.
 #[derive(Args, Debug)]
 pub(super) struct Serve {
     /// The node's configuration. Without this option KEYWARD_CONFIG names it; without that it is
@@ -28,21 +32,26 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
         log_to_standard_error()?;
-        let configuration = self.configuration()?;
+        let (configuration, path, files) = self.configuration()?;
         let master_key = environment::variable(environment::MASTER_KEY).map(Secret::new);
         serve::run(serve::Request {
             configuration,
+            path,
+            files,
             demo: self.demo,
             master_key,
         })
     }
 
-    fn configuration(&self) -> Result<NodeConfiguration, Failure> {
+    /// The configuration, where it stands, and the files it was read from.
+    fn configuration(
+        &self,
+    ) -> Result<(NodeConfiguration, Option<PathBuf>, Vec<SeenFile>), Failure> {
         let named = || environment::variable(environment::CONFIG).map(PathBuf::from);
         let path = match self.config.clone().or_else(named) {
             Some(path) => path,
             None if self.demo && !Path::new(DEFAULT_FILE).exists() => {
-                return Ok(NodeConfiguration::default());
+                return Ok((NodeConfiguration::default(), None, Vec::new()));
             }
             None => PathBuf::from(DEFAULT_FILE),
         };
@@ -53,13 +62,14 @@ impl Serve {
         let usable = (!loaded.report.has_errors())
             .then_some(loaded.configuration)
             .flatten();
-        usable.ok_or_else(|| {
-            Failure::new(
+        match usable {
+            Some(configuration) => Ok((configuration, Some(path), loaded.files)),
+            None => Err(Failure::new(
                 path.display().to_string(),
                 "this configuration can't run; see above, and try `keyward check`",
                 "configuration",
-            )
-        })
+            )),
+        }
     }
 }
 

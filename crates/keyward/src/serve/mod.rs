@@ -3,16 +3,21 @@
 mod access_log;
 mod demo;
 mod descriptors;
+mod event;
 mod metrics;
 mod operations;
 mod own_issuer;
-mod signals;
+mod reload;
+mod watched_files;
 
 use crate::command::Failure;
 use crate::configuration::NodeConfiguration;
+use crate::configuration::file::SeenFile;
 use crate::configuration::listener::ListenerRole;
 use crate::own_keys::{self, OwnKeys};
+use access_log::RunningLog;
 use arc_swap::ArcSwap;
+use event::{Event, Events};
 use keyward_egress::{Egress, Policy};
 use keyward_gateway::issuer::{Issuers, IssuersContext};
 use keyward_gateway::{Gateway, GatewayContext, Limits, OwnIssuer, Settings, UsageReceiver};
@@ -24,12 +29,15 @@ use keyward_model::{Clock, Revision, Secret, SystemClock};
 use keyward_state::revocation::Revocations;
 use keyward_store::Store;
 use operations::Operations;
+use reload::{ReloadCounts, Reloader};
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle};
+use watched_files::WatchedFiles;
 
 /// The control plane's threads: it fetches key sets and answers operators, none of it in a hurry.
 const CONTROL_THREADS: usize = 2;
@@ -38,6 +46,10 @@ const CONTROL_THREADS: usize = 2;
 pub(crate) struct Request {
     /// How the node runs.
     pub(crate) configuration: NodeConfiguration,
+    /// Where that was read from, to read it anew; `None` for defaults.
+    pub(crate) path: Option<PathBuf>,
+    /// The files that it stands in.
+    pub(crate) files: Vec<SeenFile>,
     /// Whether the demo runs with it.
     pub(crate) demo: bool,
     /// The master key, when the environment gives it.
@@ -58,18 +70,20 @@ pub(crate) fn run(request: Request) -> Result<(), Failure> {
 async fn serve(request: Request) -> Result<(), Failure> {
     let Request {
         configuration,
+        path,
+        files,
         demo: with_demo,
         master_key,
     } = request;
     descriptors::raise(configuration.limits.connections);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let stop = signals::listen().map_err(|error| failed("serve", &error, "signals"))?;
+    let mut events = Events::of_signals().map_err(|error| failed("serve", &error, "signals"))?;
     let (store, source) =
         own_keys::data_dir::open_store(&configuration.data_dir, master_key, clock.now()).await?;
     if let Some(notice) = source.notice() {
         tracing::warn!("{notice}");
     }
-    let own_keys = OwnKeys::load(&store, clock.now()).await?;
+    let own_keys = Arc::new(OwnKeys::load(&store, clock.now()).await?);
     let issuers = issuers(&configuration, &clock)?;
     let (gateway, records) = gateway(
         &configuration,
@@ -80,28 +94,28 @@ async fn serve(request: Request) -> Result<(), Failure> {
         &clock,
     )
     .await?;
-    let mut resources: Vec<Resource> = configuration
-        .resources
-        .iter()
-        .map(|declared| declared.resource.clone())
-        .collect();
+    let mut beside = Vec::new();
     if with_demo {
-        demo::start(&mut resources).await?;
+        demo::start(&mut beside).await?;
     }
+    let mut resources = resources_of(&configuration);
+    resources.extend(beside.iter().cloned());
     let own = own_issuer(&configuration, &own_keys, &issuers, clock.as_ref())?;
     let issuer = own.issuer.issuer.clone();
     gateway
         .apply(Revision(1), &resources, Some(own))
         .map_err(|error| failed("configuration", &error, "configuration"))?;
     let serving = Arc::new(AtomicBool::new(false));
+    let reloads = Arc::new(ReloadCounts::default());
     let operations = Operations {
         gateway: Arc::clone(&gateway),
-        issuers,
+        issuers: Arc::clone(&issuers),
         clock: Arc::clone(&clock),
         serving: Arc::clone(&serving),
+        reloads: Arc::clone(&reloads),
     };
     listen_for_operators(&configuration, &operations).await?;
-    let log = access_log::start(&configuration.access_log, records)
+    let log = RunningLog::start(&configuration.access_log, records)
         .map_err(|error| failed("access log", &error, "access_log"))?;
     gateway
         .serve()
@@ -111,14 +125,33 @@ async fn serve(request: Request) -> Result<(), Failure> {
     if with_demo {
         demo::tell(&gateway, &own_keys, &issuer, clock.now())?;
     }
-    let signal = stop.await;
+    let files = WatchedFiles::new(files);
+    tokio::spawn(watched_files::watch(files.clone(), events.sender()));
+    let mut reloader = Reloader {
+        path,
+        access_log: configuration.access_log.clone(),
+        started_with: configuration,
+        beside,
+        gateway: Arc::clone(&gateway),
+        issuers,
+        own_keys,
+        clock,
+        files,
+        counts: reloads,
+    };
+    let signal = loop {
+        match events.next().await {
+            Event::Stop(signal) => break signal,
+            Event::Reload(because) => reloader.reload(because, &log).await,
+        }
+    };
+    drop(reloader);
     tracing::info!(signal, "shutting down: calls that run may finish");
     serving.store(false, Ordering::Relaxed);
     let drained = tokio::task::spawn_blocking(move || {
         gateway.shut_down()?;
         // The workers are gone, and with them the last sender of records.
-        log.join()
-            .map_err(|_| std::io::Error::other("the access log's thread panicked"))
+        log.finish()
     });
     let drained = drained
         .await
@@ -126,6 +159,14 @@ async fn serve(request: Request) -> Result<(), Failure> {
     drained.map_err(|error| failed("shutdown", &error, "shutdown"))?;
     store.close().await;
     Ok(())
+}
+
+fn resources_of(configuration: &NodeConfiguration) -> Vec<Resource> {
+    configuration
+        .resources
+        .iter()
+        .map(|declared| declared.resource.clone())
+        .collect()
 }
 
 fn failed(what: &str, error: &dyn Display, code: &'static str) -> Failure {
