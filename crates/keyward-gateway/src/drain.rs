@@ -4,10 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
-/// A worker's drain: open, draining (finish what runs), or cut (drop what still runs).
+/// A worker's drain: open, draining (finish what runs), closing (idle connections too), or cut (drop what
+/// still runs).
 #[derive(Debug, Default)]
 pub(crate) struct Drain {
     draining: Cell<bool>,
+    closing: Cell<bool>,
     cut: Cell<bool>,
     connections: Cell<usize>,
     wakers: RefCell<Vec<Option<Waker>>>,
@@ -15,10 +17,18 @@ pub(crate) struct Drain {
 }
 
 impl Drain {
-    /// Asks every connection to finish.
+    /// Asks every connection to finish: the next answer on it is the last, and says so. A connection
+    /// between two calls is left open, for its client may just be sending the next one.
     pub(crate) fn begin(&self) {
         self.draining.set(true);
         self.wake_all();
+    }
+
+    /// Asks those that are between two calls to close, too.
+    pub(crate) fn close_idle(&self) {
+        if !self.closing.replace(true) {
+            self.wake_all();
+        }
     }
 
     /// Ends every connection now.
@@ -81,12 +91,13 @@ pub(crate) struct Subscription {
 }
 
 impl Subscription {
-    /// True once: when draining begins.
-    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> bool {
+    /// True once: when what the connection is doing is to be its last. `busy` says whether it is in a
+    /// call.
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>, busy: bool) -> bool {
         if self.slot.is_none() {
             self.slot = Some(self.drain.register(context.waker().clone()));
         }
-        let now = self.drain.draining() && !self.told;
+        let now = self.drain.draining() && !self.told && (busy || self.drain.closing.get());
         self.told |= now;
         now
     }

@@ -26,6 +26,11 @@ use tokio::sync::watch;
 /// How often a worker tidies up: idle connections, usage that waits to be handed over.
 const TICK: Duration = Duration::from_millis(100);
 
+/// How long a draining worker leaves idle connections open. A client that has its next call on the way is
+/// answered, and told that the connection closes, rather than cut off; one that has been silent for as long
+/// as this is not likely to begin just now.
+const IDLE_GRACE: Duration = Duration::from_millis(500);
+
 /// What the process asks of its workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -204,12 +209,13 @@ async fn tick(worker: Rc<Worker>) {
 async fn drain(worker: &Rc<Worker>) {
     const LOOK: Duration = Duration::from_millis(10);
     worker.drain.begin();
-    let end = worker
-        .clock
-        .moment()
-        .plus(worker.settings.limits.drain_timeout);
+    let begun = worker.clock.moment();
+    let end = begun.plus(worker.settings.limits.drain_timeout);
     while worker.drain.connections() > 0 && worker.clock.moment() < end {
         tokio::time::sleep(LOOK).await;
+        if worker.clock.moment() >= begun.plus(IDLE_GRACE) {
+            worker.drain.close_idle();
+        }
     }
     if worker.drain.connections() > 0 {
         tracing::warn!(

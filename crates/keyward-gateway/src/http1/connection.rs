@@ -75,10 +75,15 @@ async fn drive(
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     std::future::poll_fn(|context| {
-        if drain.poll(context) {
+        if drain.poll(context, client.answering() || view.inside_message()) {
             connection.as_mut().graceful_shutdown();
         }
-        let outcome = connection.as_mut().poll(context);
+        let mut outcome = connection.as_mut().poll(context);
+        // The call that just began is the last one here.
+        if outcome.is_pending() && drain.poll(context, client.answering()) {
+            connection.as_mut().graceful_shutdown();
+            outcome = connection.as_mut().poll(context);
+        }
         // What was answered before the fault has been sent by now, unless the socket is full.
         let faulty = view.faulty() && !client.answering() && !view.unsent();
         if outcome.is_pending() && (faulty || worker.drain.cut()) {

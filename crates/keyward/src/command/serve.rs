@@ -3,6 +3,7 @@
 use super::{Failure, terminal};
 use crate::configuration::file::SeenFile;
 use crate::configuration::{self, DEFAULT_FILE, NodeConfiguration};
+use crate::serve::{GivenSockets, Supervisor};
 use crate::{environment, serve};
 use clap::Args;
 use keyward_model::Secret;
@@ -16,7 +17,8 @@ use tracing_subscriber::EnvFilter;
 /// standard error; KEYWARD_LOG chooses how much (error, warn, info, debug; info without it).
 ///
 /// The configuration is read anew when its file changes and on SIGHUP: what can't be served is told, and
-/// what was served stays.
+/// what was served stays. SIGUSR2 upgrades in place: a new process is started from the same program, takes
+/// the listening sockets over, and this one ends when its calls have.
 #[derive(Args, Debug)]
 pub(super) struct Serve {
     /// The node's configuration. Without this option KEYWARD_CONFIG names it; without that it is
@@ -27,11 +29,23 @@ pub(super) struct Serve {
     /// Publish a working example, and print the calls to try
     #[arg(long)]
     demo: bool,
+
+    /// Take over from the process that serves from the same data directory: its listening sockets pass
+    /// to this one, and it ends when this one serves
+    #[arg(long)]
+    take_over: bool,
 }
 
 impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
+        // First, while there is one thread.
+        let sockets = environment::passed_sockets()
+            .map_err(|error| Failure::new("socket activation", error.to_string(), "sockets"))?;
         log_to_standard_error()?;
+        let notified = environment::variable(environment::NOTIFY_SOCKET);
+        let supervisor = Supervisor::at(notified.as_deref()).map_err(|error| {
+            Failure::new(environment::NOTIFY_SOCKET, error.to_string(), "supervisor")
+        })?;
         let (configuration, path, files) = self.configuration()?;
         let master_key = environment::variable(environment::MASTER_KEY).map(Secret::new);
         serve::run(serve::Request {
@@ -40,6 +54,9 @@ impl Serve {
             files,
             demo: self.demo,
             master_key,
+            sockets: GivenSockets::of_manager(sockets)?,
+            take_over: self.take_over,
+            supervisor,
         })
     }
 

@@ -14,6 +14,12 @@ pub(super) enum Event {
     Stop(&'static str),
     /// The configuration is to be read anew, because of this.
     Reload(&'static str),
+    /// A new process is to be started, which takes over.
+    Upgrade,
+    /// The new process that was started has ended.
+    SuccessorEnded,
+    /// The process of this number serves in the place of this one.
+    HandedOver(i32),
 }
 
 /// Where events come from, and where they are waited for.
@@ -30,6 +36,7 @@ impl Events {
             (SignalKind::interrupt(), Event::Stop("SIGINT")),
             (SignalKind::terminate(), Event::Stop("SIGTERM")),
             (SignalKind::hangup(), Event::Reload("SIGHUP")),
+            (SignalKind::user_defined2(), Event::Upgrade),
         ];
         for (kind, event) in signals {
             tokio::spawn(pass_on(signal(kind)?, event, sender.clone()));

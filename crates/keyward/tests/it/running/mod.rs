@@ -1,6 +1,7 @@
 //! A node that runs on while its configuration or its binary changes.
 
 mod reload;
+mod upgrade;
 
 use keyward_testkit::KeywardProcess;
 use std::time::Duration;
