@@ -1,6 +1,8 @@
 //! A node that runs on while its configuration or its binary changes.
 
+pub(crate) mod load;
 mod reload;
+mod supervisor;
 mod upgrade;
 
 use keyward_testkit::KeywardProcess;
