@@ -1,4 +1,5 @@
-//! How a worker ends: it serves, drains (finishes what runs), or cuts (drops what still runs).
+//! How a worker ends: it serves, drains (finishes what runs), closes (idle connections too), or cuts (drops
+//! what still runs).
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -7,14 +8,25 @@ use std::rc::Rc;
 #[derive(Debug, Default)]
 pub(crate) struct Drain {
     draining: Cell<bool>,
+    closing: Cell<bool>,
     cut: Cell<bool>,
     connections: Cell<usize>,
 }
 
 impl Drain {
-    /// Asks every connection to finish.
+    /// Asks every connection to finish: the next answer on it is the last, and says so. A connection between
+    /// two calls is left open, for its client may just be sending the next one.
     pub(crate) fn begin(&self) {
         self.draining.set(true);
+    }
+
+    /// Asks those that are between two calls to close, too.
+    pub(crate) fn close_idle(&self) {
+        self.closing.set(true);
+    }
+
+    pub(crate) fn closing(&self) -> bool {
+        self.closing.get()
     }
 
     /// Ends every connection now.

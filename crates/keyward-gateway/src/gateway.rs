@@ -55,29 +55,37 @@ pub struct Gateway {
 /// What the workers get when they start.
 #[derive(Debug)]
 struct Start {
-    /// For each worker, its socket on each address.
-    sockets: Vec<Vec<TcpListener>>,
+    /// For each worker, its sockets with the place of the listener that they belong to.
+    sockets: Vec<Vec<(usize, TcpListener)>>,
     usage: UsageQueue,
 }
 
 impl Gateway {
-    /// Opens the listening sockets. Nothing is accepted before [`serve`](Self::serve).
+    /// Opens the listening sockets, but at addresses with sockets that were `given` to the process: these
+    /// are served instead, each of them. Nothing is accepted before [`serve`](Self::serve).
     ///
     /// # Errors
     /// With the address, when one can't be listened on.
-    pub fn bind(settings: Settings, context: GatewayContext) -> io::Result<(Self, UsageReceiver)> {
+    pub fn bind(
+        settings: Settings,
+        mut given: Vec<(SocketAddr, TcpListener)>,
+        context: GatewayContext,
+    ) -> io::Result<(Self, UsageReceiver)> {
         let workers = settings.workers.max(1);
         let mut addresses = Vec::with_capacity(settings.listeners.len());
-        let mut sockets: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
-        for ListenerSettings { address, .. } in &settings.listeners {
-            let bound = listener::bind(*address, workers).map_err(|error| {
+        let mut sockets: Vec<Vec<(usize, TcpListener)>> =
+            (0..workers).map(|_| Vec::new()).collect();
+        for (index, ListenerSettings { address, .. }) in settings.listeners.iter().enumerate() {
+            let given = given.extract_if(.., |(at, _)| at == address);
+            let given = given.map(|(_, socket)| socket).collect();
+            let opened = listener::sockets(*address, workers, given).map_err(|error| {
                 io::Error::new(error.kind(), format!("can't listen on {address}: {error}"))
             })?;
-            if let Some(first) = bound.first() {
+            if let Some(first) = opened.iter().flatten().next() {
                 addresses.push(first.local_addr()?);
             }
-            for (worker, socket) in sockets.iter_mut().zip(bound) {
-                worker.push(socket);
+            for (worker, opened) in sockets.iter_mut().zip(opened) {
+                worker.extend(opened.into_iter().map(|socket| (index, socket)));
             }
         }
         let dropped_records = Arc::new(AtomicU64::new(0));
@@ -104,6 +112,29 @@ impl Gateway {
             phase: watch::Sender::new(Phase::Serving),
         };
         Ok((gateway, receiver))
+    }
+
+    /// The listening sockets once more, each with the address that the settings call it by, to be handed to
+    /// another process. Whoever holds them keeps the addresses open: they are closed for good when both the
+    /// workers and the holder have closed theirs.
+    ///
+    /// # Errors
+    /// Once the workers have them; when there are no descriptors left.
+    pub fn sockets(&self) -> io::Result<Vec<(SocketAddr, TcpListener)>> {
+        let start = self.start.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(start) = start.as_ref() else {
+            return Err(io::Error::other("the workers were started before"));
+        };
+        let sockets = start
+            .sockets
+            .iter()
+            .flatten()
+            .filter_map(|(listener, socket)| {
+                Some((self.settings.listeners.get(*listener)?, socket))
+            });
+        sockets
+            .map(|(listener, socket)| Ok((listener.address, socket.try_clone()?)))
+            .collect()
     }
 
     /// Where it listens, ports that were chosen by the system included.
@@ -136,6 +167,9 @@ impl Gateway {
             &self.shared.clock,
         )?;
         self.shared.snapshots.publish(snapshot);
+        // What was counted for APIs that are gone goes with the last call to them: else every name that was
+        // ever served would stay.
+        continuity.retain(|_, metrics| Arc::strong_count(metrics) > 1);
         Ok(())
     }
 

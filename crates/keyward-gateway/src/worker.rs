@@ -24,6 +24,11 @@ use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::watch;
 
+/// How long a draining worker leaves idle connections open. A client that has its next call on the way is
+/// answered, and told that the connection closes, rather than cut off; one that has been silent for as long
+/// as this is not likely to begin just now.
+const IDLE_GRACE: Duration = Duration::from_millis(500);
+
 /// What the process asks of its workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -186,7 +191,7 @@ pub(crate) fn run(
     index: usize,
     settings: Arc<Settings>,
     shared: Arc<Shared>,
-    sockets: Vec<TcpListener>,
+    sockets: Vec<(usize, TcpListener)>,
     usage: UsageQueue,
     seed: u128,
     phase: watch::Receiver<Phase>,
@@ -200,11 +205,12 @@ pub(crate) fn run(
             let worker = Rc::clone(&worker);
             async move { worker.deadlines.watch(|| worker.tick()).await }
         });
-        let listeners = worker.settings.listeners.clone();
+        let settings = worker.settings.listeners.clone();
+        let settings: Vec<Rc<ListenerSettings>> = settings.into_iter().map(Rc::new).collect();
         let listening = sockets
             .into_iter()
-            .zip(listeners.into_iter().map(Rc::new))
-            .map(|(socket, settings)| {
+            .filter_map(|(listener, socket)| Some((settings.get(listener).cloned()?, socket)))
+            .map(|(settings, socket)| {
                 listener::accept(Rc::clone(&worker), settings, socket, phase.clone())
             })
             .collect::<std::io::Result<Vec<_>>>()?;
@@ -224,12 +230,14 @@ async fn drain(worker: &Rc<Worker>) {
     const LOOK: Duration = Duration::from_millis(10);
     worker.drain.begin();
     worker.deadlines.wake_all();
-    let end = worker
-        .clock
-        .moment()
-        .plus(worker.settings.limits.drain_timeout);
+    let begun = worker.clock.moment();
+    let end = begun.plus(worker.settings.limits.drain_timeout);
     while worker.drain.connections() > 0 && worker.clock.moment() < end {
         tokio::time::sleep(LOOK).await;
+        if worker.clock.moment() >= begun.plus(IDLE_GRACE) && !worker.drain.closing() {
+            worker.drain.close_idle();
+            worker.deadlines.wake_all();
+        }
     }
     if worker.drain.connections() > 0 {
         tracing::warn!(

@@ -128,6 +128,33 @@ impl KeywardProcess {
         self.get_ready().await;
     }
 
+    /// Starts it once more in the same folder, to take over from the one that runs, and waits until that
+    /// has ended: whether it did well.
+    ///
+    /// # Panics
+    /// When the one that runs does not end: the message has the log.
+    pub async fn take_over(&mut self) -> ExitStatus {
+        let mut launch = self.launch.clone();
+        launch.arguments.push("--take-over".to_owned());
+        let mut successor = launch.spawn(self.folder.path());
+        let ended = tokio::time::timeout(STOPPED_WITHIN, async {
+            while !self.has_ended() {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        });
+        let ended = ended.await.is_ok();
+        if !ended {
+            // Nobody else would end it.
+            let _killed = successor.kill();
+            let _status = successor.wait();
+        }
+        assert!(ended, "keyward was not taken over from:\n{}", self.log());
+        let status = self.child.wait().expect("it has ended");
+        self.child = successor;
+        self.get_ready().await;
+        status
+    }
+
     async fn get_ready(&mut self) {
         let ready = tokio::time::timeout(READY_WITHIN, self.until_ready()).await;
         assert!(
@@ -282,7 +309,7 @@ impl Drop for KeywardProcess {
 }
 
 /// How the process is started.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Launch {
     binary: PathBuf,
     arguments: Vec<String>,

@@ -9,6 +9,18 @@ pub(crate) const MASTER_KEY: &str = "KEYWARD_MASTER_KEY";
 /// How much is told on standard error.
 pub(crate) const LOG: &str = "KEYWARD_LOG";
 
+/// Where the service manager is told how the process is.
+pub(crate) const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
+
+/// The listening sockets that the service manager passed to this process (`LISTEN_FDS`), which are its own
+/// from then on: no process that it starts has them. To be called once, before there are threads.
+pub(crate) fn passed_sockets() -> std::io::Result<Vec<std::net::TcpListener>> {
+    let mut passed = listenfd::ListenFd::from_env();
+    (0..passed.len())
+        .filter_map(|index| passed.take_tcp_listener(index).transpose())
+        .collect()
+}
+
 /// The variable `name`, if it is set. Bytes that are no text are replaced, so that whoever reads the value
 /// refuses it: a master key that can't be read must not count as none.
 #[expect(

@@ -97,14 +97,23 @@ const WORD_BANS: &[WordBan] = &[
         words: &[
             "TcpStream::connect",
             "TcpSocket",
-            "UnixStream::connect",
             "UdpSocket",
-            "UnixDatagram",
             "hyper_util::client",
         ],
         scope: Scope::OutsideOf(&[
             "crates/keyward-egress/",
             "crates/keyward-gateway/src/upstream",
+        ]),
+        reason: "only keyward-egress and the gateway's upstreams open outgoing connections: go through one",
+    },
+    WordBan {
+        words: &["UnixStream::connect", "UnixDatagram"],
+        scope: Scope::OutsideOf(&[
+            "crates/keyward-egress/",
+            "crates/keyward-gateway/src/upstream",
+            // To the process before and to the service manager, on this machine alone.
+            "crates/keyward/src/serve/handover/",
+            "crates/keyward/src/serve/supervisor.rs",
         ]),
         reason: "only keyward-egress and the gateway's upstreams open outgoing connections: go through one",
     },

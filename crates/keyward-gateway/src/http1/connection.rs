@@ -28,9 +28,6 @@ const LINGER_BYTES: usize = 256 * 1024;
 /// How long a client may take no byte of an answer before it is given up: it holds a connection, and the
 /// upstream's with it.
 const WRITE_STALL: Duration = Duration::from_secs(60);
-/// How long a connection that has not asked anything yet may still do so when the worker drains: the kernel
-/// had promised it an answer.
-const FAREWELL: Duration = Duration::from_millis(500);
 /// Requests that a client sends ahead are read up to this much while one is being answered.
 const AHEAD_MAX: usize = 64 * 1024;
 
@@ -81,14 +78,13 @@ pub(crate) async fn serve(worker: Rc<Worker>, transport: Transport, peer: Peer) 
         seat: Rc::new(worker.deadlines.seat()),
     });
     let mut spent = Fields::new();
-    let mut fresh = true;
     loop {
-        match connection.next_request(&worker, spent, fresh).await {
+        match connection.next_request(&worker, spent).await {
             Arrival::Request(head, framing) => {
                 let after;
                 (after, spent) = connection.answer(&worker, &client, head, framing).await;
                 match after {
-                    After::NextRequest => fresh = false,
+                    After::NextRequest => {}
                     After::Linger => return connection.linger().await,
                     // What the client got is not whole, and closing tells it so.
                     After::Close => return,
@@ -102,7 +98,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, transport: Transport, peer: Peer) 
 
 impl Connection {
     /// Waits for the next request's head. `spent` are the fields of the one before, for their memory.
-    async fn next_request(&self, worker: &Rc<Worker>, spent: Fields, fresh: bool) -> Arrival {
+    async fn next_request(&self, worker: &Rc<Worker>, spent: Fields) -> Arrival {
         let limits = &worker.settings.limits;
         let bounds = HeadBounds {
             line: limits.request_line_bytes,
@@ -113,7 +109,6 @@ impl Connection {
         let mut parser = HeadParser::of_request(bounds, fields);
         let mut begun = self.stream.borrow().has_unread();
         let mut patience = Patience::new(limits.head_timeout);
-        let mut farewell = Patience::new(FAREWELL);
         let length = poll_fn(|context| {
             self.seat.register(context);
             let mut stream = self.stream.borrow_mut();
@@ -126,7 +121,7 @@ impl Connection {
                     }
                 }
                 // What had been asked before draining began is answered; nothing new is taken.
-                let over = worker.drain.draining() && !fresh && !stream.has_unread();
+                let over = worker.drain.closing() && !stream.has_unread();
                 if over || worker.drain.cut() {
                     return Poll::Ready(Err(None));
                 }
@@ -140,10 +135,6 @@ impl Connection {
                         }
                     }
                     Poll::Pending => {
-                        if worker.drain.draining() && !begun {
-                            ready!(farewell.poll(&self.seat));
-                            return Poll::Ready(Err(None));
-                        }
                         ready!(patience.poll(&self.seat));
                         return Poll::Ready(Err(begun.then(late_head)));
                     }

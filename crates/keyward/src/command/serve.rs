@@ -1,7 +1,9 @@
 //! `keyward serve`: run a node.
 
 use super::{Failure, terminal};
+use crate::configuration::file::SeenFile;
 use crate::configuration::{self, DEFAULT_FILE, NodeConfiguration};
+use crate::serve::{GivenSockets, Supervisor};
 use crate::{environment, serve};
 use clap::Args;
 use keyward_model::Secret;
@@ -13,6 +15,10 @@ use tracing_subscriber::EnvFilter;
 /// Reads the configuration, makes what a first start needs (a master key, signing keys) in the data
 /// directory, and serves until SIGINT or SIGTERM, when calls that run may finish. What happens is told on
 /// standard error; KEYWARD_LOG chooses how much (error, warn, info, debug; info without it).
+///
+/// The configuration is read anew when its file changes and on SIGHUP: what can't be served is told, and
+/// what was served stays. SIGUSR2 upgrades in place: a new process is started from the same program, takes
+/// the listening sockets over, and this one ends when its calls have.
 #[derive(Args, Debug)]
 pub(super) struct Serve {
     /// The node's configuration. Without this option KEYWARD_CONFIG names it; without that it is
@@ -23,26 +29,46 @@ pub(super) struct Serve {
     /// Publish a working example, and print the calls to try
     #[arg(long)]
     demo: bool,
+
+    /// Take over from the process that serves from the same data directory: its listening sockets pass
+    /// to this one, and it ends when this one serves
+    #[arg(long)]
+    take_over: bool,
 }
 
 impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
+        // First, while there is one thread.
+        let sockets = environment::passed_sockets()
+            .map_err(|error| Failure::new("socket activation", error.to_string(), "sockets"))?;
         log_to_standard_error()?;
-        let configuration = self.configuration()?;
+        let notified = environment::variable(environment::NOTIFY_SOCKET);
+        let supervisor = Supervisor::at(notified.as_deref()).map_err(|error| {
+            Failure::new(environment::NOTIFY_SOCKET, error.to_string(), "supervisor")
+        })?;
+        let (configuration, path, files) = self.configuration()?;
         let master_key = environment::variable(environment::MASTER_KEY).map(Secret::new);
         serve::run(serve::Request {
             configuration,
+            path,
+            files,
             demo: self.demo,
             master_key,
+            sockets: GivenSockets::of_manager(sockets)?,
+            take_over: self.take_over,
+            supervisor,
         })
     }
 
-    fn configuration(&self) -> Result<NodeConfiguration, Failure> {
+    /// The configuration, where it stands, and the files it was read from.
+    fn configuration(
+        &self,
+    ) -> Result<(NodeConfiguration, Option<PathBuf>, Vec<SeenFile>), Failure> {
         let named = || environment::variable(environment::CONFIG).map(PathBuf::from);
         let path = match self.config.clone().or_else(named) {
             Some(path) => path,
             None if self.demo && !Path::new(DEFAULT_FILE).exists() => {
-                return Ok(NodeConfiguration::default());
+                return Ok((NodeConfiguration::default(), None, Vec::new()));
             }
             None => PathBuf::from(DEFAULT_FILE),
         };
@@ -53,13 +79,14 @@ impl Serve {
         let usable = (!loaded.report.has_errors())
             .then_some(loaded.configuration)
             .flatten();
-        usable.ok_or_else(|| {
-            Failure::new(
+        match usable {
+            Some(configuration) => Ok((configuration, Some(path), loaded.files)),
+            None => Err(Failure::new(
                 path.display().to_string(),
                 "this configuration can't run; see above, and try `keyward check`",
                 "configuration",
-            )
-        })
+            )),
+        }
     }
 }
 

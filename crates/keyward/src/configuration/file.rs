@@ -1,8 +1,48 @@
-//! Reading files, with a bound on their size.
+//! Reading files, with a bound on their size, and telling whether they have changed since.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// A file of the configuration, and how it was marked just before it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SeenFile {
+    path: PathBuf,
+    mark: Option<Mark>,
+}
+
+/// What of a file's description another content changes, be it written over or put in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mark {
+    device: u64,
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl SeenFile {
+    /// The file at `path` as it is now, behind all links; also one that is not there.
+    pub(crate) fn now(path: &Path) -> Self {
+        let mark = std::fs::metadata(path).ok().map(|found| Mark {
+            device: found.dev(),
+            inode: found.ino(),
+            length: found.len(),
+            modified: (found.mtime(), found.mtime_nsec()),
+            changed: (found.ctime(), found.ctime_nsec()),
+        });
+        Self {
+            path: path.to_owned(),
+            mark,
+        }
+    }
+
+    /// The same file as it is now.
+    pub(crate) fn again(&self) -> Self {
+        Self::now(&self.path)
+    }
+}
 
 /// The bytes of the file at `path`; what went wrong in words otherwise.
 pub(crate) fn read(path: &Path, max_bytes: u64) -> Result<Vec<u8>, String> {

@@ -12,6 +12,7 @@ pub(crate) mod listener;
 mod listener_tls;
 mod network;
 pub(crate) mod node;
+pub(crate) mod reload;
 mod report;
 mod substitution;
 mod upstream_tls;
@@ -23,6 +24,7 @@ pub(crate) use node::NodeConfiguration;
 pub(crate) use report::Report;
 
 use document::DOCUMENT_MAX_BYTES;
+use file::SeenFile;
 use keyward_model::Origin;
 use keyward_model::resource::raw::{Declared, Node, Place, Problems, read_resource};
 use keyward_model::resource::{IssuerKeys, Spec, UpstreamTls, consistency};
@@ -43,6 +45,9 @@ pub(crate) struct Loaded {
     pub(crate) configuration: Option<NodeConfiguration>,
     /// The resources of further files.
     pub(crate) further: Vec<Declared>,
+    /// The files that all of this stands in, also those that could not be read: a change of one of them
+    /// changes what is loaded. Issuers' key files are not among them: these are watched by the issuers.
+    pub(crate) files: Vec<SeenFile>,
     /// What was found.
     pub(crate) report: Report,
 }
@@ -57,6 +62,7 @@ pub(crate) fn load(path: Option<&Path>, files: &[PathBuf], environment: Environm
         configuration: None,
         configured: false,
         further: Vec::new(),
+        files: Vec::new(),
     };
     if let Some(path) = path {
         reading.configuration(path);
@@ -75,6 +81,7 @@ struct Reading<'e> {
     /// Whether a configuration was seen, usable or not.
     configured: bool,
     further: Vec<Declared>,
+    files: Vec<SeenFile>,
 }
 
 impl Reading<'_> {
@@ -127,6 +134,7 @@ impl Reading<'_> {
             line: 0,
             column: 0,
         };
+        self.files.push(SeenFile::now(path));
         let text = match file::read_text(path, DOCUMENT_MAX_BYTES) {
             Ok(text) => text,
             Err(why) => {
@@ -142,7 +150,13 @@ impl Reading<'_> {
         }
         self.sources.push(Source::new(path, text));
         for node in &mut documents {
-            substitute(node, directory(path), self.environment, &mut self.problems);
+            substitute(
+                node,
+                directory(path),
+                self.environment,
+                &mut self.files,
+                &mut self.problems,
+            );
         }
         documents
     }
@@ -175,6 +189,7 @@ impl Reading<'_> {
         Loaded {
             configuration: self.configuration.filter(|_| !failed),
             further: self.further,
+            files: self.files,
             report: Report::new(self.sources, self.problems),
         }
     }

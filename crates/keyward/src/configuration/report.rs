@@ -53,7 +53,27 @@ impl Report {
 
     /// One problem in one line: `keyward: FILE:LINE:COLUMN: why [code]`.
     pub(crate) fn line(&self, problem: &Problem) -> String {
-        let mut line = format!("keyward: {}", self.file(problem.place));
+        format!("keyward: {}", self.told(problem))
+    }
+
+    /// What stops the node, in one line: the first error with its place and code, and how many more
+    /// there are. `None` when nothing does.
+    pub(crate) fn first_error(&self) -> Option<String> {
+        let mut errors = self
+            .problems
+            .iter()
+            .filter(|problem| problem.severity == Severity::Error);
+        let first = self.told(errors.next()?);
+        Some(match errors.count() {
+            0 => first,
+            1 => format!("{first} (and one more: `keyward check` tells both)"),
+            more => format!("{first} (and {more} more: `keyward check` tells them all)"),
+        })
+    }
+
+    /// One problem in one line: `FILE:LINE:COLUMN: why [code]`.
+    pub(crate) fn told(&self, problem: &Problem) -> String {
+        let mut line = self.file(problem.place);
         if problem.place.line > 0 {
             let _ = write!(line, ":{}:{}", problem.place.line, problem.place.column);
         }

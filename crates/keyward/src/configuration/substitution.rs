@@ -1,6 +1,6 @@
 //! `${ENV:NAME}` and `${FILE:path}` in texts.
 
-use super::file;
+use super::file::{self, SeenFile};
 use keyward_model::resource::raw::{Node, Place, Problems, Text, Value};
 use std::path::Path;
 use zeroize::Zeroizing;
@@ -12,19 +12,22 @@ const FILE_MAX_BYTES: u64 = 64 << 10;
 pub(crate) type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
 
 /// Puts values in for the references in `node` and all below it. `$${` stands for a `${` that is meant.
+/// The files that are referred to are added to `files`, also those that can't be read.
 pub(crate) fn substitute(
     node: &mut Node,
     directory: &Path,
     environment: Environment<'_>,
+    files: &mut Vec<SeenFile>,
     problems: &mut Problems,
 ) {
     match &mut node.value {
         Value::Null | Value::Boolean(_) | Value::Whole(_) | Value::Number(_) => {}
         Value::Text(text) => {
             if text.as_str().contains("${") {
-                let source = Source {
+                let mut source = Source {
                     directory,
                     environment,
+                    files,
                 };
                 if let Some(replaced) = source.replaced(text.as_str(), node.place, problems) {
                     *text = replaced;
@@ -33,12 +36,12 @@ pub(crate) fn substitute(
         }
         Value::List(members) => {
             for member in members {
-                substitute(member, directory, environment, problems);
+                substitute(member, directory, environment, files, problems);
             }
         }
         Value::Map(entries) => {
             for entry in entries {
-                substitute(&mut entry.node, directory, environment, problems);
+                substitute(&mut entry.node, directory, environment, files, problems);
             }
         }
     }
@@ -47,10 +50,11 @@ pub(crate) fn substitute(
 struct Source<'s> {
     directory: &'s Path,
     environment: Environment<'s>,
+    files: &'s mut Vec<SeenFile>,
 }
 
 impl Source<'_> {
-    fn replaced(&self, written: &str, place: Place, problems: &mut Problems) -> Option<Text> {
+    fn replaced(&mut self, written: &str, place: Place, problems: &mut Problems) -> Option<Text> {
         let mut value = Zeroizing::new(String::new());
         let mut referenced = false;
         let mut rest = written;
@@ -89,7 +93,7 @@ impl Source<'_> {
         })
     }
 
-    fn value_of(&self, reference: &str) -> Result<Zeroizing<String>, String> {
+    fn value_of(&mut self, reference: &str) -> Result<Zeroizing<String>, String> {
         if let Some(name) = reference.strip_prefix("ENV:") {
             return match (self.environment)(name) {
                 Some(value) if !value.is_empty() => Ok(Zeroizing::new(value)),
@@ -103,6 +107,7 @@ impl Source<'_> {
         }
         if let Some(path) = reference.strip_prefix("FILE:") {
             let full = self.directory.join(path);
+            self.files.push(SeenFile::now(&full));
             let text = file::read_text(&full, FILE_MAX_BYTES)
                 .map_err(|why| format!("`${{FILE:{path}}}`: {why}"))?;
             // Editors and `echo` end a file with a line break that is no part of the secret.

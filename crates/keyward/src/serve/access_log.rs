@@ -5,27 +5,67 @@ use crate::configuration::access_log::{AccessLog, LogDestination, LogFormat};
 use keyward_gateway::UsageReceiver;
 use keyward_model::UsageRecord;
 use serde::Serialize;
+use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Starts the thread. It ends when the gateway has drained and everything is written.
-pub(super) fn start(log: &AccessLog, records: UsageReceiver) -> io::Result<JoinHandle<()>> {
-    let mut writer = Writer {
-        format: log.format,
-        out: open(&log.destination)?,
-        failing: false,
-        lines: Vec::new(),
-    };
-    std::thread::Builder::new()
-        .name("access-log".to_owned())
-        .spawn(move || {
-            for batch in records {
-                writer.write(&batch);
-            }
-        })
+/// The log that is being written.
+#[derive(Debug)]
+pub(super) struct RunningLog {
+    next: Arc<Mutex<Option<Writer>>>,
+    thread: JoinHandle<()>,
+}
+
+/// A log that is open and not written yet.
+#[derive(Debug)]
+pub(super) struct OpenLog(Writer);
+
+impl RunningLog {
+    /// Starts the thread. It ends when the gateway has drained and everything is written.
+    pub(super) fn start(log: &AccessLog, records: UsageReceiver) -> io::Result<Self> {
+        let mut writer = Writer::open(log)?;
+        let next: Arc<Mutex<Option<Writer>>> = Arc::default();
+        let replaced_by = Arc::clone(&next);
+        let thread = std::thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || {
+                for batch in records {
+                    let replacement = replaced_by
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .take();
+                    if let Some(replacement) = replacement {
+                        writer = replacement;
+                    }
+                    writer.write(&batch);
+                }
+            })?;
+        Ok(Self { next, thread })
+    }
+
+    /// Lines go to `log` from the next batch on. The same file, opened anew, is another one when the old
+    /// was moved away (rotated) meanwhile.
+    pub(super) fn replace(&self, log: OpenLog) {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(log.0);
+    }
+
+    /// Waits until everything is written. Blocks until the gateway has drained.
+    pub(super) fn finish(self) -> io::Result<()> {
+        self.thread
+            .join()
+            .map_err(|_| io::Error::other("the access log's thread panicked"))
+    }
+}
+
+impl OpenLog {
+    /// Opens what is configured.
+    pub(super) fn open(log: &AccessLog) -> io::Result<Self> {
+        Writer::open(log).map(Self)
+    }
 }
 
 fn open(destination: &LogDestination) -> io::Result<Option<Box<dyn Write + Send>>> {
@@ -55,7 +95,24 @@ struct Writer {
     lines: Vec<u8>,
 }
 
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer")
+            .field("format", &self.format)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Writer {
+    fn open(log: &AccessLog) -> io::Result<Self> {
+        Ok(Self {
+            format: log.format,
+            out: open(&log.destination)?,
+            failing: false,
+            lines: Vec::new(),
+        })
+    }
+
     fn write(&mut self, batch: &[UsageRecord]) {
         let Some(out) = &mut self.out else { return };
         // Lines are made in memory: pieces of a few bytes each would go through the writer one by one.

@@ -1,5 +1,6 @@
 //! `/metrics`, in Prometheus' text format.
 
+use super::reload::ReloadCounts;
 use keyward_gateway::Gateway;
 use keyward_gateway::issuer::{IssuerStatus, Issuers};
 use keyward_gateway::metrics::{LATENCY_BOUNDS_US, RouteCounts, WorkerCounts};
@@ -7,7 +8,12 @@ use keyward_model::Timestamp;
 use std::fmt::Write as _;
 
 /// All metrics as they are now.
-pub(super) fn text(gateway: &Gateway, issuers: &Issuers, now: Timestamp) -> String {
+pub(super) fn text(
+    gateway: &Gateway,
+    issuers: &Issuers,
+    now: Timestamp,
+    reloads: &ReloadCounts,
+) -> String {
     let mut page = Page(String::with_capacity(16 * 1024));
     let workers = gateway.worker_counts();
     let total = |of: fn(&WorkerCounts) -> u64| workers.iter().map(of).sum::<u64>();
@@ -61,6 +67,7 @@ pub(super) fn text(gateway: &Gateway, issuers: &Issuers, now: Timestamp) -> Stri
         "The configuration's revision.",
         gateway.revision().0,
     );
+    page.reloads(reloads);
     page.routes(&gateway.route_counts());
     page.issuers(issuers, now);
     page.0
@@ -83,6 +90,27 @@ impl Page {
     fn single(&mut self, name: &str, kind: &str, help: &str, value: u64) {
         self.head(name, kind, help);
         self.line(format_args!("{name} {value}"));
+    }
+
+    fn reloads(&mut self, reloads: &ReloadCounts) {
+        self.single(
+            "keyward_configuration_reloads_total",
+            "counter",
+            "Configurations that were read anew and served.",
+            reloads.done(),
+        );
+        self.single(
+            "keyward_configuration_reload_failures_total",
+            "counter",
+            "Configurations that were read anew and refused.",
+            reloads.failed(),
+        );
+        self.single(
+            "keyward_configuration_refused",
+            "gauge",
+            "1 while the configuration in the files is refused and the one before it is served.",
+            u64::from(reloads.refused()),
+        );
     }
 
     fn routes(&mut self, routes: &[RouteCounts]) {

@@ -3,17 +3,29 @@
 mod access_log;
 mod demo;
 mod descriptors;
+mod event;
+mod given_sockets;
+mod handover;
 mod listeners;
 mod metrics;
 mod operations;
 mod own_issuer;
-mod signals;
+mod reload;
+mod supervisor;
+mod watched_files;
+
+pub(crate) use given_sockets::GivenSockets;
+pub(crate) use supervisor::Supervisor;
 
 use crate::command::Failure;
 use crate::configuration::NodeConfiguration;
+use crate::configuration::file::SeenFile;
 use crate::configuration::listener::ListenerRole;
 use crate::own_keys::{self, OwnKeys};
+use access_log::RunningLog;
 use arc_swap::ArcSwap;
+use event::{Event, Events};
+use handover::{Offer, Successor, TakeOver};
 use keyward_egress::{Egress, Policy};
 use keyward_gateway::issuer::{Issuers, IssuersContext};
 use keyward_gateway::{Gateway, GatewayContext, Limits, OwnIssuer, Settings, UsageReceiver};
@@ -26,12 +38,16 @@ use keyward_state::revocation::Revocations;
 use keyward_store::Store;
 use listeners::gateway_listeners;
 use operations::Operations;
+use reload::{ReloadCounts, Reloader};
 use std::fmt::Display;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle};
+use tokio::task::JoinHandle;
+use watched_files::WatchedFiles;
 
 /// The control plane's threads: it fetches key sets and answers operators, none of it in a hurry.
 const CONTROL_THREADS: usize = 2;
@@ -40,10 +56,20 @@ const CONTROL_THREADS: usize = 2;
 pub(crate) struct Request {
     /// How the node runs.
     pub(crate) configuration: NodeConfiguration,
+    /// Where that was read from, to read it anew; `None` for defaults.
+    pub(crate) path: Option<PathBuf>,
+    /// The files that it stands in.
+    pub(crate) files: Vec<SeenFile>,
     /// Whether the demo runs with it.
     pub(crate) demo: bool,
     /// The master key, when the environment gives it.
     pub(crate) master_key: Option<Secret<String>>,
+    /// Listening sockets that the service manager passed.
+    pub(crate) sockets: GivenSockets,
+    /// Whether the sockets come from the process that serves from the same data directory.
+    pub(crate) take_over: bool,
+    /// Who is told how the process is.
+    pub(crate) supervisor: Supervisor,
 }
 
 /// Runs a node until it is told to stop.
@@ -60,67 +86,155 @@ pub(crate) fn run(request: Request) -> Result<(), Failure> {
 async fn serve(request: Request) -> Result<(), Failure> {
     let Request {
         configuration,
+        path,
+        files,
         demo: with_demo,
         master_key,
+        sockets: mut given,
+        take_over,
+        supervisor,
     } = request;
     descriptors::raise(configuration.limits.connections);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let stop = signals::listen().map_err(|error| failed("serve", &error, "signals"))?;
+    let mut events = Events::of_signals().map_err(|error| failed("serve", &error, "signals"))?;
+    let successor =
+        Successor::of_this_process().map_err(|error| failed("serve", &error, "own_program"))?;
+    let mut taking_over = None;
+    if take_over {
+        let (begun, sockets) = begin_take_over(&configuration).await?;
+        given = GivenSockets::handed_over(sockets);
+        taking_over = Some(begun);
+    }
     let (store, source) =
         own_keys::data_dir::open_store(&configuration.data_dir, master_key, clock.now()).await?;
     if let Some(notice) = source.notice() {
         tracing::warn!("{notice}");
     }
-    let own_keys = OwnKeys::load(&store, clock.now()).await?;
+    let own_keys = Arc::new(OwnKeys::load(&store, clock.now()).await?);
     let issuers = issuers(&configuration, &clock)?;
     let (gateway, records) = gateway(
-        &configuration,
-        store.node(),
+        settings(&configuration, store.node(), &clock)?,
+        given.take(&addresses(&configuration, ListenerRole::Gateway)),
         &store,
         &own_keys,
         &issuers,
         &clock,
     )
     .await?;
-    let mut resources: Vec<Resource> = configuration
-        .resources
-        .iter()
-        .map(|declared| declared.resource.clone())
-        .collect();
+    let mut beside = Vec::new();
     if with_demo {
-        demo::start(&mut resources).await?;
+        demo::start(&mut beside).await?;
     }
+    let mut resources = resources_of(&configuration);
+    resources.extend(beside.iter().cloned());
     let own = own_issuer(&configuration, &own_keys, &issuers, clock.as_ref())?;
     let issuer = own.issuer.issuer.clone();
     gateway
         .apply(Revision(1), &resources, Some(own))
         .map_err(|error| failed("configuration", &error, "configuration"))?;
     let serving = Arc::new(AtomicBool::new(false));
+    let reloads = Arc::new(ReloadCounts::default());
     let operations = Operations {
         gateway: Arc::clone(&gateway),
-        issuers,
+        issuers: Arc::clone(&issuers),
         clock: Arc::clone(&clock),
         serving: Arc::clone(&serving),
+        reloads: Arc::clone(&reloads),
     };
-    listen_for_operators(&configuration, &operations).await?;
-    let log = access_log::start(&configuration.access_log, records)
+    let for_operators = operators_sockets(&configuration, &mut given)?;
+    given.finish()?;
+    // Once more, for the process that will take over from this one.
+    let to_hand_over = gateway
+        .sockets()
+        .and_then(|mut sockets| {
+            for (address, socket) in &for_operators {
+                sockets.push((*address, socket.try_clone()?));
+            }
+            Ok(sockets)
+        })
+        .map_err(|error| failed("hand-over", &error, "handover"))?;
+    let answering_operators = listen_for_operators(for_operators, &operations)?;
+    let log = RunningLog::start(&configuration.access_log, records)
         .map_err(|error| failed("access log", &error, "access_log"))?;
     gateway
         .serve()
         .map_err(|error| failed("gateway", &error, "workers"))?;
     serving.store(true, Ordering::Relaxed);
+    if let Some(taking_over) = taking_over {
+        tokio::task::spawn_blocking(move || taking_over.finish())
+            .await
+            .map_err(|error| failed("take over", &error, "take_over"))??;
+    }
+    let offer = Offer::open(
+        &configuration.data_dir,
+        to_hand_over,
+        supervisor.clone(),
+        events.sender(),
+    );
     tell(&gateway, &configuration, resources.len());
+    supervisor.ready(&status(&gateway));
     if with_demo {
         demo::tell(&gateway, &own_keys, &issuer, clock.now())?;
     }
-    let signal = stop.await;
-    tracing::info!(signal, "shutting down: calls that run may finish");
+    let files = WatchedFiles::new(files);
+    tokio::spawn(watched_files::watch(files.clone(), events.sender()));
+    let mut reloader = Reloader {
+        path,
+        access_log: configuration.access_log.clone(),
+        started_with: configuration,
+        beside,
+        gateway: Arc::clone(&gateway),
+        issuers,
+        own_keys,
+        clock,
+        files,
+        counts: reloads,
+    };
+    let mut upgrading = false;
+    loop {
+        match events.next().await {
+            Event::Stop(signal) => {
+                tracing::info!(signal, "shutting down: calls that run may finish");
+                supervisor.stopping("finishing the calls that run");
+                break;
+            }
+            Event::HandedOver(process) => {
+                tracing::info!(
+                    process,
+                    "upgrade: the new process serves; calls that run here may finish"
+                );
+                // The new process answers operators from now on.
+                for answering in &answering_operators {
+                    answering.abort();
+                }
+                break;
+            }
+            Event::Reload(because) => {
+                supervisor.reloading();
+                reloader.reload(because, &log).await;
+                supervisor.ready(&status(&gateway));
+            }
+            Event::Upgrade if upgrading => {
+                tracing::warn!("upgrade: one is under way already");
+            }
+            Event::Upgrade => match successor.start(events.sender()) {
+                Ok(()) => upgrading = true,
+                Err(error) => tracing::error!(
+                    "upgrade: no new process could be started ({error}); this one goes on serving"
+                ),
+            },
+            Event::SuccessorEnded => upgrading = false,
+        }
+    }
+    drop(reloader);
+    if let Some(offer) = offer {
+        offer.close();
+    }
     serving.store(false, Ordering::Relaxed);
     let drained = tokio::task::spawn_blocking(move || {
         gateway.shut_down()?;
         // The workers are gone, and with them the last sender of records.
-        log.join()
-            .map_err(|_| std::io::Error::other("the access log's thread panicked"))
+        log.finish()
     });
     let drained = drained
         .await
@@ -128,6 +242,28 @@ async fn serve(request: Request) -> Result<(), Failure> {
     drained.map_err(|error| failed("shutdown", &error, "shutdown"))?;
     store.close().await;
     Ok(())
+}
+
+async fn begin_take_over(
+    configuration: &NodeConfiguration,
+) -> Result<(TakeOver, Vec<(SocketAddr, TcpListener)>), Failure> {
+    let data_dir = configuration.data_dir.clone();
+    tokio::task::spawn_blocking(move || TakeOver::begin(&data_dir))
+        .await
+        .map_err(|error| failed("take over", &error, "take_over"))?
+}
+
+/// How the node is, in a line for the service manager.
+fn status(gateway: &Gateway) -> String {
+    format!("serving revision {}", gateway.revision().0)
+}
+
+fn resources_of(configuration: &NodeConfiguration) -> Vec<Resource> {
+    configuration
+        .resources
+        .iter()
+        .map(|declared| declared.resource.clone())
+        .collect()
 }
 
 fn failed(what: &str, error: &dyn Display, code: &'static str) -> Failure {
@@ -156,8 +292,8 @@ fn issuers(
 }
 
 async fn gateway(
-    configuration: &NodeConfiguration,
-    node: NodeId,
+    settings: Settings,
+    given: Vec<(SocketAddr, TcpListener)>,
     store: &Store,
     own_keys: &OwnKeys,
     issuers: &Arc<Issuers>,
@@ -178,7 +314,7 @@ async fn gateway(
         revocations: Arc::new(revocations),
         decrypters: Arc::new(ArcSwap::from_pointee(own_keys.decrypters(now))),
     };
-    let (gateway, records) = Gateway::bind(settings(configuration, node, clock)?, context)
+    let (gateway, records) = Gateway::bind(settings, given, context)
         .map_err(|error| failed("gateway", &error, "listen"))?;
     Ok((Arc::new(gateway), records))
 }
@@ -236,23 +372,48 @@ fn addresses(configuration: &NodeConfiguration, role: ListenerRole) -> Vec<Socke
         .collect()
 }
 
-async fn listen_for_operators(
+fn operators_sockets(
     configuration: &NodeConfiguration,
-    operations: &Operations,
-) -> Result<(), Failure> {
+    given: &mut GivenSockets,
+) -> Result<Vec<(SocketAddr, TcpListener)>, Failure> {
+    let mut sockets = Vec::new();
     for address in addresses(configuration, ListenerRole::Operations) {
-        let listener = TcpListener::bind(address).await.map_err(|error| {
+        let given = given.take(&[address]);
+        if !given.is_empty() {
+            sockets.extend(given);
+            continue;
+        }
+        let socket = TcpListener::bind(address).map_err(|error| {
             failed(
                 "operations",
                 &format_args!("can't listen on {address}: {error}"),
                 "listen",
             )
         })?;
-        let address = listener.local_addr().unwrap_or(address);
-        tracing::info!(%address, "operations: /healthz, /readyz, /metrics");
-        tokio::spawn(operations::serve(operations.clone(), listener));
+        sockets.push((address, socket));
     }
-    Ok(())
+    Ok(sockets)
+}
+
+fn listen_for_operators(
+    sockets: Vec<(SocketAddr, TcpListener)>,
+    operations: &Operations,
+) -> Result<Vec<JoinHandle<()>>, Failure> {
+    let listen = |(address, socket): (SocketAddr, TcpListener)| {
+        socket.set_nonblocking(true)?;
+        let address = socket.local_addr().unwrap_or(address);
+        let listener = tokio::net::TcpListener::from_std(socket)?;
+        tracing::info!(%address, "operations: /healthz, /readyz, /metrics");
+        Ok(tokio::spawn(operations::serve(
+            operations.clone(),
+            listener,
+        )))
+    };
+    sockets
+        .into_iter()
+        .map(listen)
+        .collect::<io::Result<_>>()
+        .map_err(|error| failed("operations", &error, "listen"))
 }
 
 fn tell(gateway: &Gateway, configuration: &NodeConfiguration, resources: usize) {

@@ -1,6 +1,7 @@
 //! The operations listener: health, readiness, metrics. No caller of an API reaches it.
 
 use super::metrics;
+use super::reload::ReloadCounts;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -20,6 +21,7 @@ pub(super) struct Operations {
     pub(super) clock: Arc<dyn Clock>,
     /// Whether new connections are taken.
     pub(super) serving: Arc<AtomicBool>,
+    pub(super) reloads: Arc<ReloadCounts>,
 }
 
 /// Serves until the process ends.
@@ -51,6 +53,7 @@ async fn metrics(State(operations): State<Operations>) -> impl IntoResponse {
         &operations.gateway,
         &operations.issuers,
         operations.clock.now(),
+        &operations.reloads,
     );
     (
         [(

@@ -29,6 +29,8 @@ mod python_peers;
 #[cfg(test)]
 mod routing;
 #[cfg(test)]
+mod running;
+#[cfg(test)]
 mod shell;
 #[cfg(test)]
 mod smuggling;

@@ -3,4 +3,5 @@
 
 mod kill;
 mod large_bodies;
+mod running;
 mod soak;

@@ -1,0 +1,67 @@
+//! What of a configuration takes effect while the node runs, and what needs a new process.
+
+use super::NodeConfiguration;
+
+/// The keys at the top of `keyward.yaml` whose values differ between what a process was started with and
+/// what was read now, and that only a new process can follow: sockets, threads and the database are made
+/// when it starts.
+pub(crate) fn needing_restart(
+    running: &NodeConfiguration,
+    read: &NodeConfiguration,
+) -> Vec<&'static str> {
+    // Written out in full, so that whoever adds a setting says here on which side it stands.
+    let NodeConfiguration {
+        listeners,
+        gateway_url,
+        site_url: _,
+        data_dir,
+        workers,
+        trusted_proxies,
+        limits,
+        access_log: _,
+        egress_allow,
+        resources: _,
+    } = running;
+    [
+        ("listeners", *listeners != read.listeners),
+        ("gateway_url", *gateway_url != read.gateway_url),
+        ("data_dir", *data_dir != read.data_dir),
+        ("workers", *workers != read.workers),
+        ("trusted_proxies", *trusted_proxies != read.trusted_proxies),
+        ("limits", *limits != read.limits),
+        ("egress", *egress_allow != read.egress_allow),
+    ]
+    .into_iter()
+    .filter_map(|(key, differs)| differs.then_some(key))
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    #[test]
+    fn what_is_made_at_the_start_needs_another_start() {
+        let running = NodeConfiguration::default();
+        assert!(needing_restart(&running, &running).is_empty());
+
+        let mut read = running.clone();
+        read.workers = Some(7);
+        read.data_dir = PathBuf::from("elsewhere");
+        read.listeners.pop();
+        assert_eq!(
+            needing_restart(&running, &read),
+            ["listeners", "data_dir", "workers"]
+        );
+    }
+
+    #[test]
+    fn what_is_read_on_each_call_does_not() {
+        let running = NodeConfiguration::default();
+        let mut read = running.clone();
+        read.site_url = "https://login.example".into();
+        read.access_log.format = crate::configuration::access_log::LogFormat::Json;
+        assert!(needing_restart(&running, &read).is_empty());
+    }
+}

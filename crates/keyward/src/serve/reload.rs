@@ -1,0 +1,156 @@
+//! Another configuration while calls go on: read, checked, compiled, and served from then on, or refused
+//! with the one before left as it is.
+
+use super::access_log::{OpenLog, RunningLog};
+use super::watched_files::WatchedFiles;
+use super::{own_issuer, resources_of};
+use crate::configuration::access_log::AccessLog;
+use crate::configuration::reload::needing_restart;
+use crate::configuration::{self, Loaded, NodeConfiguration};
+use crate::environment;
+use crate::own_keys::OwnKeys;
+use keyward_gateway::Gateway;
+use keyward_gateway::issuer::Issuers;
+use keyward_model::resource::Resource;
+use keyward_model::{Clock, Revision};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// What operators see of reloads.
+#[derive(Debug, Default)]
+pub(super) struct ReloadCounts {
+    done: AtomicU64,
+    failed: AtomicU64,
+    refused: AtomicBool,
+}
+
+impl ReloadCounts {
+    /// Configurations that were read anew and are or were served.
+    pub(super) fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
+    }
+
+    /// Configurations that were refused.
+    pub(super) fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Whether the last one was refused, so that what is served is not what stands in the files.
+    pub(super) fn refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
+    }
+}
+
+/// Reads the configuration anew whenever it is asked to.
+pub(super) struct Reloader {
+    /// Where the configuration stands; `None` when the node runs without.
+    pub(super) path: Option<PathBuf>,
+    /// What the process was started with.
+    pub(super) started_with: NodeConfiguration,
+    /// The access log as it is written now.
+    pub(super) access_log: AccessLog,
+    /// What is served beside the configuration's resources: the demo's.
+    pub(super) beside: Vec<Resource>,
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) issuers: Arc<Issuers>,
+    pub(super) own_keys: Arc<OwnKeys>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) files: WatchedFiles,
+    pub(super) counts: Arc<ReloadCounts>,
+}
+
+impl Reloader {
+    /// Serves what stands in the files now; when it can't be served, says why, and what is served stays.
+    /// The access log is opened anew in any case, so that it can be rotated.
+    pub(super) async fn reload(&mut self, because: &'static str, log: &RunningLog) {
+        let Some(path) = self.path.clone() else {
+            self.reopen(log);
+            tracing::info!(because, "there is no configuration file to read anew");
+            return;
+        };
+        match self.served(path, log).await {
+            Ok(resources) => {
+                self.counts.done.fetch_add(1, Ordering::Relaxed);
+                self.counts.refused.store(false, Ordering::Relaxed);
+                let revision = self.gateway.revision().0;
+                tracing::info!(because, revision, resources, "configuration: reloaded");
+            }
+            Err(why) => {
+                self.reopen(log);
+                self.counts.failed.fetch_add(1, Ordering::Relaxed);
+                self.counts.refused.store(true, Ordering::Relaxed);
+                let revision = self.gateway.revision().0;
+                tracing::error!(
+                    because,
+                    "configuration: not reloaded, revision {revision} is served as before: {why}"
+                );
+            }
+        }
+    }
+
+    /// How many resources are served now.
+    async fn served(&mut self, path: PathBuf, log: &RunningLog) -> Result<usize, String> {
+        let (loaded, configuration) = self.read(path).await?;
+        for problem in loaded.report.problems() {
+            tracing::warn!("{}", loaded.report.told(problem));
+        }
+        let opened = OpenLog::open(&configuration.access_log)
+            .map_err(|error| format!("access_log: {error} [access_log]"))?;
+        let mut resources = resources_of(&configuration);
+        resources.extend(self.beside.iter().cloned());
+        let count = resources.len();
+        let own = own_issuer(
+            &configuration,
+            &self.own_keys,
+            &self.issuers,
+            self.clock.as_ref(),
+        )
+        .map_err(|failure| failure.to_string())?;
+        let gateway = Arc::clone(&self.gateway);
+        let applying = tokio::task::spawn_blocking(move || {
+            let revision = Revision(gateway.revision().0.saturating_add(1));
+            gateway.apply(revision, &resources, Some(own))
+        });
+        applying
+            .await
+            .map_err(|error| error.to_string())?
+            .map_err(|error| format!("{error} [configuration]"))?;
+        log.replace(opened);
+        self.access_log = configuration.access_log.clone();
+        let fixed = needing_restart(&self.started_with, &configuration);
+        if !fixed.is_empty() {
+            tracing::warn!(
+                "configuration: {} can't change in a running process, and what it was started with holds: restart (or upgrade in place) to apply",
+                fixed.join(", ")
+            );
+        }
+        Ok(count)
+    }
+
+    async fn read(&self, path: PathBuf) -> Result<(Loaded, NodeConfiguration), String> {
+        let reading = tokio::task::spawn_blocking(move || {
+            configuration::load(Some(&path), &[], &environment::variable)
+        });
+        let mut loaded = reading.await.map_err(|error| error.to_string())?;
+        self.files.were_read(std::mem::take(&mut loaded.files));
+        if let Some(why) = loaded.report.first_error() {
+            return Err(why);
+        }
+        let configuration = loaded
+            .configuration
+            .take()
+            .ok_or_else(|| "it can't be used; try `keyward check` [configuration]".to_owned())?;
+        Ok((loaded, configuration))
+    }
+
+    /// The log as it is written now, opened anew.
+    fn reopen(&self, log: &RunningLog) {
+        match OpenLog::open(&self.access_log) {
+            Ok(opened) => log.replace(opened),
+            Err(error) => {
+                tracing::error!(%error, "the access log can't be opened anew and goes on where it was");
+            }
+        }
+    }
+}
