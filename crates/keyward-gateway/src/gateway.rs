@@ -204,8 +204,7 @@ impl Gateway {
     pub fn route_counts(&self) -> Vec<RouteCounts> {
         let (_, snapshot) = self.shared.snapshots.load();
         snapshot
-            .routes
-            .iter()
+            .routes()
             .map(|route| route.metrics.read(Arc::new(route.labels.clone())))
             .collect()
     }

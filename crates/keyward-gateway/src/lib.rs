@@ -17,6 +17,7 @@ pub mod metrics;
 mod problem;
 mod record;
 mod request;
+pub mod routing;
 mod settings;
 mod shared;
 mod snapshot;

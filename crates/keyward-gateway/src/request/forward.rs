@@ -57,7 +57,7 @@ pub(crate) async fn forward(
     *request.method_mut() = head.method;
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = head.headers;
-    edit(&mut request, client, &admitted, record);
+    edit(&mut request, client, &admitted, &matched, record);
     let mut stale = 0;
     let answer = loop {
         address(&mut request, &matched, lease.target)?;
@@ -164,12 +164,14 @@ fn edit(
     request: &mut Request<UploadBody>,
     client: &Client,
     admitted: &Admitted,
+    matched: &Matched,
     record: &CallRecord,
 ) {
     let fields = request.headers_mut();
     headers::strip_hop_by_hop(fields);
     fields.remove(header::EXPECT);
     headers::set_forwarded(fields, client, admitted.origin().trusted_proxy);
+    matched.route.route.plan.request_headers.apply(fields);
     fields.insert(headers::REQUEST_ID, record.request_id_value.clone());
     if let Authenticated::Token(token) = admitted.authenticated() {
         for (name, value) in &token.identity {
@@ -377,6 +379,7 @@ async fn answered(
         return Err(Fault::new(Code::Internal, "Something went wrong here").into());
     };
     headers::strip_hop_by_hop(&mut head.headers);
+    route.plan.response_headers.apply(&mut head.headers);
     admitted.tell_limits(route, &mut head.headers);
     head.version = Version::HTTP_11;
     record.answered(head.status.as_u16());

@@ -46,18 +46,36 @@ impl RequestPath {
         self.decoded.as_deref().unwrap_or_else(|| self.raw.path())
     }
 
+    /// Path and query as sent.
+    pub(crate) fn whole(&self) -> &str {
+        self.raw.as_str()
+    }
+
+    /// The query as sent, without the question mark.
+    pub(crate) fn query(&self) -> Option<&str> {
+        self.raw.query()
+    }
+
     /// Path and query as sent, after the first `segments` segments: empty, or beginning with `/` or `?`.
     pub(crate) fn after(&self, segments: usize) -> &str {
-        let whole = self.raw.as_str();
+        let cut = self.end_of(segments);
+        self.raw.as_str().get(cut..).unwrap_or_default()
+    }
+
+    /// The path as sent, after the first `segments` segments: empty, or beginning with `/`.
+    pub(crate) fn path_after(&self, segments: usize) -> &str {
+        let cut = self.end_of(segments);
+        self.raw.path().get(cut..).unwrap_or_default()
+    }
+
+    fn end_of(&self, segments: usize) -> usize {
         let path = self.raw.path();
-        let cut = if segments == 0 {
-            0
-        } else {
-            path.match_indices('/')
-                .nth(segments)
-                .map_or(path.len(), |(at, _)| at)
-        };
-        whole.get(cut..).unwrap_or_default()
+        if segments == 0 {
+            return 0;
+        }
+        path.match_indices('/')
+            .nth(segments)
+            .map_or(path.len(), |(at, _)| at)
     }
 }
 
@@ -86,6 +104,11 @@ fn one_reading(path: &str) -> Result<Cow<'_, str>, Fault> {
         }
         if segment.is_empty() && segments.peek().is_some() {
             return Err(ambiguous("it has two slashes in a row; send one"));
+        }
+        if name.is_empty() && !segment.is_empty() {
+            return Err(ambiguous(
+                "it has a segment of parameters alone, of which some make two slashes in a row",
+            ));
         }
     }
     Ok(decoded)
@@ -150,6 +173,10 @@ mod tests {
             "//a",
             "/a//b",
             "/a/;/../b",
+            "/a/;/b",
+            "/a/;x=y/b",
+            "/a/;",
+            "/a/%3b/b",
             "/a%2fb",
             "/a%5Cb",
             "/a\\b",
