@@ -167,9 +167,7 @@ impl Gateway {
             &self.shared.clock,
         )?;
         self.shared.snapshots.publish(snapshot);
-        // What was counted for APIs that are gone goes with the last call to them: else every name that was
-        // ever served would stay.
-        continuity.retain(|_, metrics| Arc::strong_count(metrics) > 1);
+        continuity.forget_unused();
         Ok(())
     }
 
@@ -239,8 +237,7 @@ impl Gateway {
     pub fn route_counts(&self) -> Vec<RouteCounts> {
         let (_, snapshot) = self.shared.snapshots.load();
         snapshot
-            .routes
-            .iter()
+            .routes()
             .map(|route| route.metrics.read(Arc::new(route.labels.clone())))
             .collect()
     }

@@ -19,6 +19,7 @@ mod problem;
 pub mod proxy_protocol;
 mod record;
 mod request;
+pub mod routing;
 mod settings;
 mod shared;
 mod snapshot;

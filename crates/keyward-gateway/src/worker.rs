@@ -77,7 +77,7 @@ impl Worker {
         seed: u128,
     ) -> Rc<Self> {
         let pools = Pools::default();
-        let snapshot = Rc::new(LocalSnapshot::new(shared.snapshots.load(), &pools));
+        let snapshot = Rc::new(LocalSnapshot::new(shared.snapshots.load()));
         let metrics = shared.worker_metrics(index);
         Rc::new(Self {
             index,
@@ -101,10 +101,7 @@ impl Worker {
     pub(crate) fn snapshot(&self) -> Rc<LocalSnapshot> {
         let mut current = self.snapshot.borrow_mut();
         if current.generation() != self.shared.snapshots.generation() {
-            *current = Rc::new(LocalSnapshot::new(
-                self.shared.snapshots.load(),
-                &self.pools,
-            ));
+            *current = Rc::new(LocalSnapshot::new(self.shared.snapshots.load()));
         }
         Rc::clone(&current)
     }

@@ -28,6 +28,14 @@ impl Span {
         Self::new(begin + start, begin + end)
     }
 
+    /// From here to the end of `later`, where only one byte stands between the two.
+    pub(crate) fn up_to(self, later: Self) -> Option<Self> {
+        (self.start + self.length + 1 == later.start).then_some(Self {
+            start: self.start,
+            length: self.length + 1 + later.length,
+        })
+    }
+
     pub(crate) fn of(self, bytes: &[u8]) -> &[u8] {
         let start = self.start as usize;
         bytes
@@ -143,6 +151,14 @@ impl Fields {
         self.places.iter().any(|place| place.header == header)
     }
 
+    /// The values of the fields of this name, which is in lower case.
+    pub(crate) fn all_named(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        let name = name.to_owned();
+        self.iter()
+            .filter(move |field| field.name == name.as_bytes())
+            .map(|field| field.value)
+    }
+
     /// Keeps the fields that `keep` says yes to.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(Field<'_>) -> bool) {
         let bytes = &self.bytes;
@@ -207,6 +223,12 @@ impl Fields {
     pub(crate) fn set(&mut self, header: Header, value: &[u8]) {
         self.remove(header);
         self.append(header, value);
+    }
+
+    /// Puts one field in the place of all of this name, which is in lower case and was checked.
+    pub(crate) fn set_named(&mut self, name: &str, value: &[u8]) {
+        self.remove_named(name.as_bytes());
+        self.append_named(name, value);
     }
 
     /// Writes them as HTTP/1.1 has them, each with its line end.

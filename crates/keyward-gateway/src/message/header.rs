@@ -73,6 +73,7 @@ macro_rules! headers {
 }
 
 headers! {
+    AccessControlRequestMethod = b"access-control-request-method": NONE;
     Allow = b"allow": NONE;
     Authorization = b"authorization": HEADS_ALONE;
     CacheControl = b"cache-control": HEADS_ALONE;
@@ -89,6 +90,7 @@ headers! {
     IfNoneMatch = b"if-none-match": NONE;
     KeepAlive = b"keep-alive": HOP;
     Location = b"location": HEADS_ALONE;
+    Origin = b"origin": NONE;
     ProxyAuthenticate = b"proxy-authenticate": HOP;
     ProxyAuthorization = b"proxy-authorization": HOP;
     ProxyConnection = b"proxy-connection": HOP;

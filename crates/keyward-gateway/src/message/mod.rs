@@ -7,6 +7,7 @@ pub(crate) use fields::{Fields, Span};
 pub(crate) use header::{Class, Header};
 
 use http::{Method, StatusCode};
+use std::borrow::Cow;
 
 /// The protocol that a message came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,9 +54,20 @@ impl RequestHead {
         }
     }
 
+    /// The head of a request for a target.
+    #[cfg(test)]
+    pub(crate) fn to(target: &str) -> Option<Self> {
+        Self::read(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"))
+    }
+
     /// A head from its text.
     #[cfg(test)]
     pub(crate) fn parsed(text: &str) -> Self {
+        Self::read(text).unwrap()
+    }
+
+    #[cfg(test)]
+    fn read(text: &str) -> Option<Self> {
         use crate::http1::{HeadBounds, HeadParser};
         let bounds = HeadBounds {
             line: 8192,
@@ -64,8 +76,8 @@ impl RequestHead {
         };
         let mut bytes = text.as_bytes().to_vec();
         let mut parser = HeadParser::of_request(bounds, Fields::new());
-        assert_eq!(parser.advance(&mut bytes), Ok(Some(text.len())));
-        parser.into_request(bytes).unwrap()
+        parser.advance(&mut bytes).ok()??;
+        parser.into_request(bytes)
     }
 
     /// The path as it was sent.
@@ -76,6 +88,18 @@ impl RequestHead {
     /// The query as it was sent, without its question mark.
     pub(crate) fn query(&self) -> Option<&str> {
         self.target.query.map(|query| self.text(query))
+    }
+
+    /// Path and query as they were sent.
+    pub(crate) fn path_and_query(&self) -> Cow<'_, str> {
+        let Some(query) = self.target.query else {
+            return Cow::Borrowed(self.path());
+        };
+        match self.target.path.up_to(query) {
+            Some(whole) => Cow::Borrowed(self.text(whole)),
+            // The path of a target like `http://host?query` stands nowhere.
+            None => Cow::Owned(format!("{}?{}", self.path(), self.text(query))),
+        }
     }
 
     /// Whom a target in absolute form names.

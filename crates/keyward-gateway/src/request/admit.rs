@@ -97,7 +97,7 @@ impl Counters<'_> {
         loop {
             let taking: Vec<(&Cell, &Gcra)> = cells
                 .iter()
-                .zip(&self.route.limits)
+                .zip(self.route.limits.iter())
                 .map(|(cell, limit)| (&**cell, &limit.rate))
                 .collect();
             let mut left = Vec::with_capacity(taking.len());

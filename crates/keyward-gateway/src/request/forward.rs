@@ -148,6 +148,7 @@ impl Call<'_> {
         headers::strip_hop_by_hop(fields);
         fields.remove(Header::Expect);
         headers::set_forwarded(fields, self.client, self.admitted.origin().trusted_proxy);
+        self.matched.route.route.plan.request_headers.apply(fields);
         fields.set(Header::RequestId, record.request_id_text());
         // These are written anew for each target.
         fields.retain(|field| !matches!(field.header, Header::Host | Header::ContentLength));
@@ -233,6 +234,7 @@ impl Call<'_> {
         };
         headers::strip_hop_by_hop(&mut fields);
         fields.remove(Header::ContentLength);
+        route.plan.response_headers.apply(&mut fields);
         self.admitted.tell_limits(route, &mut fields);
         record.answered(head.status.as_u16());
         let body = AnswerBody::upstream(Download {

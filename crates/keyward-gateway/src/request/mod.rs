@@ -19,7 +19,7 @@ pub(crate) mod headers;
 pub(crate) mod identity;
 mod match_route;
 mod own;
-mod path;
+pub(crate) mod path;
 mod screen;
 pub(crate) mod token_cache;
 
@@ -121,7 +121,7 @@ async fn way(
         record.answered(answer.status.as_u16());
         return Ok(answer);
     }
-    let matched = match_route::match_route(&snapshot, &path)?;
+    let matched = match_route::match_route(worker, &snapshot, &head, &path)?;
     record.route = Some(Rc::clone(&matched.route));
     let route = &matched.route.route;
     let origin = screen::screen(worker, route, client, &mut head, &body)?;
@@ -130,6 +130,11 @@ async fn way(
     record.caller = authenticated.caller_of_record();
     let permit = authorize::authorize(route, &authenticated)?;
     let admitted = admit::admit(worker, route, permit, authenticated, origin, record)?;
+    if let Some(mut answer) = matched.answer() {
+        admitted.tell_limits(route, &mut answer.fields);
+        record.answered(answer.status.as_u16());
+        return Ok(answer);
+    }
     let call = forward::Call {
         worker,
         client,

@@ -11,8 +11,10 @@ use std::borrow::Cow;
 /// An absolute path that has one reading.
 #[derive(Debug)]
 pub(crate) struct RequestPath<'a> {
-    /// As it was sent: goes on to the upstream.
-    sent: &'a str,
+    /// Path and query as they were sent.
+    whole: Cow<'a, str>,
+    /// How much of it is the path.
+    length: usize,
     query: Option<&'a str>,
     /// With unreserved characters decoded, where any were encoded: routes are found by it.
     decoded: Cow<'a, str>,
@@ -34,7 +36,8 @@ impl<'a> RequestPath<'a> {
             ));
         }
         Ok(Self {
-            sent,
+            whole: head.path_and_query(),
+            length: sent.len(),
             query: head.query(),
             decoded: one_reading(sent)?,
         })
@@ -45,25 +48,38 @@ impl<'a> RequestPath<'a> {
         &self.decoded
     }
 
+    /// Path and query as sent.
+    pub(crate) fn whole(&self) -> &str {
+        &self.whole
+    }
+
+    /// The query as sent, without the question mark.
+    pub(crate) fn query(&self) -> Option<&'a str> {
+        self.query
+    }
+
     /// Path and query as sent, after the first `segments` segments: empty, or beginning with `/` or `?`.
-    pub(crate) fn after(&self, segments: usize) -> Box<str> {
-        let cut = if segments == 0 {
-            0
-        } else {
-            self.sent
-                .match_indices('/')
-                .nth(segments)
-                .map_or(self.sent.len(), |(at, _)| at)
-        };
-        let rest = self.sent.get(cut..).unwrap_or_default();
-        let mut text =
-            String::with_capacity(rest.len() + self.query.map_or(0, |query| query.len() + 1));
-        text.push_str(rest);
-        if let Some(query) = self.query {
-            text.push('?');
-            text.push_str(query);
+    pub(crate) fn after(&self, segments: usize) -> &str {
+        self.whole.get(self.end_of(segments)..).unwrap_or_default()
+    }
+
+    /// The path as sent, after the first `segments` segments: empty, or beginning with `/`.
+    pub(crate) fn path_after(&self, segments: usize) -> &str {
+        self.path().get(self.end_of(segments)..).unwrap_or_default()
+    }
+
+    fn path(&self) -> &str {
+        self.whole.get(..self.length).unwrap_or_default()
+    }
+
+    fn end_of(&self, segments: usize) -> usize {
+        if segments == 0 {
+            return 0;
         }
-        text.into_boxed_str()
+        self.path()
+            .match_indices('/')
+            .nth(segments)
+            .map_or(self.length, |(at, _)| at)
     }
 }
 
@@ -206,7 +222,7 @@ mod tests {
         ] {
             let head = RequestHead::parsed(&format!("GET {text} HTTP/1.1\r\nHost: a\r\n\r\n"));
             let path = RequestPath::parse(&head).unwrap();
-            assert_eq!(&*path.after(segments), rest, "{text}");
+            assert_eq!(path.after(segments), rest, "{text}");
         }
     }
 }

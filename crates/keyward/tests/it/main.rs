@@ -27,6 +27,8 @@ mod operations;
 #[cfg(test)]
 mod python_peers;
 #[cfg(test)]
+mod routes;
+#[cfg(test)]
 mod routing;
 #[cfg(test)]
 mod running;
