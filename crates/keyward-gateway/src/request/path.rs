@@ -109,6 +109,11 @@ fn one_reading(path: &str) -> Result<Cow<'_, str>, Fault> {
         if segment.is_empty() && segments.peek().is_some() {
             return Err(ambiguous("it has two slashes in a row; send one"));
         }
+        if name.is_empty() && !segment.is_empty() {
+            return Err(ambiguous(
+                "it has a segment of parameters alone, of which some make two slashes in a row",
+            ));
+        }
     }
     Ok(decoded)
 }
@@ -172,6 +177,10 @@ mod tests {
             "//a",
             "/a//b",
             "/a/;/../b",
+            "/a/;/b",
+            "/a/;x=y/b",
+            "/a/;",
+            "/a/%3b/b",
             "/a%2fb",
             "/a%5Cb",
             "/a\\b",
