@@ -1,6 +1,7 @@
 //! A worker: one thread, one current-thread runtime, its own listening sockets, its own upstream
 //! connections, its own cache of verified tokens.
 
+use crate::deadlines::Deadlines;
 use crate::drain::Drain;
 use crate::metrics::WorkerMetrics;
 use crate::request::Client;
@@ -23,9 +24,6 @@ use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::watch;
 
-/// How often a worker tidies up: idle connections, usage that waits to be handed over.
-const TICK: Duration = Duration::from_millis(100);
-
 /// What the process asks of its workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -41,6 +39,7 @@ pub(crate) struct Worker {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) drain: Rc<Drain>,
+    pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) pools: Pools,
     pub(crate) tokens: RefCell<TokenCache>,
     pub(crate) metrics: Arc<WorkerMetrics>,
@@ -48,6 +47,14 @@ pub(crate) struct Worker {
     snapshot: RefCell<Rc<LocalSnapshot>>,
     request_ids: Cell<RequestIds>,
     turn: Cell<u32>,
+    date: RefCell<WrittenDate>,
+}
+
+/// The date as answers have it, written once a second (RFC 9110, section 6.6.1).
+#[derive(Debug, Default)]
+struct WrittenDate {
+    second: i64,
+    text: String,
 }
 
 /// Request ids of one worker: unguessable where it starts, then counted, so that an id costs an addition.
@@ -71,6 +78,8 @@ impl Worker {
             index,
             clock: Arc::clone(&shared.clock),
             drain: Rc::default(),
+            deadlines: Deadlines::new(Arc::clone(&shared.clock)),
+            date: RefCell::default(),
             pools,
             tokens: RefCell::new(TokenCache::new(settings.limits.cached_tokens)),
             metrics,
@@ -110,6 +119,18 @@ impl Worker {
         let turn = self.turn.get().wrapping_add(1);
         self.turn.set(turn);
         turn
+    }
+
+    /// Writes the date of now as a header's value.
+    pub(crate) fn write_date(&self, out: &mut Vec<u8>) {
+        let second = self.clock.now().as_seconds();
+        let mut date = self.date.borrow_mut();
+        if date.second != second || date.text.is_empty() {
+            let since = Duration::from_secs(u64::try_from(second).unwrap_or_default());
+            date.second = second;
+            date.text = httpdate::fmt_http_date(std::time::UNIX_EPOCH + since);
+        }
+        out.extend_from_slice(date.text.as_bytes());
     }
 
     /// Counts the call and hands its record on.
@@ -172,7 +193,10 @@ pub(crate) fn run(
         .build_local(LocalOptions::default())?;
     runtime.block_on(async move {
         let worker = Worker::new(index, settings, shared, usage, seed);
-        let ticking = tokio::task::spawn_local(tick(Rc::clone(&worker)));
+        let ticking = tokio::task::spawn_local({
+            let worker = Rc::clone(&worker);
+            async move { worker.deadlines.watch(|| worker.tick()).await }
+        });
         let listening = sockets
             .into_iter()
             .map(|socket| listener::accept(Rc::clone(&worker), socket, phase.clone()))
@@ -188,19 +212,11 @@ pub(crate) fn run(
     })
 }
 
-async fn tick(worker: Rc<Worker>) {
-    let mut interval = tokio::time::interval(TICK);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        interval.tick().await;
-        worker.tick();
-    }
-}
-
 /// Finishes what runs, as long as the bound allows, then cuts the rest.
 async fn drain(worker: &Rc<Worker>) {
     const LOOK: Duration = Duration::from_millis(10);
     worker.drain.begin();
+    worker.deadlines.wake_all();
     let end = worker
         .clock
         .moment()
@@ -215,6 +231,7 @@ async fn drain(worker: &Rc<Worker>) {
             "calls that did not finish in time are cut"
         );
         worker.drain.cut_all();
+        worker.deadlines.wake_all();
         tokio::time::sleep(LOOK).await;
     }
 }
@@ -229,9 +246,10 @@ pub(crate) fn serve(
     let worker = Rc::clone(worker);
     // From before the task's first turn to its end, so that draining waits for it and the bound on
     // connections covers those that are being refused too.
-    let mut drain = worker.drain.subscribe();
+    let open = worker.drain.connection();
     tokio::task::spawn_local(async move {
-        http1::serve(Rc::clone(&worker), socket, peer, &mut drain).await;
+        http1::serve(Rc::clone(&worker), socket, peer).await;
+        drop(open);
         worker.metrics.connection_closed();
     });
 }

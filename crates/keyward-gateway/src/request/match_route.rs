@@ -1,16 +1,15 @@
 //! Which route a call is for.
 
-use super::Refusal;
 use super::path::RequestPath;
+use super::{Answer, Refusal};
+use crate::body::AnswerBody;
+use crate::message::{Fields, Header, RequestHead};
 use crate::snapshot::{
     AnswerPlan, LocalSnapshot, Lookup, MatchedPath, Occurrence, RequestView, RouteRef,
 };
 use crate::worker::Worker;
-use http::header::{
-    ACCESS_CONTROL_REQUEST_METHOD, ALLOW, HOST, HeaderMap, HeaderValue, LOCATION, ORIGIN,
-};
-use http::request::Parts;
-use http::{Method, Response};
+use bytes::Bytes;
+use http::Method;
 use keyward_model::{Code, Fault};
 use std::borrow::Cow;
 
@@ -18,25 +17,21 @@ use std::borrow::Cow;
 #[derive(Debug)]
 pub(crate) struct Matched {
     pub(crate) route: RouteRef,
-    /// Path and query for the upstream, without the target's own prefix.
+    /// Path and query for the upstream, without the target's own prefix; where a redirect leads, of a
+    /// route that is one.
     pub(crate) path: Box<str>,
-    /// Where a redirect leads.
-    location: Option<HeaderValue>,
 }
 
 /// Finds the most specific route that takes the call.
 pub(crate) fn match_route(
     worker: &Worker,
     snapshot: &LocalSnapshot,
-    head: &Parts,
-    path: &RequestPath,
+    head: &RequestHead,
+    path: &RequestPath<'_>,
 ) -> Result<Matched, Refusal> {
     let method = called_method(head);
     let host = called_host(head);
-    let header = |name: &str| {
-        let values = head.headers.get_all(name).iter();
-        Occurrence::of(values.map(HeaderValue::as_bytes))
-    };
+    let header = |name: &str| Occurrence::of(values(head, name.as_bytes()));
     let view = RequestView {
         host,
         path: path.for_matching(),
@@ -46,14 +41,16 @@ pub(crate) fn match_route(
     };
     let found = match snapshot.shared.table.find(&view, || worker.turn()) {
         Lookup::Found(found) => found,
-        Lookup::OtherMethods(allow) => {
+        Lookup::OtherMethods(allowed) => {
             let fault = Fault::new(
                 Code::MethodNotAllowed,
                 format!(
                     "The method {method} is not served at this path; `Allow` lists those that are"
                 ),
             );
-            return Err(Refusal::with(fault, HeaderMap::from_iter([(ALLOW, allow)])));
+            let mut allow = Fields::new();
+            allow.append(Header::Allow, allowed.as_bytes());
+            return Err(Refusal::with(fault, allow));
         }
         Lookup::Nothing => {
             let fault = Fault::new(
@@ -71,65 +68,56 @@ pub(crate) fn match_route(
         parameters: &found.parameters,
     };
     let plan = &route.route.plan;
-    let (target, location) = match &plan.answer {
-        None => (plan.target(&matched).into(), None),
-        Some(AnswerPlan::Fixed(_)) => (Box::default(), None),
+    let path = match &plan.answer {
+        None => plan.target(&matched),
+        Some(AnswerPlan::Fixed(_)) => Box::default(),
         Some(AnswerPlan::Redirect(redirect)) => {
-            let location = plan.location(redirect, &matched, host).ok_or_else(|| {
+            plan.location(redirect, &matched, host).ok_or_else(|| {
                 Fault::new(
                     Code::BadRequest,
                     "The request names no host to be sent on to; send `Host`",
                 )
-            })?;
-            let location = HeaderValue::try_from(location).map_err(|error| {
-                Fault::new(Code::BadRequest, "The request's target can't be read").because(error)
-            })?;
-            (Box::default(), Some(location))
+            })?
         }
     };
-    Ok(Matched {
-        route,
-        path: target,
-        location,
-    })
+    Ok(Matched { route, path })
 }
 
 impl Matched {
     /// The answer of a route that needs no upstream.
-    pub(crate) fn answer<B>(&self, body: impl FnOnce(bytes::Bytes) -> B) -> Option<Response<B>> {
-        match self.route.route.plan.answer.as_ref()? {
+    pub(crate) fn answer(&self) -> Option<Answer> {
+        Some(match self.route.route.plan.answer.as_ref()? {
             AnswerPlan::Fixed(fixed) => {
-                let mut answer = Response::new(body(fixed.body.clone()));
-                *answer.status_mut() = fixed.status;
-                *answer.headers_mut() = fixed.headers.clone();
-                Some(answer)
+                let body = AnswerBody::full(fixed.body.clone());
+                Answer::own(fixed.status, fixed.fields.clone(), body)
             }
             AnswerPlan::Redirect(redirect) => {
-                let mut answer = Response::new(body(bytes::Bytes::new()));
-                *answer.status_mut() = redirect.status;
-                let location = self.location.clone()?;
-                answer.headers_mut().insert(LOCATION, location);
-                Some(answer)
+                let mut fields = Fields::new();
+                fields.append(Header::Location, self.path.as_bytes());
+                Answer::own(redirect.status, fields, AnswerBody::full(Bytes::new()))
             }
-        }
+        })
     }
+}
+
+fn values<'h>(head: &'h RequestHead, name: &[u8]) -> impl Iterator<Item = &'h [u8]> {
+    let named = head.fields.iter().filter(move |field| field.name == name);
+    named.map(|field| field.value)
 }
 
 /// With a target in absolute form, its authority is what is called, whatever `Host` says (RFC 9112,
 /// section 3.2.2).
-fn called_host(head: &Parts) -> Option<&str> {
-    match head.uri.authority() {
-        Some(authority) => Some(authority.as_str()),
-        None => head.headers.get(HOST)?.to_str().ok(),
-    }
+fn called_host(head: &RequestHead) -> Option<&str> {
+    let host = || std::str::from_utf8(head.fields.get(Header::Host)?).ok();
+    head.authority().or_else(host)
 }
 
 /// A CORS preflight is for the route of the method that it asks for: that one says who may call it.
-fn called_method(head: &Parts) -> Cow<'_, Method> {
+fn called_method(head: &RequestHead) -> Cow<'_, Method> {
     if head.method == Method::OPTIONS
-        && head.headers.contains_key(ORIGIN)
-        && let Some(asked) = head.headers.get(ACCESS_CONTROL_REQUEST_METHOD)
-        && let Ok(asked) = Method::from_bytes(asked.as_bytes())
+        && values(head, b"origin").next().is_some()
+        && let Some(asked) = values(head, b"access-control-request-method").next()
+        && let Ok(asked) = Method::from_bytes(asked)
     {
         return Cow::Owned(asked);
     }

@@ -3,79 +3,77 @@
 //! `/open/../closed`, `/open/%2e%2e/closed`, `/open//closed` and `/open/..;/closed` are read differently
 //! by different servers. Who decides by path has to refuse what could lead the upstream elsewhere.
 
+use crate::message::RequestHead;
 use http::Method;
-use http::request::Parts;
 use keyward_model::{Code, Fault};
 use std::borrow::Cow;
 
 /// An absolute path that has one reading.
 #[derive(Debug)]
-pub(crate) struct RequestPath {
+pub(crate) struct RequestPath<'a> {
     /// As it was sent: goes on to the upstream.
-    raw: http::uri::PathAndQuery,
+    sent: &'a str,
+    query: Option<&'a str>,
     /// With unreserved characters decoded, where any were encoded: routes are found by it.
-    decoded: Option<Box<str>>,
+    decoded: Cow<'a, str>,
 }
 
-impl RequestPath {
-    pub(crate) fn parse(head: &Parts) -> Result<Self, Fault> {
+impl<'a> RequestPath<'a> {
+    pub(crate) fn parse(head: &'a RequestHead) -> Result<Self, Fault> {
         if head.method == Method::CONNECT || head.method == Method::TRACE {
             return Err(Fault::new(
                 Code::NotImplemented,
                 format!("The method {} is not served here", head.method),
             ));
         }
-        let raw = head.uri.path_and_query().cloned();
-        let raw = raw
-            .filter(|raw| raw.path().starts_with('/'))
-            .ok_or_else(|| {
-                Fault::new(
-                    Code::BadRequest,
-                    "The request's target is no path; it begins with `/`",
-                )
-            })?;
-        let decoded = match one_reading(raw.path())? {
-            Cow::Borrowed(_) => None,
-            Cow::Owned(decoded) => Some(decoded.into_boxed_str()),
-        };
-        Ok(Self { raw, decoded })
+        let sent = head.path();
+        if !sent.starts_with('/') {
+            return Err(Fault::new(
+                Code::BadRequest,
+                "The request's target is no path; it begins with `/`",
+            ));
+        }
+        Ok(Self {
+            sent,
+            query: head.query(),
+            decoded: one_reading(sent)?,
+        })
     }
 
     /// The path that routes are found by.
     pub(crate) fn for_matching(&self) -> &str {
-        self.decoded.as_deref().unwrap_or_else(|| self.raw.path())
-    }
-
-    /// Path and query as sent.
-    pub(crate) fn whole(&self) -> &str {
-        self.raw.as_str()
+        &self.decoded
     }
 
     /// The query as sent, without the question mark.
     pub(crate) fn query(&self) -> Option<&str> {
-        self.raw.query()
+        self.query
     }
 
     /// Path and query as sent, after the first `segments` segments: empty, or beginning with `/` or `?`.
-    pub(crate) fn after(&self, segments: usize) -> &str {
-        let cut = self.end_of(segments);
-        self.raw.as_str().get(cut..).unwrap_or_default()
+    pub(crate) fn after(&self, segments: usize) -> Box<str> {
+        let rest = self.path_after(segments);
+        let mut text =
+            String::with_capacity(rest.len() + self.query.map_or(0, |query| query.len() + 1));
+        text.push_str(rest);
+        if let Some(query) = self.query {
+            text.push('?');
+            text.push_str(query);
+        }
+        text.into_boxed_str()
     }
 
     /// The path as sent, after the first `segments` segments: empty, or beginning with `/`.
     pub(crate) fn path_after(&self, segments: usize) -> &str {
-        let cut = self.end_of(segments);
-        self.raw.path().get(cut..).unwrap_or_default()
-    }
-
-    fn end_of(&self, segments: usize) -> usize {
-        let path = self.raw.path();
-        if segments == 0 {
-            return 0;
-        }
-        path.match_indices('/')
-            .nth(segments)
-            .map_or(path.len(), |(at, _)| at)
+        let cut = if segments == 0 {
+            0
+        } else {
+            self.sent
+                .match_indices('/')
+                .nth(segments)
+                .map_or(self.sent.len(), |(at, _)| at)
+        };
+        self.sent.get(cut..).unwrap_or_default()
     }
 }
 
@@ -213,10 +211,6 @@ mod tests {
 
     #[test]
     fn the_rest_is_what_was_sent() {
-        let path = |text: &str| {
-            let head = http::Request::get(text).body(()).unwrap().into_parts().0;
-            RequestPath::parse(&head).unwrap()
-        };
         for (text, segments, rest) in [
             ("/echo/a?b=c", 1, "/a?b=c"),
             ("/echo", 1, ""),
@@ -225,8 +219,13 @@ mod tests {
             ("/%65cho/%61", 1, "/%61"),
             ("/a/b/c", 2, "/c"),
             ("/x?y", 0, "/x?y"),
+            ("http://a/b/c?d", 1, "/c?d"),
+            ("http://a?b", 0, "/?b"),
+            ("http://a", 0, "/"),
         ] {
-            assert_eq!(path(text).after(segments), rest, "{text}");
+            let head = RequestHead::parsed(&format!("GET {text} HTTP/1.1\r\nHost: a\r\n\r\n"));
+            let path = RequestPath::parse(&head).unwrap();
+            assert_eq!(&*path.after(segments), rest, "{text}");
         }
     }
 }

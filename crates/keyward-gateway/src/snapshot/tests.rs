@@ -109,7 +109,7 @@ fn answer(snapshot: &Snapshot, line: &str, headers: &[(&str, &'static str)]) -> 
             let labels = &found.route.labels;
             format!("{} {}", labels.api, labels.route)
         }
-        Lookup::OtherMethods(allow) => format!("405 {}", allow.to_str().unwrap()),
+        Lookup::OtherMethods(allow) => format!("405 {allow}"),
         Lookup::Nothing => "404".to_owned(),
     }
 }

@@ -3,5 +3,5 @@
 mod connection;
 mod pool;
 
-pub(crate) use connection::{SendFailure, UpstreamConnection};
+pub(crate) use connection::{AnswerFailure, UpstreamConnection};
 pub(crate) use pool::{Pool, Pools};

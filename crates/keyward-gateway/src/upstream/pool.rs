@@ -67,7 +67,6 @@ pub(crate) struct Pool {
 #[derive(Debug)]
 struct Idle {
     connection: UpstreamConnection,
-    since: Moment,
     until: Moment,
 }
 
@@ -80,38 +79,34 @@ impl Pool {
         }
     }
 
-    /// A connection that is still open, and for how long it has been idle.
+    /// A connection that is still open.
     pub(crate) fn take(
         &self,
         context: &mut Context<'_>,
         now: Moment,
-    ) -> Option<(UpstreamConnection, Duration)> {
+    ) -> Option<UpstreamConnection> {
         loop {
             let mut idle = self.idle.borrow_mut().pop_back()?;
             if now < idle.until && idle.connection.is_reusable(context) {
-                return Some((idle.connection, now.since(idle.since)));
+                return Some(idle.connection);
             }
         }
     }
 
-    /// Takes a connection back, if it can carry another call.
+    /// Takes a connection back that can carry another call.
     pub(crate) fn put(
         &self,
-        context: &mut Context<'_>,
         mut connection: UpstreamConnection,
         now: Moment,
         idle_timeout: Duration,
     ) {
-        if !connection.is_reusable(context) {
-            return;
-        }
+        connection.shrink();
         let mut idle = self.idle.borrow_mut();
         if idle.len() >= IDLE_MAX {
             idle.pop_front();
         }
         idle.push_back(Idle {
             connection,
-            since: now,
             until: now.plus(idle_timeout),
         });
     }

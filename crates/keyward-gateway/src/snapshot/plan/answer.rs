@@ -1,11 +1,11 @@
 //! Answers without an upstream: redirects and fixed responses.
 
-use super::header_edits::pairs;
+use super::header_edits::checked;
 use super::rewrite::{MatchedPath, RewritePlan};
+use crate::message::{Fields, Header};
 use crate::snapshot::route_table::name_of;
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use keyward_model::resource::route::{FixedResponse, LocationPath, Redirect, Scheme};
 
 /// A redirect.
@@ -76,20 +76,22 @@ fn is_host(host: &str) -> bool {
 #[derive(Debug)]
 pub(crate) struct FixedAnswer {
     pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
+    pub(crate) fields: Fields,
     pub(crate) body: Bytes,
 }
 
 impl FixedAnswer {
     pub(crate) fn new(response: &FixedResponse) -> Result<Self, String> {
-        let mut headers: HeaderMap = pairs(&response.headers)?.into_iter().collect();
-        if !response.body.is_empty() && !headers.contains_key(CONTENT_TYPE) {
-            let text = HeaderValue::from_static("text/plain; charset=utf-8");
-            headers.insert(CONTENT_TYPE, text);
+        let mut fields = Fields::new();
+        for (name, value) in &checked(response.headers.iter())? {
+            fields.append_named(name, value.as_str().as_bytes());
+        }
+        if !response.body.is_empty() && !fields.has(Header::ContentType) {
+            fields.append(Header::ContentType, b"text/plain; charset=utf-8");
         }
         Ok(Self {
             status: status(response.status)?,
-            headers,
+            fields,
             body: Bytes::copy_from_slice(response.body.as_bytes()),
         })
     }

@@ -1,59 +1,65 @@
-//! Changes to headers.
+//! Changes to header fields.
 
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use crate::message::{Fields, fields};
+use http::header::HeaderName;
 use keyward_model::resource::route::{EditedValue, HeaderEdits};
 
-/// Names and values, made once.
+/// A field that is written: its name in lower case, and its value, which may be a credential and so does
+/// not print.
+pub(super) type WrittenField = (Box<str>, EditedValue);
+
+/// Changes to header fields, checked once.
 #[derive(Debug, Default)]
 pub(crate) struct HeaderEditsPlan {
-    remove: Box<[HeaderName]>,
-    set: Box<[(HeaderName, HeaderValue)]>,
-    add: Box<[(HeaderName, HeaderValue)]>,
+    /// Names that are taken out, those that are set among them.
+    remove: Box<[Box<str>]>,
+    /// What is set, then what is added.
+    append: Box<[WrittenField]>,
 }
 
 impl HeaderEditsPlan {
     /// The error names what can't stand in a header.
     pub(crate) fn new(edits: &HeaderEdits) -> Result<Self, String> {
+        let set = edits.set.iter().map(|(name, _)| name);
+        let remove = edits.remove.iter().chain(set);
+        let append = edits.set.iter().chain(&edits.add);
         Ok(Self {
-            remove: edits
-                .remove
-                .iter()
-                .map(|n| name(n))
+            remove: remove
+                .map(|name| checked_name(name).map(|()| name.clone()))
                 .collect::<Result<_, _>>()?,
-            set: pairs(&edits.set)?,
-            add: pairs(&edits.add)?,
+            append: checked(append)?,
         })
     }
 
     /// Makes the changes: first what is removed, then what is set, then what is added.
-    pub(crate) fn apply(&self, headers: &mut HeaderMap) {
-        for name in &self.remove {
-            headers.remove(name);
+    pub(crate) fn apply(&self, fields: &mut Fields) {
+        if !self.remove.is_empty() {
+            let goes = |name: &[u8]| self.remove.iter().any(|gone| gone.as_bytes() == name);
+            fields.retain(|field| !goes(field.name));
         }
-        for (name, value) in &self.set {
-            headers.insert(name, value.clone());
-        }
-        for (name, value) in &self.add {
-            headers.append(name, value.clone());
+        for (name, value) in &self.append {
+            fields.append_named(name, value.as_str().as_bytes());
         }
     }
 }
 
-fn name(text: &str) -> Result<HeaderName, String> {
-    HeaderName::from_bytes(text.as_bytes()).map_err(|_| format!("`{text}` is no header name"))
+fn checked_name(name: &str) -> Result<(), String> {
+    HeaderName::from_bytes(name.as_bytes())
+        .map(|_| ())
+        .map_err(|_| format!("`{name}` is no header name"))
 }
 
-/// Headers as they are sent. Values may be credentials: they are marked so that nobody prints them.
-pub(super) fn pairs(
-    pairs: &[(Box<str>, EditedValue)],
-) -> Result<Box<[(HeaderName, HeaderValue)]>, String> {
-    pairs
-        .iter()
-        .map(|(key, value)| {
-            let mut prepared = HeaderValue::from_str(value.as_str())
-                .map_err(|_| format!("the value of `{key}` can't stand in a header"))?;
-            prepared.set_sensitive(true);
-            Ok((name(key)?, prepared))
+/// Fields that can stand in a message.
+pub(super) fn checked<'f>(
+    written: impl Iterator<Item = &'f WrittenField>,
+) -> Result<Box<[WrittenField]>, String> {
+    written
+        .map(|(name, value)| {
+            checked_name(name)?;
+            if fields::has_control(value.as_str().as_bytes()) {
+                return Err(format!("the value of `{name}` can't stand in a header"));
+            }
+            Ok((name.clone(), value.clone()))
         })
         .collect()
 }

@@ -16,7 +16,9 @@ pub(crate) use split::SplitPlan;
 
 use keyward_model::resource::route::Action;
 use keyward_model::resource::{Api, route};
-use std::borrow::Cow;
+
+/// Most targets are shorter, so that one allocation is enough.
+const TARGET_BYTES: usize = 128;
 
 /// The way of a route's calls.
 #[derive(Debug)]
@@ -64,18 +66,18 @@ impl RoutePlan {
     }
 
     /// Path and query for the upstream, without the target's own prefix: empty, or beginning with `/` or
-    /// `?`. Borrowed where nothing changes.
-    pub(crate) fn target<'p>(&self, path: &MatchedPath<'p>) -> Cow<'p, str> {
+    /// `?`.
+    pub(crate) fn target(&self, path: &MatchedPath<'_>) -> Box<str> {
         if self.rewrite.is_none() && self.query.is_empty() {
-            return Cow::Borrowed(path.path.after(self.taken_off));
+            return path.path.after(self.taken_off);
         }
-        let mut target = String::with_capacity(path.path.whole().len() + 32);
+        let mut target = String::with_capacity(TARGET_BYTES);
         match &self.rewrite {
             Some(rewrite) => rewrite.apply(path, self.segments, &mut target),
             None => target.push_str(path.path.path_after(self.taken_off)),
         }
         self.push_query(path, &mut target);
-        Cow::Owned(target)
+        target.into()
     }
 
     /// `Location` of a redirect. `None` where the request names no host that it could be made with.
@@ -84,11 +86,11 @@ impl RoutePlan {
         redirect: &RedirectPlan,
         path: &MatchedPath<'_>,
         host: Option<&str>,
-    ) -> Option<String> {
-        let mut location = String::with_capacity(path.path.whole().len() + 64);
+    ) -> Option<Box<str>> {
+        let mut location = String::with_capacity(TARGET_BYTES);
         redirect.apply(path, self.segments, host, &mut location)?;
         self.push_query(path, &mut location);
-        Some(location)
+        Some(location.into())
     }
 
     fn push_query(&self, path: &MatchedPath<'_>, out: &mut String) {

@@ -7,7 +7,7 @@ use keyward_model::resource::route::{PathTemplate, Rewrite, TemplatePiece};
 /// A path that a route has matched.
 #[derive(Clone, Copy)]
 pub(crate) struct MatchedPath<'p> {
-    pub(crate) path: &'p RequestPath,
+    pub(crate) path: &'p RequestPath<'p>,
     pub(crate) parameters: &'p Parameters,
 }
 

@@ -17,7 +17,6 @@ pub(crate) use view::{Occurrence, RequestView, decodes_to, name_of};
 use super::Route;
 use super::compiled_api::{CompiledApi, CompiledRoute};
 use hashbrown::HashMap;
-use http::HeaderValue;
 use keyward_model::resource::HostPattern;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -119,7 +118,7 @@ struct Entry {
 pub(crate) enum Lookup<'t> {
     Found(Found<'t>),
     /// There are routes, but for other methods: these, as `Allow` lists them.
-    OtherMethods(HeaderValue),
+    OtherMethods(String),
     Nothing,
 }
 
@@ -234,10 +233,6 @@ impl RouteTable {
         }
         methods.sort_unstable();
         methods.dedup();
-        // Methods are tokens: this can't fail.
-        match HeaderValue::from_str(&methods.join(", ")) {
-            Ok(allow) => Lookup::OtherMethods(allow),
-            Err(_) => Lookup::Nothing,
-        }
+        Lookup::OtherMethods(methods.join(", "))
     }
 }
