@@ -1,6 +1,6 @@
 //! Why nothing was fetched.
 
-use crate::address::Refusal;
+use crate::Refusal;
 use std::net::SocketAddr;
 use std::time::Duration;
 

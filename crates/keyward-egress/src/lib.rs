@@ -20,7 +20,6 @@
 //! # }
 //! ```
 
-mod address;
 mod connect;
 mod egress;
 mod error;
@@ -29,10 +28,10 @@ mod request;
 mod resolver;
 mod url;
 
-pub use address::Refusal;
 pub use egress::{Egress, Limits, Response};
 pub use error::Error;
-pub use policy::{AllowRule, NoRule, Policy};
+pub use keyward_model::network::{AllowRule, NoRule, Refusal};
+pub use policy::Policy;
 pub use request::Request;
 pub use resolver::{Resolve, Resolving, SystemResolver};
 pub use url::{Host, Scheme, Url};

@@ -105,8 +105,9 @@ const NAT64: Ipv6Addr = v6(0x64, 0xff9b, 0);
 /// What is handed out as global unicast (RFC 4291, section 2.4).
 const GLOBAL_UNICAST: Ipv6Addr = v6(0x2000, 0, 0);
 
-/// Why `address` is refused where no rule allows it; `None` for the public network.
-pub(crate) fn refusal(address: IpAddr) -> Option<Refusal> {
+/// Why `address` is no address of the public network; `None` where it is one.
+#[must_use]
+pub fn refusal(address: IpAddr) -> Option<Refusal> {
     match address.to_canonical() {
         IpAddr::V4(v4) => refusal_4(v4),
         IpAddr::V6(v6) => refusal_6(v6),

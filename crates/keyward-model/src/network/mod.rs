@@ -1,4 +1,10 @@
-//! Ranges of addresses.
+//! Ranges of addresses, and which addresses are not the public network.
+
+mod allow_rule;
+mod special;
+
+pub use allow_rule::{AllowRule, NoRule};
+pub use special::{Refusal, refusal};
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
