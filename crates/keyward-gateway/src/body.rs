@@ -1,12 +1,13 @@
 //! Bodies on their way: streamed, never collected, with back-pressure from whoever reads slowest.
 
-use crate::deadlines::{Patience, Seat};
+use crate::deadlines::{Deadline, Patience, Seat};
 use crate::http1::{self, ReadFailure, Stream};
 use crate::message::Fields;
 use crate::record::CallRecord;
+use crate::replay::Replay;
 use crate::request::headers;
 use crate::request::identity::ForgedNames;
-use crate::upstream::{Pool, UpstreamConnection};
+use crate::upstream::{Occupied, UpstreamConnection};
 use crate::worker::Worker;
 use bytes::Bytes;
 use keyward_model::Moment;
@@ -31,6 +32,8 @@ pub(crate) enum BodyFailure {
     Upstream,
     #[error("the upstream sent no byte of its body for too long")]
     UpstreamIdle,
+    #[error("the upstream's answer took longer in all than it may")]
+    UpstreamLate,
 }
 
 /// A request's body as it arrives.
@@ -92,19 +95,28 @@ pub(crate) enum UploadStop {
     Stalled,
 }
 
-/// A request's body on its way to the upstream.
+/// A request's body on its way to the upstream, as often as it has to be sent.
 #[derive(Debug)]
 pub(crate) struct Upload {
     body: RequestBody,
-    /// Whether the body goes in chunks, since its length is not known.
-    chunked: bool,
+    /// As the client has told it; `None`: it comes in chunks, and goes in chunks.
+    length: Option<u64>,
+    /// How many bytes have come from the client.
     pub(crate) bytes: u64,
+    /// Of these, how many were put to the output of this attempt.
+    put: u64,
     bound: u64,
     client: Patience,
     upstream: Patience,
     forged: Arc<ForgedNames>,
+    replay: Replay,
+    /// Whether the body's last byte has come, and what followed it.
+    received: bool,
+    trailers: Option<Fields>,
     /// Whether the body's last byte was put to the output.
     ended: bool,
+    /// Whether the upstream has taken any byte of this attempt.
+    sent: bool,
     done: bool,
     pub(crate) failure: Option<BodyFailure>,
 }
@@ -116,17 +128,23 @@ impl Upload {
         bound: Option<u64>,
         idle: Duration,
         forged: Arc<ForgedNames>,
+        replay: Replay,
     ) -> Self {
-        let left = body.left();
+        let length = body.left();
         Self {
-            chunked: left.is_none(),
-            ended: left == Some(0),
+            length,
+            received: length == Some(0),
+            ended: length == Some(0),
             body,
             bytes: 0,
+            put: 0,
             bound: bound.unwrap_or(u64::MAX),
             client: Patience::new(idle),
             upstream: Patience::new(idle),
             forged,
+            replay,
+            trailers: None,
+            sent: false,
             done: false,
             failure: None,
         }
@@ -134,12 +152,17 @@ impl Upload {
 
     /// The length that the upstream is told; `None`: it comes in chunks.
     pub(crate) fn length(&self) -> Option<u64> {
-        self.body.left()
+        self.length
     }
 
-    /// Whether there is no body, so that the call could be sent again.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.ended && self.bytes == 0
+    /// Whether the upstream may have seen any byte of this attempt.
+    pub(crate) fn was_sent(&self) -> bool {
+        self.sent
+    }
+
+    /// Whether the body can be sent from its first byte.
+    pub(crate) fn can_start_again(&self) -> bool {
+        self.failure.is_none() && self.replay.has(self.bytes)
     }
 
     /// Whether all was sent.
@@ -150,6 +173,9 @@ impl Upload {
     /// The call is sent again, on another connection.
     pub(crate) fn start_again(&mut self) {
         self.done = false;
+        self.sent = false;
+        self.put = 0;
+        self.ended = self.length == Some(0);
         self.upstream.moved();
     }
 
@@ -166,11 +192,15 @@ impl Upload {
             }
             let mut starved = false;
             if !self.ended && !stream.is_full() {
+                if self.put < self.bytes || self.received {
+                    self.put_again(stream.output());
+                    continue;
+                }
                 match self.body.poll_piece(context) {
                     Poll::Pending => starved = true,
                     Poll::Ready(Ok(count)) => {
                         self.client.moved();
-                        self.put(count, stream.output());
+                        self.put_new(count, stream.output());
                         continue;
                     }
                     Poll::Ready(Err(failure)) => {
@@ -179,8 +209,15 @@ impl Upload {
                     }
                 }
             }
-            let upstream = &mut self.upstream;
-            match stream.poll_flush(context, &mut || upstream.moved()) {
+            let (upstream, sent) = (&mut self.upstream, &mut self.sent);
+            let flushed = stream.poll_flush(context, &mut || {
+                *sent = true;
+                upstream.moved();
+            });
+            if self.sent {
+                self.replay.sent();
+            }
+            match flushed {
                 Poll::Ready(Ok(())) if starved => {
                     ready!(self.client.poll(seat));
                     self.failure = Some(BodyFailure::ClientIdle);
@@ -196,30 +233,60 @@ impl Upload {
         Poll::Ready(Ok(()))
     }
 
-    /// Puts a piece of the body, or its end, to what is sent.
-    fn put(&mut self, count: usize, out: &mut Vec<u8>) {
+    /// Puts a new piece of the body, or its end, to what is sent.
+    fn put_new(&mut self, count: usize, out: &mut Vec<u8>) {
         self.bytes = self.bytes.saturating_add(count as u64);
         if self.bytes > self.bound {
             self.failure = Some(BodyFailure::TooLarge);
             return;
         }
-        if self.chunked {
-            let body = &mut self.body;
-            http1::write_chunk(out, count, |out| body.move_piece(count, out));
-        } else {
-            self.body.move_piece(count, out);
-        }
         if count == 0 {
-            self.ended = true;
-            if self.chunked {
-                let trailers = self.body.take_trailers().map(|mut trailers| {
+            self.received = true;
+            if self.length.is_none() {
+                self.trailers = self.body.take_trailers().map(|mut trailers| {
                     self.forged.strip_trailers(&mut trailers);
                     trailers
                 });
-                http1::write_last_chunk(out, trailers.as_ref());
             }
-        } else if self.body.left() == Some(0) {
-            self.ended = true;
+            return self.put_end(out);
+        }
+        let (body, replay) = (&mut self.body, &mut self.replay);
+        let mut moved = |out: &mut Vec<u8>| {
+            let from = out.len();
+            body.move_piece(count, out);
+            replay.keep(out.get(from..).unwrap_or_default());
+        };
+        if self.length.is_none() {
+            http1::write_chunk(out, count, moved);
+        } else {
+            moved(out);
+        }
+        self.put = self.bytes;
+        if self.body.left() == Some(0) {
+            self.received = true;
+            self.ended = self.length.is_some();
+        }
+    }
+
+    /// Puts what was sent before to what is sent now.
+    fn put_again(&mut self, out: &mut Vec<u8>) {
+        let piece = self.replay.from(self.put);
+        if piece.is_empty() {
+            return self.put_end(out);
+        }
+        if self.length.is_none() {
+            http1::write_chunk(out, piece.len(), |out| out.extend_from_slice(piece));
+        } else {
+            out.extend_from_slice(piece);
+        }
+        self.put += piece.len() as u64;
+        self.ended = self.length == Some(self.put);
+    }
+
+    fn put_end(&mut self, out: &mut Vec<u8>) {
+        self.ended = true;
+        if self.length.is_none() {
+            http1::write_last_chunk(out, self.trailers.as_ref());
         }
     }
 }
@@ -240,13 +307,16 @@ enum Source {
 /// An answer that still comes in.
 pub(crate) struct Download {
     pub(crate) connection: Option<UpstreamConnection>,
-    pub(crate) pool: Rc<Pool>,
+    /// The call at its target, until the answer has been read.
+    pub(crate) occupied: Option<Occupied>,
     pub(crate) worker: Rc<Worker>,
     pub(crate) seat: Rc<Seat>,
     /// How long the connection may wait for its next call.
     pub(crate) keep: Duration,
     pub(crate) upload: Upload,
     pub(crate) idle: Patience,
+    /// Of the whole call.
+    pub(crate) deadline: Deadline,
     pub(crate) trailers: Option<Fields>,
 }
 
@@ -391,10 +461,13 @@ impl Download {
         {
             return Poll::Ready(Err(failure));
         }
+        if self.deadline.poll(&self.seat).is_ready() {
+            return Poll::Ready(Err(self.failed(BodyFailure::UpstreamLate)));
+        }
         match connection.poll_body(context) {
             Poll::Pending => {
                 ready!(self.idle.poll(&self.seat));
-                Poll::Ready(Err(BodyFailure::UpstreamIdle))
+                Poll::Ready(Err(self.failed(BodyFailure::UpstreamIdle)))
             }
             Poll::Ready(Ok(0)) => {
                 self.trailers = connection.take_trailers();
@@ -405,18 +478,30 @@ impl Download {
                 self.idle.moved();
                 Poll::Ready(Ok(count))
             }
-            Poll::Ready(Err(_)) => Poll::Ready(Err(BodyFailure::Upstream)),
+            Poll::Ready(Err(_)) => Poll::Ready(Err(self.failed(BodyFailure::Upstream))),
         }
+    }
+
+    fn failed(&mut self, failure: BodyFailure) -> BodyFailure {
+        if let Some(mut occupied) = self.occupied.take() {
+            occupied.failed(self.worker.clock.moment());
+        }
+        failure
     }
 
     /// Returns the connection to its pool, now that the answer has been read to its end.
     fn give_back(&mut self) {
+        let Some(occupied) = self.occupied.take() else {
+            return;
+        };
+        let now: Moment = self.worker.clock.moment();
+        occupied.ended(now);
         if let Some(connection) = self.connection.take()
             && self.upload.is_done()
             && connection.may_be_kept()
+            && let Some(pool) = occupied.pool()
         {
-            let now: Moment = self.worker.clock.moment();
-            self.pool.put(connection, now, self.keep);
+            pool.put(connection, now, self.keep);
         }
     }
 }

@@ -211,6 +211,37 @@ impl Patience {
     }
 }
 
+/// When something has to be over; it may have no bound.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline(Option<Moment>);
+
+impl Deadline {
+    pub(crate) fn after(limit: Option<Duration>, now: Moment) -> Self {
+        Self(limit.map(|limit| now.plus(limit)))
+    }
+
+    /// What is left of this time.
+    pub(crate) fn bound(self, time: Duration, now: Moment) -> Duration {
+        self.0.map_or(time, |end| time.min(end.since(now)))
+    }
+
+    pub(crate) fn is_over(self, now: Moment) -> bool {
+        self.0.is_some_and(|end| end <= now)
+    }
+
+    /// Asked whenever something has to wait: ready when the time is over.
+    pub(crate) fn poll(self, seat: &Seat) -> Poll<()> {
+        let Some(end) = self.0 else {
+            return Poll::Pending;
+        };
+        if seat.now() >= end {
+            return Poll::Ready(());
+        }
+        seat.wake_at(end);
+        Poll::Pending
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@ use crate::metrics::{RouteCounts, WorkerCounts, WorkerMetrics};
 use crate::settings::{ListenerSettings, Settings};
 use crate::shared::Shared;
 use crate::snapshot::{CompileError, Continuity, OwnIssuer, Snapshot, Snapshots};
+use crate::upstream::{UpstreamCounts, Watch};
 use crate::usage::UsageQueue;
 use crate::worker::{self, Phase};
 use arc_swap::ArcSwap;
@@ -21,6 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 /// Where the records of calls come out, in batches. It ends when the gateway has drained.
@@ -37,6 +39,8 @@ pub struct GatewayContext {
     pub revocations: Arc<Revocations>,
     /// This node's own keys for encrypted tokens; replaced when they rotate.
     pub decrypters: Arc<ArcSwap<Decrypters>>,
+    /// Where targets are asked whether they are well, and names resolved.
+    pub runtime: Handle,
 }
 
 /// The data plane.
@@ -45,6 +49,8 @@ pub struct Gateway {
     settings: Arc<Settings>,
     shared: Arc<Shared>,
     continuity: Mutex<Continuity>,
+    watch: Mutex<Watch>,
+    runtime: Handle,
     addresses: Vec<SocketAddr>,
     /// Handed to the workers when they start.
     start: Mutex<Option<Start>>,
@@ -103,9 +109,11 @@ impl Gateway {
                 .collect(),
         };
         let gateway = Self {
+            continuity: Mutex::new(Continuity::guarded(settings.upstream_guard.clone())),
             settings: Arc::new(settings),
             shared: Arc::new(shared),
-            continuity: Mutex::default(),
+            watch: Mutex::default(),
+            runtime: context.runtime,
             addresses,
             start: Mutex::new(Some(Start { sockets, usage })),
             threads: Mutex::default(),
@@ -168,6 +176,9 @@ impl Gateway {
         )?;
         self.shared.snapshots.publish(snapshot);
         continuity.forget_unused();
+        let served = continuity.served_upstreams().map(Arc::clone);
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        watch.follow(served, &self.runtime, &self.shared.clock);
         Ok(())
     }
 
@@ -240,6 +251,18 @@ impl Gateway {
             .routes()
             .map(|route| route.metrics.read(Arc::new(route.labels.clone())))
             .collect()
+    }
+
+    /// How the upstreams are that are served.
+    #[must_use]
+    pub fn upstream_counts(&self) -> Vec<UpstreamCounts> {
+        let now = self.shared.clock.moment();
+        let continuity = self
+            .continuity
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let served = continuity.served_upstreams();
+        served.map(|upstream| upstream.read(now)).collect()
     }
 
     /// Records of calls that were dropped because their reader was too slow.

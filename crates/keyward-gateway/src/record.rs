@@ -131,7 +131,7 @@ impl CallRecord {
             BodyFailure::ClientIdle => Code::RequestTimeout,
             BodyFailure::TooLarge => Code::BodyTooLarge,
             BodyFailure::Upstream => Code::UpstreamFailed,
-            BodyFailure::UpstreamIdle => Code::UpstreamTimeout,
+            BodyFailure::UpstreamIdle | BodyFailure::UpstreamLate => Code::UpstreamTimeout,
         });
         self.because = Some(failure.to_string().into_boxed_str());
         self.complete = true;

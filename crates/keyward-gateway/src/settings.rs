@@ -2,6 +2,7 @@
 
 use crate::proxy_protocol::TrustedSenders;
 use crate::tls::TlsServer;
+use crate::upstream::UpstreamGuard;
 use keyward_model::id::NodeId;
 use keyward_model::network::Network;
 use std::net::SocketAddr;
@@ -21,6 +22,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Whose `X-Forwarded-For`, `Forwarded` and `request-id` are believed.
     pub trusted_proxies: Vec<Network>,
+    /// What upstreams that are not the operator's own may not be.
+    pub upstream_guard: UpstreamGuard,
 }
 
 /// An address where published APIs are served, and what stands before the first request there.

@@ -109,6 +109,10 @@ codes! {
     UpstreamFailed = "upstream_failed", 502, Upstream, "The upstream's answer could not be read";
     /// The upstream did not answer in time.
     UpstreamTimeout = "upstream_timeout", 504, Upstream, "The upstream did not answer in time";
+    /// The upstream has as many connections as it may, and as many calls wait for one as may.
+    UpstreamBusy = "upstream_busy", 503, Upstream, "The upstream is busy";
+    /// The upstream has failed too often, so that it is left alone for a while.
+    UpstreamSpared = "upstream_spared", 503, Upstream, "The upstream is left alone for a while";
     /// The issuer's keys can't be had, so that its tokens can't be checked.
     IssuerUnavailable = "issuer_unavailable", 503, Upstream, "The token's issuer can't be reached";
     /// Too much to do just now.

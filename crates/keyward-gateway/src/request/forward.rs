@@ -1,17 +1,18 @@
 //! The call's way to the upstream and back.
 
 use super::admit::Admitted;
+use super::attempts::{Attempts, Lease};
 use super::authenticate::Authenticated;
 use super::match_route::Matched;
 use super::{Answer, Client, Refusal, headers};
 use crate::body::{AnswerBody, BodyFailure, Download, RequestBody, Upload, UploadStop};
-use crate::deadlines::{Patience, Seat};
+use crate::deadlines::{Deadline, Patience, Seat};
 use crate::http1::write_decimal;
 use crate::message::fields::write_field;
 use crate::message::{AnswerHead, Fields, Header, RequestHead};
 use crate::record::CallRecord;
-use crate::snapshot::{LocalRoute, RouteTarget};
-use crate::upstream::{AnswerFailure, UpstreamConnection};
+use crate::replay::Replay;
+use crate::upstream::{AnswerFailure, RetryCause, Sent, UpstreamConnection, UpstreamPlan};
 use crate::worker::Worker;
 use http::{Method, StatusCode};
 use keyward_model::{Code, Fault};
@@ -21,8 +22,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-/// Targets tried before a call fails because none could be connected to.
-const CONNECT_TRIES: usize = 3;
 /// Pooled connections that may turn out to be closed before a call is given up.
 const STALE_TRIES: usize = 3;
 
@@ -42,104 +41,104 @@ pub(crate) async fn forward(
     body: RequestBody,
     record: &mut CallRecord,
 ) -> Result<Answer, Refusal> {
-    let local = &call.matched.route;
-    let route = &local.route;
+    let route = &call.matched.route.route;
+    let Some(plan) = &route.upstream else {
+        return Err(Fault::new(Code::Internal, "Something went wrong here").into());
+    };
     record.upstream_begins();
+    let safe = headers::is_safe(&head.method);
     let mut upload = Upload::new(
         body,
         route.max_body_bytes,
         route.body_idle,
         Arc::clone(&route.forged),
+        Replay::new(plan.declared.retries.replay_bytes, safe),
     );
-    let mut lease = lease(call.worker, local).await?;
+    let mut attempts = Attempts::new(&call, plan, &head);
+    let mut lease = attempts.lease().await?;
     call.edit(&mut head.fields, record);
     let mut stale = 0;
     let answer = loop {
-        call.write_head(&head, &upload, lease.target, lease.connection.begin())?;
-        match exchange(&call, &head.method, &mut lease.connection, &mut upload).await {
-            Ok(answer) => break answer,
-            // The upstream closed an old connection just when it was used: not the call's fault, and nothing
-            // has been done that doing it again would do twice.
-            Err(_)
-                if lease.reused
-                    && stale < STALE_TRIES
-                    && !lease.connection.has_heard()
-                    && upload.is_empty()
-                    && headers::is_safe(&head.method) =>
-            {
-                upload.start_again();
+        let target = lease.occupied.target();
+        call.write_head(plan, &head, &upload, target, lease.connection.begin())?;
+        let waiting = Waiting {
+            answer: Patience::new(plan.declared.response_timeout),
+            whole: attempts.deadline,
+        };
+        let outcome = exchange(
+            &call,
+            &head.method,
+            &mut lease.connection,
+            &mut upload,
+            waiting,
+        );
+        let outcome = outcome.await;
+        let sent = Sent {
+            any: upload.was_sent(),
+            safe,
+            replayable: upload.can_start_again(),
+        };
+        // The upstream closed an old connection just when it was used: not the call's fault, and nothing has
+        // been done that doing it again would do twice.
+        let was_stale = matches!(outcome, Err(Attempt::Failed(_)))
+            && lease.reused
+            && stale < STALE_TRIES
+            && !lease.connection.has_heard()
+            && sent.replayable
+            && (safe || !sent.any);
+        if was_stale {
+            stale += 1;
+            attempts.was_stale();
+        } else {
+            let now = call.worker.clock.moment();
+            let cause = match &outcome {
+                Ok(answer) => {
+                    let status = answer.status.as_u16();
+                    lease.occupied.answered(status, now);
+                    RetryCause::Status(status)
+                }
+                Err(Attempt::Client) => return Err(Attempt::Client.refusal(&upload, record)),
+                Err(Attempt::Failed(_)) => {
+                    lease.occupied.failed(now);
+                    RetryCause::Reset
+                }
+                Err(Attempt::TimedOut) => {
+                    lease.occupied.failed(now);
+                    RetryCause::Timeout
+                }
+            };
+            match outcome {
+                Ok(answer)
+                    if !plan
+                        .declared
+                        .retries
+                        .on
+                        .statuses
+                        .contains(&answer.status.as_u16()) =>
+                {
+                    break answer;
+                }
+                outcome => {
+                    attempts.failed_at(target);
+                    if !attempts.again(cause, sent) {
+                        match outcome {
+                            Ok(answer) => break answer,
+                            Err(attempt) => return Err(attempt.refusal(&upload, record)),
+                        }
+                    }
+                }
             }
-            Err(attempt) => return Err(attempt.refusal(&upload, record)),
+            // What the failed attempt holds is no longer needed.
+            drop(lease);
+            attempts.back_off(cause).await;
         }
-        stale += 1;
-        lease = self::lease(call.worker, local).await?;
+        upload.start_again();
+        lease = attempts.lease().await?;
     };
     record.bytes_in = upload.bytes;
-    let mut answer = call.answered(lease, upload, answer, &head.method, record)?;
+    let mut answer = call.answered(&attempts, lease, upload, answer, &head.method, record)?;
     answer.spent = head.fields;
     Ok(answer)
-}
-
-/// A connection to one of the route's targets, for one call.
-struct Lease {
-    connection: UpstreamConnection,
-    target: usize,
-    /// Whether it has carried a call before: it may be closed by the upstream in the very moment when it is
-    /// used again.
-    reused: bool,
-}
-
-/// Takes a pooled connection, or makes one, to whichever target's turn it is.
-async fn lease(worker: &Worker, local: &LocalRoute) -> Result<Lease, Fault> {
-    let tries = CONNECT_TRIES.max(1).min(local.pools.len().max(1));
-    let mut failure = None;
-    let first = choose_target(worker, local);
-    for tried in 0..tries {
-        // Another one each time, or a call could fail while a target is there.
-        let target = (first + tried) % local.pools.len().max(1);
-        let Some(pool) = local.pools.get(target) else {
-            break;
-        };
-        let now = worker.clock.moment();
-        let pooled = poll_fn(|context| Poll::Ready(pool.take(context, now))).await;
-        if let Some(connection) = pooled {
-            return Ok(Lease {
-                connection,
-                target,
-                reused: true,
-            });
-        }
-        let connected = UpstreamConnection::connect(pool, local.route.connect_timeout).await;
-        match connected {
-            Ok(connection) => {
-                return Ok(Lease {
-                    connection,
-                    target,
-                    reused: false,
-                });
-            }
-            Err(error) => failure = Some(format!("{}:{}: {error}", pool.host, pool.port)),
-        }
-    }
-    let fault = Fault::new(
-        Code::UpstreamUnreachable,
-        "The API's upstream can't be reached; try again later",
-    );
-    Err(fault.because(failure.unwrap_or_else(|| "the upstream has no targets".to_owned())))
-}
-
-/// Spreads calls over the targets by their weights. Turns are multiplied by the golden ratio of 2³², so
-/// that neighbours in time go to different targets.
-fn choose_target(worker: &Worker, local: &LocalRoute) -> usize {
-    let route = &local.route;
-    if route.targets.len() == 1 {
-        return 0;
-    }
-    let spread = u64::from(worker.turn().wrapping_mul(0x9e37_79b9));
-    let point = (spread * u64::from(route.total_weight)) >> 32;
-    route
-        .targets
-        .partition_point(|target| u64::from(target.weight_up_to) <= point)
 }
 
 impl Call<'_> {
@@ -162,23 +161,22 @@ impl Call<'_> {
     /// The request's head as one target gets it.
     fn write_head(
         &self,
+        plan: &UpstreamPlan,
         head: &RequestHead,
         upload: &Upload,
         target: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), Fault> {
-        let target: &RouteTarget = self
-            .matched
-            .route
-            .route
+        let target = plan
             .targets
             .get(target)
             .ok_or_else(|| Fault::new(Code::Internal, "Something went wrong here"))?;
+        let path_prefix = &*target.target.path_prefix;
         let rest = &*self.matched.path;
         out.extend_from_slice(head.method.as_str().as_bytes());
         out.push(b' ');
-        out.extend_from_slice(target.path_prefix.as_bytes());
-        if target.path_prefix.is_empty() && !rest.starts_with('/') {
+        out.extend_from_slice(path_prefix.as_bytes());
+        if path_prefix.is_empty() && !rest.starts_with('/') {
             out.push(b'/');
         }
         out.extend_from_slice(rest.as_bytes());
@@ -203,14 +201,14 @@ impl Call<'_> {
     /// The answer as the client gets it.
     fn answered(
         &self,
+        attempts: &Attempts<'_>,
         lease: Lease,
         upload: Upload,
         head: AnswerHead,
         method: &Method,
         record: &mut CallRecord,
     ) -> Result<Answer, Refusal> {
-        let local = &self.matched.route;
-        let route = &local.route;
+        let route = &self.matched.route.route;
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             // It was not asked to: the request carried no `Upgrade`.
             return Err(Fault::new(
@@ -220,9 +218,6 @@ impl Call<'_> {
             .because("101 Switching Protocols")
             .into());
         }
-        let Some(pool) = local.pools.get(lease.target).cloned() else {
-            return Err(Fault::new(Code::Internal, "Something went wrong here").into());
-        };
         let mut fields = head.fields;
         let declared_length = if *method == Method::HEAD || head.status == StatusCode::NOT_MODIFIED
         {
@@ -239,12 +234,13 @@ impl Call<'_> {
         record.answered(head.status.as_u16());
         let body = AnswerBody::upstream(Download {
             connection: Some(lease.connection),
-            pool,
+            occupied: Some(lease.occupied),
             worker: Rc::clone(self.worker),
             seat: Rc::clone(self.seat),
-            keep: route.keep_idle,
+            keep: attempts.plan.declared.idle_timeout,
             upload,
             idle: Patience::new(route.body_idle),
+            deadline: attempts.deadline,
             trailers: None,
         });
         Ok(Answer {
@@ -317,15 +313,21 @@ fn with_causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// One request and the head of its answer. The time for the answer runs from when the request has been
-/// sent; until then, it has to move.
+/// How long an attempt may take.
+struct Waiting {
+    /// From when the request has been sent; until then, it has to move.
+    answer: Patience,
+    whole: Deadline,
+}
+
+/// One request and the head of its answer.
 async fn exchange(
     call: &Call<'_>,
     method: &Method,
     connection: &mut UpstreamConnection,
     upload: &mut Upload,
+    mut waiting: Waiting,
 ) -> Result<AnswerHead, Attempt> {
-    let mut waiting = Patience::new(call.matched.route.route.response_timeout);
     let mut refused = false;
     poll_fn(|context| {
         if !refused {
@@ -342,7 +344,8 @@ async fn exchange(
         if let Poll::Ready(head) = connection.poll_head(context, method) {
             return Poll::Ready(head.map_err(Attempt::Failed));
         }
-        if (upload.is_done() || refused) && waiting.poll(call.seat).is_ready() {
+        let late = (upload.is_done() || refused) && waiting.answer.poll(call.seat).is_ready();
+        if late || waiting.whole.poll(call.seat).is_ready() {
             return Poll::Ready(Err(Attempt::TimedOut));
         }
         Poll::Pending

@@ -10,6 +10,7 @@
 //! The call's record rides in the answer's body and is written when that ends or the client leaves.
 
 mod admit;
+mod attempts;
 mod authenticate;
 mod authorize;
 mod bearer;

@@ -7,14 +7,11 @@ use super::route::{ApiPolicy, Route};
 use crate::issuer::IssuerKeySet;
 use crate::metrics::RouteMetrics;
 use crate::request::identity::ForgedNames;
-use crate::upstream::UpstreamTls;
-use keyward_model::Clock;
+use crate::upstream::UpstreamPlan;
 use keyward_model::id::TeamId;
 use keyward_model::name::Name;
 use keyward_model::resource::route::{Action, Forward, RouteMatch};
-use keyward_model::resource::{
-    Api, Authentication, BasePath, HostPattern, Resource, Upstream, route,
-};
+use keyward_model::resource::{Api, Authentication, BasePath, HostPattern, Resource, route};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -31,7 +28,7 @@ pub(crate) struct CompiledApi {
 #[derive(Debug)]
 struct Source {
     api: Api,
-    upstreams: Vec<(Upstream, Option<Arc<UpstreamTls>>)>,
+    upstreams: Vec<Arc<UpstreamPlan>>,
     issuers: Vec<Arc<IssuerKeySet>>,
     forged: Arc<ForgedNames>,
 }
@@ -49,28 +46,9 @@ pub(crate) struct CompiledRoute {
     mirror: Option<(MirrorPlan, Arc<Route>)>,
 }
 
-/// An upstream with how its targets are spoken to, its files read.
-#[derive(Clone)]
-pub(super) struct OpenUpstream<'a> {
-    pub(super) declared: &'a Upstream,
-    pub(super) tls: Option<Arc<UpstreamTls>>,
-}
-
-impl<'a> OpenUpstream<'a> {
-    pub(super) fn open(declared: &'a Upstream, clock: &Arc<dyn Clock>) -> Result<Self, String> {
-        let tls = if declared.targets.iter().any(|target| target.tls) {
-            let tls = UpstreamTls::new(declared.tls.as_ref(), clock);
-            Some(Arc::new(tls.map_err(|error| error.to_string())?))
-        } else {
-            None
-        };
-        Ok(Self { declared, tls })
-    }
-}
-
 /// What the compilation of all APIs shares.
 pub(super) struct Surroundings<'a> {
-    pub(super) upstreams: HashMap<(TeamId, &'a Name), OpenUpstream<'a>>,
+    pub(super) upstreams: HashMap<(TeamId, &'a Name), Arc<UpstreamPlan>>,
     pub(super) issuers: OpenIssuers,
     pub(super) forged: Arc<ForgedNames>,
 }
@@ -111,10 +89,7 @@ impl CompiledApi {
             routes,
             source: Source {
                 api: api.clone(),
-                upstreams: upstreams
-                    .iter()
-                    .map(|open| (open.declared.clone(), open.tls.clone()))
-                    .collect(),
+                upstreams,
                 issuers,
                 forged: Arc::clone(&surroundings.forged),
             },
@@ -126,27 +101,21 @@ impl Source {
     fn is(
         &self,
         api: &Api,
-        upstreams: &[OpenUpstream<'_>],
+        upstreams: &[Arc<UpstreamPlan>],
         issuers: &[Arc<IssuerKeySet>],
         forged: &Arc<ForgedNames>,
     ) -> bool {
-        // An issuer that is defined as before is the one that was opened before.
-        let same_issuers = self.issuers.len() == issuers.len()
-            && self
-                .issuers
-                .iter()
-                .zip(issuers)
-                .all(|(mine, other)| Arc::ptr_eq(mine, other));
-        same_issuers
+        // An issuer or upstream that is defined as before is the one that was opened before.
+        same(&self.issuers, issuers)
+            && same(&self.upstreams, upstreams)
             && Arc::ptr_eq(&self.forged, forged)
-            && self.upstreams.len() == upstreams.len()
-            && self
-                .upstreams
-                .iter()
-                .zip(upstreams)
-                .all(|((declared, tls), open)| declared == open.declared && *tls == open.tls)
             && self.api == *api
     }
+}
+
+fn same<T>(mine: &[Arc<T>], others: &[Arc<T>]) -> bool {
+    let mut pairs = mine.iter().zip(others);
+    mine.len() == others.len() && pairs.all(|(mine, other)| Arc::ptr_eq(mine, other))
 }
 
 impl CompiledRoute {
@@ -156,10 +125,10 @@ impl CompiledRoute {
         api: &Api,
         declared: &route::Route,
         policy: &ApiPolicy,
-        named: &mut impl Iterator<Item = &'u OpenUpstream<'u>>,
+        named: &mut impl Iterator<Item = &'u Arc<UpstreamPlan>>,
         metrics: &Arc<RouteMetrics>,
     ) -> Result<Self, CompileError> {
-        let variant = |upstream: Option<&OpenUpstream<'_>>| {
+        let variant = |upstream: Option<&Arc<UpstreamPlan>>| {
             Route::compile(
                 resource,
                 api,
@@ -206,13 +175,13 @@ impl CompiledRoute {
     }
 }
 
-impl<'a> Surroundings<'a> {
+impl Surroundings<'_> {
     /// The upstreams of all routes of an API, in the order they name them.
     fn upstreams_of(
         &self,
         resource: &Resource,
         api: &Api,
-    ) -> Result<Vec<OpenUpstream<'a>>, CompileError> {
+    ) -> Result<Vec<Arc<UpstreamPlan>>, CompileError> {
         let names = api.routes.iter().flat_map(route::Route::upstreams);
         names
             .map(|name| {

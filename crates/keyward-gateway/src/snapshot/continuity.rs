@@ -3,8 +3,11 @@
 use super::CompileError;
 use super::compiled_api::{CompiledApi, Surroundings};
 use super::route_table::HostTable;
+use super::upstreams::{UpstreamPlans, Upstreams};
 use crate::metrics::RouteMetrics;
 use crate::request::identity::ForgedNames;
+use crate::upstream::{UpstreamGuard, UpstreamPlan};
+use keyward_model::Clock;
 use keyward_model::id::TeamId;
 use keyward_model::name::Name;
 use keyward_model::resource::{Api, HostPattern, Resource, Spec};
@@ -28,9 +31,31 @@ pub(crate) struct Continuity {
     apis: Apis,
     hosts: Hosts,
     forged: Option<(HashSet<Box<str>>, Arc<ForgedNames>)>,
+    upstreams: Upstreams,
 }
 
 impl Continuity {
+    /// Nothing yet; `guard` says what tenants' upstreams may not be.
+    pub(crate) fn guarded(guard: UpstreamGuard) -> Self {
+        let mut continuity = Self::default();
+        continuity.upstreams.guard = Arc::new(guard);
+        continuity
+    }
+
+    /// The upstreams of a configuration: as before, those that are the same.
+    pub(super) fn upstreams(
+        &mut self,
+        resources: &[Resource],
+        clock: &Arc<dyn Clock>,
+    ) -> Result<UpstreamPlans, CompileError> {
+        self.upstreams.prepare(resources, clock)
+    }
+
+    /// The upstreams that are served.
+    pub(crate) fn served_upstreams(&self) -> impl Iterator<Item = &Arc<UpstreamPlan>> {
+        self.upstreams.served()
+    }
+
     /// The names that no client may send: as before, if they are the same.
     pub(super) fn forged<'n>(&mut self, names: impl Iterator<Item = &'n str>) -> Arc<ForgedNames> {
         let names: HashSet<&str> = names.collect();
@@ -110,6 +135,7 @@ impl Continuity {
             counted.retain(|_, metrics| Arc::strong_count(metrics) > 1);
         }
         self.metrics.retain(|_, counted| !counted.is_empty());
+        self.upstreams.forget_unused();
     }
 
     /// The tables of the last snapshot.
@@ -120,9 +146,10 @@ impl Continuity {
     }
 
     /// Keeps what a snapshot was made of for the next one.
-    pub(super) fn remember(&mut self, apis: Apis, hosts: Hosts) {
+    pub(super) fn remember(&mut self, apis: Apis, hosts: Hosts, upstreams: UpstreamPlans) {
         self.apis = apis;
         self.hosts = hosts;
+        self.upstreams.serve(upstreams);
     }
 }
 

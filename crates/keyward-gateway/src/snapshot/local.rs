@@ -58,8 +58,9 @@ impl LocalSnapshot {
                 labels: Arc::new(found.route.labels.clone()),
                 pools: found
                     .route
-                    .targets
+                    .upstream
                     .iter()
+                    .flat_map(|plan| &plan.targets)
                     .map(|target| pools.of(target))
                     .collect(),
                 route: Arc::clone(found.route),

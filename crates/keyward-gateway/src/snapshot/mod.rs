@@ -8,6 +8,7 @@ mod local;
 mod plan;
 mod route;
 mod route_table;
+mod upstreams;
 
 #[cfg(test)]
 mod tests;
@@ -15,20 +16,17 @@ mod tests;
 pub(crate) use continuity::Continuity;
 pub(crate) use local::{LocalRoute, LocalSnapshot, RouteRef};
 pub(crate) use plan::{AnswerPlan, MatchedPath};
-pub(crate) use route::{LimitPolicy, Route, RouteTarget, TokenPolicy, TrustedIssuer};
+pub(crate) use route::{LimitPolicy, Route, TokenPolicy, TrustedIssuer};
 pub(crate) use route_table::{Lookup, Occurrence, RequestView, RouteTable};
 
 use crate::issuer::Issuers;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use compiled_api::{CompiledApi, OpenUpstream, Surroundings};
+use compiled_api::{CompiledApi, Surroundings};
 use http::HeaderValue;
 use issuers::OpenIssuers;
-use keyward_model::id::TeamId;
-use keyward_model::name::Name;
 use keyward_model::resource::{Issuer, Resource, Spec};
 use keyward_model::{Clock, Revision};
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -130,8 +128,9 @@ impl Snapshot {
         workers: usize,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, CompileError> {
+        let plans = continuity.upstreams(resources, clock)?;
         let surroundings = Surroundings {
-            upstreams: upstreams(resources, clock)?,
+            upstreams: plans.by_name(),
             issuers: OpenIssuers::open(issuers, own.as_ref().map(|own| &own.issuer), resources)?,
             forged: continuity.forged(identity_names(resources)),
         };
@@ -143,7 +142,8 @@ impl Snapshot {
             published_keys: own.map(|own| own.published),
             apis: apis.values().map(Arc::clone).collect(),
         };
-        continuity.remember(apis, hosts);
+        drop(surroundings);
+        continuity.remember(apis, hosts, plans);
         Ok(snapshot)
     }
 
@@ -162,27 +162,6 @@ fn identity_names(resources: &[Resource]) -> impl Iterator<Item = &str> {
             Spec::Upstream(_) | Spec::Issuer(_) => None,
         });
     apis.flat_map(|api| api.identity_headers.headers.iter().map(|(name, _)| &**name))
-}
-
-fn upstreams<'a>(
-    resources: &'a [Resource],
-    clock: &Arc<dyn Clock>,
-) -> Result<HashMap<(TeamId, &'a Name), OpenUpstream<'a>>, CompileError> {
-    resources
-        .iter()
-        .filter_map(|resource| match &resource.spec {
-            Spec::Upstream(upstream) => Some((resource, upstream)),
-            Spec::Api(_) | Spec::Issuer(_) => None,
-        })
-        .map(|(resource, upstream)| {
-            let open =
-                OpenUpstream::open(upstream, clock).map_err(|why| CompileError::Upstream {
-                    upstream: resource.name.to_string(),
-                    why,
-                })?;
-            Ok(((resource.team, &resource.name), open))
-        })
-        .collect()
 }
 
 /// The current snapshot, with a number that tells workers cheaply that there is another.

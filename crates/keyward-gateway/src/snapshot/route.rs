@@ -1,12 +1,11 @@
 //! One route of a published API version, ready to serve.
 
 use super::CompileError;
-use super::compiled_api::OpenUpstream;
 use super::plan::RoutePlan;
 use crate::issuer::IssuerKeySet;
 use crate::metrics::RouteMetrics;
 use crate::request::identity::{ForgedNames, IdentityPlan};
-use crate::upstream::UpstreamTls;
+use crate::upstream::UpstreamPlan;
 use aws_lc_rs::digest;
 use http::HeaderValue;
 use keyward_jose::jwt::Profile;
@@ -14,9 +13,7 @@ use keyward_model::id::TeamId;
 use keyward_model::limit::LimitSubject;
 use keyward_model::name::Name;
 use keyward_model::resource::issuer::Encrypted;
-use keyward_model::resource::{
-    Api, Authentication, Resource, Target, TokenSource, Upstream, route,
-};
+use keyward_model::resource::{Api, Authentication, Resource, TokenSource, route};
 use keyward_model::usage::RouteLabels;
 use keyward_state::rate_limit::{Cell, Gcra};
 use std::collections::BTreeSet;
@@ -39,32 +36,11 @@ pub(crate) struct Route {
     pub(crate) limit_header: Option<HeaderValue>,
     pub(crate) identity: Arc<IdentityPlan>,
     pub(crate) forged: Arc<ForgedNames>,
-    /// None where the route answers by itself.
-    pub(crate) targets: Box<[RouteTarget]>,
-    pub(crate) total_weight: u32,
-    pub(crate) connect_timeout: Duration,
-    pub(crate) response_timeout: Duration,
-    pub(crate) keep_idle: Duration,
+    /// `None` where the route answers by itself.
+    pub(crate) upstream: Option<Arc<UpstreamPlan>>,
     pub(crate) max_body_bytes: Option<u64>,
     pub(crate) body_idle: Duration,
     pub(crate) metrics: Arc<RouteMetrics>,
-}
-
-/// A target with what is sent to it, made once.
-#[derive(Debug)]
-pub(crate) struct RouteTarget {
-    pub(crate) target: Target,
-    pub(crate) host: HeaderValue,
-    pub(crate) tls: Option<Arc<UpstreamTls>>,
-    /// The weights of this target and those before it.
-    pub(crate) weight_up_to: u32,
-}
-
-impl std::ops::Deref for RouteTarget {
-    type Target = Target;
-    fn deref(&self) -> &Target {
-        &self.target
-    }
 }
 
 /// Which tokens a route takes.
@@ -185,17 +161,12 @@ impl Route {
         api: &Api,
         declared: &route::Route,
         policy: &ApiPolicy,
-        upstream: Option<&OpenUpstream<'_>>,
+        upstream: Option<&Arc<UpstreamPlan>>,
         metrics: Arc<RouteMetrics>,
     ) -> Result<Self, CompileError> {
         let unusable = |why: String| CompileError::Unusable {
             api: format!("{}/{}", resource.name, api.version),
             why: format!("route `{}`: {why}", declared.label),
-        };
-        let targets = upstream.map(targets).transpose().map_err(unusable)?;
-        let targets = targets.unwrap_or_default();
-        let time = |of: fn(&Upstream) -> Duration| {
-            upstream.map(|open| of(open.declared)).unwrap_or_default()
         };
         let scopes: BTreeSet<String> = api.scopes.union(&declared.scopes).cloned().collect();
         let scope_list: Vec<&str> = scopes.iter().map(String::as_str).collect();
@@ -215,36 +186,12 @@ impl Route {
             limits: Arc::clone(&policy.limits),
             forged: Arc::clone(&policy.forged),
             identity: Arc::clone(&policy.identity),
-            total_weight: targets.last().map_or(0, |target| target.weight_up_to),
-            targets,
-            connect_timeout: time(|upstream| upstream.connect_timeout),
-            response_timeout: time(|upstream| upstream.response_timeout),
-            keep_idle: time(|upstream| upstream.idle_timeout),
+            upstream: upstream.cloned(),
             max_body_bytes: api.max_body_bytes,
             body_idle: api.idle_body_timeout,
             metrics,
         })
     }
-}
-
-fn targets(upstream: &OpenUpstream<'_>) -> Result<Box<[RouteTarget]>, String> {
-    let mut sum = 0u32;
-    upstream
-        .declared
-        .targets
-        .iter()
-        .map(|target| {
-            sum = sum.saturating_add(target.weight.get());
-            let host = HeaderValue::from_str(&target.authority())
-                .map_err(|_| format!("`{}` can't stand in a `Host` header", target.host))?;
-            Ok(RouteTarget {
-                target: target.clone(),
-                host,
-                tls: upstream.tls.clone().filter(|_| target.tls),
-                weight_up_to: sum,
-            })
-        })
-        .collect()
 }
 
 impl TokenPolicy {

@@ -225,7 +225,13 @@ async fn the_variants_of_a_split_differ_in_their_targets_and_count_as_one_route(
         let Lookup::Found(found) = ask(&snapshot, "GET b.example /x", headers) else {
             panic!("nothing found")
         };
-        (found.place, found.route.targets[0].target.host.to_string())
+        (
+            found.place,
+            found.route.upstream.as_ref().unwrap().targets[0]
+                .target
+                .host
+                .to_string(),
+        )
     };
     let canary = [("x-canary", "always")];
     assert_eq!(target(&[]).1, "echo");

@@ -3,16 +3,18 @@
 //! There is no task of its own behind it: no wake-ups between tasks, and when the call is dropped, so is
 //! the connection, which cancels the call at the upstream.
 
-use super::pool::Pool;
-use super::tls::{UpstreamTransport, protect};
+use super::endpoint::{Endpoint, Reached};
+use super::limit::ConnectionPlace;
+use super::state::OpenConnection;
+use super::tls::UpstreamTransport;
 use crate::http1::{BodyDecoder, Framing, HeadBounds, HeadParser, ReadFailure, Stream};
 use crate::message::{AnswerHead, Fields, Version};
 use http::{Method, StatusCode};
-use keyward_model::Fault;
+use keyward_model::{Clock, Fault};
 use std::io;
+use std::net::IpAddr;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::net::TcpStream;
 
 /// Bounds on the head of an answer: as wide as those on what clients send, since upstreams set cookies.
 const BOUNDS: HeadBounds = HeadBounds {
@@ -37,33 +39,44 @@ pub(crate) struct UpstreamConnection {
     /// Memory for the places of the next head's fields, and for its bytes.
     places: Fields,
     spare: Vec<u8>,
+    address: IpAddr,
+    /// Of the target's addresses, when it was made.
+    generation: u32,
+    _counted: Option<OpenConnection>,
+    _place: Option<ConnectionPlace>,
 }
 
 /// Why no answer came.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum AnswerFailure {
     /// The connection broke or ended.
+    #[error("it broke off: {0}")]
     Broken(io::Error),
     /// What came is no answer.
+    #[error("what it sent is no answer: {0}")]
     Malformed(Fault),
 }
 
 impl UpstreamConnection {
-    /// Connects.
-    pub(crate) async fn connect(pool: &Pool, within: Duration) -> io::Result<Self> {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the gateway's upstreams are a way out"
-        )]
-        let connecting = TcpStream::connect((&*pool.host, pool.port));
-        let connected = async {
-            let socket = connecting.await?;
-            socket.set_nodelay(true)?;
-            protect(socket, pool.tls.as_deref(), &pool.host).await
-        };
-        let transport = tokio::time::timeout(within, Box::pin(connected)).await??;
-        Ok(Self {
-            stream: Stream::new(transport),
+    /// Connects to a target, in the `place` that was found for it where connections are bounded.
+    pub(super) async fn connect(
+        endpoint: &Endpoint,
+        place: Option<ConnectionPlace>,
+        within: Duration,
+        clock: &dyn Clock,
+    ) -> io::Result<Self> {
+        let counted = endpoint.state.connection();
+        let reached = endpoint.connect(within, clock).await?;
+        Ok(Self::new(reached, Some(counted), place))
+    }
+
+    pub(super) fn new(
+        reached: Reached,
+        counted: Option<OpenConnection>,
+        place: Option<ConnectionPlace>,
+    ) -> Self {
+        Self {
+            stream: Stream::new(reached.transport),
             parser: None,
             decoder: BodyDecoder::empty(),
             keep: true,
@@ -71,7 +84,17 @@ impl UpstreamConnection {
             interim: 0,
             places: Fields::new(),
             spare: Vec::new(),
-        })
+            address: reached.address,
+            generation: reached.generation,
+            _counted: counted,
+            _place: place,
+        }
+    }
+
+    /// Whether the target is still where this leads.
+    pub(super) fn leads_to(&self, endpoint: &Endpoint) -> bool {
+        let addresses = &endpoint.state.addresses;
+        self.generation == addresses.generation() || addresses.has(self.address)
     }
 
     pub(crate) fn stream(&mut self) -> &mut Stream<UpstreamTransport> {

@@ -1,11 +1,53 @@
-//! Where calls go: connections to targets, pooled by each worker for itself.
+//! Where calls go: targets, chosen by balance and by how they are, and connections to them, pooled by each
+//! worker for itself.
 
+mod addresses;
+mod breaker;
+mod choice;
 mod connection;
+mod counts;
+mod ejection;
+mod endpoint;
+mod guard;
+mod hash;
+mod health;
+mod latency;
+mod limit;
+mod occupied;
+mod plan;
 mod pool;
+mod retry;
+mod sliding;
+mod state;
 mod tls;
 #[cfg(test)]
 mod tls_tests;
+mod watch;
 
+pub use counts::{TargetCounts, UpstreamCounts};
+pub use guard::UpstreamGuard;
+
+pub(crate) use choice::{Circumstances, Tried};
 pub(crate) use connection::{AnswerFailure, UpstreamConnection};
-pub(crate) use pool::{Pool, Pools};
+pub(crate) use hash::of as hash_of;
+pub(crate) use occupied::Occupied;
+pub(crate) use plan::UpstreamPlan;
+pub(crate) use pool::{LeaseFailure, Pool, Pools};
+pub(crate) use retry::{RetryCause, Sent};
+pub(crate) use state::UpstreamState;
 pub(crate) use tls::UpstreamTls;
+pub(crate) use watch::Watch;
+
+use keyward_model::Moment;
+use std::time::Duration;
+
+/// A number from 0 to 1 that differs from one time and one place to the next.
+fn scattered(now: Moment, place: u64) -> f64 {
+    let [a, b, c, d, ..] = hash::mix(now.as_nanos() ^ place.rotate_left(32)).to_le_bytes();
+    f64::from(u32::from_le_bytes([a, b, c, d])) / f64::from(u32::MAX)
+}
+
+/// The interval, moved by up to a tenth, so that what begins together does not stay together.
+fn jittered(interval: Duration, now: Moment) -> Duration {
+    interval.mul_f64(0.9 + 0.2 * scattered(now, 0))
+}

@@ -10,15 +10,13 @@ pub mod issuer;
 pub mod raw;
 pub mod route;
 pub mod upstream;
-pub mod upstream_tls;
 
 pub use api::{
     Api, Authentication, BasePath, IdentityHeaders, RateLimitRule, TokenSource, VersionState,
 };
 pub use issuer::{Issuer, IssuerKeys};
 pub use route::{HostPattern, Route};
-pub use upstream::{Target, Upstream};
-pub use upstream_tls::{UpstreamIdentity, UpstreamTls};
+pub use upstream::{Target, Upstream, UpstreamIdentity, UpstreamTls};
 
 use crate::id::TeamId;
 use crate::name::Name;
@@ -78,7 +76,7 @@ pub enum Spec {
     /// Whose tokens are believed.
     Issuer(Issuer),
     /// Where calls go.
-    Upstream(Upstream),
+    Upstream(Box<Upstream>),
     /// What is published.
     Api(Api),
 }

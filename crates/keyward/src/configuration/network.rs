@@ -1,7 +1,7 @@
 //! Lists of address ranges.
 
-use keyward_egress::AllowRule;
 use keyward_model::Network;
+use keyward_model::network::AllowRule;
 use keyward_model::resource::raw::{Field, Problems};
 use std::str::FromStr;
 
@@ -14,7 +14,7 @@ pub(super) fn networks(field: Field<'_>, problems: &mut Problems) -> Vec<Network
     )
 }
 
-/// Reads a list of networks with or without a port, that the egress may connect to.
+/// Reads a list of networks with or without a port, that may be connected to.
 pub(super) fn allow_rules(field: Field<'_>, problems: &mut Problems) -> Vec<AllowRule> {
     list(
         field,

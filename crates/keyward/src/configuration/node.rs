@@ -3,8 +3,8 @@
 use super::access_log::{self, AccessLog, LogDestination, LogFormat};
 use super::listener::{Listener, default_listeners, listeners};
 use super::network::{allow_rules, networks};
-use keyward_egress::AllowRule;
 use keyward_model::Network;
+use keyward_model::network::AllowRule;
 use keyward_model::resource::raw::{Declared, Field, Fields, Node, Problems};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -29,6 +29,7 @@ const KEYS: &[&str] = &[
     "limits",
     "access_log",
     "egress",
+    "network",
     "resources",
 ];
 
@@ -57,6 +58,9 @@ pub(crate) struct NodeConfiguration {
     pub(crate) access_log: AccessLog,
     /// Addresses that are not public, which the egress may connect to all the same.
     pub(crate) egress_allow: Vec<AllowRule>,
+    /// Addresses of this machine and its surroundings that upstreams may have which are not the operator's
+    /// own.
+    pub(crate) upstreams_allow: Vec<AllowRule>,
     /// The resources, in the order they were declared.
     pub(crate) resources: Vec<Declared>,
 }
@@ -74,6 +78,7 @@ impl Default for NodeConfiguration {
             limits: Limits::default(),
             access_log: AccessLog::default(),
             egress_allow: Vec::new(),
+            upstreams_allow: Vec::new(),
             resources: Vec::new(),
         }
     }
@@ -83,7 +88,7 @@ impl NodeConfiguration {
     /// What the node would run with, defaults included, for `check --json`. Durations are in seconds.
     pub(crate) fn to_json(&self) -> serde_json::Value {
         let proxies = self.trusted_proxies.iter().map(ToString::to_string);
-        let allow = self.egress_allow.iter().map(ToString::to_string);
+        let allow = |rules: &[AllowRule]| rules.iter().map(ToString::to_string).collect::<Vec<_>>();
         let listeners: Vec<_> = self.listeners.iter().map(Listener::to_json).collect();
         let destination = match &self.access_log.destination {
             LogDestination::StandardOutput => json!("stdout"),
@@ -113,7 +118,8 @@ impl NodeConfiguration {
                 },
                 "destination": destination,
             },
-            "egress": { "allow": allow.collect::<Vec<_>>() },
+            "egress": { "allow": allow(&self.egress_allow) },
+            "network": { "upstreams_allow": allow(&self.upstreams_allow) },
         })
     }
 }
@@ -174,7 +180,8 @@ pub(super) fn read(
         Some(field) => access_log::read(field, directory, problems),
         None => Some(AccessLog::default()),
     };
-    let egress_allow = egress_allow(&fields, problems);
+    let egress_allow = allowed(&fields, "egress", "allow", problems);
+    let upstreams_allow = allowed(&fields, "network", "upstreams_allow", problems);
     let resources = match fields.optional("resources") {
         Some(field) => field
             .list(problems)
@@ -194,6 +201,7 @@ pub(super) fn read(
         limits: limits?,
         access_log: access_log?,
         egress_allow,
+        upstreams_allow,
         resources,
     })
 }
@@ -315,11 +323,16 @@ fn limits(field: Field<'_>, problems: &mut Problems) -> Option<Limits> {
     })
 }
 
-fn egress_allow(fields: &Fields<'_>, problems: &mut Problems) -> Vec<AllowRule> {
+fn allowed(
+    fields: &Fields<'_>,
+    section: &str,
+    key: &str,
+    problems: &mut Problems,
+) -> Vec<AllowRule> {
     fields
-        .optional("egress")
-        .and_then(|field| field.fields(&["allow"], problems))
-        .and_then(|fields| fields.optional("allow"))
+        .optional(section)
+        .and_then(|field| field.fields(&[key], problems))
+        .and_then(|fields| fields.optional(key))
         .map(|field| allow_rules(field, problems))
         .unwrap_or_default()
 }

@@ -20,6 +20,7 @@ pub(crate) fn needing_restart(
         limits,
         access_log: _,
         egress_allow,
+        upstreams_allow,
         resources: _,
     } = running;
     [
@@ -30,6 +31,7 @@ pub(crate) fn needing_restart(
         ("trusted_proxies", *trusted_proxies != read.trusted_proxies),
         ("limits", *limits != read.limits),
         ("egress", *egress_allow != read.egress_allow),
+        ("network", *upstreams_allow != read.upstreams_allow),
     ]
     .into_iter()
     .filter_map(|(key, differs)| differs.then_some(key))

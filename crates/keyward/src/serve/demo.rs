@@ -76,19 +76,13 @@ fn declared(upstream: SocketAddr) -> Result<Vec<Resource>, String> {
         origin: Origin::File,
         spec,
     };
-    let upstream = Upstream {
-        tls: None,
-        targets: vec![Target {
-            tls: false,
-            host: upstream.ip().to_string().into(),
-            port: upstream.port(),
-            path_prefix: "".into(),
-            weight: NonZeroU32::MIN,
-        }],
-        connect_timeout: Duration::from_secs(5),
-        response_timeout: Duration::from_secs(60),
-        idle_timeout: Duration::from_secs(60),
-    };
+    let upstream = Upstream::of(vec![Target {
+        tls: false,
+        host: upstream.ip().to_string().into(),
+        port: upstream.port(),
+        path_prefix: "".into(),
+        weight: NonZeroU32::MIN,
+    }]);
     let requests = NonZeroU32::new(REQUESTS_A_MINUTE).unwrap_or(NonZeroU32::MIN);
     let base_path: BasePath = BASE_PATH.parse().map_err(|error| format!("{error}"))?;
     let api = Api {
@@ -120,7 +114,7 @@ fn declared(upstream: SocketAddr) -> Result<Vec<Resource>, String> {
     };
     let name = name("keyward-demo")?;
     Ok(vec![
-        resource(name.clone(), Spec::Upstream(upstream)),
+        resource(name.clone(), Spec::Upstream(Box::new(upstream))),
         resource(name, Spec::Api(api)),
     ])
 }

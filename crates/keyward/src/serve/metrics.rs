@@ -1,9 +1,9 @@
 //! `/metrics`, in Prometheus' text format.
 
 use super::reload::ReloadCounts;
-use keyward_gateway::Gateway;
 use keyward_gateway::issuer::{IssuerStatus, Issuers};
 use keyward_gateway::metrics::{LATENCY_BOUNDS_US, RouteCounts, WorkerCounts};
+use keyward_gateway::{Gateway, TargetCounts, UpstreamCounts};
 use keyward_model::Timestamp;
 use std::fmt::Write as _;
 
@@ -69,9 +69,63 @@ pub(super) fn text(
     );
     page.reloads(reloads);
     page.routes(&gateway.route_counts());
+    page.upstreams(&gateway.upstream_counts());
     page.issuers(issuers, now);
     page.0
 }
+
+/// What is told of each target.
+struct TargetMetric {
+    name: &'static str,
+    kind: &'static str,
+    help: &'static str,
+    value: fn(&TargetCounts) -> u64,
+}
+
+const TARGET_METRICS: [TargetMetric; 7] = [
+    TargetMetric {
+        name: "keyward_upstream_healthy",
+        kind: "gauge",
+        help: "1 while the target gets calls: neither ejected, nor ill, nor spared by its breaker.",
+        value: |target| u64::from(target.healthy),
+    },
+    TargetMetric {
+        name: "keyward_upstream_ejected",
+        kind: "gauge",
+        help: "1 while the target is left out because calls to it failed.",
+        value: |target| u64::from(target.ejected),
+    },
+    TargetMetric {
+        name: "keyward_upstream_ejections_total",
+        kind: "counter",
+        help: "How often the target was left out because calls to it failed.",
+        value: |target| target.ejections,
+    },
+    TargetMetric {
+        name: "keyward_upstream_breaker_open",
+        kind: "gauge",
+        help: "1 while the target's breaker is open or tried.",
+        value: |target| u64::from(target.breaker_open),
+    },
+    TargetMetric {
+        name: "keyward_upstream_in_flight",
+        kind: "gauge",
+        help: "Calls under way at the target.",
+        value: |target| u64::from(target.in_flight),
+    },
+    TargetMetric {
+        name: "keyward_upstream_pending",
+        kind: "gauge",
+        help: "Calls that wait for a connection to the target.",
+        value: |target| u64::from(target.pending),
+    },
+    TargetMetric {
+        name: "keyward_upstream_connections",
+        kind: "gauge",
+        help: "Connections to the target, idle ones included.",
+        value: |target| u64::from(target.connections),
+    },
+];
 
 struct Page(String);
 
@@ -202,6 +256,41 @@ impl Page {
 }
 
 impl Page {
+    fn upstreams(&mut self, upstreams: &[UpstreamCounts]) {
+        self.head(
+            "keyward_upstream_retries_total",
+            "counter",
+            "Attempts after the first.",
+        );
+        for upstream in upstreams {
+            self.line(format_args!(
+                "keyward_upstream_retries_total{{team=\"{}\",upstream=\"{}\"}} {}",
+                upstream.team, upstream.upstream, upstream.retries
+            ));
+        }
+        for TargetMetric {
+            name,
+            kind,
+            help,
+            value,
+        } in TARGET_METRICS
+        {
+            self.head(name, kind, help);
+            for upstream in upstreams {
+                for target in &upstream.targets {
+                    // Addresses of targets are plain: nothing to escape.
+                    self.line(format_args!(
+                        "{name}{{team=\"{}\",upstream=\"{}\",target=\"{}\"}} {}",
+                        upstream.team,
+                        upstream.upstream,
+                        target.url,
+                        value(target)
+                    ));
+                }
+            }
+        }
+    }
+
     fn issuers(&mut self, issuers: &Issuers, now: Timestamp) {
         let statuses = issuers.statuses();
         let label = |status: &IssuerStatus| {

@@ -28,7 +28,9 @@ use event::{Event, Events};
 use handover::{Offer, Successor, TakeOver};
 use keyward_egress::{Egress, Policy};
 use keyward_gateway::issuer::{Issuers, IssuersContext};
-use keyward_gateway::{Gateway, GatewayContext, Limits, OwnIssuer, Settings, UsageReceiver};
+use keyward_gateway::{
+    Gateway, GatewayContext, Limits, OwnIssuer, Settings, UpstreamGuard, UsageReceiver,
+};
 use keyward_jose::JwkSet;
 use keyward_jose::key::KeyUse;
 use keyward_model::id::NodeId;
@@ -276,11 +278,7 @@ fn issuers(
 ) -> Result<Arc<Issuers>, Failure> {
     let policy = Policy {
         allow: configuration.egress_allow.clone(),
-        own_listeners: configuration
-            .listeners
-            .iter()
-            .map(|listener| listener.address)
-            .collect(),
+        own_listeners: own_listeners(configuration),
         ..Policy::default()
     };
     let egress = Egress::new(policy).map_err(|error| failed("egress", &error, "egress"))?;
@@ -313,6 +311,7 @@ async fn gateway(
         issuers: Arc::clone(issuers),
         revocations: Arc::new(revocations),
         decrypters: Arc::new(ArcSwap::from_pointee(own_keys.decrypters(now))),
+        runtime: Handle::current(),
     };
     let (gateway, records) = Gateway::bind(settings, given, context)
         .map_err(|error| failed("gateway", &error, "listen"))?;
@@ -361,7 +360,16 @@ fn settings(
             ..Limits::default()
         },
         trusted_proxies: configuration.trusted_proxies.clone(),
+        upstream_guard: UpstreamGuard {
+            allow: configuration.upstreams_allow.clone(),
+            own_listeners: own_listeners(configuration),
+        },
     })
+}
+
+fn own_listeners(configuration: &NodeConfiguration) -> Vec<SocketAddr> {
+    let listeners = configuration.listeners.iter();
+    listeners.map(|listener| listener.address).collect()
 }
 
 fn addresses(configuration: &NodeConfiguration, role: ListenerRole) -> Vec<SocketAddr> {

@@ -12,7 +12,6 @@ mod problem;
 mod read;
 mod route;
 mod upstream;
-mod upstream_tls;
 
 #[cfg(test)]
 mod tests;

@@ -61,7 +61,9 @@ fn resource(node: &Node, origin: Origin, problems: &mut Problems) -> Option<Reso
         .and_then(|field| name(field, problems));
     let spec = match kind {
         Kind::Issuer => issuer::read(&fields, problems).map(Spec::Issuer),
-        Kind::Upstream => upstream::read(&fields, problems).map(Spec::Upstream),
+        Kind::Upstream => {
+            upstream::read(&fields, problems).map(|upstream| Spec::Upstream(Box::new(upstream)))
+        }
         Kind::Api => api::read(&fields, problems).map(Spec::Api),
     };
     Some(Resource {

@@ -1,8 +1,12 @@
 //! Reading `kind: upstream`.
 
-use super::field::{Field, Fields};
-use super::problem::Problems;
-use super::upstream_tls;
+mod policy;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+use crate::resource::raw::field::{Field, Fields};
+use crate::resource::raw::problem::Problems;
 use crate::resource::{Target, Upstream};
 use std::net::Ipv6Addr;
 use std::num::NonZeroU32;
@@ -11,14 +15,30 @@ use std::time::Duration;
 /// The keys beside those of every resource.
 pub(super) const KEYS: &[&str] = &[
     "targets",
+    "balance",
     "connect_timeout",
     "response_timeout",
+    "total_timeout",
     "idle_timeout",
+    "max_connections",
+    "max_pending",
+    "retries",
+    "ejection",
+    "breaker",
+    "health_check",
+    "slow_start",
+    "resolve_interval",
     "tls",
 ];
 
 /// The largest weight: sums of weights stay far from overflow.
 const WEIGHT_MAX: u64 = 1_000_000;
+/// A call looks at all targets when some are out: more than these belong behind a name of their own.
+const TARGETS_MAX: usize = 256;
+/// Connections to one target.
+const CONNECTIONS_MAX: u64 = 1_000_000;
+/// Names are asked for no more often than this.
+const RESOLVE_MIN: Duration = Duration::from_secs(1);
 
 pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Upstream> {
     let mut targets = Vec::new();
@@ -27,7 +47,15 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Upstr
         "say where calls go, such as `targets: [ { url: \"http://127.0.0.1:9000\" } ]`",
         problems,
     ) {
-        for member in field.filled_list(problems).unwrap_or_default() {
+        let members = field.filled_list(problems).unwrap_or_default();
+        if members.len() > TARGETS_MAX {
+            problems.error(
+                field.place(),
+                "bad_value",
+                format!("`targets`: there are more than {TARGETS_MAX}: put a name with many addresses, or a balancer, before them"),
+            );
+        }
+        for member in members {
             targets.extend(target(member, problems));
         }
     }
@@ -39,21 +67,110 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Upstr
                     problems,
                 );
             }
-            Some(upstream_tls::read(field, problems)?)
+            Some(tls::read(field, problems)?)
         }
         None => None,
     };
-    let mut duration = |key: &str, default: u64| match fields.optional(key) {
-        Some(field) => field.positive_duration(problems),
-        None => Some(Duration::from_secs(default)),
+    let default = Upstream::of(targets);
+    let balance = match fields.optional("balance") {
+        Some(field) => policy::balance(field, problems),
+        None => Some(default.balance),
     };
+    let retries = match fields.optional("retries") {
+        Some(field) => policy::retries(field, problems),
+        None => Some(default.retries),
+    };
+    let ejection = match fields.optional("ejection") {
+        Some(field) => policy::ejection(field, problems),
+        None => Some(default.ejection),
+    };
+    let breaker = match fields.optional("breaker") {
+        Some(field) => policy::breaker(field, problems).map(Some),
+        None => Some(None),
+    };
+    let health_check = match fields.optional("health_check") {
+        Some(field) => policy::health_check(field, problems).map(Some),
+        None => Some(None),
+    };
+    let bounds = connections(fields, default.max_pending, problems);
+    let resolve_interval = resolve_interval(fields, &default.targets, problems);
+    let mut time = |key: &str, default: Duration| match fields.optional(key) {
+        Some(field) => field.positive_duration(problems),
+        None => Some(default),
+    };
+    let connect_timeout = time("connect_timeout", default.connect_timeout);
+    let response_timeout = time("response_timeout", default.response_timeout);
+    let total_timeout = time("total_timeout", Duration::ZERO);
+    let idle_timeout = time("idle_timeout", default.idle_timeout);
+    let slow_start = time("slow_start", default.slow_start);
+    let (max_connections, max_pending) = bounds?;
     Some(Upstream {
-        connect_timeout: duration("connect_timeout", 5)?,
-        response_timeout: duration("response_timeout", 60)?,
-        idle_timeout: duration("idle_timeout", 60)?,
-        targets,
+        targets: default.targets,
         tls,
+        balance: balance?,
+        connect_timeout: connect_timeout?,
+        response_timeout: response_timeout?,
+        total_timeout: total_timeout.map(|time| (!time.is_zero()).then_some(time))?,
+        idle_timeout: idle_timeout?,
+        max_connections,
+        max_pending,
+        retries: retries?,
+        ejection: ejection?,
+        breaker: breaker?,
+        health_check: health_check?,
+        slow_start: slow_start?,
+        resolve_interval: resolve_interval?,
     })
+}
+
+fn connections(
+    fields: &Fields<'_>,
+    pending: u32,
+    problems: &mut Problems,
+) -> Option<(Option<NonZeroU32>, u32)> {
+    let most = match fields.optional("max_connections") {
+        Some(field) => {
+            let count = field.whole(1..=CONNECTIONS_MAX, problems)?;
+            u32::try_from(count).ok().and_then(NonZeroU32::new)
+        }
+        None => None,
+    };
+    let pending = match fields.optional("max_pending") {
+        Some(field) => {
+            if most.is_none() {
+                field.refuse(
+                    "does nothing here: calls wait for a connection only where `max_connections` bounds them",
+                    problems,
+                );
+            }
+            u32::try_from(field.whole(0..=CONNECTIONS_MAX, problems)?).ok()?
+        }
+        None => pending,
+    };
+    Some((most, pending))
+}
+
+fn resolve_interval(
+    fields: &Fields<'_>,
+    targets: &[Target],
+    problems: &mut Problems,
+) -> Option<Duration> {
+    let Some(field) = fields.optional("resolve_interval") else {
+        return Some(Duration::from_secs(30));
+    };
+    let interval = field.duration(problems)?;
+    if interval < RESOLVE_MIN {
+        field.refuse("is too often: 1s at least", problems);
+        return None;
+    }
+    let named = |target: &Target| target.host.parse::<std::net::IpAddr>().is_err();
+    if !targets.is_empty() && !targets.iter().any(named) {
+        field.refuse(
+            "does nothing here: the targets are addresses, not names",
+            problems,
+        );
+    }
+    Some(interval)
 }
 
 fn target(field: Field<'_>, problems: &mut Problems) -> Option<Target> {
@@ -164,57 +281,4 @@ fn host_and_port(authority: &str, default_port: &str) -> Option<(Box<str>, u16)>
     }
     let port = port.parse().ok().filter(|port| *port != 0)?;
     Some((host.to_ascii_lowercase().into(), port))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_of_targets_are_taken_apart() {
-        for (url, expected) in [
-            ("http://127.0.0.1:9000", Some(("127.0.0.1", 9000, ""))),
-            ("http://Example.test", Some(("example.test", 80, ""))),
-            ("http://example.test/", Some(("example.test", 80, ""))),
-            ("http://[::1]:8000/api/v2/", Some(("::1", 8000, "/api/v2"))),
-            ("http://[::1]", Some(("::1", 80, ""))),
-            ("https://example.test:", None),
-            ("https://", None),
-            ("ftp://example.test", None),
-            ("example.test:80", None),
-            ("http://", None),
-            ("http://user@example.test", None),
-            ("http://example.test:0", None),
-            ("http://example.test:65536", None),
-            ("http://example.test:", None),
-            ("http://example.test:+80", None),
-            ("http://[::1", None),
-            ("http://[::1]80", None),
-            ("http://a b", None),
-            ("http://example.test/a/../b", None),
-            ("http://example.test//a", None),
-            ("http://example.test/?q=1", None),
-        ] {
-            let read = address(url).ok();
-            let read = read
-                .as_ref()
-                .map(|(tls, host, port, path)| (*tls, &**host, *port, &**path));
-            assert_eq!(
-                read,
-                expected.map(|(host, port, path)| (false, host, port, path)),
-                "{url}"
-            );
-        }
-        for (url, expected) in [
-            ("https://example.test", (true, "example.test", 443, "")),
-            (
-                "https://example.test:80/a/",
-                (true, "example.test", 80, "/a"),
-            ),
-            ("https://[::1]", (true, "::1", 443, "")),
-        ] {
-            let (tls, host, port, path) = address(url).unwrap();
-            assert_eq!((tls, &*host, port, &*path), expected, "{url}");
-        }
-    }
 }

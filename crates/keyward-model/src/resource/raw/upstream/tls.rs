@@ -1,11 +1,14 @@
 //! Reading `tls` of an upstream.
 
-use super::field::Field;
-use super::problem::Problems;
+use crate::resource::raw::field::Field;
+use crate::resource::raw::problem::Problems;
 use crate::resource::{UpstreamIdentity, UpstreamTls};
 use std::path::PathBuf;
 
-pub(super) fn read(field: Field<'_>, problems: &mut Problems) -> Option<UpstreamTls> {
+pub(in crate::resource::raw) fn read(
+    field: Field<'_>,
+    problems: &mut Problems,
+) -> Option<UpstreamTls> {
     let fields = field.fields(&["roots", "certificate", "key", "server_name"], problems)?;
     let mut path = |key: &str| match fields.optional(key) {
         Some(field) => field.text(problems).map(|path| Some(PathBuf::from(path))),
