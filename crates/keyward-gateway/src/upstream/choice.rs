@@ -166,15 +166,16 @@ impl UpstreamPlan {
         };
         Some(match (&self.declared.balance, circumstances.key) {
             (Balance::RoundRobin, _) | (Balance::ConsistentHash(_), None) => first,
+            // Where nobody waits at either, the first stands: it was taken by weight.
             (Balance::LeastRequests, _) => two(&|target| {
-                let calls = u128::from(target.endpoint.state.in_flight()) + 1;
+                let calls = u128::from(target.endpoint.state.in_flight());
                 (calls << 32) / u128::from(self.weight(target, now).max(1))
             }),
             (Balance::Latency, _) => two(&|target| {
                 let state = &target.endpoint.state;
                 // One that was never asked costs nothing while nobody waits for it, and much when someone
                 // does.
-                let nanos = match (state.latency.nanos(), state.in_flight()) {
+                let nanos = match (state.latency.nanos(now), state.in_flight()) {
                     (0, 0) => 0,
                     (0, _) => 1_000_000_000,
                     (nanos, _) => nanos,

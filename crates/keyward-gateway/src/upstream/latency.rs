@@ -4,12 +4,13 @@ use keyward_model::Moment;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// How long an answer counts: after this time, one alone weighs half.
+/// How long an answer counts: after this time another one weighs as much, and without another one it counts
+/// half.
 const FADES: u64 = 10_000_000_000;
 
 /// A moving average that weighs by time: seldom answers count more, each, than frequent ones. It rises at
 /// once and falls slowly, so that a target which has become slow is left alone before many calls have
-/// found out.
+/// found out. What is known fades, so that a target which was slow once is asked again.
 #[derive(Debug, Default)]
 pub(crate) struct Latency {
     /// Nanoseconds; 0 while nothing is known.
@@ -19,14 +20,16 @@ pub(crate) struct Latency {
 
 impl Latency {
     /// Nanoseconds; 0 while nothing is known.
-    pub(crate) fn nanos(&self) -> u64 {
-        self.average.load(Ordering::Relaxed)
+    pub(crate) fn nanos(&self, now: Moment) -> u64 {
+        let at = self.at.load(Ordering::Relaxed);
+        let halves = now.as_nanos().saturating_sub(at) / FADES;
+        self.average.load(Ordering::Relaxed) >> halves.min(63)
     }
 
     /// An answer took so long. Workers that write at once may lose one of their answers: it is an average.
     pub(crate) fn took(&self, time: Duration, now: Moment) {
         let new = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(1);
-        let old = self.average.load(Ordering::Relaxed);
+        let old = self.nanos(now);
         let since = now
             .as_nanos()
             .saturating_sub(self.at.swap(now.as_nanos(), Ordering::Relaxed));
@@ -51,12 +54,14 @@ mod tests {
         let ms = Duration::from_millis;
         let at = |seconds: u64| Moment::from_nanos(seconds * 1_000_000_000);
         latency.took(ms(10), at(1));
-        assert_eq!(latency.nanos(), 10_000_000);
+        assert_eq!(latency.nanos(at(1)), 10_000_000);
         latency.took(ms(100), at(2));
-        assert_eq!(latency.nanos(), 100_000_000);
+        assert_eq!(latency.nanos(at(2)), 100_000_000);
         latency.took(ms(20), at(2));
-        assert_eq!(latency.nanos(), 100_000_000);
-        latency.took(ms(20), at(12));
-        assert_eq!(latency.nanos(), 60_000_000);
+        assert_eq!(latency.nanos(at(2)), 100_000_000);
+        latency.took(ms(20), at(7));
+        assert_eq!(latency.nanos(at(7)), 73_333_334);
+        assert_eq!(latency.nanos(at(17)), 36_666_667);
+        assert_eq!(latency.nanos(at(7_000)), 0);
     }
 }

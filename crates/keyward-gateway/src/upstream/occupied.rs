@@ -94,7 +94,7 @@ impl Occupied {
         };
         if plan.watches_latency() {
             // What fails fast is not fast.
-            let known = std::time::Duration::from_nanos(state.latency.nanos());
+            let known = std::time::Duration::from_nanos(state.latency.nanos(now));
             let time = now.since(self.begun).max(known.saturating_mul(2));
             state
                 .latency

@@ -422,3 +422,90 @@ async fn redirects() {
     assert_refused(&example.get("/orders", None, "").await, 404, "not_found");
     assert_eq!(example.upstream.received(), []);
 }
+
+#[tokio::test]
+async fn balancing() {
+    let second = Upstream::echo().await;
+    let address = second.address().to_string();
+    let moved = [("127.0.0.1:9001", address.as_str())];
+    let example = Example::with("balancing.yaml", &moved, &[]).await;
+    for _ in 0..60 {
+        assert_eq!(example.get("/orders/7", None, "").await.status, 200);
+    }
+    let [first, other] = [&example.upstream, &second].map(|upstream| upstream.received().len());
+    assert!(first > other && other > 5, "{first} and {other}");
+    let places = |upstream: &Upstream| -> Vec<String> {
+        let received = upstream.received().into_iter();
+        let tenant = |head: &keyward_testkit::Head| head.field("x-tenant").map(str::to_owned);
+        received
+            .filter_map(|received| tenant(&received.head))
+            .collect()
+    };
+    for tenant in 0..20 {
+        for _ in 0..3 {
+            let header = format!("X-Tenant: {tenant}\r\n");
+            assert_eq!(example.get("/carts/7", None, &header).await.status, 200);
+        }
+    }
+    let (one, two) = (places(&example.upstream), places(&second));
+    assert_eq!(one.len() + two.len(), 60);
+    assert!(!one.is_empty() && !two.is_empty());
+    assert!(one.iter().all(|tenant| !two.contains(tenant)));
+}
+
+#[tokio::test]
+async fn health_checks() {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = gone.local_addr().unwrap().to_string();
+    drop(gone);
+    let moved = [("127.0.0.1:9001", address.as_str())];
+    let example = Example::with("health-checks.yaml", &moved, &[]).await;
+    for _ in 0..10 {
+        assert_eq!(example.get("/orders/7", None, "").await.status, 200);
+    }
+    let healthy = |target: &str| {
+        format!(
+            "keyward_upstream_healthy{{team=\"default\",upstream=\"orders\",target=\"http://{target}\"}}"
+        )
+    };
+    let (dead, well) = (
+        healthy(&address),
+        healthy(&example.upstream.address().to_string()),
+    );
+    let found = async {
+        loop {
+            let page = example.process.operations_get("/metrics").await.unwrap();
+            let page = page.text();
+            let asked = example.upstream.received();
+            let asked = asked.iter().any(|asked| asked.target() == "/healthz");
+            let told = page.contains(&format!("{dead} 0")) && page.contains(&format!("{well} 1"));
+            if asked && told {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    let found = tokio::time::timeout(std::time::Duration::from_secs(15), found).await;
+    assert!(found.is_ok(), "{}", example.process.log());
+}
+
+#[tokio::test]
+async fn retries() {
+    use keyward_testkit::Script;
+    let busy = Script::answer("503 Service Unavailable", &[], "no");
+    let busy = Upstream::scripted(busy).await;
+    let address = busy.address().to_string();
+    let moved = [("127.0.0.1:9001", address.as_str())];
+    let example = Example::with("retries.yaml", &moved, &[]).await;
+    for _ in 0..6 {
+        assert_eq!(example.get("/orders/7", None, "").await.status, 200);
+    }
+    let before = busy.received().len();
+    assert!(before > 0);
+    let mut told = 0;
+    for _ in 0..6 {
+        let post = "POST /orders HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}";
+        told += usize::from(call(example.process.gateway(), post).await.status == 503);
+    }
+    assert_eq!(busy.received().len(), before + told);
+}

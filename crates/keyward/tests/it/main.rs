@@ -40,3 +40,5 @@ mod smuggling;
 mod token;
 #[cfg(test)]
 mod transport;
+#[cfg(test)]
+mod upstreams;

@@ -232,3 +232,10 @@ fn a_target_with_an_open_breaker_is_never_called() {
     assert_eq!(shares(&plan, 100), [0, 0]);
     assert_eq!(plan.spared_for(NOW), Some(Duration::from_secs(5)));
 }
+
+#[test]
+fn with_nobody_waiting_the_weights_decide() {
+    let balance = json!({ "balance": "least_requests" });
+    let plan = plan(&[("a", 3), ("b", 1)], &balance);
+    check_shares(&shares(&plan, 400), &[300, 100]);
+}
