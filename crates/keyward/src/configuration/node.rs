@@ -1,6 +1,6 @@
 //! What `keyward.yaml` says of this node.
 
-use super::access_log::{self, AccessLog, LogDestination, LogFormat};
+use super::access_log::{self, AccessLog};
 use super::listener::{Listener, default_listeners, listeners};
 use super::network::{allow_rules, networks};
 use keyward_egress::AllowRule;
@@ -89,12 +89,6 @@ impl NodeConfiguration {
             .iter()
             .map(|listener| json!({ "address": listener.address, "serves": listener.serves.as_str() }))
             .collect();
-        let destination = match &self.access_log.destination {
-            LogDestination::StandardOutput => json!("stdout"),
-            LogDestination::StandardError => json!("stderr"),
-            LogDestination::Off => json!("off"),
-            LogDestination::File(path) => json!({ "file": path }),
-        };
         json!({
             "listeners": listeners,
             "gateway_url": self.gateway_url,
@@ -110,13 +104,7 @@ impl NodeConfiguration {
                 "head_timeout": self.limits.head_timeout.as_secs_f64(),
                 "shutdown_timeout": self.limits.shutdown_timeout.as_secs_f64(),
             },
-            "access_log": {
-                "format": match self.access_log.format {
-                    LogFormat::Json => "json",
-                    LogFormat::Human => "human",
-                },
-                "destination": destination,
-            },
+            "access_log": self.access_log.to_json(),
             "egress": { "allow": allow.collect::<Vec<_>>() },
         })
     }
