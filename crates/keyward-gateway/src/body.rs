@@ -9,7 +9,6 @@ use crate::request::identity::ForgedNames;
 use crate::upstream::{Pool, UpstreamConnection};
 use crate::worker::Worker;
 use bytes::Bytes;
-use keyward_model::Moment;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -415,7 +414,7 @@ impl Download {
             && self.upload.is_done()
             && connection.may_be_kept()
         {
-            let now: Moment = self.worker.clock.moment();
+            let now = self.worker.deadlines.latest();
             self.pool.put(connection, now, self.keep);
         }
     }

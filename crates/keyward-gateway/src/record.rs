@@ -44,11 +44,12 @@ pub(crate) struct CallRecord {
 impl CallRecord {
     pub(crate) fn begin(worker: Rc<Worker>, client: &Client, head: &RequestHead) -> Self {
         let request_id = worker.request_id();
+        let begun = worker.moment();
         Self {
             request_id,
             request_id_text: hexadecimal(request_id),
-            started: worker.clock.now(),
-            begun: worker.clock.moment(),
+            started: worker.civil(begun),
+            begun,
             first_byte: None,
             upstream_since: None,
             upstream_done: None,
@@ -93,13 +94,13 @@ impl CallRecord {
     }
 
     pub(crate) fn upstream_begins(&mut self) {
-        self.upstream_since = Some(self.worker.clock.moment());
+        self.upstream_since = Some(self.worker.moment());
     }
 
     /// The answer's head is there.
     pub(crate) fn answered(&mut self, status: u16) {
         self.status = status;
-        let now = self.worker.clock.moment();
+        let now = self.worker.moment();
         self.first_byte = Some(now);
         if self.upstream_since.is_some() {
             self.upstream_done = Some(now);
@@ -149,7 +150,7 @@ impl CallRecord {
                 self.status = code.status();
             }
         }
-        let end = self.worker.clock.moment();
+        let end = self.worker.moment();
         let route = self.route.as_ref().map(|route| Arc::clone(&route.labels));
         UsageRecord {
             request_id: self.request_id,

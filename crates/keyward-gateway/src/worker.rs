@@ -14,7 +14,7 @@ use crate::usage::{UsageBatch, UsageQueue};
 use crate::{http1, listener, transport};
 use keyward_model::id::RequestId;
 use keyward_model::usage::{Times, UsageRecord};
-use keyward_model::{Clock, Fault, Revision};
+use keyward_model::{Clock, Fault, Moment, Revision, Timestamp};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::net::TcpListener;
@@ -53,6 +53,8 @@ pub(crate) struct Worker {
     request_ids: Cell<RequestIds>,
     turn: Cell<u32>,
     date: RefCell<WrittenDate>,
+    /// What both clocks showed at the last tick.
+    clocks: Cell<(Moment, Timestamp)>,
 }
 
 /// The date as answers have it, written once a second (RFC 9110, section 6.6.1).
@@ -85,6 +87,7 @@ impl Worker {
             drain: Rc::default(),
             deadlines: Deadlines::new(Arc::clone(&shared.clock)),
             date: RefCell::default(),
+            clocks: Cell::new((shared.clock.moment(), shared.clock.now())),
             pools,
             tokens: RefCell::new(TokenCache::new(settings.limits.cached_tokens)),
             metrics,
@@ -126,9 +129,21 @@ impl Worker {
         turn
     }
 
+    /// The time now.
+    pub(crate) fn moment(&self) -> Moment {
+        self.deadlines.now()
+    }
+
+    /// The civil time of a moment, by what both clocks showed at the last tick: one clock is read for a call,
+    /// not two.
+    pub(crate) fn civil(&self, moment: Moment) -> Timestamp {
+        let (at, civil) = self.clocks.get();
+        civil.plus(moment.since(at))
+    }
+
     /// Writes the date of now as a header's value.
     pub(crate) fn write_date(&self, out: &mut Vec<u8>) {
-        let second = self.clock.now().as_seconds();
+        let second = self.civil(self.deadlines.latest()).as_seconds();
         let mut date = self.date.borrow_mut();
         if date.second != second || date.text.is_empty() {
             let since = Duration::from_secs(u64::try_from(second).unwrap_or_default());
@@ -178,6 +193,7 @@ impl Worker {
     }
 
     fn tick(&self) {
+        self.clocks.set((self.clock.moment(), self.clock.now()));
         self.usage.borrow_mut().flush();
         self.pools.reap(self.clock.moment());
     }

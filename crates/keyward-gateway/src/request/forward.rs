@@ -100,7 +100,7 @@ async fn lease(worker: &Worker, local: &LocalRoute) -> Result<Lease, Fault> {
         let Some(pool) = local.pools.get(target) else {
             break;
         };
-        let now = worker.clock.moment();
+        let now = worker.deadlines.latest();
         let pooled = poll_fn(|context| Poll::Ready(pool.take(context, now))).await;
         if let Some(connection) = pooled {
             return Ok(Lease {
