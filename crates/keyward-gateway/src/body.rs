@@ -1,22 +1,19 @@
 //! Bodies on their way: streamed, never collected, with back-pressure from whoever reads slowest.
 
-use crate::idle_timer::IdleTimer;
+use crate::deadlines::{Patience, Seat};
+use crate::http1::{self, ReadFailure, Stream};
+use crate::message::Fields;
 use crate::record::CallRecord;
 use crate::request::headers;
 use crate::request::identity::ForgedNames;
 use crate::upstream::{Pool, UpstreamConnection};
 use crate::worker::Worker;
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use std::cell::Cell;
-use std::error::Error as _;
-use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Why a body stopped before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,131 +32,194 @@ pub(crate) enum BodyFailure {
     UpstreamIdle,
 }
 
-impl BodyFailure {
-    /// The strict reader stops what is malformed before the HTTP library sees it, so that whatever else
-    /// breaks an upload is a client that has left.
-    fn of_upload(error: &hyper::Error) -> Self {
-        let malformed = error
-            .source()
-            .and_then(|cause| cause.downcast_ref::<io::Error>())
-            .is_some_and(|cause| cause.kind() == io::ErrorKind::InvalidData);
-        if malformed {
-            Self::Client
-        } else {
-            Self::ClientLeft
+/// A request's body as it arrives.
+#[derive(Debug)]
+pub(crate) enum RequestBody {
+    Empty,
+    /// What the client's connection still holds.
+    Http1(Rc<http1::Connection>),
+}
+
+impl RequestBody {
+    /// How many bytes of the next piece are there; none at the end.
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, BodyFailure>> {
+        match self {
+            Self::Empty => Poll::Ready(Ok(0)),
+            Self::Http1(connection) => {
+                connection
+                    .poll_body(context)
+                    .map_err(|failure| match failure {
+                        ReadFailure::Malformed => BodyFailure::Client,
+                        ReadFailure::Broken => BodyFailure::ClientLeft,
+                    })
+            }
+        }
+    }
+
+    /// Moves the piece's bytes.
+    fn move_piece(&mut self, count: usize, out: &mut Vec<u8>) {
+        match self {
+            Self::Empty => {}
+            Self::Http1(connection) => connection.move_body(count, out),
+        }
+    }
+
+    /// How many bytes are to come, where that is known.
+    pub(crate) fn left(&self) -> Option<u64> {
+        match self {
+            Self::Empty => Some(0),
+            Self::Http1(connection) => connection.body_left(),
+        }
+    }
+
+    fn take_trailers(&mut self) -> Option<Fields> {
+        match self {
+            Self::Empty => None,
+            Self::Http1(connection) => connection.take_trailers(),
         }
     }
 }
 
-/// What is known of an upload, shared with the one who waits for the answer.
-#[derive(Debug, Default)]
-pub(crate) struct Upload {
-    pub(crate) bytes: Cell<u64>,
-    /// Whether the whole body was handed to the upstream's connection.
-    pub(crate) sent: Cell<bool>,
-    pub(crate) failure: Cell<Option<BodyFailure>>,
-}
-
-/// The request's body on its way to the upstream.
+/// What stops an upload.
 #[derive(Debug)]
-pub(crate) struct UploadBody {
-    /// `None`: there is no body.
-    incoming: Option<Incoming>,
-    upload: Rc<Upload>,
-    bound: u64,
-    idle: IdleTimer,
-    forged: Arc<ForgedNames>,
+pub(crate) enum UploadStop {
+    /// The body itself: [`Upload::failure`] says why.
+    Client,
+    /// The upstream takes no more of it.
+    Upstream,
+    /// The upstream has taken nothing for too long.
+    Stalled,
 }
 
-impl UploadBody {
+/// A request's body on its way to the upstream.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    body: RequestBody,
+    /// Whether the body goes in chunks, since its length is not known.
+    chunked: bool,
+    pub(crate) bytes: u64,
+    bound: u64,
+    client: Patience,
+    upstream: Patience,
+    forged: Arc<ForgedNames>,
+    /// Whether the body's last byte was put to the output.
+    ended: bool,
+    done: bool,
+    pub(crate) failure: Option<BodyFailure>,
+}
+
+impl Upload {
     /// `forged` are the names that no trailer may carry.
     pub(crate) fn new(
-        incoming: Incoming,
+        body: RequestBody,
         bound: Option<u64>,
         idle: Duration,
         forged: Arc<ForgedNames>,
-    ) -> (Self, Rc<Upload>) {
-        let upload = Rc::new(Upload::default());
-        let incoming = (!incoming.is_end_stream()).then_some(incoming);
-        upload.sent.set(incoming.is_none());
-        let body = Self {
-            incoming,
-            upload: Rc::clone(&upload),
-            bound: bound.unwrap_or(u64::MAX),
-            idle: IdleTimer::new(idle),
-            forged,
-        };
-        (body, upload)
-    }
-
-    /// No body, for a call that is sent again.
-    pub(crate) fn empty(upload: &Rc<Upload>, forged: Arc<ForgedNames>) -> Self {
+    ) -> Self {
+        let left = body.left();
         Self {
-            incoming: None,
-            upload: Rc::clone(upload),
-            bound: 0,
-            idle: IdleTimer::new(Duration::MAX),
+            chunked: left.is_none(),
+            ended: left == Some(0),
+            body,
+            bytes: 0,
+            bound: bound.unwrap_or(u64::MAX),
+            client: Patience::new(idle),
+            upstream: Patience::new(idle),
             forged,
+            done: false,
+            failure: None,
         }
     }
 
-    fn fail(&self, failure: BodyFailure) -> Poll<Option<Result<Frame<Bytes>, BodyFailure>>> {
-        self.upload.failure.set(Some(failure));
-        Poll::Ready(Some(Err(failure)))
+    /// The length that the upstream is told; `None`: it comes in chunks.
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.body.left()
     }
-}
 
-impl Body for UploadBody {
-    type Data = Bytes;
-    type Error = BodyFailure;
+    /// Whether there is no body, so that the call could be sent again.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ended && self.bytes == 0
+    }
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
+    /// Whether all was sent.
+    pub(crate) fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// The call is sent again, on another connection.
+    pub(crate) fn start_again(&mut self) {
+        self.done = false;
+        self.upstream.moved();
+    }
+
+    /// Sends what there is of the request, head and body, as far as both sides let it.
+    pub(crate) fn poll_send<T: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyFailure>>> {
-        let this = self.get_mut();
-        let Some(incoming) = &mut this.incoming else {
-            return Poll::Ready(None);
-        };
-        match Pin::new(incoming).poll_frame(context) {
-            Poll::Pending => {
-                ready!(this.idle.poll(context));
-                this.fail(BodyFailure::ClientIdle)
+        seat: &Seat,
+        stream: &mut Stream<T>,
+    ) -> Poll<Result<(), UploadStop>> {
+        while !self.done {
+            if self.failure.is_some() {
+                return Poll::Ready(Err(UploadStop::Client));
             }
-            Poll::Ready(None) => {
-                this.upload.sent.set(true);
-                Poll::Ready(None)
-            }
-            Poll::Ready(Some(Err(error))) => this.fail(BodyFailure::of_upload(&error)),
-            Poll::Ready(Some(Ok(mut frame))) => {
-                this.idle.moved();
-                if let Some(data) = frame.data_ref() {
-                    let total = this.upload.bytes.get().saturating_add(data.len() as u64);
-                    this.upload.bytes.set(total);
-                    if total > this.bound {
-                        return this.fail(BodyFailure::TooLarge);
+            let mut starved = false;
+            if !self.ended && !stream.is_full() {
+                match self.body.poll_piece(context) {
+                    Poll::Pending => starved = true,
+                    Poll::Ready(Ok(count)) => {
+                        self.client.moved();
+                        self.put(count, stream.output());
+                        continue;
                     }
-                } else if let Some(trailers) = frame.trailers_mut() {
-                    this.forged.strip_trailers(trailers);
-                    // They come last: the body is not asked again.
-                    this.upload.sent.set(true);
+                    Poll::Ready(Err(failure)) => {
+                        self.failure = Some(failure);
+                        continue;
+                    }
                 }
-                if this.is_end_stream() {
-                    this.upload.sent.set(true);
+            }
+            let upstream = &mut self.upstream;
+            match stream.poll_flush(context, &mut || upstream.moved()) {
+                Poll::Ready(Ok(())) if starved => {
+                    ready!(self.client.poll(seat));
+                    self.failure = Some(BodyFailure::ClientIdle);
                 }
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Ok(())) => self.done = self.ended,
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(UploadStop::Upstream)),
+                Poll::Pending => {
+                    ready!(self.upstream.poll(seat));
+                    return Poll::Ready(Err(UploadStop::Stalled));
+                }
             }
         }
+        Poll::Ready(Ok(()))
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.incoming
-            .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
+    /// Puts a piece of the body, or its end, to what is sent.
+    fn put(&mut self, count: usize, out: &mut Vec<u8>) {
+        self.bytes = self.bytes.saturating_add(count as u64);
+        if self.bytes > self.bound {
+            self.failure = Some(BodyFailure::TooLarge);
+            return;
+        }
+        if self.chunked {
+            let body = &mut self.body;
+            http1::write_chunk(out, count, |out| body.move_piece(count, out));
+        } else {
+            self.body.move_piece(count, out);
+        }
+        if count == 0 {
+            self.ended = true;
+            if self.chunked {
+                let trailers = self.body.take_trailers().map(|mut trailers| {
+                    self.forged.strip_trailers(&mut trailers);
+                    trailers
+                });
+                http1::write_last_chunk(out, trailers.as_ref());
+            }
+        } else if self.body.left() == Some(0) {
+            self.ended = true;
+        }
     }
 }
 
@@ -171,27 +231,29 @@ pub(crate) struct AnswerBody {
 }
 
 enum Source {
-    Full(Option<Bytes>),
+    /// All there; how much of it was given.
+    Full(Bytes, usize),
     Upstream(Box<Download>),
 }
 
 /// An answer that still comes in.
 pub(crate) struct Download {
-    pub(crate) incoming: Incoming,
     pub(crate) connection: Option<UpstreamConnection>,
     pub(crate) pool: Rc<Pool>,
     pub(crate) worker: Rc<Worker>,
+    pub(crate) seat: Rc<Seat>,
     /// How long the connection may wait for its next call.
     pub(crate) keep: Duration,
-    pub(crate) upload: Rc<Upload>,
-    pub(crate) idle: IdleTimer,
+    pub(crate) upload: Upload,
+    pub(crate) idle: Patience,
+    pub(crate) trailers: Option<Fields>,
 }
 
 impl AnswerBody {
     /// A body that is all there.
     pub(crate) fn full(bytes: Bytes) -> Self {
         Self {
-            source: Source::Full((!bytes.is_empty()).then_some(bytes)),
+            source: Source::Full(bytes, 0),
             record: None,
         }
     }
@@ -210,150 +272,150 @@ impl AnswerBody {
         self
     }
 
-    fn count(&mut self, bytes: usize) {
-        if let Some(record) = &mut self.record {
-            record.bytes_out += bytes as u64;
+    /// Whether it is this node's own.
+    pub(crate) fn is_own(&self) -> bool {
+        match &self.source {
+            Source::Full(..) => true,
+            Source::Upstream(_) => false,
         }
     }
 
-    fn end(&mut self) {
+    /// How many bytes are to come, where that is known.
+    pub(crate) fn left(&self) -> Option<u64> {
+        match &self.source {
+            Source::Full(bytes, given) => Some((bytes.len() - given) as u64),
+            Source::Upstream(download) => match &download.connection {
+                Some(connection) => connection.body_left(),
+                None => Some(0),
+            },
+        }
+    }
+
+    /// How many bytes of the next piece are there; none at the end.
+    pub(crate) fn poll_piece(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<usize, BodyFailure>> {
+        match &mut self.source {
+            Source::Full(bytes, given) => Poll::Ready(Ok(bytes.len() - *given)),
+            Source::Upstream(download) => download.poll_piece(context),
+        }
+        .map_err(|failure| {
+            if let Some(mut record) = self.record.take() {
+                record.cut_short(failure);
+                self.count_in(&mut record);
+            }
+            failure
+        })
+    }
+
+    /// Moves the piece's bytes.
+    pub(crate) fn move_piece(&mut self, count: usize, out: &mut Vec<u8>) {
+        if let Some(record) = &mut self.record {
+            record.bytes_out += count as u64;
+        }
+        match &mut self.source {
+            Source::Full(bytes, given) => {
+                let end = (*given + count).min(bytes.len());
+                out.extend_from_slice(bytes.get(*given..end).unwrap_or_default());
+                *given = end;
+            }
+            Source::Upstream(download) => {
+                if let Some(connection) = &mut download.connection {
+                    connection.move_body(count, out);
+                }
+            }
+        }
+    }
+
+    /// The trailers, at the body's end.
+    pub(crate) fn take_trailers(&mut self) -> Option<Fields> {
+        match &mut self.source {
+            Source::Full(..) => None,
+            Source::Upstream(download) => download.trailers.take().map(|mut trailers| {
+                headers::strip_trailers(&mut trailers);
+                trailers
+            }),
+        }
+    }
+
+    /// Takes the memory of the answer's fields back, for the next answer on the same connection.
+    pub(crate) fn recycle(&mut self, fields: Fields) {
+        if let Source::Upstream(download) = &mut self.source
+            && let Some(connection) = &mut download.connection
+        {
+            connection.recycle(fields);
+        }
+    }
+
+    /// The body was given to the client to its end.
+    pub(crate) fn end(&mut self) {
+        if let Source::Upstream(download) = &mut self.source {
+            download.give_back();
+        }
         if let Some(mut record) = self.record.take() {
             record.complete = true;
-            if let Source::Upstream(download) = &self.source {
-                record.bytes_in = download.upload.bytes.get();
-            }
+            self.count_in(&mut record);
         }
     }
 
-    fn fail(&mut self, failure: BodyFailure) {
-        if let Some(record) = &mut self.record {
-            record.cut_short(failure);
-        }
-        self.record = None;
-    }
-}
-
-impl Body for AnswerBody {
-    type Data = Bytes;
-    type Error = BodyFailure;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyFailure>>> {
-        let this = self.get_mut();
-        let frame = match &mut this.source {
-            Source::Full(bytes) => {
-                let frame = bytes.take().map(Frame::data);
-                if let Some(data) = frame.as_ref().and_then(Frame::data_ref) {
-                    let length = data.len();
-                    this.count(length);
-                }
-                this.end();
-                return Poll::Ready(frame.map(Ok));
-            }
-            Source::Upstream(download) => ready!(download.poll_frame(context)),
-        };
-        match frame {
-            None => {
-                this.end();
-                Poll::Ready(None)
-            }
-            Some(Err(failure)) => {
-                this.fail(failure);
-                Poll::Ready(Some(Err(failure)))
-            }
-            Some(Ok(mut frame)) => {
-                if let Some(data) = frame.data_ref() {
-                    this.count(data.len());
-                }
-                let trailers = frame.trailers_mut();
-                if let Some(trailers) = trailers {
-                    headers::strip_trailers(trailers);
-                }
-                // The HTTP library does not ask again after the last frame.
-                if frame.is_trailers() || this.is_end_stream() {
-                    if let Source::Upstream(download) = &mut this.source {
-                        download.give_back(context);
-                    }
-                    this.end();
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.source {
-            Source::Full(bytes) => bytes.is_none(),
-            Source::Upstream(download) => download.incoming.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.source {
-            Source::Full(bytes) => {
-                SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64)
-            }
-            Source::Upstream(download) => download.incoming.size_hint(),
+    fn count_in(&self, record: &mut CallRecord) {
+        if let Source::Upstream(download) = &self.source {
+            record.bytes_in = download.upload.bytes;
         }
     }
 }
 
 impl Drop for AnswerBody {
     fn drop(&mut self) {
-        // A body that is all there is not asked for when it is empty or the request was a HEAD. Any other
-        // that did not end was left in the middle.
-        let whole = match &self.source {
-            Source::Full(_) => true,
-            Source::Upstream(download) => download.incoming.is_end_stream(),
-        };
-        if whole {
-            self.end();
-        } else if let (Some(record), Source::Upstream(download)) = (&mut self.record, &self.source)
-        {
-            record.bytes_in = download.upload.bytes.get();
+        // Whoever drops it before its end left in the middle.
+        if let Some(mut record) = self.record.take() {
+            self.count_in(&mut record);
         }
     }
 }
 
 impl Download {
-    fn poll_frame(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyFailure>>> {
-        let mut frame = Pin::new(&mut self.incoming).poll_frame(context);
-        if frame.is_pending() {
-            if let Some(connection) = &mut self.connection {
-                connection.drive(context);
-            }
-            frame = Pin::new(&mut self.incoming).poll_frame(context);
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, BodyFailure>> {
+        let Some(connection) = &mut self.connection else {
+            return Poll::Ready(Ok(0));
+        };
+        // An answer may begin before the request has ended. That the upstream takes no more of it is no fault by
+        // then; that the client left is.
+        let sending = self
+            .upload
+            .poll_send(context, &self.seat, connection.stream());
+        if let (Poll::Ready(Err(UploadStop::Client)), Some(failure)) =
+            (sending, self.upload.failure)
+        {
+            return Poll::Ready(Err(failure));
         }
-        match frame {
+        match connection.poll_body(context) {
             Poll::Pending => {
-                ready!(self.idle.poll(context));
-                Poll::Ready(Some(Err(BodyFailure::UpstreamIdle)))
+                ready!(self.idle.poll(&self.seat));
+                Poll::Ready(Err(BodyFailure::UpstreamIdle))
             }
-            Poll::Ready(None) => {
-                self.give_back(context);
-                Poll::Ready(None)
+            Poll::Ready(Ok(0)) => {
+                self.trailers = connection.take_trailers();
+                self.give_back();
+                Poll::Ready(Ok(0))
             }
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Ok(count)) => {
                 self.idle.moved();
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Ok(count))
             }
-            Poll::Ready(Some(Err(_))) => {
-                let failure = self.upload.failure.get().unwrap_or(BodyFailure::Upstream);
-                Poll::Ready(Some(Err(failure)))
-            }
+            Poll::Ready(Err(_)) => Poll::Ready(Err(BodyFailure::Upstream)),
         }
     }
 
     /// Returns the connection to its pool, now that the answer has been read to its end.
-    pub(crate) fn give_back(&mut self, context: &mut Context<'_>) {
-        if let Some(connection) = self.connection.take() {
-            self.pool
-                .put(context, connection, self.worker.clock.moment(), self.keep);
+    fn give_back(&mut self) {
+        if let Some(connection) = self.connection.take()
+            && self.upload.is_done()
+            && connection.may_be_kept()
+        {
+            let now = self.worker.deadlines.latest();
+            self.pool.put(connection, now, self.keep);
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::issuer::Issuers;
 use crate::listener;
 use crate::metrics::{RouteCounts, WorkerCounts, WorkerMetrics};
-use crate::settings::Settings;
+use crate::settings::{ListenerSettings, Settings};
 use crate::shared::Shared;
 use crate::snapshot::{CompileError, Continuity, OwnIssuer, Snapshot, Snapshots};
 use crate::usage::UsageQueue;
@@ -55,8 +55,8 @@ pub struct Gateway {
 /// What the workers get when they start.
 #[derive(Debug)]
 struct Start {
-    /// For each worker, its sockets with the address that the settings call them by.
-    sockets: Vec<Vec<(SocketAddr, TcpListener)>>,
+    /// For each worker, its sockets with the place of the listener that they belong to.
+    sockets: Vec<Vec<(usize, TcpListener)>>,
     usage: UsageQueue,
 }
 
@@ -73,9 +73,9 @@ impl Gateway {
     ) -> io::Result<(Self, UsageReceiver)> {
         let workers = settings.workers.max(1);
         let mut addresses = Vec::with_capacity(settings.listeners.len());
-        let mut sockets: Vec<Vec<(SocketAddr, TcpListener)>> =
+        let mut sockets: Vec<Vec<(usize, TcpListener)>> =
             (0..workers).map(|_| Vec::new()).collect();
-        for address in &settings.listeners {
+        for (index, ListenerSettings { address, .. }) in settings.listeners.iter().enumerate() {
             let given = given.extract_if(.., |(at, _)| at == address);
             let given = given.map(|(_, socket)| socket).collect();
             let opened = listener::sockets(*address, workers, given).map_err(|error| {
@@ -85,7 +85,7 @@ impl Gateway {
                 addresses.push(first.local_addr()?);
             }
             for (worker, opened) in sockets.iter_mut().zip(opened) {
-                worker.extend(opened.into_iter().map(|socket| (*address, socket)));
+                worker.extend(opened.into_iter().map(|socket| (index, socket)));
             }
         }
         let dropped_records = Arc::new(AtomicU64::new(0));
@@ -125,9 +125,15 @@ impl Gateway {
         let Some(start) = start.as_ref() else {
             return Err(io::Error::other("the workers were started before"));
         };
-        let sockets = start.sockets.iter().flatten();
+        let sockets = start
+            .sockets
+            .iter()
+            .flatten()
+            .filter_map(|(listener, socket)| {
+                Some((self.settings.listeners.get(*listener)?, socket))
+            });
         sockets
-            .map(|(address, socket)| Ok((*address, socket.try_clone()?)))
+            .map(|(listener, socket)| Ok((listener.address, socket.try_clone()?)))
             .collect()
     }
 
@@ -158,11 +164,10 @@ impl Gateway {
             own,
             &mut continuity,
             self.shared.metrics.len(),
+            &self.shared.clock,
         )?;
         self.shared.snapshots.publish(snapshot);
-        // What was counted for APIs that are gone goes with the last call to them: else every name that was
-        // ever served would stay.
-        continuity.retain(|_, metrics| Arc::strong_count(metrics) > 1);
+        continuity.forget_unused();
         Ok(())
     }
 
@@ -182,7 +187,6 @@ impl Gateway {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         for (index, sockets) in sockets.into_iter().enumerate() {
             let (settings, shared) = (Arc::clone(&self.settings), Arc::clone(&self.shared));
-            let sockets = sockets.into_iter().map(|(_, socket)| socket).collect();
             let (usage, phase) = (usage.clone(), self.phase.subscribe());
             let mut seed = [0; 16];
             rand::fill(&mut seed).map_err(|_| io::Error::other("the random generator failed"))?;
@@ -233,8 +237,7 @@ impl Gateway {
     pub fn route_counts(&self) -> Vec<RouteCounts> {
         let (_, snapshot) = self.shared.snapshots.load();
         snapshot
-            .routes
-            .iter()
+            .routes()
             .map(|route| route.metrics.read(Arc::new(route.labels.clone())))
             .collect()
     }

@@ -7,23 +7,32 @@
 //! Start reading at the request's way, `request/mod.rs`.
 
 mod body;
+mod deadlines;
 mod drain;
 mod gateway;
 mod http1;
-mod idle_timer;
 pub mod issuer;
 mod listener;
+mod message;
 pub mod metrics;
 mod problem;
+pub mod proxy_protocol;
 mod record;
 mod request;
+pub mod routing;
 mod settings;
 mod shared;
 mod snapshot;
+pub mod tls;
+mod transport;
 mod upstream;
 mod usage;
 mod worker;
 
+/// For fuzz targets: what this crate's parser and hyper's make of the same bytes.
+#[cfg(feature = "fuzzing")]
+pub use http1::compare as compare_with_hyper;
+
 pub use gateway::{Gateway, GatewayContext, UsageReceiver};
-pub use settings::{Limits, Settings};
+pub use settings::{Limits, ListenerSettings, Settings};
 pub use snapshot::{CompileError, OwnIssuer, PublishedKeys};

@@ -1,6 +1,7 @@
 //! Listening sockets: one per worker and address, so that the kernel spreads connections and workers
 //! never wake each other.
 
+use crate::settings::ListenerSettings;
 use crate::worker::{Phase, Worker, serve};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io;
@@ -101,6 +102,7 @@ fn open(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
 /// Accepts until draining begins.
 pub(crate) fn accept(
     worker: Rc<Worker>,
+    settings: Rc<ListenerSettings>,
     socket: TcpListener,
     mut phase: watch::Receiver<Phase>,
 ) -> io::Result<JoinHandle<()>> {
@@ -108,14 +110,14 @@ pub(crate) fn accept(
     Ok(tokio::task::spawn_local(async move {
         while *phase.borrow() == Phase::Serving {
             tokio::select! {
-                accepted = listener.accept(), if has_room(&worker) => take(&worker, accepted).await,
+                accepted = listener.accept(), if has_room(&worker) => take(&worker, &settings, accepted).await,
                 () = tokio::time::sleep(PAUSE), if !has_room(&worker) => {}
                 changed = phase.changed() => if changed.is_err() { break },
             }
         }
         // What the kernel has queued already was promised an answer.
         while let Ok(Ok(accepted)) = tokio::time::timeout(Duration::ZERO, listener.accept()).await {
-            take(&worker, Ok(accepted)).await;
+            take(&worker, &settings, Ok(accepted)).await;
         }
     }))
 }
@@ -124,7 +126,11 @@ fn has_room(worker: &Worker) -> bool {
     worker.drain.connections() < worker.settings.limits.connections
 }
 
-async fn take(worker: &Rc<Worker>, accepted: io::Result<(tokio::net::TcpStream, SocketAddr)>) {
+async fn take(
+    worker: &Rc<Worker>,
+    settings: &Rc<ListenerSettings>,
+    accepted: io::Result<(tokio::net::TcpStream, SocketAddr)>,
+) {
     match accepted {
         Ok((socket, peer)) => {
             // Without it small answers wait for the client's delayed acknowledgement.
@@ -132,7 +138,7 @@ async fn take(worker: &Rc<Worker>, accepted: io::Result<(tokio::net::TcpStream, 
                 tracing::debug!(%error, "a connection was gone before it was served");
                 return;
             }
-            serve(worker, socket, peer);
+            serve(worker, settings, socket, peer);
         }
         Err(error) => {
             tracing::warn!(%error, "a connection could not be accepted");

@@ -1,9 +1,10 @@
 //! Refusals as `application/problem+json` (RFC 9457).
 
 use crate::body::AnswerBody;
+use crate::message::{Fields, Header};
+use crate::request::Answer;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
-use http::{Response, StatusCode};
+use http::StatusCode;
 use keyward_model::Fault;
 use keyward_model::id::RequestId;
 use serde::Serialize;
@@ -36,29 +37,25 @@ pub(crate) fn body(fault: &Fault, request_id: RequestId) -> Bytes {
     Bytes::from(serde_json::to_vec(&problem).unwrap_or_default())
 }
 
-/// The answer to a call that is refused. `headers` are what the refusing step adds: a challenge, limits.
-pub(crate) fn answer(
-    fault: &Fault,
-    request_id: RequestId,
-    headers: HeaderMap,
-) -> Response<AnswerBody> {
-    let mut answer = Response::new(AnswerBody::full(body(fault, request_id)));
-    *answer.status_mut() =
-        StatusCode::from_u16(fault.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    *answer.headers_mut() = headers;
-    let fixed = answer.headers_mut();
-    fixed.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("application/problem+json"),
-    );
-    fixed.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
+/// The answer to a call that is refused. `fields` are what the refusing step adds: a challenge, limits.
+pub(crate) fn answer(fault: &Fault, request_id: RequestId, mut fields: Fields) -> Answer {
+    fields.append(Header::ContentType, b"application/problem+json");
+    fields.append(Header::CacheControl, b"no-store");
+    Answer::own(
+        status(fault),
+        fields,
+        AnswerBody::full(body(fault, request_id)),
+    )
+}
+
+fn status(fault: &Fault) -> StatusCode {
+    StatusCode::from_u16(fault.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// The whole answer as bytes, for a connection whose request could not even be read.
 pub(crate) fn raw_answer(fault: &Fault, request_id: RequestId) -> Vec<u8> {
     let body = body(fault, request_id);
-    let status = StatusCode::from_u16(fault.code().status()).unwrap_or(StatusCode::BAD_REQUEST);
+    let status = status(fault);
     let mut answer = format!(
         "HTTP/1.1 {} {}\r\ncontent-type: application/problem+json\r\ncache-control: no-store\r\nrequest-id: {request_id}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         status.as_str(),

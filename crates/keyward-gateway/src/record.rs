@@ -1,11 +1,10 @@
 //! The record of one call while it runs.
 
 use crate::body::BodyFailure;
-use crate::request::{Answering, Client};
+use crate::message::RequestHead;
+use crate::request::Client;
 use crate::snapshot::RouteRef;
 use crate::worker::Worker;
-use bytes::Bytes;
-use http::HeaderValue;
 use keyward_model::id::RequestId;
 use keyward_model::usage::{Times, UsageRecord};
 use keyward_model::{Blame, Caller, Code, Fault, Moment, Timestamp};
@@ -18,11 +17,9 @@ use std::sync::Arc;
 /// or wherever the client left.
 pub(crate) struct CallRecord {
     worker: Rc<Worker>,
-    /// The connection is answering as long as the record lives.
-    _answering: Answering,
     pub(crate) request_id: RequestId,
-    /// The id as a header's value, made once for upstream and client.
-    pub(crate) request_id_value: HeaderValue,
+    /// The id in digits, made once for upstream and client.
+    request_id_text: [u8; 32],
     started: Timestamp,
     begun: Moment,
     first_byte: Option<Moment>,
@@ -30,7 +27,7 @@ pub(crate) struct CallRecord {
     upstream_done: Option<Moment>,
     address: IpAddr,
     method: http::Method,
-    uri: http::Uri,
+    path: Box<str>,
     pub(crate) route: Option<RouteRef>,
     pub(crate) caller: Option<Arc<Caller>>,
     status: u16,
@@ -45,24 +42,20 @@ pub(crate) struct CallRecord {
 }
 
 impl CallRecord {
-    pub(crate) fn begin<B>(
-        worker: Rc<Worker>,
-        client: &Client,
-        request: &http::Request<B>,
-    ) -> Self {
+    pub(crate) fn begin(worker: Rc<Worker>, client: &Client, head: &RequestHead) -> Self {
         let request_id = worker.request_id();
+        let begun = worker.moment();
         Self {
-            _answering: client.begin_answer(),
             request_id,
-            request_id_value: hexadecimal(request_id),
-            started: worker.clock.now(),
-            begun: worker.clock.moment(),
+            request_id_text: hexadecimal(request_id),
+            started: worker.civil(begun),
+            begun,
             first_byte: None,
             upstream_since: None,
             upstream_done: None,
             address: client.address(),
-            method: request.method().clone(),
-            uri: request.uri().clone(),
+            method: head.method.clone(),
+            path: head.path().into(),
             route: None,
             caller: None,
             status: 0,
@@ -80,7 +73,12 @@ impl CallRecord {
     /// The call has an id already, from whom we believe.
     pub(crate) fn set_request_id(&mut self, id: RequestId) {
         self.request_id = id;
-        self.request_id_value = hexadecimal(id);
+        self.request_id_text = hexadecimal(id);
+    }
+
+    /// The request's id as a header's value.
+    pub(crate) fn request_id_text(&self) -> &[u8] {
+        &self.request_id_text
     }
 
     pub(crate) fn started(&self) -> Timestamp {
@@ -96,13 +94,13 @@ impl CallRecord {
     }
 
     pub(crate) fn upstream_begins(&mut self) {
-        self.upstream_since = Some(self.worker.clock.moment());
+        self.upstream_since = Some(self.worker.moment());
     }
 
     /// The answer's head is there.
     pub(crate) fn answered(&mut self, status: u16) {
         self.status = status;
-        let now = self.worker.clock.moment();
+        let now = self.worker.moment();
         self.first_byte = Some(now);
         if self.upstream_since.is_some() {
             self.upstream_done = Some(now);
@@ -152,7 +150,7 @@ impl CallRecord {
                 self.status = code.status();
             }
         }
-        let end = self.worker.clock.moment();
+        let end = self.worker.moment();
         let route = self.route.as_ref().map(|route| Arc::clone(&route.labels));
         UsageRecord {
             request_id: self.request_id,
@@ -169,7 +167,7 @@ impl CallRecord {
             credential: self.caller.as_ref().and_then(|caller| caller.credential),
             caller: self.caller.take(),
             method: method_name(&self.method),
-            path: self.uri.path().into(),
+            path: std::mem::take(&mut self.path),
             status: self.status,
             blame: self
                 .code
@@ -204,18 +202,13 @@ impl Drop for CallRecord {
 }
 
 /// An id as its 32 digits, without the formatting machinery.
-fn hexadecimal(id: RequestId) -> HeaderValue {
+fn hexadecimal(id: RequestId) -> [u8; 32] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits: Vec<u8> = id
-        .as_u128()
-        .to_be_bytes()
-        .into_iter()
-        .flat_map(|byte| [byte >> 4, byte & 0xf])
-        .filter_map(|digit| DIGITS.get(usize::from(digit)).copied())
-        .collect();
-    // Digits: this can't fail.
-    HeaderValue::from_maybe_shared(Bytes::from(digits))
-        .unwrap_or_else(|_| HeaderValue::from_static(""))
+    let number = id.as_u128();
+    std::array::from_fn(|at| {
+        let digit = (number >> (4 * (31 - at))) & 0xf;
+        DIGITS.get(digit as usize).copied().unwrap_or(b'0')
+    })
 }
 
 /// The standard methods without an allocation.

@@ -1,8 +1,11 @@
 //! How a node's data plane runs.
 
+use crate::proxy_protocol::TrustedSenders;
+use crate::tls::TlsServer;
 use keyward_model::id::NodeId;
 use keyward_model::network::Network;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What is fixed while the process runs.
@@ -11,13 +14,35 @@ pub struct Settings {
     /// This process.
     pub node: NodeId,
     /// Where published APIs are served.
-    pub listeners: Vec<SocketAddr>,
+    pub listeners: Vec<ListenerSettings>,
     /// How many workers, each on a thread of its own. At least one.
     pub workers: usize,
     /// Bounds on what clients may do.
     pub limits: Limits,
     /// Whose `X-Forwarded-For`, `Forwarded` and `request-id` are believed.
     pub trusted_proxies: Vec<Network>,
+}
+
+/// An address where published APIs are served, and what stands before the first request there.
+#[derive(Clone, Debug)]
+pub struct ListenerSettings {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// Who must begin with a header of the PROXY protocol; nobody else may.
+    pub proxy_protocol: Option<TrustedSenders>,
+    /// `None` where calls come in clear.
+    pub tls: Option<Arc<TlsServer>>,
+}
+
+/// A listener in clear, for whoever connects.
+impl From<SocketAddr> for ListenerSettings {
+    fn from(address: SocketAddr) -> Self {
+        Self {
+            address,
+            proxy_protocol: None,
+            tls: None,
+        }
+    }
 }
 
 /// Bounds on what a client may do.
@@ -32,6 +57,11 @@ pub struct Limits {
     pub header_fields: usize,
     /// How long a head may take, and how long an idle connection is kept. Default 30 s.
     pub head_timeout: Duration,
+    /// How long the PROXY protocol's header and the TLS handshake may take together. Default 10 s.
+    pub handshake_timeout: Duration,
+    /// TLS handshakes that are unfinished at once, per listener; more are refused. Default 4,096: some
+    /// 20 MB, and more than a listener can finish within the bound of time.
+    pub handshakes: usize,
     /// Open connections per worker. Default 16,384; more wait in the listener's queue.
     pub connections: usize,
     /// Verified tokens in use that are remembered per worker, and at most as many again on their way out.
@@ -48,6 +78,8 @@ impl Default for Limits {
             head_bytes: 64 * 1024,
             header_fields: 100,
             head_timeout: Duration::from_secs(30),
+            handshake_timeout: Duration::from_secs(10),
+            handshakes: 4_096,
             connections: 16_384,
             cached_tokens: 16_384,
             drain_timeout: Duration::from_secs(30),

@@ -1,19 +1,20 @@
 //! A worker: one thread, one current-thread runtime, its own listening sockets, its own upstream
 //! connections, its own cache of verified tokens.
 
+use crate::deadlines::Deadlines;
 use crate::drain::Drain;
 use crate::metrics::WorkerMetrics;
 use crate::request::Client;
 use crate::request::token_cache::TokenCache;
-use crate::settings::Settings;
+use crate::settings::{ListenerSettings, Settings};
 use crate::shared::Shared;
 use crate::snapshot::{LocalSnapshot, RouteRef};
 use crate::upstream::Pools;
 use crate::usage::{UsageBatch, UsageQueue};
-use crate::{http1, listener};
+use crate::{http1, listener, transport};
 use keyward_model::id::RequestId;
 use keyward_model::usage::{Times, UsageRecord};
-use keyward_model::{Clock, Fault, Revision};
+use keyward_model::{Clock, Fault, Moment, Revision, Timestamp};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::net::TcpListener;
@@ -22,9 +23,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::watch;
-
-/// How often a worker tidies up: idle connections, usage that waits to be handed over.
-const TICK: Duration = Duration::from_millis(100);
 
 /// How long a draining worker leaves idle connections open. A client that has its next call on the way is
 /// answered, and told that the connection closes, rather than cut off; one that has been silent for as long
@@ -46,6 +44,7 @@ pub(crate) struct Worker {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) drain: Rc<Drain>,
+    pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) pools: Pools,
     pub(crate) tokens: RefCell<TokenCache>,
     pub(crate) metrics: Arc<WorkerMetrics>,
@@ -53,6 +52,16 @@ pub(crate) struct Worker {
     snapshot: RefCell<Rc<LocalSnapshot>>,
     request_ids: Cell<RequestIds>,
     turn: Cell<u32>,
+    date: RefCell<WrittenDate>,
+    /// What both clocks showed at the last tick.
+    clocks: Cell<(Moment, Timestamp)>,
+}
+
+/// The date as answers have it, written once a second (RFC 9110, section 6.6.1).
+#[derive(Debug, Default)]
+struct WrittenDate {
+    second: i64,
+    text: String,
 }
 
 /// Request ids of one worker: unguessable where it starts, then counted, so that an id costs an addition.
@@ -70,12 +79,15 @@ impl Worker {
         seed: u128,
     ) -> Rc<Self> {
         let pools = Pools::default();
-        let snapshot = Rc::new(LocalSnapshot::new(shared.snapshots.load(), &pools));
+        let snapshot = Rc::new(LocalSnapshot::new(shared.snapshots.load()));
         let metrics = shared.worker_metrics(index);
         Rc::new(Self {
             index,
             clock: Arc::clone(&shared.clock),
             drain: Rc::default(),
+            deadlines: Deadlines::new(Arc::clone(&shared.clock)),
+            date: RefCell::default(),
+            clocks: Cell::new((shared.clock.moment(), shared.clock.now())),
             pools,
             tokens: RefCell::new(TokenCache::new(settings.limits.cached_tokens)),
             metrics,
@@ -92,10 +104,7 @@ impl Worker {
     pub(crate) fn snapshot(&self) -> Rc<LocalSnapshot> {
         let mut current = self.snapshot.borrow_mut();
         if current.generation() != self.shared.snapshots.generation() {
-            *current = Rc::new(LocalSnapshot::new(
-                self.shared.snapshots.load(),
-                &self.pools,
-            ));
+            *current = Rc::new(LocalSnapshot::new(self.shared.snapshots.load()));
         }
         Rc::clone(&current)
     }
@@ -118,6 +127,30 @@ impl Worker {
         let turn = self.turn.get().wrapping_add(1);
         self.turn.set(turn);
         turn
+    }
+
+    /// The time now.
+    pub(crate) fn moment(&self) -> Moment {
+        self.deadlines.now()
+    }
+
+    /// The civil time of a moment, by what both clocks showed at the last tick: one clock is read for a call,
+    /// not two.
+    pub(crate) fn civil(&self, moment: Moment) -> Timestamp {
+        let (at, civil) = self.clocks.get();
+        civil.plus(moment.since(at))
+    }
+
+    /// Writes the date of now as a header's value.
+    pub(crate) fn write_date(&self, out: &mut Vec<u8>) {
+        let second = self.civil(self.deadlines.latest()).as_seconds();
+        let mut date = self.date.borrow_mut();
+        if date.second != second || date.text.is_empty() {
+            let since = Duration::from_secs(u64::try_from(second).unwrap_or_default());
+            date.second = second;
+            date.text = httpdate::fmt_http_date(std::time::UNIX_EPOCH + since);
+        }
+        out.extend_from_slice(date.text.as_bytes());
     }
 
     /// Counts the call and hands its record on.
@@ -160,6 +193,7 @@ impl Worker {
     }
 
     fn tick(&self) {
+        self.clocks.set((self.clock.moment(), self.clock.now()));
         self.usage.borrow_mut().flush();
         self.pools.reap(self.clock.moment());
     }
@@ -170,7 +204,7 @@ pub(crate) fn run(
     index: usize,
     settings: Arc<Settings>,
     shared: Arc<Shared>,
-    sockets: Vec<TcpListener>,
+    sockets: Vec<(usize, TcpListener)>,
     usage: UsageQueue,
     seed: u128,
     phase: watch::Receiver<Phase>,
@@ -180,10 +214,18 @@ pub(crate) fn run(
         .build_local(LocalOptions::default())?;
     runtime.block_on(async move {
         let worker = Worker::new(index, settings, shared, usage, seed);
-        let ticking = tokio::task::spawn_local(tick(Rc::clone(&worker)));
+        let ticking = tokio::task::spawn_local({
+            let worker = Rc::clone(&worker);
+            async move { worker.deadlines.watch(|| worker.tick()).await }
+        });
+        let settings = worker.settings.listeners.clone();
+        let settings: Vec<Rc<ListenerSettings>> = settings.into_iter().map(Rc::new).collect();
         let listening = sockets
             .into_iter()
-            .map(|socket| listener::accept(Rc::clone(&worker), socket, phase.clone()))
+            .filter_map(|(listener, socket)| Some((settings.get(listener).cloned()?, socket)))
+            .map(|(settings, socket)| {
+                listener::accept(Rc::clone(&worker), settings, socket, phase.clone())
+            })
             .collect::<std::io::Result<Vec<_>>>()?;
         for accepting in listening {
             // A listener's task ends when draining begins; it does not fail.
@@ -196,25 +238,18 @@ pub(crate) fn run(
     })
 }
 
-async fn tick(worker: Rc<Worker>) {
-    let mut interval = tokio::time::interval(TICK);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        interval.tick().await;
-        worker.tick();
-    }
-}
-
 /// Finishes what runs, as long as the bound allows, then cuts the rest.
 async fn drain(worker: &Rc<Worker>) {
     const LOOK: Duration = Duration::from_millis(10);
     worker.drain.begin();
+    worker.deadlines.wake_all();
     let begun = worker.clock.moment();
     let end = begun.plus(worker.settings.limits.drain_timeout);
     while worker.drain.connections() > 0 && worker.clock.moment() < end {
         tokio::time::sleep(LOOK).await;
-        if worker.clock.moment() >= begun.plus(IDLE_GRACE) {
+        if worker.clock.moment() >= begun.plus(IDLE_GRACE) && !worker.drain.closing() {
             worker.drain.close_idle();
+            worker.deadlines.wake_all();
         }
     }
     if worker.drain.connections() > 0 {
@@ -224,6 +259,7 @@ async fn drain(worker: &Rc<Worker>) {
             "calls that did not finish in time are cut"
         );
         worker.drain.cut_all();
+        worker.deadlines.wake_all();
         tokio::time::sleep(LOOK).await;
     }
 }
@@ -231,16 +267,34 @@ async fn drain(worker: &Rc<Worker>) {
 /// Serves one accepted connection in a task of its own.
 pub(crate) fn serve(
     worker: &Rc<Worker>,
+    listener: &Rc<ListenerSettings>,
     socket: tokio::net::TcpStream,
     peer: std::net::SocketAddr,
 ) {
     worker.metrics.connection_opened();
-    let worker = Rc::clone(worker);
+    let (worker, listener) = (Rc::clone(worker), Rc::clone(listener));
     // From before the task's first turn to its end, so that draining waits for it and the bound on
     // connections covers those that are being refused too.
-    let mut drain = worker.drain.subscribe();
+    let open = worker.drain.connection();
     tokio::task::spawn_local(async move {
-        http1::serve(Rc::clone(&worker), socket, peer, &mut drain).await;
+        match transport::accept(&worker.settings.limits, &listener, socket, peer).await {
+            Ok((transport, peer)) => {
+                if let Some(tls) = &peer.tls {
+                    tracing::debug!(
+                        address = %peer.address,
+                        server_name = ?tls.server_name,
+                        protocol = ?tls.protocol,
+                        certificate = ?tls.certificate,
+                        "a TLS connection is open"
+                    );
+                }
+                http1::serve(Rc::clone(&worker), transport, peer).await;
+            }
+            Err(failure) => {
+                tracing::debug!(%peer, %failure, "a connection ended before its first request");
+            }
+        }
+        drop(open);
         worker.metrics.connection_closed();
     });
 }

@@ -1,206 +1,203 @@
-//! A client's connection with the strict reader of [`Framing`] in front of the HTTP library.
+//! One end of a connection with what was read ahead and what waits to be written.
 
-use super::framing::{Framing, HeadBounds};
-use crate::idle_timer::IdleTimer;
-use keyward_model::Fault;
-use std::cell::{Cell, RefCell};
+use super::decoder::{BodyDecoder, Next};
+use std::future::Future;
 use std::io;
-use std::pin::Pin;
-use std::rc::Rc;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 
-/// What the one who drives the connection can see of it while the HTTP library owns the stream.
-#[derive(Debug, Default)]
-pub(crate) struct StreamView {
-    fault: RefCell<Option<Fault>>,
-    inside_message: Cell<bool>,
-    unsent: Cell<bool>,
-    /// The socket, once the HTTP library has let go of it.
-    socket: RefCell<Option<TcpStream>>,
+/// Room for the next bytes where a head is expected: most heads come in one read.
+const HEAD_ROOM: usize = 4 * 1024;
+/// Room for the next bytes of a body. This much may be read ahead of a slow reader.
+const BODY_ROOM: usize = 64 * 1024;
+/// Memory that a waiting connection may keep for its next message.
+const KEPT_MAX: usize = 16 * 1024;
+/// What waits to be written is written once it is this much.
+const OUTPUT_MAX: usize = 64 * 1024;
+
+/// A transport, with buffers in both directions.
+#[derive(Debug)]
+pub(crate) struct Stream<T> {
+    transport: T,
+    input: Vec<u8>,
+    /// How many bytes of the input have been used.
+    used: usize,
+    output: Vec<u8>,
+    /// How many bytes of the output have been written.
+    written: usize,
+    ended: bool,
 }
 
-impl StreamView {
-    /// Whether reading has ended with a framing fault.
-    pub(crate) fn faulty(&self) -> bool {
-        self.fault.borrow().is_some()
-    }
-
-    /// The framing fault that ended reading.
-    pub(crate) fn take_fault(&self) -> Option<Fault> {
-        self.fault.borrow_mut().take()
-    }
-
-    /// Whether a request has begun to arrive and is not whole.
-    pub(crate) fn inside_message(&self) -> bool {
-        self.inside_message.get()
-    }
-
-    /// The socket, for what is left to do with it after the HTTP library is done.
-    pub(crate) fn take_socket(&self) -> Option<TcpStream> {
-        self.socket.borrow_mut().take()
-    }
-
-    /// Whether the socket took less than it was last given, so that an answer may be cut.
-    pub(crate) fn unsent(&self) -> bool {
-        self.unsent.get()
-    }
-}
-
-/// How long a client may take no byte of an answer before it is given up: it holds a connection, and the
-/// upstream's with it.
-const WRITE_STALL: Duration = Duration::from_secs(60);
-
-/// Where the fault stood that ended reading.
+/// Why a body could not be read on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refused {
-    /// In a message that the HTTP library has seen no more of than a piece of its head. Whoever drives the
-    /// connection ends it, once the calls before have their answers.
-    Unseen,
-    /// In a body that is being read, whose reader must hear of it.
-    Body,
+pub(crate) enum ReadFailure {
+    /// The transport broke, or ended before the body did.
+    Broken,
+    /// What came is no body.
+    Malformed,
 }
 
-impl Refused {
-    fn read(self) -> Poll<io::Result<()>> {
-        match self {
-            Self::Unseen => Poll::Pending,
-            Self::Body => Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+impl<T: AsyncRead + AsyncWrite + Unpin> Stream<T> {
+    pub(crate) fn new(transport: T) -> Self {
+        Self {
+            transport,
+            input: Vec::new(),
+            used: 0,
+            output: Vec::new(),
+            written: 0,
+            ended: false,
         }
     }
-}
 
-/// The stream that the HTTP library reads and writes.
-#[derive(Debug)]
-pub(crate) struct GuardedStream {
-    /// `None` only while being dropped.
-    socket: Option<TcpStream>,
-    framing: Framing,
-    view: Rc<StreamView>,
-    refused: Option<Refused>,
-    stall: IdleTimer,
-}
-
-impl GuardedStream {
-    pub(crate) fn new(socket: TcpStream, bounds: HeadBounds) -> (Self, Rc<StreamView>) {
-        let view = Rc::new(StreamView::default());
-        let framing = Framing::new(bounds);
-        let socket = Some(socket);
-        (
-            Self {
-                socket,
-                framing,
-                view: Rc::clone(&view),
-                refused: None,
-                stall: IdleTimer::new(WRITE_STALL),
-            },
-            view,
-        )
+    /// What was read and not used.
+    pub(crate) fn unread(&mut self) -> &mut [u8] {
+        self.input.get_mut(self.used..).unwrap_or_default()
     }
 
-    fn socket(&mut self) -> io::Result<Pin<&mut TcpStream>> {
-        self.socket
-            .as_mut()
-            .map(Pin::new)
-            .ok_or_else(|| io::ErrorKind::NotConnected.into())
+    pub(crate) fn has_unread(&self) -> bool {
+        self.input.len() > self.used
     }
 
-    /// Notes whether the socket took all that it was given, and gives up on a client that reads nothing.
-    fn watch_write(
+    pub(crate) fn use_up(&mut self, count: usize) {
+        self.used = (self.used + count).min(self.input.len());
+        if self.used == self.input.len() {
+            self.input.clear();
+            self.used = 0;
+        }
+    }
+
+    /// Takes the first `length` unread bytes out, with the memory they stand in; what follows them goes to
+    /// `next`, which is empty.
+    pub(crate) fn split_off(&mut self, length: usize, mut next: Vec<u8>) -> Vec<u8> {
+        self.compact();
+        let rest = self.input.get(length..).unwrap_or_default();
+        next.extend_from_slice(rest);
+        self.input.truncate(length);
+        std::mem::replace(&mut self.input, next)
+    }
+
+    /// Moves what is unread to the front.
+    fn compact(&mut self) {
+        if self.used > 0 {
+            self.input.drain(..self.used);
+            self.used = 0;
+        }
+    }
+
+    /// Reads more, behind what is unread. Zero bytes: the other end has ended.
+    pub(crate) fn poll_read_head(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.poll_read(context, HEAD_ROOM)
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
+        if self.ended {
+            return Poll::Ready(Ok(0));
+        }
+        self.compact();
+        // Room is made only when there is little: growing by what was just filled would never end.
+        if self.input.capacity() - self.input.len() < room / 4 {
+            self.input.reserve(room);
+        }
+        let reading = self.transport.read_buf(&mut self.input);
+        let count = ready!(pin!(reading).poll(context))?;
+        self.ended = count == 0;
+        Poll::Ready(Ok(count))
+    }
+
+    /// The next piece of a body, empty at its end. Say [`use_body`](Self::use_body) how much of it was used.
+    pub(crate) fn poll_body(
         &mut self,
         context: &mut Context<'_>,
-        offered: usize,
-        written: Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
-        let all = matches!(&written, Poll::Ready(Ok(count)) if *count == offered);
-        self.view.unsent.set(!all);
-        match written {
-            Poll::Pending => {
-                ready!(self.stall.poll(context));
-                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-            }
-            Poll::Ready(outcome) => {
-                self.stall.moved();
-                Poll::Ready(outcome)
+        decoder: &mut BodyDecoder,
+    ) -> Poll<Result<usize, ReadFailure>> {
+        loop {
+            let unread = self.input.get_mut(self.used..).unwrap_or_default();
+            match decoder.next(unread).map_err(|_| ReadFailure::Malformed)? {
+                Next::Data(count) => return Poll::Ready(Ok(count)),
+                Next::End => return Poll::Ready(Ok(0)),
+                Next::Skip(count) => self.use_up(count),
+                Next::More => {
+                    let room = decoder.left().map_or(BODY_ROOM, |left| {
+                        usize::try_from(left).unwrap_or(BODY_ROOM).min(BODY_ROOM)
+                    });
+                    let read =
+                        ready!(self.poll_read(context, room)).map_err(|_| ReadFailure::Broken)?;
+                    if read == 0 {
+                        if !decoder.ends_with_connection() {
+                            return Poll::Ready(Err(ReadFailure::Broken));
+                        }
+                        decoder.connection_ended();
+                    }
+                }
             }
         }
     }
-}
 
-impl AsyncRead for GuardedStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
+    /// The first `count` unread bytes.
+    pub(crate) fn piece(&self, count: usize) -> &[u8] {
+        self.input
+            .get(self.used..self.used + count)
+            .unwrap_or_default()
+    }
+
+    /// So much of a body's piece was used.
+    pub(crate) fn use_body(&mut self, decoder: &mut BodyDecoder, count: usize) {
+        decoder.took(count);
+        self.use_up(count);
+    }
+
+    /// What is to be written: add to it, then [`poll_flush`](Self::poll_flush).
+    pub(crate) fn output(&mut self) -> &mut Vec<u8> {
+        &mut self.output
+    }
+
+    pub(crate) fn has_unwritten(&self) -> bool {
+        self.output.len() > self.written
+    }
+
+    /// Whether so much waits to be written that no more should be added.
+    pub(crate) fn is_full(&self) -> bool {
+        self.output.len() - self.written >= OUTPUT_MAX
+    }
+
+    /// Writes what waits. `moved` hears of every byte that the other end takes.
+    pub(crate) fn poll_flush(
+        &mut self,
         context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
+        moved: &mut impl FnMut(),
     ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if let Some(refused) = this.refused {
-            return refused.read();
-        }
-        let before = buffer.filled().len();
-        ready!(this.socket()?.poll_read(context, buffer))?;
-        let arrived = buffer.filled().get(before..).unwrap_or_default();
-        let was_in_body = this.framing.inside_body();
-        let outcome = this.framing.advance(arrived);
-        this.view.inside_message.set(this.framing.inside_message());
-        if let Err((sound, fault)) = outcome {
-            // After a message that ended here, the faulty one is kept from the library as a whole.
-            let refused = if was_in_body && sound == 0 {
-                Refused::Body
-            } else {
-                Refused::Unseen
-            };
-            this.refused = Some(refused);
-            *this.view.fault.borrow_mut() = Some(fault);
-            if sound == 0 {
-                buffer.set_filled(before);
-                return refused.read();
+        while self.written < self.output.len() {
+            let rest = self.output.get(self.written..).unwrap_or_default();
+            let count = ready!(Pin::new(&mut self.transport).poll_write(context, rest))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            buffer.set_filled(before + sound);
+            self.written += count;
+            moved();
         }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for GuardedStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let written = this.socket()?.poll_write(context, bytes);
-        this.watch_write(context, bytes.len(), written)
+        self.output.clear();
+        self.written = 0;
+        Pin::new(&mut self.transport).poll_flush(context)
     }
 
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let written = this.socket()?.poll_write_vectored(context, slices);
-        let offered = slices.iter().map(|slice| slice.len()).sum();
-        this.watch_write(context, offered, written)
+    pub(crate) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.transport).poll_shutdown(context)
     }
 
-    fn is_write_vectored(&self) -> bool {
-        true
+    /// Whether the other end has closed or broken the connection, or sent what nobody waits for.
+    pub(crate) fn is_quiet(&mut self, context: &mut Context<'_>) -> bool {
+        !self.has_unread() && self.poll_read(context, HEAD_ROOM).is_pending()
     }
 
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().socket()?.poll_flush(context)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().socket()?.poll_shutdown(context)
-    }
-}
-
-impl Drop for GuardedStream {
-    fn drop(&mut self) {
-        *self.view.socket.borrow_mut() = self.socket.take();
+    /// Gives memory back that a connection which waits does not need.
+    pub(crate) fn shrink(&mut self) {
+        if self.input.capacity() > KEPT_MAX && !self.has_unread() {
+            self.input = Vec::new();
+            self.used = 0;
+        }
+        if self.output.capacity() > KEPT_MAX && !self.has_unwritten() {
+            self.output = Vec::new();
+        }
     }
 }

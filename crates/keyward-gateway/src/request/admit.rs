@@ -4,19 +4,20 @@
 use super::Refusal;
 use super::authenticate::Authenticated;
 use super::screen::CallOrigin;
+use crate::http1::write_decimal;
+use crate::message::{Fields, Header};
 use crate::record::CallRecord;
 use crate::snapshot::{LimitPolicy, Route};
 use crate::worker::Worker;
-use http::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use keyward_model::limit::LimitSubject;
 use keyward_model::{Code, Fault, Moment, Permit};
 use keyward_state::rate_limit::{Admission, Cell, Counted, Decision, Gcra, LimitKey, take_all};
-use std::fmt::Write as _;
+use smallvec::SmallVec;
 use std::sync::Arc;
 use std::time::Duration;
 
-const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
-const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+/// As many limits as a route has as a rule: their state needs no allocation.
+const FEW: usize = 2;
 
 /// A call that has passed every check. Only [`admit`] makes one, and what forwards a call takes it by
 /// value.
@@ -37,15 +38,15 @@ impl Admitted {
     }
 
     /// Tells the caller in the answer how much is left.
-    pub(crate) fn tell_limits(&self, route: &Route, headers: &mut HeaderMap) {
-        self.limits.tell(route, headers);
+    pub(crate) fn tell_limits(&self, route: &Route, fields: &mut Fields) {
+        self.limits.tell(route, fields);
     }
 }
 
 /// What each limit said, in order.
 #[derive(Debug, Default)]
 struct LimitState {
-    left: Vec<(u64, Duration)>,
+    left: SmallVec<[(u64, Duration); FEW]>,
 }
 
 /// Takes one call from each of the route's limits. The permit is spent on it: what may pass once is
@@ -96,14 +97,14 @@ impl Counters<'_> {
             .iter()
             .enumerate()
             .map(|(index, limit)| self.cell(index, limit))
-            .collect::<Result<Vec<_>, _>>()?;
+            .collect::<Result<SmallVec<[_; FEW]>, _>>()?;
         loop {
-            let taking: Vec<(&Cell, &Gcra)> = cells
+            let taking: SmallVec<[(&Cell, &Gcra); FEW]> = cells
                 .iter()
-                .zip(&self.route.limits)
+                .zip(self.route.limits.iter())
                 .map(|(cell, limit)| (&**cell, &limit.rate))
                 .collect();
-            let mut left = Vec::with_capacity(taking.len());
+            let mut left = SmallVec::new();
             let admission = take_all(&taking, self.now, |_, decision| match decision {
                 Decision::Allowed {
                     remaining,
@@ -114,6 +115,7 @@ impl Counters<'_> {
                 }
                 Decision::Refused { .. } => {}
             });
+            drop(taking);
             match admission {
                 Admission::Allowed => return Ok(LimitState { left }),
                 Admission::Refused {
@@ -204,7 +206,7 @@ impl Counters<'_> {
         reset: Duration,
         record: &mut CallRecord,
     ) -> Refusal {
-        let mut headers = HeaderMap::new();
+        let mut fields = Fields::new();
         let name = self
             .route
             .limits
@@ -212,14 +214,15 @@ impl Counters<'_> {
             .map_or("limit", |limit| limit.name.as_str());
         record.limit = Some(name.into());
         if let Some(policy) = &self.route.limit_header {
-            headers.insert(RATE_LIMIT_POLICY, policy.clone());
+            fields.append(Header::RateLimitPolicy, policy.as_bytes());
         }
-        insert(
-            &mut headers,
-            RATE_LIMIT,
-            &format!("\"{name}\";r=0;t={}", seconds(reset)),
+        let mut text = Vec::new();
+        write_limit(&mut text, name, 0, reset);
+        fields.append(Header::RateLimit, &text);
+        fields.append(
+            Header::RetryAfter,
+            seconds(retry_after).to_string().as_bytes(),
         );
-        insert(&mut headers, RETRY_AFTER, &seconds(retry_after).to_string());
         let fault = Fault::new(
             Code::RateLimited,
             format!(
@@ -227,33 +230,35 @@ impl Counters<'_> {
                 seconds(retry_after)
             ),
         );
-        Refusal::with(fault, headers)
+        Refusal::with(fault, fields)
     }
 }
 
 impl LimitState {
-    fn tell(&self, route: &Route, headers: &mut HeaderMap) {
+    fn tell(&self, route: &Route, fields: &mut Fields) {
         let Some(policy) = &route.limit_header else {
             return;
         };
-        let mut text = String::with_capacity(32 * self.left.len());
+        let mut text = Vec::with_capacity(32 * self.left.len());
         for (limit, (left, reset)) in route.limits.iter().zip(&self.left) {
             if !text.is_empty() {
-                text.push_str(", ");
+                text.extend_from_slice(b", ");
             }
-            // Writing to a string does not fail.
-            let _infallible = write!(text, "\"{}\";r={left};t={}", limit.name, seconds(*reset));
+            write_limit(&mut text, limit.name.as_str(), *left, *reset);
         }
-        headers.insert(RATE_LIMIT_POLICY, policy.clone());
-        insert(headers, RATE_LIMIT, &text);
+        fields.set(Header::RateLimitPolicy, policy.as_bytes());
+        fields.set(Header::RateLimit, &text);
     }
 }
 
-fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    // Names and digits: this can't fail.
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
-    }
+/// `"name";r=left;t=seconds` (IETF draft ratelimit-headers).
+fn write_limit(out: &mut Vec<u8>, name: &str, left: u64, reset: Duration) {
+    out.push(b'"');
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\";r=");
+    write_decimal(out, left);
+    out.extend_from_slice(b";t=");
+    write_decimal(out, seconds(reset));
 }
 
 /// Whole seconds, rounded up: who comes back then is not too early.

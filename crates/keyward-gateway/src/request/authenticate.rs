@@ -3,11 +3,10 @@
 use super::Refusal;
 use super::bearer::{self, BearerToken};
 use super::token_cache::VerifiedToken;
+use crate::message::{Fields, Header, RequestHead};
 use crate::record::CallRecord;
 use crate::snapshot::{Route, TokenPolicy, TrustedIssuer};
 use crate::worker::Worker;
-use http::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
-use http::request::Parts;
 use keyward_jose::jwt::{self, Claims, Peek};
 use keyward_jose::{Error as JoseError, NumericDate};
 use keyward_model::resource::issuer::Encrypted;
@@ -75,7 +74,7 @@ impl Authenticated {
 pub(crate) async fn authenticate(
     worker: &Worker,
     route: &Route,
-    head: &mut Parts,
+    head: &mut RequestHead,
     record: &CallRecord,
 ) -> Result<Authenticated, Refusal> {
     let Some(policy) = &route.tokens else {
@@ -91,7 +90,7 @@ pub(crate) async fn authenticate(
         )
     })?;
     let now = record.started();
-    let verified = known_or_verified(worker, route, policy, &token, now).await;
+    let verified = known_or_verified(worker, route, policy, token, now).await;
     verified.map(Authenticated::Token).map_err(|fault| {
         if fault.code().status() == 401 {
             let challenge = challenge(Some("invalid_token"), Some(fault.detail()), None);
@@ -106,7 +105,7 @@ async fn known_or_verified(
     worker: &Worker,
     route: &Route,
     policy: &TokenPolicy,
-    token: &BearerToken,
+    token: BearerToken<'_>,
     now: Timestamp,
 ) -> Result<Rc<VerifiedToken>, Fault> {
     let key = policy.cache_key(token.bytes());
@@ -326,7 +325,7 @@ pub(crate) fn challenge(
     error: Option<&str>,
     description: Option<&str>,
     scope: Option<&str>,
-) -> HeaderMap {
+) -> Fields {
     let mut text = String::from("Bearer realm=\"keyward\"");
     let parameters = [
         ("error", error),
@@ -347,11 +346,9 @@ pub(crate) fn challenge(
             text.push('"');
         }
     }
-    let mut headers = HeaderMap::new();
-    if let Ok(value) = HeaderValue::from_str(&text) {
-        headers.insert(WWW_AUTHENTICATE, value);
-    }
-    headers
+    let mut fields = Fields::new();
+    fields.append(Header::WwwAuthenticate, text.as_bytes());
+    fields
 }
 
 fn non_empty(text: &str) -> Option<&str> {

@@ -1,29 +1,21 @@
 //! Finding the token in a request, and taking it out of what goes on.
 
-use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderValue};
-use http::request::Parts;
+use crate::message::{Fields, Header, RequestHead, Span};
 use keyward_model::resource::TokenSource;
 use keyward_model::{Code, Fault};
-use std::ops::Range;
 
 /// A token as it stood in a header: not copied, since most are known already by their hash.
-#[derive(Clone, Debug)]
-pub(super) struct BearerToken {
-    header: HeaderValue,
-    place: Range<usize>,
-}
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BearerToken<'a>(&'a [u8]);
 
-impl BearerToken {
+impl<'a> BearerToken<'a> {
     /// The token's bytes, whatever they are.
-    pub(super) fn bytes(&self) -> &[u8] {
-        self.header
-            .as_bytes()
-            .get(self.place.clone())
-            .unwrap_or_default()
+    pub(super) fn bytes(self) -> &'a [u8] {
+        self.0
     }
 
     /// The token's text, if it has the characters of one (`b64token`, RFC 6750, section 2.1).
-    pub(super) fn text(&self) -> Result<&str, Fault> {
+    pub(super) fn text(self) -> Result<&'a str, Fault> {
         let plain = |byte: &u8| {
             byte.is_ascii_alphanumeric()
                 || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
@@ -42,39 +34,40 @@ impl BearerToken {
 ///
 /// A token in another place too is refused (RFC 6750, section 2): the upstream could believe the one that
 /// nobody checked.
-pub(super) fn take(
+pub(super) fn take<'a>(
     source: &TokenSource,
     forward: bool,
-    head: &mut Parts,
-) -> Result<BearerToken, Fault> {
-    let in_query = head.uri.query().is_some_and(has_token);
-    let headers = &mut head.headers;
-    match source {
+    head: &'a mut RequestHead,
+) -> Result<BearerToken<'a>, Fault> {
+    let in_query = head.query().is_some_and(has_token);
+    let fields = &mut head.fields;
+    let token = match source {
         TokenSource::Header => {
-            let token = from_authorization(headers)?;
+            let token = from_authorization(fields)?;
             if in_query {
                 return Err(ambiguous(
                     "A token stands in `Authorization` and in the query; send it in `Authorization` alone",
                 ));
             }
             if !forward {
-                headers.remove(AUTHORIZATION);
+                fields.remove(Header::Authorization);
             }
-            Ok(token)
+            token
         }
         TokenSource::Cookie(name) => {
-            let token = from_cookie(name, headers)?;
-            if in_query || headers.get_all(AUTHORIZATION).iter().any(is_bearer) {
+            let token = from_cookie(name, fields)?;
+            if in_query || fields.all(Header::Authorization).any(is_bearer) {
                 return Err(ambiguous(
                     "A token stands in the cookie and elsewhere; send it in the cookie alone",
                 ));
             }
             if !forward {
-                remove_cookie(name, headers);
+                remove_cookie(name, fields);
             }
-            Ok(token)
+            token
         }
-    }
+    };
+    Ok(BearerToken(token.of(fields.bytes())))
 }
 
 /// Whether the token is a JWE in compact form: five parts instead of three (RFC 7516, section 9).
@@ -89,15 +82,15 @@ fn has_token(query: &str) -> bool {
         .any(|parameter| parameter.starts_with("access_token="))
 }
 
-fn is_bearer(value: &HeaderValue) -> bool {
-    let scheme = value.as_bytes().split(|byte| *byte == b' ').next();
+fn is_bearer(value: &[u8]) -> bool {
+    let scheme = value.split(|byte| *byte == b' ').next();
     scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"))
 }
 
 /// RFC 6750, section 2.1.
-fn from_authorization(headers: &HeaderMap) -> Result<BearerToken, Fault> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let Some(value) = values.next() else {
+fn from_authorization(fields: &Fields) -> Result<Span, Fault> {
+    let mut values = fields.all(Header::Authorization);
+    let (Some(text), Some(place)) = (values.next(), fields.place(Header::Authorization)) else {
         return Err(missing("Send a token as `Authorization: Bearer …`"));
     };
     if values.next().is_some() {
@@ -105,7 +98,6 @@ fn from_authorization(headers: &HeaderMap) -> Result<BearerToken, Fault> {
             "`Authorization` stands there twice; send one credential",
         ));
     }
-    let text = value.as_bytes();
     let scheme_end = text
         .iter()
         .position(|byte| *byte == b' ')
@@ -117,19 +109,17 @@ fn from_authorization(headers: &HeaderMap) -> Result<BearerToken, Fault> {
         ));
     }
     let start = text.len() - rest.trim_ascii_start().len();
-    let place = start..start + rest.trim_ascii().len();
-    if place.is_empty() {
+    let length = rest.trim_ascii().len();
+    if length == 0 {
         return Err(missing("There is no token after `Bearer`"));
     }
-    let header = value.clone();
-    Ok(BearerToken { header, place })
+    Ok(place.part(start, start + length))
 }
 
-fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    headers
-        .get_all(COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
+fn cookies(fields: &Fields) -> impl Iterator<Item = &str> {
+    fields
+        .all(Header::Cookie)
+        .filter_map(|value| std::str::from_utf8(value).ok())
         .flat_map(|value| value.split(';'))
         .map(str::trim)
 }
@@ -141,40 +131,37 @@ fn named<'a>(cookie: &'a str, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value)
 }
 
-fn from_cookie(name: &str, headers: &HeaderMap) -> Result<BearerToken, Fault> {
-    let readable = |value: &HeaderValue| value.to_str().is_ok();
-    if !headers.get_all(COOKIE).iter().all(readable) {
+fn from_cookie(name: &str, fields: &mut Fields) -> Result<Span, Fault> {
+    if !fields.all(Header::Cookie).all(<[u8]>::is_ascii) {
         return Err(ambiguous(
             "`Cookie` has a character outside ASCII, which servers read differently; take it out",
         ));
     }
-    let mut values = cookies(headers).filter_map(|cookie| named(cookie, name));
+    let mut values = cookies(fields).filter_map(|cookie| named(cookie, name));
     let Some(value) = values.next() else {
         return Err(missing(&format!(
             "The cookie `{name}` with the token is missing"
         )));
     };
+    let value = value.to_owned();
     if values.next().is_some() {
         return Err(ambiguous(
             "The cookie with the token stands there twice; send it once",
         ));
     }
-    let header = HeaderValue::from_str(value).map_err(|_| ambiguous("The cookie can't be read"))?;
-    let place = 0..header.len();
-    Ok(BearerToken { header, place })
+    drop(values);
+    Ok(fields.keep(value.as_bytes()))
 }
 
-fn remove_cookie(name: &str, headers: &mut HeaderMap) {
-    let rest: Vec<&str> = cookies(headers)
+fn remove_cookie(name: &str, fields: &mut Fields) {
+    let rest: Vec<&str> = cookies(fields)
         .filter(|cookie| !cookie.is_empty() && named(cookie, name).is_none())
         .collect();
-    let rest = HeaderValue::from_str(&rest.join("; "))
-        .ok()
-        .filter(|rest| !rest.is_empty());
-    match rest {
-        Some(rest) => headers.insert(COOKIE, rest),
-        None => headers.remove(COOKIE),
-    };
+    let rest = rest.join("; ");
+    fields.remove(Header::Cookie);
+    if !rest.is_empty() {
+        fields.append(Header::Cookie, rest.as_bytes());
+    }
 }
 
 fn missing(detail: &str) -> Fault {
@@ -189,52 +176,46 @@ fn ambiguous(detail: &str) -> Fault {
 mod tests {
     use super::*;
 
-    fn head(headers: HeaderMap) -> Parts {
-        let mut head = http::Request::new(()).into_parts().0;
-        head.headers = headers;
+    fn head(target: &str, fields: &[(&str, &str)]) -> RequestHead {
+        let mut text = format!("GET {target} HTTP/1.1\r\nhost: a\r\n");
+        for (name, value) in fields {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        text.push_str("\r\n");
+        let mut head = RequestHead::parsed(&text);
+        head.fields.remove(Header::Host);
         head
     }
 
-    fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in fields {
-            headers.append(*name, HeaderValue::from_static(value));
-        }
-        headers
-    }
-
-    /// What is taken, with the headers left in place of those given.
-    fn taken(source: &TokenSource, headers: &mut HeaderMap) -> Result<String, Code> {
-        let mut head = head(std::mem::take(headers));
-        let token = take(source, false, &mut head);
-        *headers = head.headers;
-        let token = token.map_err(|fault| fault.code())?;
-        token
-            .text()
+    /// What is taken, and the fields that are left.
+    fn taken(source: &TokenSource, fields: &[(&str, &str)]) -> Result<(String, Fields), Code> {
+        let mut head = head("/", fields);
+        let token = take(source, false, &mut head)
+            .and_then(BearerToken::text)
             .map(str::to_owned)
-            .map_err(|fault| fault.code())
+            .map_err(|fault| fault.code())?;
+        Ok((token, head.fields))
     }
 
     #[test]
     fn one_bearer_token_is_taken_out_of_the_header() {
         for value in ["Bearer a.b.c", "bearer a.b.c", "BEARER   a.b.c "] {
-            let mut headers = map(&[("x", "y")]);
-            headers.append(AUTHORIZATION, HeaderValue::from_static(value));
             assert_eq!(
-                taken(&TokenSource::Header, &mut headers),
-                Ok("a.b.c".to_owned())
+                taken(
+                    &TokenSource::Header,
+                    &[("x", "y"), ("authorization", value)]
+                ),
+                Ok(("a.b.c".to_owned(), Fields::from([("x", "y")])))
             );
-            assert_eq!(headers, map(&[("x", "y")]));
         }
-        let mut forwarded = head(map(&[("authorization", "Bearer a.b.c")]));
+        let mut forwarded = head("/", &[("authorization", "Bearer a.b.c")]);
         assert!(take(&TokenSource::Header, true, &mut forwarded).is_ok());
-        assert!(forwarded.headers.contains_key(AUTHORIZATION));
+        assert!(forwarded.fields.has(Header::Authorization));
     }
 
     #[test]
     fn anything_but_one_bearer_token_is_refused() {
-        let code =
-            |fields: &[(&'static str, &'static str)]| taken(&TokenSource::Header, &mut map(fields));
+        let code = |fields: &[(&str, &str)]| taken(&TokenSource::Header, fields).map(|_| ());
         assert_eq!(code(&[]), Err(Code::TokenMissing));
         assert_eq!(
             code(&[("authorization", "Basic YTpi")]),
@@ -262,29 +243,27 @@ mod tests {
     #[test]
     fn a_cookie_is_the_only_place_where_a_route_says_so() {
         let source = TokenSource::Cookie("sid".into());
-        let mut headers = map(&[("cookie", "a=b; sid=x.y.z; c=d")]);
-        assert_eq!(taken(&source, &mut headers), Ok("x.y.z".to_owned()));
-        assert_eq!(headers, map(&[("cookie", "a=b; c=d")]));
-        let mut only = map(&[("cookie", "sid=x.y.z")]);
-        assert!(taken(&source, &mut only).is_ok());
-        assert!(only.is_empty());
-        let code = |value: &'static str| taken(&source, &mut map(&[("cookie", value)]));
+        assert_eq!(
+            taken(&source, &[("cookie", "a=b; sid=x.y.z; c=d")]),
+            Ok(("x.y.z".to_owned(), Fields::from([("cookie", "a=b; c=d")])))
+        );
+        assert_eq!(
+            taken(&source, &[("cookie", "sid=x.y.z")]),
+            Ok(("x.y.z".to_owned(), Fields::new()))
+        );
+        let code = |value: &str| taken(&source, &[("cookie", value)]).map(|_| ());
         assert_eq!(code("xsid=a; sidx=b"), Err(Code::TokenMissing));
         assert_eq!(code("sid=a; sid=b"), Err(Code::TokenAmbiguous));
-        let mut header = map(&[("authorization", "Bearer a.b.c")]);
-        assert!(taken(&source, &mut header).is_err());
+        assert!(taken(&source, &[("authorization", "Bearer a.b.c")]).is_err());
     }
 
     #[test]
     fn a_token_in_two_places_is_refused() {
-        let code =
-            |source: &TokenSource, uri: &'static str, fields: &[(&'static str, &'static str)]| {
-                let mut head = head(map(fields));
-                head.uri = http::Uri::from_static(uri);
-                take(source, false, &mut head)
-                    .map(|_| ())
-                    .map_err(|fault| fault.code())
-            };
+        let code = |source: &TokenSource, target: &str, fields: &[(&str, &str)]| {
+            take(source, false, &mut head(target, fields))
+                .map(|_| ())
+                .map_err(|fault| fault.code())
+        };
         let bearer = ("authorization", "Bearer a.b.c");
         let cookie = ("cookie", "sid=x.y.z");
         let in_cookie = TokenSource::Cookie("sid".into());

@@ -3,100 +3,90 @@
 use super::admit::Admitted;
 use super::authenticate::Authenticated;
 use super::match_route::Matched;
-use super::{Client, Refusal, headers};
-use crate::body::{AnswerBody, BodyFailure, Download, Upload, UploadBody};
-use crate::idle_timer::IdleTimer;
+use super::{Answer, Client, Refusal, headers};
+use crate::body::{AnswerBody, BodyFailure, Download, RequestBody, Upload, UploadStop};
+use crate::deadlines::{Patience, Seat};
+use crate::http1::write_decimal;
+use crate::message::fields::write_field;
+use crate::message::{AnswerHead, Fields, Header, RequestHead};
 use crate::record::CallRecord;
-use crate::snapshot::{LocalRoute, Route};
-use crate::upstream::{SendFailure, UpstreamConnection};
+use crate::snapshot::{LocalRoute, RouteTarget};
+use crate::upstream::{AnswerFailure, UpstreamConnection};
 use crate::worker::Worker;
-use http::header;
-use http::request::Parts;
-use http::{Request, Response, StatusCode, Uri, Version};
-use http_body::Body;
-use hyper::body::Incoming;
+use http::{Method, StatusCode};
 use keyward_model::{Code, Fault};
 use std::fmt::Write as _;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 /// Targets tried before a call fails because none could be connected to.
 const CONNECT_TRIES: usize = 3;
 /// Pooled connections that may turn out to be closed before a call is given up.
 const STALE_TRIES: usize = 3;
-/// A connection that waited longer than this may be closed by the upstream in the very moment when it is
-/// used again, so a call that may be repeated keeps a copy of its head.
-const WARM: Duration = Duration::from_millis(500);
 
-/// Sends the call on and streams the answer back. It takes [`Admitted`] by value: there is no other way
-/// to an upstream.
+/// A call that has passed every check. It holds [`Admitted`] by value: there is no other way to an upstream.
+pub(crate) struct Call<'a> {
+    pub(crate) worker: &'a Rc<Worker>,
+    pub(crate) client: &'a Client,
+    pub(crate) seat: &'a Rc<Seat>,
+    pub(crate) matched: &'a Matched,
+    pub(crate) admitted: Admitted,
+}
+
+/// Sends the call on and streams the answer back.
 pub(crate) async fn forward(
-    worker: &Rc<Worker>,
-    client: &Client,
-    matched: Matched,
-    admitted: Admitted,
-    head: Parts,
-    body: Incoming,
+    call: Call<'_>,
+    mut head: RequestHead,
+    body: RequestBody,
     record: &mut CallRecord,
-) -> Result<Response<AnswerBody>, Refusal> {
-    let local = &matched.route;
+) -> Result<Answer, Refusal> {
+    let local = &call.matched.route;
     let route = &local.route;
     record.upstream_begins();
-    let (body, upload) = UploadBody::new(
+    let mut upload = Upload::new(
         body,
         route.max_body_bytes,
         route.body_idle,
         Arc::clone(&route.forged),
     );
-    let mut lease = lease(worker, local).await?;
-    let mut request = Request::new(body);
-    *request.method_mut() = head.method;
-    *request.version_mut() = Version::HTTP_11;
-    *request.headers_mut() = head.headers;
-    edit(&mut request, client, &admitted, record);
+    let mut lease = lease(call.worker, local).await?;
+    call.edit(&mut head.fields, record);
     let mut stale = 0;
     let answer = loop {
-        address(&mut request, &matched, lease.target)?;
-        let copy = lease
-            .may_be_stale(&request)
-            .then(|| (request.method().clone(), request.headers().clone()));
-        match exchange(&mut lease.connection, request, &upload, route).await {
+        call.write_head(&head, &upload, lease.target, lease.connection.begin())?;
+        match exchange(&call, &head.method, &mut lease.connection, &mut upload).await {
             Ok(answer) => break answer,
-            // Nothing left this machine: another connection is as good.
-            Err(Attempt::NotSent(returned)) if stale < STALE_TRIES => request = *returned,
-            // The upstream closed an old connection just when it was used: not the call's fault.
-            Err(Attempt::Failed(error)) => match copy {
-                Some((method, headers)) if stale < STALE_TRIES => {
-                    request = Request::new(UploadBody::empty(&upload, Arc::clone(&route.forged)));
-                    *request.method_mut() = method;
-                    *request.headers_mut() = headers;
-                }
-                _ => return Err(Attempt::Failed(error).refusal(&upload, record)),
-            },
+            // The upstream closed an old connection just when it was used: not the call's fault, and nothing
+            // has been done that doing it again would do twice.
+            Err(_)
+                if lease.reused
+                    && stale < STALE_TRIES
+                    && !lease.connection.has_heard()
+                    && upload.is_empty()
+                    && headers::is_safe(&head.method) =>
+            {
+                upload.start_again();
+            }
             Err(attempt) => return Err(attempt.refusal(&upload, record)),
         }
         stale += 1;
-        lease = self::lease(worker, local).await?;
+        lease = self::lease(call.worker, local).await?;
     };
-    record.bytes_in = upload.bytes.get();
-    answered(worker, local, &admitted, lease, upload, answer, record).await
+    record.bytes_in = upload.bytes;
+    let mut answer = call.answered(lease, upload, answer, &head.method, record)?;
+    answer.spent = head.fields;
+    Ok(answer)
 }
 
 /// A connection to one of the route's targets, for one call.
 struct Lease {
     connection: UpstreamConnection,
     target: usize,
-    idle: Duration,
-}
-
-impl Lease {
-    fn may_be_stale(&self, request: &Request<UploadBody>) -> bool {
-        self.idle > WARM && headers::is_safe(request.method()) && request.body().is_end_stream()
-    }
+    /// Whether it has carried a call before: it may be closed by the upstream in the very moment when it is
+    /// used again.
+    reused: bool,
 }
 
 /// Takes a pooled connection, or makes one, to whichever target's turn it is.
@@ -110,30 +100,23 @@ async fn lease(worker: &Worker, local: &LocalRoute) -> Result<Lease, Fault> {
         let Some(pool) = local.pools.get(target) else {
             break;
         };
-        let now = worker.clock.moment();
+        let now = worker.deadlines.latest();
         let pooled = poll_fn(|context| Poll::Ready(pool.take(context, now))).await;
-        if let Some((connection, idle)) = pooled {
+        if let Some(connection) = pooled {
             return Ok(Lease {
                 connection,
                 target,
-                idle,
+                reused: true,
             });
         }
-        let connected =
-            UpstreamConnection::connect(&pool.host, pool.port, local.route.connect_timeout).await;
+        let connected = UpstreamConnection::connect(pool, local.route.connect_timeout).await;
         match connected {
-            Ok(mut connection) => {
-                if connection.ready().await {
-                    return Ok(Lease {
-                        connection,
-                        target,
-                        idle: Duration::ZERO,
-                    });
-                }
-                failure = Some(format!(
-                    "{}:{} closed the connection at once",
-                    pool.host, pool.port
-                ));
+            Ok(connection) => {
+                return Ok(Lease {
+                    connection,
+                    target,
+                    reused: false,
+                });
             }
             Err(error) => failure = Some(format!("{}:{}: {error}", pool.host, pool.port)),
         }
@@ -159,69 +142,141 @@ fn choose_target(worker: &Worker, local: &LocalRoute) -> usize {
         .partition_point(|target| u64::from(target.weight_up_to) <= point)
 }
 
-/// Headers as the upstream gets them.
-fn edit(
-    request: &mut Request<UploadBody>,
-    client: &Client,
-    admitted: &Admitted,
-    record: &CallRecord,
-) {
-    let fields = request.headers_mut();
-    headers::strip_hop_by_hop(fields);
-    fields.remove(header::EXPECT);
-    headers::set_forwarded(fields, client, admitted.origin().trusted_proxy);
-    fields.insert(headers::REQUEST_ID, record.request_id_value.clone());
-    if let Authenticated::Token(token) = admitted.authenticated() {
-        for (name, value) in &token.identity {
-            fields.insert(name.clone(), value.clone());
+impl Call<'_> {
+    /// Fields as the upstream gets them, but for those that depend on the target.
+    fn edit(&self, fields: &mut Fields, record: &CallRecord) {
+        headers::strip_hop_by_hop(fields);
+        fields.remove(Header::Expect);
+        headers::set_forwarded(fields, self.client, self.admitted.origin().trusted_proxy);
+        self.matched.route.route.plan.request_headers.apply(fields);
+        fields.set(Header::RequestId, record.request_id_text());
+        // These are written anew for each target.
+        fields.retain(|field| !matches!(field.header, Header::Host | Header::ContentLength));
+        if let Authenticated::Token(token) = self.admitted.authenticated() {
+            for (name, value) in &token.identity {
+                fields.append_named(name.as_str(), value.as_bytes());
+            }
         }
     }
-}
 
-/// Points the request at a target.
-fn address(
-    request: &mut Request<UploadBody>,
-    matched: &Matched,
-    target: usize,
-) -> Result<(), Fault> {
-    let Some(target) = matched.route.route.targets.get(target) else {
-        return Err(Fault::new(Code::Internal, "Something went wrong here"));
-    };
-    let rest = &*matched.path;
-    let mut path = String::with_capacity(target.path_prefix.len() + rest.len() + 1);
-    path.push_str(&target.path_prefix);
-    if path.is_empty() && !rest.starts_with('/') {
-        path.push('/');
+    /// The request's head as one target gets it.
+    fn write_head(
+        &self,
+        head: &RequestHead,
+        upload: &Upload,
+        target: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        let target: &RouteTarget = self
+            .matched
+            .route
+            .route
+            .targets
+            .get(target)
+            .ok_or_else(|| Fault::new(Code::Internal, "Something went wrong here"))?;
+        let rest = &*self.matched.path;
+        out.extend_from_slice(head.method.as_str().as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(target.path_prefix.as_bytes());
+        if target.path_prefix.is_empty() && !rest.starts_with('/') {
+            out.push(b'/');
+        }
+        out.extend_from_slice(rest.as_bytes());
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        write_field(out, b"host", target.host.as_bytes());
+        head.fields.write(out);
+        match upload.length() {
+            // A request without a body says nothing of its length, unless its method means one
+            // (RFC 9110, section 8.6).
+            Some(0) if !matches!(head.method, Method::POST | Method::PUT | Method::PATCH) => {}
+            Some(length) => {
+                out.extend_from_slice(b"content-length: ");
+                write_decimal(out, length);
+                out.extend_from_slice(b"\r\n");
+            }
+            None => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        }
+        out.extend_from_slice(b"\r\n");
+        Ok(())
     }
-    path.push_str(rest);
-    let uri = Uri::try_from(path).map_err(|error| {
-        Fault::new(Code::BadRequest, "The request's target can't be read").because(error)
-    })?;
-    *request.uri_mut() = uri;
-    request
-        .headers_mut()
-        .insert(header::HOST, target.host.clone());
-    Ok(())
+
+    /// The answer as the client gets it.
+    fn answered(
+        &self,
+        lease: Lease,
+        upload: Upload,
+        head: AnswerHead,
+        method: &Method,
+        record: &mut CallRecord,
+    ) -> Result<Answer, Refusal> {
+        let local = &self.matched.route;
+        let route = &local.route;
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            // It was not asked to: the request carried no `Upgrade`.
+            return Err(Fault::new(
+                Code::UpstreamFailed,
+                "The API's upstream answered what it was not asked",
+            )
+            .because("101 Switching Protocols")
+            .into());
+        }
+        let Some(pool) = local.pools.get(lease.target).cloned() else {
+            return Err(Fault::new(Code::Internal, "Something went wrong here").into());
+        };
+        let mut fields = head.fields;
+        let declared_length = if *method == Method::HEAD || head.status == StatusCode::NOT_MODIFIED
+        {
+            fields
+                .get(Header::ContentLength)
+                .and_then(|text| std::str::from_utf8(text).ok()?.parse().ok())
+        } else {
+            None
+        };
+        headers::strip_hop_by_hop(&mut fields);
+        fields.remove(Header::ContentLength);
+        route.plan.response_headers.apply(&mut fields);
+        self.admitted.tell_limits(route, &mut fields);
+        record.answered(head.status.as_u16());
+        let body = AnswerBody::upstream(Download {
+            connection: Some(lease.connection),
+            pool,
+            worker: Rc::clone(self.worker),
+            seat: Rc::clone(self.seat),
+            keep: route.keep_idle,
+            upload,
+            idle: Patience::new(route.body_idle),
+            trailers: None,
+        });
+        Ok(Answer {
+            status: head.status,
+            fields,
+            body,
+            declared_length,
+            closes: false,
+            spent: Fields::new(),
+        })
+    }
 }
 
 /// What went wrong with one attempt.
 enum Attempt {
-    NotSent(Box<Request<UploadBody>>),
-    Failed(hyper::Error),
+    /// The client's body; [`Upload::failure`] says how.
+    Client,
+    Failed(AnswerFailure),
     TimedOut,
 }
 
 impl Attempt {
     fn refusal(self, upload: &Upload, record: &mut CallRecord) -> Refusal {
-        record.bytes_in = upload.bytes.get();
-        if upload.failure.get() == Some(BodyFailure::ClientLeft) {
+        record.bytes_in = upload.bytes;
+        if upload.failure == Some(BodyFailure::ClientLeft) {
             record.client_left();
         }
         self.fault(upload).into()
     }
 
     fn fault(self, upload: &Upload) -> Fault {
-        match (upload.failure.get(), self) {
+        match (upload.failure, self) {
             (Some(BodyFailure::TooLarge), _) => {
                 Fault::new(Code::BodyTooLarge, "The body is larger than this API takes")
             }
@@ -229,22 +284,24 @@ impl Attempt {
                 Code::RequestTimeout,
                 "The body did not arrive in time; send it again",
             ),
-            (Some(failure @ (BodyFailure::Client | BodyFailure::ClientLeft)), _) => {
+            (Some(failure), _) => {
                 Fault::new(Code::BadRequest, "The body could not be read").because(failure)
             }
-            (_, Self::TimedOut) => Fault::new(
+            (None, Self::TimedOut) => Fault::new(
                 Code::UpstreamTimeout,
                 "The API's upstream did not answer in time; try again later",
             ),
-            (_, Self::Failed(error)) => Fault::new(
+            (None, Self::Failed(AnswerFailure::Broken(error))) => Fault::new(
                 Code::UpstreamFailed,
                 "The API's upstream broke off before it answered; try again later",
             )
             .because(with_causes(&error)),
-            (_, Self::NotSent(_)) => Fault::new(
-                Code::UpstreamUnreachable,
-                "The API's upstream closes every connection; try again later",
-            ),
+            (None, Self::Failed(AnswerFailure::Malformed(fault))) => Fault::new(
+                Code::UpstreamFailed,
+                "The API's upstream sent an answer that can't be read",
+            )
+            .because(fault.detail()),
+            (None, Self::Client) => Fault::new(Code::BadRequest, "The body could not be read"),
         }
     }
 }
@@ -263,139 +320,32 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 /// One request and the head of its answer. The time for the answer runs from when the request has been
 /// sent; until then, it has to move.
 async fn exchange(
+    call: &Call<'_>,
+    method: &Method,
     connection: &mut UpstreamConnection,
-    request: Request<UploadBody>,
-    upload: &Upload,
-    route: &Route,
-) -> Result<Response<Incoming>, Attempt> {
-    let mut patience = Patience::new(upload, route);
-    let mut answer = pin!(connection.send(request));
-    let mut timer = pin!(tokio::time::sleep(patience.period()));
-    let outcome = poll_fn(|context| {
-        if let Poll::Ready(outcome) = answer.as_mut().poll(context) {
-            return Poll::Ready(Some(outcome));
-        }
-        while timer.as_mut().poll(context).is_ready() {
-            if patience.is_over() {
-                return Poll::Ready(None);
+    upload: &mut Upload,
+) -> Result<AnswerHead, Attempt> {
+    let mut waiting = Patience::new(call.matched.route.route.response_timeout);
+    let mut refused = false;
+    poll_fn(|context| {
+        if !refused {
+            match upload.poll_send(context, call.seat, connection.stream()) {
+                Poll::Pending | Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(UploadStop::Client)) => return Poll::Ready(Err(Attempt::Client)),
+                Poll::Ready(Err(UploadStop::Stalled)) => {
+                    return Poll::Ready(Err(Attempt::TimedOut));
+                }
+                // It may have answered before it closed: too large, say.
+                Poll::Ready(Err(UploadStop::Upstream)) => refused = true,
             }
-            timer.set(tokio::time::sleep(patience.period()));
+        }
+        if let Poll::Ready(head) = connection.poll_head(context, method) {
+            return Poll::Ready(head.map_err(Attempt::Failed));
+        }
+        if (upload.is_done() || refused) && waiting.poll(call.seat).is_ready() {
+            return Poll::Ready(Err(Attempt::TimedOut));
         }
         Poll::Pending
     })
-    .await;
-    match outcome {
-        None => Err(Attempt::TimedOut),
-        Some(Ok(answer)) => Ok(answer),
-        Some(Err(SendFailure::NotSent(request))) => Err(Attempt::NotSent(request)),
-        Some(Err(SendFailure::Failed(error))) => Err(Attempt::Failed(error)),
-    }
-}
-
-/// How long an upstream is waited for: looked at whenever a period has passed.
-struct Patience<'a> {
-    upload: &'a Upload,
-    response_timeout: Duration,
-    stall: Duration,
-    /// Whether the period that runs began when all had been sent.
-    sent: bool,
-    bytes: u64,
-    stalled: u32,
-}
-
-impl<'a> Patience<'a> {
-    fn new(upload: &'a Upload, route: &Route) -> Self {
-        Self {
-            upload,
-            response_timeout: route.response_timeout,
-            stall: route.body_idle,
-            sent: upload.sent.get(),
-            bytes: 0,
-            stalled: 0,
-        }
-    }
-
-    fn period(&self) -> Duration {
-        if self.sent {
-            self.response_timeout
-        } else {
-            self.stall
-        }
-    }
-
-    /// A client that sends nothing is noticed by the body itself, within one to two periods; an upstream
-    /// that takes nothing is noticed here, after the second.
-    fn is_over(&mut self) -> bool {
-        if self.sent {
-            return true;
-        }
-        let bytes = self.upload.bytes.get();
-        self.stalled = if bytes == self.bytes {
-            self.stalled + 1
-        } else {
-            0
-        };
-        self.bytes = bytes;
-        self.sent = self.upload.sent.get();
-        !self.sent && self.stalled > 2
-    }
-}
-
-/// The answer as the client gets it.
-async fn answered(
-    worker: &Rc<Worker>,
-    local: &LocalRoute,
-    admitted: &Admitted,
-    lease: Lease,
-    upload: Rc<Upload>,
-    answer: Response<Incoming>,
-    record: &mut CallRecord,
-) -> Result<Response<AnswerBody>, Refusal> {
-    let route = &local.route;
-    let (mut head, incoming) = answer.into_parts();
-    if head.status == StatusCode::SWITCHING_PROTOCOLS {
-        // It was not asked to: the request carried no `Upgrade`.
-        return Err(Fault::new(
-            Code::UpstreamFailed,
-            "The API's upstream answered what it was not asked",
-        )
-        .because("101 Switching Protocols")
-        .into());
-    }
-    if head.headers.contains_key(header::CONTENT_LENGTH)
-        && head.headers.contains_key(header::TRANSFER_ENCODING)
-    {
-        // Where its body ends is anybody's guess (RFC 9112, section 6.3).
-        return Err(Fault::new(
-            Code::UpstreamFailed,
-            "The API's upstream sent an answer that can be read in two ways",
-        )
-        .because("both Content-Length and Transfer-Encoding")
-        .into());
-    }
-    let Some(pool) = local.pools.get(lease.target).cloned() else {
-        return Err(Fault::new(Code::Internal, "Something went wrong here").into());
-    };
-    headers::strip_hop_by_hop(&mut head.headers);
-    admitted.tell_limits(route, &mut head.headers);
-    head.version = Version::HTTP_11;
-    record.answered(head.status.as_u16());
-    let mut download = Download {
-        incoming,
-        connection: Some(lease.connection),
-        pool,
-        worker: Rc::clone(worker),
-        keep: route.keep_idle,
-        upload,
-        idle: IdleTimer::new(route.body_idle),
-    };
-    if download.incoming.is_end_stream() {
-        // An empty body is never asked for a frame.
-        poll_fn(|context| {
-            download.give_back(context);
-            Poll::Ready(())
-        })
-        .await;
-    }
-    Ok(Response::from_parts(head, AnswerBody::upstream(download)))
+    .await
 }

@@ -1,36 +1,130 @@
-//! Which API a call is for.
+//! Which route a call is for.
 
 use super::path::RequestPath;
-use crate::snapshot::{LocalSnapshot, RouteRef};
+use super::{Answer, Refusal};
+use crate::body::AnswerBody;
+use crate::message::{Fields, Header, RequestHead};
+use crate::snapshot::{
+    AnswerPlan, LocalSnapshot, Lookup, MatchedPath, Occurrence, RequestView, RouteRef,
+};
+use crate::worker::Worker;
+use bytes::Bytes;
+use http::Method;
 use keyward_model::{Code, Fault};
+use std::borrow::Cow;
 
-/// A call's route, and what of its path goes on to the upstream.
+/// A call's route, and what of its path goes on.
 #[derive(Debug)]
 pub(crate) struct Matched {
     pub(crate) route: RouteRef,
     /// Path and query for the upstream, without the target's own prefix.
     pub(crate) path: Box<str>,
+    /// Where a redirect leads.
+    location: Option<Box<str>>,
 }
 
-/// Finds the route whose base path is the longest that the path begins with.
-pub(crate) fn match_route(snapshot: &LocalSnapshot, path: &RequestPath) -> Result<Matched, Fault> {
-    let found = snapshot.shared.table.find(path.for_matching());
-    let matched = found.and_then(|found| {
-        let route = snapshot.route(found.route)?;
-        let taken_off = if route.route.keep_base_path {
-            0
-        } else {
-            found.segments
-        };
-        Some(Matched {
-            route,
-            path: path.after(taken_off).into(),
-        })
-    });
-    matched.ok_or_else(|| {
-        Fault::new(
-            Code::NotFound,
-            "No API is published under this path; check the address",
-        )
+/// Finds the most specific route that takes the call.
+pub(crate) fn match_route(
+    worker: &Worker,
+    snapshot: &LocalSnapshot,
+    head: &RequestHead,
+    path: &RequestPath<'_>,
+) -> Result<Matched, Refusal> {
+    let method = called_method(head);
+    let host = called_host(head);
+    let header = |name: &str| Occurrence::of(head.fields.all_named(name));
+    let view = RequestView {
+        host,
+        path: path.for_matching(),
+        method: &method,
+        header: &header,
+        query: path.query(),
+    };
+    let found = match snapshot.shared.table.find(&view, || worker.turn()) {
+        Lookup::Found(found) => found,
+        Lookup::OtherMethods(allow) => {
+            let fault = Fault::new(
+                Code::MethodNotAllowed,
+                format!(
+                    "The method {method} is not served at this path; `Allow` lists those that are"
+                ),
+            );
+            let mut fields = Fields::new();
+            fields.append(Header::Allow, allow.as_bytes());
+            return Err(Refusal::with(fault, fields));
+        }
+        Lookup::Nothing => {
+            let fault = Fault::new(
+                Code::NotFound,
+                "No API is published under this path; check the address",
+            );
+            return Err(fault.into());
+        }
+    };
+    let Some(route) = snapshot.route(&found, &worker.pools) else {
+        return Err(Fault::new(Code::Internal, "Something went wrong here").into());
+    };
+    let matched = MatchedPath {
+        path,
+        parameters: &found.parameters,
+    };
+    let plan = &route.route.plan;
+    let (target, location) = match &plan.answer {
+        None => (plan.target(&matched).into(), None),
+        Some(AnswerPlan::Fixed(_)) => (Box::default(), None),
+        Some(AnswerPlan::Redirect(redirect)) => {
+            let location = plan.location(redirect, &matched, host).ok_or_else(|| {
+                Fault::new(
+                    Code::BadRequest,
+                    "The request names no host to be sent on to; send `Host`",
+                )
+            })?;
+            (Box::default(), Some(location.into()))
+        }
+    };
+    Ok(Matched {
+        route,
+        path: target,
+        location,
     })
+}
+
+impl Matched {
+    /// The answer of a route that needs no upstream.
+    pub(crate) fn answer(&self) -> Option<Answer> {
+        match self.route.route.plan.answer.as_ref()? {
+            AnswerPlan::Fixed(fixed) => Some(Answer::own(
+                fixed.status,
+                fixed.fields.clone(),
+                AnswerBody::full(fixed.body.clone()),
+            )),
+            AnswerPlan::Redirect(redirect) => {
+                let mut fields = Fields::new();
+                fields.append(Header::Location, self.location.as_ref()?.as_bytes());
+                let body = AnswerBody::full(Bytes::new());
+                Some(Answer::own(redirect.status, fields, body))
+            }
+        }
+    }
+}
+
+/// With a target in absolute form, its authority is what is called, whatever `Host` says (RFC 9112,
+/// section 3.2.2).
+fn called_host(head: &RequestHead) -> Option<&str> {
+    match head.authority() {
+        Some(authority) => Some(authority),
+        None => std::str::from_utf8(head.fields.get(Header::Host)?).ok(),
+    }
+}
+
+/// A CORS preflight is for the route of the method that it asks for: that one says who may call it.
+fn called_method(head: &RequestHead) -> Cow<'_, Method> {
+    if head.method == Method::OPTIONS
+        && head.fields.has(Header::Origin)
+        && let Some(asked) = head.fields.get(Header::AccessControlRequestMethod)
+        && let Ok(asked) = Method::from_bytes(asked)
+    {
+        return Cow::Owned(asked);
+    }
+    Cow::Borrowed(&head.method)
 }

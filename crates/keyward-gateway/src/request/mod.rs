@@ -19,81 +19,109 @@ pub(crate) mod headers;
 pub(crate) mod identity;
 mod match_route;
 mod own;
-mod path;
+pub(crate) mod path;
 mod screen;
 pub(crate) mod token_cache;
 
-pub(crate) use client::{Answering, Client};
+pub(crate) use client::Client;
 
-use crate::body::AnswerBody;
+use crate::body::{AnswerBody, RequestBody};
+use crate::deadlines::Seat;
+use crate::message::{Fields, Header, RequestHead};
 use crate::problem;
 use crate::record::CallRecord;
 use crate::worker::Worker;
-use http::header::HeaderMap;
-use http::{HeaderValue, Request, Response};
-use hyper::body::Incoming;
+use http::StatusCode;
 use keyward_model::{Code, Fault};
 use std::rc::Rc;
 
 /// A call that goes no further: what the caller is told, and the headers that go with it.
 #[derive(Debug)]
-pub(crate) struct Refusal(Box<(Fault, HeaderMap)>);
+pub(crate) struct Refusal(Box<(Fault, Fields)>);
 
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
-        Self::with(fault, HeaderMap::new())
+        Self::with(fault, Fields::new())
     }
 }
 
 impl Refusal {
-    pub(crate) fn with(fault: Fault, headers: HeaderMap) -> Self {
-        Self(Box::new((fault, headers)))
+    pub(crate) fn with(fault: Fault, fields: Fields) -> Self {
+        Self(Box::new((fault, fields)))
+    }
+}
+
+/// What the client gets.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    /// Neither framing nor connection options: those are for whoever writes it.
+    pub(crate) fields: Fields,
+    pub(crate) body: AnswerBody,
+    /// The length to tell where no body follows: to `HEAD`, and with 304.
+    pub(crate) declared_length: Option<u64>,
+    /// Whether the connection can't carry another call afterwards.
+    pub(crate) closes: bool,
+    /// The request's fields, for their memory.
+    pub(crate) spent: Fields,
+}
+
+impl Answer {
+    /// An answer of this node's own.
+    pub(crate) fn own(status: StatusCode, fields: Fields, body: AnswerBody) -> Self {
+        Self {
+            status,
+            fields,
+            declared_length: body.left().filter(|_| status != StatusCode::NOT_MODIFIED),
+            body,
+            closes: false,
+            spent: Fields::new(),
+        }
     }
 }
 
 /// Serves one call.
 pub(crate) async fn serve_call(
-    worker: Rc<Worker>,
-    client: Rc<Client>,
-    request: Request<Incoming>,
-) -> Response<AnswerBody> {
-    let mut record = Box::new(CallRecord::begin(Rc::clone(&worker), &client, &request));
-    if let Some(id) = screen::believed_request_id(&worker, &client, request.headers()) {
+    worker: &Rc<Worker>,
+    client: &Client,
+    seat: &Rc<Seat>,
+    head: RequestHead,
+    body: RequestBody,
+) -> Answer {
+    let mut record = Box::new(CallRecord::begin(Rc::clone(worker), client, &head));
+    if let Some(id) = screen::believed_request_id(worker, client, &head.fields) {
         record.set_request_id(id);
     }
-    let request_id = record.request_id;
-    let outcome = way(&worker, &client, request, &mut record).await;
+    let outcome = way(worker, client, seat, head, body, &mut record).await;
     let mut answer = outcome.unwrap_or_else(|refusal| {
-        let (fault, headers) = *refusal.0;
+        let (fault, fields) = *refusal.0;
         record.refused(&fault);
-        let mut answer = problem::answer(&fault, request_id, headers);
-        if fault.code() == Code::BodyTooLarge {
-            // The rest of the body is not read: the connection can't carry another call.
-            answer
-                .headers_mut()
-                .insert(http::header::CONNECTION, HeaderValue::from_static("close"));
-        }
+        let mut answer = problem::answer(&fault, record.request_id, fields);
+        // The rest of the body is not read: the connection can't carry another call.
+        answer.closes = fault.code() == Code::BodyTooLarge;
         answer
     });
-    let id = record.request_id_value.clone();
-    answer.headers_mut().insert(headers::REQUEST_ID, id);
-    answer.map(|body| body.with_record(record))
+    answer
+        .fields
+        .set(Header::RequestId, record.request_id_text());
+    answer.body = answer.body.with_record(record);
+    answer
 }
 
 async fn way(
     worker: &Rc<Worker>,
     client: &Client,
-    request: Request<Incoming>,
+    seat: &Rc<Seat>,
+    mut head: RequestHead,
+    body: RequestBody,
     record: &mut CallRecord,
-) -> Result<Response<AnswerBody>, Refusal> {
-    let (mut head, body) = request.into_parts();
+) -> Result<Answer, Refusal> {
     let snapshot = worker.snapshot();
     let path = path::RequestPath::parse(&head)?;
     if let Some(answer) = own::answer(&snapshot, &head, &path)? {
-        record.answered(answer.status().as_u16());
+        record.answered(answer.status.as_u16());
         return Ok(answer);
     }
-    let matched = match_route::match_route(&snapshot, &path)?;
+    let matched = match_route::match_route(worker, &snapshot, &head, &path)?;
     record.route = Some(Rc::clone(&matched.route));
     let route = &matched.route.route;
     let origin = screen::screen(worker, route, client, &mut head, &body)?;
@@ -102,5 +130,17 @@ async fn way(
     record.caller = authenticated.caller_of_record();
     let permit = authorize::authorize(route, &authenticated)?;
     let admitted = admit::admit(worker, route, permit, authenticated, origin, record)?;
-    forward::forward(worker, client, matched, admitted, head, body, record).await
+    if let Some(mut answer) = matched.answer() {
+        admitted.tell_limits(route, &mut answer.fields);
+        record.answered(answer.status.as_u16());
+        return Ok(answer);
+    }
+    let call = forward::Call {
+        worker,
+        client,
+        seat,
+        matched: &matched,
+        admitted,
+    };
+    forward::forward(call, head, body, record).await
 }

@@ -1,15 +1,12 @@
 //! What the gateway's listener answers itself.
 
-use super::Refusal;
 use super::path::RequestPath;
+use super::{Answer, Refusal};
 use crate::body::AnswerBody;
+use crate::message::{Fields, Header, RequestHead};
 use crate::snapshot::LocalSnapshot;
 use bytes::Bytes;
-use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH,
-};
-use http::request::Parts;
-use http::{Method, Response, StatusCode};
+use http::{Method, StatusCode};
 use keyward_model::{Code, Fault};
 
 /// The key set's address (reserved: no API can hide behind it).
@@ -18,9 +15,9 @@ const JWKS_PATH: &str = "/.well-known/jwks.json";
 /// The answer, if the path is one of ours.
 pub(crate) fn answer(
     snapshot: &LocalSnapshot,
-    head: &Parts,
-    path: &RequestPath,
-) -> Result<Option<Response<AnswerBody>>, Refusal> {
+    head: &RequestHead,
+    path: &RequestPath<'_>,
+) -> Result<Option<Answer>, Refusal> {
     let published = snapshot.shared.published_keys.as_ref();
     let Some(keys) = published.filter(|_| path.for_matching() == JWKS_PATH) else {
         return Ok(None);
@@ -33,37 +30,30 @@ pub(crate) fn answer(
                 head.method
             ),
         );
-        let allow = HeaderMap::from_iter([(ALLOW, HeaderValue::from_static("GET, HEAD"))]);
+        let mut allow = Fields::new();
+        allow.append(Header::Allow, b"GET, HEAD");
         return Err(Refusal::with(fault, allow));
     }
-    let mut answer = Response::new(AnswerBody::full(Bytes::new()));
-    let headers = answer.headers_mut();
-    headers.insert(ETAG, keys.etag.clone());
-    headers.insert(CACHE_CONTROL, keys.cache_control.clone());
-    if head
-        .headers
-        .get_all(IF_NONE_MATCH)
-        .iter()
-        .any(|wanted| names(wanted, &keys.etag))
-    {
-        *answer.status_mut() = StatusCode::NOT_MODIFIED;
-        return Ok(Some(answer));
-    }
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("application/jwk-set+json"),
-    );
-    *answer.body_mut() = AnswerBody::full(keys.body.clone());
-    Ok(Some(answer))
+    let mut fields = Fields::new();
+    fields.append(Header::Etag, keys.etag.as_bytes());
+    fields.append(Header::CacheControl, keys.cache_control.as_bytes());
+    let known = head
+        .fields
+        .all(Header::IfNoneMatch)
+        .any(|wanted| names(wanted, keys.etag.as_bytes()));
+    let (status, body) = if known {
+        (StatusCode::NOT_MODIFIED, Bytes::new())
+    } else {
+        fields.append(Header::ContentType, b"application/jwk-set+json");
+        (StatusCode::OK, keys.body.clone())
+    };
+    Ok(Some(Answer::own(status, fields, AnswerBody::full(body))))
 }
 
 /// Whether `If-None-Match` names the tag (RFC 9110, section 13.1.2: weak comparison).
-fn names(wanted: &HeaderValue, etag: &HeaderValue) -> bool {
-    let (Ok(wanted), Ok(etag)) = (wanted.to_str(), etag.to_str()) else {
-        return false;
-    };
+fn names(wanted: &[u8], etag: &[u8]) -> bool {
     wanted
-        .split(',')
-        .map(str::trim)
-        .any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
+        .split(|byte| *byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .any(|tag| tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == etag)
 }

@@ -1,13 +1,10 @@
 //! What is refused before anyone asks who calls.
 
 use super::Client;
-use super::headers::REQUEST_ID;
+use crate::body::RequestBody;
+use crate::message::{Fields, Header, RequestHead};
 use crate::snapshot::Route;
 use crate::worker::Worker;
-use http::header::{self, HeaderMap, HeaderValue};
-use http::request::Parts;
-use http_body::Body;
-use hyper::body::Incoming;
 use keyward_model::id::RequestId;
 use keyward_model::{Code, Fault};
 use std::net::IpAddr;
@@ -26,25 +23,23 @@ pub(crate) fn screen(
     worker: &Worker,
     route: &Route,
     client: &Client,
-    head: &mut Parts,
-    body: &Incoming,
+    head: &mut RequestHead,
+    body: &RequestBody,
 ) -> Result<CallOrigin, Fault> {
-    if let Some(authority) = head.uri.authority() {
+    if let Some(authority) = head.authority() {
         // RFC 9112, section 3.2.2: with a target in absolute form, `Host` is ignored.
-        let host = authority.as_str().rsplit('@').next().unwrap_or_default();
-        if let Ok(host) = HeaderValue::from_str(host) {
-            head.headers.insert(header::HOST, host);
-        }
+        let host = authority.rsplit('@').next().unwrap_or_default().to_owned();
+        head.fields.set(Header::Host, host.as_bytes());
     }
-    if let Some(expectation) = head.headers.get(header::EXPECT)
-        && !expectation.as_bytes().eq_ignore_ascii_case(b"100-continue")
+    if let Some(expectation) = head.fields.get(Header::Expect)
+        && !expectation.eq_ignore_ascii_case(b"100-continue")
     {
         return Err(Fault::new(
             Code::ExpectationFailed,
             "`Expect` may be `100-continue` alone",
         ));
     }
-    let declared = body.size_hint().lower();
+    let declared = body.left().unwrap_or_default();
     if let Some(bound) = route.max_body_bytes.filter(|bound| declared > *bound) {
         return Err(Fault::new(
             Code::BodyTooLarge,
@@ -52,8 +47,8 @@ pub(crate) fn screen(
         ));
     }
     // On open routes too: what an upstream believes about callers comes from us alone.
-    route.forged.strip(&mut head.headers);
-    Ok(origin(worker, client, &head.headers))
+    route.forged.strip(&mut head.fields);
+    Ok(origin(worker, client, &head.fields))
 }
 
 /// The id that a trusted proxy has given the call already, so that one id stands in its log and in ours.
@@ -61,13 +56,13 @@ pub(crate) fn screen(
 pub(crate) fn believed_request_id(
     worker: &Worker,
     client: &Client,
-    headers: &HeaderMap,
+    fields: &Fields,
 ) -> Option<RequestId> {
-    let mut given = headers.get_all(REQUEST_ID).iter();
+    let mut given = fields.all(Header::RequestId);
     let (only, None) = (given.next()?, given.next()) else {
         return None;
     };
-    let id = only.to_str().ok()?.parse().ok()?;
+    let id = std::str::from_utf8(only).ok()?.parse().ok()?;
     is_trusted(worker, client.address()).then_some(id)
 }
 
@@ -78,7 +73,7 @@ fn is_trusted(worker: &Worker, address: IpAddr) -> bool {
 
 /// From the right, the first address of `X-Forwarded-For` that is no trusted proxy: everything left of
 /// it was written by strangers.
-fn origin(worker: &Worker, client: &Client, headers: &HeaderMap) -> CallOrigin {
+fn origin(worker: &Worker, client: &Client, fields: &Fields) -> CallOrigin {
     let trusted = |address: IpAddr| is_trusted(worker, address);
     let peer = client.address();
     if !trusted(peer) {
@@ -88,10 +83,9 @@ fn origin(worker: &Worker, client: &Client, headers: &HeaderMap) -> CallOrigin {
         };
     }
     let mut address = peer;
-    let chain: Vec<&str> = headers
-        .get_all("x-forwarded-for")
-        .iter()
-        .filter_map(|value| value.to_str().ok())
+    let chain: Vec<&str> = fields
+        .all(Header::XForwardedFor)
+        .filter_map(|value| std::str::from_utf8(value).ok())
         .flat_map(|value| value.split(','))
         .collect();
     for hop in chain.into_iter().rev() {

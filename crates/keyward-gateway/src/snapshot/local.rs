@@ -1,19 +1,22 @@
 //! A worker's own view of the shared snapshot.
 
+use super::route_table::Found;
 use super::{Route, Snapshot};
 use crate::upstream::{Pool, Pools};
 use keyward_model::Revision;
 use keyward_model::usage::RouteLabels;
+use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
 /// The snapshot with what this worker has for each of its routes. Calls share its parts by counts that
-/// no other core touches.
+/// no other core touches. They are made when a route is first called, so that a new snapshot of many
+/// routes holds nobody up.
 #[derive(Debug)]
 pub(crate) struct LocalSnapshot {
     generation: u64,
     pub(crate) shared: Arc<Snapshot>,
-    routes: Vec<RouteRef>,
+    routes: Box<[OnceCell<RouteRef>]>,
 }
 
 /// A route with this worker's own parts of it. A call holds on to it, whatever is configured meanwhile.
@@ -30,24 +33,12 @@ pub(crate) struct LocalRoute {
 }
 
 impl LocalSnapshot {
-    pub(crate) fn new((generation, shared): (u64, Arc<Snapshot>), pools: &Pools) -> Self {
-        let local = |route: &Arc<Route>| {
-            Rc::new(LocalRoute {
-                revision: shared.revision,
-                labels: Arc::new(route.labels.clone()),
-                pools: route
-                    .targets
-                    .iter()
-                    .map(|target| pools.of(target))
-                    .collect(),
-                route: Arc::clone(route),
-            })
-        };
-        let routes = shared.routes.iter().map(local).collect();
+    pub(crate) fn new((generation, shared): (u64, Arc<Snapshot>)) -> Self {
+        let places = shared.table.places();
         Self {
             generation,
             shared,
-            routes,
+            routes: (0..places).map(|_| OnceCell::new()).collect(),
         }
     }
 
@@ -59,8 +50,22 @@ impl LocalSnapshot {
         self.shared.revision
     }
 
-    /// The route at this place of the table.
-    pub(crate) fn route(&self, index: usize) -> Option<RouteRef> {
-        self.routes.get(index).cloned()
+    /// What this worker has for a route of the table.
+    pub(crate) fn route(&self, found: &Found<'_>, pools: &Pools) -> Option<RouteRef> {
+        let make = || {
+            Rc::new(LocalRoute {
+                revision: self.shared.revision,
+                labels: Arc::new(found.route.labels.clone()),
+                pools: found
+                    .route
+                    .targets
+                    .iter()
+                    .map(|target| pools.of(target))
+                    .collect(),
+                route: Arc::clone(found.route),
+            })
+        };
+        let place = self.routes.get(found.place)?;
+        Some(Rc::clone(place.get_or_init(make)))
     }
 }

@@ -1,26 +1,33 @@
 //! The configuration as the data plane reads it: compiled when a revision changes, immutable, shared by
 //! all workers, so that no request looks anything up by name, parses or allocates for it.
 
+mod compiled_api;
+mod continuity;
 mod issuers;
 mod local;
+mod plan;
 mod route;
 mod route_table;
 
+#[cfg(test)]
+mod tests;
+
+pub(crate) use continuity::Continuity;
 pub(crate) use local::{LocalRoute, LocalSnapshot, RouteRef};
-pub(crate) use route::{LimitPolicy, Route, TokenPolicy, TrustedIssuer};
-pub(crate) use route_table::RouteTable;
+pub(crate) use plan::{AnswerPlan, MatchedPath};
+pub(crate) use route::{LimitPolicy, Route, RouteTarget, TokenPolicy, TrustedIssuer};
+pub(crate) use route_table::{Lookup, Occurrence, RequestView, RouteTable};
 
 use crate::issuer::Issuers;
-use crate::metrics::RouteMetrics;
-use crate::request::identity::ForgedNames;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use compiled_api::{CompiledApi, OpenUpstream, Surroundings};
 use http::HeaderValue;
 use issuers::OpenIssuers;
-use keyward_model::Revision;
 use keyward_model::id::TeamId;
 use keyward_model::name::Name;
-use keyward_model::resource::{Issuer, Resource, Spec, Upstream};
+use keyward_model::resource::{Issuer, Resource, Spec};
+use keyward_model::{Clock, Revision};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,21 +45,27 @@ pub enum CompileError {
         /// By which name.
         name: String,
     },
-    /// Two served APIs have one base path.
-    #[error("apis `{first}` and `{second}` have the same base path `{path}`")]
-    SamePath {
+    /// No rule tells two routes apart.
+    #[error("a call could be for the route `{first}` and for `{second}`, and no rule tells which")]
+    AmbiguousRoutes {
         /// One of them.
         first: String,
         /// The other.
         second: String,
-        /// The path.
-        path: String,
     },
     /// An issuer can't be used.
     #[error("issuer `{issuer}`: {why}")]
     Issuer {
         /// The issuer.
         issuer: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// An upstream can't be used.
+    #[error("upstream `{upstream}`: {why}")]
+    Upstream {
+        /// The upstream.
+        upstream: String,
         /// What is wrong with it.
         why: String,
     },
@@ -90,25 +103,24 @@ pub struct OwnIssuer {
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) revision: Revision,
-    pub(crate) routes: Vec<Arc<Route>>,
+    apis: Vec<Arc<CompiledApi>>,
     pub(crate) table: RouteTable,
     pub(crate) published_keys: Option<PublishedKeys>,
 }
-
-/// What of a route outlives a reload, by its team, API and version.
-pub(crate) type Continuity = HashMap<(TeamId, Name, Name), Arc<RouteMetrics>>;
 
 impl Snapshot {
     /// A snapshot that serves nothing.
     pub(crate) fn empty() -> Self {
         Self {
             revision: Revision::default(),
-            routes: Vec::new(),
+            apis: Vec::new(),
             table: RouteTable::default(),
             published_keys: None,
         }
     }
 
+    /// Compiles a configuration. What is the same as in the one before is taken over from `continuity`,
+    /// which then remembers this one; a configuration that can't be served leaves it as it was.
     pub(crate) fn compile(
         revision: Revision,
         resources: &[Resource],
@@ -116,78 +128,59 @@ impl Snapshot {
         own: Option<OwnIssuer>,
         continuity: &mut Continuity,
         workers: usize,
+        clock: &Arc<dyn Clock>,
     ) -> Result<Self, CompileError> {
-        let upstreams = upstreams(resources);
-        let issuers = OpenIssuers::open(issuers, own.as_ref().map(|own| &own.issuer), resources)?;
-        let forged = Arc::new(forged_names(resources));
-        let mut routes: Vec<Arc<Route>> = Vec::new();
-        let mut table = RouteTable::default();
-        for resource in resources {
-            let Spec::Api(api) = &resource.spec else {
-                continue;
-            };
-            if !api.state.serves() {
-                continue;
-            }
-            let upstream = upstreams
-                .get(&(resource.team, api.upstream.clone()))
-                .ok_or_else(|| CompileError::Dangling {
-                    api: format!("{}/{}", resource.name, api.version),
-                    kind: "upstream",
-                    name: api.upstream.to_string(),
-                })?;
-            let metrics = continuity
-                .entry((resource.team, resource.name.clone(), api.version.clone()))
-                .or_insert_with(|| Arc::new(RouteMetrics::new(workers)));
-            let route = Route::compile(
-                resource,
-                api,
-                upstream,
-                &issuers,
-                &forged,
-                Arc::clone(metrics),
-            )?;
-            if let Err(taken) = table.insert(&api.base_path, routes.len()) {
-                let label =
-                    |route: &Route| format!("{}/{}", route.labels.api, route.labels.version);
-                return Err(CompileError::SamePath {
-                    first: routes
-                        .get(taken)
-                        .map(|route| label(route))
-                        .unwrap_or_default(),
-                    second: label(&route),
-                    path: api.base_path.to_string(),
-                });
-            }
-            routes.push(Arc::new(route));
-        }
-        Ok(Self {
+        let surroundings = Surroundings {
+            upstreams: upstreams(resources, clock)?,
+            issuers: OpenIssuers::open(issuers, own.as_ref().map(|own| &own.issuer), resources)?,
+            forged: continuity.forged(identity_names(resources)),
+        };
+        let apis = continuity.apis(resources, &surroundings, workers)?;
+        let hosts = continuity.hosts(&apis)?;
+        let snapshot = Self {
             revision,
-            routes,
-            table,
+            table: RouteTable::new(&hosts),
             published_keys: own.map(|own| own.published),
-        })
+            apis: apis.values().map(Arc::clone).collect(),
+        };
+        continuity.remember(apis, hosts);
+        Ok(snapshot)
+    }
+
+    /// Every route once: the first of its variants, which all count as one.
+    pub(crate) fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        let routes = self.apis.iter().flat_map(|api| &api.routes);
+        routes.filter_map(|route| route.variants.first())
     }
 }
 
-fn forged_names(resources: &[Resource]) -> ForgedNames {
+fn identity_names(resources: &[Resource]) -> impl Iterator<Item = &str> {
     let apis = resources
         .iter()
         .filter_map(|resource| match &resource.spec {
             Spec::Api(api) => Some(api),
             Spec::Upstream(_) | Spec::Issuer(_) => None,
         });
-    ForgedNames::new(
-        apis.flat_map(|api| api.identity_headers.headers.iter().map(|(name, _)| &**name)),
-    )
+    apis.flat_map(|api| api.identity_headers.headers.iter().map(|(name, _)| &**name))
 }
 
-fn upstreams(resources: &[Resource]) -> HashMap<(TeamId, Name), &Upstream> {
+fn upstreams<'a>(
+    resources: &'a [Resource],
+    clock: &Arc<dyn Clock>,
+) -> Result<HashMap<(TeamId, &'a Name), OpenUpstream<'a>>, CompileError> {
     resources
         .iter()
         .filter_map(|resource| match &resource.spec {
-            Spec::Upstream(upstream) => Some(((resource.team, resource.name.clone()), upstream)),
+            Spec::Upstream(upstream) => Some((resource, upstream)),
             Spec::Api(_) | Spec::Issuer(_) => None,
+        })
+        .map(|(resource, upstream)| {
+            let open =
+                OpenUpstream::open(upstream, clock).map_err(|why| CompileError::Upstream {
+                    upstream: resource.name.to_string(),
+                    why,
+                })?;
+            Ok(((resource.team, &resource.name), open))
         })
         .collect()
 }

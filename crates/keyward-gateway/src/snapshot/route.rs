@@ -1,10 +1,12 @@
-//! One published API version, ready to serve.
+//! One route of a published API version, ready to serve.
 
 use super::CompileError;
-use super::issuers::OpenIssuers;
+use super::compiled_api::OpenUpstream;
+use super::plan::RoutePlan;
 use crate::issuer::IssuerKeySet;
 use crate::metrics::RouteMetrics;
 use crate::request::identity::{ForgedNames, IdentityPlan};
+use crate::upstream::UpstreamTls;
 use aws_lc_rs::digest;
 use http::HeaderValue;
 use keyward_jose::jwt::Profile;
@@ -12,7 +14,9 @@ use keyward_model::id::TeamId;
 use keyward_model::limit::LimitSubject;
 use keyward_model::name::Name;
 use keyward_model::resource::issuer::Encrypted;
-use keyward_model::resource::{Api, Authentication, Resource, Target, TokenSource, Upstream};
+use keyward_model::resource::{
+    Api, Authentication, Resource, Target, TokenSource, Upstream, route,
+};
 use keyward_model::usage::RouteLabels;
 use keyward_state::rate_limit::{Cell, Gcra};
 use std::collections::BTreeSet;
@@ -24,17 +28,18 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) labels: RouteLabels,
-    pub(crate) keep_base_path: bool,
+    pub(crate) plan: RoutePlan,
     /// `None`: open to everyone.
-    pub(crate) tokens: Option<TokenPolicy>,
+    pub(crate) tokens: Option<Arc<TokenPolicy>>,
     pub(crate) scopes: BTreeSet<String>,
     /// The scopes as a challenge names them.
     pub(crate) scope_list: Box<str>,
-    pub(crate) limits: Box<[LimitPolicy]>,
+    pub(crate) limits: Arc<[LimitPolicy]>,
     /// `RateLimit-Policy`, if there are limits.
     pub(crate) limit_header: Option<HeaderValue>,
-    pub(crate) identity: IdentityPlan,
+    pub(crate) identity: Arc<IdentityPlan>,
     pub(crate) forged: Arc<ForgedNames>,
+    /// None where the route answers by itself.
     pub(crate) targets: Box<[RouteTarget]>,
     pub(crate) total_weight: u32,
     pub(crate) connect_timeout: Duration,
@@ -50,6 +55,7 @@ pub(crate) struct Route {
 pub(crate) struct RouteTarget {
     pub(crate) target: Target,
     pub(crate) host: HeaderValue,
+    pub(crate) tls: Option<Arc<UpstreamTls>>,
     /// The weights of this target and those before it.
     pub(crate) weight_up_to: u32,
 }
@@ -98,96 +104,122 @@ pub(crate) struct LimitPolicy {
     pub(crate) cell: OnceLock<Arc<Cell>>,
 }
 
-impl Route {
-    pub(super) fn compile(
+/// What all routes of an API version share.
+pub(super) struct ApiPolicy {
+    tokens: Option<Arc<TokenPolicy>>,
+    limits: Arc<[LimitPolicy]>,
+    limit_header: Option<HeaderValue>,
+    identity: Arc<IdentityPlan>,
+    forged: Arc<ForgedNames>,
+}
+
+impl ApiPolicy {
+    /// `issuers` are those that the API names, in its order.
+    pub(super) fn new(
         resource: &Resource,
         api: &Api,
-        upstream: &Upstream,
-        issuers: &OpenIssuers,
+        issuers: &[Arc<IssuerKeySet>],
         forged: &Arc<ForgedNames>,
-        metrics: Arc<RouteMetrics>,
     ) -> Result<Self, CompileError> {
         let label = format!("{}/{}", resource.name, api.version);
         let unusable = |why: String| CompileError::Unusable {
             api: label.clone(),
             why,
         };
-        let identity = IdentityPlan::new(&api.identity_headers).map_err(unusable)?;
-        let targets = targets(upstream).map_err(unusable)?;
         let tokens = match &api.authentication {
             Authentication::None => None,
             Authentication::Jwt {
-                issuers: names,
+                issuers: _,
                 audiences,
                 token,
                 forward_token,
             } => {
-                let trusted = names
+                let trusted = issuers
                     .iter()
-                    .map(|name| {
-                        let keys = issuers.get(resource.team, name).ok_or_else(|| {
-                            CompileError::Dangling {
-                                api: label.clone(),
-                                kind: "issuer",
-                                name: name.to_string(),
-                            }
-                        })?;
-                        TrustedIssuer::new(audiences, keys).map_err(unusable)
-                    })
-                    .collect::<Result<Box<[_]>, _>>()?;
-                // Everything that decides whether a token is taken, and what is known of its caller.
-                // By digest, since a shared secret does not print: two that differ in it alone are two.
+                    .map(|keys| TrustedIssuer::new(audiences, Arc::clone(keys)))
+                    .collect::<Result<Box<[_]>, _>>()
+                    .map_err(unusable)?;
+                // Everything that decides whether a token is taken, and what is remembered with it: who
+                // calls, as the upstream is told, and the cells of limits by their places. By digest,
+                // since a shared secret does not print: two that differ in it alone are two.
                 let definitions: Vec<_> = trusted
                     .iter()
                     .map(|issuer| issuer.keys.definition_digest())
                     .collect();
-                let text = format!("{:?}", (resource.team, &resource.name, api, definitions));
-                Some(TokenPolicy {
+                let whose = (resource.team, &resource.name, &api.version);
+                let remembered = (&api.identity_headers, &api.rate_limits);
+                let text = format!(
+                    "{:?}",
+                    (whose, &api.authentication, remembered, definitions)
+                );
+                Some(Arc::new(TokenPolicy {
                     issuers: trusted,
                     source: token.clone(),
                     forward: *forward_token,
                     digest: sha256(&[text.as_bytes()]),
-                })
+                }))
             }
         };
-        let limits: Box<[LimitPolicy]> = api
-            .rate_limits
-            .iter()
-            .map(|rule| LimitPolicy {
-                name: rule.name.clone(),
-                id: format!("{label}/{}", rule.name).into_boxed_str(),
-                by: rule.limit.by,
-                rate: Gcra::new(&rule.limit),
-                cell: OnceLock::new(),
-            })
-            .collect();
+        let limits = api.rate_limits.iter().map(|rule| LimitPolicy {
+            name: rule.name.clone(),
+            id: format!("{label}/{}", rule.name).into_boxed_str(),
+            by: rule.limit.by,
+            rate: Gcra::new(&rule.limit),
+            cell: OnceLock::new(),
+        });
+        let identity = IdentityPlan::new(&api.identity_headers).map_err(unusable)?;
+        Ok(Self {
+            tokens,
+            limits: limits.collect(),
+            limit_header: limit_header(api),
+            identity: Arc::new(identity),
+            forged: Arc::clone(forged),
+        })
+    }
+}
+
+impl Route {
+    /// The variant of a declared route that goes to `upstream`; `None` for one that answers by itself.
+    pub(super) fn compile(
+        resource: &Resource,
+        api: &Api,
+        declared: &route::Route,
+        policy: &ApiPolicy,
+        upstream: Option<&OpenUpstream<'_>>,
+        metrics: Arc<RouteMetrics>,
+    ) -> Result<Self, CompileError> {
+        let unusable = |why: String| CompileError::Unusable {
+            api: format!("{}/{}", resource.name, api.version),
+            why: format!("route `{}`: {why}", declared.label),
+        };
+        let targets = upstream.map(targets).transpose().map_err(unusable)?;
+        let targets = targets.unwrap_or_default();
+        let time = |of: fn(&Upstream) -> Duration| {
+            upstream.map(|open| of(open.declared)).unwrap_or_default()
+        };
+        let scopes: BTreeSet<String> = api.scopes.union(&declared.scopes).cloned().collect();
+        let scope_list: Vec<&str> = scopes.iter().map(String::as_str).collect();
         Ok(Self {
             labels: RouteLabels {
                 team: resource.team,
                 team_name: resource.team_name.clone(),
                 api: resource.name.clone(),
                 version: api.version.clone(),
-                route: api.base_path.as_str().into(),
+                route: declared.label.clone(),
             },
-            keep_base_path: api.keep_base_path,
-            tokens,
-            scope_list: api
-                .scopes
-                .iter()
-                .map(String::as_str)
-                .collect::<Vec<_>>()
-                .join(" ")
-                .into(),
-            scopes: api.scopes.clone(),
-            limit_header: limit_header(api),
-            limits,
-            forged: Arc::clone(forged),
-            identity,
+            plan: RoutePlan::new(api, declared).map_err(unusable)?,
+            tokens: policy.tokens.clone(),
+            scope_list: scope_list.join(" ").into(),
+            scopes,
+            limit_header: policy.limit_header.clone(),
+            limits: Arc::clone(&policy.limits),
+            forged: Arc::clone(&policy.forged),
+            identity: Arc::clone(&policy.identity),
             total_weight: targets.last().map_or(0, |target| target.weight_up_to),
             targets,
-            connect_timeout: upstream.connect_timeout,
-            response_timeout: upstream.response_timeout,
-            keep_idle: upstream.idle_timeout,
+            connect_timeout: time(|upstream| upstream.connect_timeout),
+            response_timeout: time(|upstream| upstream.response_timeout),
+            keep_idle: time(|upstream| upstream.idle_timeout),
             max_body_bytes: api.max_body_bytes,
             body_idle: api.idle_body_timeout,
             metrics,
@@ -195,9 +227,10 @@ impl Route {
     }
 }
 
-fn targets(upstream: &Upstream) -> Result<Box<[RouteTarget]>, String> {
+fn targets(upstream: &OpenUpstream<'_>) -> Result<Box<[RouteTarget]>, String> {
     let mut sum = 0u32;
     upstream
+        .declared
         .targets
         .iter()
         .map(|target| {
@@ -207,6 +240,7 @@ fn targets(upstream: &Upstream) -> Result<Box<[RouteTarget]>, String> {
             Ok(RouteTarget {
                 target: target.clone(),
                 host,
+                tls: upstream.tls.clone().filter(|_| target.tls),
                 weight_up_to: sum,
             })
         })

@@ -3,115 +3,201 @@
 //! There is no task of its own behind it: no wake-ups between tasks, and when the call is dropped, so is
 //! the connection, which cancels the call at the upstream.
 
-use crate::body::UploadBody;
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, Connection, SendRequest};
-use hyper_util::rt::TokioIo;
-use std::future::{Future, poll_fn};
+use super::pool::Pool;
+use super::tls::{UpstreamTransport, protect};
+use crate::http1::{BodyDecoder, Framing, HeadBounds, HeadParser, ReadFailure, Stream};
+use crate::message::{AnswerHead, Fields, Version};
+use http::{Method, StatusCode};
+use keyward_model::Fault;
 use std::io;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::net::TcpStream;
 
-/// What may be read ahead of a slow client, per connection.
-const BUFFER_MAX: usize = 64 * 1024;
-/// Header fields of an answer.
-const FIELDS_MAX: usize = 128;
+/// Bounds on the head of an answer: as wide as those on what clients send, since upstreams set cookies.
+const BOUNDS: HeadBounds = HeadBounds {
+    line: 8 * 1024,
+    head: 64 * 1024,
+    fields: 128,
+};
+/// Interim answers (1xx) before the one that counts: more are no hints but a fault.
+const INTERIM_MAX: usize = 16;
 
 /// A connection that carries one call at a time.
+#[derive(Debug)]
 pub(crate) struct UpstreamConnection {
-    sender: SendRequest<UploadBody>,
-    driver: Pin<Box<Connection<TokioIo<TcpStream>, UploadBody>>>,
-    closed: bool,
+    stream: Stream<UpstreamTransport>,
+    parser: Option<HeadParser>,
+    decoder: BodyDecoder,
+    /// Whether the upstream lets it be used again.
+    keep: bool,
+    /// Whether bytes of an answer have come.
+    heard: bool,
+    interim: usize,
+    /// Memory for the places of the next head's fields, and for its bytes.
+    places: Fields,
+    spare: Vec<u8>,
 }
 
 /// Why no answer came.
 #[derive(Debug)]
-pub(crate) enum SendFailure {
-    /// The connection was gone before anything was sent; the request is untouched.
-    NotSent(Box<Request<UploadBody>>),
-    /// It may have been sent.
-    Failed(hyper::Error),
+pub(crate) enum AnswerFailure {
+    /// The connection broke or ended.
+    Broken(io::Error),
+    /// What came is no answer.
+    Malformed(Fault),
 }
 
 impl UpstreamConnection {
-    /// Connects and prepares to send.
-    pub(crate) async fn connect(host: &str, port: u16, within: Duration) -> io::Result<Self> {
+    /// Connects.
+    pub(crate) async fn connect(pool: &Pool, within: Duration) -> io::Result<Self> {
         #[expect(
             clippy::disallowed_methods,
             reason = "the gateway's upstreams are a way out"
         )]
-        let connecting = TcpStream::connect((host, port));
-        let socket = tokio::time::timeout(within, connecting).await??;
-        socket.set_nodelay(true)?;
-        let (sender, connection) = http1::Builder::new()
-            .max_buf_size(BUFFER_MAX)
-            .max_headers(FIELDS_MAX)
-            .handshake(TokioIo::new(socket))
-            .await
-            .map_err(io::Error::other)?;
+        let connecting = TcpStream::connect((&*pool.host, pool.port));
+        let connected = async {
+            let socket = connecting.await?;
+            socket.set_nodelay(true)?;
+            protect(socket, pool.tls.as_deref(), &pool.host).await
+        };
+        let transport = tokio::time::timeout(within, Box::pin(connected)).await??;
         Ok(Self {
-            sender,
-            driver: Box::pin(connection),
-            closed: false,
+            stream: Stream::new(transport),
+            parser: None,
+            decoder: BodyDecoder::empty(),
+            keep: true,
+            heard: false,
+            interim: 0,
+            places: Fields::new(),
+            spare: Vec::new(),
         })
     }
 
-    /// Moves bytes both ways. Call it whenever the call's task is polled.
-    pub(crate) fn drive(&mut self, context: &mut Context<'_>) {
-        if !self.closed && self.driver.as_mut().poll(context).is_ready() {
-            self.closed = true;
+    pub(crate) fn stream(&mut self) -> &mut Stream<UpstreamTransport> {
+        &mut self.stream
+    }
+
+    /// Whether another call can be sent now: the upstream has neither closed nor said anything unasked.
+    pub(crate) fn is_reusable(&mut self, context: &mut Context<'_>) -> bool {
+        self.stream.is_quiet(context)
+    }
+
+    /// Whether the connection is at the end of an answer that another call may follow.
+    pub(crate) fn may_be_kept(&self) -> bool {
+        self.keep && self.decoder.is_done() && !self.stream.has_unread()
+    }
+
+    /// Whether any byte of an answer has come.
+    pub(crate) fn has_heard(&self) -> bool {
+        self.heard
+    }
+
+    /// Begins a call: what [`stream`](Self::stream) is given from now on is a request.
+    pub(crate) fn begin(&mut self) -> &mut Vec<u8> {
+        let places = std::mem::take(&mut self.places);
+        self.parser = Some(HeadParser::of_answer(BOUNDS, places));
+        self.heard = false;
+        self.interim = 0;
+        self.stream.output()
+    }
+
+    /// The head of the answer to a request with this method.
+    pub(crate) fn poll_head(
+        &mut self,
+        context: &mut Context<'_>,
+        method: &Method,
+    ) -> Poll<Result<AnswerHead, AnswerFailure>> {
+        loop {
+            let parser = self
+                .parser
+                .get_or_insert_with(|| HeadParser::of_answer(BOUNDS, Fields::new()));
+            let whole = parser
+                .advance(self.stream.unread())
+                .map_err(AnswerFailure::Malformed)?;
+            let Some(length) = whole else {
+                let read =
+                    ready!(self.stream.poll_read_head(context)).map_err(AnswerFailure::Broken)?;
+                if read == 0 {
+                    let error = io::ErrorKind::UnexpectedEof.into();
+                    return Poll::Ready(Err(AnswerFailure::Broken(error)));
+                }
+                self.heard = true;
+                continue;
+            };
+            let framing = parser.framing();
+            let spare = std::mem::take(&mut self.spare);
+            let bytes = self.stream.split_off(length, spare);
+            let head = self
+                .parser
+                .take()
+                .and_then(|parser| parser.into_answer(bytes));
+            let Some(head) = head else {
+                let error = io::ErrorKind::InvalidData.into();
+                return Poll::Ready(Err(AnswerFailure::Broken(error)));
+            };
+            if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
+                self.interim += 1;
+                if self.interim > INTERIM_MAX {
+                    let error = io::Error::other("interim answers without end");
+                    return Poll::Ready(Err(AnswerFailure::Broken(error)));
+                }
+                continue;
+            }
+            self.decoder = body_of(method, &head, framing);
+            self.keep = match head.version {
+                Version::Http11 => !framing.close,
+                Version::Http10 => framing.keep_alive && !framing.close,
+            } && !self.decoder.ends_with_connection();
+            return Poll::Ready(Ok(head));
         }
     }
 
-    /// Whether another call can be sent now; looks at the socket first.
-    pub(crate) fn is_reusable(&mut self, context: &mut Context<'_>) -> bool {
-        self.drive(context);
-        !self.closed && matches!(self.sender.poll_ready(context), Poll::Ready(Ok(())))
-    }
-
-    /// Waits until a new connection can take its first call.
-    pub(crate) async fn ready(&mut self) -> bool {
-        poll_fn(|context| {
-            self.drive(context);
-            if self.closed {
-                return Poll::Ready(false);
-            }
-            self.sender
-                .poll_ready(context)
-                .map(|outcome| outcome.is_ok())
-        })
-        .await
-    }
-
-    /// Sends the call and waits for the head of its answer.
-    pub(crate) async fn send(
+    /// The next piece of the answer's body: how many bytes are there; none at the end.
+    pub(crate) fn poll_body(
         &mut self,
-        request: Request<UploadBody>,
-    ) -> Result<Response<Incoming>, SendFailure> {
-        let answer = self.sender.try_send_request(request);
-        let mut answer = pin!(answer);
-        let (driver, closed) = (&mut self.driver, &mut self.closed);
-        let outcome = poll_fn(|context| {
-            if !*closed && driver.as_mut().poll(context).is_ready() {
-                *closed = true;
-            }
-            answer.as_mut().poll(context)
-        })
-        .await;
-        outcome.map_err(|mut error| match error.take_message() {
-            Some(request) => SendFailure::NotSent(Box::new(request)),
-            None => SendFailure::Failed(error.into_error()),
-        })
+        context: &mut Context<'_>,
+    ) -> Poll<Result<usize, ReadFailure>> {
+        self.stream.poll_body(context, &mut self.decoder)
+    }
+
+    /// Moves bytes of the piece.
+    pub(crate) fn move_body(&mut self, count: usize, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.stream.piece(count));
+        self.stream.use_body(&mut self.decoder, count);
+    }
+
+    pub(crate) fn body_left(&self) -> Option<u64> {
+        self.decoder.left()
+    }
+
+    pub(crate) fn take_trailers(&mut self) -> Option<Fields> {
+        self.decoder.take_trailers()
+    }
+
+    /// Takes back the memory of the answer's head.
+    pub(crate) fn recycle(&mut self, fields: Fields) {
+        (self.places, self.spare) = fields.recycle();
+    }
+
+    /// Gives memory back that a waiting connection does not need.
+    pub(crate) fn shrink(&mut self) {
+        self.stream.shrink();
     }
 }
 
-impl std::fmt::Debug for UpstreamConnection {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("UpstreamConnection")
-            .field("closed", &self.closed)
-            .finish_non_exhaustive()
+/// Where the answer's body ends (RFC 9112, section 6.3).
+fn body_of(method: &Method, head: &AnswerHead, framing: Framing) -> BodyDecoder {
+    let none = *method == Method::HEAD
+        || head.status.is_informational()
+        || matches!(
+            head.status,
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+        );
+    match (none, framing.chunked, framing.content_length) {
+        (true, ..) => BodyDecoder::empty(),
+        (false, true, _) => BodyDecoder::chunked(),
+        (false, false, Some(length)) => BodyDecoder::of_length(length),
+        (false, false, None) => BodyDecoder::until_close(),
     }
 }

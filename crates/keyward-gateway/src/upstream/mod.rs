@@ -2,6 +2,10 @@
 
 mod connection;
 mod pool;
+mod tls;
+#[cfg(test)]
+mod tls_tests;
 
-pub(crate) use connection::{SendFailure, UpstreamConnection};
+pub(crate) use connection::{AnswerFailure, UpstreamConnection};
 pub(crate) use pool::{Pool, Pools};
+pub(crate) use tls::UpstreamTls;

@@ -1,11 +1,13 @@
 //! Idle connections of one worker to one target.
 
 use super::connection::UpstreamConnection;
+use super::tls::UpstreamTls;
+use crate::snapshot::RouteTarget;
 use keyward_model::Moment;
-use keyward_model::resource::Target;
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
@@ -18,13 +20,15 @@ const IDLE_MAX: usize = 256;
 pub(crate) struct TargetKey {
     host: Box<str>,
     port: u16,
+    tls: Option<Arc<UpstreamTls>>,
 }
 
 impl TargetKey {
-    pub(crate) fn of(target: &Target) -> Self {
+    pub(crate) fn of(target: &RouteTarget) -> Self {
         Self {
-            host: target.host.clone(),
+            host: target.target.host.clone(),
             port: target.port,
+            tls: target.tls.clone(),
         }
     }
 }
@@ -37,7 +41,7 @@ pub(crate) struct Pools {
 
 impl Pools {
     /// The pool of a target.
-    pub(crate) fn of(&self, target: &Target) -> Rc<Pool> {
+    pub(crate) fn of(&self, target: &RouteTarget) -> Rc<Pool> {
         let mut pools = self.pools.borrow_mut();
         Rc::clone(
             pools
@@ -61,57 +65,54 @@ impl Pools {
 pub(crate) struct Pool {
     pub(crate) host: Box<str>,
     pub(crate) port: u16,
+    pub(crate) tls: Option<Arc<UpstreamTls>>,
     idle: RefCell<VecDeque<Idle>>,
 }
 
 #[derive(Debug)]
 struct Idle {
     connection: UpstreamConnection,
-    since: Moment,
     until: Moment,
 }
 
 impl Pool {
-    fn new(target: &Target) -> Self {
+    fn new(target: &RouteTarget) -> Self {
         Self {
-            host: target.host.clone(),
+            host: target.target.host.clone(),
             port: target.port,
+            tls: target.tls.clone(),
             idle: RefCell::default(),
         }
     }
 
-    /// A connection that is still open, and for how long it has been idle.
+    /// A connection that is still open.
     pub(crate) fn take(
         &self,
         context: &mut Context<'_>,
         now: Moment,
-    ) -> Option<(UpstreamConnection, Duration)> {
+    ) -> Option<UpstreamConnection> {
         loop {
             let mut idle = self.idle.borrow_mut().pop_back()?;
             if now < idle.until && idle.connection.is_reusable(context) {
-                return Some((idle.connection, now.since(idle.since)));
+                return Some(idle.connection);
             }
         }
     }
 
-    /// Takes a connection back, if it can carry another call.
+    /// Takes a connection back that can carry another call.
     pub(crate) fn put(
         &self,
-        context: &mut Context<'_>,
         mut connection: UpstreamConnection,
         now: Moment,
         idle_timeout: Duration,
     ) {
-        if !connection.is_reusable(context) {
-            return;
-        }
+        connection.shrink();
         let mut idle = self.idle.borrow_mut();
         if idle.len() >= IDLE_MAX {
             idle.pop_front();
         }
         idle.push_back(Idle {
             connection,
-            since: now,
             until: now.plus(idle_timeout),
         });
     }

@@ -1,5 +1,6 @@
 //! APIs: what is published, under which path, for whom.
 
+use super::route::{HostPattern, Route};
 use crate::limit::RateLimit;
 use crate::name::Name;
 use std::collections::BTreeSet;
@@ -14,12 +15,14 @@ pub struct Api {
     pub version: Name,
     /// Where in its life the version stands.
     pub state: VersionState,
+    /// The hosts that lead here; none: whatever host is called, behind APIs that name it.
+    pub hosts: Vec<HostPattern>,
     /// The path that leads here.
     pub base_path: BasePath,
     /// Whether the base path stays in what the upstream sees.
     pub keep_base_path: bool,
-    /// The upstream's name, of the same team.
-    pub upstream: Name,
+    /// What is told apart below the base path: at least one.
+    pub routes: Vec<Route>,
     /// Who may call: said for every API, if only `none`.
     pub authentication: Authentication,
     /// The scopes that a caller needs, all of them.

@@ -1,9 +1,10 @@
 //! Whether resources fit together: names that are unique, references that lead somewhere, paths that
 //! don't hide one another.
 
+use super::conflict;
 use super::issuer::SELF;
-use super::raw::{Declared, Place, Problems, closest};
-use super::{Api, Authentication, BasePath, Issuer, Spec, Upstream};
+use super::raw::{Declared, Node, Place, Problems, Value, closest};
+use super::{Api, Authentication, Issuer, Spec, Upstream};
 use crate::name::Name;
 use std::collections::{HashMap, HashSet};
 
@@ -29,10 +30,10 @@ struct Catalogue<'r> {
 pub fn check(resources: &[&Declared], own_issuer: &str, problems: &mut Problems) {
     let catalogue = Catalogue::of(resources, problems);
     catalogue.own_issuer(own_issuer, problems);
-    catalogue.paths(problems);
+    conflict::check(&catalogue.apis, problems);
     let mut used: HashSet<Key<'_>> = HashSet::new();
     for (declared, api) in &catalogue.apis {
-        used.extend(catalogue.upstream_of(declared, api, problems));
+        used.extend(catalogue.upstreams_of(declared, api, problems));
         catalogue.issuers_of(declared, api, own_issuer, problems);
     }
     for (key, (declared, _)) in &catalogue.upstreams {
@@ -103,62 +104,43 @@ impl<'r> Catalogue<'r> {
         }
     }
 
-    /// No two served APIs with one path, none that hides behind what the gateway answers itself.
-    fn paths(&self, problems: &mut Problems) {
-        let mut taken: HashMap<&BasePath, &Declared> = HashMap::new();
-        for (declared, api) in &self.apis {
-            let place = declared.node.place_of(&["base_path"]);
-            let path = api.base_path.as_str();
-            if let Some(reserved) = RESERVED_PATHS
-                .iter()
-                .find(|reserved| is_below(path, reserved))
-            {
-                problems.error(
-                    place,
-                    "reserved_path",
-                    format!("`base_path`: `{path}` is hidden: the gateway itself answers at `{reserved}`"),
-                );
-            }
-            if !api.state.serves() {
-                continue;
-            }
-            if let Some(other) = taken.insert(&api.base_path, declared) {
-                problems.error(
-                    place,
-                    "duplicate_path",
-                    format!(
-                        "`base_path`: `{path}` is taken by the API `{}` {}: give each served version its own path",
-                        other.resource.name,
-                        other.place().seen_from(place),
-                    ),
-                );
-            }
-        }
-    }
-
-    fn upstream_of(
+    /// The upstreams that an API's routes name. One that does not exist is told of where it is named, once.
+    fn upstreams_of(
         &self,
         declared: &'r Declared,
         api: &'r Api,
         problems: &mut Problems,
-    ) -> Option<Key<'r>> {
+    ) -> Vec<Key<'r>> {
         let team = &declared.resource.team_name;
-        let key = (team, &api.upstream);
-        if self.upstreams.contains_key(&key) {
-            return Some(key);
+        let mut used = Vec::new();
+        let mut told = HashSet::new();
+        for (index, route) in api.routes.iter().enumerate() {
+            for upstream in route.upstreams() {
+                let key = (team, upstream);
+                if self.upstreams.contains_key(&key) {
+                    used.push(key);
+                    continue;
+                }
+                let place = place_of_upstream(&declared.node, index, upstream);
+                if told.insert((place, upstream)) {
+                    self.unknown_upstream(key, place, problems);
+                }
+            }
         }
+        used
+    }
+
+    fn unknown_upstream(&self, (team, upstream): Key<'r>, place: Place, problems: &mut Problems) {
         let names = self.upstreams.keys().filter(|(owner, _)| *owner == team);
-        let hint = meant(&api.upstream, names.map(|(_, name)| name.as_str()));
+        let hint = meant(upstream, names.map(|(_, name)| name.as_str()));
         problems.error(
-            declared.node.place_of(&["upstream"]),
+            place,
             "unknown_reference",
             format!(
-                "`upstream`: there is no upstream `{}`{}",
-                api.upstream,
+                "`upstream`: there is no upstream `{upstream}`{}",
                 hint.unwrap_or_else(|| ": declare it with `kind: upstream`".to_owned())
             ),
         );
-        None
     }
 
     /// Issuers exist, and no two of a route share one `iss`: which keys would then count?
@@ -215,10 +197,21 @@ impl<'r> Catalogue<'r> {
     }
 }
 
-/// Whether `path` is `prefix` or below it.
-fn is_below(path: &str, prefix: &str) -> bool {
-    path.strip_prefix(prefix)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+/// Where a route names an upstream, or else where its API does.
+fn place_of_upstream(node: &Node, route: usize, upstream: &Name) -> Place {
+    let named = |node: &Node| {
+        let named = node.get("upstream")?;
+        matches!(&named.value, Value::Text(text) if text.as_str() == upstream.as_str())
+            .then_some(named.place)
+    };
+    let route = node.get("routes").and_then(|routes| routes.member(route));
+    let in_route = route.and_then(|route| {
+        let shares = route.get("split").map_or(&[][..], Node::members);
+        named(route)
+            .or_else(|| shares.iter().find_map(named))
+            .or_else(|| route.get("mirror").and_then(named))
+    });
+    in_route.unwrap_or_else(|| node.place_of(&["upstream"]))
 }
 
 fn meant<'c>(name: &Name, candidates: impl Iterator<Item = &'c str>) -> Option<String> {

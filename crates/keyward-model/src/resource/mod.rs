@@ -4,16 +4,21 @@
 //! people write. The way from raw to typed is the only one.
 
 pub mod api;
+mod conflict;
 pub mod consistency;
 pub mod issuer;
 pub mod raw;
+pub mod route;
 pub mod upstream;
+pub mod upstream_tls;
 
 pub use api::{
     Api, Authentication, BasePath, IdentityHeaders, RateLimitRule, TokenSource, VersionState,
 };
 pub use issuer::{Issuer, IssuerKeys};
+pub use route::{HostPattern, Route};
 pub use upstream::{Target, Upstream};
+pub use upstream_tls::{UpstreamIdentity, UpstreamTls};
 
 use crate::id::TeamId;
 use crate::name::Name;

@@ -1,5 +1,6 @@
 //! Upstreams: where calls go.
 
+use super::UpstreamTls;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -8,6 +9,8 @@ use std::time::Duration;
 pub struct Upstream {
     /// At least one.
     pub targets: Vec<Target>,
+    /// What holds for the targets that are spoken to in TLS; the system's roots where it is left out.
+    pub tls: Option<UpstreamTls>,
     /// How long connecting may take. Default 5 s.
     pub connect_timeout: Duration,
     /// How long the answer's head may take after the request was sent. Default 60 s.
@@ -19,6 +22,8 @@ pub struct Upstream {
 /// One address of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
+    /// Whether it is spoken to in TLS: `https://`.
+    pub tls: bool,
     /// Host name or address, without brackets.
     pub host: Box<str>,
     /// TCP port.
@@ -30,7 +35,8 @@ pub struct Target {
 }
 
 impl Target {
-    /// `host` or `host:port` as the `Host` header has it; port 80 is left out, a v6 address bracketed.
+    /// `host` or `host:port` as the `Host` header has it; the scheme's own port is left out, a v6
+    /// address bracketed.
     #[must_use]
     pub fn authority(&self) -> String {
         let host = if self.host.contains(':') {
@@ -38,7 +44,7 @@ impl Target {
         } else {
             self.host.to_string()
         };
-        if self.port == 80 {
+        if self.port == (if self.tls { 443 } else { 80 }) {
             host
         } else {
             format!("{host}:{}", self.port)

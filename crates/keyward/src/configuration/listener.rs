@@ -1,15 +1,50 @@
 //! Where a node listens, and for what.
 
+use super::listener_tls;
+use keyward_gateway::proxy_protocol::TrustedSenders;
+use keyward_gateway::tls::TlsSettings;
 use keyward_model::resource::raw::{Field, Fields, Problems};
+use serde_json::{Value, json};
 use std::net::SocketAddr;
+use std::path::Path;
 
 /// An address to listen at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listener {
     /// Address and port.
     pub(crate) address: SocketAddr,
     /// What is served there.
     pub(crate) serves: ListenerRole,
+    /// How it speaks TLS; `None` in clear.
+    pub(crate) tls: Option<TlsSettings>,
+    /// Who must begin with a header of the PROXY protocol.
+    pub(crate) proxy_protocol: Option<TrustedSenders>,
+}
+
+impl Listener {
+    /// A listener in clear.
+    fn plain(address: SocketAddr, serves: ListenerRole) -> Self {
+        Self {
+            address,
+            serves,
+            tls: None,
+            proxy_protocol: None,
+        }
+    }
+
+    /// As `check --json` tells it.
+    pub(super) fn to_json(&self) -> Value {
+        let senders = self.proxy_protocol.as_ref();
+        json!({
+            "address": self.address,
+            "serves": self.serves.as_str(),
+            "tls": self.tls.as_ref().map(listener_tls::to_json),
+            "proxy_protocol": senders.map(|senders| {
+                let from: Vec<_> = senders.from.iter().map(ToString::to_string).collect();
+                json!({ "from": from })
+            }),
+        })
+    }
 }
 
 /// What a listener serves.
@@ -34,14 +69,18 @@ impl ListenerRole {
     }
 }
 
-/// Reads `listeners`.
-pub(super) fn listeners(fields: &Fields<'_>, problems: &mut Problems) -> Vec<Listener> {
+/// Reads `listeners`. Relative paths are taken from `directory`.
+pub(super) fn listeners(
+    fields: &Fields<'_>,
+    directory: &Path,
+    problems: &mut Problems,
+) -> Vec<Listener> {
     let Some(field) = fields.optional("listeners") else {
         return default_listeners();
     };
     let mut listeners: Vec<Listener> = Vec::new();
     for member in field.filled_list(problems).unwrap_or_default() {
-        let Some(listener) = listener(member, problems) else {
+        let Some(listener) = listener(member, directory, problems) else {
             continue;
         };
         if listener.serves == ListenerRole::Site {
@@ -89,15 +128,12 @@ pub(super) fn default_listeners() -> Vec<Listener> {
         (8080, ListenerRole::Gateway),
         (9090, ListenerRole::Operations),
     ]
-    .map(|(port, serves)| Listener {
-        address: SocketAddr::from(([127, 0, 0, 1], port)),
-        serves,
-    })
+    .map(|(port, serves)| Listener::plain(SocketAddr::from(([127, 0, 0, 1], port)), serves))
     .to_vec()
 }
 
-fn listener(field: Field<'_>, problems: &mut Problems) -> Option<Listener> {
-    let fields = field.fields(&["address", "serves"], problems)?;
+fn listener(field: Field<'_>, directory: &Path, problems: &mut Problems) -> Option<Listener> {
+    let fields = field.fields(&["address", "serves", "tls", "proxy_protocol"], problems)?;
     let address = fields
         .required("address", "write an address and a port, such as 127.0.0.1:8080", problems)
         .and_then(|field| {
@@ -123,8 +159,23 @@ fn listener(field: Field<'_>, problems: &mut Problems) -> Option<Listener> {
                 problems,
             )
         });
+    let (tls, proxy_protocol) = (fields.optional("tls"), fields.optional("proxy_protocol"));
+    for field in tls.iter().chain(&proxy_protocol) {
+        if serves.is_some_and(|serves| serves != ListenerRole::Gateway) {
+            field.refuse("is for listeners that serve the gateway alone", problems);
+        }
+    }
+    let tls = match tls {
+        Some(field) => Some(listener_tls::tls(field, directory, problems)?),
+        None => None,
+    };
+    let proxy_protocol = match proxy_protocol {
+        Some(field) => Some(listener_tls::proxy_protocol(field, problems)?),
+        None => None,
+    };
     Some(Listener {
-        address: address?,
-        serves: serves?,
+        tls,
+        proxy_protocol,
+        ..Listener::plain(address?, serves?)
     })
 }

@@ -9,11 +9,13 @@ mod document;
 pub(crate) mod file;
 mod keys;
 pub(crate) mod listener;
+mod listener_tls;
 mod network;
 pub(crate) mod node;
 pub(crate) mod reload;
 mod report;
 mod substitution;
+mod upstream_tls;
 
 #[cfg(test)]
 mod tests;
@@ -25,7 +27,7 @@ use document::DOCUMENT_MAX_BYTES;
 use file::SeenFile;
 use keyward_model::Origin;
 use keyward_model::resource::raw::{Declared, Node, Place, Problems, read_resource};
-use keyward_model::resource::{IssuerKeys, Spec, consistency};
+use keyward_model::resource::{IssuerKeys, Spec, UpstreamTls, consistency};
 use report::Source;
 use std::path::{Path, PathBuf};
 use substitution::{Environment, substitute};
@@ -181,6 +183,7 @@ impl Reading<'_> {
             .is_some_and(|configuration| configuration.egress_allow.is_empty());
         for declared in declared {
             keys::check(declared, closed, &mut self.problems);
+            upstream_tls::check(declared, &mut self.problems);
         }
         let failed = self.problems.has_errors();
         Loaded {
@@ -195,10 +198,18 @@ impl Reading<'_> {
 /// Reads one resource; the paths in it are taken from `directory`.
 fn resource(node: Node, directory: &Path, problems: &mut Problems) -> Option<Declared> {
     let mut declared = read_resource(node, Origin::File, problems)?;
-    if let Spec::Issuer(issuer) = &mut declared.resource.spec
-        && let IssuerKeys::File(path) = &mut issuer.keys
-    {
-        *path = directory.join(&path);
+    match &mut declared.resource.spec {
+        Spec::Issuer(issuer) => {
+            if let IssuerKeys::File(path) = &mut issuer.keys {
+                *path = directory.join(&path);
+            }
+        }
+        Spec::Upstream(upstream) => {
+            for path in upstream.tls.iter_mut().flat_map(UpstreamTls::paths_mut) {
+                *path = directory.join(&path);
+            }
+        }
+        Spec::Api(_) => {}
     }
     Some(declared)
 }

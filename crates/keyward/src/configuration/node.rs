@@ -84,11 +84,7 @@ impl NodeConfiguration {
     pub(crate) fn to_json(&self) -> serde_json::Value {
         let proxies = self.trusted_proxies.iter().map(ToString::to_string);
         let allow = self.egress_allow.iter().map(ToString::to_string);
-        let listeners: Vec<_> = self
-            .listeners
-            .iter()
-            .map(|listener| json!({ "address": listener.address, "serves": listener.serves.as_str() }))
-            .collect();
+        let listeners: Vec<_> = self.listeners.iter().map(Listener::to_json).collect();
         json!({
             "listeners": listeners,
             "gateway_url": self.gateway_url,
@@ -143,7 +139,7 @@ pub(super) fn read(
     let fields = Fields::of(&node, "the configuration", KEYS, problems)?;
     format(&fields, problems);
     memory_and_sqlite(&fields, problems);
-    let listeners = listeners(&fields, problems);
+    let listeners = listeners(&fields, directory, problems);
     let gateway_url = origin(&fields, "gateway_url", DEFAULT_GATEWAY_URL, problems);
     let site_url = origin(&fields, "site_url", DEFAULT_SITE_URL, problems);
     let data_dir = match fields.optional("data_dir") {

@@ -12,8 +12,8 @@ use keyward_model::id::TeamId;
 use keyward_model::limit::{LimitSubject, RateLimit};
 use keyward_model::resource::issuer::SELF;
 use keyward_model::resource::{
-    Api, Authentication, IdentityHeaders, RateLimitRule, Resource, Spec, Target, TokenSource,
-    Upstream, VersionState,
+    Api, Authentication, BasePath, IdentityHeaders, RateLimitRule, Resource, Route, Spec, Target,
+    TokenSource, Upstream, VersionState,
 };
 use keyward_model::{Name, Origin, Timestamp};
 use serde_json::{Map, Value, json};
@@ -77,7 +77,9 @@ fn declared(upstream: SocketAddr) -> Result<Vec<Resource>, String> {
         spec,
     };
     let upstream = Upstream {
+        tls: None,
         targets: vec![Target {
+            tls: false,
             host: upstream.ip().to_string().into(),
             port: upstream.port(),
             path_prefix: "".into(),
@@ -88,12 +90,14 @@ fn declared(upstream: SocketAddr) -> Result<Vec<Resource>, String> {
         idle_timeout: Duration::from_secs(60),
     };
     let requests = NonZeroU32::new(REQUESTS_A_MINUTE).unwrap_or(NonZeroU32::MIN);
+    let base_path: BasePath = BASE_PATH.parse().map_err(|error| format!("{error}"))?;
     let api = Api {
         version: name("v1")?,
         state: VersionState::Published,
-        base_path: BASE_PATH.parse().map_err(|error| format!("{error}"))?,
+        hosts: Vec::new(),
+        routes: vec![Route::everything(&base_path, name("keyward-demo")?)],
+        base_path,
         keep_base_path: false,
-        upstream: name("keyward-demo")?,
         authentication: Authentication::Jwt {
             issuers: vec![name(SELF)?],
             audiences: vec![AUDIENCE.into()],

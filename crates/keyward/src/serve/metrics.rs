@@ -117,7 +117,7 @@ impl Page {
         self.head(
             "keyward_requests_total",
             "counter",
-            "Calls by API, version and status class; `none`: the client left.",
+            "Calls by API, version, route and status class; `none`: the client left.",
         );
         for route in routes {
             let labels = labels(route);
@@ -277,10 +277,10 @@ impl Page {
 
 fn labels(route: &RouteCounts) -> String {
     let labels = &route.labels;
-    // Names have letters, digits, `-`, `_` and `.` alone: nothing to escape.
+    // Names, methods and paths have no quote, backslash or line break: nothing to escape.
     format!(
-        "team=\"{}\",api=\"{}\",version=\"{}\"",
-        labels.team_name, labels.api, labels.version
+        "team=\"{}\",api=\"{}\",version=\"{}\",route=\"{}\"",
+        labels.team_name, labels.api, labels.version, labels.route
     )
 }
 

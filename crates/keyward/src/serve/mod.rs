@@ -6,6 +6,7 @@ mod descriptors;
 mod event;
 mod given_sockets;
 mod handover;
+mod listeners;
 mod metrics;
 mod operations;
 mod own_issuer;
@@ -35,6 +36,7 @@ use keyward_model::resource::Resource;
 use keyward_model::{Clock, Revision, Secret, SystemClock};
 use keyward_state::revocation::Revocations;
 use keyward_store::Store;
+use listeners::gateway_listeners;
 use operations::Operations;
 use reload::{ReloadCounts, Reloader};
 use std::fmt::Display;
@@ -111,7 +113,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
     let own_keys = Arc::new(OwnKeys::load(&store, clock.now()).await?);
     let issuers = issuers(&configuration, &clock)?;
     let (gateway, records) = gateway(
-        settings(&configuration, store.node()),
+        settings(&configuration, store.node(), &clock)?,
         given.take(&addresses(&configuration, ListenerRole::Gateway)),
         &store,
         &own_keys,
@@ -339,13 +341,17 @@ fn own_issuer(
         .map_err(|error| failed("own keys", &error, "own_keys"))
 }
 
-fn settings(configuration: &NodeConfiguration, node: NodeId) -> Settings {
+fn settings(
+    configuration: &NodeConfiguration,
+    node: NodeId,
+    clock: &Arc<dyn Clock>,
+) -> Result<Settings, Failure> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = configuration.workers.unwrap_or(cores);
     let limits = &configuration.limits;
-    Settings {
+    Ok(Settings {
         node,
-        listeners: addresses(configuration, ListenerRole::Gateway),
+        listeners: gateway_listeners(configuration, clock)?,
         workers,
         limits: Limits {
             head_bytes: limits.head_bytes,
@@ -355,7 +361,7 @@ fn settings(configuration: &NodeConfiguration, node: NodeId) -> Settings {
             ..Limits::default()
         },
         trusted_proxies: configuration.trusted_proxies.clone(),
-    }
+    })
 }
 
 fn addresses(configuration: &NodeConfiguration, role: ListenerRole) -> Vec<SocketAddr> {

@@ -309,3 +309,116 @@ async fn encrypted_tokens() {
     let answer = example.get("/records/7", Some(&signed), "").await;
     assert_refused(&answer, 401, "token_invalid");
 }
+
+#[tokio::test]
+async fn routing() {
+    let search = Upstream::echo().await;
+    let address = search.address().to_string();
+    let moved = [("127.0.0.1:9001", address.as_str())];
+    let example = Example::with("routing.yaml", &moved, &[]).await;
+    let call = async |method: &str, host: &str, target: &str, headers: &str| {
+        let request = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n");
+        call(example.process.gateway(), request).await
+    };
+    let shop = "shop.example.com";
+    let answer = call("GET", shop, "/shop/orders/7?debug=1&a=b", "X-Debug: 1\r\n").await;
+    assert_eq!(answer.status, 200, "{}", example.process.log());
+    assert_eq!(answer.head.field("cache-control"), Some("no-store"));
+    let received = example.upstream.received()[0].clone();
+    assert_eq!(received.target(), "/internal/orders/7?a=b&view=full");
+    assert_eq!(received.head.field("x-source"), Some("gateway"));
+    assert_eq!(received.head.field("x-debug"), None);
+    for (method, host, target, headers, expected) in [
+        ("POST", shop, "/shop/orders", "", "/orders"),
+        (
+            "GET",
+            "EU.Shop.Example.Com:8080",
+            "/shop/orders?format=csv",
+            "",
+            "/export/orders.csv?format=csv",
+        ),
+        (
+            "GET",
+            "eu.shop.example.com.",
+            "/shop/search/shoes?a",
+            "",
+            "/shoes?a",
+        ),
+        (
+            "GET",
+            shop,
+            "/shop/search/shoes",
+            "X-Preview: 1\r\n",
+            "/preview/shoes",
+        ),
+        (
+            "GET",
+            "elsewhere.example",
+            &format!("http://{shop}/shop/search"),
+            "",
+            "/",
+        ),
+    ] {
+        let answer = call(method, host, target, headers).await;
+        assert_eq!(answer.status, 200, "{target} {}", answer.text());
+        assert_eq!(answer.json().unwrap()["target"], expected, "{target}");
+    }
+    assert_eq!(search.received().len(), 3);
+    let answer = call("DELETE", shop, "/shop/orders/7", "").await;
+    assert_refused(&answer, 405, "method_not_allowed");
+    assert_eq!(answer.head.field("allow"), Some("GET, HEAD"));
+    for (host, target) in [
+        ("localhost:8080", "/shop/orders/7"),
+        ("example.com", "/shop/orders/7"),
+        (shop, "/shop/orders/7/lines"),
+        (shop, "/shop"),
+        // The target's authority is what is called.
+        (shop, "http://elsewhere.example/shop/orders/7"),
+    ] {
+        assert_refused(&call("GET", host, target, "").await, 404, "not_found");
+    }
+}
+
+#[tokio::test]
+async fn canary() {
+    let next = Upstream::echo().await;
+    let address = next.address().to_string();
+    let moved = [("127.0.0.1:9001", address.as_str())];
+    let example = Example::with("canary.yaml", &moved, &[]).await;
+    for number in 0..100 {
+        let answer = example.get(&format!("/prices/{number}"), None, "").await;
+        assert_eq!(answer.status, 200, "{}", example.process.log());
+    }
+    let share = next.received().len();
+    assert!((8..=12).contains(&share), "{share} %");
+    assert_eq!(example.upstream.received().len(), 100 - share);
+    for _ in 0..10 {
+        example.get("/prices/7", None, "X-Canary: always\r\n").await;
+    }
+    assert_eq!(next.received().len(), share + 10);
+    assert_eq!(next.received()[0].head.field("x-canary"), None);
+}
+
+#[tokio::test]
+async fn redirects() {
+    let example = Example::run("redirects.yaml").await;
+    for (target, status, location) in [
+        ("/old/7?x=y", 308, "/orders/7?x=y"),
+        ("/old", 308, "/orders"),
+        ("/plain/a", 301, "https://gateway.test/plain/a"),
+        ("/docs/intro", 302, "//docs.example.com/v2/intro"),
+    ] {
+        let answer = example.get(target, None, "").await;
+        assert_eq!(answer.status, status, "{target}");
+        assert_eq!(answer.head.field("location"), Some(location), "{target}");
+        assert_eq!(answer.text(), "", "{target}");
+        assert!(answer.head.field("request-id").is_some());
+    }
+    let closed = example.get("/orders/closed/7", None, "").await;
+    assert_eq!(closed.status, 503);
+    assert_eq!(closed.head.field("retry-after"), Some("3600"));
+    assert_eq!(closed.head.field("content-type"), Some("text/plain"));
+    assert_eq!(closed.text(), "Closed for an hour; come back later.\n");
+    assert_refused(&example.get("/orders", None, "").await, 404, "not_found");
+    assert_eq!(example.upstream.received(), []);
+}

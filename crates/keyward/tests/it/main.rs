@@ -27,6 +27,8 @@ mod operations;
 #[cfg(test)]
 mod python_peers;
 #[cfg(test)]
+mod routes;
+#[cfg(test)]
 mod routing;
 #[cfg(test)]
 mod running;
@@ -36,3 +38,5 @@ mod shell;
 mod smuggling;
 #[cfg(test)]
 mod token;
+#[cfg(test)]
+mod transport;

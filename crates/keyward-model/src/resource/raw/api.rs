@@ -3,9 +3,11 @@
 use super::field::{Field, Fields};
 use super::problem::Problems;
 use super::read::name;
+use super::route::{self, ApiOfRoutes};
 use crate::limit::{LimitSubject, RateLimit};
 use crate::name::Name;
 use crate::resource::api::IdentityField;
+use crate::resource::route::Route;
 use crate::resource::{
     Api, Authentication, BasePath, IdentityHeaders, RateLimitRule, TokenSource, VersionState,
 };
@@ -17,9 +19,11 @@ use std::time::Duration;
 pub(super) const KEYS: &[&str] = &[
     "version",
     "state",
+    "hosts",
     "base_path",
     "keep_base_path",
     "upstream",
+    "routes",
     "authentication",
     "authorization",
     "rate_limits",
@@ -103,9 +107,10 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
         Some(field) => field.boolean(problems),
         None => Some(false),
     };
-    let upstream = fields
-        .required("upstream", "name the upstream that calls go to", problems)
-        .and_then(|field| name(field, problems));
+    let hosts = match fields.optional("hosts") {
+        Some(field) => route::hosts(field, problems),
+        None => Vec::new(),
+    };
     let authentication = fields
         .required(
             "authentication",
@@ -143,12 +148,21 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
         Some(field) => field.positive_duration(problems),
         None => Some(IDLE_BODY_TIMEOUT),
     };
+    let default = IdentityHeaders::default();
+    let routes = routes(
+        fields,
+        base_path.as_ref(),
+        identity_headers.as_ref().unwrap_or(&default),
+        authentication == Some(Authentication::None),
+        problems,
+    );
     Some(Api {
         version: version?,
         state: state?,
+        hosts,
         base_path: base_path?,
         keep_base_path: keep_base_path?,
-        upstream: upstream?,
+        routes: routes?,
         authentication: authentication?,
         scopes: scopes?,
         rate_limits,
@@ -156,6 +170,48 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
         max_body_bytes,
         idle_body_timeout: idle_body_timeout?,
     })
+}
+
+/// The routes: those that are listed, or the one of an API that lists none.
+fn routes(
+    fields: &Fields<'_>,
+    base_path: Option<&BasePath>,
+    identity_headers: &IdentityHeaders,
+    open: bool,
+    problems: &mut Problems,
+) -> Option<Vec<Route>> {
+    let Some(listed) = fields.optional("routes") else {
+        let upstream = fields
+            .required("upstream", "name the upstream that calls go to", problems)
+            .and_then(|field| name(field, problems));
+        return Some(vec![Route::everything(base_path?, upstream?)]);
+    };
+    let upstream = match fields.optional("upstream") {
+        Some(field) => Some(name(field, problems)?),
+        None => None,
+    };
+    let api = ApiOfRoutes {
+        base_path: base_path?,
+        upstream: upstream.as_ref(),
+        identity_headers,
+        open,
+    };
+    let routes = route::routes(listed, &api, problems);
+    if let (Some(field), Some(upstream)) = (fields.optional("upstream"), &upstream)
+        && !routes.is_empty()
+        && !routes
+            .iter()
+            .any(|route| route.upstreams().any(|named| named == upstream))
+    {
+        problems.warning(
+            field.place(),
+            "unused",
+            format!(
+                "`upstream`: no route goes to `{upstream}`: take it out, or a route is missing"
+            ),
+        );
+    }
+    Some(routes)
 }
 
 fn base_path(field: Field<'_>, problems: &mut Problems) -> Option<BasePath> {
@@ -254,7 +310,7 @@ fn token_source(field: Field<'_>, problems: &mut Problems) -> Option<TokenSource
         .map(TokenSource::Cookie)
 }
 
-fn scopes(field: Field<'_>, problems: &mut Problems) -> Option<BTreeSet<String>> {
+pub(super) fn scopes(field: Field<'_>, problems: &mut Problems) -> Option<BTreeSet<String>> {
     let fields = field.fields(&["scopes"], problems)?;
     let list = fields.required(
         "scopes",
@@ -431,7 +487,7 @@ fn identity_field(field: Field<'_>, problems: &mut Problems) -> Option<IdentityF
 }
 
 /// Whether this is a token of RFC 9110, section 5.6.2: what names of headers and cookies are made of.
-fn is_token(text: &str) -> bool {
+pub(super) fn is_token(text: &str) -> bool {
     !text.is_empty()
         && text
             .bytes()

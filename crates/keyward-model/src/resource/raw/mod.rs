@@ -10,7 +10,9 @@ pub mod form;
 mod issuer;
 mod problem;
 mod read;
+mod route;
 mod upstream;
+mod upstream_tls;
 
 #[cfg(test)]
 mod tests;
@@ -171,6 +173,26 @@ impl Node {
         }
     }
 
+    /// The members, if this is a list.
+    #[must_use]
+    pub fn members(&self) -> &[Self] {
+        match &self.value {
+            Value::List(members) => members,
+            Value::Null
+            | Value::Boolean(_)
+            | Value::Whole(_)
+            | Value::Number(_)
+            | Value::Text(_)
+            | Value::Map(_) => &[],
+        }
+    }
+
+    /// The list member at this place, if there is one.
+    #[must_use]
+    pub fn member(&self, index: usize) -> Option<&Self> {
+        self.members().get(index)
+    }
+
     /// Where `path` leads to, or where its longest part that exists does.
     #[must_use]
     pub fn place_of(&self, path: &[&str]) -> Place {
@@ -202,6 +224,36 @@ impl Node {
             | Value::Number(_)
             | Value::Text(_)
             | Value::Map(_) => node.place,
+        }
+    }
+
+    /// The node of a JSON value, whose places aren't known.
+    #[must_use]
+    pub fn from_json(json: &serde_json::Value) -> Self {
+        use serde_json::Value as Json;
+        let value = match json {
+            Json::Null => Value::Null,
+            Json::Bool(value) => Value::Boolean(*value),
+            Json::Number(number) => match number.as_i64() {
+                Some(whole) => Value::Whole(whole),
+                None => Value::Number(number.as_f64().unwrap_or(f64::NAN)),
+            },
+            Json::String(text) => Value::Text(Text::written(text.clone())),
+            Json::Array(members) => Value::List(members.iter().map(Self::from_json).collect()),
+            Json::Object(entries) => Value::Map(
+                entries
+                    .iter()
+                    .map(|(key, value)| Entry {
+                        key: key.clone(),
+                        place: Place::default(),
+                        node: Self::from_json(value),
+                    })
+                    .collect(),
+            ),
+        };
+        Self {
+            place: Place::default(),
+            value,
         }
     }
 

@@ -3,34 +3,11 @@ use crate::resource::{Authentication, IssuerKeys, Spec, TokenSource, consistency
 use crate::revision::Origin;
 use serde_json::{Value as Json, json};
 
-fn node(value: &Json) -> Node {
-    let value = match value {
-        Json::Null => Value::Null,
-        Json::Bool(value) => Value::Boolean(*value),
-        Json::Number(number) => match number.as_i64() {
-            Some(whole) => Value::Whole(whole),
-            None => Value::Number(number.as_f64().unwrap()),
-        },
-        Json::String(text) => Value::Text(Text::written(text.clone())),
-        Json::Array(members) => Value::List(members.iter().map(node).collect()),
-        Json::Object(entries) => Value::Map(
-            entries
-                .iter()
-                .map(|(key, value)| Entry {
-                    key: key.clone(),
-                    place: Place::default(),
-                    node: node(value),
-                })
-                .collect(),
-        ),
-    };
-    Node {
-        place: Place::default(),
-        value,
-    }
+pub(super) fn node(value: &Json) -> Node {
+    Node::from_json(value)
 }
 
-fn read(value: &Json) -> Result<Declared, Vec<String>> {
+pub(super) fn read(value: &Json) -> Result<Declared, Vec<String>> {
     let mut problems = Problems::new();
     let read = read_resource(node(value), Origin::File, &mut problems);
     let messages = problems
@@ -42,7 +19,7 @@ fn read(value: &Json) -> Result<Declared, Vec<String>> {
 }
 
 /// The API of the contract's example with the members of `changes` put over it; `null` takes one out.
-fn api(changes: &Json) -> Json {
+pub(super) fn api(changes: &Json) -> Json {
     with(
         json!({
             "kind": "api", "team": "default", "name": "echo", "version": "v1", "state": "published",
@@ -354,10 +331,6 @@ fn what_is_wrong_is_said_with_what_to_do() {
         (
             json!({ "kind": "upstream", "name": "u", "targets": [] }),
             "`targets` is empty",
-        ),
-        (
-            json!({ "kind": "upstream", "name": "u", "targets": [ { "url": "https://a" } ] }),
-            "plain http:// to upstreams",
         ),
         (
             json!({ "kind": "upstream", "name": "u", "targets": [ { "url": "http://a", "weight": 0 } ] }),

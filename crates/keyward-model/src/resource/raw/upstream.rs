@@ -2,6 +2,7 @@
 
 use super::field::{Field, Fields};
 use super::problem::Problems;
+use super::upstream_tls;
 use crate::resource::{Target, Upstream};
 use std::net::Ipv6Addr;
 use std::num::NonZeroU32;
@@ -13,6 +14,7 @@ pub(super) const KEYS: &[&str] = &[
     "connect_timeout",
     "response_timeout",
     "idle_timeout",
+    "tls",
 ];
 
 /// The largest weight: sums of weights stay far from overflow.
@@ -29,6 +31,18 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Upstr
             targets.extend(target(member, problems));
         }
     }
+    let tls = match fields.optional("tls") {
+        Some(field) => {
+            if !targets.is_empty() && !targets.iter().any(|target| target.tls) {
+                field.refuse(
+                    "does nothing here: no target of this upstream begins with https://",
+                    problems,
+                );
+            }
+            Some(upstream_tls::read(field, problems)?)
+        }
+        None => None,
+    };
     let mut duration = |key: &str, default: u64| match fields.optional(key) {
         Some(field) => field.positive_duration(problems),
         None => Some(Duration::from_secs(default)),
@@ -38,6 +52,7 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Upstr
         response_timeout: duration("response_timeout", 60)?,
         idle_timeout: duration("idle_timeout", 60)?,
         targets,
+        tls,
     })
 }
 
@@ -56,7 +71,7 @@ fn target(field: Field<'_>, problems: &mut Problems) -> Option<Target> {
         problems,
     )?;
     let text = url.text(problems)?;
-    let (host, port, path_prefix) = match address(text) {
+    let (tls, host, port, path_prefix) = match address(text) {
         Ok(address) => address,
         Err(why) => {
             url.refuse(why, problems);
@@ -64,6 +79,7 @@ fn target(field: Field<'_>, problems: &mut Problems) -> Option<Target> {
         }
     };
     Some(Target {
+        tls,
         host,
         port,
         path_prefix,
@@ -71,13 +87,17 @@ fn target(field: Field<'_>, problems: &mut Problems) -> Option<Target> {
     })
 }
 
-/// The parts of `http://host[:port][/path]`, or what is wrong.
-fn address(url: &str) -> Result<(Box<str>, u16, Box<str>), &'static str> {
-    const FORM: &str = "is no address of a target: write http://host:port or http://host:port/path";
-    if url.starts_with("https://") {
-        return Err("can't be called: this version speaks plain http:// to upstreams");
-    }
-    let rest = url.strip_prefix("http://").ok_or(FORM)?;
+/// Whether TLS is spoken, host, port, path.
+type Address = (bool, Box<str>, u16, Box<str>);
+
+/// The parts of `http[s]://host[:port][/path]`, or what is wrong.
+fn address(url: &str) -> Result<Address, &'static str> {
+    const FORM: &str =
+        "is no address of a target: write http://host:port or https://host, with a path if need be";
+    let (tls, rest) = match url.strip_prefix("https://") {
+        Some(rest) => (true, rest),
+        None => (false, url.strip_prefix("http://").ok_or(FORM)?),
+    };
     let (authority, path) = match rest.find('/') {
         Some(slash) => rest.split_at_checked(slash).ok_or(FORM)?,
         None => (rest, ""),
@@ -85,7 +105,7 @@ fn address(url: &str) -> Result<(Box<str>, u16, Box<str>), &'static str> {
     if authority.contains('@') {
         return Err("has a user in it: credentials for an upstream don't go into its address");
     }
-    let (host, port) = host_and_port(authority).ok_or(FORM)?;
+    let (host, port) = host_and_port(authority, if tls { "443" } else { "80" }).ok_or(FORM)?;
     if path.contains(['?', '#']) {
         return Err("has a query or a fragment: a target is a host with a path at most");
     }
@@ -117,20 +137,22 @@ fn address(url: &str) -> Result<(Box<str>, u16, Box<str>), &'static str> {
     if !clean || dotted || path.contains("//") {
         return Err("has a path that could be read in two ways: use plain segments");
     }
-    Ok((host, port, path.trim_end_matches('/').into()))
+    Ok((tls, host, port, path.trim_end_matches('/').into()))
 }
 
-fn host_and_port(authority: &str) -> Option<(Box<str>, u16)> {
+fn host_and_port(authority: &str, default_port: &str) -> Option<(Box<str>, u16)> {
     let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
         let (host, rest) = rest.split_once(']')?;
         host.parse::<Ipv6Addr>().ok()?;
         (
             host,
             rest.strip_prefix(':')
-                .map_or_else(|| rest.is_empty().then_some("80"), Some)?,
+                .map_or_else(|| rest.is_empty().then_some(default_port), Some)?,
         )
     } else {
-        let (host, port) = authority.split_once(':').unwrap_or((authority, "80"));
+        let (host, port) = authority
+            .split_once(':')
+            .unwrap_or((authority, default_port));
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
         if host.is_empty() || host.len() > 253 || !host.bytes().all(plain) {
             return None;
@@ -156,7 +178,8 @@ mod tests {
             ("http://example.test/", Some(("example.test", 80, ""))),
             ("http://[::1]:8000/api/v2/", Some(("::1", 8000, "/api/v2"))),
             ("http://[::1]", Some(("::1", 80, ""))),
-            ("https://example.test", None),
+            ("https://example.test:", None),
+            ("https://", None),
             ("ftp://example.test", None),
             ("example.test:80", None),
             ("http://", None),
@@ -175,8 +198,23 @@ mod tests {
             let read = address(url).ok();
             let read = read
                 .as_ref()
-                .map(|(host, port, path)| (&**host, *port, &**path));
-            assert_eq!(read, expected, "{url}");
+                .map(|(tls, host, port, path)| (*tls, &**host, *port, &**path));
+            assert_eq!(
+                read,
+                expected.map(|(host, port, path)| (false, host, port, path)),
+                "{url}"
+            );
+        }
+        for (url, expected) in [
+            ("https://example.test", (true, "example.test", 443, "")),
+            (
+                "https://example.test:80/a/",
+                (true, "example.test", 80, "/a"),
+            ),
+            ("https://[::1]", (true, "::1", 443, "")),
+        ] {
+            let (tls, host, port, path) = address(url).unwrap();
+            assert_eq!((tls, &*host, port, &*path), expected, "{url}");
         }
     }
 }

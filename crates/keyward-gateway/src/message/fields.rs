@@ -1,0 +1,313 @@
+//! The header fields of one message: the bytes in which they came, and where each stands.
+//!
+//! A field that is removed loses its place, one that is added is written behind the others: no field is
+//! copied, hashed or allocated on its own on a call's way.
+
+use super::header::{Class, Header};
+
+/// Where something stands in the bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    start: u32,
+    length: u32,
+}
+
+impl Span {
+    /// Heads are bounded far below the four gigabytes that this can address.
+    pub(crate) fn new(start: usize, end: usize) -> Self {
+        let small = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Self {
+            start: small(start),
+            length: small(end.saturating_sub(start)),
+        }
+    }
+
+    /// A part of it.
+    pub(crate) fn part(self, start: usize, end: usize) -> Self {
+        let begin = self.start as usize;
+        Self::new(begin + start, begin + end)
+    }
+
+    /// From here to the end of `later`, where only one byte stands between the two.
+    pub(crate) fn up_to(self, later: Self) -> Option<Self> {
+        (self.start + self.length + 1 == later.start).then_some(Self {
+            start: self.start,
+            length: self.length + 1 + later.length,
+        })
+    }
+
+    pub(crate) fn of(self, bytes: &[u8]) -> &[u8] {
+        let start = self.start as usize;
+        bytes
+            .get(start..start + self.length as usize)
+            .unwrap_or_default()
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    header: Header,
+    name: Span,
+    value: Span,
+}
+
+/// One field.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Field<'a> {
+    pub(crate) header: Header,
+    /// In lower case.
+    pub(crate) name: &'a [u8],
+    /// Without the white space around it; no control character but tabs.
+    pub(crate) value: &'a [u8],
+}
+
+impl Field<'_> {
+    pub(crate) fn is(&self, class: Class) -> bool {
+        self.header.class().meets(class)
+    }
+}
+
+/// Header fields in their order. Names are in lower case; several fields may have one name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fields {
+    bytes: Vec<u8>,
+    places: Vec<Place>,
+}
+
+impl Fields {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// The memory of fields that are no longer needed: for the places of others, and for bytes.
+    pub(crate) fn recycle(self) -> (Self, Vec<u8>) {
+        let Self {
+            mut bytes,
+            mut places,
+        } = self;
+        bytes.clear();
+        places.clear();
+        let empty = Self {
+            bytes: Vec::new(),
+            places,
+        };
+        (empty, bytes)
+    }
+
+    /// The bytes that spans are places in.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Takes the bytes of a head, after the places of its fields were noted.
+    pub(super) fn set_bytes(&mut self, bytes: Vec<u8>) {
+        self.bytes = bytes;
+    }
+
+    /// The same for a copy of them.
+    pub(crate) fn set_copy(&mut self, bytes: &[u8]) {
+        self.bytes = bytes.to_vec();
+    }
+
+    /// Notes a field that stands in the bytes: the name in lower case, the value trimmed and checked.
+    pub(crate) fn note(&mut self, header: Header, name: Span, value: Span) {
+        self.places.push(Place {
+            header,
+            name,
+            value,
+        });
+    }
+
+    fn field(&self, place: &Place) -> Field<'_> {
+        Field {
+            header: place.header,
+            name: place.name.of(&self.bytes),
+            value: place.value.of(&self.bytes),
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Field<'_>> {
+        self.places.iter().map(|place| self.field(place))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The values of the fields of this name.
+    pub(crate) fn all(&self, header: Header) -> impl DoubleEndedIterator<Item = &[u8]> {
+        self.places
+            .iter()
+            .filter(move |place| place.header == header)
+            .map(|place| place.value.of(&self.bytes))
+    }
+
+    /// The value of the first field of this name.
+    pub(crate) fn get(&self, header: Header) -> Option<&[u8]> {
+        self.all(header).next()
+    }
+
+    pub(crate) fn has(&self, header: Header) -> bool {
+        self.places.iter().any(|place| place.header == header)
+    }
+
+    /// The values of the fields of this name, which is in lower case.
+    pub(crate) fn all_named(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        let name = name.to_owned();
+        self.iter()
+            .filter(move |field| field.name == name.as_bytes())
+            .map(|field| field.value)
+    }
+
+    /// Keeps the fields that `keep` says yes to.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(Field<'_>) -> bool) {
+        let bytes = &self.bytes;
+        self.places.retain(|place| {
+            keep(Field {
+                header: place.header,
+                name: place.name.of(bytes),
+                value: place.value.of(bytes),
+            })
+        });
+    }
+
+    /// Removes all fields of this name.
+    pub(crate) fn remove(&mut self, header: Header) {
+        self.places.retain(|place| place.header != header);
+    }
+
+    /// Removes all fields of this name, which is in lower case.
+    pub(crate) fn remove_named(&mut self, name: &[u8]) {
+        self.retain(|field| field.name != name);
+    }
+
+    /// Adds a field behind the others. A value with a control character is not added: it would end the
+    /// field.
+    pub(crate) fn append(&mut self, header: Header, value: &[u8]) {
+        self.append_as(header, header.as_bytes(), value);
+    }
+
+    /// The same for any name, which is in lower case and was checked.
+    pub(crate) fn append_named(&mut self, name: &str, value: &[u8]) {
+        self.append_as(Header::of(name.as_bytes()), name.as_bytes(), value);
+    }
+
+    fn append_as(&mut self, header: Header, name: &[u8], value: &[u8]) {
+        if name.is_empty() || has_control(value) {
+            return;
+        }
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(name);
+        let middle = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        let end = self.bytes.len();
+        self.note(header, Span::new(start, middle), Span::new(middle, end));
+    }
+
+    /// Keeps bytes that are no field beside the others.
+    pub(crate) fn keep(&mut self, bytes: &[u8]) -> Span {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        Span::new(start, self.bytes.len())
+    }
+
+    /// The place of the value of the first field of this name, which stays after the field is removed.
+    pub(crate) fn place(&self, header: Header) -> Option<Span> {
+        self.places
+            .iter()
+            .find(|place| place.header == header)
+            .map(|place| place.value)
+    }
+
+    /// Puts one field in the place of all of this name.
+    pub(crate) fn set(&mut self, header: Header, value: &[u8]) {
+        self.remove(header);
+        self.append(header, value);
+    }
+
+    /// Puts one field in the place of all of this name, which is in lower case and was checked.
+    pub(crate) fn set_named(&mut self, name: &str, value: &[u8]) {
+        self.remove_named(name.as_bytes());
+        self.append_named(name, value);
+    }
+
+    /// Writes them as HTTP/1.1 has them, each with its line end.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        for field in self.iter() {
+            write_field(out, field.name, field.value);
+        }
+    }
+}
+
+/// Writes one field with its line end.
+pub(crate) fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.reserve(name.len() + value.len() + 4);
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Whether a control character other than a tab is in it. It looks at all bytes, so that the compiler can
+/// look at many at once: tokens are long.
+pub(crate) fn has_control(value: &[u8]) -> bool {
+    value.iter().fold(false, |found, byte| {
+        found | ((*byte < b' ') & (*byte != b'\t')) | (*byte == 0x7f)
+    })
+}
+
+impl PartialEq for Fields {
+    /// The same names and values in the same order, wherever they stand.
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len()
+            && self
+                .iter()
+                .zip(other.iter())
+                .all(|(one, two)| one.name == two.name && one.value == two.value)
+    }
+}
+
+#[cfg(test)]
+impl<const N: usize> From<[(&str, &str); N]> for Fields {
+    fn from(list: [(&str, &str); N]) -> Self {
+        let mut fields = Self::new();
+        for (name, value) in list {
+            fields.append_named(name, value.as_bytes());
+        }
+        fields
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_keep_their_order_and_lose_only_what_is_removed() {
+        let mut fields = Fields::from([
+            ("host", "a"),
+            ("x-one", "1"),
+            ("cookie", "b=c"),
+            ("x-one", "2"),
+        ]);
+        fields.remove_named(b"x-one");
+        fields.set(Header::Host, b"d");
+        fields.append_named("x-two", b"3");
+        assert_eq!(
+            fields,
+            Fields::from([("cookie", "b=c"), ("host", "d"), ("x-two", "3")])
+        );
+        let mut out = Vec::new();
+        fields.write(&mut out);
+        assert_eq!(out, b"cookie: b=c\r\nhost: d\r\nx-two: 3\r\n");
+    }
+
+    #[test]
+    fn a_value_that_would_end_the_field_is_not_added() {
+        let mut fields = Fields::new();
+        for value in ["a\r\nb: c", "a\nb", "\0", "\x7f"] {
+            fields.append_named("x", value.as_bytes());
+        }
+        assert_eq!(fields, Fields::new());
+    }
+}

@@ -1,0 +1,247 @@
+//! One published API version with all its routes, and whether it is still what was declared.
+
+use super::CompileError;
+use super::issuers::OpenIssuers;
+use super::plan::{MirrorPlan, SplitPlan};
+use super::route::{ApiPolicy, Route};
+use crate::issuer::IssuerKeySet;
+use crate::metrics::RouteMetrics;
+use crate::request::identity::ForgedNames;
+use crate::upstream::UpstreamTls;
+use keyward_model::Clock;
+use keyward_model::id::TeamId;
+use keyward_model::name::Name;
+use keyward_model::resource::route::{Action, Forward, RouteMatch};
+use keyward_model::resource::{
+    Api, Authentication, BasePath, HostPattern, Resource, Upstream, route,
+};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// An API version, ready to serve.
+#[derive(Debug)]
+pub(crate) struct CompiledApi {
+    source: Source,
+    pub(super) base_path: BasePath,
+    pub(super) hosts: Vec<HostPattern>,
+    pub(super) routes: Box<[Arc<CompiledRoute>]>,
+}
+
+/// Everything it was compiled from.
+#[derive(Debug)]
+struct Source {
+    api: Api,
+    upstreams: Vec<(Upstream, Option<Arc<UpstreamTls>>)>,
+    issuers: Vec<Arc<IssuerKeySet>>,
+    forged: Arc<ForgedNames>,
+}
+
+/// A route in all its variants: one for each upstream of a split. They differ in their targets alone.
+#[derive(Debug)]
+pub(crate) struct CompiledRoute {
+    pub(super) matching: RouteMatch,
+    pub(super) split: Option<SplitPlan>,
+    pub(super) variants: Box<[Arc<Route>]>,
+    #[expect(
+        dead_code,
+        reason = "read by the forwarding of copies, which is still to come"
+    )]
+    mirror: Option<(MirrorPlan, Arc<Route>)>,
+}
+
+/// An upstream with how its targets are spoken to, its files read.
+#[derive(Clone)]
+pub(super) struct OpenUpstream<'a> {
+    pub(super) declared: &'a Upstream,
+    pub(super) tls: Option<Arc<UpstreamTls>>,
+}
+
+impl<'a> OpenUpstream<'a> {
+    pub(super) fn open(declared: &'a Upstream, clock: &Arc<dyn Clock>) -> Result<Self, String> {
+        let tls = if declared.targets.iter().any(|target| target.tls) {
+            let tls = UpstreamTls::new(declared.tls.as_ref(), clock);
+            Some(Arc::new(tls.map_err(|error| error.to_string())?))
+        } else {
+            None
+        };
+        Ok(Self { declared, tls })
+    }
+}
+
+/// What the compilation of all APIs shares.
+pub(super) struct Surroundings<'a> {
+    pub(super) upstreams: HashMap<(TeamId, &'a Name), OpenUpstream<'a>>,
+    pub(super) issuers: OpenIssuers,
+    pub(super) forged: Arc<ForgedNames>,
+}
+
+impl CompiledApi {
+    /// Compiles an API, or gives back what it was compiled to `before` if nothing that it is made from
+    /// has changed. `metrics` gives the counters of the route with a label.
+    pub(super) fn compile(
+        resource: &Resource,
+        api: &Api,
+        surroundings: &Surroundings<'_>,
+        before: Option<&Arc<Self>>,
+        mut metrics: impl FnMut(&str) -> Arc<RouteMetrics>,
+    ) -> Result<Arc<Self>, CompileError> {
+        let upstreams = surroundings.upstreams_of(resource, api)?;
+        let issuers = surroundings.issuers_of(resource, api)?;
+        if let Some(before) = before
+            && before
+                .source
+                .is(api, &upstreams, &issuers, &surroundings.forged)
+        {
+            return Ok(Arc::clone(before));
+        }
+        let policy = ApiPolicy::new(resource, api, &issuers, &surroundings.forged)?;
+        let mut named = upstreams.iter();
+        let routes = api
+            .routes
+            .iter()
+            .map(|route| {
+                let metrics = metrics(&route.label);
+                CompiledRoute::new(resource, api, route, &policy, &mut named, &metrics)
+                    .map(Arc::new)
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Arc::new(Self {
+            base_path: api.base_path.clone(),
+            hosts: api.hosts.clone(),
+            routes,
+            source: Source {
+                api: api.clone(),
+                upstreams: upstreams
+                    .iter()
+                    .map(|open| (open.declared.clone(), open.tls.clone()))
+                    .collect(),
+                issuers,
+                forged: Arc::clone(&surroundings.forged),
+            },
+        }))
+    }
+}
+
+impl Source {
+    fn is(
+        &self,
+        api: &Api,
+        upstreams: &[OpenUpstream<'_>],
+        issuers: &[Arc<IssuerKeySet>],
+        forged: &Arc<ForgedNames>,
+    ) -> bool {
+        // An issuer that is defined as before is the one that was opened before.
+        let same_issuers = self.issuers.len() == issuers.len()
+            && self
+                .issuers
+                .iter()
+                .zip(issuers)
+                .all(|(mine, other)| Arc::ptr_eq(mine, other));
+        same_issuers
+            && Arc::ptr_eq(&self.forged, forged)
+            && self.upstreams.len() == upstreams.len()
+            && self
+                .upstreams
+                .iter()
+                .zip(upstreams)
+                .all(|((declared, tls), open)| declared == open.declared && *tls == open.tls)
+            && self.api == *api
+    }
+}
+
+impl CompiledRoute {
+    /// `named` are the route's upstreams, in the order of [`route::Route::upstreams`].
+    fn new<'u>(
+        resource: &Resource,
+        api: &Api,
+        declared: &route::Route,
+        policy: &ApiPolicy,
+        named: &mut impl Iterator<Item = &'u OpenUpstream<'u>>,
+        metrics: &Arc<RouteMetrics>,
+    ) -> Result<Self, CompileError> {
+        let variant = |upstream: Option<&OpenUpstream<'_>>| {
+            Route::compile(
+                resource,
+                api,
+                declared,
+                policy,
+                upstream,
+                Arc::clone(metrics),
+            )
+            .map(Arc::new)
+        };
+        let (mut variants, mut split, mut mirror) = (Vec::new(), None, None);
+        match &declared.action {
+            Action::Forward(Forward {
+                shares,
+                mirror: copy,
+                rewrite: _,
+            }) => {
+                for upstream in named.by_ref().take(shares.len()) {
+                    variants.push(variant(Some(upstream))?);
+                }
+                split = SplitPlan::new(shares);
+                if let (Some(copy), Some(upstream)) =
+                    (copy, copy.as_ref().and_then(|_| named.next()))
+                {
+                    mirror = Some((MirrorPlan::new(copy), variant(Some(upstream))?));
+                }
+            }
+            Action::Redirect(_) | Action::Respond(_) => variants.push(variant(None)?),
+        }
+        Ok(Self {
+            matching: declared.matching.clone(),
+            split,
+            variants: variants.into(),
+            mirror,
+        })
+    }
+
+    /// What it is called, with its API.
+    pub(super) fn label(&self) -> String {
+        self.variants.first().map_or_else(String::new, |route| {
+            let labels = &route.labels;
+            format!("{}/{} {}", labels.api, labels.version, labels.route)
+        })
+    }
+}
+
+impl<'a> Surroundings<'a> {
+    /// The upstreams of all routes of an API, in the order they name them.
+    fn upstreams_of(
+        &self,
+        resource: &Resource,
+        api: &Api,
+    ) -> Result<Vec<OpenUpstream<'a>>, CompileError> {
+        let names = api.routes.iter().flat_map(route::Route::upstreams);
+        names
+            .map(|name| {
+                let upstream = self.upstreams.get(&(resource.team, name)).cloned();
+                upstream.ok_or_else(|| dangling(resource, api, "upstream", name))
+            })
+            .collect()
+    }
+
+    fn issuers_of(
+        &self,
+        resource: &Resource,
+        api: &Api,
+    ) -> Result<Vec<Arc<IssuerKeySet>>, CompileError> {
+        let Authentication::Jwt { issuers, .. } = &api.authentication else {
+            return Ok(Vec::new());
+        };
+        let open = |name: &Name| {
+            let opened = self.issuers.get(resource.team, name);
+            opened.ok_or_else(|| dangling(resource, api, "issuer", name))
+        };
+        issuers.iter().map(open).collect()
+    }
+}
+
+fn dangling(resource: &Resource, api: &Api, kind: &'static str, name: &Name) -> CompileError {
+    CompileError::Dangling {
+        api: format!("{}/{}", resource.name, api.version),
+        kind,
+        name: name.to_string(),
+    }
+}

@@ -1,0 +1,134 @@
+//! What outlives a reload.
+
+use super::CompileError;
+use super::compiled_api::{CompiledApi, Surroundings};
+use super::route_table::HostTable;
+use crate::metrics::RouteMetrics;
+use crate::request::identity::ForgedNames;
+use keyward_model::id::TeamId;
+use keyward_model::name::Name;
+use keyward_model::resource::{Api, HostPattern, Resource, Spec};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+/// Team, name and version of an API.
+type ApiKey = (TeamId, Name, Name);
+
+/// APIs by what identifies them.
+pub(super) type Apis = BTreeMap<ApiKey, Arc<CompiledApi>>;
+
+/// Tables by host; `None` stands for the APIs that name no host.
+pub(super) type Hosts = BTreeMap<Option<HostPattern>, Arc<HostTable>>;
+
+/// What the snapshot before was made of, so that the next one compiles only what has changed, and the
+/// counters of all routes there ever were.
+#[derive(Debug, Default)]
+pub(crate) struct Continuity {
+    metrics: HashMap<ApiKey, HashMap<Box<str>, Arc<RouteMetrics>>>,
+    apis: Apis,
+    hosts: Hosts,
+    forged: Option<(HashSet<Box<str>>, Arc<ForgedNames>)>,
+}
+
+impl Continuity {
+    /// The names that no client may send: as before, if they are the same.
+    pub(super) fn forged<'n>(&mut self, names: impl Iterator<Item = &'n str>) -> Arc<ForgedNames> {
+        let names: HashSet<&str> = names.collect();
+        if let Some((known, forged)) = &self.forged
+            && known.len() == names.len()
+            && names.iter().all(|name| known.contains(*name))
+        {
+            return Arc::clone(forged);
+        }
+        let forged = Arc::new(ForgedNames::new(names.iter().copied()));
+        let names = names.into_iter().map(Into::into).collect();
+        self.forged = Some((names, Arc::clone(&forged)));
+        forged
+    }
+
+    /// The APIs that are served: as before, those that are the same.
+    pub(super) fn apis(
+        &mut self,
+        resources: &[Resource],
+        surroundings: &Surroundings<'_>,
+        workers: usize,
+    ) -> Result<Apis, CompileError> {
+        let served = resources.iter().filter_map(|resource| {
+            let api = served_api(resource)?;
+            Some((resource, api))
+        });
+        served
+            .map(|(resource, api)| {
+                let key = (resource.team, resource.name.clone(), api.version.clone());
+                let counted = self.metrics.entry(key.clone()).or_default();
+                let metrics = |label: &str| {
+                    if let Some(known) = counted.get(label) {
+                        return Arc::clone(known);
+                    }
+                    let new = Arc::new(RouteMetrics::new(workers));
+                    counted.insert(label.into(), Arc::clone(&new));
+                    new
+                };
+                let before = self.apis.get(&key);
+                let compiled = CompiledApi::compile(resource, api, surroundings, before, metrics)?;
+                Ok((key, compiled))
+            })
+            .collect()
+    }
+
+    /// The tables of all hosts: as before, those whose APIs are the same.
+    pub(super) fn hosts(&self, apis: &Apis) -> Result<Hosts, CompileError> {
+        let mut by_host: BTreeMap<Option<&HostPattern>, Vec<Arc<CompiledApi>>> = BTreeMap::new();
+        for api in apis.values() {
+            let mut add = |host| by_host.entry(host).or_default().push(Arc::clone(api));
+            api.hosts.iter().map(Some).for_each(&mut add);
+            if api.hosts.is_empty() {
+                add(None);
+            }
+        }
+        by_host
+            .into_iter()
+            .map(|(host, apis)| {
+                let host = host.cloned();
+                if let Some(before) = self.hosts.get(&host).filter(|table| table.is_of(&apis)) {
+                    return Ok((host, Arc::clone(before)));
+                }
+                let table =
+                    HostTable::new(apis).map_err(|rivals| CompileError::AmbiguousRoutes {
+                        first: rivals.first.label(),
+                        second: rivals.second.label(),
+                    })?;
+                Ok((host, Arc::new(table)))
+            })
+            .collect()
+    }
+
+    /// Drops what was counted for routes that are gone, once the last call to them is: else every name that
+    /// was ever served would stay.
+    pub(crate) fn forget_unused(&mut self) {
+        for counted in self.metrics.values_mut() {
+            counted.retain(|_, metrics| Arc::strong_count(metrics) > 1);
+        }
+        self.metrics.retain(|_, counted| !counted.is_empty());
+    }
+
+    /// The tables of the last snapshot.
+    #[cfg(test)]
+    pub(super) fn tables(&self) -> impl Iterator<Item = (Option<&HostPattern>, &Arc<HostTable>)> {
+        let hosts = self.hosts.iter();
+        hosts.map(|(host, table)| (host.as_ref(), table))
+    }
+
+    /// Keeps what a snapshot was made of for the next one.
+    pub(super) fn remember(&mut self, apis: Apis, hosts: Hosts) {
+        self.apis = apis;
+        self.hosts = hosts;
+    }
+}
+
+fn served_api(resource: &Resource) -> Option<&Api> {
+    match &resource.spec {
+        Spec::Api(api) => api.state.serves().then_some(api),
+        Spec::Upstream(_) | Spec::Issuer(_) => None,
+    }
+}

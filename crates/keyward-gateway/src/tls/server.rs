@@ -1,0 +1,290 @@
+//! A listener's TLS.
+
+use super::certificate::Certificate;
+use super::certificate_table::CertificateTable;
+use super::client_certificate::ClientCertificate;
+use super::error::TlsError;
+use super::provider::{ClockTime, provider};
+use super::source::{Watched, certificate, roots};
+use super::{TlsSettings, TlsVersion};
+use arc_swap::ArcSwap;
+use keyward_model::{Clock, Timestamp};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{Acceptor, ProducesTickets, WebPkiClientVerifier};
+use rustls::{HandshakeKind, RootCertStore, ServerConfig};
+use rustls_pki_types::UnixTime;
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// What is spoken inside (RFC 7301), the preferred first.
+const APPLICATION_PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+/// How often files are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A certificate that ends so soon is told of.
+const ENDING: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A listener's TLS, shared by the workers.
+pub struct TlsServer {
+    settings: TlsSettings,
+    clock: Arc<dyn Clock>,
+    ticketer: Arc<dyn ProducesTickets>,
+    files: Mutex<Files>,
+    active: ArcSwap<Active>,
+    unfinished: AtomicUsize,
+}
+
+/// What was read of the files.
+struct Files {
+    certificates: Vec<Watched<Arc<Certificate>>>,
+    roots: Option<Watched<Arc<RootCertStore>>>,
+}
+
+/// What the next handshake works with.
+struct Active {
+    config: Arc<ServerConfig>,
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+/// A handshake that was finished.
+pub(crate) struct Handshake {
+    pub(crate) stream: TlsStream<TcpStream>,
+    /// The certificate that the client proved itself by.
+    pub(crate) client: Option<ClientCertificate>,
+}
+
+/// Why no handshake was finished.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HandshakeFailure {
+    #[error("too many handshakes are unfinished")]
+    TooMany,
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("the client's certificate is no longer good: {0}")]
+    Resumed(rustls::Error),
+    #[error("the names in the client's certificate can't be read")]
+    Unreadable,
+}
+
+impl TlsServer {
+    /// Reads the files and gets ready.
+    ///
+    /// # Errors
+    /// [`TlsError`] with the file that can't be used.
+    pub fn load(settings: TlsSettings, clock: Arc<dyn Clock>) -> Result<Self, TlsError> {
+        let mut certificates = Vec::with_capacity(settings.certificates.len());
+        for files in &settings.certificates {
+            let watched = Watched::first(&[&files.certificate, &files.key], |contents| {
+                certificate(files, contents)
+            })?;
+            tell(&watched.value, &files.certificate, clock.now());
+            certificates.push(watched);
+        }
+        let roots = match &settings.client_certificates {
+            Some(clients) => Some(Watched::first(&[&clients.roots], |contents| {
+                roots(&clients.roots, contents)
+            })?),
+            None => None,
+        };
+        // AES-256 under keys that are replaced every six hours and kept for another six. They live in this
+        // process alone: after a restart clients shake hands in full once.
+        let ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|error| setup(&error))?;
+        let files = Files {
+            certificates,
+            roots,
+        };
+        let active = activate(&settings, &files, &clock, &ticketer)?;
+        Ok(Self {
+            settings,
+            clock,
+            ticketer,
+            files: Mutex::new(files),
+            active: ArcSwap::from_pointee(active),
+            unfinished: AtomicUsize::new(0),
+        })
+    }
+
+    /// Looks at the files forever.
+    pub async fn watch(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let server = Arc::clone(&self);
+            if tokio::task::spawn_blocking(move || server.look())
+                .await
+                .is_err()
+            {
+                // The runtime is going down.
+                return;
+            }
+        }
+    }
+
+    /// Reads the files again, and uses what has changed from the next handshake on. What can't be used is
+    /// told to the log, and what was read before stays.
+    pub fn look(&self) {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = false;
+        for (watched, files) in files
+            .certificates
+            .iter_mut()
+            .zip(&self.settings.certificates)
+        {
+            let paths: [&Path; 2] = [&files.certificate, &files.key];
+            if watched.look(&paths, |contents| certificate(files, contents)) {
+                tracing::info!(certificate = %files.certificate.display(), "a certificate was replaced");
+                tell(&watched.value, &files.certificate, self.clock.now());
+                changed = true;
+            }
+        }
+        if let (Some(watched), Some(clients)) =
+            (&mut files.roots, &self.settings.client_certificates)
+        {
+            let path: &Path = &clients.roots;
+            if watched.look(&[path], |contents| roots(path, contents)) {
+                tracing::info!(roots = %path.display(), "the roots of clients' certificates were replaced");
+                changed = true;
+            }
+        }
+        if changed {
+            match activate(&self.settings, &files, &self.clock, &self.ticketer) {
+                Ok(active) => self.active.store(Arc::new(active)),
+                Err(error) => {
+                    tracing::error!(%error, "changed certificates can't be used: those before stay");
+                }
+            }
+        }
+    }
+
+    /// Shakes hands. The caller sets the bound of time; at most `most` are unfinished at once, over all
+    /// workers.
+    pub(crate) async fn handshake(
+        &self,
+        socket: TcpStream,
+        most: usize,
+    ) -> Result<Handshake, HandshakeFailure> {
+        let _unfinished = Unfinished::begin(&self.unfinished, most)?;
+        let active = self.active.load_full();
+        let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+        let stream = start.into_stream(Arc::clone(&active.config)).await?;
+        let (_, connection) = stream.get_ref();
+        let client = match (connection.peer_certificates(), &active.verifier) {
+            (Some([own, others @ ..]), Some(verifier)) => {
+                // A ticket brings back the certificate of the first handshake without a look at it: it may
+                // have ended since, or its root may have been taken away.
+                if connection.handshake_kind() == Some(HandshakeKind::Resumed) {
+                    let now = unix_time(self.clock.now());
+                    verifier
+                        .verify_client_cert(own, others, now)
+                        .map_err(HandshakeFailure::Resumed)?;
+                }
+                Some(ClientCertificate::read(own).ok_or(HandshakeFailure::Unreadable)?)
+            }
+            (Some(_) | None, _) => None,
+        };
+        Ok(Handshake { stream, client })
+    }
+}
+
+impl fmt::Debug for TlsServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsServer")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+fn activate(
+    settings: &TlsSettings,
+    files: &Files,
+    clock: &Arc<dyn Clock>,
+    ticketer: &Arc<dyn ProducesTickets>,
+) -> Result<Active, TlsError> {
+    let verifier = match (&files.roots, &settings.client_certificates) {
+        (Some(roots), Some(clients)) => {
+            let builder =
+                WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots.value), provider());
+            let builder = if clients.required {
+                builder
+            } else {
+                builder.allow_unauthenticated()
+            };
+            Some(builder.build().map_err(|error| setup(&error))?)
+        }
+        (Some(_) | None, _) => None,
+    };
+    let versions: &[_] = match settings.minimum {
+        TlsVersion::V12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+        TlsVersion::V13 => &[&rustls::version::TLS13],
+    };
+    let builder =
+        ServerConfig::builder_with_details(provider(), Arc::new(ClockTime(Arc::clone(clock))))
+            .with_protocol_versions(versions)
+            .map_err(|error| setup(&error))?;
+    let builder = match &verifier {
+        Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
+        None => builder.with_no_client_auth(),
+    };
+    let certificates = files.certificates.iter().map(|watched| &*watched.value);
+    let table = CertificateTable::new(certificates);
+    let mut config = builder.with_cert_resolver(Arc::new(table));
+    config.alpn_protocols = APPLICATION_PROTOCOLS
+        .iter()
+        .map(|name| name.to_vec())
+        .collect();
+    config.ticketer = Arc::clone(ticketer);
+    Ok(Active {
+        config: Arc::new(config),
+        verifier,
+    })
+}
+
+/// What an operator should know of a certificate.
+fn tell(certificate: &Certificate, path: &Path, now: Timestamp) {
+    let (path, ends) = (path.display(), certificate.not_after);
+    if ends <= now {
+        tracing::warn!(certificate = %path, %ends, "the certificate is over: clients will refuse it");
+    } else if ends.since(now) < ENDING {
+        tracing::warn!(certificate = %path, %ends, "the certificate ends soon");
+    }
+    if certificate.names.is_empty() {
+        tracing::warn!(
+            certificate = %path,
+            "the certificate has no DNS name among its alternative names: it is shown to clients only where none fits better"
+        );
+    }
+}
+
+fn setup(error: &dyn fmt::Display) -> TlsError {
+    TlsError::Setup(error.to_string())
+}
+
+fn unix_time(now: Timestamp) -> UnixTime {
+    let seconds = u64::try_from(now.as_seconds()).unwrap_or_default();
+    UnixTime::since_unix_epoch(Duration::from_secs(seconds))
+}
+
+/// A handshake is unfinished as long as this lives.
+struct Unfinished<'a>(&'a AtomicUsize);
+
+impl<'a> Unfinished<'a> {
+    fn begin(count: &'a AtomicUsize, most: usize) -> Result<Self, HandshakeFailure> {
+        // Counted first, so that two that come at once can't both take the last place.
+        let begun = Self(count);
+        if count.fetch_add(1, Ordering::Relaxed) >= most {
+            return Err(HandshakeFailure::TooMany);
+        }
+        Ok(begun)
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

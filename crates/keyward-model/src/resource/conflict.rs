@@ -1,0 +1,168 @@
+//! Routes that no rule tells apart, and routes that nobody reaches.
+
+use super::api::Api;
+use super::consistency::RESERVED_PATHS;
+use super::raw::{Declared, Place, Problems};
+use super::route::{CONDITIONED_MAX, HostPattern, PathKind, Route};
+use std::collections::HashMap;
+
+/// A route with where it was written.
+#[derive(Clone, Copy)]
+struct Written<'r> {
+    declared: &'r Declared,
+    api: &'r Api,
+    route: &'r Route,
+    index: usize,
+}
+
+/// Routes that only their conditions tell apart, by host and shape of the path.
+type Neighbours<'r> = HashMap<(Option<&'r HostPattern>, String), Vec<Written<'r>>>;
+
+/// Tells of conflicts between the routes of `apis`, and of those that hide behind what the gateway
+/// answers itself.
+pub(super) fn check(apis: &[(&Declared, &Api)], problems: &mut Problems) {
+    let mut neighbours = Neighbours::new();
+    for (declared, api) in apis.iter().copied() {
+        for (index, route) in api.routes.iter().enumerate() {
+            let written = Written {
+                declared,
+                api,
+                route,
+                index,
+            };
+            written.is_reserved(problems);
+            if api.state.serves() {
+                written.meet(&mut neighbours, problems);
+            }
+        }
+    }
+}
+
+impl<'r> Written<'r> {
+    /// The route's own place, or the base path's where the API lists no routes.
+    fn place(&self) -> Place {
+        if self.lists_none() {
+            self.declared.node.place_of(&["base_path"])
+        } else {
+            self.declared.node.place_of_member(&["routes"], self.index)
+        }
+    }
+
+    fn lists_none(&self) -> bool {
+        self.declared.node.get("routes").is_none()
+    }
+
+    fn key(&self) -> &'static str {
+        if self.lists_none() {
+            "base_path"
+        } else {
+            "routes"
+        }
+    }
+
+    fn is_reserved(&self, problems: &mut Problems) {
+        let path = self.route.matching.path.below(&self.api.base_path);
+        let path = match self.route.matching.path.kind() {
+            PathKind::Whole => &*path,
+            PathKind::Prefix => path.strip_suffix("/*").unwrap_or(&path),
+        };
+        let hidden = RESERVED_PATHS
+            .iter()
+            .find(|reserved| is_below(path, reserved));
+        if let Some(reserved) = hidden {
+            problems.error(
+                self.place(),
+                "reserved_path",
+                format!(
+                    "`{}`: `{path}` is hidden: the gateway itself answers at `{reserved}`",
+                    self.key()
+                ),
+            );
+        }
+    }
+
+    /// Compares the route with those of the same hosts and path that came before it. One conflict is
+    /// told of each: with which others there are more, is seen when that is resolved.
+    fn meet(self, neighbours: &mut Neighbours<'r>, problems: &mut Problems) {
+        let shape = self.route.matching.path.shape_below(&self.api.base_path);
+        let any = [None];
+        let named: Vec<_> = self.api.hosts.iter().map(Some).collect();
+        let hosts = if named.is_empty() { &any[..] } else { &named };
+        let mut told = false;
+        for host in hosts {
+            let others = neighbours.entry((*host, shape.clone())).or_default();
+            if told {
+                continue;
+            }
+            if others.len() >= CONDITIONED_MAX {
+                told = true;
+                problems.error(
+                    self.place(),
+                    "too_many",
+                    format!(
+                        "`{}`: {CONDITIONED_MAX} routes share the path `{}` already, and conditions are looked at one by one: that is the most",
+                        self.key(),
+                        self.route.matching.path.below(&self.api.base_path),
+                    ),
+                );
+                continue;
+            }
+            let rank = self.route.matching.rank();
+            let rival = others.iter().find(|other| {
+                other.route.matching.rank() == rank
+                    && other.route.matching.overlaps(&self.route.matching)
+            });
+            if let Some(rival) = rival {
+                told = true;
+                self.tell_conflict(rival, *host, problems);
+            }
+            others.push(self);
+        }
+    }
+
+    fn tell_conflict(&self, rival: &Self, host: Option<&HostPattern>, problems: &mut Problems) {
+        let place = self.place();
+        let on = host.map_or_else(String::new, |host| format!(" on `{host}`"));
+        let api = format!(
+            "the API `{}` {}",
+            rival.declared.resource.name,
+            rival.declared.place().seen_from(place)
+        );
+        if self.lists_none() && rival.lists_none() {
+            problems.error(
+                place,
+                "duplicate_path",
+                format!(
+                    "`base_path`: `{}` is taken{on} by {api}: give each served version its own path",
+                    self.api.base_path,
+                ),
+            );
+            return;
+        }
+        let whose = if std::ptr::eq(self.declared, rival.declared) {
+            format!(
+                "the route `{}` {}",
+                rival.route.label,
+                rival.place().seen_from(place)
+            )
+        } else {
+            format!("the route `{}` of {api}", rival.route.label)
+        };
+        problems.error(
+            place,
+            "ambiguous_route",
+            format!(
+                "`{}`: a call of `{}`{on} could be for `{}` and for {whose}, and no rule tells which: give them different methods, headers or parts of the query, or take one out",
+                self.key(),
+                self.route.matching.path.below(&self.api.base_path),
+                self.route.label,
+            ),
+        );
+    }
+}
+
+/// Whether `path` is `prefix` or below it.
+fn is_below(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}

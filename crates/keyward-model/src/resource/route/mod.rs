@@ -1,0 +1,85 @@
+//! Routes: which calls of an API are told apart, and what happens to each.
+//!
+//! Of the routes that match a call, the most specific wins. The rule is total, so that the order in which
+//! routes are written never counts:
+//!
+//! 1. **Host**: an exact name, then `*.name` with the longest name, then APIs without hosts.
+//! 2. **Path**, segment by segment from the left: a literal, then a parameter, then a prefix that ends
+//!    there. Where all segments are the same, a whole path comes before a prefix.
+//! 3. **Conditions**: routes that list methods come first, then those with more headers, then those with
+//!    more of the query.
+//!
+//! Two routes that are equal in all three and could both match one call are refused.
+
+mod action;
+mod edits;
+mod host;
+mod matching;
+mod path;
+
+pub use action::{
+    Action, FixedResponse, Forward, LocationPath, Mirror, Redirect, Rewrite, Scheme, Share,
+};
+pub use edits::{EditedValue, HeaderEdits, QueryEdits};
+pub use host::{HostPattern, NoHostPattern};
+pub use matching::{Condition, Conditions, Rank, RouteMatch};
+pub use path::{
+    PARAMETERS_MAX, PathKind, PathPattern, PathProblem, PathTemplate, Segment, TemplatePiece,
+};
+
+use super::BasePath;
+use crate::name::Name;
+use std::collections::BTreeSet;
+
+/// The most routes that may share one host and path and be told apart by conditions alone: they are
+/// looked at one after the other.
+pub const CONDITIONED_MAX: usize = 64;
+
+/// One route of an API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// What logs and metrics call it: its name, or else its methods and its path. Unique in the API.
+    pub label: Box<str>,
+    /// Which calls it takes.
+    pub matching: RouteMatch,
+    /// The scopes that a caller needs besides those of the API.
+    pub scopes: BTreeSet<String>,
+    /// Changes to the query, before it goes to the upstream or into a redirect.
+    pub query: QueryEdits,
+    /// Changes to the headers that the upstream gets.
+    pub request_headers: HeaderEdits,
+    /// Changes to the headers that the upstream answers with.
+    pub response_headers: HeaderEdits,
+    /// What happens to a call.
+    pub action: Action,
+}
+
+impl Route {
+    /// The one route of an API that lists none: everything under its base path goes to its upstream.
+    #[must_use]
+    pub fn everything(base_path: &BasePath, upstream: Name) -> Self {
+        Self {
+            label: base_path.as_str().into(),
+            matching: RouteMatch::default(),
+            scopes: BTreeSet::new(),
+            query: QueryEdits::default(),
+            request_headers: HeaderEdits::default(),
+            response_headers: HeaderEdits::default(),
+            action: Action::Forward(Forward::to(upstream)),
+        }
+    }
+
+    /// The upstreams it names, a mirror's among them.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Name> {
+        let forward = match &self.action {
+            Action::Forward(forward) => Some(forward),
+            Action::Redirect(_) | Action::Respond(_) => None,
+        };
+        let shares = forward.map_or(&[][..], |forward| &forward.shares);
+        let mirror = forward.and_then(|forward| forward.mirror.as_ref());
+        shares
+            .iter()
+            .map(|share| &share.upstream)
+            .chain(mirror.map(|mirror| &mirror.upstream))
+    }
+}

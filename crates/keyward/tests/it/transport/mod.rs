@@ -1,0 +1,146 @@
+//! What stands before the first request, met by clients that others wrote: curl, OpenSSL, Python's `ssl`,
+//! HAProxy.
+
+mod balancer;
+mod configured;
+mod mutual_tls;
+mod tls;
+mod upstream_tls;
+
+use keyward_testkit::{KeywardProcess, Upstream};
+use rcgen::{CertificateParams, DnType, Issuer, KeyPair};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// A certificate authority whose files lie in a folder of their own.
+struct Authority {
+    folder: tempfile::TempDir,
+    issuer: Issuer<'static, KeyPair>,
+    root: String,
+}
+
+/// A certificate and its key in PEM.
+struct Issued {
+    certificate: String,
+    key: String,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.distinguished_name.push(
+            DnType::CommonName,
+            format!("Root {:02x?}", &key.public_key_raw()[1..9]),
+        );
+        let root = params.self_signed(&key).unwrap().pem();
+        let authority = Self {
+            folder: tempfile::tempdir().unwrap(),
+            issuer: Issuer::new(params, key),
+            root: root.clone(),
+        };
+        authority.file("root.pem", &root);
+        authority
+    }
+
+    /// A certificate for these names; the first one is the common name too.
+    fn issue(&self, names: &[&str]) -> Issued {
+        let owned: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(owned).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, names[0]);
+        let key = KeyPair::generate().unwrap();
+        Issued {
+            certificate: params.signed_by(&key, &self.issuer).unwrap().pem(),
+            key: key.serialize_pem(),
+        }
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// The path of the root's certificate.
+    fn root(&self) -> String {
+        self.folder.path().join("root.pem").display().to_string()
+    }
+}
+
+/// An example that runs, with an echo behind it.
+struct Example {
+    process: KeywardProcess,
+    upstream: Upstream,
+}
+
+impl Example {
+    async fn run(name: &str, moved: &[(&str, &str)], files: &[(&str, &str)]) -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+        let text = std::fs::read_to_string(path.join(name)).unwrap();
+        assert!(text.starts_with("# "), "{name} says first what it shows");
+        let upstream = Upstream::echo().await;
+        let echo = upstream.address().to_string();
+        let text = moved
+            .iter()
+            .chain(&[("127.0.0.1:9000", echo.as_str())])
+            .fold(text, |text, (from, to)| text.replace(from, to));
+        let binary = env!("CARGO_BIN_EXE_keyward");
+        let process = KeywardProcess::start_configured(binary, &text, &[], files).await;
+        Self { process, upstream }
+    }
+
+    fn port(&self) -> u16 {
+        self.process.gateway().port()
+    }
+
+    /// What the upstream was last told in a header.
+    fn told(&self, header: &str) -> Option<String> {
+        let received = self.upstream.received().pop()?;
+        received.head.field(header).map(str::to_owned)
+    }
+}
+
+/// What a program said. It runs beside the test, which may be what answers it.
+async fn say(program: &str, arguments: &[&str]) -> Output {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null());
+    tokio::task::spawn_blocking(move || command.output().unwrap())
+        .await
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// curl, which finds every host on loopback: the status (0 when there was none) and what else it printed.
+async fn curl(port: u16, host: &str, path: &str, arguments: &[&str]) -> (u16, String) {
+    let resolve = format!("{host}:{port}:127.0.0.1");
+    let url = format!("https://{host}:{port}{path}");
+    let fixed = [
+        "--silent",
+        "--show-error",
+        "--max-time",
+        "20",
+        "--write-out",
+        "\n%{http_code}",
+        "--resolve",
+        &resolve,
+        &url,
+    ];
+    let output = say("curl", &[arguments, &fixed].concat()).await;
+    let said = text(&output.stdout);
+    let (body, status) = said.rsplit_once('\n').unwrap_or_default();
+    let told = format!("{body}{}", text(&output.stderr));
+    (status.parse().unwrap_or_default(), told)
+}
+
+/// Runs a Python program of the standard library alone; its standard output.
+async fn python(program: &str, arguments: &[&str]) -> String {
+    let output = say("python3", &[&["-c", program], arguments].concat()).await;
+    let errors = text(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    text(&output.stdout)
+}
