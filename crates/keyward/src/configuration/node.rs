@@ -1,6 +1,6 @@
 //! What `keyward.yaml` says of this node.
 
-use super::access_log::{self, AccessLog, LogDestination, LogFormat};
+use super::access_log::{self, AccessLog};
 use super::listener::{Listener, default_listeners, listeners};
 use super::network::{allow_rules, networks};
 use keyward_egress::AllowRule;
@@ -85,12 +85,6 @@ impl NodeConfiguration {
         let proxies = self.trusted_proxies.iter().map(ToString::to_string);
         let allow = self.egress_allow.iter().map(ToString::to_string);
         let listeners: Vec<_> = self.listeners.iter().map(Listener::to_json).collect();
-        let destination = match &self.access_log.destination {
-            LogDestination::StandardOutput => json!("stdout"),
-            LogDestination::StandardError => json!("stderr"),
-            LogDestination::Off => json!("off"),
-            LogDestination::File(path) => json!({ "file": path }),
-        };
         json!({
             "listeners": listeners,
             "gateway_url": self.gateway_url,
@@ -106,13 +100,7 @@ impl NodeConfiguration {
                 "head_timeout": self.limits.head_timeout.as_secs_f64(),
                 "shutdown_timeout": self.limits.shutdown_timeout.as_secs_f64(),
             },
-            "access_log": {
-                "format": match self.access_log.format {
-                    LogFormat::Json => "json",
-                    LogFormat::Human => "human",
-                },
-                "destination": destination,
-            },
+            "access_log": self.access_log.to_json(),
             "egress": { "allow": allow.collect::<Vec<_>>() },
         })
     }

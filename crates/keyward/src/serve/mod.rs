@@ -154,7 +154,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
         })
         .map_err(|error| failed("hand-over", &error, "handover"))?;
     let answering_operators = listen_for_operators(for_operators, &operations)?;
-    let log = RunningLog::start(&configuration.access_log, records)
+    let log = RunningLog::start(&configuration.access_log, &configuration.data_dir, records)
         .map_err(|error| failed("access log", &error, "access_log"))?;
     gateway
         .serve()

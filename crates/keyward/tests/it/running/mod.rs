@@ -1,5 +1,6 @@
 //! A node that runs on while its configuration or its binary changes.
 
+mod access_log;
 pub(crate) mod load;
 mod reload;
 mod supervisor;
