@@ -19,7 +19,7 @@ pub(super) struct Unbuilt {
 }
 
 /// How many claims that are not registered a token has room for at first.
-const OTHERS_USUAL: usize = 8;
+const OTHERS_USUAL: usize = 4;
 
 #[derive(Clone, Copy, Default)]
 struct Registered {
