@@ -17,7 +17,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct VerifiedToken {
     pub(crate) caller: Arc<Caller>,
-    pub(crate) identity: Vec<IdentityHeader>,
+    pub(crate) identity: Box<[IdentityHeader]>,
     /// When it stops being taken: `exp` with the leeway, or its greatest age.
     pub(crate) until: Timestamp,
     /// The number of changes to key sets when it was verified.
@@ -34,8 +34,15 @@ pub(crate) struct VerifiedToken {
 pub(crate) struct TokenCache {
     young: Generation,
     old: Generation,
+    /// What was forgotten and takes memory still. It goes a few tokens at a time, so that no call waits
+    /// until thousands are gone.
+    forgotten: hashbrown::hash_map::IntoIter<[u8; 32], Rc<VerifiedToken>>,
     each: usize,
 }
+
+/// So many forgotten tokens go for each that comes: they are gone before there are more of them, and with
+/// them the tokens here are never more than two generations.
+const GO_AT_ONCE: usize = 2;
 
 type Generation = HashMap<[u8; 32], Rc<VerifiedToken>, BuildHasherDefault<DigestHasher>>;
 
@@ -46,6 +53,7 @@ impl TokenCache {
         Self {
             young: Generation::default(),
             old: Generation::default(),
+            forgotten: Generation::default().into_iter(),
             each: capacity.max(1),
         }
     }
@@ -73,9 +81,11 @@ impl TokenCache {
     /// Remembers a token.
     pub(crate) fn insert(&mut self, key: [u8; 32], token: Rc<VerifiedToken>) {
         if self.young.len() >= self.each {
-            self.old = std::mem::take(&mut self.young);
+            let old = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
+            self.forgotten = old.into_iter();
         }
         self.young.insert(key, token);
+        self.forgotten.by_ref().take(GO_AT_ONCE).for_each(drop);
     }
 
     /// Forgets a token.
@@ -111,7 +121,7 @@ mod tests {
     fn token(key_epoch: u64, until: i64) -> Rc<VerifiedToken> {
         Rc::new(VerifiedToken {
             caller: Arc::new(Caller::anonymous()),
-            identity: Vec::new(),
+            identity: Box::default(),
             until: Timestamp::from_seconds(until),
             key_epoch,
             revocation_epoch: Cell::new(0),
@@ -173,7 +183,8 @@ mod tests {
         cache.insert(key(0), token(0, 100));
         for number in 1..10_000 {
             cache.insert(key(number), token(0, 100));
-            assert!(cache.young.len() + cache.old.len() <= 200);
+            let forgotten = cache.forgotten.len();
+            assert!(cache.young.len() + cache.old.len() + forgotten <= 200);
             assert!(
                 cache.get(&key(0), 0, Timestamp::EPOCH).is_some(),
                 "at {number}"

@@ -77,7 +77,8 @@ pub(crate) struct TokenPolicy {
 pub(crate) struct TrustedIssuer {
     pub(crate) name: Name,
     pub(crate) team: TeamId,
-    pub(crate) issuer: Box<str>,
+    /// Shared by all its callers.
+    pub(crate) issuer: Arc<str>,
     pub(crate) scope_claim: Box<str>,
     pub(crate) encrypted: Encrypted,
     pub(crate) leeway: Duration,
@@ -229,7 +230,7 @@ impl TrustedIssuer {
         Ok(Self {
             name: keys.name().clone(),
             team: keys.team(),
-            issuer: definition.issuer.clone(),
+            issuer: Arc::from(&*definition.issuer),
             scope_claim: definition.scope_claim.clone(),
             encrypted: definition.encrypted,
             leeway: definition.leeway,

@@ -142,8 +142,8 @@ fn json(out: &mut Vec<u8>, record: &UsageRecord) -> io::Result<()> {
         route: route.map(|route| &*route.route),
         authentication: caller.map(|caller| caller.method.as_str()),
         issuer: caller.and_then(|caller| caller.issuer.as_deref()),
-        subject: caller.and_then(|caller| caller.subject.as_deref()),
-        client: caller.and_then(|caller| caller.client.as_deref()),
+        subject: caller.and_then(|caller| caller.subject()),
+        client: caller.and_then(|caller| caller.client()),
         revision: record.revision.0,
         bytes_in: record.bytes_in,
         bytes_out: record.bytes_out,
@@ -159,9 +159,7 @@ fn json(out: &mut Vec<u8>, record: &UsageRecord) -> io::Result<()> {
 /// steer a terminal.
 fn human(out: &mut Vec<u8>, record: &UsageRecord) -> io::Result<()> {
     let caller = record.caller.as_deref();
-    let subject = caller
-        .and_then(|caller| caller.subject.as_deref())
-        .unwrap_or("-");
+    let subject = caller.and_then(|caller| caller.subject()).unwrap_or("-");
     write!(
         out,
         "{} {} {} {} {:.1}ms {}",
@@ -193,7 +191,7 @@ mod tests {
     use super::*;
     use keyward_model::id::{NodeId, RequestId};
     use keyward_model::usage::Times;
-    use keyward_model::{Caller, Code, Revision, Timestamp};
+    use keyward_model::{Caller, Code, Revision, Timestamp, caller::TokenFacts};
     use std::sync::Arc;
 
     fn record(path: &str, subject: &str) -> UsageRecord {
@@ -207,10 +205,13 @@ mod tests {
             address: None,
             application: None,
             credential: None,
-            caller: Some(Arc::new(Caller {
-                subject: Some(subject.to_owned()),
-                ..Caller::anonymous()
-            })),
+            caller: Some(Arc::new(
+                Caller::of_token(&TokenFacts {
+                    subject: Some(subject),
+                    ..TokenFacts::default()
+                })
+                .unwrap(),
+            )),
             method: "GET".into(),
             path: path.into(),
             status: 404,
