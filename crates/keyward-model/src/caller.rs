@@ -239,6 +239,17 @@ impl Caller {
         self.claims.get(&self.text, name)
     }
 
+    /// The JSON of the token's claims, shared with this caller, where the caller keeps that and nothing else.
+    #[must_use]
+    pub fn claims_json(&self) -> Option<Arc<str>> {
+        match &self.claims {
+            Kept::Json(place) if place.of(&self.text).len() == self.text.len() => {
+                Some(Arc::clone(&self.text))
+            }
+            Kept::None | Kept::Json(_) | Kept::Map(_) => None,
+        }
+    }
+
     fn part(&self, place: Option<Place>) -> Option<&str> {
         place.map(|place| place.of(&self.text))
     }

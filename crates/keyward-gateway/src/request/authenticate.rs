@@ -2,7 +2,7 @@
 
 use super::Refusal;
 use super::bearer::{self, BearerToken};
-use super::token_cache::VerifiedToken;
+use super::token_cache::{Known, SeenOnce, VerifiedToken};
 use crate::record::CallRecord;
 use crate::snapshot::{Route, TokenPolicy, TrustedIssuer};
 use crate::worker::Worker;
@@ -63,6 +63,8 @@ impl Authenticated {
         if let Self::Token(token) = self {
             let mut cells = token.cells.borrow_mut();
             if cells.len() <= limit {
+                let more = limit + 1 - cells.len();
+                cells.reserve_exact(more);
                 cells.resize(limit + 1, None);
             }
             if let Some(place) = cells.get_mut(limit) {
@@ -114,27 +116,58 @@ async fn known_or_verified(
     // Read before anything is verified: a change that comes meanwhile makes the entry old at once.
     let key_epoch = worker.shared.issuers.epoch().load();
     let known = worker.tokens.borrow_mut().get(&key, key_epoch, now);
-    if let Some(known) = known {
+    if let Some(Known::Token(known)) = known {
         worker.metrics.token_hit();
         check_revocations(worker, &known, now).inspect_err(|_| {
             worker.tokens.borrow_mut().remove(&key);
         })?;
         return Ok(known);
     }
-    worker.metrics.token_miss();
-    let (issuer, claims) = verify(worker, policy, token, now).await?;
+    let claims;
+    let (issuer, remembered_until, came_before) = match known.and_then(|known| again(policy, known))
+    {
+        Some((issuer, seen, read)) => {
+            worker.metrics.token_hit();
+            claims = read;
+            (issuer, seen.until, true)
+        }
+        None => {
+            worker.metrics.token_miss();
+            let (issuer, verified) = verify(worker, policy, token, now).await?;
+            claims = verified;
+            (issuer, now.plus(REMEMBERED_FOR), false)
+        }
+    };
     let caller = caller(issuer, &claims)?;
     let verified = Rc::new(VerifiedToken {
         identity: route.identity.headers_of(&caller),
-        until: until(issuer, &caller).min(now.plus(REMEMBERED_FOR)),
+        until: until(issuer, &caller).min(remembered_until),
         key_epoch,
         revocation_epoch: Cell::new(u64::MAX),
         cells: RefCell::default(),
         caller: Arc::new(caller),
     });
     check_revocations(worker, &verified, now)?;
-    worker.tokens.borrow_mut().insert(key, Rc::clone(&verified));
+    let known = match verified.caller.claims_json() {
+        Some(claims) if !came_before => Known::Once(Box::new(SeenOnce {
+            claims,
+            until: verified.until,
+            key_epoch,
+        })),
+        Some(_) | None => Known::Token(Rc::clone(&verified)),
+    };
+    worker.tokens.borrow_mut().insert(key, known);
     Ok(verified)
+}
+
+/// The claims of a token that came once before, with whose they are.
+fn again(policy: &TokenPolicy, known: Known) -> Option<(&TrustedIssuer, Box<SeenOnce>, Claims)> {
+    let Known::Once(seen) = known else {
+        return None;
+    };
+    let claims = Claims::parse(seen.claims.as_bytes(), jwt::TOKEN_MAX).ok()?;
+    let issuer = policy.issuer(claims.issuer()?)?;
+    Some((issuer, seen, claims))
 }
 
 /// Looks the caller up among what was revoked, unless nothing was since the last time.
@@ -200,18 +233,18 @@ async fn verify<'a>(
 
 /// Reads a signed token; of an encrypted one there is the text alone.
 fn read(token: &BearerToken) -> Result<(&str, Option<Peek<'_>>), Fault> {
-    let read = std::str::from_utf8(token.bytes()).map(|text| (text, jwt::peek(text)));
-    if let Ok((text, Ok(peek))) = read {
-        return Ok((text, Some(peek)));
-    }
-    // What could be read is base64url and full stops. Only what could not may have a character that no
-    // token has: then that is what is wrong.
+    let unchecked = std::str::from_utf8(token.bytes()).ok();
+    let read = match unchecked.map(|text| (text, jwt::peek(text))) {
+        // What can be read is base64url and full stops: there is no need to look at each character.
+        Some((text, Ok(peek))) => return Ok((text, Some(peek))),
+        Some((_, Err(error))) => Err(refused(&error)),
+        None => Ok(None),
+    };
     let text = token.text()?;
-    match read {
-        _ if bearer::is_encrypted(text) => Ok((text, None)),
-        Ok((_, Err(error))) => Err(refused(&error)),
-        Ok((_, Ok(peek))) => Ok((text, Some(peek))),
-        Err(_) => Ok((text, None)),
+    if bearer::is_encrypted(text) {
+        Ok((text, None))
+    } else {
+        read.map(|peek| (text, peek))
     }
 }
 
@@ -237,10 +270,7 @@ fn trusted<'a>(
     encrypted: Encrypted,
 ) -> Result<&'a TrustedIssuer, Fault> {
     let named = peek.claims().issuer();
-    let issuer = policy
-        .issuers
-        .iter()
-        .find(|issuer| named == Some(&*issuer.issuer));
+    let issuer = named.and_then(|named| policy.issuer(named));
     let issuer = issuer.ok_or_else(|| {
         Fault::new(
             Code::TokenInvalid,

@@ -215,6 +215,12 @@ fn targets(upstream: &Upstream) -> Result<Box<[RouteTarget]>, String> {
 }
 
 impl TokenPolicy {
+    /// The issuer of this name, if it is trusted.
+    pub(crate) fn issuer(&self, named: &str) -> Option<&TrustedIssuer> {
+        let mut trusted = self.issuers.iter();
+        trusted.find(|issuer| *issuer.issuer == *named)
+    }
+
     /// The key of a token in the cache.
     pub(crate) fn cache_key(&self, token: &[u8]) -> [u8; 32] {
         sha256(&[&self.digest, token])
