@@ -1,6 +1,7 @@
 //! The record of one call while it runs.
 
 use crate::body::BodyFailure;
+use crate::load::InFlight;
 use crate::message::RequestHead;
 use crate::request::Client;
 use crate::snapshot::RouteRef;
@@ -18,6 +19,8 @@ use std::sync::Arc;
 pub(crate) struct CallRecord {
     worker: Rc<Worker>,
     pub(crate) request_id: RequestId,
+    /// The call counts as one in flight as long as its record lives.
+    pub(crate) in_flight: Option<InFlight>,
     /// The id in digits, made once for upstream and client.
     request_id_text: [u8; 32],
     started: Timestamp,
@@ -47,6 +50,7 @@ impl CallRecord {
         let begun = worker.moment();
         Self {
             request_id,
+            in_flight: None,
             request_id_text: hexadecimal(request_id),
             started: worker.civil(begun),
             begun,

@@ -3,6 +3,7 @@
 
 use crate::deadlines::Deadlines;
 use crate::drain::Drain;
+use crate::load::{self, Gate};
 use crate::metrics::WorkerMetrics;
 use crate::request::Client;
 use crate::request::token_cache::TokenCache;
@@ -45,6 +46,7 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) drain: Rc<Drain>,
     pub(crate) deadlines: Rc<Deadlines>,
+    pub(crate) gate: Rc<Gate>,
     pub(crate) pools: Pools,
     pub(crate) tokens: RefCell<TokenCache>,
     pub(crate) metrics: Arc<WorkerMetrics>,
@@ -86,6 +88,7 @@ impl Worker {
             clock: Arc::clone(&shared.clock),
             drain: Rc::default(),
             deadlines: Deadlines::new(Arc::clone(&shared.clock)),
+            gate: Gate::new(settings.limits.calls_in_flight),
             date: RefCell::default(),
             clocks: Cell::new((shared.clock.moment(), shared.clock.now())),
             pools,
@@ -218,6 +221,9 @@ pub(crate) fn run(
             let worker = Rc::clone(&worker);
             async move { worker.deadlines.watch(|| worker.tick()).await }
         });
+        let gate = Rc::clone(&worker.gate);
+        let measuring = load::measure(gate, Arc::clone(&worker.clock));
+        let measuring = tokio::task::spawn_local(measuring);
         let settings = worker.settings.listeners.clone();
         let settings: Vec<Rc<ListenerSettings>> = settings.into_iter().map(Rc::new).collect();
         let listening = sockets
@@ -233,6 +239,7 @@ pub(crate) fn run(
         }
         drain(&worker).await;
         ticking.abort();
+        measuring.abort();
         worker.tick();
         Ok(())
     })

@@ -91,7 +91,14 @@ pub(crate) async fn serve_call(
     if let Some(id) = screen::believed_request_id(worker, client, &head.fields) {
         record.set_request_id(id);
     }
-    let outcome = way(worker, client, seat, head, body, &mut record).await;
+    // Before everything: refusing costs a worker that can't keep up next to nothing.
+    let outcome = match worker.gate.enter() {
+        Ok(in_flight) => {
+            record.in_flight = Some(in_flight);
+            way(worker, client, seat, head, body, &mut record).await
+        }
+        Err(overload) => Err(overload.refusal(&worker.metrics)),
+    };
     let mut answer = outcome.unwrap_or_else(|refusal| {
         let (fault, fields) = *refusal.0;
         record.refused(&fault);

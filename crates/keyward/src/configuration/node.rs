@@ -96,6 +96,7 @@ impl NodeConfiguration {
             "trusted_proxies": proxies.collect::<Vec<_>>(),
             "limits": {
                 "connections": self.limits.connections,
+                "calls_in_flight": self.limits.calls_in_flight,
                 "head_bytes": self.limits.head_bytes,
                 "head_timeout": self.limits.head_timeout.as_secs_f64(),
                 "shutdown_timeout": self.limits.shutdown_timeout.as_secs_f64(),
@@ -111,6 +112,8 @@ impl NodeConfiguration {
 pub(crate) struct Limits {
     /// The most connections from clients, over all workers.
     pub(crate) connections: u32,
+    /// The most calls that are not answered to their end, over all workers; more are refused.
+    pub(crate) calls_in_flight: u32,
     /// The largest request head in bytes.
     pub(crate) head_bytes: usize,
     /// How long a request's head may take to arrive, and a connection may stay idle.
@@ -123,6 +126,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 65_536,
+            calls_in_flight: 65_536,
             head_bytes: 64 << 10,
             head_timeout: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(30),
@@ -263,6 +267,7 @@ fn limits(field: Field<'_>, problems: &mut Problems) -> Option<Limits> {
     let fields = field.fields(
         &[
             "connections",
+            "calls_in_flight",
             "head_bytes",
             "head_timeout",
             "shutdown_timeout",
@@ -274,6 +279,12 @@ fn limits(field: Field<'_>, problems: &mut Problems) -> Option<Limits> {
             .whole(1..=u64::from(u32::MAX), problems)
             .and_then(|count| u32::try_from(count).ok()),
         None => Some(default.connections),
+    };
+    let calls_in_flight = match fields.optional("calls_in_flight") {
+        Some(field) => field
+            .whole(1..=u64::from(u32::MAX), problems)
+            .and_then(|count| u32::try_from(count).ok()),
+        None => Some(default.calls_in_flight),
     };
     let head_bytes = match fields.optional("head_bytes") {
         Some(field) => {
@@ -297,6 +308,7 @@ fn limits(field: Field<'_>, problems: &mut Problems) -> Option<Limits> {
     };
     Some(Limits {
         connections: connections?,
+        calls_in_flight: calls_in_flight?,
         head_bytes: head_bytes?,
         head_timeout: head_timeout?,
         shutdown_timeout: shutdown_timeout?,

@@ -357,6 +357,7 @@ fn settings(
             head_bytes: limits.head_bytes,
             head_timeout: limits.head_timeout,
             connections: (limits.connections as usize).div_ceil(workers),
+            calls_in_flight: (limits.calls_in_flight as usize).div_ceil(workers),
             drain_timeout: limits.shutdown_timeout,
             ..Limits::default()
         },

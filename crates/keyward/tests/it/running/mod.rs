@@ -2,6 +2,7 @@
 
 mod access_log;
 pub(crate) mod load;
+mod overload;
 mod reload;
 mod supervisor;
 mod upgrade;
