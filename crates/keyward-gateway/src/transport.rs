@@ -30,6 +30,13 @@ pub(crate) struct Peer {
 
 /// What a handshake told.
 #[derive(Debug)]
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "read once authentication takes certificates, and with HTTP/2"
+    )
+)]
 pub(crate) struct TlsPeer {
     /// The certificate the client proved itself by.
     pub(crate) certificate: Option<ClientCertificate>,

@@ -41,6 +41,10 @@ impl Client {
     }
 
     /// The certificate that the client proved itself by.
+    #[expect(
+        dead_code,
+        reason = "read by authentication once it takes certificates"
+    )]
     pub(crate) fn certificate(&self) -> Option<&ClientCertificate> {
         self.tls.as_ref()?.certificate.as_ref()
     }

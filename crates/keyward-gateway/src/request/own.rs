@@ -4,6 +4,7 @@ use super::Refusal;
 use super::path::RequestPath;
 use crate::body::AnswerBody;
 use crate::snapshot::LocalSnapshot;
+use crate::tls::Challenges;
 use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH,
@@ -14,6 +15,19 @@ use keyward_model::{Code, Fault};
 
 /// The key set's address (reserved: no API can hide behind it).
 const JWKS_PATH: &str = "/.well-known/jwks.json";
+
+/// What a certificate authority is told that asks if a host is ours (RFC 8555, section 8.3).
+pub(crate) fn challenge_answer(
+    challenges: &Challenges,
+    path: &RequestPath,
+) -> Option<Response<AnswerBody>> {
+    let text = challenges.http(path.for_matching())?;
+    let body = Bytes::copy_from_slice(text.as_bytes());
+    let mut answer = Response::new(AnswerBody::full(body));
+    let media_type = HeaderValue::from_static("application/octet-stream");
+    answer.headers_mut().insert(CONTENT_TYPE, media_type);
+    Some(answer)
+}
 
 /// The answer, if the path is one of ours.
 pub(crate) fn answer(

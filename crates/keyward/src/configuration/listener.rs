@@ -1,8 +1,7 @@
 //! Where a node listens, and for what.
 
-use super::listener_tls;
+use super::listener_tls::{self, ListenerTls};
 use keyward_gateway::proxy_protocol::TrustedSenders;
-use keyward_gateway::tls::TlsSettings;
 use keyward_model::resource::raw::{Field, Fields, Problems};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -16,7 +15,7 @@ pub(crate) struct Listener {
     /// What is served there.
     pub(crate) serves: ListenerRole,
     /// How it speaks TLS; `None` in clear.
-    pub(crate) tls: Option<TlsSettings>,
+    pub(crate) tls: Option<ListenerTls>,
     /// Who must begin with a header of the PROXY protocol.
     pub(crate) proxy_protocol: Option<TrustedSenders>,
 }

@@ -9,6 +9,7 @@ mod operations;
 mod own_issuer;
 mod signals;
 
+use crate::acme::RenewalContext;
 use crate::command::Failure;
 use crate::configuration::NodeConfiguration;
 use crate::configuration::listener::ListenerRole;
@@ -16,7 +17,10 @@ use crate::own_keys::{self, OwnKeys};
 use arc_swap::ArcSwap;
 use keyward_egress::{Egress, Policy};
 use keyward_gateway::issuer::{Issuers, IssuersContext};
-use keyward_gateway::{Gateway, GatewayContext, Limits, OwnIssuer, Settings, UsageReceiver};
+use keyward_gateway::tls::Challenges;
+use keyward_gateway::{
+    Gateway, GatewayContext, Limits, ListenerSettings, OwnIssuer, Settings, UsageReceiver,
+};
 use keyward_jose::JwkSet;
 use keyward_jose::key::KeyUse;
 use keyward_model::id::NodeId;
@@ -24,7 +28,7 @@ use keyward_model::resource::Resource;
 use keyward_model::{Clock, Revision, Secret, SystemClock};
 use keyward_state::revocation::Revocations;
 use keyward_store::Store;
-use listeners::gateway_listeners;
+use listeners::GatewayListeners;
 use operations::Operations;
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -134,11 +138,9 @@ fn failed(what: &str, error: &dyn Display, code: &'static str) -> Failure {
     Failure::new(what, error.to_string(), code)
 }
 
-fn issuers(
-    configuration: &NodeConfiguration,
-    clock: &Arc<dyn Clock>,
-) -> Result<Arc<Issuers>, Failure> {
-    let policy = Policy {
+/// Where anything but proxied traffic may go.
+fn egress_policy(configuration: &NodeConfiguration) -> Policy {
+    Policy {
         allow: configuration.egress_allow.clone(),
         own_listeners: configuration
             .listeners
@@ -146,8 +148,15 @@ fn issuers(
             .map(|listener| listener.address)
             .collect(),
         ..Policy::default()
-    };
-    let egress = Egress::new(policy).map_err(|error| failed("egress", &error, "egress"))?;
+    }
+}
+
+fn issuers(
+    configuration: &NodeConfiguration,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<Issuers>, Failure> {
+    let egress = Egress::new(egress_policy(configuration))
+        .map_err(|error| failed("egress", &error, "egress"))?;
     Ok(Arc::new(Issuers::new(IssuersContext {
         clock: Arc::clone(clock),
         egress,
@@ -172,14 +181,25 @@ async fn gateway(
     revocations
         .replace(&stored, now)
         .map_err(|error| failed("revocations", &error, "revocations"))?;
+    let challenges = Arc::new(Challenges::default());
     let context = GatewayContext {
         clock: Arc::clone(clock),
         issuers: Arc::clone(issuers),
         revocations: Arc::new(revocations),
         decrypters: Arc::new(ArcSwap::from_pointee(own_keys.decrypters(now))),
+        challenges: Arc::clone(&challenges),
     };
-    let (gateway, records) = Gateway::bind(settings(configuration, node, clock)?, context)
-        .map_err(|error| failed("gateway", &error, "listen"))?;
+    let listeners = GatewayListeners::load(configuration, &challenges, clock)?;
+    let settings = settings(configuration, node, listeners.settings.clone());
+    let (gateway, records) =
+        Gateway::bind(settings, context).map_err(|error| failed("gateway", &error, "listen"))?;
+    let renewals = RenewalContext {
+        clock: Arc::clone(clock),
+        store: store.clone(),
+        challenges,
+        policy: egress_policy(configuration),
+    };
+    listeners.keep(renewals).await;
     Ok((Arc::new(gateway), records))
 }
 
@@ -208,14 +228,14 @@ fn own_issuer(
 fn settings(
     configuration: &NodeConfiguration,
     node: NodeId,
-    clock: &Arc<dyn Clock>,
-) -> Result<Settings, Failure> {
+    listeners: Vec<ListenerSettings>,
+) -> Settings {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = configuration.workers.unwrap_or(cores);
     let limits = &configuration.limits;
-    Ok(Settings {
+    Settings {
         node,
-        listeners: gateway_listeners(configuration, clock)?,
+        listeners,
         workers,
         limits: Limits {
             head_bytes: limits.head_bytes,
@@ -225,7 +245,7 @@ fn settings(
             ..Limits::default()
         },
         trusted_proxies: configuration.trusted_proxies.clone(),
-    })
+    }
 }
 
 fn addresses(configuration: &NodeConfiguration, role: ListenerRole) -> Vec<SocketAddr> {
