@@ -356,8 +356,8 @@ fn what_is_wrong_is_said_with_what_to_do() {
             "`targets` is empty",
         ),
         (
-            json!({ "kind": "upstream", "name": "u", "targets": [ { "url": "https://a" } ] }),
-            "plain http:// to upstreams",
+            json!({ "kind": "upstream", "name": "u", "targets": [ { "url": "ftp://a" } ] }),
+            "write http://host:port or https://host",
         ),
         (
             json!({ "kind": "upstream", "name": "u", "targets": [ { "url": "http://a", "weight": 0 } ] }),
