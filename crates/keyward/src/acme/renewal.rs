@@ -241,3 +241,52 @@ fn spread(most: Duration) -> Duration {
     let [random] = random;
     most * u32::from(random) / 256
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    fn certificate(chain: String) -> AcmeCertificate {
+        AcmeCertificate {
+            chain,
+            key: Secret::new(String::new()),
+            obtained: Timestamp::EPOCH,
+        }
+    }
+
+    #[test]
+    fn a_renewal_is_due_after_two_thirds_of_the_life_or_a_little_before() {
+        let mut params = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+        params.not_before = date_time_ymd(2026, 1, 1);
+        params.not_after = date_time_ymd(2026, 4, 1);
+        let own = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let begin = Timestamp::from_seconds(date_time_ymd(2026, 1, 1).unix_timestamp());
+        for _ in 0..50 {
+            let due = due(&certificate(own.pem())).unwrap();
+            assert!(
+                due <= begin.plus(60 * DAY) && due > begin.plus(55 * DAY),
+                "{due}"
+            );
+        }
+        for broken in [
+            "",
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        ] {
+            assert!(due(&certificate(broken.to_owned())).is_err());
+        }
+    }
+
+    #[test]
+    fn only_an_account_that_is_unknown_is_made_anew() {
+        let problem = |kind: &str| {
+            let text = format!("{{\"type\":\"urn:ietf:params:acme:error:{kind}\"}}");
+            instant_acme::Error::Api(serde_json::from_str(&text).unwrap())
+        };
+        assert!(is_unknown_account(&problem("accountDoesNotExist")));
+        assert!(!is_unknown_account(&problem("rateLimited")));
+        assert!(!is_unknown_account(&instant_acme::Error::Crypto));
+    }
+}
