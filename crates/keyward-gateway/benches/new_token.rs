@@ -320,6 +320,7 @@ fn gateway(key: &Key, upstream: SocketAddr, runtime: &tokio::runtime::Handle) ->
         issuers: Arc::new(issuers),
         revocations: Arc::default(),
         decrypters: Arc::new(ArcSwap::from_pointee(Decrypters::new(&[], &[], &[]))),
+        challenges: Arc::default(),
     };
     let (gateway, usage) = Gateway::bind(settings, Vec::new(), context).unwrap();
     std::thread::spawn(move || usage.iter().for_each(drop));
