@@ -22,8 +22,9 @@ const JSON: &str = r#"{"sub":"alice","azp":"app-1","scope":"read  write ","n":[1
 fn parts_of_the_text_are_not_copied_and_others_are() {
     let known = Caller::of_token(&facts(JSON)).unwrap();
     assert_eq!(known.claims_json().as_deref(), Some(JSON));
+    let elsewhere = String::from("alice");
     let elsewhere = Caller::of_token(&TokenFacts {
-        subject: Some(&"alice".to_owned()),
+        subject: Some(&elsewhere),
         session: Some("s"),
         scopes: TokenScopes::Listed(&["read", "write"]),
         ..facts(JSON)
