@@ -6,6 +6,7 @@ use crate::metrics::{RouteCounts, WorkerCounts, WorkerMetrics};
 use crate::settings::{ListenerSettings, Settings};
 use crate::shared::Shared;
 use crate::snapshot::{CompileError, Continuity, OwnIssuer, Snapshot, Snapshots};
+use crate::tls::Challenges;
 use crate::usage::UsageQueue;
 use crate::worker::{self, Phase};
 use arc_swap::ArcSwap;
@@ -37,6 +38,8 @@ pub struct GatewayContext {
     pub revocations: Arc<Revocations>,
     /// This node's own keys for encrypted tokens; replaced when they rotate.
     pub decrypters: Arc<ArcSwap<Decrypters>>,
+    /// What certificate authorities ask for.
+    pub challenges: Arc<Challenges>,
 }
 
 /// The data plane.
@@ -97,6 +100,7 @@ impl Gateway {
             revocations: context.revocations,
             issuers: context.issuers,
             decrypters: context.decrypters,
+            challenges: context.challenges,
             dropped_records,
             metrics: (0..workers)
                 .map(|_| Arc::new(WorkerMetrics::default()))

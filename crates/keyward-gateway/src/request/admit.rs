@@ -170,7 +170,7 @@ impl Counters<'_> {
         let counted = match limit.by {
             LimitSubject::Route => Counted::Route,
             LimitSubject::Address => Counted::address(self.origin.address),
-            LimitSubject::Subject => match (&caller.issuer, &caller.subject) {
+            LimitSubject::Subject => match (caller.issuer.as_deref(), caller.subject()) {
                 (Some(issuer), Some(subject)) => Counted::Subject {
                     issuer: issuer.into(),
                     subject: subject.into(),

@@ -128,6 +128,10 @@ async fn way(
         record.answered(answer.status.as_u16());
         return Ok(answer);
     }
+    if let Some(answer) = own::challenge_answer(&worker.shared.challenges, &path) {
+        record.answered(answer.status.as_u16());
+        return Ok(answer);
+    }
     let matched = match_route::match_route(worker, &snapshot, &head, &path)?;
     record.route = Some(Rc::clone(&matched.route));
     let route = &matched.route.route;

@@ -17,6 +17,7 @@ mod watched_files;
 pub(crate) use given_sockets::GivenSockets;
 pub(crate) use supervisor::Supervisor;
 
+use crate::acme::RenewalContext;
 use crate::command::Failure;
 use crate::configuration::NodeConfiguration;
 use crate::configuration::file::SeenFile;
@@ -28,7 +29,10 @@ use event::{Event, Events};
 use handover::{Offer, Successor, TakeOver};
 use keyward_egress::{Egress, Policy};
 use keyward_gateway::issuer::{Issuers, IssuersContext};
-use keyward_gateway::{Gateway, GatewayContext, Limits, OwnIssuer, Settings, UsageReceiver};
+use keyward_gateway::tls::Challenges;
+use keyward_gateway::{
+    Gateway, GatewayContext, Limits, ListenerSettings, OwnIssuer, Settings, UsageReceiver,
+};
 use keyward_jose::JwkSet;
 use keyward_jose::key::KeyUse;
 use keyward_model::id::NodeId;
@@ -36,7 +40,7 @@ use keyward_model::resource::Resource;
 use keyward_model::{Clock, Revision, Secret, SystemClock};
 use keyward_state::revocation::Revocations;
 use keyward_store::Store;
-use listeners::gateway_listeners;
+use listeners::GatewayListeners;
 use operations::Operations;
 use reload::{ReloadCounts, Reloader};
 use std::fmt::Display;
@@ -113,7 +117,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
     let own_keys = Arc::new(OwnKeys::load(&store, clock.now()).await?);
     let issuers = issuers(&configuration, &clock)?;
     let (gateway, records) = gateway(
-        settings(&configuration, store.node(), &clock)?,
+        &configuration,
         given.take(&addresses(&configuration, ListenerRole::Gateway)),
         &store,
         &own_keys,
@@ -270,11 +274,9 @@ fn failed(what: &str, error: &dyn Display, code: &'static str) -> Failure {
     Failure::new(what, error.to_string(), code)
 }
 
-fn issuers(
-    configuration: &NodeConfiguration,
-    clock: &Arc<dyn Clock>,
-) -> Result<Arc<Issuers>, Failure> {
-    let policy = Policy {
+/// Where anything but proxied traffic may go.
+fn egress_policy(configuration: &NodeConfiguration) -> Policy {
+    Policy {
         allow: configuration.egress_allow.clone(),
         own_listeners: configuration
             .listeners
@@ -282,8 +284,15 @@ fn issuers(
             .map(|listener| listener.address)
             .collect(),
         ..Policy::default()
-    };
-    let egress = Egress::new(policy).map_err(|error| failed("egress", &error, "egress"))?;
+    }
+}
+
+fn issuers(
+    configuration: &NodeConfiguration,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<Issuers>, Failure> {
+    let egress = Egress::new(egress_policy(configuration))
+        .map_err(|error| failed("egress", &error, "egress"))?;
     Ok(Arc::new(Issuers::new(IssuersContext {
         clock: Arc::clone(clock),
         egress,
@@ -292,7 +301,7 @@ fn issuers(
 }
 
 async fn gateway(
-    settings: Settings,
+    configuration: &NodeConfiguration,
     given: Vec<(SocketAddr, TcpListener)>,
     store: &Store,
     own_keys: &OwnKeys,
@@ -308,14 +317,25 @@ async fn gateway(
     revocations
         .replace(&stored, now)
         .map_err(|error| failed("revocations", &error, "revocations"))?;
+    let challenges = Arc::new(Challenges::default());
     let context = GatewayContext {
         clock: Arc::clone(clock),
         issuers: Arc::clone(issuers),
         revocations: Arc::new(revocations),
         decrypters: Arc::new(ArcSwap::from_pointee(own_keys.decrypters(now))),
+        challenges: Arc::clone(&challenges),
     };
+    let listeners = GatewayListeners::load(configuration, &challenges, clock)?;
+    let settings = settings(configuration, store.node(), listeners.settings.clone());
     let (gateway, records) = Gateway::bind(settings, given, context)
         .map_err(|error| failed("gateway", &error, "listen"))?;
+    let renewals = RenewalContext {
+        clock: Arc::clone(clock),
+        store: store.clone(),
+        challenges,
+        policy: egress_policy(configuration),
+    };
+    listeners.keep(renewals).await;
     Ok((Arc::new(gateway), records))
 }
 
@@ -344,14 +364,14 @@ fn own_issuer(
 fn settings(
     configuration: &NodeConfiguration,
     node: NodeId,
-    clock: &Arc<dyn Clock>,
-) -> Result<Settings, Failure> {
+    listeners: Vec<ListenerSettings>,
+) -> Settings {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = configuration.workers.unwrap_or(cores);
     let limits = &configuration.limits;
-    Ok(Settings {
+    Settings {
         node,
-        listeners: gateway_listeners(configuration, clock)?,
+        listeners,
         workers,
         limits: Limits {
             head_bytes: limits.head_bytes,
@@ -362,7 +382,7 @@ fn settings(
             ..Limits::default()
         },
         trusted_proxies: configuration.trusted_proxies.clone(),
-    })
+    }
 }
 
 fn addresses(configuration: &NodeConfiguration, role: ListenerRole) -> Vec<SocketAddr> {

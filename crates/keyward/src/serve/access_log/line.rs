@@ -118,9 +118,9 @@ impl JsonLines {
         text(out, F::Authentication, b",\"authentication\":", method);
         let issuer = caller.and_then(|caller| caller.issuer.as_deref());
         text(out, F::Issuer, b",\"issuer\":", issuer);
-        let subject = caller.and_then(|caller| caller.subject.as_deref());
+        let subject = caller.and_then(|caller| caller.subject());
         masked(out, F::Subject, b",\"subject\":", subject);
-        let client = caller.and_then(|caller| caller.client.as_deref());
+        let client = caller.and_then(|caller| caller.client());
         masked(out, F::Client, b",\"client\":", client);
         number(out, F::Revision, b",\"revision\":", record.revision.0);
         number(out, F::BytesIn, b",\"bytes_in\":", record.bytes_in);
@@ -168,9 +168,7 @@ impl JsonLines {
 /// steer a terminal.
 pub(super) fn human(out: &mut Vec<u8>, record: &UsageRecord, mask: &Mask) -> io::Result<()> {
     let caller = record.caller.as_deref();
-    let subject = caller
-        .and_then(|caller| caller.subject.as_deref())
-        .unwrap_or("-");
+    let subject = caller.and_then(|caller| caller.subject()).unwrap_or("-");
     let hidden = mask.of_text(LogField::Path, &record.path);
     let path = hidden.as_deref().unwrap_or(&record.path);
     let hidden = caller.and_then(|_| mask.of_text(LogField::Subject, subject));
@@ -266,6 +264,7 @@ fn json_text(out: &mut Vec<u8>, text: &str) {
 mod tests {
     use super::super::tests::record;
     use super::*;
+    use keyward_model::caller::{Method, TokenFacts};
     use keyward_model::id::TeamId;
     use keyward_model::usage::{RouteLabels, Times};
     use keyward_model::{Caller, Name};
@@ -290,12 +289,15 @@ mod tests {
             version: name("v1"),
             route: "/orders".into(),
         }));
-        record.caller = Some(Arc::new(Caller {
-            issuer: Some("https://login.example".into()),
-            subject: Some("alice".to_owned()),
-            client: Some("app".into()),
-            ..Caller::anonymous()
-        }));
+        let mut caller = Caller::of_token(&TokenFacts {
+            subject: Some("alice"),
+            client: Some("app"),
+            ..TokenFacts::default()
+        })
+        .unwrap();
+        caller.method = Method::Anonymous;
+        caller.issuer = Some("https://login.example".into());
+        record.caller = Some(Arc::new(caller));
         record.because = Some("no such".into());
         record.limit = Some("whole".into());
         record.address = Some("192.0.2.77".parse().unwrap());

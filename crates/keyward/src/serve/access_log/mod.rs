@@ -186,6 +186,7 @@ fn spread(record: &UsageRecord) -> u64 {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use keyward_model::caller::TokenFacts;
     use keyward_model::id::{NodeId, RequestId};
     use keyward_model::usage::Times;
     use keyward_model::{Caller, Code, Revision, Timestamp};
@@ -202,10 +203,13 @@ pub(super) mod tests {
             address: None,
             application: None,
             credential: None,
-            caller: Some(Arc::new(Caller {
-                subject: Some(subject.to_owned()),
-                ..Caller::anonymous()
-            })),
+            caller: Some(Arc::new(
+                Caller::of_token(&TokenFacts {
+                    subject: Some(subject),
+                    ..TokenFacts::default()
+                })
+                .unwrap(),
+            )),
             method: "GET".into(),
             path: path.into(),
             status: 404,
