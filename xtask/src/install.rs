@@ -36,6 +36,23 @@ const NEEDS: &[Need] = &[
         program: "curl",
         arguments: &["--version"],
     },
+    // What TLS and the PROXY protocol are tested against.
+    Need {
+        packages: &["openssl"],
+        program: "openssl",
+        arguments: &["version"],
+    },
+    Need {
+        packages: &["haproxy"],
+        program: "haproxy",
+        arguments: &["-v"],
+    },
+    // The certificate authority that certificates are obtained from, and its name server.
+    Need {
+        packages: &["pebble"],
+        program: "pebble-challtestsrv",
+        arguments: &["-help"],
+    },
     Need {
         packages: &["python3", "python3-venv"],
         program: "python3",

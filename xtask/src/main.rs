@@ -1,4 +1,4 @@
-//! Keyward's own tasks: `cargo xtask tidy | install | test | bench`.
+//! Keyward's own tasks: `cargo xtask tidy | install | test | bench | image`.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -7,6 +7,7 @@
 
 mod bench;
 mod command;
+mod image;
 mod install;
 mod suite;
 mod tidy;
@@ -31,6 +32,8 @@ enum Task {
     Install,
     /// Everything that CI checks
     Test(TestOptions),
+    /// Makes a static binary and an image from scratch around it
+    Image(image::Options),
     /// Compares with peers, side by side on this machine
     Bench(bench::Options),
 }
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
     let result = match tasks.task {
         Task::Tidy => tidy::run(&root),
         Task::Install => install::everything(&root),
+        Task::Image(options) => image::make(&root, &options),
         Task::Bench(options) => bench::run_bench(&root, &options),
         Task::Test(options) => suite::run_suite(&root, &options),
     };

@@ -8,8 +8,8 @@ use crate::resolver::{Resolve, SystemResolver};
 use crate::url::{Scheme, Url};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, LOCATION};
-use http::{HeaderMap, StatusCode};
-use http_body_util::{BodyExt, Empty};
+use http::{HeaderMap, Method, StatusCode};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -95,7 +95,7 @@ impl Egress {
         })
     }
 
-    /// Fetches a resource, following redirects, within `limits`. Dropping the future ends everything
+    /// Fetches a resource, following redirects (but those of a POST), within `limits`. Dropping the future ends everything
     /// that belongs to it.
     ///
     /// # Errors
@@ -117,6 +117,9 @@ impl Egress {
         let mut redirects = 0;
         loop {
             let response = self.exchange(request, &url, limits).await?;
+            if request.method == Method::POST {
+                return Ok(response);
+            }
             let Some(next) = redirect(&url, &response)? else {
                 return Ok(response);
             };
@@ -150,11 +153,13 @@ impl Egress {
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(HEAD_MAX)
             .max_headers(HEADERS_MAX)
-            .handshake::<TokioIo<Connection>, Empty<Bytes>>(TokioIo::new(connection))
+            .handshake::<TokioIo<Connection>, Full<Bytes>>(TokioIo::new(connection))
             .await
             .map_err(broke)?;
-        let mut message = http::Request::get(url.path_and_query())
-            .body(Empty::new())
+        let mut message = http::Request::builder()
+            .method(request.method.clone())
+            .uri(url.path_and_query())
+            .body(Full::new(request.body.clone()))
             .map_err(|_| Error::Url {
                 url: url.to_string(),
                 why: "its path can't be sent",

@@ -2,11 +2,12 @@
 
 use crate::error::Error;
 use crate::url::Url;
+use bytes::Bytes;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, IF_NONE_MATCH, RANGE, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, IF_NONE_MATCH,
+    RANGE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 /// How the egress names itself to others.
 const PRODUCT: HeaderValue =
@@ -27,10 +28,12 @@ const OWN_HEADERS: &[HeaderName] = &[
     USER_AGENT,
 ];
 
-/// A GET request.
+/// A request.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub(crate) url: Url,
+    pub(crate) method: Method,
+    pub(crate) body: Bytes,
     /// For this resource, wherever it is: kept when a redirect leads to another origin.
     general: HeaderMap,
     /// For this origin alone: credentials may be among them.
@@ -51,9 +54,29 @@ impl Request {
     pub fn at(url: Url) -> Self {
         Self {
             url,
+            method: Method::GET,
+            body: Bytes::new(),
             general: HeaderMap::new(),
             private: HeaderMap::new(),
         }
+    }
+
+    /// Asks for the head of an answer alone (RFC 9110, section 9.3.2).
+    #[must_use]
+    pub fn head_only(mut self) -> Self {
+        self.method = Method::HEAD;
+        self
+    }
+
+    /// Sends a body, as POST. An answer that redirects is returned as it is: what was meant for one address
+    /// is not sent to another.
+    #[must_use]
+    pub fn post(mut self, media_type: &'static str, body: Bytes) -> Self {
+        self.method = Method::POST;
+        self.body = body;
+        self.general
+            .insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        self
     }
 
     /// The media types that are wanted (RFC 9110, section 12.5.1).

@@ -1,4 +1,5 @@
-//! What routes cost: a start with 10,000 of them, a change of one, and looking one up.
+//! What routes cost: a start with 10,000 of them, the search for conflicts, a change of one, and looking one
+//! up.
 //!
 //! `cargo bench -p keyward-gateway --bench routes`
 
@@ -14,8 +15,8 @@ use http::{HeaderMap, Method};
 use keyward_egress::{Egress, Policy};
 use keyward_gateway::issuer::{Issuers, IssuersContext};
 use keyward_gateway::routing::{RoutedRequest, Routing};
-use keyward_model::resource::raw::{Node, Problems, read_resource};
-use keyward_model::resource::{Resource, Spec};
+use keyward_model::resource::raw::{Declared, Node, Problems, read_resource};
+use keyward_model::resource::{Resource, Spec, consistency};
 use keyward_model::{Origin, SystemClock};
 use serde_json::{Value as Json, json};
 use std::hint::black_box;
@@ -37,7 +38,7 @@ enum Layout {
 impl Layout {
     const ALL: [(&str, Self); 2] = [("one host", Self::OneHost), ("many hosts", Self::ManyHosts)];
 
-    fn resources(self, count: usize) -> Vec<Resource> {
+    fn declared(self, count: usize) -> Vec<Declared> {
         let upstream = json!({ "kind": "upstream", "name": "u", "targets": [ { "url": "http://127.0.0.1:9" } ] });
         let apis = (0..count).map(|number| {
             let mut api = json!({
@@ -53,7 +54,12 @@ impl Layout {
             }
             api
         });
-        apis.chain([upstream]).map(|json| resource(&json)).collect()
+        apis.chain([upstream]).map(|json| declared(&json)).collect()
+    }
+
+    fn resources(self, count: usize) -> Vec<Resource> {
+        let declared = self.declared(count).into_iter();
+        declared.map(|declared| declared.resource).collect()
     }
 
     fn host(number: usize) -> String {
@@ -61,11 +67,10 @@ impl Layout {
     }
 }
 
-fn resource(json: &Json) -> Resource {
+fn declared(json: &Json) -> Declared {
     let mut problems = Problems::new();
     read_resource(Node::from_json(json), Origin::File, &mut problems)
         .unwrap_or_else(|| panic!("{problems:?}"))
-        .resource
 }
 
 fn issuers(runtime: &Runtime) -> Issuers {
@@ -93,6 +98,15 @@ fn compile(bench: &mut Criterion) {
                     let mut routing = Routing::new();
                     routing.compile(&resources, &issuers).unwrap();
                     routing
+                });
+            });
+            let declared = spread.declared(count);
+            let declared: Vec<&Declared> = declared.iter().collect();
+            group.bench_function(format!("conflicts, {layout}, {count} routes"), |bench| {
+                bench.iter(|| {
+                    let mut problems = Problems::new();
+                    consistency::check(&declared, "http://localhost:8090", &mut problems);
+                    assert!(!problems.has_errors());
                 });
             });
             let mut changed = resources.clone();
@@ -129,21 +143,25 @@ fn look_up(bench: &mut Criterion) {
                     (Layout::host(number), path)
                 })
                 .collect();
-            let mut next = 0;
-            group.bench_function(format!("{layout}, {count} routes"), |bench| {
-                bench.iter(|| {
-                    let (host, path) = &requests[next];
-                    next = (next + 1) % count;
-                    let request = RoutedRequest {
-                        host,
-                        path,
-                        method: &Method::GET,
-                        headers: &headers,
-                        query: None,
-                    };
-                    assert!(routing.find(black_box(&request)).is_some());
+            // One of them again and again, and all in turn: the latter shows what memory costs.
+            for (called, step) in [("one", 0), ("all", 1)] {
+                let mut next = count / 2;
+                let name = format!("{called} of {count} routes, {layout}");
+                group.bench_function(name, |bench| {
+                    bench.iter(|| {
+                        let (host, path) = &requests[next];
+                        next = (next + step) % count;
+                        let request = RoutedRequest {
+                            host,
+                            path,
+                            method: &Method::GET,
+                            headers: &headers,
+                            query: None,
+                        };
+                        assert!(routing.find(black_box(&request)).is_some());
+                    });
                 });
-            });
+            }
         }
     }
     group.finish();

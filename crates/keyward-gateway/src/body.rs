@@ -10,7 +10,6 @@ use crate::request::identity::ForgedNames;
 use crate::upstream::{Occupied, UpstreamConnection};
 use crate::worker::Worker;
 use bytes::Bytes;
-use keyward_model::Moment;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -484,7 +483,7 @@ impl Download {
 
     fn failed(&mut self, failure: BodyFailure) -> BodyFailure {
         if let Some(mut occupied) = self.occupied.take() {
-            occupied.failed(self.worker.clock.moment());
+            occupied.failed(self.worker.moment());
         }
         failure
     }
@@ -494,7 +493,7 @@ impl Download {
         let Some(occupied) = self.occupied.take() else {
             return;
         };
-        let now: Moment = self.worker.clock.moment();
+        let now = self.worker.deadlines.latest();
         occupied.ended(now);
         if let Some(connection) = self.connection.take()
             && self.upload.is_done()

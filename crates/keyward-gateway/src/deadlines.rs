@@ -23,10 +23,16 @@ const LOOK_PAUSE: Duration = Duration::from_millis(1);
 
 const NEVER: u64 = u64::MAX;
 
+/// Whoever waits for less than this wants to know the time exactly; for others, what the clock showed when it
+/// was last read will do.
+const EXACT_BELOW: Duration = Duration::from_secs(1);
+
 /// The deadlines of a worker.
 #[derive(Debug)]
 pub(crate) struct Deadlines {
     clock: Arc<dyn Clock>,
+    /// What the clock showed when it was last read: at most [`LOOK_EVERY`] ago.
+    latest: Cell<Moment>,
     places: RefCell<Vec<Place>>,
     free: RefCell<Vec<usize>>,
     /// When the places are looked through next.
@@ -43,12 +49,25 @@ struct Place {
 impl Deadlines {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Rc<Self> {
         Rc::new(Self {
+            latest: Cell::new(clock.moment()),
             clock,
             places: RefCell::default(),
             free: RefCell::default(),
             next: Cell::new(0),
             looker: RefCell::default(),
         })
+    }
+
+    /// The time now.
+    pub(crate) fn now(&self) -> Moment {
+        let now = self.clock.moment();
+        self.latest.set(now);
+        now
+    }
+
+    /// The time when the clock was last read, for what need not be exact.
+    pub(crate) fn latest(&self) -> Moment {
+        self.latest.get()
     }
 
     /// A place for one task.
@@ -88,7 +107,7 @@ impl Deadlines {
 
     /// Wakes those whose deadline has come, and tells when to look next.
     fn look(&self) -> Moment {
-        let now = self.clock.moment();
+        let now = self.now();
         let mut next = now.plus(LOOK_EVERY).as_nanos();
         for place in self.places.borrow().iter() {
             let at = place.at.get();
@@ -108,10 +127,10 @@ impl Deadlines {
 
     /// Looks through the places, as often as is needed, and calls `tick` about every [`LOOK_EVERY`].
     pub(crate) async fn watch(&self, tick: impl Fn()) {
-        let mut ticked = self.clock.moment();
+        let mut ticked = self.now();
         loop {
             let mut armed = self.look();
-            let now = self.clock.moment();
+            let now = self.latest();
             if now.since(ticked) >= LOOK_EVERY {
                 ticked = now;
                 tick();
@@ -122,7 +141,7 @@ impl Deadlines {
                 let wanted = Moment::from_nanos(self.next.get());
                 if wanted < armed {
                     armed = wanted;
-                    let wait = wanted.since(self.clock.moment());
+                    let wait = wanted.since(self.now());
                     sleep.set(tokio::time::sleep(wait.max(LOOK_PAUSE)));
                 }
                 sleep.as_mut().poll(context)
@@ -150,8 +169,12 @@ impl Seat {
         }
     }
 
-    pub(crate) fn now(&self) -> Moment {
-        self.deadlines.clock.moment()
+    fn now_for(&self, limit: Duration) -> Moment {
+        if limit < EXACT_BELOW {
+            self.deadlines.now()
+        } else {
+            self.deadlines.latest()
+        }
     }
 
     /// Wants the task to be woken at `at`, or earlier.
@@ -201,7 +224,7 @@ impl Patience {
 
     /// Asked whenever something has to wait: ready when it has waited for too long.
     pub(crate) fn poll(&mut self, seat: &Seat) -> Poll<()> {
-        let now = seat.now();
+        let now = seat.now_for(self.limit);
         let since = *self.since.get_or_insert(now);
         if now.since(since) >= self.limit {
             return Poll::Ready(());
@@ -234,7 +257,7 @@ impl Deadline {
         let Some(end) = self.0 else {
             return Poll::Pending;
         };
-        if seat.now() >= end {
+        if seat.now_for(Duration::ZERO) >= end {
             return Poll::Ready(());
         }
         seat.wake_at(end);

@@ -6,6 +6,7 @@ use crate::metrics::{RouteCounts, WorkerCounts, WorkerMetrics};
 use crate::settings::{ListenerSettings, Settings};
 use crate::shared::Shared;
 use crate::snapshot::{CompileError, Continuity, OwnIssuer, Snapshot, Snapshots};
+use crate::tls::Challenges;
 use crate::upstream::{UpstreamCounts, Watch};
 use crate::usage::UsageQueue;
 use crate::worker::{self, Phase};
@@ -41,6 +42,8 @@ pub struct GatewayContext {
     pub decrypters: Arc<ArcSwap<Decrypters>>,
     /// Where targets are asked whether they are well, and names resolved.
     pub runtime: Handle,
+    /// What certificate authorities ask for.
+    pub challenges: Arc<Challenges>,
 }
 
 /// The data plane.
@@ -103,6 +106,7 @@ impl Gateway {
             revocations: context.revocations,
             issuers: context.issuers,
             decrypters: context.decrypters,
+            challenges: context.challenges,
             dropped_records,
             metrics: (0..workers)
                 .map(|_| Arc::new(WorkerMetrics::default()))

@@ -13,6 +13,7 @@ mod gateway;
 mod http1;
 pub mod issuer;
 mod listener;
+mod load;
 mod message;
 pub mod metrics;
 mod problem;

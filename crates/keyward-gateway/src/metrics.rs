@@ -41,6 +41,7 @@ pub(crate) struct WorkerMetrics {
     unrouted: Counter,
     token_hits: Counter,
     token_misses: Counter,
+    shed: Counter,
 }
 
 impl WorkerMetrics {
@@ -60,6 +61,10 @@ impl WorkerMetrics {
         self.token_misses.add(1);
     }
 
+    pub(crate) fn call_shed(&self) {
+        self.shed.add(1);
+    }
+
     pub(crate) fn count(&self, usage: &UsageRecord) {
         if usage.route.is_none() {
             self.unrouted.add(1);
@@ -74,6 +79,7 @@ impl WorkerMetrics {
             unrouted: self.unrouted.read(),
             token_cache_hits: self.token_hits.read(),
             token_cache_misses: self.token_misses.read(),
+            shed: self.shed.read(),
         }
     }
 }
@@ -91,6 +97,8 @@ pub struct WorkerCounts {
     pub token_cache_hits: u64,
     /// Tokens that were verified.
     pub token_cache_misses: u64,
+    /// Calls that were refused because the worker had too much to do.
+    pub shed: u64,
 }
 
 /// What all workers count for one route. It outlives reloads.

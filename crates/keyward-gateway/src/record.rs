@@ -1,6 +1,7 @@
 //! The record of one call while it runs.
 
 use crate::body::BodyFailure;
+use crate::load::InFlight;
 use crate::message::RequestHead;
 use crate::request::Client;
 use crate::snapshot::RouteRef;
@@ -18,6 +19,8 @@ use std::sync::Arc;
 pub(crate) struct CallRecord {
     worker: Rc<Worker>,
     pub(crate) request_id: RequestId,
+    /// The call counts as one in flight as long as its record lives.
+    pub(crate) in_flight: Option<InFlight>,
     /// The id in digits, made once for upstream and client.
     request_id_text: [u8; 32],
     started: Timestamp,
@@ -44,11 +47,13 @@ pub(crate) struct CallRecord {
 impl CallRecord {
     pub(crate) fn begin(worker: Rc<Worker>, client: &Client, head: &RequestHead) -> Self {
         let request_id = worker.request_id();
+        let begun = worker.moment();
         Self {
             request_id,
+            in_flight: None,
             request_id_text: hexadecimal(request_id),
-            started: worker.clock.now(),
-            begun: worker.clock.moment(),
+            started: worker.civil(begun),
+            begun,
             first_byte: None,
             upstream_since: None,
             upstream_done: None,
@@ -93,13 +98,13 @@ impl CallRecord {
     }
 
     pub(crate) fn upstream_begins(&mut self) {
-        self.upstream_since = Some(self.worker.clock.moment());
+        self.upstream_since = Some(self.worker.moment());
     }
 
     /// The answer's head is there.
     pub(crate) fn answered(&mut self, status: u16) {
         self.status = status;
-        let now = self.worker.clock.moment();
+        let now = self.worker.moment();
         self.first_byte = Some(now);
         if self.upstream_since.is_some() {
             self.upstream_done = Some(now);
@@ -149,7 +154,7 @@ impl CallRecord {
                 self.status = code.status();
             }
         }
-        let end = self.worker.clock.moment();
+        let end = self.worker.moment();
         let route = self.route.as_ref().map(|route| Arc::clone(&route.labels));
         UsageRecord {
             request_id: self.request_id,

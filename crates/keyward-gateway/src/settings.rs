@@ -67,6 +67,8 @@ pub struct Limits {
     pub handshakes: usize,
     /// Open connections per worker. Default 16,384; more wait in the listener's queue.
     pub connections: usize,
+    /// Calls per worker that are not answered to their end; more are refused with 503. Default 16,384.
+    pub calls_in_flight: usize,
     /// Verified tokens in use that are remembered per worker, and at most as many again on their way out.
     /// Default 16,384.
     pub cached_tokens: usize,
@@ -84,6 +86,7 @@ impl Default for Limits {
             handshake_timeout: Duration::from_secs(10),
             handshakes: 4_096,
             connections: 16_384,
+            calls_in_flight: 16_384,
             cached_tokens: 16_384,
             drain_timeout: Duration::from_secs(30),
         }

@@ -3,6 +3,7 @@
 use crate::issuer::Issuers;
 use crate::metrics::WorkerMetrics;
 use crate::snapshot::Snapshots;
+use crate::tls::Challenges;
 use arc_swap::ArcSwap;
 use keyward_jose::jwe::Decrypters;
 use keyward_model::Clock;
@@ -20,6 +21,7 @@ pub(crate) struct Shared {
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) issuers: Arc<Issuers>,
     pub(crate) decrypters: Arc<ArcSwap<Decrypters>>,
+    pub(crate) challenges: Arc<Challenges>,
     /// Records of calls that were dropped because their reader was too slow.
     pub(crate) dropped_records: Arc<AtomicU64>,
     pub(crate) metrics: Box<[Arc<WorkerMetrics>]>,

@@ -3,6 +3,7 @@
 
 use crate::deadlines::Deadlines;
 use crate::drain::Drain;
+use crate::load::{self, Gate};
 use crate::metrics::WorkerMetrics;
 use crate::request::Client;
 use crate::request::token_cache::TokenCache;
@@ -14,7 +15,7 @@ use crate::usage::{UsageBatch, UsageQueue};
 use crate::{http1, listener, transport};
 use keyward_model::id::RequestId;
 use keyward_model::usage::{Times, UsageRecord};
-use keyward_model::{Clock, Fault, Revision};
+use keyward_model::{Clock, Fault, Moment, Revision, Timestamp};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::net::TcpListener;
@@ -45,6 +46,7 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) drain: Rc<Drain>,
     pub(crate) deadlines: Rc<Deadlines>,
+    pub(crate) gate: Rc<Gate>,
     pub(crate) pools: Pools,
     pub(crate) tokens: RefCell<TokenCache>,
     pub(crate) metrics: Arc<WorkerMetrics>,
@@ -53,6 +55,8 @@ pub(crate) struct Worker {
     request_ids: Cell<RequestIds>,
     turn: Cell<u32>,
     date: RefCell<WrittenDate>,
+    /// What both clocks showed at the last tick.
+    clocks: Cell<(Moment, Timestamp)>,
 }
 
 /// The date as answers have it, written once a second (RFC 9110, section 6.6.1).
@@ -84,7 +88,9 @@ impl Worker {
             clock: Arc::clone(&shared.clock),
             drain: Rc::default(),
             deadlines: Deadlines::new(Arc::clone(&shared.clock)),
+            gate: Gate::new(settings.limits.calls_in_flight),
             date: RefCell::default(),
+            clocks: Cell::new((shared.clock.moment(), shared.clock.now())),
             pools,
             tokens: RefCell::new(TokenCache::new(settings.limits.cached_tokens)),
             metrics,
@@ -126,9 +132,21 @@ impl Worker {
         turn
     }
 
+    /// The time now.
+    pub(crate) fn moment(&self) -> Moment {
+        self.deadlines.now()
+    }
+
+    /// The civil time of a moment, by what both clocks showed at the last tick: one clock is read for a call,
+    /// not two.
+    pub(crate) fn civil(&self, moment: Moment) -> Timestamp {
+        let (at, civil) = self.clocks.get();
+        civil.plus(moment.since(at))
+    }
+
     /// Writes the date of now as a header's value.
     pub(crate) fn write_date(&self, out: &mut Vec<u8>) {
-        let second = self.clock.now().as_seconds();
+        let second = self.civil(self.deadlines.latest()).as_seconds();
         let mut date = self.date.borrow_mut();
         if date.second != second || date.text.is_empty() {
             let since = Duration::from_secs(u64::try_from(second).unwrap_or_default());
@@ -178,6 +196,7 @@ impl Worker {
     }
 
     fn tick(&self) {
+        self.clocks.set((self.clock.moment(), self.clock.now()));
         self.usage.borrow_mut().flush();
         self.pools.reap(self.clock.moment());
     }
@@ -202,6 +221,9 @@ pub(crate) fn run(
             let worker = Rc::clone(&worker);
             async move { worker.deadlines.watch(|| worker.tick()).await }
         });
+        let gate = Rc::clone(&worker.gate);
+        let measuring = load::measure(gate, Arc::clone(&worker.clock));
+        let measuring = tokio::task::spawn_local(measuring);
         let settings = worker.settings.listeners.clone();
         let settings: Vec<Rc<ListenerSettings>> = settings.into_iter().map(Rc::new).collect();
         let listening = sockets
@@ -217,6 +239,7 @@ pub(crate) fn run(
         }
         drain(&worker).await;
         ticking.abort();
+        measuring.abort();
         worker.tick();
         Ok(())
     })

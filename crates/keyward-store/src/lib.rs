@@ -3,6 +3,7 @@
 //! No other crate names a database. Statements are plain SQL in one text for SQLite and PostgreSQL:
 //! numbers, truth values and times are 64-bit integers, everything else is text.
 
+pub mod acme;
 pub mod audit;
 mod database;
 mod error;
@@ -15,6 +16,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+pub use acme::AcmeCertificate;
 pub use audit::{Action, AuditChain, AuditEvent};
 pub use error::Error;
 pub use hierarchy::{MasterKey, Purpose};

@@ -20,11 +20,18 @@ pub(crate) struct Migration {
 }
 
 /// All steps, in order.
-pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    serves_from: 1,
-    sql: include_str!("../migrations/0001_foundation.sql"),
-}];
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        serves_from: 1,
+        sql: include_str!("../migrations/0001_foundation.sql"),
+    },
+    Migration {
+        version: 2,
+        serves_from: 1,
+        sql: include_str!("../migrations/0002_acme.sql"),
+    },
+];
 
 /// The version of the binary, told in messages.
 pub(crate) const BINARY_VERSION: &str = env!("CARGO_PKG_VERSION");

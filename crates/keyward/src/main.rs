@@ -1,5 +1,6 @@
 //! The Keyward binary.
 
+mod acme;
 mod command;
 mod configuration;
 mod environment;

@@ -508,3 +508,39 @@ async fn time_is_bounded_however_slowly_bytes_come() {
         check_answer(script, Err("timed_out")).await;
     }
 }
+
+#[tokio::test]
+async fn a_post_carries_its_body_and_follows_no_redirect() {
+    let server = Server::start(vec![ok("done"), redirect(307, "/elsewhere")]).await;
+    let egress = Egress::new(policy(&["127.0.0.1"])).unwrap();
+    let request = || {
+        Request::get(&server.url("/order"))
+            .unwrap()
+            .post("application/jose+json", "{}".into())
+    };
+    let response = egress.fetch(request(), LIMITS).await.unwrap();
+    assert_eq!((response.status, &*response.body), (200, &b"done"[..]));
+    let response = egress.fetch(request(), LIMITS).await.unwrap();
+    assert_eq!(response.status, 307);
+    let heads = server.heads();
+    assert_eq!(heads.len(), 2);
+    for expected in [
+        "POST /order HTTP/1.1",
+        "content-type: application/jose+json",
+        "content-length: 2",
+    ] {
+        assert!(heads[0].contains(expected), "{}", heads[0]);
+    }
+}
+
+#[tokio::test]
+async fn a_head_asks_for_no_body() {
+    let answer = "HTTP/1.1 200 OK\r\nreplay-nonce: abc\r\ncontent-length: 900\r\n\r\n";
+    let server = Server::start(vec![say(answer)]).await;
+    let egress = Egress::new(policy(&["127.0.0.1"])).unwrap();
+    let request = Request::get(&server.url("/nonce")).unwrap().head_only();
+    let response = egress.fetch(request, LIMITS).await.unwrap();
+    assert_eq!(response.headers["replay-nonce"], "abc");
+    assert!(response.body.is_empty());
+    assert!(server.heads()[0].starts_with("HEAD /nonce"));
+}

@@ -12,8 +12,12 @@ use crate::worker::Worker;
 use keyward_model::limit::LimitSubject;
 use keyward_model::{Code, Fault, Moment, Permit};
 use keyward_state::rate_limit::{Admission, Cell, Counted, Decision, Gcra, LimitKey, take_all};
+use smallvec::SmallVec;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// As many limits as a route has as a rule: their state needs no allocation.
+const FEW: usize = 2;
 
 /// A call that has passed every check. Only [`admit`] makes one, and what forwards a call takes it by
 /// value.
@@ -42,7 +46,7 @@ impl Admitted {
 /// What each limit said, in order.
 #[derive(Debug, Default)]
 struct LimitState {
-    left: Vec<(u64, Duration)>,
+    left: SmallVec<[(u64, Duration); FEW]>,
 }
 
 /// Takes one call from each of the route's limits. The permit is spent on it: what may pass once is
@@ -93,14 +97,14 @@ impl Counters<'_> {
             .iter()
             .enumerate()
             .map(|(index, limit)| self.cell(index, limit))
-            .collect::<Result<Vec<_>, _>>()?;
+            .collect::<Result<SmallVec<[_; FEW]>, _>>()?;
         loop {
-            let taking: Vec<(&Cell, &Gcra)> = cells
+            let taking: SmallVec<[(&Cell, &Gcra); FEW]> = cells
                 .iter()
                 .zip(self.route.limits.iter())
                 .map(|(cell, limit)| (&**cell, &limit.rate))
                 .collect();
-            let mut left = Vec::with_capacity(taking.len());
+            let mut left = SmallVec::new();
             let admission = take_all(&taking, self.now, |_, decision| match decision {
                 Decision::Allowed {
                     remaining,
@@ -111,6 +115,7 @@ impl Counters<'_> {
                 }
                 Decision::Refused { .. } => {}
             });
+            drop(taking);
             match admission {
                 Admission::Allowed => return Ok(LimitState { left }),
                 Admission::Refused {
@@ -165,7 +170,7 @@ impl Counters<'_> {
         let counted = match limit.by {
             LimitSubject::Route => Counted::Route,
             LimitSubject::Address => Counted::address(self.origin.address),
-            LimitSubject::Subject => match (&caller.issuer, &caller.subject) {
+            LimitSubject::Subject => match (caller.issuer.as_deref(), caller.subject()) {
                 (Some(issuer), Some(subject)) => Counted::Subject {
                     issuer: issuer.into(),
                     subject: subject.into(),

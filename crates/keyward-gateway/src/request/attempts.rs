@@ -37,13 +37,16 @@ pub(super) struct Attempts<'a> {
     key: Option<u64>,
     made: u32,
     tried: Tried,
+    /// When the attempt began that is made now: good enough for what is chosen, and no look at the clock.
+    at: Moment,
     /// Where the next attempt goes, if that was looked for already.
     next: Option<usize>,
 }
 
 impl<'a> Attempts<'a> {
     pub(super) fn new(call: &'a Call<'a>, plan: &'a UpstreamPlan, head: &RequestHead) -> Self {
-        let now = call.worker.clock.moment();
+        // The record has just looked at the clock.
+        let now = call.worker.deadlines.latest();
         plan.count_call(now);
         Self {
             call,
@@ -52,17 +55,18 @@ impl<'a> Attempts<'a> {
             key: key(&plan.declared.balance, call, head),
             made: 0,
             tried: Tried::default(),
+            at: now,
             next: None,
         }
     }
 
     fn now(&self) -> Moment {
-        self.call.worker.clock.moment()
+        self.call.worker.moment()
     }
 
     fn choose(&self, besides: &Tried) -> Option<usize> {
         let circumstances = Circumstances {
-            now: self.now(),
+            now: self.at,
             turn: if self.plan.targets.len() > 1 {
                 self.call.worker.turn()
             } else {
@@ -123,7 +127,7 @@ impl<'a> Attempts<'a> {
 
     async fn lease_at(&self, target: usize, waits: bool) -> Result<Lease, LeaseFailure> {
         let worker = self.call.worker;
-        let now = self.now();
+        let now = self.at;
         let Some(mut occupied) = Occupied::enter(&self.call.matched.route, target, now) else {
             // Another call was quicker to try a target that is spared.
             return Err(LeaseFailure::Full);
@@ -185,6 +189,7 @@ impl<'a> Attempts<'a> {
     /// Whether another attempt is to be made after this failure. It is taken from the budget then.
     pub(super) fn again(&mut self, cause: RetryCause, sent: Sent) -> bool {
         let now = self.now();
+        self.at = now;
         if !self.plan.may_retry(cause, sent, self.made) || self.deadline.is_over(now) {
             return false;
         }
@@ -205,12 +210,13 @@ impl<'a> Attempts<'a> {
 
     /// The last attempt does not count: its connection was stale.
     pub(super) fn was_stale(&mut self) {
+        self.at = self.now();
         self.made = self.made.saturating_sub(1);
     }
 
     /// Waits before the next attempt where that goes to a target that has just failed, or where the last
     /// answer said that it is too much.
-    pub(super) async fn back_off(&self, cause: RetryCause) {
+    pub(super) async fn back_off(&mut self, cause: RetryCause) {
         let answered = matches!(cause, RetryCause::Status(_));
         if !answered && self.next.is_none_or(|next| !self.tried.has(next)) {
             return;
@@ -222,6 +228,7 @@ impl<'a> Attempts<'a> {
             .bound(self.plan.backoff(self.made, chance), now);
         let mut patience = Patience::new(time);
         poll_fn(|_| patience.poll(self.call.seat)).await;
+        self.at = self.now();
     }
 
     fn unreachable(&self, target: usize, error: &std::io::Error) -> Refusal {
@@ -301,7 +308,7 @@ fn key(balance: &Balance, call: &Call<'_>, head: &RequestHead) -> Option<u64> {
             Authenticated::Open => None,
             Authenticated::Token(token) => {
                 let caller = &token.caller;
-                let subject = caller.subject.as_deref()?;
+                let subject = caller.subject()?;
                 let issuer = caller.issuer.as_deref().unwrap_or_default();
                 // A line break stands in neither.
                 Some(hash_of(format!("{issuer}\n{subject}").as_bytes()))

@@ -2,15 +2,16 @@
 
 use super::Refusal;
 use super::bearer::{self, BearerToken};
-use super::token_cache::VerifiedToken;
+use super::token_cache::{Known, SeenOnce, VerifiedToken};
 use crate::message::{Fields, Header, RequestHead};
 use crate::record::CallRecord;
 use crate::snapshot::{Route, TokenPolicy, TrustedIssuer};
 use crate::worker::Worker;
 use keyward_jose::jwt::{self, Claims, Peek};
 use keyward_jose::{Error as JoseError, NumericDate};
+use keyward_model::caller::{TokenClaims, TokenFacts, TokenScopes};
 use keyward_model::resource::issuer::Encrypted;
-use keyward_model::{Caller, Code, Fault, Timestamp, caller::Method};
+use keyward_model::{Caller, Code, Fault, Timestamp};
 use keyward_state::rate_limit::Cell as LimitCell;
 use keyward_state::revocation::TokenIdentity;
 use std::cell::{Cell, RefCell};
@@ -61,6 +62,8 @@ impl Authenticated {
         if let Self::Token(token) = self {
             let mut cells = token.cells.borrow_mut();
             if cells.len() <= limit {
+                let more = limit + 1 - cells.len();
+                cells.reserve_exact(more);
                 cells.resize(limit + 1, None);
             }
             if let Some(place) = cells.get_mut(limit) {
@@ -112,27 +115,58 @@ async fn known_or_verified(
     // Read before anything is verified: a change that comes meanwhile makes the entry old at once.
     let key_epoch = worker.shared.issuers.epoch().load();
     let known = worker.tokens.borrow_mut().get(&key, key_epoch, now);
-    if let Some(known) = known {
+    if let Some(Known::Token(known)) = known {
         worker.metrics.token_hit();
         check_revocations(worker, &known, now).inspect_err(|_| {
             worker.tokens.borrow_mut().remove(&key);
         })?;
         return Ok(known);
     }
-    worker.metrics.token_miss();
-    let (issuer, claims) = verify(worker, policy, token.text()?, now).await?;
-    let caller = caller(issuer, claims)?;
+    let claims;
+    let (issuer, remembered_until, came_before) = match known.and_then(|known| again(policy, known))
+    {
+        Some((issuer, seen, read)) => {
+            worker.metrics.token_hit();
+            claims = read;
+            (issuer, seen.until, true)
+        }
+        None => {
+            worker.metrics.token_miss();
+            let (issuer, verified) = verify(worker, policy, token, now).await?;
+            claims = verified;
+            (issuer, now.plus(REMEMBERED_FOR), false)
+        }
+    };
+    let caller = caller(issuer, &claims)?;
     let verified = Rc::new(VerifiedToken {
         identity: route.identity.headers_of(&caller),
-        until: until(issuer, &caller).min(now.plus(REMEMBERED_FOR)),
+        until: until(issuer, &caller).min(remembered_until),
         key_epoch,
         revocation_epoch: Cell::new(u64::MAX),
         cells: RefCell::default(),
         caller: Arc::new(caller),
     });
     check_revocations(worker, &verified, now)?;
-    worker.tokens.borrow_mut().insert(key, Rc::clone(&verified));
+    let known = match verified.caller.claims_json() {
+        Some(claims) if !came_before => Known::Once(Box::new(SeenOnce {
+            claims,
+            until: verified.until,
+            key_epoch,
+        })),
+        Some(_) | None => Known::Token(Rc::clone(&verified)),
+    };
+    worker.tokens.borrow_mut().insert(key, known);
     Ok(verified)
+}
+
+/// The claims of a token that came once before, with whose they are.
+fn again(policy: &TokenPolicy, known: Known) -> Option<(&TrustedIssuer, Box<SeenOnce>, Claims)> {
+    let Known::Once(seen) = known else {
+        return None;
+    };
+    let claims = Claims::parse(seen.claims.as_bytes(), jwt::TOKEN_MAX).ok()?;
+    let issuer = policy.issuer(claims.issuer()?)?;
+    Some((issuer, seen, claims))
 }
 
 /// Looks the caller up among what was revoked, unless nothing was since the last time.
@@ -159,17 +193,18 @@ fn check_revocations(worker: &Worker, token: &VerifiedToken, now: Timestamp) -> 
 async fn verify<'a>(
     worker: &Worker,
     policy: &'a TokenPolicy,
-    token: &str,
+    token: BearerToken<'_>,
     now: Timestamp,
 ) -> Result<(&'a TrustedIssuer, Claims), Fault> {
     let decrypted;
-    let (signed, encrypted) = if bearer::is_encrypted(token) {
-        decrypted = decrypt(worker, token)?;
-        (decrypted.as_str(), Encrypted::Required)
-    } else {
-        (token, Encrypted::No)
+    let (signed, peek, encrypted) = match read(token)? {
+        (text, Some(peek)) => (text, peek, Encrypted::No),
+        (text, None) => {
+            decrypted = decrypt(worker, text)?;
+            let peek = jwt::peek(&decrypted).map_err(|error| refused(&error))?;
+            (decrypted.as_str(), peek, Encrypted::Required)
+        }
     };
-    let peek = jwt::peek(signed).map_err(|error| refused(&error))?;
     let issuer = trusted(policy, &peek, encrypted)?;
     let date = NumericDate(now.as_seconds());
     let keys = match issuer.keys.current(worker.clock.moment()) {
@@ -177,22 +212,39 @@ async fn verify<'a>(
         // The process has just started, or the issuer was away for long.
         Err(_) => issuer.keys.wait_for_keys().await?,
     };
-    let kid = peek.header().kid().map(str::to_owned);
     let verified = match peek.verify(&keys.verifiers, &issuer.profile, date) {
         Err(unknown @ JoseError::KeyUnknown(_)) => {
             // The key may be newer than what we have of the set.
-            let newer = match &kid {
+            let again = jwt::peek(signed).map_err(|error| refused(&error))?;
+            let newer = match again.header().kid() {
                 Some(kid) => issuer.keys.wait_for_refresh(kid, keys.generation).await,
                 None => None,
             };
             let newer = newer.ok_or_else(|| refused(&unknown))?;
-            jwt::verify(signed, &newer.verifiers, &issuer.profile, date)
+            again.verify(&newer.verifiers, &issuer.profile, date)
         }
         outcome => outcome,
     };
     verified
         .map(|verified| (issuer, verified.claims))
         .map_err(|error| refused(&error))
+}
+
+/// Reads a signed token; of an encrypted one there is the text alone.
+fn read(token: BearerToken<'_>) -> Result<(&str, Option<Peek<'_>>), Fault> {
+    let unchecked = std::str::from_utf8(token.bytes()).ok();
+    let read = match unchecked.map(|text| (text, jwt::peek(text))) {
+        // What can be read is base64url and full stops: there is no need to look at each character.
+        Some((text, Ok(peek))) => return Ok((text, Some(peek))),
+        Some((_, Err(error))) => Err(refused(&error)),
+        None => Ok(None),
+    };
+    let text = token.text()?;
+    if bearer::is_encrypted(text) {
+        Ok((text, None))
+    } else {
+        read.map(|peek| (text, peek))
+    }
 }
 
 /// What is inside an encrypted token: signed, then encrypted (RFC 7519, section 11.2).
@@ -217,10 +269,7 @@ fn trusted<'a>(
     encrypted: Encrypted,
 ) -> Result<&'a TrustedIssuer, Fault> {
     let named = peek.claims().issuer();
-    let issuer = policy
-        .issuers
-        .iter()
-        .find(|issuer| named == Some(&*issuer.issuer));
+    let issuer = named.and_then(|named| policy.issuer(named));
     let issuer = issuer.ok_or_else(|| {
         Fault::new(
             Code::TokenInvalid,
@@ -264,60 +313,68 @@ fn until(issuer: &TrustedIssuer, caller: &Caller) -> Timestamp {
     }
 }
 
-fn caller(issuer: &TrustedIssuer, claims: Claims) -> Result<Caller, Fault> {
-    let text = |name: &str| match claims.get(name) {
-        None => Ok(None),
-        Some(serde_json::Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(Fault::new(
-            Code::TokenInvalid,
-            format!("The token was refused: claim `{name}` is no string"),
-        )),
+fn caller(issuer: &TrustedIssuer, claims: &Claims) -> Result<Caller, Fault> {
+    let text = |name: &str| {
+        claims.text(name).map_err(|_| {
+            Fault::new(
+                Code::TokenInvalid,
+                format!("The token was refused: claim `{name}` is no string"),
+            )
+        })
     };
     let client = match text("client_id")? {
         Some(client) => Some(client),
         None => text("azp")?,
     };
-    let scopes = match claims.get(&issuer.scope_claim) {
-        None => Default::default(),
-        Some(serde_json::Value::String(list)) => list
-            .split(' ')
-            .filter(|s| !s.is_empty())
-            .map(str::to_owned)
-            .collect(),
+    let listed;
+    let scopes = match claims.text(&issuer.scope_claim) {
+        Ok(Some(list)) => TokenScopes::Spaced(list),
+        Ok(None) => TokenScopes::None,
         // Some issuers list scopes in an array.
-        Some(serde_json::Value::Array(list)) => list
-            .iter()
-            .filter_map(|scope| scope.as_str())
-            .map(str::to_owned)
-            .collect(),
-        Some(_) => {
-            return Err(Fault::new(
-                Code::TokenInvalid,
-                format!(
-                    "The token was refused: claim `{}` is no list of scopes",
-                    issuer.scope_claim
-                ),
-            ));
+        Err(_) => {
+            listed = list(claims, &issuer.scope_claim)?;
+            TokenScopes::Listed(&listed)
         }
     };
-    let time = |date: NumericDate| Timestamp::from_seconds(date.0);
-    Ok(Caller {
-        method: Method::Jwt,
-        team: Some(issuer.team),
-        issuer_name: Some(issuer.name.clone()),
-        issuer: claims.issuer().map(str::to_owned),
-        subject: claims.subject().map(str::to_owned),
+    let mut caller = Caller::of_token(&TokenFacts {
+        claims: match claims.as_text() {
+            Some(text) => TokenClaims::Json(text),
+            None => TokenClaims::Map(claims.map()),
+        },
+        subject: claims.subject(),
         client,
-        application: None,
-        credential: None,
         scopes,
-        token_id: claims.token_id().map(str::to_owned),
+        token_id: claims.token_id(),
         session: text("sid")?,
         family: text("keyward_family")?,
-        issued_at: claims.issued_at().map(time),
-        expires: claims.expiry().map(time),
-        claims: claims.into_map(),
     })
+    .map_err(|error| {
+        Fault::new(Code::TokenInvalid, "The token was refused: it is too long").because(error)
+    })?;
+    let time = |date: NumericDate| Timestamp::from_seconds(date.0);
+    caller.team = Some(issuer.team);
+    caller.issuer_name = Some(issuer.name.clone());
+    // What the token names is what the route trusts.
+    caller.issuer = Some(Arc::clone(&issuer.issuer));
+    caller.issued_at = claims.issued_at().map(time);
+    caller.expires = claims.expiry().map(time);
+    Ok(caller)
+}
+
+/// Scopes in an array, of which what is no text is left out.
+fn list<'a>(claims: &'a Claims, name: &str) -> Result<Vec<&'a str>, Fault> {
+    if let Ok(Some(texts)) = claims.texts(name) {
+        return Ok(texts.iter().collect());
+    }
+    match claims.get(name) {
+        Some(serde_json::Value::Array(list)) => {
+            Ok(list.iter().filter_map(|scope| scope.as_str()).collect())
+        }
+        Some(_) | None => Err(Fault::new(
+            Code::TokenInvalid,
+            format!("The token was refused: claim `{name}` is no list of scopes"),
+        )),
+    }
 }
 
 /// `WWW-Authenticate: Bearer …` (RFC 6750, section 3).

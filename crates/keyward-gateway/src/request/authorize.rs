@@ -13,7 +13,7 @@ pub(crate) fn authorize(route: &Route, authenticated: &Authenticated) -> Result<
     let missing = route
         .scopes
         .iter()
-        .find(|scope| !caller.scopes.contains(*scope));
+        .find(|scope| !caller.scopes.contains(scope));
     if let Some(missing) = missing {
         let fault = Fault::new(
             Code::InsufficientScope,

@@ -90,7 +90,11 @@ pub(crate) async fn forward(
             stale += 1;
             attempts.was_stale();
         } else {
-            let now = call.worker.clock.moment();
+            let now = if plan.needs_exact_time() || outcome.is_err() {
+                call.worker.moment()
+            } else {
+                call.worker.deadlines.latest()
+            };
             let cause = match &outcome {
                 Ok(answer) => {
                     let status = answer.status.as_u16();

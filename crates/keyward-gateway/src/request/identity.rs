@@ -6,12 +6,15 @@
 
 use super::headers;
 use crate::message::Fields;
+use bytes::BytesMut;
 use hashbrown::HashSet;
 use http::header::{HeaderName, HeaderValue};
 use keyward_model::Caller;
 use keyward_model::resource::IdentityHeaders;
 use keyward_model::resource::api::IdentityField;
 use serde_json::Value;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// The identity headers of a route.
 #[derive(Debug)]
@@ -47,12 +50,14 @@ impl IdentityPlan {
     }
 
     /// The headers for one caller. What the caller has not is left out.
-    pub(crate) fn headers_of(&self, caller: &Caller) -> Vec<IdentityHeader> {
+    pub(crate) fn headers_of(&self, caller: &Caller) -> Box<[IdentityHeader]> {
+        // One allocation holds the values of them all.
+        let mut room = BytesMut::with_capacity(VALUES_USUAL);
         self.headers
             .iter()
             .filter_map(|(name, field)| {
-                let text = value_of(caller, field)?;
-                HeaderValue::from_str(&encode(&text))
+                encode(&value_of(caller, field)?, &mut room);
+                HeaderValue::from_maybe_shared(room.split().freeze())
                     .ok()
                     .map(|value| (name.clone(), value))
             })
@@ -60,48 +65,58 @@ impl IdentityPlan {
     }
 }
 
-fn value_of(caller: &Caller, field: &IdentityField) -> Option<String> {
+/// Room for the identity headers of nearly every caller.
+const VALUES_USUAL: usize = 128;
+
+fn value_of<'a>(caller: &'a Caller, field: &IdentityField) -> Option<Cow<'a, str>> {
     match field {
-        IdentityField::Issuer => caller.issuer.clone(),
-        IdentityField::Subject => caller.subject.clone(),
-        IdentityField::Client => caller.client.clone(),
-        IdentityField::Scopes if caller.scopes.is_empty() => None,
-        IdentityField::Scopes => Some(
-            caller
-                .scopes
-                .iter()
-                .map(String::as_str)
-                .collect::<Vec<_>>()
-                .join(" "),
-        ),
-        IdentityField::Claim(name) => match caller.claims.get(name.as_ref())? {
-            Value::String(text) => Some(text.clone()),
+        IdentityField::Issuer => caller.issuer.as_deref().map(Cow::Borrowed),
+        IdentityField::Subject => caller.subject().map(Cow::Borrowed),
+        IdentityField::Client => caller.client().map(Cow::Borrowed),
+        IdentityField::Scopes => {
+            let mut scopes = caller.scopes.iter();
+            match (scopes.next(), scopes.next()) {
+                (Some(only), None) => Some(Cow::Borrowed(only)),
+                (None, _) => None,
+                (Some(_), Some(_)) => {
+                    let sorted: BTreeSet<&str> = caller.scopes.iter().collect();
+                    let sorted: Vec<&str> = sorted.into_iter().collect();
+                    Some(Cow::Owned(sorted.join(" ")))
+                }
+            }
+        }
+        IdentityField::Claim(name) => Some(Cow::Owned(match caller.claim(name)? {
+            Value::String(text) => text,
             other @ (Value::Null
             | Value::Bool(_)
             | Value::Number(_)
             | Value::Array(_)
-            | Value::Object(_)) => Some(other.to_string()),
-        },
+            | Value::Object(_)) => other.to_string(),
+        })),
     }
 }
 
 /// Percent-encodes what can't stand in a header: controls, everything but ASCII, and `%` itself, so that
 /// decoding gives back just what the token said.
-fn encode(text: &str) -> String {
+fn encode(text: &str, encoded: &mut BytesMut) {
     use std::fmt::Write as _;
-    let mut encoded = String::with_capacity(text.len());
     let last = text.len().saturating_sub(1);
+    // A space at either end would be trimmed away on its way.
+    let plain = |at: usize, byte: u8| {
+        byte != b'%' && (byte.is_ascii_graphic() || (byte == b' ' && at != 0 && at != last))
+    };
+    if text.bytes().enumerate().all(|(at, byte)| plain(at, byte)) {
+        encoded.extend_from_slice(text.as_bytes());
+        return;
+    }
     for (at, byte) in text.bytes().enumerate() {
-        // A space at either end would be trimmed away on its way.
-        let plain = byte.is_ascii_graphic() || (byte == b' ' && at != 0 && at != last);
-        if plain && byte != b'%' {
-            encoded.push(char::from(byte));
+        if plain(at, byte) {
+            encoded.extend_from_slice(&[byte]);
         } else {
-            // Writing to a string does not fail.
+            // Writing to a buffer that grows does not fail.
             let _infallible = write!(encoded, "%{byte:02X}");
         }
     }
-    encoded
 }
 
 /// All names that begin so are ours, whether a route uses them or not.
@@ -169,6 +184,7 @@ fn fold(name: &str) -> Box<str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use keyward_model::caller::{TokenClaims, TokenFacts, TokenScopes};
 
     fn plan() -> IdentityPlan {
         IdentityPlan::new(&IdentityHeaders {
@@ -210,10 +226,11 @@ mod tests {
             (" a ", "%20a%20"),
             ("\u{5b89}", "%E5%AE%89"),
         ] {
-            let caller = Caller {
-                subject: Some(text.to_owned()),
-                ..Caller::anonymous()
-            };
+            let caller = Caller::of_token(&TokenFacts {
+                subject: Some(text),
+                ..TokenFacts::default()
+            })
+            .unwrap();
             let headers = plan().headers_of(&caller);
             assert_eq!(
                 headers.first().map(|(_, value)| value.to_str().unwrap()),
@@ -223,11 +240,34 @@ mod tests {
     }
 
     #[test]
+    fn scopes_are_told_in_order_and_once() {
+        let plan = IdentityPlan::new(&IdentityHeaders {
+            headers: vec![("x-scopes".into(), IdentityField::Scopes)],
+        })
+        .unwrap();
+        for (scopes, told) in [
+            ("", None),
+            ("read", Some("read")),
+            ("write read  write", Some("read write")),
+        ] {
+            let caller = Caller::of_token(&TokenFacts {
+                scopes: TokenScopes::Spaced(scopes),
+                ..TokenFacts::default()
+            })
+            .unwrap();
+            let headers = plan.headers_of(&caller);
+            let value = headers.first().map(|(_, value)| value.to_str().unwrap());
+            assert_eq!(value, told);
+        }
+    }
+
+    #[test]
     fn claims_that_are_no_strings_are_told_as_json() {
-        let mut caller = Caller::anonymous();
-        caller
-            .claims
-            .insert("tenant".to_owned(), serde_json::json!(["a", 1]));
+        let caller = Caller::of_token(&TokenFacts {
+            claims: TokenClaims::Json(r#"{"tenant":["a",1]}"#),
+            ..TokenFacts::default()
+        })
+        .unwrap();
         assert_eq!(plan().headers_of(&caller)[0].1, "[\"a\",1]");
     }
 }

@@ -92,7 +92,14 @@ pub(crate) async fn serve_call(
     if let Some(id) = screen::believed_request_id(worker, client, &head.fields) {
         record.set_request_id(id);
     }
-    let outcome = way(worker, client, seat, head, body, &mut record).await;
+    // Before everything: refusing costs a worker that can't keep up next to nothing.
+    let outcome = match worker.gate.enter() {
+        Ok(in_flight) => {
+            record.in_flight = Some(in_flight);
+            way(worker, client, seat, head, body, &mut record).await
+        }
+        Err(overload) => Err(overload.refusal(&worker.metrics)),
+    };
     let mut answer = outcome.unwrap_or_else(|refusal| {
         let (fault, fields) = *refusal.0;
         record.refused(&fault);
@@ -119,6 +126,10 @@ async fn way(
     let snapshot = worker.snapshot();
     let path = path::RequestPath::parse(&head)?;
     if let Some(answer) = own::answer(&snapshot, &head, &path)? {
+        record.answered(answer.status.as_u16());
+        return Ok(answer);
+    }
+    if let Some(answer) = own::challenge_answer(&worker.shared.challenges, &path) {
         record.answered(answer.status.as_u16());
         return Ok(answer);
     }

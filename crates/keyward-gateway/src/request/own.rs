@@ -5,12 +5,22 @@ use super::{Answer, Refusal};
 use crate::body::AnswerBody;
 use crate::message::{Fields, Header, RequestHead};
 use crate::snapshot::LocalSnapshot;
+use crate::tls::Challenges;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use keyward_model::{Code, Fault};
 
 /// The key set's address (reserved: no API can hide behind it).
 const JWKS_PATH: &str = "/.well-known/jwks.json";
+
+/// What a certificate authority is told that asks if a host is ours (RFC 8555, section 8.3).
+pub(crate) fn challenge_answer(challenges: &Challenges, path: &RequestPath<'_>) -> Option<Answer> {
+    let text = challenges.http(path.for_matching())?;
+    let body = Bytes::copy_from_slice(text.as_bytes());
+    let mut fields = Fields::new();
+    fields.append(Header::ContentType, b"application/octet-stream");
+    Some(Answer::own(StatusCode::OK, fields, AnswerBody::full(body)))
+}
 
 /// The answer, if the path is one of ours.
 pub(crate) fn answer(

@@ -17,7 +17,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct VerifiedToken {
     pub(crate) caller: Arc<Caller>,
-    pub(crate) identity: Vec<IdentityHeader>,
+    pub(crate) identity: Box<[IdentityHeader]>,
     /// When it stops being taken: `exp` with the leeway, or its greatest age.
     pub(crate) until: Timestamp,
     /// The number of changes to key sets when it was verified.
@@ -28,16 +28,54 @@ pub(crate) struct VerifiedToken {
     pub(crate) cells: RefCell<Vec<Option<Arc<LimitCell>>>>,
 }
 
+/// What is kept of a token that came once: many never come again, and a flood of new ones should fill
+/// little memory. What the second call needs is made of it without its signature being verified anew.
+#[derive(Debug)]
+pub(crate) struct SeenOnce {
+    /// The text of the verified claims.
+    pub(crate) claims: Arc<str>,
+    /// As in [`VerifiedToken`].
+    pub(crate) until: Timestamp,
+    /// As in [`VerifiedToken`].
+    pub(crate) key_epoch: u64,
+}
+
+/// A token that is known.
+#[derive(Debug)]
+pub(crate) enum Known {
+    /// All that calls need.
+    Token(Rc<VerifiedToken>),
+    /// It came once so far.
+    Once(Box<SeenOnce>),
+}
+
+impl Known {
+    fn good(&self, key_epoch: u64, now: Timestamp) -> bool {
+        let (until, verified_at) = match self {
+            Self::Token(token) => (token.until, token.key_epoch),
+            Self::Once(seen) => (seen.until, seen.key_epoch),
+        };
+        verified_at == key_epoch && now < until
+    }
+}
+
 /// Bounded: two generations, of which the older is forgotten when the younger is full. What is in use
 /// moves to the younger, so that a flood of new tokens pushes out the tokens of that flood.
 #[derive(Debug)]
 pub(crate) struct TokenCache {
     young: Generation,
     old: Generation,
+    /// What was forgotten and takes memory still. It goes a few tokens at a time, so that no call waits
+    /// until thousands are gone.
+    forgotten: hashbrown::hash_map::IntoIter<[u8; 32], Known>,
     each: usize,
 }
 
-type Generation = HashMap<[u8; 32], Rc<VerifiedToken>, BuildHasherDefault<DigestHasher>>;
+/// So many forgotten tokens go for each that comes: they are gone before there are more of them, and with
+/// them the tokens here are never more than two generations.
+const GO_AT_ONCE: usize = 2;
+
+type Generation = HashMap<[u8; 32], Known, BuildHasherDefault<DigestHasher>>;
 
 impl TokenCache {
     /// A cache that keeps `capacity` tokens in use, and at most as many again that are on their way out:
@@ -46,36 +84,39 @@ impl TokenCache {
         Self {
             young: Generation::default(),
             old: Generation::default(),
+            forgotten: Generation::default().into_iter(),
             each: capacity.max(1),
         }
     }
 
-    /// The token, if it was verified since the last change of a key set and its time is not over.
-    pub(crate) fn get(
-        &mut self,
-        key: &[u8; 32],
-        key_epoch: u64,
-        now: Timestamp,
-    ) -> Option<Rc<VerifiedToken>> {
-        let good = |token: &VerifiedToken| token.key_epoch == key_epoch && now < token.until;
-        if let Some(token) = self.young.get(key) {
-            if good(token) {
-                return Some(Rc::clone(token));
+    /// The token, if it was verified since the last change of a key set and its time is not over. One that
+    /// came once is given away: who makes more of it brings it back.
+    pub(crate) fn get(&mut self, key: &[u8; 32], key_epoch: u64, now: Timestamp) -> Option<Known> {
+        let known = match self.young.get(key) {
+            Some(Known::Token(token)) if token.key_epoch == key_epoch && now < token.until => {
+                return Some(Known::Token(Rc::clone(token)));
             }
-            self.young.remove(key);
-            return None;
+            Some(Known::Token(_) | Known::Once(_)) => self.young.remove(key)?,
+            None => self.old.remove(key)?,
+        };
+        match known {
+            known if !known.good(key_epoch, now) => None,
+            Known::Token(token) => {
+                self.insert(*key, Known::Token(Rc::clone(&token)));
+                Some(Known::Token(token))
+            }
+            Known::Once(seen) => Some(Known::Once(seen)),
         }
-        let token = self.old.remove(key).filter(|token| good(token))?;
-        self.insert(*key, Rc::clone(&token));
-        Some(token)
     }
 
     /// Remembers a token.
-    pub(crate) fn insert(&mut self, key: [u8; 32], token: Rc<VerifiedToken>) {
+    pub(crate) fn insert(&mut self, key: [u8; 32], token: Known) {
         if self.young.len() >= self.each {
-            self.old = std::mem::take(&mut self.young);
+            let old = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
+            self.forgotten = old.into_iter();
         }
         self.young.insert(key, token);
+        self.forgotten.by_ref().take(GO_AT_ONCE).for_each(drop);
     }
 
     /// Forgets a token.
@@ -108,15 +149,23 @@ impl Hasher for DigestHasher {
 mod tests {
     use super::*;
 
-    fn token(key_epoch: u64, until: i64) -> Rc<VerifiedToken> {
-        Rc::new(VerifiedToken {
+    fn token(key_epoch: u64, until: i64) -> Known {
+        Known::Token(Rc::new(VerifiedToken {
             caller: Arc::new(Caller::anonymous()),
-            identity: Vec::new(),
+            identity: Box::default(),
             until: Timestamp::from_seconds(until),
             key_epoch,
             revocation_epoch: Cell::new(0),
             cells: RefCell::default(),
-        })
+        }))
+    }
+
+    fn once(key_epoch: u64, until: i64) -> Known {
+        Known::Once(Box::new(SeenOnce {
+            claims: "{}".into(),
+            until: Timestamp::from_seconds(until),
+            key_epoch,
+        }))
     }
 
     fn key(number: u64) -> [u8; 32] {
@@ -127,30 +176,43 @@ mod tests {
 
     #[test]
     fn a_changed_key_set_withdraws_cached_tokens() {
-        let mut cache = TokenCache::new(10);
-        cache.insert(key(1), token(7, 100));
-        assert!(cache.get(&key(1), 7, Timestamp::EPOCH).is_some());
-        assert!(cache.get(&key(1), 8, Timestamp::EPOCH).is_none());
-        assert!(
-            cache.get(&key(1), 7, Timestamp::EPOCH).is_none(),
-            "gone for good"
-        );
+        for token in [token, once] {
+            let mut cache = TokenCache::new(10);
+            cache.insert(key(1), token(7, 100));
+            assert!(cache.get(&key(1), 8, Timestamp::EPOCH).is_none());
+            assert!(
+                cache.get(&key(1), 7, Timestamp::EPOCH).is_none(),
+                "gone for good"
+            );
+            cache.insert(key(1), token(7, 100));
+            assert!(cache.get(&key(1), 7, Timestamp::EPOCH).is_some());
+        }
     }
 
     #[test]
     fn an_expired_token_is_not_believed_from_the_cache() {
+        for token in [token, once] {
+            let mut cache = TokenCache::new(10);
+            for (now, known) in [(99_999_999, true), (100_000_000, false)] {
+                cache.insert(key(1), token(0, 100));
+                let got = cache.get(&key(1), 0, Timestamp::from_micros(now));
+                assert_eq!(got.is_some(), known);
+            }
+        }
+    }
+
+    #[test]
+    fn what_came_once_is_given_away_and_what_came_twice_stays() {
         let mut cache = TokenCache::new(10);
+        cache.insert(key(1), once(0, 100));
+        let got = cache.get(&key(1), 0, Timestamp::EPOCH);
+        assert!(matches!(got, Some(Known::Once(_))));
+        assert!(cache.get(&key(1), 0, Timestamp::EPOCH).is_none());
         cache.insert(key(1), token(0, 100));
-        assert!(
-            cache
-                .get(&key(1), 0, Timestamp::from_micros(99_999_999))
-                .is_some()
-        );
-        assert!(
-            cache
-                .get(&key(1), 0, Timestamp::from_seconds(100))
-                .is_none()
-        );
+        for _ in 0..2 {
+            let got = cache.get(&key(1), 0, Timestamp::EPOCH);
+            assert!(matches!(got, Some(Known::Token(_))));
+        }
     }
 
     #[test]
@@ -173,7 +235,8 @@ mod tests {
         cache.insert(key(0), token(0, 100));
         for number in 1..10_000 {
             cache.insert(key(number), token(0, 100));
-            assert!(cache.young.len() + cache.old.len() <= 200);
+            let forgotten = cache.forgotten.len();
+            assert!(cache.young.len() + cache.old.len() + forgotten <= 200);
             assert!(
                 cache.get(&key(0), 0, Timestamp::EPOCH).is_some(),
                 "at {number}"

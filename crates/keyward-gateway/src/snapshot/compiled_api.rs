@@ -4,6 +4,7 @@ use super::CompileError;
 use super::issuers::OpenIssuers;
 use super::plan::{MirrorPlan, SplitPlan};
 use super::route::{ApiPolicy, Route};
+use super::route_table::RequestView;
 use crate::issuer::IssuerKeySet;
 use crate::metrics::RouteMetrics;
 use crate::request::identity::ForgedNames;
@@ -37,7 +38,7 @@ struct Source {
 #[derive(Debug)]
 pub(crate) struct CompiledRoute {
     pub(super) matching: RouteMatch,
-    pub(super) split: Option<SplitPlan>,
+    split: Option<SplitPlan>,
     pub(super) variants: Box<[Arc<Route>]>,
     #[expect(
         dead_code,
@@ -164,6 +165,19 @@ impl CompiledRoute {
             variants: variants.into(),
             mirror,
         })
+    }
+
+    /// The variant that takes the call, and its number.
+    pub(super) fn choose(
+        &self,
+        turn: impl FnOnce() -> u32,
+        request: &RequestView<'_>,
+    ) -> Option<(usize, &Arc<Route>)> {
+        let variant = match &self.split {
+            Some(split) => split.choose(turn(), request),
+            None => 0,
+        };
+        Some((variant, self.variants.get(variant)?))
     }
 
     /// What it is called, with its API.

@@ -59,7 +59,8 @@ pub(crate) struct TokenPolicy {
 pub(crate) struct TrustedIssuer {
     pub(crate) name: Name,
     pub(crate) team: TeamId,
-    pub(crate) issuer: Box<str>,
+    /// Shared by all its callers.
+    pub(crate) issuer: Arc<str>,
     pub(crate) scope_claim: Box<str>,
     pub(crate) encrypted: Encrypted,
     pub(crate) leeway: Duration,
@@ -195,6 +196,12 @@ impl Route {
 }
 
 impl TokenPolicy {
+    /// The issuer of this name, if it is trusted.
+    pub(crate) fn issuer(&self, named: &str) -> Option<&TrustedIssuer> {
+        let mut trusted = self.issuers.iter();
+        trusted.find(|issuer| *issuer.issuer == *named)
+    }
+
     /// The key of a token in the cache.
     pub(crate) fn cache_key(&self, token: &[u8]) -> [u8; 32] {
         sha256(&[&self.digest, token])
@@ -210,7 +217,7 @@ impl TrustedIssuer {
         Ok(Self {
             name: keys.name().clone(),
             team: keys.team(),
-            issuer: definition.issuer.clone(),
+            issuer: Arc::from(&*definition.issuer),
             scope_claim: definition.scope_claim.clone(),
             encrypted: definition.encrypted,
             leeway: definition.leeway,

@@ -6,6 +6,7 @@
 
 mod certificate;
 mod certificate_table;
+mod challenge;
 mod client_certificate;
 mod error;
 mod provider;
@@ -15,6 +16,7 @@ mod source;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use challenge::{Challenges, PresentedChallenge};
 pub use client_certificate::ClientCertificate;
 pub use error::TlsError;
 pub use server::TlsServer;
@@ -40,11 +42,20 @@ pub fn check_upstream(declared: &UpstreamTls, clock: Arc<dyn Clock>) -> Result<(
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsSettings {
     /// At least one. The first one is for clients that name no host, or one that no certificate has.
-    pub certificates: Vec<CertificateFiles>,
+    pub certificates: Vec<CertificateSource>,
     /// Whether clients are asked for a certificate.
     pub client_certificates: Option<ClientCertificates>,
     /// The oldest version that is spoken.
     pub minimum: TlsVersion,
+}
+
+/// Where a certificate comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateSource {
+    /// From files that are looked at again and again.
+    Files(CertificateFiles),
+    /// From whoever calls [`TlsServer::put`] with this name. Until then it is not there.
+    Put(Box<str>),
 }
 
 /// Where a certificate stands.

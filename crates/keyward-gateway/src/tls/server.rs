@@ -1,16 +1,17 @@
 //! A listener's TLS.
 
-use super::certificate::Certificate;
+use super::certificate::{Broken, Certificate};
 use super::certificate_table::CertificateTable;
+use super::challenge::{ALPN, Challenges};
 use super::client_certificate::ClientCertificate;
 use super::error::TlsError;
 use super::provider::{ClockTime, provider};
 use super::source::{Watched, certificate, roots};
-use super::{TlsSettings, TlsVersion};
+use super::{CertificateFiles, CertificateSource, TlsSettings, TlsVersion};
 use arc_swap::ArcSwap;
 use keyward_model::{Clock, Timestamp};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{Acceptor, ProducesTickets, WebPkiClientVerifier};
+use rustls::server::{Acceptor, ClientHello, ProducesTickets, WebPkiClientVerifier};
 use rustls::{HandshakeKind, RootCertStore, ServerConfig};
 use rustls_pki_types::UnixTime;
 use std::fmt;
@@ -19,9 +20,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 /// What is spoken inside (RFC 7301), the preferred first.
 const APPLICATION_PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
@@ -38,12 +40,28 @@ pub struct TlsServer {
     files: Mutex<Files>,
     active: ArcSwap<Active>,
     unfinished: AtomicUsize,
+    challenges: Option<Arc<Challenges>>,
 }
 
-/// What was read of the files.
+/// What was read of the files, and what was put in.
 struct Files {
-    certificates: Vec<Watched<Arc<Certificate>>>,
+    certificates: Vec<Slot>,
     roots: Option<Watched<Arc<RootCertStore>>>,
+}
+
+/// The place of a certificate, in the order of the settings.
+enum Slot {
+    Watched(CertificateFiles, Watched<Arc<Certificate>>),
+    Put(Box<str>, Option<Arc<Certificate>>),
+}
+
+impl Slot {
+    fn certificate(&self) -> Option<&Certificate> {
+        match self {
+            Self::Watched(_, watched) => Some(&watched.value),
+            Self::Put(_, certificate) => certificate.as_deref(),
+        }
+    }
 }
 
 /// What the next handshake works with.
@@ -70,6 +88,10 @@ pub(crate) enum HandshakeFailure {
     Resumed(rustls::Error),
     #[error("the names in the client's certificate can't be read")]
     Unreadable,
+    #[error("an authority asks if a host is ours that no certificate is being obtained for")]
+    NoChallenge,
+    #[error("an authority has seen that a host is ours")]
+    Validated,
 }
 
 impl TlsServer {
@@ -79,12 +101,16 @@ impl TlsServer {
     /// [`TlsError`] with the file that can't be used.
     pub fn load(settings: TlsSettings, clock: Arc<dyn Clock>) -> Result<Self, TlsError> {
         let mut certificates = Vec::with_capacity(settings.certificates.len());
-        for files in &settings.certificates {
-            let watched = Watched::first(&[&files.certificate, &files.key], |contents| {
-                certificate(files, contents)
-            })?;
-            tell(&watched.value, &files.certificate, clock.now());
-            certificates.push(watched);
+        for source in &settings.certificates {
+            certificates.push(match source {
+                CertificateSource::Files(files) => {
+                    let paths: [&Path; 2] = [&files.certificate, &files.key];
+                    let watched = Watched::first(&paths, |contents| certificate(files, contents))?;
+                    tell(&watched.value, &files.certificate, clock.now());
+                    Slot::Watched(files.clone(), watched)
+                }
+                CertificateSource::Put(name) => Slot::Put(name.clone(), None),
+            });
         }
         let roots = match &settings.client_certificates {
             Some(clients) => Some(Watched::first(&[&clients.roots], |contents| {
@@ -107,7 +133,23 @@ impl TlsServer {
             files: Mutex::new(files),
             active: ArcSwap::from_pointee(active),
             unfinished: AtomicUsize::new(0),
+            challenges: None,
         })
+    }
+
+    /// The same, answering `tls-alpn-01` too (RFC 8737).
+    #[must_use]
+    pub fn with_challenges(self, challenges: Arc<Challenges>) -> Self {
+        Self {
+            challenges: Some(challenges),
+            ..self
+        }
+    }
+
+    /// What it was made of.
+    #[must_use]
+    pub fn settings(&self) -> &TlsSettings {
+        &self.settings
     }
 
     /// Looks at the files forever.
@@ -130,11 +172,10 @@ impl TlsServer {
     pub fn look(&self) {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = false;
-        for (watched, files) in files
-            .certificates
-            .iter_mut()
-            .zip(&self.settings.certificates)
-        {
+        for slot in &mut files.certificates {
+            let Slot::Watched(files, watched) = slot else {
+                continue;
+            };
             let paths: [&Path; 2] = [&files.certificate, &files.key];
             if watched.look(&paths, |contents| certificate(files, contents)) {
                 tracing::info!(certificate = %files.certificate.display(), "a certificate was replaced");
@@ -151,13 +192,53 @@ impl TlsServer {
                 changed = true;
             }
         }
-        if changed {
-            match activate(&self.settings, &files, &self.clock, &self.ticketer) {
-                Ok(active) => self.active.store(Arc::new(active)),
-                Err(error) => {
-                    tracing::error!(%error, "changed certificates can't be used: those before stay");
-                }
+        if changed && let Err(error) = self.reactivate(&files) {
+            tracing::error!(%error, "changed certificates can't be used: those before stay");
+        }
+    }
+
+    /// Uses a certificate (PEM, chain and key) from the next handshake on, at the places of this name.
+    ///
+    /// # Errors
+    /// [`TlsError::Setup`] when it can't be used; the one before stays.
+    pub fn put(&self, name: &str, chain: &[u8], key: &[u8]) -> Result<(), TlsError> {
+        let certificate = Certificate::read(chain, key).map_err(|broken| match broken {
+            Broken::Certificate(why) | Broken::Key(why) => TlsError::Setup(why),
+        })?;
+        let certificate = Arc::new(certificate);
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        for slot in &mut files.certificates {
+            if let Slot::Put(own, place) = slot
+                && **own == *name
+            {
+                *place = Some(Arc::clone(&certificate));
             }
+        }
+        self.reactivate(&files)
+    }
+
+    fn reactivate(&self, files: &Files) -> Result<(), TlsError> {
+        let active = activate(&self.settings, files, &self.clock, &self.ticketer)?;
+        self.active.store(Arc::new(active));
+        Ok(())
+    }
+
+    /// Shows a certificate authority that the host is ours, which is all that such a connection is for. No
+    /// certificate is asked of it, whatever the listener asks of others.
+    async fn validate(&self, start: StartHandshake<TcpStream>) -> HandshakeFailure {
+        let hello = start.client_hello();
+        let challenges = self.challenges.as_ref();
+        let config = hello.server_name().and_then(|host| challenges?.alpn(host));
+        let Some(config) = config else {
+            return HandshakeFailure::NoChallenge;
+        };
+        match start.into_stream(config).await {
+            Ok(mut stream) => {
+                // The validator has what it wanted, and may be gone.
+                let _closed = stream.shutdown().await;
+                HandshakeFailure::Validated
+            }
+            Err(error) => HandshakeFailure::Io(error),
         }
     }
 
@@ -171,6 +252,9 @@ impl TlsServer {
         let _unfinished = Unfinished::begin(&self.unfinished, most)?;
         let active = self.active.load_full();
         let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+        if is_validation(&start.client_hello()) {
+            return Err(self.validate(start).await);
+        }
         let stream = start.into_stream(Arc::clone(&active.config)).await?;
         let (_, connection) = stream.get_ref();
         let client = match (connection.peer_certificates(), &active.verifier) {
@@ -189,6 +273,14 @@ impl TlsServer {
         };
         Ok(Handshake { stream, client })
     }
+}
+
+/// Whether a certificate authority asks if a host is ours (RFC 8737, section 3).
+fn is_validation(client: &ClientHello<'_>) -> bool {
+    let Some(mut protocols) = client.alpn() else {
+        return false;
+    };
+    protocols.next() == Some(ALPN) && protocols.next().is_none()
 }
 
 impl fmt::Debug for TlsServer {
@@ -230,7 +322,7 @@ fn activate(
         Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
         None => builder.with_no_client_auth(),
     };
-    let certificates = files.certificates.iter().map(|watched| &*watched.value);
+    let certificates = files.certificates.iter().filter_map(Slot::certificate);
     let table = CertificateTable::new(certificates);
     let mut config = builder.with_cert_resolver(Arc::new(table));
     config.alpn_protocols = APPLICATION_PROTOCOLS

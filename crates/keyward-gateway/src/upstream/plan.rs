@@ -143,6 +143,11 @@ impl UpstreamPlan {
         whole / WHOLE * part(since, slow).max(SLOW_START_MIN)
     }
 
+    /// Whether the time of each answer has to be known exactly.
+    pub(crate) fn needs_exact_time(&self) -> bool {
+        self.watches_latency() || self.declared.breaker.is_some()
+    }
+
     /// Whether the balance has to know how long answers take.
     pub(super) fn watches_latency(&self) -> bool {
         matches!(self.declared.balance, Balance::Latency)

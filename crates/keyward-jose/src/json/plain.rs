@@ -56,11 +56,19 @@ impl Place {
     }
 }
 
+/// A member of an object: its name, which stands at that place, and its value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Member<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) place: Place,
+    pub(crate) value: Value,
+}
+
 /// Walks an object and shows its members to `member`, which may refuse one by `None`. `None` if it did, or
 /// if the text is not a plain object.
 pub(crate) fn object<'a>(
     text: &'a str,
-    member: impl FnMut(&'a str, Value) -> Option<()>,
+    member: impl FnMut(Member<'a>) -> Option<()>,
 ) -> Option<()> {
     let mut walk = Walk {
         text,
@@ -121,7 +129,7 @@ impl<'a> Walk<'a> {
     fn members(
         &mut self,
         depth: usize,
-        mut member: impl FnMut(&'a str, Value) -> Option<()>,
+        mut member: impl FnMut(Member<'a>) -> Option<()>,
     ) -> Option<()> {
         if self.peek()? == b'}' {
             self.at += 1;
@@ -130,11 +138,13 @@ impl<'a> Walk<'a> {
         let outside = self.held;
         loop {
             self.expect(b'"')?;
+            let start = self.at;
             let name = self.string()?;
+            let place = Place::new(start, self.at - 1)?;
             self.hold(outside, mark(name))?;
             self.expect(b':')?;
             let value = self.value(depth)?;
-            member(name, value)?;
+            member(Member { name, place, value })?;
             match self.next()? {
                 b',' => {}
                 b'}' => break,
@@ -166,7 +176,7 @@ impl<'a> Walk<'a> {
             b'0'..=b'9' => self.integer().map(Value::Integer),
             b'{' => {
                 self.at += 1;
-                self.members(depth.checked_sub(1)?, |_, _| Some(()))?;
+                self.members(depth.checked_sub(1)?, |_| Some(()))?;
                 Some(Value::Other)
             }
             b'[' => self.list(depth.checked_sub(1)?),

@@ -286,7 +286,7 @@ impl<'a> Parts<'a> {
     }
 
     pub(crate) fn header(&self) -> Result<Header, Error> {
-        Header::parse(&base64url::decode("header", self.header)?)
+        base64url::decode_for("header", self.header, Header::parse)
     }
 
     pub(crate) fn signature(&self) -> Result<Vec<u8>, Error> {

@@ -165,31 +165,18 @@ impl Claims {
     /// `iss`.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
-        self.text("iss")
+        self.registered_text("iss")
     }
 
     /// `sub`.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
-        self.text("sub")
+        self.registered_text("sub")
     }
 
     /// `aud`, one or many; empty where it is missing.
-    pub fn audiences(&self) -> Audiences<'_> {
-        match &self.0 {
-            Form::Built(map) => Audiences {
-                values: match map.get("aud") {
-                    Some(Value::Array(list)) => list,
-                    Some(one) => std::slice::from_ref(one),
-                    None => &[],
-                },
-                plain: "",
-            },
-            Form::Unbuilt(unbuilt) => Audiences {
-                values: &[],
-                plain: unbuilt.audience().unwrap_or_default(),
-            },
-        }
+    pub fn audiences(&self) -> Texts<'_> {
+        self.texts_of("aud").unwrap_or_default()
     }
 
     /// `exp`.
@@ -213,7 +200,7 @@ impl Claims {
     /// `jti`.
     #[must_use]
     pub fn token_id(&self) -> Option<&str> {
-        self.text("jti")
+        self.registered_text("jti")
     }
 
     /// The scopes of `scope`, none where it is missing: of one text, which spaces divide, or of a list, in
@@ -242,6 +229,102 @@ impl Claims {
     #[must_use]
     pub fn has_scope(&self, scope: &str) -> bool {
         self.scopes().any(|held| held == scope)
+    }
+
+    /// Any claim that is a text, if it is there. No map is built for it.
+    ///
+    /// ```
+    /// use keyward_jose::jwt::Claims;
+    /// let claims = Claims::parse(br#"{"client_id":"app-1","level":3}"#, 100)?;
+    /// assert_eq!(claims.text("client_id")?, Some("app-1"));
+    /// assert_eq!(claims.text("azp")?, None);
+    /// assert!(claims.text("level").is_err());
+    /// # Ok::<(), keyward_jose::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::ClaimMalformed`] if it is something else.
+    pub fn text(&self, name: &str) -> Result<Option<&str>, Error> {
+        let text = match &self.0 {
+            Form::Built(map) => map.get(name).and_then(Value::as_str),
+            Form::Unbuilt(unbuilt) => unbuilt
+                .text_or_texts(name)
+                .filter(|plain| plain.starts_with('"'))
+                .and_then(|plain| plain::texts(plain).next()),
+        };
+        if text.is_none() && self.has(name) {
+            return Err(Error::ClaimMalformed(name.to_owned(), "a string is needed"));
+        }
+        Ok(text)
+    }
+
+    /// Any claim that is a text or a list of texts, if it is there: a text is a list of one. No map is built
+    /// for it.
+    ///
+    /// ```
+    /// use keyward_jose::jwt::Claims;
+    /// let claims = Claims::parse(br#"{"roles":["reader","writer"],"levels":[3]}"#, 100)?;
+    /// let roles = claims.texts("roles")?.unwrap();
+    /// assert_eq!(roles.iter().collect::<Vec<_>>(), ["reader", "writer"]);
+    /// assert!(claims.texts("groups")?.is_none());
+    /// assert!(claims.texts("levels").is_err());
+    /// # Ok::<(), keyward_jose::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::ClaimMalformed`] if it is something else.
+    pub fn texts(&self, name: &str) -> Result<Option<Texts<'_>>, Error> {
+        let texts = self.texts_of(name);
+        if texts.is_none() && self.has(name) {
+            let why = "a string or a list of strings is needed";
+            return Err(Error::ClaimMalformed(name.to_owned(), why));
+        }
+        Ok(texts)
+    }
+
+    fn texts_of(&self, name: &str) -> Option<Texts<'_>> {
+        match &self.0 {
+            Form::Built(map) => {
+                let values = match map.get(name)? {
+                    Value::Array(list) => list,
+                    one @ (Value::Null
+                    | Value::Bool(_)
+                    | Value::Number(_)
+                    | Value::String(_)
+                    | Value::Object(_)) => std::slice::from_ref(one),
+                };
+                let plain = "";
+                values
+                    .iter()
+                    .all(Value::is_string)
+                    .then_some(Texts { values, plain })
+            }
+            Form::Unbuilt(unbuilt) => unbuilt
+                .text_or_texts(name)
+                .map(|plain| Texts { values: &[], plain }),
+        }
+    }
+
+    /// The JSON that these claims were read from, byte by byte, where it is kept: that of nearly every
+    /// token, whose text has no white space, no escapes and no numbers but whole ones. Claims that were put
+    /// together here or read from another text have a [`map`](Self::map) alone.
+    ///
+    /// What it says was checked: it is an object with no member twice. [`text`](Self::text),
+    /// [`texts`](Self::texts), [`issuer`](Self::issuer) and the like then give parts of this very text.
+    ///
+    /// ```
+    /// use keyward_jose::jwt::Claims;
+    /// let text = r#"{"sub":"alice","team":"blue"}"#;
+    /// assert_eq!(Claims::parse(text.as_bytes(), 100)?.as_text(), Some(text));
+    /// assert_eq!(Claims::new().with_subject("alice").as_text(), None);
+    /// # Ok::<(), keyward_jose::Error>(())
+    /// ```
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match &self.0 {
+            Form::Built(_) => None,
+            Form::Unbuilt(unbuilt) => Some(unbuilt.as_text()),
+        }
     }
 
     /// Any claim, as it is.
@@ -287,7 +370,7 @@ impl Claims {
         }
     }
 
-    fn text(&self, name: &str) -> Option<&str> {
+    fn registered_text(&self, name: &str) -> Option<&str> {
         match &self.0 {
             Form::Built(map) => map.get(name)?.as_str(),
             Form::Unbuilt(unbuilt) => unbuilt.text(name),
@@ -321,16 +404,16 @@ impl fmt::Debug for Claims {
     }
 }
 
-/// The texts of `aud`.
-#[derive(Clone, Copy, Debug)]
-pub struct Audiences<'a> {
+/// A claim that is a text or a list of texts, such as `aud`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Texts<'a> {
     /// From built claims; else empty.
     values: &'a [Value],
     /// From claims that are not built: a plain text in quotes or a plain list of texts; else empty.
     plain: &'a str,
 }
 
-impl<'a> Audiences<'a> {
+impl<'a> Texts<'a> {
     /// One after the other.
     pub fn iter(self) -> impl Iterator<Item = &'a str> {
         let built = self.values.iter().filter_map(Value::as_str);
@@ -339,8 +422,8 @@ impl<'a> Audiences<'a> {
 
     /// Whether this one is among them, compared exactly.
     #[must_use]
-    pub fn contains(self, audience: &str) -> bool {
-        self.iter().any(|one| one == audience)
+    pub fn contains(self, text: &str) -> bool {
+        self.iter().any(|one| one == text)
     }
 
     /// Whether there is none.

@@ -8,7 +8,7 @@ mod signing;
 #[cfg(test)]
 mod tests;
 
-pub use claims::{Audiences, Claims};
+pub use claims::{Claims, Texts};
 pub use nested::{sign_and_encrypt, sign_with_and_encrypt, verify_encrypted};
 pub use peek::{Peek, peek};
 pub use profile::{Profile, ProfileBuilder};

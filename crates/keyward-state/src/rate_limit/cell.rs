@@ -37,6 +37,15 @@ impl Gcra {
         }
     }
 
+    /// Both numbers, for a key.
+    pub(super) fn to_bytes(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        let (interval, burst_time) = bytes.split_at_mut(8);
+        interval.copy_from_slice(&self.interval.to_ne_bytes());
+        burst_time.copy_from_slice(&self.burst_time.to_ne_bytes());
+        bytes
+    }
+
     /// The time that one call uses up.
     #[must_use]
     pub const fn interval(&self) -> Duration {

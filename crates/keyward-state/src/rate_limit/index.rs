@@ -3,7 +3,6 @@
 use super::cell::{Cell, Gcra};
 use crate::Error;
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 use keyward_model::Moment;
 use keyward_model::id::TeamId;
 use std::borrow::Cow;
@@ -62,17 +61,6 @@ impl Counted<'_> {
         }
     }
 
-    fn into_owned(self) -> Counted<'static> {
-        match self {
-            Self::Subject { issuer, subject } => Counted::Subject {
-                issuer: Cow::Owned(issuer.into_owned()),
-                subject: Cow::Owned(subject.into_owned()),
-            },
-            Self::Address(address) => Counted::Address(address),
-            Self::Route => Counted::Route,
-        }
-    }
-
     const fn is_route(&self) -> bool {
         match self {
             Self::Route => true,
@@ -95,35 +83,61 @@ pub struct LimitKey<'a> {
     pub counted: Counted<'a>,
 }
 
+impl LimitKey<'_> {
+    /// All of the key in one piece, other keys in other bytes: what has no fixed length says its length
+    /// before, and each kind of what is counted has its own number.
+    fn to_bytes(&self) -> Vec<u8> {
+        let counted = match &self.counted {
+            Counted::Subject { issuer, subject } => issuer.len() + subject.len(),
+            Counted::Address(_) | Counted::Route => size_of::<IpAddr>(),
+        };
+        let room = FIXED_BYTES + self.limit.len() + counted;
+        let mut bytes = Vec::with_capacity(room);
+        bytes.extend_from_slice(&self.team.as_u128().to_ne_bytes());
+        bytes.extend_from_slice(&self.rate.to_bytes());
+        push(&mut bytes, self.limit);
+        match &self.counted {
+            Counted::Subject { issuer, subject } => {
+                bytes.push(0);
+                push(&mut bytes, issuer);
+                push(&mut bytes, subject);
+            }
+            Counted::Address(IpAddr::V4(address)) => {
+                bytes.push(4);
+                bytes.extend_from_slice(&address.octets());
+            }
+            Counted::Address(IpAddr::V6(address)) => {
+                bytes.push(6);
+                bytes.extend_from_slice(&address.octets());
+            }
+            Counted::Route => bytes.push(1),
+        }
+        bytes
+    }
+}
+
+/// What the key of a subject has beside its texts: team, rate, three lengths and the kind.
+const FIXED_BYTES: usize = 16 + 16 + 3 * size_of::<usize>() + 1;
+
+fn push(bytes: &mut Vec<u8>, text: &str) {
+    bytes.extend_from_slice(&text.len().to_ne_bytes());
+    bytes.extend_from_slice(text.as_bytes());
+}
+
+/// There are many: each has one allocation for its key and one for its cell.
 #[derive(Debug)]
 struct Slot {
-    team: TeamId,
-    limit: Box<str>,
-    rate: Gcra,
-    counted: Counted<'static>,
+    /// Kept, so that a table grows without a look at its keys.
+    hash: u64,
+    key: Box<[u8]>,
+    is_route: bool,
     cell: Arc<Cell>,
 }
 
 impl Slot {
-    fn key(&self) -> LimitKey<'_> {
-        LimitKey {
-            team: self.team,
-            limit: &self.limit,
-            rate: self.rate,
-            counted: match &self.counted {
-                Counted::Subject { issuer, subject } => Counted::Subject {
-                    issuer: Cow::Borrowed(issuer),
-                    subject: Cow::Borrowed(subject),
-                },
-                Counted::Address(address) => Counted::Address(*address),
-                Counted::Route => Counted::Route,
-            },
-        }
-    }
-
     /// A route's cell stays while a worker or snapshot holds it: at the bound it could not come back.
     fn evict(&self, now: Moment) -> bool {
-        let held = self.counted.is_route() && Arc::strong_count(&self.cell) > 1;
+        let held = self.is_route && Arc::strong_count(&self.cell) > 1;
         !held && self.cell.evict_if_idle(now)
     }
 }
@@ -180,7 +194,8 @@ impl RateLimits {
     /// # Errors
     /// [`Error::CellsExhausted`] when the bound is reached and no cell is idle.
     pub fn cell(&self, key: &LimitKey<'_>, now: Moment) -> Result<Arc<Cell>, Error> {
-        let hash = self.hash.hash_one(key);
+        let bytes = key.to_bytes();
+        let hash = self.hash.hash_one(&*bytes);
         let exhausted = Error::CellsExhausted {
             limit: self.shard_max.saturating_mul(SHARDS),
         };
@@ -190,31 +205,23 @@ impl RateLimits {
             .and_then(|index| self.shards.get(index))
             .ok_or(exhausted)?;
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = shard.slots.find(hash, |slot| slot.key() == *key) {
+        let found = shard.slots.find(hash, |slot| *slot.key == *bytes);
+        if let Some(slot) = found {
             return Ok(Arc::clone(&slot.cell));
         }
         shard.make_room(self.shard_max, now);
-        if shard.slots.len() >= self.shard_max && !key.counted.is_route() {
+        let is_route = key.counted.is_route();
+        if shard.slots.len() >= self.shard_max && !is_route {
             return Err(exhausted);
         }
         let cell = Arc::new(Cell::idle());
-        let entry = shard.slots.entry(
+        let slot = Slot {
             hash,
-            |slot| slot.key() == *key,
-            |slot| self.hash.hash_one(slot.key()),
-        );
-        match entry {
-            Entry::Occupied(slot) => return Ok(Arc::clone(&slot.get().cell)),
-            Entry::Vacant(place) => {
-                place.insert(Slot {
-                    team: key.team,
-                    limit: key.limit.into(),
-                    rate: key.rate,
-                    counted: key.counted.clone().into_owned(),
-                    cell: Arc::clone(&cell),
-                });
-            }
-        }
+            key: bytes.into_boxed_slice(),
+            is_route,
+            cell: Arc::clone(&cell),
+        };
+        shard.slots.insert_unique(hash, slot, |slot| slot.hash);
         Ok(cell)
     }
 

@@ -53,11 +53,11 @@ impl<'a> TokenIdentity<'a> {
         Some(Self {
             team: caller.team?,
             issuer: caller.issuer.as_deref()?,
-            token_id: caller.token_id.as_deref(),
-            session: caller.session.as_deref(),
-            subject: caller.subject.as_deref(),
-            client: caller.client.as_deref(),
-            family: caller.family.as_deref(),
+            token_id: caller.token_id(),
+            session: caller.session(),
+            subject: caller.subject(),
+            client: caller.client(),
+            family: caller.family(),
             issued_at: caller.issued_at,
         })
     }

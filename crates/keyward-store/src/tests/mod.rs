@@ -1,3 +1,4 @@
+mod acme;
 mod encryption;
 mod failures;
 mod keys;

@@ -1,8 +1,8 @@
 //! Where a node listens, and for what.
 
-use super::listener_tls;
+use super::listener_tls::{self, ListenerTls};
+use crate::acme::AcmeChallenge;
 use keyward_gateway::proxy_protocol::TrustedSenders;
-use keyward_gateway::tls::TlsSettings;
 use keyward_model::resource::raw::{Field, Fields, Problems};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ pub(crate) struct Listener {
     /// What is served there.
     pub(crate) serves: ListenerRole,
     /// How it speaks TLS; `None` in clear.
-    pub(crate) tls: Option<TlsSettings>,
+    pub(crate) tls: Option<ListenerTls>,
     /// Who must begin with a header of the PROXY protocol.
     pub(crate) proxy_protocol: Option<TrustedSenders>,
 }
@@ -118,6 +118,21 @@ pub(super) fn listeners(
             field.place(),
             "missing_key",
             "`listeners`: none serves the gateway: add `{ address: 127.0.0.1:8080, serves: gateway }`",
+        );
+    }
+    let gateway = || {
+        let all = listeners.iter();
+        all.filter(|listener| listener.serves == ListenerRole::Gateway)
+    };
+    let asked_in_clear = gateway()
+        .flat_map(|listener| &listener.tls)
+        .flat_map(|tls| &tls.acme)
+        .any(|declaration| declaration.challenge == AcmeChallenge::Http01);
+    if asked_in_clear && gateway().all(|listener| listener.tls.is_some()) {
+        problems.warning(
+            field.place(),
+            "acme",
+            "`listeners`: no listener serves the gateway in clear, and `challenge: http-01` is asked there, at port 80: add one, or write `challenge: tls-alpn-01`",
         );
     }
     listeners

@@ -1,9 +1,11 @@
 //! Reading what stands before the first request of a listener: TLS, and the PROXY protocol.
 
+use super::acme;
 use super::network::networks;
+use crate::acme::AcmeDeclaration;
 use keyward_gateway::proxy_protocol::TrustedSenders;
 use keyward_gateway::tls::{
-    CertificateFiles, ClientCertificates, TlsServer, TlsSettings, TlsVersion,
+    CertificateFiles, CertificateSource, ClientCertificates, TlsServer, TlsSettings, TlsVersion,
 };
 use keyward_model::SystemClock;
 use keyward_model::resource::raw::{Field, Fields, Problems};
@@ -11,17 +13,27 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// How a listener speaks TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ListenerTls {
+    /// For the data plane.
+    pub(crate) settings: TlsSettings,
+    /// The certificates that are obtained by themselves: those that the settings expect to be put.
+    pub(crate) acme: Vec<AcmeDeclaration>,
+}
+
 /// Reads `tls` of a listener. Relative paths are taken from `directory`. The files are looked at, so that
 /// what can't be used is told by `check` already.
 pub(super) fn tls(
     field: Field<'_>,
     directory: &Path,
     problems: &mut Problems,
-) -> Option<TlsSettings> {
+) -> Option<ListenerTls> {
     let fields = field.fields(
         &["certificates", "client_certificates", "minimum"],
         problems,
     )?;
+    let mut acme = Vec::new();
     let certificates = fields
         .required(
             "certificates",
@@ -30,7 +42,7 @@ pub(super) fn tls(
         )?
         .filled_list(problems)?
         .into_iter()
-        .map(|member| certificate(member, directory, problems))
+        .map(|member| certificate(member, directory, &mut acme, problems))
         .collect::<Vec<_>>();
     let client_certificates = match fields.optional("client_certificates") {
         Some(field) => Some(client_certificates(field, directory, problems)?),
@@ -55,15 +67,29 @@ pub(super) fn tls(
         problems.error(field.place(), error.code(), format!("`tls`: {error}"));
         return None;
     }
-    Some(settings)
+    Some(ListenerTls { settings, acme })
 }
 
 fn certificate(
     member: Field<'_>,
     directory: &Path,
+    obtained: &mut Vec<AcmeDeclaration>,
     problems: &mut Problems,
-) -> Option<CertificateFiles> {
-    let fields = member.fields(&["certificate", "key"], problems)?;
+) -> Option<CertificateSource> {
+    let fields = member.fields(&["certificate", "key", "acme"], problems)?;
+    if let Some(field) = fields.optional("acme") {
+        if fields.optional("certificate").is_some() || fields.optional("key").is_some() {
+            member.refuse(
+                "has `acme` beside a file: a certificate is obtained, or it is there",
+                problems,
+            );
+            return None;
+        }
+        let declaration = acme::read(field, directory, problems)?;
+        let source = CertificateSource::Put(declaration.id());
+        obtained.push(declaration);
+        return Some(source);
+    }
     let certificate = path(
         &fields,
         "certificate",
@@ -72,10 +98,10 @@ fn certificate(
         problems,
     );
     let key = path(&fields, "key", "name a file in PEM", directory, problems);
-    Some(CertificateFiles {
+    Some(CertificateSource::Files(CertificateFiles {
         certificate: certificate?,
         key: key?,
-    })
+    }))
 }
 
 fn client_certificates(
@@ -127,11 +153,18 @@ pub(super) fn proxy_protocol(field: Field<'_>, problems: &mut Problems) -> Optio
 }
 
 /// As `check --json` tells it.
-pub(super) fn to_json(settings: &TlsSettings) -> Value {
+pub(super) fn to_json(tls: &ListenerTls) -> Value {
+    let settings = &tls.settings;
+    let mut obtained = tls.acme.iter();
     let certificates: Vec<_> = settings
         .certificates
         .iter()
-        .map(|files| json!({ "certificate": files.certificate, "key": files.key }))
+        .map(|source| match source {
+            CertificateSource::Files(files) => {
+                json!({ "certificate": files.certificate, "key": files.key })
+            }
+            CertificateSource::Put(_) => obtained.next().map_or(Value::Null, acme::to_json),
+        })
         .collect();
     let clients = settings
         .client_certificates

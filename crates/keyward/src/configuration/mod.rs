@@ -5,11 +5,12 @@
 //! `keyward_model::resource::consistency`). Mistakes are gathered all the way.
 
 pub(crate) mod access_log;
+mod acme;
 mod document;
 pub(crate) mod file;
 mod keys;
 pub(crate) mod listener;
-mod listener_tls;
+pub(crate) mod listener_tls;
 mod network;
 pub(crate) mod node;
 pub(crate) mod reload;

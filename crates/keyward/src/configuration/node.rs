@@ -1,6 +1,6 @@
 //! What `keyward.yaml` says of this node.
 
-use super::access_log::{self, AccessLog, LogDestination, LogFormat};
+use super::access_log::{self, AccessLog};
 use super::listener::{Listener, default_listeners, listeners};
 use super::network::{allow_rules, networks};
 use keyward_model::Network;
@@ -90,12 +90,6 @@ impl NodeConfiguration {
         let proxies = self.trusted_proxies.iter().map(ToString::to_string);
         let allow = |rules: &[AllowRule]| rules.iter().map(ToString::to_string).collect::<Vec<_>>();
         let listeners: Vec<_> = self.listeners.iter().map(Listener::to_json).collect();
-        let destination = match &self.access_log.destination {
-            LogDestination::StandardOutput => json!("stdout"),
-            LogDestination::StandardError => json!("stderr"),
-            LogDestination::Off => json!("off"),
-            LogDestination::File(path) => json!({ "file": path }),
-        };
         json!({
             "listeners": listeners,
             "gateway_url": self.gateway_url,
@@ -107,17 +101,12 @@ impl NodeConfiguration {
             "trusted_proxies": proxies.collect::<Vec<_>>(),
             "limits": {
                 "connections": self.limits.connections,
+                "calls_in_flight": self.limits.calls_in_flight,
                 "head_bytes": self.limits.head_bytes,
                 "head_timeout": self.limits.head_timeout.as_secs_f64(),
                 "shutdown_timeout": self.limits.shutdown_timeout.as_secs_f64(),
             },
-            "access_log": {
-                "format": match self.access_log.format {
-                    LogFormat::Json => "json",
-                    LogFormat::Human => "human",
-                },
-                "destination": destination,
-            },
+            "access_log": self.access_log.to_json(),
             "egress": { "allow": allow(&self.egress_allow) },
             "network": { "upstreams_allow": allow(&self.upstreams_allow) },
         })
@@ -129,6 +118,8 @@ impl NodeConfiguration {
 pub(crate) struct Limits {
     /// The most connections from clients, over all workers.
     pub(crate) connections: u32,
+    /// The most calls that are not answered to their end, over all workers; more are refused.
+    pub(crate) calls_in_flight: u32,
     /// The largest request head in bytes.
     pub(crate) head_bytes: usize,
     /// How long a request's head may take to arrive, and a connection may stay idle.
@@ -141,6 +132,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 65_536,
+            calls_in_flight: 65_536,
             head_bytes: 64 << 10,
             head_timeout: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(30),
@@ -283,6 +275,7 @@ fn limits(field: Field<'_>, problems: &mut Problems) -> Option<Limits> {
     let fields = field.fields(
         &[
             "connections",
+            "calls_in_flight",
             "head_bytes",
             "head_timeout",
             "shutdown_timeout",
@@ -294,6 +287,12 @@ fn limits(field: Field<'_>, problems: &mut Problems) -> Option<Limits> {
             .whole(1..=u64::from(u32::MAX), problems)
             .and_then(|count| u32::try_from(count).ok()),
         None => Some(default.connections),
+    };
+    let calls_in_flight = match fields.optional("calls_in_flight") {
+        Some(field) => field
+            .whole(1..=u64::from(u32::MAX), problems)
+            .and_then(|count| u32::try_from(count).ok()),
+        None => Some(default.calls_in_flight),
     };
     let head_bytes = match fields.optional("head_bytes") {
         Some(field) => {
@@ -317,6 +316,7 @@ fn limits(field: Field<'_>, problems: &mut Problems) -> Option<Limits> {
     };
     Some(Limits {
         connections: connections?,
+        calls_in_flight: calls_in_flight?,
         head_bytes: head_bytes?,
         head_timeout: head_timeout?,
         shutdown_timeout: shutdown_timeout?,

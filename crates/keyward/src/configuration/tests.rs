@@ -288,6 +288,31 @@ fn changes_that_break_the_example_are_told_with_line_and_advice() {
         ),
         (
             "workers: 2",
+            "workers: 2\naccess_log: { sample: 10 }",
+            &["`sample`: `10` is no share: write a number from 0"],
+        ),
+        (
+            "workers: 2",
+            "workers: 2\naccess_log: { format: json, fields: [status, pahth] }",
+            &["did you mean `path`?"],
+        ),
+        (
+            "workers: 2",
+            "workers: 2\naccess_log: { format: json, fields: [status], omit: [path] }",
+            &["`fields` and `omit` don't go together"],
+        ),
+        (
+            "workers: 2",
+            "workers: 2\naccess_log: { omit: [path] }",
+            &["`omit` chooses among the fields of `format: json`"],
+        ),
+        (
+            "workers: 2",
+            "workers: 2\naccess_log: { mask: [status] }",
+            &["`mask`: `status` is none of `address`, `subject`, `client`, `path`"],
+        ),
+        (
+            "workers: 2",
             "workers: 2\nlimits: { head_bytes: 1GB }",
             &["is not between 8KiB and 1MiB"],
         ),

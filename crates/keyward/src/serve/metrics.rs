@@ -50,6 +50,12 @@ pub(super) fn text(
         total(|worker| worker.token_cache_misses),
     );
     page.single(
+        "keyward_shed_requests_total",
+        "counter",
+        "Calls that were refused because there was too much to do.",
+        total(|worker| worker.shed),
+    );
+    page.single(
         "keyward_access_records_dropped_total",
         "counter",
         "Access records dropped because the log was too slow.",

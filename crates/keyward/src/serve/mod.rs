@@ -17,6 +17,7 @@ mod watched_files;
 pub(crate) use given_sockets::GivenSockets;
 pub(crate) use supervisor::Supervisor;
 
+use crate::acme::RenewalContext;
 use crate::command::Failure;
 use crate::configuration::NodeConfiguration;
 use crate::configuration::file::SeenFile;
@@ -28,8 +29,10 @@ use event::{Event, Events};
 use handover::{Offer, Successor, TakeOver};
 use keyward_egress::{Egress, Policy};
 use keyward_gateway::issuer::{Issuers, IssuersContext};
+use keyward_gateway::tls::Challenges;
 use keyward_gateway::{
-    Gateway, GatewayContext, Limits, OwnIssuer, Settings, UpstreamGuard, UsageReceiver,
+    Gateway, GatewayContext, Limits, ListenerSettings, OwnIssuer, Settings, UpstreamGuard,
+    UsageReceiver,
 };
 use keyward_jose::JwkSet;
 use keyward_jose::key::KeyUse;
@@ -38,7 +41,7 @@ use keyward_model::resource::Resource;
 use keyward_model::{Clock, Revision, Secret, SystemClock};
 use keyward_state::revocation::Revocations;
 use keyward_store::Store;
-use listeners::gateway_listeners;
+use listeners::GatewayListeners;
 use operations::Operations;
 use reload::{ReloadCounts, Reloader};
 use std::fmt::Display;
@@ -115,7 +118,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
     let own_keys = Arc::new(OwnKeys::load(&store, clock.now()).await?);
     let issuers = issuers(&configuration, &clock)?;
     let (gateway, records) = gateway(
-        settings(&configuration, store.node(), &clock)?,
+        &configuration,
         given.take(&addresses(&configuration, ListenerRole::Gateway)),
         &store,
         &own_keys,
@@ -156,7 +159,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
         })
         .map_err(|error| failed("hand-over", &error, "handover"))?;
     let answering_operators = listen_for_operators(for_operators, &operations)?;
-    let log = RunningLog::start(&configuration.access_log, records)
+    let log = RunningLog::start(&configuration.access_log, &configuration.data_dir, records)
         .map_err(|error| failed("access log", &error, "access_log"))?;
     gateway
         .serve()
@@ -272,16 +275,21 @@ fn failed(what: &str, error: &dyn Display, code: &'static str) -> Failure {
     Failure::new(what, error.to_string(), code)
 }
 
+/// Where anything but proxied traffic may go.
+fn egress_policy(configuration: &NodeConfiguration) -> Policy {
+    Policy {
+        allow: configuration.egress_allow.clone(),
+        own_listeners: own_listeners(configuration),
+        ..Policy::default()
+    }
+}
+
 fn issuers(
     configuration: &NodeConfiguration,
     clock: &Arc<dyn Clock>,
 ) -> Result<Arc<Issuers>, Failure> {
-    let policy = Policy {
-        allow: configuration.egress_allow.clone(),
-        own_listeners: own_listeners(configuration),
-        ..Policy::default()
-    };
-    let egress = Egress::new(policy).map_err(|error| failed("egress", &error, "egress"))?;
+    let egress = Egress::new(egress_policy(configuration))
+        .map_err(|error| failed("egress", &error, "egress"))?;
     Ok(Arc::new(Issuers::new(IssuersContext {
         clock: Arc::clone(clock),
         egress,
@@ -290,7 +298,7 @@ fn issuers(
 }
 
 async fn gateway(
-    settings: Settings,
+    configuration: &NodeConfiguration,
     given: Vec<(SocketAddr, TcpListener)>,
     store: &Store,
     own_keys: &OwnKeys,
@@ -306,15 +314,26 @@ async fn gateway(
     revocations
         .replace(&stored, now)
         .map_err(|error| failed("revocations", &error, "revocations"))?;
+    let challenges = Arc::new(Challenges::default());
     let context = GatewayContext {
         clock: Arc::clone(clock),
         issuers: Arc::clone(issuers),
         revocations: Arc::new(revocations),
         decrypters: Arc::new(ArcSwap::from_pointee(own_keys.decrypters(now))),
         runtime: Handle::current(),
+        challenges: Arc::clone(&challenges),
     };
+    let listeners = GatewayListeners::load(configuration, &challenges, clock)?;
+    let settings = settings(configuration, store.node(), listeners.settings.clone());
     let (gateway, records) = Gateway::bind(settings, given, context)
         .map_err(|error| failed("gateway", &error, "listen"))?;
+    let renewals = RenewalContext {
+        clock: Arc::clone(clock),
+        store: store.clone(),
+        challenges,
+        policy: egress_policy(configuration),
+    };
+    listeners.keep(renewals).await;
     Ok((Arc::new(gateway), records))
 }
 
@@ -343,19 +362,20 @@ fn own_issuer(
 fn settings(
     configuration: &NodeConfiguration,
     node: NodeId,
-    clock: &Arc<dyn Clock>,
-) -> Result<Settings, Failure> {
+    listeners: Vec<ListenerSettings>,
+) -> Settings {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = configuration.workers.unwrap_or(cores);
     let limits = &configuration.limits;
-    Ok(Settings {
+    Settings {
         node,
-        listeners: gateway_listeners(configuration, clock)?,
+        listeners,
         workers,
         limits: Limits {
             head_bytes: limits.head_bytes,
             head_timeout: limits.head_timeout,
             connections: (limits.connections as usize).div_ceil(workers),
+            calls_in_flight: (limits.calls_in_flight as usize).div_ceil(workers),
             drain_timeout: limits.shutdown_timeout,
             ..Limits::default()
         },
@@ -364,7 +384,7 @@ fn settings(
             allow: configuration.upstreams_allow.clone(),
             own_listeners: own_listeners(configuration),
         },
-    })
+    }
 }
 
 fn own_listeners(configuration: &NodeConfiguration) -> Vec<SocketAddr> {

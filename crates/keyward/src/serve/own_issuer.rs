@@ -14,7 +14,7 @@ const LEEWAY: Duration = Duration::from_secs(30);
 pub(super) fn own_issuer(
     url: &str,
     published: &PublishedKeySet,
-) -> Result<OwnIssuer, axum::http::header::InvalidHeaderValue> {
+) -> Result<OwnIssuer, http::header::InvalidHeaderValue> {
     Ok(OwnIssuer {
         issuer: Issuer {
             issuer: url.into(),

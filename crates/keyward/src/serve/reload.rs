@@ -95,7 +95,7 @@ impl Reloader {
         for problem in loaded.report.problems() {
             tracing::warn!("{}", loaded.report.told(problem));
         }
-        let opened = OpenLog::open(&configuration.access_log)
+        let opened = OpenLog::open(&configuration.access_log, &self.started_with.data_dir)
             .map_err(|error| format!("access_log: {error} [access_log]"))?;
         let mut resources = resources_of(&configuration);
         resources.extend(self.beside.iter().cloned());
@@ -146,7 +146,7 @@ impl Reloader {
 
     /// The log as it is written now, opened anew.
     fn reopen(&self, log: &RunningLog) {
-        match OpenLog::open(&self.access_log) {
+        match OpenLog::open(&self.access_log, &self.started_with.data_dir) {
             Ok(opened) => log.replace(opened),
             Err(error) => {
                 tracing::error!(%error, "the access log can't be opened anew and goes on where it was");

@@ -151,6 +151,30 @@ async fn claims_arrive_whole_and_smuggle_nothing() {
 }
 
 #[tokio::test]
+async fn a_token_says_the_same_at_each_of_its_calls() {
+    let (node, issuer) = node("").await;
+    // Claims whose text is kept, and claims that have to be read into a map.
+    for tenant in ["acme", "a\"b"] {
+        let claims = issuer.claims().with_scopes(["write", "read"]);
+        let claims = claims.with("client_id", json!("app-1")).unwrap();
+        let token = issuer.sign(&claims.with("tenant", json!(tenant)).unwrap());
+        for call in 1..=4 {
+            check_passed(&node.get_with("/guarded/x", &token).await);
+            let received = node.last_received();
+            for (name, value) in [
+                ("x-user", "alice"),
+                ("x-tenant", tenant),
+                ("x-scopes", "read write"),
+                ("x-client", "app-1"),
+                ("x-issuer", &*issuer.url),
+            ] {
+                assert_eq!(values(&received, name), [value], "{name} at call {call}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_belongs_to_a_connection_ends_there() {
     let (node, _) = node("").await;
     let sent = [

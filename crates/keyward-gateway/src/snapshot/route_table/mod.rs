@@ -37,8 +37,11 @@ pub(crate) struct HostTable {
 /// A route with the place of its first variant in the table.
 #[derive(Debug)]
 struct Placed {
-    compiled: Arc<CompiledRoute>,
+    /// The first variant, at hand for routes that have no other: most look-ups end here, and each pointer
+    /// followed is memory that may be far away.
+    only: Option<Arc<Route>>,
     first: usize,
+    compiled: Arc<CompiledRoute>,
 }
 
 /// Two routes that no rule tells apart.
@@ -73,7 +76,12 @@ impl HostTable {
                         second: Arc::clone(compiled),
                     });
                 }
+                let only = match &*compiled.variants {
+                    [only] => Some(Arc::clone(only)),
+                    _ => None,
+                };
                 table.routes.push(Placed {
+                    only,
                     compiled: Arc::clone(compiled),
                     first: table.variants,
                 });
@@ -177,12 +185,12 @@ impl RouteTable {
             let Some((placed, parameters)) = placed else {
                 continue;
             };
-            let variant = match &placed.compiled.split {
-                Some(split) => split.choose(turn(), request),
-                None => 0,
+            let chosen = match &placed.only {
+                Some(only) => Some((0, only)),
+                None => placed.compiled.choose(turn, request),
             };
-            return match placed.compiled.variants.get(variant) {
-                Some(route) => Lookup::Found(Found {
+            return match chosen {
+                Some((variant, route)) => Lookup::Found(Found {
                     route,
                     place: entry.first + placed.first + variant,
                     parameters,

@@ -1,7 +1,8 @@
 //! A certificate authority, and the files that it fills.
 
 use crate::tls::{
-    CertificateFiles, ClientCertificates, TlsError, TlsServer, TlsSettings, TlsVersion,
+    CertificateFiles, CertificateSource, ClientCertificates, TlsError, TlsServer, TlsSettings,
+    TlsVersion,
 };
 use keyward_model::Clock;
 use keyward_testkit::FakeClock;
@@ -142,7 +143,11 @@ impl Files {
 
 pub(crate) fn settings(certificates: &[CertificateFiles]) -> TlsSettings {
     TlsSettings {
-        certificates: certificates.to_vec(),
+        certificates: certificates
+            .iter()
+            .cloned()
+            .map(CertificateSource::Files)
+            .collect(),
         client_certificates: None,
         minimum: TlsVersion::V12,
     }

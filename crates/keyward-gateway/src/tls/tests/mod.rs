@@ -2,6 +2,7 @@
 //! binary's tests.
 
 mod authority;
+mod challenge;
 mod mutual;
 mod reload;
 

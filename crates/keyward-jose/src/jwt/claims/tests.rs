@@ -1,5 +1,6 @@
 use super::{Claims, Error, Form};
 use proptest::prelude::*;
+use serde_json::Value;
 
 const LIMIT: usize = 10_000;
 
@@ -24,16 +25,32 @@ fn check(text: &[u8]) {
             claims.scopes().map(str::to_owned).collect::<Vec<_>>(),
         ];
         let names = [
-            "iss", "aud", "exp", "nbf", "iat", "jti", "sub", "scope", "x",
+            "iss", "aud", "exp", "nbf", "iat", "jti", "sub", "scope", "x", "y", "roles",
         ];
+        let any = names.map(|name| {
+            let texts = claims.texts(name).map(|texts| {
+                texts.map(|texts| texts.iter().map(str::to_owned).collect::<Vec<_>>())
+            });
+            let text = claims.text(name).map(|text| text.map(str::to_owned));
+            (claims.has(name), text, texts)
+        });
         (
             texts.map(|text| text.map(str::to_owned)),
             dates,
             lists,
             claims.audiences().is_empty(),
-            names.map(|name| claims.has(name)),
+            any,
         )
     };
+    assert_eq!(strict.as_text(), None, "{shown}");
+    if let Some(kept) = read.as_text() {
+        assert_eq!(kept.as_bytes(), text, "{shown}");
+        assert_eq!(
+            serde_json::from_str::<Value>(kept).unwrap(),
+            Value::Object(strict.map().clone()),
+            "{shown}"
+        );
+    }
     assert_eq!(facts(&read), facts(&strict), "{shown}");
     assert_eq!(read.map(), strict.map(), "{shown}");
     assert_eq!(read.into_map(), strict.into_map(), "{shown}");
@@ -101,6 +118,38 @@ fn scopes_are_read_from_a_text_and_from_a_list() {
         assert_eq!(claims.scopes().collect::<Vec<_>>(), scopes, "{text}");
         assert_eq!(claims.has_scope("read"), scopes.contains(&"read"), "{text}");
         check(text.as_bytes());
+    }
+}
+
+#[test]
+fn claims_of_any_name_are_asked_for_by_type() {
+    let texts = [
+        r#"{"x":"a","y":["b","c"],"roles":[1],"iss":"i","aud":["d"],"exp":1,"sub":""}"#,
+        r#"{ "x":"a","y":["b","c"],"roles":[1],"iss":"i","aud":["d"],"exp":1,"sub":""}"#,
+    ];
+    for text in texts {
+        check(text.as_bytes());
+        let claims = Claims::parse(text.as_bytes(), LIMIT).unwrap();
+        let malformed = |name: &str| {
+            let error = claims.text(name).unwrap_err();
+            assert!(matches!(&error, Error::ClaimMalformed(of, _) if of == name));
+        };
+        assert_eq!(claims.text("x"), Ok(Some("a")));
+        assert_eq!(claims.text("iss"), Ok(Some("i")));
+        assert_eq!(claims.text("sub"), Ok(Some("")));
+        assert_eq!(claims.text("jti"), Ok(None));
+        assert_eq!(claims.text("z"), Ok(None));
+        ["y", "roles", "aud", "exp"].into_iter().for_each(malformed);
+        let list = |name: &str| {
+            let list = claims.texts(name).map_err(|_| ())?;
+            Ok(list.map(|list| list.iter().collect::<Vec<_>>()))
+        };
+        assert_eq!(list("x"), Ok(Some(vec!["a"])));
+        assert_eq!(list("y"), Ok(Some(vec!["b", "c"])));
+        assert_eq!(list("aud"), Ok(Some(vec!["d"])));
+        assert_eq!(list("z"), Ok(None));
+        assert_eq!(list("roles"), Err(()));
+        assert_eq!(list("exp"), Err(()));
     }
 }
 

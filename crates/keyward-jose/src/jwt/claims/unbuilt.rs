@@ -2,19 +2,24 @@
 
 use crate::NumericDate;
 use crate::json::{self, plain};
-use plain::{Place, Value as Plain};
+use plain::{Member, Place, Value as Plain};
 use serde_json::{Map, Value};
 use std::sync::OnceLock;
 
-/// The text of plain claims, where in it the registered ones stand, and a map of it once somebody asks.
+/// The text of plain claims, where in it they stand, and a map of it once somebody asks.
 ///
 /// Whatever is asked is answered from the one text that is kept here.
 #[derive(Clone)]
 pub(super) struct Unbuilt {
     text: String,
     registered: Registered,
+    /// Those that are not registered: the place of the name, and the value.
+    others: Vec<(Place, Plain)>,
     built: OnceLock<Map<String, Value>>,
 }
+
+/// How many claims that are not registered a token has room for at first.
+const OTHERS_USUAL: usize = 4;
 
 #[derive(Clone, Copy, Default)]
 struct Registered {
@@ -31,10 +36,11 @@ struct Registered {
 }
 
 impl Registered {
-    /// Keeps a claim that is registered. `None` if it has another type than it must: the strict reading
-    /// knows what to say to that.
-    fn take(&mut self, name: &str, value: Plain) -> Option<()> {
-        match name {
+    /// Keeps a claim here if it is registered, else in `others`. `None` if it has another type
+    /// than it must: the strict reading knows what to say to that.
+    fn take(&mut self, member: Member<'_>, others: &mut Vec<(Place, Plain)>) -> Option<()> {
+        let value = member.value;
+        match member.name {
             "iss" => self.issuer = Some(text(value)?),
             "sub" => self.subject = Some(text(value)?),
             "aud" => self.audience = Some(text_or_texts(value)?),
@@ -43,7 +49,12 @@ impl Registered {
             "iat" => self.issued_at = Some(date(value)?),
             "jti" => self.token_id = Some(text(value)?),
             "scope" => self.scope = Some(text_or_texts(value)?),
-            _ => {}
+            _ => {
+                if others.is_empty() {
+                    others.reserve(OTHERS_USUAL);
+                }
+                others.push((member.place, value));
+            }
         }
         Some(())
     }
@@ -76,10 +87,12 @@ impl Unbuilt {
     pub(super) fn walk(text: Vec<u8>) -> Result<Self, Vec<u8>> {
         let text = String::from_utf8(text).map_err(std::string::FromUtf8Error::into_bytes)?;
         let mut registered = Registered::default();
-        match plain::object(&text, |name, value| registered.take(name, value)) {
+        let mut others = Vec::new();
+        match plain::object(&text, |member| registered.take(member, &mut others)) {
             Some(()) => Ok(Self {
                 text,
                 registered,
+                others,
                 built: OnceLock::new(),
             }),
             None => Err(text.into_bytes()),
@@ -112,25 +125,42 @@ impl Unbuilt {
         }
     }
 
-    /// `aud`, for [`plain::texts`].
-    pub(super) fn audience(&self) -> Option<&str> {
-        self.registered.audience.map(|place| place.of(&self.text))
-    }
-
     /// `scope`, for [`plain::texts`].
     pub(super) fn scope(&self) -> Option<&str> {
         self.registered.scope.map(|place| place.of(&self.text))
     }
 
-    /// Whether the claim is there. Only for one that is not registered a map has to be built.
+    /// Whether the claim is there.
     pub(super) fn has(&self, name: &str) -> bool {
         match name {
             "aud" => self.registered.audience.is_some(),
             "scope" => self.registered.scope.is_some(),
             "iss" | "sub" | "jti" => self.text(name).is_some(),
             "exp" | "nbf" | "iat" => self.date(name).is_some(),
-            _ => self.map().contains_key(name),
+            _ => self.other(name).is_some(),
         }
+    }
+
+    /// A claim that is a text or a list of texts, for [`plain::texts`]: with its quotes or brackets.
+    /// `None` where it is missing or something else.
+    pub(super) fn text_or_texts(&self, name: &str) -> Option<&str> {
+        let place = match name {
+            "aud" => self.registered.audience,
+            "scope" => self.registered.scope,
+            "iss" => self.registered.issuer.map(Place::with_quotes),
+            "sub" => self.registered.subject.map(Place::with_quotes),
+            "jti" => self.registered.token_id.map(Place::with_quotes),
+            "exp" | "nbf" | "iat" => None,
+            _ => self.other(name).and_then(text_or_texts),
+        };
+        place.map(|place| place.of(&self.text))
+    }
+
+    fn other(&self, name: &str) -> Option<Plain> {
+        let mut others = self.others.iter();
+        others
+            .find(|(place, _)| place.of(&self.text) == name)
+            .map(|(_, value)| *value)
     }
 
     pub(super) fn map(&self) -> &Map<String, Value> {

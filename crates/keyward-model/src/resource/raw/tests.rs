@@ -333,6 +333,10 @@ fn what_is_wrong_is_said_with_what_to_do() {
             "`targets` is empty",
         ),
         (
+            json!({ "kind": "upstream", "name": "u", "targets": [ { "url": "ftp://a" } ] }),
+            "write http://host:port or https://host",
+        ),
+        (
             json!({ "kind": "upstream", "name": "u", "targets": [ { "url": "http://a", "weight": 0 } ] }),
             "`weight` is a whole number from 1",
         ),

@@ -1,6 +1,8 @@
 //! A node that runs on while its configuration or its binary changes.
 
+mod access_log;
 pub(crate) mod load;
+mod overload;
 mod reload;
 mod supervisor;
 mod upgrade;

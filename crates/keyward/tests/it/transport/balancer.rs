@@ -1,8 +1,7 @@
 //! A balancer in front: HAProxy, and what a balancer could get wrong.
 
-use super::{Example, say};
+use super::{Example, free_ports, say};
 use keyward_testkit::RawClient;
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -18,10 +17,7 @@ struct HaProxy {
 impl HaProxy {
     fn start(to: u16, how: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .unwrap()
-            .port();
+        let [port] = free_ports();
         let configuration = format!(
             "defaults\n mode tcp\n timeout connect 5s\n timeout client 20s\n timeout server 20s\n\
              listen all\n bind 127.0.0.1:{port}\n server keyward 127.0.0.1:{to} {how}\n"

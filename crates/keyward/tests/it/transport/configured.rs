@@ -63,6 +63,38 @@ fn what_can_not_be_used_is_told_with_its_place() {
             "tls: { certificates: [ { certificate: a.pem, key: a.key } ], client_certificates: { roots: a.key } }",
             Some("no certificate in it"),
         ),
+        (
+            "tls: { certificates: [ { acme: { names: [b.example.com, a.example.com], directory: \"https://ca.example/d\", contact: a@example.com, challenge: tls-alpn-01, roots: roots.pem } } ] }",
+            None,
+        ),
+        (
+            "tls: { certificates: [ { acme: { names: [\"*.example.com\"], directory: \"https://ca.example/d\" } } ] }",
+            Some("is no host name that a certificate can be obtained for"),
+        ),
+        (
+            "tls: { certificates: [ { acme: { names: [10.0.0.1], directory: \"https://ca.example/d\" } } ] }",
+            Some("is no host name that a certificate can be obtained for"),
+        ),
+        (
+            "tls: { certificates: [ { acme: { names: [a.example.com], directory: \"http://ca.example/d\" } } ] }",
+            Some("it begins with https://"),
+        ),
+        (
+            "tls: { certificates: [ { acme: { names: [a.example.com], directory: \"https://ca.example/d\", contact: nobody } } ] }",
+            Some("is no e-mail address"),
+        ),
+        (
+            "tls: { certificates: [ { acme: { names: [a.example.com], directory: \"https://ca.example/d\", challenge: dns-01 } } ] }",
+            Some("is none of `http-01`, `tls-alpn-01`"),
+        ),
+        (
+            "tls: { certificates: [ { acme: { names: [a.example.com], directory: \"https://ca.example/d\", roots: none.pem } } ] }",
+            Some("there is no file"),
+        ),
+        (
+            "tls: { certificates: [ { key: a.key, acme: { names: [a.example.com], directory: \"https://ca.example/d\" } } ] }",
+            Some("has `acme` beside a file"),
+        ),
         ("tsl: {}", Some("did you mean `tls`?")),
         ("proxy_protocol: {}", Some("`from` is missing")),
         ("proxy_protocol: { from: [] }", Some("is empty")),
@@ -146,5 +178,29 @@ fn check(shell: &Shell, text: &str, expected: Option<&str>) {
             assert!(told.contains(expected), "{text}\n{told}");
             assert!(told.contains("keyward.yaml:"), "{told}");
         }
+    }
+}
+
+#[test]
+fn an_authority_that_asks_in_clear_needs_a_listener_in_clear() {
+    let shell = Shell::new();
+    let acme = "{ acme: { names: [a.example.com], directory: \"https://ca.example/d\" } }";
+    let listener = format!(
+        "{{ address: 127.0.0.1:8443, serves: gateway, tls: {{ certificates: [ {acme} ] }} }}"
+    );
+    for (more, warned) in [
+        ("", true),
+        (", { address: 127.0.0.1:8080, serves: gateway }", false),
+    ] {
+        let text = format!("format: 1\nlisteners: [ {listener}{more} ]\n");
+        shell.file("keyward.yaml", text.as_bytes());
+        let output = shell.run(&["check"], b"");
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{told}");
+        assert_eq!(
+            told.contains("no listener serves the gateway in clear"),
+            warned,
+            "{told}"
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! What stands before the first request, met by clients that others wrote: curl, OpenSSL, Python's `ssl`,
 //! HAProxy.
 
+mod acme;
 mod balancer;
 mod configured;
 mod mutual_tls;
@@ -9,8 +10,11 @@ mod upstream_tls;
 
 use keyward_testkit::{KeywardProcess, Upstream};
 use rcgen::{CertificateParams, DnType, Issuer, KeyPair};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
 
 /// A certificate authority whose files lie in a folder of their own.
 struct Authority {
@@ -143,4 +147,37 @@ async fn python(program: &str, arguments: &[&str]) -> String {
     let errors = text(&output.stderr);
     assert!(output.status.success(), "{errors}");
     text(&output.stdout)
+}
+
+/// Waits until something holds.
+async fn wait(what: &str, holds: impl AsyncFn() -> bool) {
+    assert!(waited(holds).await, "{what} did not come");
+}
+
+/// Whether something holds at last.
+async fn waited(holds: impl AsyncFn() -> bool) -> bool {
+    let waiting = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waiting)
+        .await
+        .is_ok()
+}
+
+/// Ports that nobody listens at, from below those that the system gives to outgoing connections: by the
+/// time a program listens there, none of the tests beside it has got one for a connection of its own.
+fn free_ports<const N: usize>() -> [u16; N] {
+    static TURN: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 8_000).unwrap();
+    std::array::from_fn(|_| {
+        loop {
+            let turn = TURN.fetch_add(1, Ordering::Relaxed);
+            let port = 20_000 + (first + turn) % 12_000;
+            if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+                return port;
+            }
+        }
+    })
 }

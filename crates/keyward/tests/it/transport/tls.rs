@@ -1,7 +1,6 @@
 //! TLS at the listener.
 
-use super::{Authority, Example, Issued, curl, python, say, text};
-use std::time::Duration;
+use super::{Authority, Example, Issued, curl, python, say, text, wait};
 
 /// `tls.yaml` with certificates of the authority.
 async fn run(authority: &Authority) -> Example {
@@ -162,15 +161,4 @@ async fn a_renewed_certificate_is_taken_up_and_a_broken_one_told_of() {
     let arguments = ["--cacert", root.as_str()];
     let (status, told) = curl(example.port(), "api.example", "/catalogue/7", &arguments).await;
     assert_eq!(status, 200, "{told}");
-}
-
-/// Waits until something holds.
-async fn wait(what: &str, holds: impl AsyncFn() -> bool) {
-    let waiting = async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    let waited = tokio::time::timeout(Duration::from_secs(30), waiting).await;
-    assert!(waited.is_ok(), "{what} did not come");
 }
