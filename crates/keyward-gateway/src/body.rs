@@ -461,7 +461,8 @@ impl Download {
             return Poll::Ready(Err(failure));
         }
         if self.deadline.poll(&self.seat).is_ready() {
-            return Poll::Ready(Err(self.failed(BodyFailure::UpstreamLate)));
+            // It may be the client who reads slowly: nobody's fault.
+            return Poll::Ready(Err(BodyFailure::UpstreamLate));
         }
         match connection.poll_body(context) {
             Poll::Pending => {
@@ -481,8 +482,11 @@ impl Download {
         }
     }
 
+    /// A client that holds its own body back must not speak against the target that waits for it.
     fn failed(&mut self, failure: BodyFailure) -> BodyFailure {
-        if let Some(mut occupied) = self.occupied.take() {
+        if let Some(mut occupied) = self.occupied.take()
+            && self.upload.is_done()
+        {
             occupied.failed(self.worker.moment());
         }
         failure

@@ -101,12 +101,16 @@ pub(crate) async fn forward(
                     lease.occupied.answered(status, now);
                     RetryCause::Status(status)
                 }
+                // At nobody's fault behind us, as far as anyone can tell.
                 Err(Attempt::Client) => return Err(Attempt::Client.refusal(&upload, record)),
+                Err(Attempt::Late) if !upload.is_done() => {
+                    return Err(Attempt::Late.refusal(&upload, record));
+                }
                 Err(Attempt::Failed(_)) => {
                     lease.occupied.failed(now);
                     RetryCause::Reset
                 }
-                Err(Attempt::TimedOut) => {
+                Err(Attempt::TimedOut | Attempt::Late) => {
                     lease.occupied.failed(now);
                     RetryCause::Timeout
                 }
@@ -264,6 +268,8 @@ enum Attempt {
     Client,
     Failed(AnswerFailure),
     TimedOut,
+    /// The time for the whole call is over.
+    Late,
 }
 
 impl Attempt {
@@ -287,7 +293,11 @@ impl Attempt {
             (Some(failure), _) => {
                 Fault::new(Code::BadRequest, "The body could not be read").because(failure)
             }
-            (None, Self::TimedOut) => Fault::new(
+            (None, Self::Late) if !upload.is_done() => Fault::new(
+                Code::RequestTimeout,
+                "The call took longer in all than it may, and its body had not arrived; send it again",
+            ),
+            (None, Self::TimedOut | Self::Late) => Fault::new(
                 Code::UpstreamTimeout,
                 "The API's upstream did not answer in time; try again later",
             ),
@@ -348,9 +358,11 @@ async fn exchange(
         if let Poll::Ready(head) = connection.poll_head(context, method) {
             return Poll::Ready(head.map_err(Attempt::Failed));
         }
-        let late = (upload.is_done() || refused) && waiting.answer.poll(call.seat).is_ready();
-        if late || waiting.whole.poll(call.seat).is_ready() {
+        if (upload.is_done() || refused) && waiting.answer.poll(call.seat).is_ready() {
             return Poll::Ready(Err(Attempt::TimedOut));
+        }
+        if waiting.whole.poll(call.seat).is_ready() {
+            return Poll::Ready(Err(Attempt::Late));
         }
         Poll::Pending
     })

@@ -206,3 +206,35 @@ async fn a_call_has_an_end_whatever_moves() {
     check_problem(&second.get("/many/x", &[]).await, 504, "upstream_timeout");
     assert_eq!(mute.received().len(), 1);
 }
+
+#[tokio::test]
+async fn a_caller_who_is_slow_speaks_against_no_target() {
+    // One that answers before it has the whole body, and waits for the rest then.
+    let early = Upstream::scripted(
+        Script::without_reading_the_body()
+            .write("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nea")
+            .wait_until_closed(),
+    )
+    .await;
+    let rest = "total_timeout: 300ms, ejection: { failures: 1 }, breaker: { calls: 1, percent: 1 }";
+    let targets = [early.url(), early.url().replace("127.0.0.1", "localhost")];
+    let node = node(&targets, rest).await;
+    let head = "POST /many/x HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\npart";
+    for _ in 0..4 {
+        let mut client = RawClient::connect(node.gateway()).await.unwrap();
+        client.send(head).await.unwrap();
+        assert!(client.answer().await.is_err());
+    }
+    let mute = Upstream::scripted(Script::without_reading_the_body().wait_until_closed()).await;
+    let targets = [mute.url(), mute.url().replace("127.0.0.1", "localhost")];
+    let other = super::node(&targets, rest).await;
+    for _ in 0..4 {
+        let mut client = RawClient::connect(other.gateway()).await.unwrap();
+        client.send(head).await.unwrap();
+        check_problem(&client.answer().await.unwrap(), 408, "request_timeout");
+    }
+    for (node, upstream) in [(&node, &early), (&other, &mute)] {
+        let url = upstream.url();
+        assert_eq!(metric(&node.process, "healthy", Some(&url)).await, 1);
+    }
+}
