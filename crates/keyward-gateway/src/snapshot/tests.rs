@@ -355,3 +355,36 @@ async fn a_draft_is_not_served() {
     let snapshot = Compiler::new().compile(&[upstream("echo"), draft]).unwrap();
     assert_eq!(answer(&snapshot, "GET h /", &[]), "404");
 }
+
+#[tokio::test]
+async fn what_is_known_of_a_target_outlives_its_upstreams_changes_but_not_its_end() {
+    let mut compiler = Compiler::new();
+    let on = |name: &str, timeout: &str| {
+        let mut upstream = upstream(name);
+        upstream["connect_timeout"] = json!(timeout);
+        let api = api("a", &json!({ "upstream": name }));
+        [upstream, api]
+    };
+    let state = |snapshot: &Snapshot| {
+        let route = snapshot.routes().next().unwrap();
+        let plan = route.upstream.as_ref().unwrap();
+        (
+            Arc::downgrade(plan),
+            Arc::downgrade(&plan.targets[0].endpoint.state),
+        )
+    };
+    let (plan, first) = state(&compiler.compile(&on("one", "1s")).unwrap());
+    let (same, _) = state(&compiler.compile(&on("one", "1s")).unwrap());
+    assert!(Weak::ptr_eq(&plan, &same));
+    let (other, second) = state(&compiler.compile(&on("one", "2s")).unwrap());
+    assert!(!Weak::ptr_eq(&plan, &other));
+    assert!(Weak::ptr_eq(&first, &second));
+    // Refused: what is served stays.
+    let dangling = [api("a", &json!({ "upstream": "nowhere" }))];
+    assert!(compiler.compile(&dangling).is_err());
+    compiler.continuity.forget_unused();
+    assert!(first.upgrade().is_some());
+    let _third = compiler.compile(&on("two", "1s")).unwrap();
+    compiler.continuity.forget_unused();
+    assert!(first.upgrade().is_none());
+}
