@@ -24,6 +24,10 @@ const SHARDS: usize = 64;
 /// Shards smaller than this are not swept: there is nothing to gain.
 const SWEEP_MIN: usize = 64;
 
+/// A subject that rests for less than this will call again: dropping its cell while there is room would only
+/// have it looked up and made anew.
+const RESTED: Duration = Duration::from_secs(60);
+
 /// How long a full shard waits between sweeps, so that a flood of new subjects can't make each of its
 /// calls walk the whole shard.
 const SWEEP_PAUSE: Duration = Duration::from_millis(100);
@@ -243,8 +247,8 @@ impl RateLimits {
 }
 
 impl Shard {
-    /// Drops idle cells once the shard has doubled since the last time, so that each new cell pays for a
-    /// fixed number of looks; when it is full, at most once in [`SWEEP_PAUSE`].
+    /// Drops cells that have long been idle once the shard has doubled since the last time, so that each new
+    /// cell pays for a fixed number of looks; when it is full, all idle ones, at most once in [`SWEEP_PAUSE`].
     fn make_room(&mut self, max: usize, now: Moment) {
         let full = self.slots.len() >= max;
         let due = if full {
@@ -255,7 +259,8 @@ impl Shard {
         if !due {
             return;
         }
-        self.slots.retain(|slot| !slot.evict(now));
+        let idle_since = if full { now } else { now.minus(RESTED) };
+        self.slots.retain(|slot| !slot.evict(idle_since));
         self.sweep_at = self.slots.len().saturating_mul(2).max(SWEEP_MIN);
         if full {
             self.not_before = now.plus(SWEEP_PAUSE);

@@ -398,14 +398,34 @@ fn eviction_in_the_middle_of_calls_lets_no_more_pass() {
 }
 
 #[test]
-fn idle_cells_do_not_pile_up() {
+fn cells_that_have_long_been_idle_do_not_pile_up() {
     let limit = gcra(1, Duration::from_millis(1), 1);
     let limits = limits(1 << 16);
     for n in 0..100_000_u64 {
         let name = format!("subject-{n}");
-        let now = at(n * 1_000_000);
+        let now = at(n * 1_000_000_000);
         let cell = limits.cell(&subject_key(limit, &name), now).unwrap();
         assert!(cell.take(&limit, now).unwrap().is_allowed());
     }
     assert!(limits.len() <= 64 * 65, "{} cells are left", limits.len());
+}
+
+#[test]
+fn subjects_that_call_in_turn_keep_their_cells_while_there_is_room() {
+    let limit = gcra(1, Duration::from_millis(1), 1);
+    let limits = limits(1 << 16);
+    let name = |n: u64| format!("subject-{n}");
+    let first = |n: u64| {
+        let now = at(n * 1_000_000);
+        let cell = limits.cell(&subject_key(limit, &name(n)), now).unwrap();
+        assert!(cell.take(&limit, now).unwrap().is_allowed());
+        cell
+    };
+    let cells: Vec<_> = (0..10_000).map(first).collect();
+    for (n, cell) in (0..).zip(&cells) {
+        let now = at((10_000 + n) * 1_000_000);
+        assert!(cell.take(&limit, now).unwrap().is_allowed());
+        let same = limits.cell(&subject_key(limit, &name(n)), now).unwrap();
+        assert!(Arc::ptr_eq(cell, &same));
+    }
 }
