@@ -1,7 +1,7 @@
 //! Test equipment: clocks that stand still, servers that behave as told, and ways to break a network.
 //!
-//! A dev-dependency only. Everything listens on loopback, at ports that the system picks, and ends when
-//! it is dropped. Servers run on the runtime that starts them.
+//! A dev-dependency only. Everything listens on loopback, at ports that nobody else has, and ends when it
+//! is dropped. Servers run on the runtime that starts them.
 #![expect(
     clippy::expect_used,
     reason = "this crate runs in tests alone, where a panic is how a test fails"
@@ -12,6 +12,7 @@ mod client;
 mod clock;
 mod issuer;
 mod message;
+mod port;
 mod process;
 mod script;
 mod task;
@@ -22,6 +23,7 @@ pub use client::{Answer, RawClient, raw_exchange};
 pub use clock::{FakeClock, TokioClock};
 pub use issuer::{Failure, IssuerServer};
 pub use message::{Fields, Head};
+pub use port::{free_addresses, free_ports};
 pub use process::KeywardProcess;
 pub use script::Script;
 pub use upstream::{Received, Upstream};

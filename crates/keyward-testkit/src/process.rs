@@ -1,6 +1,7 @@
 //! The gateway as a process of its own.
 
 use crate::client::{Answer, RawClient};
+use crate::port::free_addresses;
 use std::fs::OpenOptions;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -356,17 +357,4 @@ async fn get(address: SocketAddr, path: &str) -> std::io::Result<Answer> {
     let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     client.send(request).await?;
     client.answer().await
-}
-
-/// Addresses that nobody listens at just now.
-fn free_addresses<const N: usize>() -> [SocketAddr; N] {
-    // All are held until all are known, so that none comes twice.
-    let held: [std::net::TcpListener; N] = std::array::from_fn(|_| {
-        std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has free ports")
-    });
-    held.map(|listener| {
-        listener
-            .local_addr()
-            .expect("a bound socket has an address")
-    })
 }

@@ -167,3 +167,16 @@ async fn the_weather_changes_what_passes() {
     client.send(get).await.unwrap();
     assert!(client.is_silent_for(Duration::from_millis(50)).await);
 }
+
+#[test]
+fn no_port_is_given_twice() {
+    let ports: [u16; 64] = crate::free_ports();
+    let others: [u16; 64] = crate::free_ports();
+    let all: std::collections::BTreeSet<u16> = ports.into_iter().chain(others).collect();
+    assert_eq!(all.len(), 128);
+    for port in all {
+        let lock = std::env::temp_dir().join("keyward-testkit-ports");
+        let lock = std::fs::File::open(lock.join(port.to_string())).unwrap();
+        assert!(lock.try_lock().is_err(), "{port} is free for other tests");
+    }
+}

@@ -5,7 +5,7 @@ use crate::shell::Shell;
 use keyward_jose::jwt::{self, Claims};
 use keyward_jose::{Key, LocalSigner, NumericDate, SignatureAlgorithm};
 use keyward_model::{Clock, SystemClock};
-use keyward_testkit::{Answer, IssuerServer, KeywardProcess, RawClient, Upstream};
+use keyward_testkit::{Answer, IssuerServer, KeywardProcess, RawClient, Upstream, free_addresses};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
@@ -455,9 +455,8 @@ async fn balancing() {
 
 #[tokio::test]
 async fn health_checks() {
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = gone.local_addr().unwrap().to_string();
-    drop(gone);
+    let [gone] = free_addresses();
+    let address = gone.to_string();
     let moved = [("127.0.0.1:9001", address.as_str())];
     let example = Example::with("health-checks.yaml", &moved, &[]).await;
     for _ in 0..10 {

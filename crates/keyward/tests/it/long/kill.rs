@@ -1,8 +1,8 @@
 //! `kill -9` at any moment: what was published stays, and the next start finds it.
 
-use keyward_testkit::RawClient;
+use keyward_testkit::{RawClient, free_addresses};
 use std::collections::BTreeSet;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -17,11 +17,7 @@ struct Node {
 
 impl Node {
     fn start(folder: &Path) -> Self {
-        let free = || {
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            listener.local_addr().unwrap()
-        };
-        let (gateway, operations) = (free(), free());
+        let [gateway, operations] = free_addresses();
         let configuration = format!(
             "format: 1\nlisteners:\n  - {{ address: \"{gateway}\", serves: gateway }}\n  - {{ address: \"{operations}\", serves: operations }}\ndata_dir: ./data\n"
         );

@@ -2,8 +2,8 @@
 
 use super::edit;
 use crate::node::request;
-use keyward_testkit::{KeywardProcess, RawClient};
-use std::net::{SocketAddr, TcpListener};
+use keyward_testkit::{KeywardProcess, RawClient, free_addresses};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -135,12 +135,6 @@ impl Drop for Activated {
     }
 }
 
-/// Addresses that nobody listens at.
-fn free<const N: usize>() -> [SocketAddr; N] {
-    let held: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-    held.map(|listener| listener.local_addr().unwrap())
-}
-
 fn configuration(gateway: SocketAddr, operations: SocketAddr) -> String {
     format!(
         "format: 1\nworkers: 2\nlisteners:\n  - {{ address: \"{gateway}\", serves: gateway }}\n  - {{ address: \"{operations}\", serves: operations }}\ndata_dir: ./data\n"
@@ -155,7 +149,7 @@ async fn status(address: SocketAddr, path: &str) -> Option<u16> {
 
 #[tokio::test]
 async fn sockets_of_the_manager_are_served() {
-    let [gateway, operations] = free();
+    let [gateway, operations] = free_addresses();
     let node = Activated::start(&configuration(gateway, operations), &[gateway, operations]);
     let mut waited = 0;
     while status(operations, "/readyz").await != Some(200) {
@@ -170,7 +164,7 @@ async fn sockets_of_the_manager_are_served() {
 
 #[tokio::test]
 async fn a_socket_of_the_manager_that_no_listener_has_is_refused() {
-    let [gateway, operations, other] = free();
+    let [gateway, operations, other] = free_addresses();
     let mut node = Activated::start(&configuration(gateway, operations), &[gateway, other]);
     let mut waited = 0;
     let ended = loop {

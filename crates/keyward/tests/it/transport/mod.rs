@@ -8,12 +8,10 @@ mod mutual_tls;
 mod tls;
 mod upstream_tls;
 
-use keyward_testkit::{KeywardProcess, Upstream};
+use keyward_testkit::{KeywardProcess, Upstream, free_ports};
 use rcgen::{CertificateParams, DnType, Issuer, KeyPair};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 /// A certificate authority whose files lie in a folder of their own.
@@ -164,20 +162,4 @@ async fn waited(holds: impl AsyncFn() -> bool) -> bool {
     tokio::time::timeout(Duration::from_secs(60), waiting)
         .await
         .is_ok()
-}
-
-/// Ports that nobody listens at, from below those that the system gives to outgoing connections: by the
-/// time a program listens there, none of the tests beside it has got one for a connection of its own.
-fn free_ports<const N: usize>() -> [u16; N] {
-    static TURN: AtomicU16 = AtomicU16::new(0);
-    let first = u16::try_from(std::process::id() % 8_000).unwrap();
-    std::array::from_fn(|_| {
-        loop {
-            let turn = TURN.fetch_add(1, Ordering::Relaxed);
-            let port = 20_000 + (first + turn) % 12_000;
-            if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-                return port;
-            }
-        }
-    })
 }

@@ -8,8 +8,7 @@ mod reload;
 mod replay;
 
 use crate::node::{Node, Plan};
-use keyward_testkit::{ChaosProxy, KeywardProcess, Script, Upstream, Weather};
-use std::net::TcpListener;
+use keyward_testkit::{ChaosProxy, KeywardProcess, Script, Upstream, Weather, free_addresses};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -28,8 +27,8 @@ pub(crate) fn plan(targets: &[String], rest: &str) -> Plan {
 
 /// An address where nobody listens.
 pub(crate) fn dead() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
+    let [address] = free_addresses();
+    format!("http://{address}")
 }
 
 /// An upstream behind a network that takes connections and breaks them off.
