@@ -4,7 +4,7 @@
 //! and no two policies share an entry, and the tokens themselves are not kept. An entry is believed only
 //! while no key set has changed, no revocation has come, and its time is not over.
 
-use super::identity::IdentityHeader;
+use crate::message::Fields;
 use hashbrown::HashMap;
 use keyward_model::{Caller, Timestamp};
 use keyward_state::rate_limit::Cell as LimitCell;
@@ -17,7 +17,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct VerifiedToken {
     pub(crate) caller: Arc<Caller>,
-    pub(crate) identity: Box<[IdentityHeader]>,
+    /// What the upstream is told of the caller.
+    pub(crate) identity: Fields,
     /// When it stops being taken: `exp` with the leeway, or its greatest age.
     pub(crate) until: Timestamp,
     /// The number of changes to key sets when it was verified.
@@ -155,7 +156,7 @@ mod tests {
     fn token(key_epoch: u64, until: i64) -> Known {
         Known::Token(Rc::new(VerifiedToken {
             caller: Arc::new(Caller::anonymous()),
-            identity: Box::default(),
+            identity: Fields::new(),
             until: Timestamp::from_seconds(until),
             key_epoch,
             revocation_epoch: Cell::new(0),
