@@ -159,8 +159,8 @@ impl Call<'_> {
         fields.set(Header::RequestId, record.request_id_text());
         // These are written anew for each target.
         fields.retain(|field| !matches!(field.header, Header::Host | Header::ContentLength));
-        if let Authenticated::Token(token) = self.admitted.authenticated() {
-            for (name, value) in &token.identity {
+        if let Authenticated::Caller(verified) = self.admitted.authenticated() {
+            for (name, value) in &verified.identity {
                 fields.append_named(name.as_str(), value.as_bytes());
             }
         }

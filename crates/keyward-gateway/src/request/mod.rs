@@ -15,6 +15,7 @@ mod authenticate;
 mod authorize;
 mod bearer;
 mod client;
+pub(crate) mod client_certificate;
 mod forward;
 pub(crate) mod headers;
 pub(crate) mod identity;
@@ -23,6 +24,7 @@ mod own;
 pub(crate) mod path;
 mod screen;
 pub(crate) mod token_cache;
+mod verified_caller;
 
 pub(crate) use client::Client;
 
@@ -104,8 +106,11 @@ pub(crate) async fn serve_call(
         let (fault, fields) = *refusal.0;
         record.refused(&fault);
         let mut answer = problem::answer(&fault, record.request_id, fields);
-        // The rest of the body is not read: the connection can't carry another call.
-        answer.closes = fault.code() == Code::BodyTooLarge;
+        // The rest of a body is not read, and a connection keeps its certificate: neither can carry another call.
+        answer.closes = matches!(
+            fault.code(),
+            Code::BodyTooLarge | Code::CertificateExpired | Code::CertificateRevoked
+        );
         answer
     });
     answer
@@ -138,7 +143,8 @@ async fn way(
     let route = &matched.route.route;
     let origin = screen::screen(worker, route, client, &mut head, &body)?;
     record.set_address(origin.address);
-    let authenticated = authenticate::authenticate(worker, route, &mut head, record).await?;
+    let authenticated =
+        authenticate::authenticate(worker, route, client, &mut head, record).await?;
     record.caller = authenticated.caller_of_record();
     let permit = authorize::authorize(route, &authenticated)?;
     let admitted = admit::admit(worker, route, permit, authenticated, origin, record)?;

@@ -8,12 +8,17 @@ use super::route_table::RequestView;
 use crate::issuer::IssuerKeySet;
 use crate::metrics::RouteMetrics;
 use crate::request::identity::ForgedNames;
+use crate::tls::ClientTrust;
 use crate::upstream::UpstreamPlan;
 use keyward_model::id::TeamId;
 use keyward_model::name::Name;
 use keyward_model::resource::route::{Action, Forward, RouteMatch};
-use keyward_model::resource::{Api, Authentication, BasePath, HostPattern, Resource, route};
+use keyward_model::resource::{
+    Api, Authentication, BasePath, HostPattern, MutualTls, Resource, route,
+};
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// An API version, ready to serve.
@@ -31,6 +36,7 @@ struct Source {
     api: Api,
     upstreams: Vec<Arc<UpstreamPlan>>,
     issuers: Vec<Arc<IssuerKeySet>>,
+    trust: Option<Arc<ClientTrust>>,
     forged: Arc<ForgedNames>,
 }
 
@@ -52,6 +58,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) upstreams: HashMap<(TeamId, &'a Name), Arc<UpstreamPlan>>,
     pub(super) issuers: OpenIssuers,
     pub(super) forged: Arc<ForgedNames>,
+    /// Roots of clients' certificates that were read, so that a file is read once however many APIs name it.
+    pub(super) trust: RefCell<HashMap<PathBuf, Arc<ClientTrust>>>,
 }
 
 impl CompiledApi {
@@ -66,14 +74,25 @@ impl CompiledApi {
     ) -> Result<Arc<Self>, CompileError> {
         let upstreams = surroundings.upstreams_of(resource, api)?;
         let issuers = surroundings.issuers_of(resource, api)?;
+        let trust = surroundings.trust_of(resource, api)?;
         if let Some(before) = before
-            && before
-                .source
-                .is(api, &upstreams, &issuers, &surroundings.forged)
+            && before.source.is(
+                api,
+                &upstreams,
+                &issuers,
+                trust.as_ref(),
+                &surroundings.forged,
+            )
         {
             return Ok(Arc::clone(before));
         }
-        let policy = ApiPolicy::new(resource, api, &issuers, &surroundings.forged)?;
+        let policy = ApiPolicy::new(
+            resource,
+            api,
+            &issuers,
+            trust.as_ref(),
+            &surroundings.forged,
+        )?;
         let mut named = upstreams.iter();
         let routes = api
             .routes
@@ -92,6 +111,7 @@ impl CompiledApi {
                 api: api.clone(),
                 upstreams,
                 issuers,
+                trust,
                 forged: Arc::clone(&surroundings.forged),
             },
         }))
@@ -104,11 +124,13 @@ impl Source {
         api: &Api,
         upstreams: &[Arc<UpstreamPlan>],
         issuers: &[Arc<IssuerKeySet>],
+        trust: Option<&Arc<ClientTrust>>,
         forged: &Arc<ForgedNames>,
     ) -> bool {
         // An issuer or upstream that is defined as before is the one that was opened before.
         same(&self.issuers, issuers)
             && same(&self.upstreams, upstreams)
+            && self.trust.as_ref() == trust
             && Arc::ptr_eq(&self.forged, forged)
             && self.api == *api
     }
@@ -203,6 +225,31 @@ impl Surroundings<'_> {
                 upstream.ok_or_else(|| dangling(resource, api, "upstream", name))
             })
             .collect()
+    }
+
+    /// The roots of the API's own that its callers' certificates are checked against.
+    fn trust_of(
+        &self,
+        resource: &Resource,
+        api: &Api,
+    ) -> Result<Option<Arc<ClientTrust>>, CompileError> {
+        let Authentication::MutualTls(MutualTls {
+            roots: Some(path), ..
+        }) = &api.authentication
+        else {
+            return Ok(None);
+        };
+        if let Some(known) = self.trust.borrow().get(path) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let read = ClientTrust::read(path).map_err(|error| CompileError::Unusable {
+            api: format!("{}/{}", resource.name, api.version),
+            why: error.to_string(),
+        })?;
+        let read = Arc::new(read);
+        let mut known = self.trust.borrow_mut();
+        known.insert(path.clone(), Arc::clone(&read));
+        Ok(Some(read))
     }
 
     fn issuers_of(

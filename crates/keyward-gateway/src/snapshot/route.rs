@@ -5,6 +5,7 @@ use super::plan::RoutePlan;
 use crate::issuer::IssuerKeySet;
 use crate::metrics::RouteMetrics;
 use crate::request::identity::{ForgedNames, IdentityPlan};
+use crate::tls::ClientTrust;
 use crate::upstream::UpstreamPlan;
 use aws_lc_rs::digest;
 use http::HeaderValue;
@@ -13,6 +14,7 @@ use keyward_model::id::TeamId;
 use keyward_model::limit::LimitSubject;
 use keyward_model::name::Name;
 use keyward_model::resource::issuer::Encrypted;
+use keyward_model::resource::mutual_tls::{Callers, CertificateName};
 use keyward_model::resource::{Api, Authentication, Resource, TokenSource, route};
 use keyward_model::usage::RouteLabels;
 use keyward_state::rate_limit::{Cell, Gcra};
@@ -26,8 +28,7 @@ use std::time::Duration;
 pub(crate) struct Route {
     pub(crate) labels: RouteLabels,
     pub(crate) plan: RoutePlan,
-    /// `None`: open to everyone.
-    pub(crate) tokens: Option<Arc<TokenPolicy>>,
+    pub(crate) credentials: Credentials,
     pub(crate) scopes: BTreeSet<String>,
     /// The scopes as a challenge names them.
     pub(crate) scope_list: Box<str>,
@@ -41,6 +42,27 @@ pub(crate) struct Route {
     pub(crate) max_body_bytes: Option<u64>,
     pub(crate) body_idle: Duration,
     pub(crate) metrics: Arc<RouteMetrics>,
+}
+
+/// How callers of a route prove who they are.
+#[derive(Clone, Debug)]
+pub(crate) enum Credentials {
+    /// It is open to everyone.
+    None,
+    Token(Arc<TokenPolicy>),
+    Certificate(Arc<CertificatePolicy>),
+}
+
+/// Which clients' certificates an API takes, and whom they stand for.
+#[derive(Debug)]
+pub(crate) struct CertificatePolicy {
+    /// The team of the API: its callers are this team's.
+    pub(crate) team: TeamId,
+    pub(crate) subject: CertificateName,
+    pub(crate) callers: Callers,
+    /// Roots that the certificate is checked against besides the listener's.
+    pub(crate) trust: Option<Arc<ClientTrust>>,
+    pub(crate) forward_certificate: bool,
 }
 
 /// Which tokens a route takes.
@@ -83,7 +105,7 @@ pub(crate) struct LimitPolicy {
 
 /// What all routes of an API version share.
 pub(super) struct ApiPolicy {
-    tokens: Option<Arc<TokenPolicy>>,
+    credentials: Credentials,
     limits: Arc<[LimitPolicy]>,
     limit_header: Option<HeaderValue>,
     identity: Arc<IdentityPlan>,
@@ -91,11 +113,12 @@ pub(super) struct ApiPolicy {
 }
 
 impl ApiPolicy {
-    /// `issuers` are those that the API names, in its order.
+    /// `issuers` are those that the API names, in its order; `trust` are the roots of its own.
     pub(super) fn new(
         resource: &Resource,
         api: &Api,
         issuers: &[Arc<IssuerKeySet>],
+        trust: Option<&Arc<ClientTrust>>,
         forged: &Arc<ForgedNames>,
     ) -> Result<Self, CompileError> {
         let label = format!("{}/{}", resource.name, api.version);
@@ -103,8 +126,17 @@ impl ApiPolicy {
             api: label.clone(),
             why,
         };
-        let tokens = match &api.authentication {
-            Authentication::None => None,
+        let credentials = match &api.authentication {
+            Authentication::None => Credentials::None,
+            Authentication::MutualTls(clients) => {
+                Credentials::Certificate(Arc::new(CertificatePolicy {
+                    team: resource.team,
+                    subject: clients.subject,
+                    callers: clients.callers.clone(),
+                    trust: trust.cloned(),
+                    forward_certificate: clients.forward_certificate,
+                }))
+            }
             Authentication::Jwt {
                 issuers: _,
                 audiences,
@@ -129,7 +161,7 @@ impl ApiPolicy {
                     "{:?}",
                     (whose, &api.authentication, remembered, definitions)
                 );
-                Some(Arc::new(TokenPolicy {
+                Credentials::Token(Arc::new(TokenPolicy {
                     issuers: trusted,
                     source: token.clone(),
                     forward: *forward_token,
@@ -146,7 +178,7 @@ impl ApiPolicy {
         });
         let identity = IdentityPlan::new(&api.identity_headers).map_err(unusable)?;
         Ok(Self {
-            tokens,
+            credentials,
             limits: limits.collect(),
             limit_header: limit_header(api),
             identity: Arc::new(identity),
@@ -180,7 +212,7 @@ impl Route {
                 route: declared.label.clone(),
             },
             plan: RoutePlan::new(api, declared).map_err(unusable)?,
-            tokens: policy.tokens.clone(),
+            credentials: policy.credentials.clone(),
             scope_list: scope_list.join(" ").into(),
             scopes,
             limit_header: policy.limit_header.clone(),

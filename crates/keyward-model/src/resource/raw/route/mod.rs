@@ -44,8 +44,8 @@ pub(super) struct ApiOfRoutes<'a> {
     /// Where routes go that say nothing else.
     pub(super) upstream: Option<&'a Name>,
     pub(super) identity_headers: &'a IdentityHeaders,
-    /// Whether everyone may call.
-    pub(super) open: bool,
+    /// Why no caller can have a scope, if so.
+    pub(super) without_scopes: Option<&'static str>,
 }
 
 /// `hosts`: each once.
@@ -118,12 +118,10 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
     let scopes = match fields.optional("authorization") {
         Some(field) => {
             let scopes = scopes(field, problems)?;
-            if api.open && !scopes.is_empty() {
-                problems.error(
-                    field.place(),
-                    "contradiction",
-                    "`authorization` asks for scopes, but `authentication: none` lets everyone call without a token: name issuers, or take the scopes out",
-                );
+            if let Some(why) = api.without_scopes
+                && !scopes.is_empty()
+            {
+                problems.error(field.place(), "contradiction", why);
             }
             scopes
         }
