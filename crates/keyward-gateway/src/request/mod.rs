@@ -20,6 +20,7 @@ mod forward;
 pub(crate) mod headers;
 pub(crate) mod identity;
 mod match_route;
+pub(crate) mod mirror;
 mod own;
 pub(crate) mod path;
 mod screen;
@@ -51,6 +52,10 @@ impl From<Fault> for Refusal {
 impl Refusal {
     pub(crate) fn with(fault: Fault, fields: Fields) -> Self {
         Self(Box::new((fault, fields)))
+    }
+
+    fn fault(&self) -> &Fault {
+        &self.0.0
     }
 }
 
@@ -85,7 +90,7 @@ impl Answer {
 /// Serves one call.
 pub(crate) async fn serve_call(
     worker: &Rc<Worker>,
-    client: &Client,
+    client: &Rc<Client>,
     seat: &Rc<Seat>,
     head: RequestHead,
     body: RequestBody,
@@ -122,7 +127,7 @@ pub(crate) async fn serve_call(
 
 async fn way(
     worker: &Rc<Worker>,
-    client: &Client,
+    client: &Rc<Client>,
     seat: &Rc<Seat>,
     mut head: RequestHead,
     body: RequestBody,

@@ -3,7 +3,7 @@
 use super::CompileError;
 use super::issuers::OpenIssuers;
 use super::plan::{MirrorPlan, SplitPlan};
-use super::route::{ApiPolicy, Route};
+use super::route::{ApiPolicy, MirrorRoute, Mirroring, Route};
 use super::route_table::RequestView;
 use crate::issuer::IssuerKeySet;
 use crate::metrics::RouteMetrics;
@@ -46,11 +46,6 @@ pub(crate) struct CompiledRoute {
     pub(super) matching: RouteMatch,
     split: Option<SplitPlan>,
     pub(super) variants: Box<[Arc<Route>]>,
-    #[expect(
-        dead_code,
-        reason = "read by the forwarding of copies, which is still to come"
-    )]
-    mirror: Option<(MirrorPlan, Arc<Route>)>,
 }
 
 /// What the compilation of all APIs shares.
@@ -151,41 +146,44 @@ impl CompiledRoute {
         named: &mut impl Iterator<Item = &'u Arc<UpstreamPlan>>,
         metrics: &Arc<RouteMetrics>,
     ) -> Result<Self, CompileError> {
-        let variant = |upstream: Option<&Arc<UpstreamPlan>>| {
-            Route::compile(
-                resource,
-                api,
-                declared,
-                policy,
-                upstream,
-                Arc::clone(metrics),
-            )
-            .map(Arc::new)
+        let variant = |upstream: Option<&Arc<UpstreamPlan>>, mirror| {
+            let metrics = Arc::clone(metrics);
+            Route::compile(resource, api, declared, policy, upstream, mirror, metrics).map(Arc::new)
         };
-        let (mut variants, mut split, mut mirror) = (Vec::new(), None, None);
+        let (mut variants, mut split) = (Vec::new(), None);
         match &declared.action {
             Action::Forward(Forward {
                 shares,
-                mirror: copy,
+                mirror: copied,
                 rewrite: _,
             }) => {
-                for upstream in named.by_ref().take(shares.len()) {
-                    variants.push(variant(Some(upstream))?);
+                let own: Vec<_> = named.by_ref().take(shares.len()).collect();
+                let copies_to = copied.as_ref().and_then(|_| named.next());
+                let mirror = match (copied, copies_to) {
+                    (Some(copied), Some(upstream)) => {
+                        let copies = Mirroring::Copies(copied);
+                        metrics.mirrors();
+                        Some(Arc::new(MirrorRoute {
+                            plan: MirrorPlan::new(copied),
+                            route: variant(Some(upstream), copies)?,
+                        }))
+                    }
+                    (Some(_) | None, _) => None,
+                };
+                for upstream in own {
+                    let mirror = Mirroring::Of(mirror.clone());
+                    variants.push(variant(Some(upstream), mirror)?);
                 }
                 split = SplitPlan::new(shares);
-                if let (Some(copy), Some(upstream)) =
-                    (copy, copy.as_ref().and_then(|_| named.next()))
-                {
-                    mirror = Some((MirrorPlan::new(copy), variant(Some(upstream))?));
-                }
             }
-            Action::Redirect(_) | Action::Respond(_) => variants.push(variant(None)?),
+            Action::Redirect(_) | Action::Respond(_) => {
+                variants.push(variant(None, Mirroring::Of(None))?);
+            }
         }
         Ok(Self {
             matching: declared.matching.clone(),
             split,
             variants: variants.into(),
-            mirror,
         })
     }
 

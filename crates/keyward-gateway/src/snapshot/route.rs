@@ -1,7 +1,7 @@
 //! One route of a published API version, ready to serve.
 
 use super::CompileError;
-use super::plan::RoutePlan;
+use super::plan::{MirrorPlan, RoutePlan};
 use crate::issuer::IssuerKeySet;
 use crate::metrics::RouteMetrics;
 use crate::request::identity::{ForgedNames, IdentityPlan};
@@ -15,6 +15,7 @@ use keyward_model::limit::LimitSubject;
 use keyward_model::name::Name;
 use keyward_model::resource::issuer::Encrypted;
 use keyward_model::resource::mutual_tls::{Callers, CertificateName};
+use keyward_model::resource::route::Mirror;
 use keyward_model::resource::{Api, Authentication, Resource, TokenSource, route};
 use keyward_model::usage::RouteLabels;
 use keyward_state::rate_limit::{Cell, Gcra};
@@ -39,9 +40,27 @@ pub(crate) struct Route {
     pub(crate) forged: Arc<ForgedNames>,
     /// `None` where the route answers by itself.
     pub(crate) upstream: Option<Arc<UpstreamPlan>>,
+    /// Who gets copies of its calls.
+    pub(crate) mirror: Option<Arc<MirrorRoute>>,
     pub(crate) max_body_bytes: Option<u64>,
     pub(crate) body_idle: Duration,
     pub(crate) metrics: Arc<RouteMetrics>,
+}
+
+/// Who gets copies of a route's calls.
+#[derive(Debug)]
+pub(crate) struct MirrorRoute {
+    pub(crate) plan: MirrorPlan,
+    /// The variant of the route that goes to the mirror's upstream.
+    pub(crate) route: Arc<Route>,
+}
+
+/// What a variant of a route has to do with copies.
+pub(super) enum Mirroring<'a> {
+    /// Copies of its calls go here.
+    Of(Option<Arc<MirrorRoute>>),
+    /// Its calls are copies.
+    Copies(&'a Mirror),
 }
 
 /// How callers of a route prove who they are.
@@ -195,11 +214,16 @@ impl Route {
         declared: &route::Route,
         policy: &ApiPolicy,
         upstream: Option<&Arc<UpstreamPlan>>,
+        mirroring: Mirroring<'_>,
         metrics: Arc<RouteMetrics>,
     ) -> Result<Self, CompileError> {
         let unusable = |why: String| CompileError::Unusable {
             api: format!("{}/{}", resource.name, api.version),
             why: format!("route `{}`: {why}", declared.label),
+        };
+        let (plan, mirror) = match mirroring {
+            Mirroring::Of(mirror) => (RoutePlan::new(api, declared), mirror),
+            Mirroring::Copies(mirror) => (RoutePlan::of_copies(api, declared, mirror), None),
         };
         let scopes: BTreeSet<String> = api.scopes.union(&declared.scopes).cloned().collect();
         let scope_list: Vec<&str> = scopes.iter().map(String::as_str).collect();
@@ -211,7 +235,7 @@ impl Route {
                 version: api.version.clone(),
                 route: declared.label.clone(),
             },
-            plan: RoutePlan::new(api, declared).map_err(unusable)?,
+            plan: plan.map_err(unusable)?,
             credentials: policy.credentials.clone(),
             scope_list: scope_list.join(" ").into(),
             scopes,
@@ -220,6 +244,7 @@ impl Route {
             forged: Arc::clone(&policy.forged),
             identity: Arc::clone(&policy.identity),
             upstream: upstream.cloned(),
+            mirror,
             max_body_bytes: api.max_body_bytes,
             body_idle: api.idle_body_timeout,
             metrics,

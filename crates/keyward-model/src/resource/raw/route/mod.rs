@@ -3,6 +3,7 @@
 mod action;
 mod edits;
 mod matching;
+mod mirror;
 
 #[cfg(test)]
 mod tests;
@@ -127,7 +128,7 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         }
         None => BTreeSet::new(),
     };
-    let action = action::read(&fields, &matching.path, api.upstream, problems);
+    let action = action::read(&fields, &matching.path, api, problems);
     let mut headers = |key: &str, direction| match fields.optional(key) {
         Some(field) => edits::headers(field, direction, problems),
         None => Some(Default::default()),
@@ -173,11 +174,17 @@ fn keys_that_do_nothing(fields: &Fields<'_>, action: &Action, problems: &mut Pro
         Action::Forward(_) => return,
         Action::Redirect(_) => (
             "redirect",
-            &["rewrite", "request_headers", "response_headers"],
+            &["rewrite", "request_headers", "response_headers", "mirror"],
         ),
         Action::Respond(_) => (
             "respond",
-            &["rewrite", "request_headers", "response_headers", "query"],
+            &[
+                "rewrite",
+                "request_headers",
+                "response_headers",
+                "query",
+                "mirror",
+            ],
         ),
     };
     for key in useless {
