@@ -7,6 +7,7 @@ use crate::record::CallRecord;
 use crate::replay::Replay;
 use crate::request::headers;
 use crate::request::identity::ForgedNames;
+use crate::request::mirror::Copying;
 use crate::upstream::{Occupied, UpstreamConnection};
 use crate::worker::Worker;
 use bytes::Bytes;
@@ -41,13 +42,25 @@ pub(crate) enum RequestBody {
     Empty,
     /// What the client's connection still holds.
     Http1(Rc<http1::Connection>),
+    /// All there, and how much of it was given.
+    Whole(Bytes, usize),
 }
 
 impl RequestBody {
+    /// A body that is all there.
+    pub(crate) fn whole(bytes: Bytes) -> Self {
+        if bytes.is_empty() {
+            Self::Empty
+        } else {
+            Self::Whole(bytes, 0)
+        }
+    }
+
     /// How many bytes of the next piece are there; none at the end.
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, BodyFailure>> {
         match self {
             Self::Empty => Poll::Ready(Ok(0)),
+            Self::Whole(bytes, given) => Poll::Ready(Ok(bytes.len() - *given)),
             Self::Http1(connection) => {
                 connection
                     .poll_body(context)
@@ -64,6 +77,7 @@ impl RequestBody {
         match self {
             Self::Empty => {}
             Self::Http1(connection) => connection.move_body(count, out),
+            Self::Whole(bytes, given) => move_bytes(bytes, given, count, out),
         }
     }
 
@@ -72,15 +86,23 @@ impl RequestBody {
         match self {
             Self::Empty => Some(0),
             Self::Http1(connection) => connection.body_left(),
+            Self::Whole(bytes, given) => Some((bytes.len() - given) as u64),
         }
     }
 
     fn take_trailers(&mut self) -> Option<Fields> {
         match self {
-            Self::Empty => None,
+            Self::Empty | Self::Whole(..) => None,
             Self::Http1(connection) => connection.take_trailers(),
         }
     }
+}
+
+/// Moves the next bytes of those that are there.
+fn move_bytes(bytes: &Bytes, given: &mut usize, count: usize, out: &mut Vec<u8>) {
+    let end = (*given + count).min(bytes.len());
+    out.extend_from_slice(bytes.get(*given..end).unwrap_or_default());
+    *given = end;
 }
 
 /// What stops an upload.
@@ -109,6 +131,8 @@ pub(crate) struct Upload {
     upstream: Patience,
     forged: Arc<ForgedNames>,
     replay: Replay,
+    /// A copy of the call that is being made.
+    copying: Option<Box<Copying>>,
     /// Whether the body's last byte has come, and what followed it.
     received: bool,
     trailers: Option<Fields>,
@@ -142,10 +166,26 @@ impl Upload {
             upstream: Patience::new(idle),
             forged,
             replay,
+            copying: None,
             trailers: None,
             sent: false,
             done: false,
             failure: None,
+        }
+    }
+
+    /// What is to be copied meanwhile.
+    pub(crate) fn copied_by(&mut self, copying: Option<Copying>) {
+        self.copying = copying.map(Box::new);
+        if self.received {
+            self.send_copy();
+        }
+    }
+
+    /// The body has come whole.
+    fn send_copy(&mut self) {
+        if let Some(copying) = self.copying.take() {
+            copying.send();
         }
     }
 
@@ -241,6 +281,7 @@ impl Upload {
         }
         if count == 0 {
             self.received = true;
+            self.send_copy();
             if self.length.is_none() {
                 self.trailers = self.body.take_trailers().map(|mut trailers| {
                     self.forged.strip_trailers(&mut trailers);
@@ -249,11 +290,13 @@ impl Upload {
             }
             return self.put_end(out);
         }
-        let (body, replay) = (&mut self.body, &mut self.replay);
+        let (body, replay, copying) = (&mut self.body, &mut self.replay, &mut self.copying);
         let mut moved = |out: &mut Vec<u8>| {
             let from = out.len();
             body.move_piece(count, out);
-            replay.keep(out.get(from..).unwrap_or_default());
+            let piece = out.get(from..).unwrap_or_default();
+            replay.keep(piece);
+            copying.take_if(|copying| !copying.keep(piece));
         };
         if self.length.is_none() {
             http1::write_chunk(out, count, moved);
@@ -263,6 +306,7 @@ impl Upload {
         self.put = self.bytes;
         if self.body.left() == Some(0) {
             self.received = true;
+            self.send_copy();
             self.ended = self.length.is_some();
         }
     }
@@ -385,11 +429,7 @@ impl AnswerBody {
             record.bytes_out += count as u64;
         }
         match &mut self.source {
-            Source::Full(bytes, given) => {
-                let end = (*given + count).min(bytes.len());
-                out.extend_from_slice(bytes.get(*given..end).unwrap_or_default());
-                *given = end;
-            }
+            Source::Full(bytes, given) => move_bytes(bytes, given, count, out),
             Source::Upstream(download) => {
                 if let Some(connection) = &mut download.connection {
                     connection.move_body(count, out);

@@ -3,7 +3,7 @@
 use keyward_model::UsageRecord;
 use keyward_model::usage::RouteLabels;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Upper bounds of the latency histogram's buckets, in microseconds; what is longer falls in the last,
@@ -105,6 +105,7 @@ pub struct WorkerCounts {
 #[derive(Debug)]
 pub(crate) struct RouteMetrics {
     workers: Box<[RouteCounters]>,
+    mirrors: AtomicBool,
 }
 
 /// Two cache lines apart from the next worker's.
@@ -118,12 +119,65 @@ struct RouteCounters {
     latency: [Counter; BUCKETS],
     latency_sum_us: Counter,
     upstream_us: Counter,
+    copies: [Counter; CopyOutcome::ALL.len()],
+}
+
+/// What became of a copy of a call for a mirror.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyOutcome {
+    /// The mirror answered, whatever it was.
+    Answered,
+    /// It did not, or not in time.
+    Failed,
+    /// As many copies were under way as may be.
+    Dropped,
+    /// The call's body is larger than what is copied.
+    TooLarge,
+    /// The call's body did not come to its end.
+    Unfinished,
+}
+
+impl CopyOutcome {
+    /// All of them, in order.
+    pub const ALL: [Self; 5] = [
+        Self::Answered,
+        Self::Failed,
+        Self::Dropped,
+        Self::TooLarge,
+        Self::Unfinished,
+    ];
+
+    /// As written in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Failed => "failed",
+            Self::Dropped => "dropped",
+            Self::TooLarge => "too_large",
+            Self::Unfinished => "unfinished",
+        }
+    }
 }
 
 impl RouteMetrics {
     pub(crate) fn new(workers: usize) -> Self {
         Self {
             workers: (0..workers).map(|_| RouteCounters::default()).collect(),
+            mirrors: AtomicBool::new(false),
+        }
+    }
+
+    /// The route has a mirror: what becomes of copies is told from now on.
+    pub(crate) fn mirrors(&self) {
+        self.mirrors.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts what became of a copy.
+    pub(crate) fn count_copy(&self, worker: usize, outcome: CopyOutcome) {
+        let counters = self.workers.get(worker);
+        if let Some(counter) = counters.and_then(|counters| counters.copies.get(outcome as usize)) {
+            counter.add(1);
         }
     }
 
@@ -163,6 +217,15 @@ impl RouteMetrics {
             }),
             latency_sum_us: sum(&|counters| counters.latency_sum_us.read()),
             upstream_us: sum(&|counters| counters.upstream_us.read()),
+            copies: self.mirrors.load(Ordering::Relaxed).then(|| {
+                CopyOutcome::ALL.map(|outcome| {
+                    let of = |counters: &RouteCounters| {
+                        let counter = counters.copies.get(outcome as usize);
+                        counter.map_or(0, Counter::read)
+                    };
+                    (outcome, sum(&of))
+                })
+            }),
         }
     }
 }
@@ -186,6 +249,8 @@ pub struct RouteCounts {
     pub latency_sum_us: u64,
     /// The sum of the time that upstreams took, in microseconds.
     pub upstream_us: u64,
+    /// What became of copies, where the route has a mirror.
+    pub copies: Option<[(CopyOutcome, u64); CopyOutcome::ALL.len()]>,
 }
 
 fn micros(duration: Duration) -> u64 {

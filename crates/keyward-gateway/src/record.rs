@@ -42,9 +42,24 @@ pub(crate) struct CallRecord {
     /// Whether the answer's body was handed over whole.
     pub(crate) complete: bool,
     left: bool,
+    /// Whether nothing is to be written: the call is a copy of another.
+    silent: bool,
 }
 
 impl CallRecord {
+    /// Of a copy of the call with this id. It is counted where copies are, and nowhere else.
+    pub(crate) fn of_copy(
+        worker: Rc<Worker>,
+        client: &Client,
+        head: &RequestHead,
+        id: RequestId,
+    ) -> Box<Self> {
+        let mut record = Box::new(Self::begin(worker, client, head));
+        record.set_request_id(id);
+        record.silent = true;
+        record
+    }
+
     pub(crate) fn begin(worker: Rc<Worker>, client: &Client, head: &RequestHead) -> Self {
         let request_id = worker.request_id();
         let begun = worker.moment();
@@ -70,6 +85,7 @@ impl CallRecord {
             bytes_out: 0,
             complete: false,
             left: false,
+            silent: false,
             worker,
         }
     }
@@ -200,6 +216,9 @@ impl CallRecord {
 
 impl Drop for CallRecord {
     fn drop(&mut self) {
+        if self.silent {
+            return;
+        }
         let usage = self.finish();
         self.worker.record(self.route.as_ref(), usage);
     }

@@ -2,7 +2,7 @@
 
 use crate::proxy_protocol;
 use crate::settings::{Limits, ListenerSettings};
-use crate::tls::{ClientCertificate, HandshakeFailure};
+use crate::tls::{HandshakeFailure, PresentedCertificate};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -32,7 +32,7 @@ pub(crate) struct Peer {
 #[derive(Debug)]
 pub(crate) struct TlsPeer {
     /// The certificate the client proved itself by.
-    pub(crate) certificate: Option<ClientCertificate>,
+    pub(crate) certificate: Option<PresentedCertificate>,
     /// The host that the client wants (RFC 6066, section 3), in lower case.
     pub(crate) server_name: Option<Box<str>>,
     /// What was agreed upon to be spoken inside.

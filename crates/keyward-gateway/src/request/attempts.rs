@@ -306,8 +306,8 @@ fn key(balance: &Balance, call: &Call<'_>, head: &RequestHead) -> Option<u64> {
         }),
         HashSource::Subject => match call.admitted.authenticated() {
             Authenticated::Open => None,
-            Authenticated::Token(token) => {
-                let caller = &token.caller;
+            Authenticated::Caller(verified) => {
+                let caller = &verified.caller;
                 let subject = caller.subject()?;
                 let issuer = caller.issuer.as_deref().unwrap_or_default();
                 // A line break stands in neither.

@@ -4,7 +4,7 @@ use super::admit::Admitted;
 use super::attempts::{Attempts, Lease};
 use super::authenticate::Authenticated;
 use super::match_route::Matched;
-use super::{Answer, Client, Refusal, headers};
+use super::{Answer, Client, Refusal, headers, mirror};
 use crate::body::{AnswerBody, BodyFailure, Download, RequestBody, Upload, UploadStop};
 use crate::deadlines::{Deadline, Patience, Seat};
 use crate::http1::write_decimal;
@@ -28,7 +28,7 @@ const STALE_TRIES: usize = 3;
 /// A call that has passed every check. It holds [`Admitted`] by value: there is no other way to an upstream.
 pub(crate) struct Call<'a> {
     pub(crate) worker: &'a Rc<Worker>,
-    pub(crate) client: &'a Client,
+    pub(crate) client: &'a Rc<Client>,
     pub(crate) seat: &'a Rc<Seat>,
     pub(crate) matched: &'a Matched,
     pub(crate) admitted: Admitted,
@@ -56,6 +56,7 @@ pub(crate) async fn forward(
     );
     let mut attempts = Attempts::new(&call, plan, &head);
     let mut lease = attempts.lease().await?;
+    upload.copied_by(mirror::copy(&call, &head, upload.length(), record));
     call.edit(&mut head.fields, record);
     let mut stale = 0;
     let answer = loop {
@@ -155,12 +156,12 @@ impl Call<'_> {
         headers::strip_hop_by_hop(fields);
         fields.remove(Header::Expect);
         headers::set_forwarded(fields, self.client, self.admitted.origin().trusted_proxy);
-        self.matched.route.route.plan.request_headers.apply(fields);
+        self.matched.route.route.plan.edit_request(fields);
         fields.set(Header::RequestId, record.request_id_text());
         // These are written anew for each target.
         fields.retain(|field| !matches!(field.header, Header::Host | Header::ContentLength));
-        if let Authenticated::Token(token) = self.admitted.authenticated() {
-            fields.append_all(&token.identity);
+        if let Authenticated::Caller(verified) = self.admitted.authenticated() {
+            fields.append_all(&verified.identity);
         }
     }
 

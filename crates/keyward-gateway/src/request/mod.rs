@@ -15,14 +15,17 @@ mod authenticate;
 mod authorize;
 mod bearer;
 mod client;
+pub(crate) mod client_certificate;
 mod forward;
 pub(crate) mod headers;
 pub(crate) mod identity;
 mod match_route;
+pub(crate) mod mirror;
 mod own;
 pub(crate) mod path;
 mod screen;
 pub(crate) mod token_cache;
+mod verified_caller;
 
 pub(crate) use client::Client;
 
@@ -49,6 +52,10 @@ impl From<Fault> for Refusal {
 impl Refusal {
     pub(crate) fn with(fault: Fault, fields: Fields) -> Self {
         Self(Box::new((fault, fields)))
+    }
+
+    fn fault(&self) -> &Fault {
+        &self.0.0
     }
 }
 
@@ -83,7 +90,7 @@ impl Answer {
 /// Serves one call.
 pub(crate) async fn serve_call(
     worker: &Rc<Worker>,
-    client: &Client,
+    client: &Rc<Client>,
     seat: &Rc<Seat>,
     head: RequestHead,
     body: RequestBody,
@@ -104,8 +111,11 @@ pub(crate) async fn serve_call(
         let (fault, fields) = *refusal.0;
         record.refused(&fault);
         let mut answer = problem::answer(&fault, record.request_id, fields);
-        // The rest of the body is not read: the connection can't carry another call.
-        answer.closes = fault.code() == Code::BodyTooLarge;
+        // The rest of a body is not read, and a connection keeps its certificate: neither can carry another call.
+        answer.closes = matches!(
+            fault.code(),
+            Code::BodyTooLarge | Code::CertificateExpired | Code::CertificateRevoked
+        );
         answer
     });
     answer
@@ -117,7 +127,7 @@ pub(crate) async fn serve_call(
 
 async fn way(
     worker: &Rc<Worker>,
-    client: &Client,
+    client: &Rc<Client>,
     seat: &Rc<Seat>,
     mut head: RequestHead,
     body: RequestBody,
@@ -138,7 +148,8 @@ async fn way(
     let route = &matched.route.route;
     let origin = screen::screen(worker, route, client, &mut head, &body)?;
     record.set_address(origin.address);
-    let authenticated = authenticate::authenticate(worker, route, &mut head, record).await?;
+    let authenticated =
+        authenticate::authenticate(worker, route, client, &mut head, record).await?;
     record.caller = authenticated.caller_of_record();
     let permit = authorize::authorize(route, &authenticated)?;
     let admitted = admit::admit(worker, route, permit, authenticated, origin, record)?;

@@ -7,6 +7,7 @@ pub mod api;
 mod conflict;
 pub mod consistency;
 pub mod issuer;
+pub mod mutual_tls;
 pub mod raw;
 pub mod route;
 pub mod upstream;
@@ -15,6 +16,7 @@ pub use api::{
     Api, Authentication, BasePath, IdentityHeaders, RateLimitRule, TokenSource, VersionState,
 };
 pub use issuer::{Issuer, IssuerKeys};
+pub use mutual_tls::MutualTls;
 pub use route::{HostPattern, Route};
 pub use upstream::{Target, Upstream, UpstreamIdentity, UpstreamTls};
 

@@ -74,7 +74,9 @@ pub(super) fn text(
         gateway.revision().0,
     );
     page.reloads(reloads);
-    page.routes(&gateway.route_counts());
+    let routes = gateway.route_counts();
+    page.routes(&routes);
+    page.copies(&routes);
     page.upstreams(&gateway.upstream_counts());
     page.issuers(issuers, now);
     page.0
@@ -262,6 +264,23 @@ impl Page {
 }
 
 impl Page {
+    fn copies(&mut self, routes: &[RouteCounts]) {
+        self.head(
+            "keyward_mirrored_total",
+            "counter",
+            "Copies of calls for mirrors, by what became of them.",
+        );
+        for route in routes {
+            for (outcome, count) in route.copies.iter().flatten() {
+                self.line(format_args!(
+                    "keyward_mirrored_total{{{},outcome=\"{}\"}} {count}",
+                    labels(route),
+                    outcome.as_str()
+                ));
+            }
+        }
+    }
+
     fn upstreams(&mut self, upstreams: &[UpstreamCounts]) {
         self.head(
             "keyward_upstream_retries_total",

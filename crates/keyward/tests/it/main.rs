@@ -21,6 +21,8 @@ mod limits;
 #[cfg(feature = "long-tests")]
 mod long;
 #[cfg(test)]
+mod mirroring;
+#[cfg(test)]
 mod node;
 #[cfg(test)]
 mod operations;
