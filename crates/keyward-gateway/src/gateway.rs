@@ -2,7 +2,7 @@
 
 use crate::issuer::Issuers;
 use crate::listener;
-use crate::metrics::{RouteCounts, WorkerCounts, WorkerMetrics};
+use crate::metrics::{LimitCounts, RouteCounts, WorkerCounts, WorkerMetrics};
 use crate::settings::{ListenerSettings, Settings};
 use crate::shared::Shared;
 use crate::snapshot::{CompileError, Continuity, OwnIssuer, Snapshot, Snapshots};
@@ -247,13 +247,31 @@ impl Gateway {
             .collect()
     }
 
-    /// What was counted for each route that is served.
+    /// What was counted for each route that is served and has been called.
     #[must_use]
     pub fn route_counts(&self) -> Vec<RouteCounts> {
         let (_, snapshot) = self.shared.snapshots.load();
         snapshot
             .routes()
-            .map(|route| route.metrics.read(Arc::new(route.labels.clone())))
+            .filter_map(|route| route.metrics.read(&route.labels))
+            .collect()
+    }
+
+    /// What each limit has refused.
+    #[must_use]
+    pub fn limit_counts(&self) -> Vec<LimitCounts> {
+        let (_, snapshot) = self.shared.snapshots.load();
+        let routes = snapshot.route_of_each_api();
+        routes
+            .flat_map(|route| {
+                route.limits.iter().map(|limit| LimitCounts {
+                    team: route.labels.team_name.clone(),
+                    api: route.labels.api.clone(),
+                    version: route.labels.version.clone(),
+                    limit: limit.name.clone(),
+                    refused: limit.metrics.read(),
+                })
+            })
             .collect()
     }
 

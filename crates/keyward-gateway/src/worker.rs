@@ -4,7 +4,7 @@
 use crate::deadlines::Deadlines;
 use crate::drain::Drain;
 use crate::load::{self, Gate};
-use crate::metrics::WorkerMetrics;
+use crate::metrics::{State, WorkerMetrics};
 use crate::request::Client;
 use crate::request::token_cache::TokenCache;
 use crate::settings::{ListenerSettings, Settings};
@@ -199,6 +199,15 @@ impl Worker {
         self.clocks.set((self.clock.moment(), self.clock.now()));
         self.usage.borrow_mut().flush();
         self.pools.reap(self.clock.moment());
+        self.metrics.state(State {
+            cached_tokens: self.tokens.borrow().len(),
+            idle_upstream: self.pools.idle(),
+            in_flight: self.gate.in_flight(),
+            delay: self.gate.delay(),
+            busy: tokio::runtime::Handle::current()
+                .metrics()
+                .worker_total_busy_duration(0),
+        });
     }
 }
 
@@ -287,6 +296,7 @@ pub(crate) fn serve(
         match transport::accept(&worker.settings.limits, &listener, socket, peer).await {
             Ok((transport, peer)) => {
                 if let Some(tls) = &peer.tls {
+                    worker.metrics.handshake(tls.resumed);
                     tracing::debug!(
                         address = %peer.address,
                         server_name = ?tls.server_name,
@@ -298,6 +308,7 @@ pub(crate) fn serve(
                 http1::serve(Rc::clone(&worker), transport, peer).await;
             }
             Err(failure) => {
+                worker.metrics.accept_failed(&failure);
                 tracing::debug!(%peer, %failure, "a connection ended before its first request");
             }
         }

@@ -137,6 +137,7 @@ impl<'a> Attempts<'a> {
         };
         let pooled = poll_fn(|context| Poll::Ready(pool.take(context, now))).await;
         if let Some(connection) = pooled {
+            worker.metrics.leased(true);
             return Ok(Lease {
                 connection,
                 occupied,
@@ -152,11 +153,14 @@ impl<'a> Attempts<'a> {
             pool.connect(bounded, within, clock).await
         };
         match connected {
-            Ok(connection) => Ok(Lease {
-                connection,
-                occupied,
-                reused: waits,
-            }),
+            Ok(connection) => {
+                worker.metrics.leased(waits);
+                Ok(Lease {
+                    connection,
+                    occupied,
+                    reused: waits,
+                })
+            }
             Err(failure) => {
                 if let LeaseFailure::Unreachable(_) = &failure {
                     occupied.failed(self.now());

@@ -145,6 +145,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
         clock: Arc::clone(&clock),
         serving: Arc::clone(&serving),
         reloads: Arc::clone(&reloads),
+        started: clock.now(),
     };
     let for_operators = operators_sockets(&configuration, &mut given)?;
     given.finish()?;
