@@ -9,7 +9,7 @@ use crate::snapshot::{CompileError, Continuity, OwnIssuer, Snapshot, Snapshots};
 use crate::tls::Challenges;
 use crate::upstream::{UpstreamCounts, Watch};
 use crate::usage::UsageQueue;
-use crate::worker::{self, Phase};
+use crate::worker::{self, Phase, Seeds};
 use arc_swap::ArcSwap;
 use aws_lc_rs::rand;
 use keyward_jose::jwe::Decrypters;
@@ -203,12 +203,14 @@ impl Gateway {
         for (index, sockets) in sockets.into_iter().enumerate() {
             let (settings, shared) = (Arc::clone(&self.settings), Arc::clone(&self.shared));
             let (usage, phase) = (usage.clone(), self.phase.subscribe());
-            let mut seed = [0; 16];
-            rand::fill(&mut seed).map_err(|_| io::Error::other("the random generator failed"))?;
-            let seed = u128::from_be_bytes(seed);
+            let mut random = [0; 32];
+            rand::fill(&mut random).map_err(|_| io::Error::other("the random generator failed"))?;
+            let seeds = Seeds::from_random(random);
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{index}"))
-                .spawn(move || worker::run(index, settings, shared, sockets, usage, seed, phase))?;
+                .spawn(move || {
+                    worker::run(index, settings, shared, sockets, usage, seeds, phase)
+                })?;
             threads.push(thread);
         }
         Ok(())

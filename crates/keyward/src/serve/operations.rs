@@ -2,6 +2,7 @@
 
 use super::metrics;
 use super::reload::ReloadCounts;
+use super::traces::ExportStatus;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -23,6 +24,8 @@ pub(super) struct Operations {
     pub(super) serving: Arc<AtomicBool>,
     pub(super) reloads: Arc<ReloadCounts>,
     pub(super) started: Timestamp,
+    /// `None` where calls are not traced.
+    pub(super) export: Option<ExportStatus>,
 }
 
 /// Serves until the process ends.
@@ -55,6 +58,7 @@ async fn metrics(State(operations): State<Operations>) -> impl IntoResponse {
         issuers: &operations.issuers,
         reloads: &operations.reloads,
         started: operations.started,
+        export: operations.export.as_ref(),
         now: operations.clock.now(),
     });
     (

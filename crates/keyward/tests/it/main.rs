@@ -23,6 +23,8 @@ mod long;
 #[cfg(test)]
 mod node;
 #[cfg(test)]
+mod observing;
+#[cfg(test)]
 mod operations;
 #[cfg(test)]
 mod python_peers;

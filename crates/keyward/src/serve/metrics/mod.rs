@@ -7,6 +7,7 @@ mod page;
 mod process;
 
 use super::reload::ReloadCounts;
+use super::traces::ExportStatus;
 use keyward_gateway::issuer::{IssuerStatus, Issuers};
 use keyward_gateway::metrics::{HistogramCounts, RouteCounts, WorkerCounts};
 use keyward_gateway::{Gateway, TargetCounts};
@@ -19,6 +20,8 @@ pub(super) struct Sources<'a> {
     pub(super) gateway: &'a Gateway,
     pub(super) issuers: &'a Issuers,
     pub(super) reloads: &'a ReloadCounts,
+    /// `None` where calls are not traced.
+    pub(super) export: Option<&'a ExportStatus>,
     /// When the process began to serve.
     pub(super) started: Timestamp,
     pub(super) now: Timestamp,
@@ -41,6 +44,9 @@ pub(super) fn text(sources: &Sources<'_>) -> String {
     each_worker(&mut page, &workers);
     codes(&mut page, &workers);
     node(&mut page, sources.gateway);
+    if let Some(export) = sources.export {
+        traces(&mut page, export);
+    }
     reloads(&mut page, sources.reloads);
     routes(&mut page, &sources.gateway.route_counts());
     limits(&mut page, sources.gateway);
@@ -215,6 +221,31 @@ fn node(page: &mut Page, gateway: &Gateway) {
         "keyward_revision",
         "The configuration's revision.",
         gateway.revision().0,
+    );
+}
+
+fn traces(page: &mut Page, export: &ExportStatus) {
+    let mut calls = page.family(
+        Kind::Counter,
+        "keyward_traced_calls_total",
+        "Calls that were to be recorded, by whether the collector has them, was too slow, or did not take them.",
+    );
+    for (outcome, count) in [
+        ("exported", export.exported()),
+        ("dropped", export.dropped()),
+        ("given_up", export.given_up()),
+    ] {
+        calls.sample_with(&Labels::NONE, "outcome", outcome, count);
+    }
+    page.counter(
+        "keyward_trace_spans_rejected_total",
+        "Spans that the collector says it does not take, of calls that it took.",
+        export.rejected_spans(),
+    );
+    page.counter(
+        "keyward_trace_export_failures_total",
+        "Exports that failed, repeated ones included.",
+        export.failures(),
     );
 }
 
