@@ -26,6 +26,7 @@ mod settings;
 mod shared;
 mod snapshot;
 pub mod tls;
+pub mod trace;
 mod transport;
 mod upstream;
 mod usage;

@@ -5,6 +5,7 @@ use crate::load::InFlight;
 use crate::message::RequestHead;
 use crate::request::Client;
 use crate::snapshot::RouteRef;
+use crate::trace::CallTrace;
 use crate::worker::Worker;
 use keyward_model::id::RequestId;
 use keyward_model::usage::{Times, UsageRecord};
@@ -31,6 +32,8 @@ pub(crate) struct CallRecord {
     address: IpAddr,
     method: http::Method,
     path: Box<str>,
+    /// `None` where calls are not traced.
+    pub(crate) trace: Option<Rc<CallTrace>>,
     pub(crate) route: Option<RouteRef>,
     pub(crate) caller: Option<Arc<Caller>>,
     status: u16,
@@ -75,6 +78,7 @@ impl CallRecord {
             address: client.address(),
             method: head.method.clone(),
             path: head.path().into(),
+            trace: None,
             route: None,
             caller: None,
             status: 0,
@@ -158,7 +162,7 @@ impl CallRecord {
         self.complete = true;
     }
 
-    fn finish(&mut self) -> UsageRecord {
+    fn finish(&mut self, end: Moment) -> UsageRecord {
         if !self.complete && self.code.is_none() {
             let code = if self.worker.drain.cut() {
                 Code::ShuttingDown
@@ -170,11 +174,10 @@ impl CallRecord {
                 self.status = code.status();
             }
         }
-        let end = self.worker.moment();
         let route = self.route.as_ref().map(|route| Arc::clone(&route.labels));
         UsageRecord {
             request_id: self.request_id,
-            trace_id: None,
+            trace_id: self.trace.as_ref().map(|trace| trace.trace_id()),
             node: self.worker.settings.node,
             revision: self
                 .route
@@ -219,7 +222,12 @@ impl Drop for CallRecord {
         if self.silent {
             return;
         }
-        let usage = self.finish();
+        let end = self.worker.moment();
+        let usage = self.finish(end);
+        let trace = self.trace.take();
+        if let Some(traced) = trace.and_then(|trace| trace.finish(&usage, (self.begun, end))) {
+            self.worker.record_trace(traced);
+        }
         self.worker.record(self.route.as_ref(), usage);
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::proxy_protocol::TrustedSenders;
 use crate::tls::TlsServer;
+use crate::trace::Tracing;
 use crate::upstream::UpstreamGuard;
 use keyward_model::id::NodeId;
 use keyward_model::network::Network;
@@ -22,6 +23,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Whose `X-Forwarded-For`, `Forwarded` and `request-id` are believed.
     pub trusted_proxies: Vec<Network>,
+    /// How calls are traced; `None`: they are not.
+    pub tracing: Option<Tracing>,
     /// What upstreams that are not the operator's own may not be.
     pub upstream_guard: UpstreamGuard,
 }

@@ -102,8 +102,11 @@ headers! {
     Te = b"te": HOP;
     Trailer = b"trailer": HEADS_ALONE;
     TransferEncoding = b"transfer-encoding": HOP;
+    Traceparent = b"traceparent": SET_HERE;
+    Tracestate = b"tracestate": SET_HERE;
     TrueClientIp = b"true-client-ip": NOT_BELIEVED;
     Upgrade = b"upgrade": HOP;
+    UserAgent = b"user-agent": NONE;
     Via = b"via": SET_HERE;
     WwwAuthenticate = b"www-authenticate": HEADS_ALONE;
     XClientIp = b"x-client-ip": NOT_BELIEVED;

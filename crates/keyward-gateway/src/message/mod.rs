@@ -16,6 +16,16 @@ pub(crate) enum Version {
     Http11,
 }
 
+impl Version {
+    /// As it is written behind `HTTP/`.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http10 => "1.0",
+            Self::Http11 => "1.1",
+        }
+    }
+}
+
 /// The head of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestHead {

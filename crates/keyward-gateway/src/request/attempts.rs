@@ -5,6 +5,7 @@ use super::authenticate::Authenticated;
 use super::forward::Call;
 use crate::deadlines::{Deadline, Patience};
 use crate::message::{Fields, Header, RequestHead};
+use crate::trace::CallTrace;
 use crate::upstream::{
     Circumstances, LeaseFailure, Occupied, Pool, RetryCause, Sent, Tried, UpstreamConnection,
     UpstreamPlan, hash_of,
@@ -13,6 +14,7 @@ use keyward_model::resource::upstream::{Balance, HashSource};
 use keyward_model::{Code, Fault, Moment};
 use std::future::poll_fn;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -39,12 +41,18 @@ pub(super) struct Attempts<'a> {
     tried: Tried,
     /// When the attempt began that is made now: good enough for what is chosen, and no look at the clock.
     at: Moment,
+    trace: Option<Rc<CallTrace>>,
     /// Where the next attempt goes, if that was looked for already.
     next: Option<usize>,
 }
 
 impl<'a> Attempts<'a> {
-    pub(super) fn new(call: &'a Call<'a>, plan: &'a UpstreamPlan, head: &RequestHead) -> Self {
+    pub(super) fn new(
+        call: &'a Call<'a>,
+        plan: &'a UpstreamPlan,
+        head: &RequestHead,
+        trace: Option<Rc<CallTrace>>,
+    ) -> Self {
         // The record has just looked at the clock.
         let now = call.worker.deadlines.latest();
         plan.count_call(now);
@@ -56,6 +64,7 @@ impl<'a> Attempts<'a> {
             made: 0,
             tried: Tried::default(),
             at: now,
+            trace,
             next: None,
         }
     }
@@ -90,6 +99,12 @@ impl<'a> Attempts<'a> {
                 Err(failure) => failure,
             };
             self.tried.add(target);
+            if let (Some(trace), LeaseFailure::Unreachable(_)) = (&self.trace, &failure) {
+                let worker = self.call.worker;
+                // The target's state was just told of it.
+                let times = (self.at, worker.deadlines.latest());
+                trace.unreachable(&worker.ids, self.plan, target, times);
+            }
             let unsent = Sent {
                 any: false,
                 safe: true,
@@ -137,6 +152,7 @@ impl<'a> Attempts<'a> {
         };
         let pooled = poll_fn(|context| Poll::Ready(pool.take(context, now))).await;
         if let Some(connection) = pooled {
+            worker.metrics.leased(true);
             return Ok(Lease {
                 connection,
                 occupied,
@@ -152,11 +168,14 @@ impl<'a> Attempts<'a> {
             pool.connect(bounded, within, clock).await
         };
         match connected {
-            Ok(connection) => Ok(Lease {
-                connection,
-                occupied,
-                reused: waits,
-            }),
+            Ok(connection) => {
+                worker.metrics.leased(waits);
+                Ok(Lease {
+                    connection,
+                    occupied,
+                    reused: waits,
+                })
+            }
             Err(failure) => {
                 if let LeaseFailure::Unreachable(_) = &failure {
                     occupied.failed(self.now());
@@ -201,6 +220,13 @@ impl<'a> Attempts<'a> {
         }
         self.next = Some(next);
         true
+    }
+
+    /// An attempt's request is about to be written: it names the attempt in the call's trace.
+    pub(super) fn begins(&self, target: usize, fields: &mut Fields) {
+        if let Some(trace) = &self.trace {
+            trace.attempt(&self.call.worker.ids, fields, self.plan, target, self.at);
+        }
     }
 
     /// The target of an attempt has failed.

@@ -12,6 +12,7 @@ use crate::message::fields::write_field;
 use crate::message::{AnswerHead, Fields, Header, RequestHead};
 use crate::record::CallRecord;
 use crate::replay::Replay;
+use crate::trace::AttemptFailure;
 use crate::upstream::{AnswerFailure, RetryCause, Sent, UpstreamConnection, UpstreamPlan};
 use crate::worker::Worker;
 use http::{Method, StatusCode};
@@ -54,13 +55,15 @@ pub(crate) async fn forward(
         Arc::clone(&route.forged),
         Replay::new(plan.declared.retries.replay_bytes, safe),
     );
-    let mut attempts = Attempts::new(&call, plan, &head);
+    let trace = record.trace.clone();
+    let mut attempts = Attempts::new(&call, plan, &head, trace.clone());
     let mut lease = attempts.lease().await?;
     upload.copied_by(mirror::copy(&call, &head, upload.length(), record));
     call.edit(&mut head.fields, record);
     let mut stale = 0;
     let answer = loop {
         let target = lease.occupied.target();
+        attempts.begins(target, &mut head.fields);
         call.write_head(plan, &head, &upload, target, lease.connection.begin())?;
         let waiting = Waiting {
             answer: Patience::new(plan.declared.response_timeout),
@@ -74,6 +77,12 @@ pub(crate) async fn forward(
             waiting,
         );
         let outcome = outcome.await;
+        if let Some(trace) = &trace {
+            match &outcome {
+                Ok(answer) => trace.answered(answer.status.as_u16()),
+                Err(attempt) => trace.failed(attempt.for_trace()),
+            }
+        }
         let sent = Sent {
             any: upload.was_sent(),
             safe,
@@ -158,6 +167,9 @@ impl Call<'_> {
         headers::set_forwarded(fields, self.client, self.admitted.origin().trusted_proxy);
         self.matched.route.route.plan.edit_request(fields);
         fields.set(Header::RequestId, record.request_id_text());
+        if let Some(trace) = &record.trace {
+            trace.edit(fields);
+        }
         // These are written anew for each target.
         fields.retain(|field| !matches!(field.header, Header::Host | Header::ContentLength));
         if let Authenticated::Caller(verified) = self.admitted.authenticated() {
@@ -278,6 +290,15 @@ impl Attempt {
             record.client_left();
         }
         self.fault(upload).into()
+    }
+
+    fn for_trace(&self) -> AttemptFailure {
+        match self {
+            Self::Client => AttemptFailure::ClientBody,
+            Self::Failed(AnswerFailure::Broken(_)) => AttemptFailure::Broken,
+            Self::Failed(AnswerFailure::Malformed(_)) => AttemptFailure::Malformed,
+            Self::TimedOut | Self::Late => AttemptFailure::TimedOut,
+        }
     }
 
     fn fault(self, upload: &Upload) -> Fault {

@@ -28,6 +28,7 @@ pub(crate) mod token_cache;
 mod verified_caller;
 
 pub(crate) use client::Client;
+pub(crate) use screen::is_trusted;
 
 use crate::body::{AnswerBody, RequestBody};
 use crate::deadlines::Seat;
@@ -99,6 +100,7 @@ pub(crate) async fn serve_call(
     if let Some(id) = screen::believed_request_id(worker, client, &head.fields) {
         record.set_request_id(id);
     }
+    record.trace = worker.trace(client, &head);
     // Before everything: refusing costs a worker that can't keep up next to nothing.
     let outcome = match worker.gate.enter() {
         Ok(in_flight) => {

@@ -105,6 +105,11 @@ impl TokenCache {
         self.forgotten.by_ref().take(GO_AT_ONCE).for_each(drop);
     }
 
+    /// How many tokens are remembered, those on their way out included.
+    pub(crate) fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+
     /// Forgets a token.
     pub(crate) fn remove(&mut self, key: &[u8; 32]) {
         self.young.remove(key);

@@ -157,6 +157,12 @@ impl Snapshot {
         let routes = self.apis.iter().flat_map(|api| &api.routes);
         routes.filter_map(|route| route.variants.first())
     }
+
+    /// A route of each API: what all routes of an API share is found there once.
+    pub(crate) fn route_of_each_api(&self) -> impl Iterator<Item = &Arc<Route>> {
+        let firsts = self.apis.iter().filter_map(|api| api.routes.first());
+        firsts.filter_map(|route| route.variants.first())
+    }
 }
 
 fn identity_names(resources: &[Resource]) -> impl Iterator<Item = &str> {

@@ -3,7 +3,7 @@
 use super::CompileError;
 use super::plan::{MirrorPlan, RoutePlan};
 use crate::issuer::IssuerKeySet;
-use crate::metrics::RouteMetrics;
+use crate::metrics::{ApiMetrics, LimitMetrics, RouteMetrics};
 use crate::request::identity::{ForgedNames, IdentityPlan};
 use crate::tls::ClientTrust;
 use crate::upstream::UpstreamPlan;
@@ -120,6 +120,7 @@ pub(crate) struct LimitPolicy {
     pub(crate) rate: Gcra,
     /// The one cell of a limit by route.
     pub(crate) cell: OnceLock<Arc<Cell>>,
+    pub(crate) metrics: Arc<LimitMetrics>,
 }
 
 /// What all routes of an API version share.
@@ -139,6 +140,7 @@ impl ApiPolicy {
         issuers: &[Arc<IssuerKeySet>],
         trust: Option<&Arc<ClientTrust>>,
         forged: &Arc<ForgedNames>,
+        metrics: &mut ApiMetrics,
     ) -> Result<Self, CompileError> {
         let label = format!("{}/{}", resource.name, api.version);
         let unusable = |why: String| CompileError::Unusable {
@@ -194,6 +196,7 @@ impl ApiPolicy {
             by: rule.limit.by,
             rate: Gcra::new(&rule.limit),
             cell: OnceLock::new(),
+            metrics: metrics.limit(&rule.name),
         });
         let identity = IdentityPlan::new(&api.identity_headers).map_err(unusable)?;
         Ok(Self {

@@ -31,7 +31,7 @@ pub(crate) use choice::{Circumstances, Tried};
 pub(crate) use connection::{AnswerFailure, UpstreamConnection};
 pub(crate) use hash::of as hash_of;
 pub(crate) use occupied::Occupied;
-pub(crate) use plan::UpstreamPlan;
+pub(crate) use plan::{TargetPlan, UpstreamPlan};
 pub(crate) use pool::{LeaseFailure, Pool, Pools};
 pub(crate) use retry::{RetryCause, Sent};
 pub(crate) use state::UpstreamState;

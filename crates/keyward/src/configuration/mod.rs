@@ -6,6 +6,7 @@
 
 pub(crate) mod access_log;
 mod acme;
+mod address;
 mod document;
 pub(crate) mod file;
 mod keys;
@@ -17,6 +18,7 @@ pub(crate) mod node;
 pub(crate) mod reload;
 mod report;
 mod substitution;
+pub(crate) mod traces;
 mod upstream_tls;
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::access_log::{self, AccessLog};
 use super::listener::{Listener, default_listeners, listeners};
 use super::network::{allow_rules, networks};
+use super::traces::{self, Tracing};
 use keyward_model::Network;
 use keyward_model::network::AllowRule;
 use keyward_model::resource::raw::{Declared, Field, Fields, Node, Problems};
@@ -28,6 +29,7 @@ const KEYS: &[&str] = &[
     "trusted_proxies",
     "limits",
     "access_log",
+    "tracing",
     "egress",
     "network",
     "resources",
@@ -56,6 +58,8 @@ pub(crate) struct NodeConfiguration {
     pub(crate) limits: Limits,
     /// Where calls are logged, and how.
     pub(crate) access_log: AccessLog,
+    /// Where traces go, if calls are traced.
+    pub(crate) tracing: Option<Tracing>,
     /// Addresses that are not public, which the egress may connect to all the same.
     pub(crate) egress_allow: Vec<AllowRule>,
     /// Addresses of this machine and its surroundings that upstreams may have which are not the operator's
@@ -77,6 +81,7 @@ impl Default for NodeConfiguration {
             trusted_proxies: Vec::new(),
             limits: Limits::default(),
             access_log: AccessLog::default(),
+            tracing: None,
             egress_allow: Vec::new(),
             upstreams_allow: Vec::new(),
             resources: Vec::new(),
@@ -107,6 +112,7 @@ impl NodeConfiguration {
                 "shutdown_timeout": self.limits.shutdown_timeout.as_secs_f64(),
             },
             "access_log": self.access_log.to_json(),
+            "tracing": self.tracing.as_ref().map(Tracing::to_json),
             "egress": { "allow": allow(&self.egress_allow) },
             "network": { "upstreams_allow": allow(&self.upstreams_allow) },
         })
@@ -173,6 +179,10 @@ pub(super) fn read(
         None => Some(AccessLog::default()),
     };
     let egress_allow = allowed(&fields, "egress", "allow", problems);
+    let tracing = match fields.optional("tracing") {
+        Some(field) => traces::read(field, egress_allow.is_empty(), problems).map(Some),
+        None => Some(None),
+    };
     let upstreams_allow = allowed(&fields, "network", "upstreams_allow", problems);
     let resources = match fields.optional("resources") {
         Some(field) => field
@@ -192,6 +202,7 @@ pub(super) fn read(
         trusted_proxies,
         limits: limits?,
         access_log: access_log?,
+        tracing: tracing?,
         egress_allow,
         upstreams_allow,
         resources,

@@ -19,6 +19,7 @@ pub(crate) fn needing_restart(
         trusted_proxies,
         limits,
         access_log: _,
+        tracing,
         egress_allow,
         upstreams_allow,
         resources: _,
@@ -30,6 +31,7 @@ pub(crate) fn needing_restart(
         ("workers", *workers != read.workers),
         ("trusted_proxies", *trusted_proxies != read.trusted_proxies),
         ("limits", *limits != read.limits),
+        ("tracing", *tracing != read.tracing),
         ("egress", *egress_allow != read.egress_allow),
         ("network", *upstreams_allow != read.upstreams_allow),
     ]

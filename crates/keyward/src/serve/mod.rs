@@ -12,6 +12,7 @@ mod operations;
 mod own_issuer;
 mod reload;
 mod supervisor;
+mod traces;
 mod watched_files;
 
 pub(crate) use given_sockets::GivenSockets;
@@ -30,6 +31,7 @@ use handover::{Offer, Successor, TakeOver};
 use keyward_egress::{Egress, Policy};
 use keyward_gateway::issuer::{Issuers, IssuersContext};
 use keyward_gateway::tls::Challenges;
+use keyward_gateway::trace::{SpanQueue, TraceSample, Tracing};
 use keyward_gateway::{
     Gateway, GatewayContext, Limits, ListenerSettings, OwnIssuer, Settings, UpstreamGuard,
     UsageReceiver,
@@ -52,6 +54,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinHandle;
+use traces::RunningExport;
 use watched_files::WatchedFiles;
 
 /// The control plane's threads: it fetches key sets and answers operators, none of it in a hurry.
@@ -117,8 +120,10 @@ async fn serve(request: Request) -> Result<(), Failure> {
     }
     let own_keys = Arc::new(OwnKeys::load(&store, clock.now()).await?);
     let issuers = issuers(&configuration, &clock)?;
+    let spans = configuration.tracing.as_ref().map(|_| SpanQueue::new());
     let (gateway, records) = gateway(
         &configuration,
+        spans.as_ref().map(|(queue, _)| queue),
         given.take(&addresses(&configuration, ListenerRole::Gateway)),
         &store,
         &own_keys,
@@ -137,6 +142,17 @@ async fn serve(request: Request) -> Result<(), Failure> {
     gateway
         .apply(Revision(1), &resources, Some(own))
         .map_err(|error| failed("configuration", &error, "configuration"))?;
+    let export = match (&configuration.tracing, spans) {
+        (Some(tracing), Some(spans)) => {
+            let egress = Egress::new(egress_policy(&configuration))
+                .map_err(|error| failed("egress", &error, "egress"))?;
+            let clock = Arc::clone(&clock);
+            let export = RunningExport::start(tracing, store.node(), egress, clock, spans)
+                .map_err(|error| failed("tracing", &error, "tracing"))?;
+            Some(export)
+        }
+        (None, _) | (_, None) => None,
+    };
     let serving = Arc::new(AtomicBool::new(false));
     let reloads = Arc::new(ReloadCounts::default());
     let operations = Operations {
@@ -145,6 +161,8 @@ async fn serve(request: Request) -> Result<(), Failure> {
         clock: Arc::clone(&clock),
         serving: Arc::clone(&serving),
         reloads: Arc::clone(&reloads),
+        started: clock.now(),
+        export: export.as_ref().map(RunningExport::status),
     };
     let for_operators = operators_sockets(&configuration, &mut given)?;
     given.finish()?;
@@ -245,6 +263,9 @@ async fn serve(request: Request) -> Result<(), Failure> {
         .await
         .map_err(|error| failed("shutdown", &error, "shutdown"))?;
     drained.map_err(|error| failed("shutdown", &error, "shutdown"))?;
+    if let Some(export) = export {
+        export.finish().await;
+    }
     store.close().await;
     Ok(())
 }
@@ -299,6 +320,7 @@ fn issuers(
 
 async fn gateway(
     configuration: &NodeConfiguration,
+    spans: Option<&SpanQueue>,
     given: Vec<(SocketAddr, TcpListener)>,
     store: &Store,
     own_keys: &OwnKeys,
@@ -324,7 +346,8 @@ async fn gateway(
         challenges: Arc::clone(&challenges),
     };
     let listeners = GatewayListeners::load(configuration, &challenges, clock)?;
-    let settings = settings(configuration, store.node(), listeners.settings.clone());
+    let mut settings = settings(configuration, store.node(), listeners.settings.clone());
+    settings.tracing = tracing(configuration, spans);
     let (gateway, records) = Gateway::bind(settings, given, context)
         .map_err(|error| failed("gateway", &error, "listen"))?;
     let renewals = RenewalContext {
@@ -380,11 +403,21 @@ fn settings(
             ..Limits::default()
         },
         trusted_proxies: configuration.trusted_proxies.clone(),
+        tracing: None,
         upstream_guard: UpstreamGuard {
             allow: configuration.upstreams_allow.clone(),
             own_listeners: own_listeners(configuration),
         },
     }
+}
+
+fn tracing(configuration: &NodeConfiguration, spans: Option<&SpanQueue>) -> Option<Tracing> {
+    let tracing = configuration.tracing.as_ref()?;
+    Some(Tracing {
+        sample: TraceSample::of_millionths(tracing.sample.millionths()),
+        believed: tracing.believed,
+        queue: spans?.clone(),
+    })
 }
 
 fn own_listeners(configuration: &NodeConfiguration) -> Vec<SocketAddr> {

@@ -2,6 +2,7 @@
 
 use super::metrics;
 use super::reload::ReloadCounts;
+use super::traces::ExportStatus;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -9,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use keyward_gateway::Gateway;
 use keyward_gateway::issuer::Issuers;
-use keyward_model::Clock;
+use keyward_model::{Clock, Timestamp};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -22,6 +23,9 @@ pub(super) struct Operations {
     /// Whether new connections are taken.
     pub(super) serving: Arc<AtomicBool>,
     pub(super) reloads: Arc<ReloadCounts>,
+    pub(super) started: Timestamp,
+    /// `None` where calls are not traced.
+    pub(super) export: Option<ExportStatus>,
 }
 
 /// Serves until the process ends.
@@ -49,12 +53,14 @@ async fn ready(State(operations): State<Operations>) -> Response {
 }
 
 async fn metrics(State(operations): State<Operations>) -> impl IntoResponse {
-    let text = metrics::text(
-        &operations.gateway,
-        &operations.issuers,
-        operations.clock.now(),
-        &operations.reloads,
-    );
+    let text = metrics::text(&metrics::Sources {
+        gateway: &operations.gateway,
+        issuers: &operations.issuers,
+        reloads: &operations.reloads,
+        started: operations.started,
+        export: operations.export.as_ref(),
+        now: operations.clock.now(),
+    });
     (
         [(
             header::CONTENT_TYPE,

@@ -25,6 +25,8 @@ mod mirroring;
 #[cfg(test)]
 mod node;
 #[cfg(test)]
+mod observing;
+#[cfg(test)]
 mod operations;
 #[cfg(test)]
 mod python_peers;
