@@ -2,6 +2,7 @@
 
 use crate::deadlines::{Deadline, Patience, Seat};
 use crate::http1::{self, ReadFailure, Stream};
+use crate::http2;
 use crate::message::Fields;
 use crate::record::CallRecord;
 use crate::replay::Replay;
@@ -41,6 +42,7 @@ pub(crate) enum RequestBody {
     Empty,
     /// What the client's connection still holds.
     Http1(Rc<http1::Connection>),
+    Http2(Rc<http2::Exchange>),
 }
 
 impl RequestBody {
@@ -48,15 +50,13 @@ impl RequestBody {
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, BodyFailure>> {
         match self {
             Self::Empty => Poll::Ready(Ok(0)),
-            Self::Http1(connection) => {
-                connection
-                    .poll_body(context)
-                    .map_err(|failure| match failure {
-                        ReadFailure::Malformed => BodyFailure::Client,
-                        ReadFailure::Broken => BodyFailure::ClientLeft,
-                    })
-            }
+            Self::Http1(connection) => connection.poll_body(context),
+            Self::Http2(exchange) => exchange.poll_body(context),
         }
+        .map_err(|failure| match failure {
+            ReadFailure::Malformed => BodyFailure::Client,
+            ReadFailure::Broken => BodyFailure::ClientLeft,
+        })
     }
 
     /// Moves the piece's bytes.
@@ -64,6 +64,7 @@ impl RequestBody {
         match self {
             Self::Empty => {}
             Self::Http1(connection) => connection.move_body(count, out),
+            Self::Http2(exchange) => exchange.move_body(count, out),
         }
     }
 
@@ -72,6 +73,7 @@ impl RequestBody {
         match self {
             Self::Empty => Some(0),
             Self::Http1(connection) => connection.body_left(),
+            Self::Http2(exchange) => exchange.body_left(),
         }
     }
 
@@ -79,6 +81,7 @@ impl RequestBody {
         match self {
             Self::Empty => None,
             Self::Http1(connection) => connection.take_trailers(),
+            Self::Http2(exchange) => exchange.take_trailers(),
         }
     }
 }
@@ -396,6 +399,22 @@ impl AnswerBody {
                 }
             }
         }
+    }
+
+    /// Takes the first `count` of the piece's bytes out, without a copy where they are shared.
+    pub(crate) fn take_piece(&mut self, count: usize) -> Bytes {
+        if let Source::Full(bytes, given) = &mut self.source {
+            let end = (*given + count).min(bytes.len());
+            let piece = bytes.slice(*given..end);
+            *given = end;
+            if let Some(record) = &mut self.record {
+                record.bytes_out += piece.len() as u64;
+            }
+            return piece;
+        }
+        let mut piece = Vec::with_capacity(count);
+        self.move_piece(count, &mut piece);
+        Bytes::from(piece)
     }
 
     /// The trailers, at the body's end.

@@ -2,7 +2,7 @@
 
 use crate::proxy_protocol;
 use crate::settings::{Limits, ListenerSettings};
-use crate::tls::{ClientCertificate, HandshakeFailure};
+use crate::tls::{ClientCertificate, HTTP1, HTTP2, HandshakeFailure};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -109,8 +109,8 @@ async fn prepare(
         certificate: handshake.client,
         server_name: connection.server_name().map(Into::into),
         protocol: match connection.alpn_protocol() {
-            Some(b"h2") => Some(ApplicationProtocol::Http2),
-            Some(b"http/1.1") => Some(ApplicationProtocol::Http1),
+            Some(HTTP2) => Some(ApplicationProtocol::Http2),
+            Some(HTTP1) => Some(ApplicationProtocol::Http1),
             Some(_) | None => None,
         },
     };

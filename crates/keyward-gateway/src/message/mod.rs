@@ -2,11 +2,13 @@
 
 pub(crate) mod fields;
 pub(crate) mod header;
+mod header_map;
 
 pub(crate) use fields::{Fields, Span};
 pub(crate) use header::{Class, Header};
 
 use http::{Method, StatusCode};
+use memchr::memchr;
 use std::borrow::Cow;
 
 /// The protocol that a message came in.
@@ -14,6 +16,7 @@ use std::borrow::Cow;
 pub(crate) enum Version {
     Http10,
     Http11,
+    Http2,
 }
 
 /// The head of a request.
@@ -34,6 +37,45 @@ pub(crate) struct Target {
     pub(crate) path: Span,
     /// What follows the question mark.
     pub(crate) query: Option<Span>,
+}
+
+impl Target {
+    /// The target of a path with its query, or of `*`, which stands at `at`; `None` where it is neither, or
+    /// has a byte that stands in no address.
+    pub(crate) fn of_path(text: &[u8], at: usize) -> Option<Self> {
+        match text.first()? {
+            b'*' => (text.len() == 1).then(|| Self {
+                path: Span::new(at, at + 1),
+                ..Self::default()
+            }),
+            b'/' => text.iter().all(is_target_byte).then(|| {
+                let (path, query) = path_and_query(text, at);
+                Self {
+                    authority: None,
+                    path,
+                    query,
+                }
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// The places of a path and its query, which begin at `at`.
+pub(crate) fn path_and_query(text: &[u8], at: usize) -> (Span, Option<Span>) {
+    let end = at + text.len();
+    match memchr(b'?', text) {
+        Some(mark) => (
+            Span::new(at, at + mark),
+            Some(Span::new(at + mark + 1, end)),
+        ),
+        None => (Span::new(at, end), None),
+    }
+}
+
+/// What may stand in a request's target. `#` would cut it short for some; the others stand in no address.
+pub(crate) fn is_target_byte(byte: &u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'#' | b'<' | b'>' | b'"' | b'`')
 }
 
 impl RequestHead {

@@ -22,9 +22,10 @@ pub use error::TlsError;
 pub use server::TlsServer;
 
 pub(crate) use provider::{ClockTime, provider};
-pub(crate) use server::HandshakeFailure;
+pub(crate) use server::{HTTP1, HTTP2, HandshakeFailure};
 pub(crate) use source::{source_of_identity, source_of_roots};
 
+use crate::settings::Protocols;
 use keyward_model::Clock;
 use keyward_model::resource::UpstreamTls;
 use std::path::PathBuf;
@@ -47,6 +48,8 @@ pub struct TlsSettings {
     pub client_certificates: Option<ClientCertificates>,
     /// The oldest version that is spoken.
     pub minimum: TlsVersion,
+    /// What is spoken inside (RFC 7301).
+    pub protocols: Protocols,
 }
 
 /// Where a certificate comes from.

@@ -1,7 +1,7 @@
 //! Whom we believe to be a target.
 
 use super::tls::{UpstreamTls, connect_tls};
-use crate::settings::{Limits, ListenerSettings};
+use crate::settings::{Limits, ListenerSettings, Protocols};
 use crate::tls::tests::{Authority, Files, connection};
 use crate::tls::{TlsError, TlsServer};
 use crate::transport::accept;
@@ -18,6 +18,7 @@ async fn call(
     let (near, far) = connection().await;
     let address: SocketAddr = "127.0.0.1:1".parse().unwrap();
     let listener = ListenerSettings {
+        protocols: Protocols::BOTH,
         tls: Some(Arc::clone(server)),
         ..ListenerSettings::from(address)
     };
