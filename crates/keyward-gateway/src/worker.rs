@@ -15,7 +15,7 @@ use crate::upstream::Pools;
 use crate::usage::{UsageBatch, UsageQueue};
 use crate::{http1, http2, listener, transport};
 use keyward_model::id::RequestId;
-use keyward_model::usage::{Times, UsageRecord};
+use keyward_model::usage::{HttpVersion, Times, UsageRecord};
 use keyward_model::{Clock, Fault, Moment, Revision, Timestamp};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -167,7 +167,13 @@ impl Worker {
     }
 
     /// Records a request that could not be read, so that it was never a call.
-    pub(crate) fn record_unreadable(&self, client: &Client, request_id: RequestId, fault: &Fault) {
+    pub(crate) fn record_unreadable(
+        &self,
+        client: &Client,
+        protocol: HttpVersion,
+        request_id: RequestId,
+        fault: &Fault,
+    ) {
         self.record(
             None,
             UsageRecord {
@@ -181,6 +187,7 @@ impl Worker {
                 application: None,
                 credential: None,
                 caller: None,
+                protocol,
                 method: Cow::Borrowed("-"),
                 path: "-".into(),
                 status: fault.code().status(),

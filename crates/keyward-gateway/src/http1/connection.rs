@@ -12,6 +12,7 @@ use crate::problem;
 use crate::request::{Answer, Client, serve_call};
 use crate::transport::Transport;
 use crate::worker::Worker;
+use keyward_model::usage::HttpVersion;
 use keyward_model::{Code, Fault};
 use std::cell::{Cell, RefCell};
 use std::future::{Future as _, poll_fn};
@@ -446,7 +447,7 @@ impl Connection {
     /// Answers what could not be read, and closes.
     async fn refuse(&self, worker: &Rc<Worker>, client: &Client, fault: &Fault) {
         let request_id = worker.request_id();
-        worker.record_unreadable(client, request_id, fault);
+        worker.record_unreadable(client, HttpVersion::Http11, request_id, fault);
         let answer = problem::raw_answer(fault, request_id);
         self.stream.borrow_mut().output().extend_from_slice(&answer);
         self.linger().await;

@@ -14,6 +14,7 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderValue, Method, Response, StatusCode};
 use keyward_model::Fault;
+use keyward_model::usage::HttpVersion;
 use std::cell::{Cell, RefCell};
 use std::future::{Future as _, poll_fn};
 use std::pin::pin;
@@ -132,7 +133,7 @@ impl Exchange {
         fault: Fault,
     ) {
         let request_id = worker.request_id();
-        worker.record_unreadable(&client, request_id, &fault);
+        worker.record_unreadable(&client, HttpVersion::Http2, request_id, &fault);
         let mut answer = problem::answer(&fault, request_id, Fields::new());
         let text = request_id.to_string();
         answer.fields.set(Header::RequestId, text.as_bytes());

@@ -8,6 +8,7 @@ pub(crate) use fields::{Fields, Span};
 pub(crate) use header::{Class, Header};
 
 use http::{Method, StatusCode};
+use keyward_model::usage::HttpVersion;
 use memchr::memchr;
 use std::borrow::Cow;
 
@@ -17,6 +18,26 @@ pub(crate) enum Version {
     Http10,
     Http11,
     Http2,
+}
+
+impl Version {
+    /// The same for records.
+    pub(crate) const fn of_usage(self) -> HttpVersion {
+        match self {
+            Self::Http10 => HttpVersion::Http10,
+            Self::Http11 => HttpVersion::Http11,
+            Self::Http2 => HttpVersion::Http2,
+        }
+    }
+
+    /// The same as `Via` has it (RFC 9110, section 7.6.3).
+    pub(crate) const fn of_via(self) -> &'static [u8] {
+        match self {
+            Self::Http10 => b"1.0 keyward",
+            Self::Http11 => b"1.1 keyward",
+            Self::Http2 => b"2.0 keyward",
+        }
+    }
 }
 
 /// The head of a request.

@@ -56,7 +56,7 @@ pub(crate) async fn forward(
     );
     let mut attempts = Attempts::new(&call, plan, &head);
     let mut lease = attempts.lease().await?;
-    call.edit(&mut head.fields, record);
+    call.edit(&mut head, record);
     let mut stale = 0;
     let answer = loop {
         let target = lease.occupied.target();
@@ -151,10 +151,13 @@ pub(crate) async fn forward(
 
 impl Call<'_> {
     /// Fields as the upstream gets them, but for those that depend on the target.
-    fn edit(&self, fields: &mut Fields, record: &CallRecord) {
+    fn edit(&self, head: &mut RequestHead, record: &CallRecord) {
+        let version = head.version;
+        let fields = &mut head.fields;
         headers::strip_hop_by_hop(fields);
         fields.remove(Header::Expect);
-        headers::set_forwarded(fields, self.client, self.admitted.origin().trusted_proxy);
+        let trusted = self.admitted.origin().trusted_proxy;
+        headers::set_forwarded(fields, version, self.client, trusted);
         self.matched.route.route.plan.request_headers.apply(fields);
         fields.set(Header::RequestId, record.request_id_text());
         // These are written anew for each target.

@@ -81,6 +81,7 @@ impl Sample {
 pub(crate) enum LogField {
     Time,
     RequestId,
+    Protocol,
     Method,
     Path,
     Status,
@@ -107,9 +108,10 @@ pub(crate) enum LogField {
 
 impl LogField {
     /// All, by the names that they have in a line.
-    pub(crate) const NAMED: [(&'static str, Self); 24] = [
+    pub(crate) const NAMED: [(&'static str, Self); 25] = [
         ("time", Self::Time),
         ("request_id", Self::RequestId),
+        ("protocol", Self::Protocol),
         ("method", Self::Method),
         ("path", Self::Path),
         ("status", Self::Status),

@@ -25,6 +25,8 @@ mod node;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]
+mod protocols;
+#[cfg(test)]
 mod python_peers;
 #[cfg(test)]
 mod routes;
