@@ -42,6 +42,10 @@ impl Http2Client {
         Self::with(address, &h2::client::Builder::new()).await
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a client of a test connects to what is tested"
+    )]
     pub(super) async fn with(address: SocketAddr, builder: &h2::client::Builder) -> Self {
         let socket = TcpStream::connect(address).await.unwrap();
         socket.set_nodelay(true).unwrap();

@@ -3,6 +3,7 @@
 use super::client::PATIENCE;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -42,6 +43,25 @@ pub(super) struct Frame {
     pub(super) payload: Vec<u8>,
 }
 
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Status(u16),
+    Reset(u32),
+    GoAway(u32),
+    Closed,
+}
+
+impl Outcome {
+    /// Whether it was told to be malformed, in one of the ways that RFC 9113, section 8.1.1, allows.
+    pub(super) fn is_malformed(self) -> bool {
+        matches!(
+            self,
+            Self::Status(400) | Self::Reset(PROTOCOL_ERROR) | Self::GoAway(PROTOCOL_ERROR)
+        )
+    }
+}
+
 impl Frame {
     /// The error that a `RST_STREAM` or a `GOAWAY` tells.
     pub(super) fn error(&self) -> Option<u32> {
@@ -68,14 +88,32 @@ impl Frame {
 impl Frames {
     /// Connects, sends preface and settings, and acknowledges those of the server.
     pub(super) async fn open(address: SocketAddr) -> Self {
+        Self::open_with(address, &[]).await
+    }
+
+    /// The same for a client whose streams take so many bytes (RFC 9113, section 6.5.2).
+    pub(super) async fn open_with_window(address: SocketAddr, window: u32) -> Self {
+        const INITIAL_WINDOW_SIZE: u16 = 4;
+        let setting = [
+            &INITIAL_WINDOW_SIZE.to_be_bytes()[..],
+            &window.to_be_bytes(),
+        ];
+        Self::open_with(address, &setting.concat()).await
+    }
+
+    async fn open_with(address: SocketAddr, settings: &[u8]) -> Self {
         let mut frames = Self::connect(address).await;
         frames.write(PREFACE).await.unwrap();
-        frames.frame(SETTINGS, 0, 0, &[]).await.unwrap();
+        frames.frame(SETTINGS, 0, 0, settings).await.unwrap();
         assert_eq!(frames.next().await.unwrap().kind, SETTINGS);
         frames.frame(SETTINGS, ACK, 0, &[]).await.unwrap();
         frames
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a client of a test connects to what is tested"
+    )]
     pub(super) async fn connect(address: SocketAddr) -> Self {
         let socket = TcpStream::connect(address).await.unwrap();
         socket.set_nodelay(true).unwrap();
@@ -134,17 +172,44 @@ impl Frames {
         }
     }
 
-    /// What a stream ends with: the end of its answer, or a reset.
-    pub(super) async fn end_of(&mut self, stream: u32) -> Frame {
+    /// What becomes of a request.
+    pub(super) async fn outcome(&mut self, stream: u32) -> Outcome {
+        let mut status = None;
         loop {
-            let frame = self.next().await.unwrap();
-            let ends = match frame.kind {
-                HEADERS | DATA => frame.flags & END_STREAM != 0,
-                RST_STREAM => true,
-                _ => false,
+            let Ok(frame) = self.next().await else {
+                return Outcome::Closed;
             };
-            if frame.stream == stream && ends {
-                return frame;
+            match (frame.kind, frame.stream) {
+                (GOAWAY, _) => return Outcome::GoAway(frame.error().unwrap()),
+                (RST_STREAM, id) if id == stream => {
+                    return Outcome::Reset(frame.error().unwrap());
+                }
+                (HEADERS | DATA, id) if id == stream => {
+                    status = status.or_else(|| frame.status());
+                    if frame.flags & END_STREAM != 0 {
+                        return Outcome::Status(status.unwrap());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// How the server ended the connection, if what has come by now says so.
+    pub(super) async fn gone(&mut self) -> Option<Outcome> {
+        loop {
+            // Long enough for an answer to what was sent; short, since it is asked often.
+            let waiting = Duration::from_millis(5);
+            match tokio::time::timeout(waiting, self.socket.peek(&mut [0])).await {
+                Err(_) => return None,
+                Ok(Err(_) | Ok(0)) => return Some(Outcome::Closed),
+                Ok(Ok(_)) => match self.next().await {
+                    Err(_) => return Some(Outcome::Closed),
+                    Ok(frame) if frame.kind == GOAWAY => {
+                        return Some(Outcome::GoAway(frame.error().unwrap()));
+                    }
+                    Ok(_) => {}
+                },
             }
         }
     }
