@@ -168,7 +168,7 @@ impl Connection {
         let head_only = head.method == Method::HEAD;
         let version = head.version;
         let keep = match version {
-            Version::Http11 => !framing.close,
+            Version::Http11 | Version::Http2 => !framing.close,
             Version::Http10 => framing.keep_alive && !framing.close,
         };
         let body = self.begin_body(&head, framing);
@@ -196,7 +196,7 @@ impl Connection {
         let connection = match (keep, version) {
             (false, _) => Some("close"),
             (true, Version::Http10) => Some("keep-alive"),
-            (true, Version::Http11) => None,
+            (true, Version::Http11 | Version::Http2) => None,
         };
         let ending = self.write_head(worker, &answer, head_only, version, connection);
         answer.body.recycle(std::mem::take(&mut answer.fields));

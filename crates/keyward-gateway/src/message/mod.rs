@@ -2,6 +2,7 @@
 
 pub(crate) mod fields;
 pub(crate) mod header;
+mod header_map;
 
 pub(crate) use fields::{Fields, Span};
 pub(crate) use header::{Class, Header};
@@ -14,6 +15,7 @@ use std::borrow::Cow;
 pub(crate) enum Version {
     Http10,
     Http11,
+    Http2,
 }
 
 /// The head of a request.
