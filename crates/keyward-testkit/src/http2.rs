@@ -275,6 +275,12 @@ impl Http2Upstream {
         self.shared.state().received.clone()
     }
 
+    /// How many requests' heads have come.
+    #[must_use]
+    pub fn begun(&self) -> usize {
+        self.shared.state().begun
+    }
+
     /// How many connections were made.
     #[must_use]
     pub fn connections(&self) -> u64 {

@@ -139,6 +139,10 @@ impl<'a> Attempts<'a> {
         };
         let pooled = poll_fn(|context| Poll::Ready(pool.take(context, now))).await;
         if let Some(connection) = pooled {
+            if self.plan.may_share() {
+                let bounded = self.plan.declared.max_connections.is_some();
+                pool.spread(bounded, now, self.terms(), &worker.clock);
+            }
             return Ok(Lease {
                 reused: connection.is_proven(),
                 connection,

@@ -197,6 +197,22 @@ impl Pool {
         Err(LeaseFailure::Full)
     }
 
+    /// Begins to make another connection where the target's name stands for more machines than there are
+    /// connections. Nobody waits for it.
+    pub(crate) fn spread(
+        self: &Rc<Self>,
+        bounded: bool,
+        now: Moment,
+        terms: Terms,
+        clock: &Arc<dyn Clock>,
+    ) {
+        if self.shared.should_spread(&self.endpoint, now)
+            && let Ok(place) = self.place(bounded)
+        {
+            let _others = self.open(place, terms, clock);
+        }
+    }
+
     async fn take_now(&self, now: Moment) -> Option<UpstreamConnection> {
         std::future::poll_fn(|context| Poll::Ready(self.take(context, now))).await
     }
@@ -259,8 +275,7 @@ impl Pool {
             Box::new(connection),
             Rc::clone(&line),
             terms.ping_interval,
-            counted,
-            place,
+            (counted, place),
         );
         tokio::task::spawn_local(driving);
         let place = (reached.address, reached.generation);

@@ -29,8 +29,6 @@ pub(crate) struct Http2Call {
     upload: Option<SendStream<Bytes>>,
     /// Whether any of an answer has come.
     heard: bool,
-    /// How often the line had heard something when this call last did.
-    line_heard: u64,
 }
 
 /// How far the call is.
@@ -62,7 +60,6 @@ pub(crate) struct Stopped;
 impl Http2Call {
     pub(super) fn new(connection: Rc<SharedConnection>) -> Self {
         Self {
-            line_heard: connection.line().heard(),
             connection,
             state: State::Idle,
             upload: None,
@@ -95,7 +92,6 @@ impl Http2Call {
         let State::Written(request) = std::mem::replace(&mut self.state, State::Idle) else {
             return;
         };
-        self.line_heard = self.connection.line().heard();
         self.state = match self.connection.send(*request, ends) {
             Ok((answer, upload)) => {
                 self.upload = (!ends).then_some(upload);
@@ -168,7 +164,6 @@ impl Http2Call {
         };
         while let Poll::Ready(Some(Ok(hint))) = answer.poll_informational(context) {
             self.heard = true;
-            self.line_heard = self.connection.line().heard();
             *interim += 1;
             if hint.status() == StatusCode::SWITCHING_PROTOCOLS {
                 return Poll::Ready(Err(malformed("101 is none in HTTP/2")));
@@ -179,7 +174,6 @@ impl Http2Call {
         }
         let answer = ready!(Pin::new(answer).poll(context)).map_err(failure)?;
         self.heard = true;
-        self.line_heard = self.connection.line().heard();
         self.connection.prove();
         let (parts, body) = answer.into_parts();
         let fields = head::fields(&parts.headers).map_err(malformed)?;
@@ -219,7 +213,6 @@ impl Http2Call {
                     return Poll::Ready(Ok(0));
                 }
             }
-            self.line_heard = self.connection.line().heard();
         }
         Poll::Ready(Ok(answer.piece.len()))
     }
@@ -253,12 +246,9 @@ impl Http2Call {
         }
     }
 
-    /// The target has kept the call waiting for too long. Where it has said nothing to anybody meanwhile, the
-    /// connection may be dead, so that other calls are better off on another.
+    /// The target has kept the call waiting for too long. It may be that it is not there any more.
     pub(crate) fn give_up(&self) {
-        if self.connection.line().heard() == self.line_heard {
-            self.connection.retire();
-        }
+        self.connection.doubt();
     }
 }
 

@@ -25,6 +25,9 @@ pub(crate) struct SharedConnection {
     generation: u32,
     /// Whether it has carried an answer.
     proven: Cell<bool>,
+    /// What the line had heard when a call waited in vain: until something is heard, nobody knows whether the
+    /// target is still there.
+    doubted: Cell<Option<u64>>,
     /// Takes no more calls.
     retired: Cell<bool>,
     /// Since when it carries none, as far as anyone has looked.
@@ -47,14 +50,11 @@ impl SharedConnection {
             address,
             generation,
             proven: Cell::new(false),
+            doubted: Cell::new(None),
             retired: Cell::new(false),
             idle_since: Cell::new(None),
             idle_timeout,
         })
-    }
-
-    pub(super) fn line(&self) -> &Rc<Line> {
-        &self.line
     }
 
     /// Whether it may get calls: neither side has ended it, and its target is still there.
@@ -72,8 +72,15 @@ impl SharedConnection {
         self.generation == addresses.generation() || addresses.has(self.address)
     }
 
+    pub(super) fn calls(&self) -> u32 {
+        self.line.calls()
+    }
+
     /// How many more calls it takes.
     pub(super) fn room(&self) -> u32 {
+        if self.doubted.get() == Some(self.line.heard()) {
+            return 0;
+        }
         let allowed = self.sender.borrow().current_max_send_streams();
         let allowed = u32::try_from(allowed).unwrap_or(STREAMS_MAX);
         allowed.min(STREAMS_MAX).saturating_sub(self.line.calls())
@@ -86,6 +93,12 @@ impl SharedConnection {
 
     pub(super) fn prove(&self) {
         self.proven.set(true);
+    }
+
+    /// A call has waited in vain. Other calls are better off elsewhere until the target has said something.
+    pub(super) fn doubt(&self) {
+        self.doubted.set(Some(self.line.heard()));
+        self.line.ask();
     }
 
     /// Takes no more calls from now on.

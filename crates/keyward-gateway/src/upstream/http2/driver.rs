@@ -4,7 +4,6 @@
 use super::line::{Heard, Line};
 use crate::upstream::limit::ConnectionPlace;
 use crate::upstream::state::OpenConnection;
-use crate::upstream::tls::UpstreamTransport;
 use bytes::Bytes;
 use h2::client::Connection;
 use h2::{Ping, PingPong};
@@ -13,6 +12,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
 
 /// How long a target that is asked may take to say anything: what gRPC's clients have.
@@ -30,16 +30,14 @@ enum Ended {
 }
 
 /// Drives a connection until it ends. The place and the count are given back then.
-pub(crate) async fn drive(
-    mut connection: Box<Connection<Heard<UpstreamTransport>, Bytes>>,
+pub(crate) async fn drive<T: AsyncRead + AsyncWrite + Unpin>(
+    mut connection: Box<Connection<Heard<T>, Bytes>>,
     line: Rc<Line>,
     ping_interval: Duration,
-    counted: OpenConnection,
-    place: Option<ConnectionPlace>,
+    held: (OpenConnection, Option<ConnectionPlace>),
 ) {
-    let pings = connection.ping_pong();
     let mut watch = SilenceWatch {
-        pings,
+        pings: connection.ping_pong(),
         heard: line.heard(),
         asked: false,
         interval: ping_interval,
@@ -53,10 +51,17 @@ pub(crate) async fn drive(
                     Err(error) => Ended::Failed(error),
                 });
             }
+            if line.take_question(context) {
+                watch.ask(timer.as_mut());
+                continue;
+            }
+            if watch.is_answered(context) {
+                watch.wait(timer.as_mut());
+            }
             if timer.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
             }
-            if watch.is_dead(&line, timer.as_mut(), context) {
+            if watch.is_dead(&line, timer.as_mut()) {
                 return Poll::Ready(Ended::Silent);
             }
         }
@@ -66,7 +71,7 @@ pub(crate) async fn drive(
     tracing::debug!("an HTTP/2 connection to an upstream has ended: {ended}");
     // Its calls learn of it by this.
     drop(connection);
-    drop((counted, place));
+    drop(held);
 }
 
 /// Whether a target is still there.
@@ -79,32 +84,48 @@ struct SilenceWatch {
 }
 
 impl SilenceWatch {
-    /// Looks when the timer is over, and sets it anew. An idle connection is not asked: nobody waits on it.
-    fn is_dead(
-        &mut self,
-        line: &Line,
-        mut timer: Pin<&mut Sleep>,
-        context: &mut Context<'_>,
-    ) -> bool {
-        let silent = line.heard() == self.heard && line.calls() > 0;
-        if silent && self.asked {
-            return true;
+    /// Asks the target, unless it has been asked already.
+    fn ask(&mut self, timer: Pin<&mut Sleep>) {
+        if !self.asked
+            && let Some(pings) = &mut self.pings
+        {
+            self.asked = pings.send_ping(Ping::opaque()).is_ok();
+            self.wait(timer);
         }
-        self.heard = line.heard();
-        self.asked = false;
-        if let Some(pings) = &mut self.pings {
-            // Takes the answer to the question before, so that another may follow.
-            let _answered = pings.poll_pong(context);
-            if silent {
-                self.asked = pings.send_ping(Ping::opaque()).is_ok();
-            }
-        }
+    }
+
+    /// Whether it has answered the question.
+    fn is_answered(&mut self, context: &mut Context<'_>) -> bool {
+        let answered = self.asked
+            && self
+                .pings
+                .as_mut()
+                .is_some_and(|pings| pings.poll_pong(context).is_ready());
+        self.asked &= !answered;
+        answered
+    }
+
+    /// Sets the timer anew.
+    fn wait(&self, mut timer: Pin<&mut Sleep>) {
         let wait = if self.asked {
             PING_TIMEOUT
         } else {
             self.interval
         };
         timer.set(tokio::time::sleep(wait));
+    }
+
+    /// Looks when the timer is over. An idle connection is not asked: nobody waits on it.
+    fn is_dead(&mut self, line: &Line, timer: Pin<&mut Sleep>) -> bool {
+        let silent = line.heard() == std::mem::replace(&mut self.heard, line.heard());
+        if self.asked && silent {
+            return true;
+        }
+        if silent && line.calls() > 0 {
+            self.ask(timer);
+        } else {
+            self.wait(timer);
+        }
         false
     }
 }

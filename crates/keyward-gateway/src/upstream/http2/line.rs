@@ -1,10 +1,10 @@
 //! The bytes of a shared connection, and what is known of them.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// What the calls on a connection and the task that drives it know in common.
@@ -15,6 +15,10 @@ pub(crate) struct Line {
     /// Calls on it.
     calls: Cell<u32>,
     closed: Cell<bool>,
+    /// Whether someone wants to know if the target is there.
+    question: Cell<bool>,
+    /// Of the task that drives the connection.
+    driver: RefCell<Option<Waker>>,
 }
 
 impl Line {
@@ -33,6 +37,23 @@ impl Line {
 
     pub(super) fn call_ends(&self) {
         self.calls.set(self.calls.get().saturating_sub(1));
+    }
+
+    /// Wants the target to be asked whether it is there.
+    pub(super) fn ask(&self) {
+        self.question.set(true);
+        if let Some(driver) = &*self.driver.borrow() {
+            driver.wake_by_ref();
+        }
+    }
+
+    /// Whether it is to be asked; `context` is the driver's.
+    pub(super) fn take_question(&self, context: &Context<'_>) -> bool {
+        let mut driver = self.driver.borrow_mut();
+        if driver.is_none() {
+            *driver = Some(context.waker().clone());
+        }
+        self.question.take()
     }
 
     pub(crate) fn is_closed(&self) -> bool {

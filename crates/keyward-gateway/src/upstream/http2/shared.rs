@@ -11,6 +11,12 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
+/// Connections to the addresses of one name, where it has so many. Calls that all went over one connection
+/// would all go to one of the machines behind the name.
+const SPREAD_MAX: usize = 8;
+/// How often another connection is begun for that.
+const SPREAD_PAUSE: Duration = Duration::from_secs(1);
+
 /// What an upstream says of connections that are made for many calls.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {
@@ -38,6 +44,9 @@ pub(crate) struct SharedConnections {
     expected: Cell<bool>,
     /// How many calls a new connection will take, by what the last one took.
     promised: Cell<u32>,
+    /// When another connection may be begun for the sake of other addresses.
+    spread_at: Cell<Moment>,
+    turn: Cell<usize>,
 }
 
 impl SharedConnections {
@@ -52,6 +61,8 @@ impl SharedConnections {
             openings: RefCell::default(),
             expected: Cell::new(expected),
             promised: Cell::new(super::STREAMS_MAX),
+            spread_at: Cell::default(),
+            turn: Cell::default(),
         }
     }
 
@@ -65,12 +76,36 @@ impl SharedConnections {
         self.expected.set(shared);
     }
 
-    /// A call on a connection that has room. One is filled before the next, so that those not needed age.
+    /// A call on a connection that has room. One is filled before the next, so that those not needed age; but
+    /// where they lead to several machines, the one with the fewest calls is next.
     pub(crate) fn take(&self, endpoint: &Endpoint) -> Option<Http2Call> {
         let mut open = self.open.borrow_mut();
         open.retain(|connection| connection.is_usable(endpoint));
-        let connection = open.iter().find(|connection| connection.room() > 0)?;
-        Some(connection.call())
+        let mut with_room = open.iter().filter(|connection| connection.room() > 0);
+        if open.len() < 2 || spread_of(endpoint) < 2 {
+            return Some(with_room.next()?.call());
+        }
+        let turn = self.turn.get().wrapping_add(1);
+        self.turn.set(turn);
+        let first = turn % open.len();
+        let turned = open.iter().skip(first).chain(open.iter().take(first));
+        let with_room = turned.filter(|connection| connection.room() > 0);
+        let least = with_room.min_by_key(|connection| connection.calls())?;
+        Some(least.call())
+    }
+
+    /// Whether another connection should be made, because the target's name stands for more addresses than
+    /// there are connections. Says so once in a while.
+    pub(crate) fn should_spread(&self, endpoint: &Endpoint, now: Moment) -> bool {
+        let wanted = spread_of(endpoint);
+        let should = wanted > 1
+            && self.open.borrow().len() < wanted
+            && self.openings.borrow().is_empty()
+            && now >= self.spread_at.get();
+        if should {
+            self.spread_at.set(now.plus(SPREAD_PAUSE));
+        }
+        should
     }
 
     /// Whether another call could be taken.
@@ -119,4 +154,9 @@ impl SharedConnections {
             !connection.is_over(now)
         });
     }
+}
+
+/// How many connections there should be for the sake of the addresses.
+fn spread_of(endpoint: &Endpoint) -> usize {
+    endpoint.state.addresses.count().min(SPREAD_MAX)
 }
