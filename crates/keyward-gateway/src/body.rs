@@ -1,5 +1,7 @@
 //! Bodies on their way: streamed, never collected, with back-pressure from whoever reads slowest.
 
+mod to_http2;
+
 use crate::deadlines::{Deadline, Patience, Seat};
 use crate::http1::{self, ReadFailure, Stream};
 use crate::http2;
@@ -182,7 +184,21 @@ impl Upload {
     }
 
     /// Sends what there is of the request, head and body, as far as both sides let it.
-    pub(crate) fn poll_send<T: AsyncRead + AsyncWrite + Unpin>(
+    pub(crate) fn poll_send(
+        &mut self,
+        context: &mut Context<'_>,
+        seat: &Seat,
+        connection: &mut UpstreamConnection,
+    ) -> Poll<Result<(), UploadStop>> {
+        match connection {
+            UpstreamConnection::Http1(connection) => {
+                self.poll_send_http1(context, seat, connection.stream())
+            }
+            UpstreamConnection::Http2(call) => self.poll_send_http2(context, seat, call),
+        }
+    }
+
+    fn poll_send_http1<T: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         context: &mut Context<'_>,
         seat: &Seat,
@@ -243,13 +259,7 @@ impl Upload {
             return;
         }
         if count == 0 {
-            self.received = true;
-            if self.length.is_none() {
-                self.trailers = self.body.take_trailers().map(|mut trailers| {
-                    self.forged.strip_trailers(&mut trailers);
-                    trailers
-                });
-            }
+            self.receive_end();
             return self.put_end(out);
         }
         let (body, replay) = (&mut self.body, &mut self.replay);
@@ -267,6 +277,17 @@ impl Upload {
         if self.body.left() == Some(0) {
             self.received = true;
             self.ended = self.length.is_some();
+        }
+    }
+
+    /// The body has come to its end.
+    fn receive_end(&mut self) {
+        self.received = true;
+        if self.length.is_none() {
+            self.trailers = self.body.take_trailers().map(|mut trailers| {
+                self.forged.strip_trailers(&mut trailers);
+                trailers
+            });
         }
     }
 
@@ -471,9 +492,7 @@ impl Download {
         };
         // An answer may begin before the request has ended. That the upstream takes no more of it is no fault by
         // then; that the client left is.
-        let sending = self
-            .upload
-            .poll_send(context, &self.seat, connection.stream());
+        let sending = self.upload.poll_send(context, &self.seat, connection);
         if let (Poll::Ready(Err(UploadStop::Client)), Some(failure)) =
             (sending, self.upload.failure)
         {
@@ -486,6 +505,7 @@ impl Download {
         match connection.poll_body(context) {
             Poll::Pending => {
                 ready!(self.idle.poll(&self.seat));
+                connection.give_up();
                 Poll::Ready(Err(self.failed(BodyFailure::UpstreamIdle)))
             }
             Poll::Ready(Ok(0)) => {
@@ -520,7 +540,6 @@ impl Download {
         occupied.ended(now);
         if let Some(connection) = self.connection.take()
             && self.upload.is_done()
-            && connection.may_be_kept()
             && let Some(pool) = occupied.pool()
         {
             pool.put(connection, now, self.keep);

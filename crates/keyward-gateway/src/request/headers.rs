@@ -23,6 +23,14 @@ pub(crate) fn strip_hop_by_hop(fields: &mut Fields) {
     fields.retain(|field| !field.is(Class::HOP));
 }
 
+/// Whether who sent these fields says that it takes trailers (RFC 9110, section 10.1.4).
+pub(crate) fn takes_trailers(fields: &Fields) -> bool {
+    let mut members = fields
+        .all(Header::Te)
+        .flat_map(|value| value.split(|byte| *byte == b','));
+    members.any(|member| member.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+}
+
 /// Takes out of trailers, either way, what may not stand there.
 pub(crate) fn strip_trailers(trailers: &mut Fields) {
     trailers.retain(|field| !field.is(OURS));

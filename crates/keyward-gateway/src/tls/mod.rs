@@ -28,6 +28,7 @@ pub(crate) use source::{source_of_identity, source_of_roots};
 use crate::settings::Protocols;
 use keyward_model::Clock;
 use keyward_model::resource::UpstreamTls;
+use keyward_model::resource::upstream::Protocol;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -36,7 +37,7 @@ use std::sync::Arc;
 /// # Errors
 /// [`TlsError`] with the file that can't.
 pub fn check_upstream(declared: &UpstreamTls, clock: Arc<dyn Clock>) -> Result<(), TlsError> {
-    crate::upstream::UpstreamTls::new(Some(declared), &clock).map(drop)
+    crate::upstream::UpstreamTls::new(Some(declared), Protocol::default(), &clock).map(drop)
 }
 
 /// How a listener speaks TLS.
