@@ -1,7 +1,10 @@
 //! Bodies on their way: streamed, never collected, with back-pressure from whoever reads slowest.
 
+mod to_http2;
+
 use crate::deadlines::{Deadline, Patience, Seat};
 use crate::http1::{self, ReadFailure, Stream};
+use crate::http2;
 use crate::message::Fields;
 use crate::record::CallRecord;
 use crate::replay::Replay;
@@ -44,6 +47,8 @@ pub(crate) enum RequestBody {
     Http1(Rc<http1::Connection>),
     /// All there, and how much of it was given.
     Whole(Bytes, usize),
+    /// What a stream of the client's connection holds.
+    Http2(Rc<http2::Exchange>),
 }
 
 impl RequestBody {
@@ -61,15 +66,13 @@ impl RequestBody {
         match self {
             Self::Empty => Poll::Ready(Ok(0)),
             Self::Whole(bytes, given) => Poll::Ready(Ok(bytes.len() - *given)),
-            Self::Http1(connection) => {
-                connection
-                    .poll_body(context)
-                    .map_err(|failure| match failure {
-                        ReadFailure::Malformed => BodyFailure::Client,
-                        ReadFailure::Broken => BodyFailure::ClientLeft,
-                    })
-            }
+            Self::Http1(connection) => connection.poll_body(context),
+            Self::Http2(exchange) => exchange.poll_body(context),
         }
+        .map_err(|failure| match failure {
+            ReadFailure::Malformed => BodyFailure::Client,
+            ReadFailure::Broken => BodyFailure::ClientLeft,
+        })
     }
 
     /// Moves the piece's bytes.
@@ -78,6 +81,7 @@ impl RequestBody {
             Self::Empty => {}
             Self::Http1(connection) => connection.move_body(count, out),
             Self::Whole(bytes, given) => move_bytes(bytes, given, count, out),
+            Self::Http2(exchange) => exchange.move_body(count, out),
         }
     }
 
@@ -87,6 +91,7 @@ impl RequestBody {
             Self::Empty => Some(0),
             Self::Http1(connection) => connection.body_left(),
             Self::Whole(bytes, given) => Some((bytes.len() - given) as u64),
+            Self::Http2(exchange) => exchange.body_left(),
         }
     }
 
@@ -94,6 +99,7 @@ impl RequestBody {
         match self {
             Self::Empty | Self::Whole(..) => None,
             Self::Http1(connection) => connection.take_trailers(),
+            Self::Http2(exchange) => exchange.take_trailers(),
         }
     }
 }
@@ -219,7 +225,21 @@ impl Upload {
     }
 
     /// Sends what there is of the request, head and body, as far as both sides let it.
-    pub(crate) fn poll_send<T: AsyncRead + AsyncWrite + Unpin>(
+    pub(crate) fn poll_send(
+        &mut self,
+        context: &mut Context<'_>,
+        seat: &Seat,
+        connection: &mut UpstreamConnection,
+    ) -> Poll<Result<(), UploadStop>> {
+        match connection {
+            UpstreamConnection::Http1(connection) => {
+                self.poll_send_http1(context, seat, connection.stream())
+            }
+            UpstreamConnection::Http2(call) => self.poll_send_http2(context, seat, call),
+        }
+    }
+
+    fn poll_send_http1<T: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         context: &mut Context<'_>,
         seat: &Seat,
@@ -280,14 +300,7 @@ impl Upload {
             return;
         }
         if count == 0 {
-            self.received = true;
-            self.send_copy();
-            if self.length.is_none() {
-                self.trailers = self.body.take_trailers().map(|mut trailers| {
-                    self.forged.strip_trailers(&mut trailers);
-                    trailers
-                });
-            }
+            self.receive_end();
             return self.put_end(out);
         }
         let (body, replay, copying) = (&mut self.body, &mut self.replay, &mut self.copying);
@@ -308,6 +321,18 @@ impl Upload {
             self.received = true;
             self.send_copy();
             self.ended = self.length.is_some();
+        }
+    }
+
+    /// The body has come to its end.
+    fn receive_end(&mut self) {
+        self.received = true;
+        self.send_copy();
+        if self.length.is_none() {
+            self.trailers = self.body.take_trailers().map(|mut trailers| {
+                self.forged.strip_trailers(&mut trailers);
+                trailers
+            });
         }
     }
 
@@ -349,7 +374,7 @@ enum Source {
 
 /// An answer that still comes in.
 pub(crate) struct Download {
-    pub(crate) connection: Option<Box<UpstreamConnection>>,
+    pub(crate) connection: Option<UpstreamConnection>,
     /// The call at its target, until the answer has been read.
     pub(crate) occupied: Option<Occupied>,
     pub(crate) worker: Rc<Worker>,
@@ -438,6 +463,22 @@ impl AnswerBody {
         }
     }
 
+    /// Takes the first `count` of the piece's bytes out, without a copy where they are shared.
+    pub(crate) fn take_piece(&mut self, count: usize) -> Bytes {
+        if let Source::Full(bytes, given) = &mut self.source {
+            let end = (*given + count).min(bytes.len());
+            let piece = bytes.slice(*given..end);
+            *given = end;
+            if let Some(record) = &mut self.record {
+                record.bytes_out += piece.len() as u64;
+            }
+            return piece;
+        }
+        let mut piece = Vec::with_capacity(count);
+        self.move_piece(count, &mut piece);
+        Bytes::from(piece)
+    }
+
     /// The trailers, at the body's end.
     pub(crate) fn take_trailers(&mut self) -> Option<Fields> {
         match &mut self.source {
@@ -492,9 +533,7 @@ impl Download {
         };
         // An answer may begin before the request has ended. That the upstream takes no more of it is no fault by
         // then; that the client left is.
-        let sending = self
-            .upload
-            .poll_send(context, &self.seat, connection.stream());
+        let sending = self.upload.poll_send(context, &self.seat, connection);
         if let (Poll::Ready(Err(UploadStop::Client)), Some(failure)) =
             (sending, self.upload.failure)
         {
@@ -507,6 +546,7 @@ impl Download {
         match connection.poll_body(context) {
             Poll::Pending => {
                 ready!(self.idle.poll(&self.seat));
+                connection.give_up();
                 Poll::Ready(Err(self.failed(BodyFailure::UpstreamIdle)))
             }
             Poll::Ready(Ok(0)) => {
@@ -541,7 +581,6 @@ impl Download {
         occupied.ended(now);
         if let Some(connection) = self.connection.take()
             && self.upload.is_done()
-            && connection.may_be_kept()
             && let Some(pool) = occupied.pool()
         {
             pool.put(connection, now, self.keep);

@@ -2,7 +2,7 @@
 
 use crate::body::BodyFailure;
 use crate::load::InFlight;
-use crate::message::RequestHead;
+use crate::message::{RequestHead, Version};
 use crate::request::Client;
 use crate::snapshot::RouteRef;
 use crate::trace::CallTrace;
@@ -30,6 +30,7 @@ pub(crate) struct CallRecord {
     upstream_since: Option<Moment>,
     upstream_done: Option<Moment>,
     address: IpAddr,
+    version: Version,
     method: http::Method,
     path: Box<str>,
     /// `None` where calls are not traced.
@@ -76,6 +77,7 @@ impl CallRecord {
             upstream_since: None,
             upstream_done: None,
             address: client.address(),
+            version: head.version,
             method: head.method.clone(),
             path: head.path().into(),
             trace: None,
@@ -189,6 +191,7 @@ impl CallRecord {
             application: self.caller.as_ref().and_then(|caller| caller.application),
             credential: self.caller.as_ref().and_then(|caller| caller.credential),
             caller: self.caller.take(),
+            protocol: self.version.of_usage(),
             method: method_name(&self.method),
             path: std::mem::take(&mut self.path),
             status: self.status,

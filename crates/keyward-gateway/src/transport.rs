@@ -2,7 +2,7 @@
 
 use crate::proxy_protocol;
 use crate::settings::{Limits, ListenerSettings};
-use crate::tls::{HandshakeFailure, PresentedCertificate};
+use crate::tls::{HTTP1, HTTP2, HandshakeFailure, PresentedCertificate};
 use rustls::HandshakeKind;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -113,8 +113,8 @@ async fn prepare(
         server_name: connection.server_name().map(Into::into),
         resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
         protocol: match connection.alpn_protocol() {
-            Some(b"h2") => Some(ApplicationProtocol::Http2),
-            Some(b"http/1.1") => Some(ApplicationProtocol::Http1),
+            Some(HTTP2) => Some(ApplicationProtocol::Http2),
+            Some(HTTP1) => Some(ApplicationProtocol::Http1),
             Some(_) | None => None,
         },
     };

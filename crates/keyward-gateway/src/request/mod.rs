@@ -36,7 +36,7 @@ use crate::message::{Fields, Header, RequestHead};
 use crate::problem;
 use crate::record::CallRecord;
 use crate::worker::Worker;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use keyward_model::{Code, Fault};
 use std::rc::Rc;
 
@@ -75,6 +75,28 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// Whether a body follows the head in an answer to `method` (RFC 9110, section 6.4.1).
+    pub(crate) fn has_body(&self, method: &Method) -> bool {
+        let bodiless = self.status.is_informational()
+            || matches!(
+                self.status,
+                StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+            );
+        !bodiless && *method != Method::HEAD
+    }
+
+    /// The length to tell, where there is one.
+    pub(crate) fn length(&self, has_body: bool) -> Option<u64> {
+        if has_body {
+            self.body.left()
+        } else if self.status == StatusCode::NO_CONTENT {
+            // RFC 9110, section 8.6: not even that it is none.
+            None
+        } else {
+            self.declared_length
+        }
+    }
+
     /// An answer of this node's own.
     pub(crate) fn own(status: StatusCode, fields: Fields, body: AnswerBody) -> Self {
         Self {

@@ -29,6 +29,8 @@ mod observing;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]
+mod protocols;
+#[cfg(test)]
 mod python_peers;
 #[cfg(test)]
 mod routes;
