@@ -1,5 +1,6 @@
 //! Bodies on their way: streamed, never collected, with back-pressure from whoever reads slowest.
 
+use crate::capture::{CallCapture, Side};
 use crate::deadlines::{Deadline, Patience, Seat};
 use crate::http1::{self, ReadFailure, Stream};
 use crate::message::Fields;
@@ -109,6 +110,7 @@ pub(crate) struct Upload {
     upstream: Patience,
     forged: Arc<ForgedNames>,
     replay: Replay,
+    capture: Option<Rc<CallCapture>>,
     /// Whether the body's last byte has come, and what followed it.
     received: bool,
     trailers: Option<Fields>,
@@ -142,11 +144,18 @@ impl Upload {
             upstream: Patience::new(idle),
             forged,
             replay,
+            capture: None,
             trailers: None,
             sent: false,
             done: false,
             failure: None,
         }
+    }
+
+    /// What passes is captured too.
+    pub(crate) fn captured(mut self, capture: Option<Rc<CallCapture>>) -> Self {
+        self.capture = capture;
+        self
     }
 
     /// The length that the upstream is told; `None`: it comes in chunks.
@@ -249,11 +258,15 @@ impl Upload {
             }
             return self.put_end(out);
         }
-        let (body, replay) = (&mut self.body, &mut self.replay);
+        let (body, replay, capture) = (&mut self.body, &mut self.replay, &self.capture);
         let mut moved = |out: &mut Vec<u8>| {
             let from = out.len();
             body.move_piece(count, out);
-            replay.keep(out.get(from..).unwrap_or_default());
+            let new = out.get(from..).unwrap_or_default();
+            replay.keep(new);
+            if let Some(capture) = capture {
+                capture.keep(Side::Request, new);
+            }
         };
         if self.length.is_none() {
             http1::write_chunk(out, count, moved);
@@ -392,7 +405,15 @@ impl AnswerBody {
             }
             Source::Upstream(download) => {
                 if let Some(connection) = &mut download.connection {
+                    let from = out.len();
                     connection.move_body(count, out);
+                    let capture = self
+                        .record
+                        .as_ref()
+                        .and_then(|record| record.capture.as_ref());
+                    if let Some(capture) = capture {
+                        capture.keep(Side::Response, out.get(from..).unwrap_or_default());
+                    }
                 }
             }
         }

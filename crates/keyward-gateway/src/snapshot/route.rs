@@ -13,7 +13,7 @@ use keyward_model::id::TeamId;
 use keyward_model::limit::LimitSubject;
 use keyward_model::name::Name;
 use keyward_model::resource::issuer::Encrypted;
-use keyward_model::resource::{Api, Authentication, Resource, TokenSource, route};
+use keyward_model::resource::{Api, Authentication, Capture, Resource, TokenSource, route};
 use keyward_model::usage::RouteLabels;
 use keyward_state::rate_limit::{Cell, Gcra};
 use std::collections::BTreeSet;
@@ -40,6 +40,8 @@ pub(crate) struct Route {
     pub(crate) upstream: Option<Arc<UpstreamPlan>>,
     pub(crate) max_body_bytes: Option<u64>,
     pub(crate) body_idle: Duration,
+    /// `None`: no body is captured.
+    pub(crate) capture: Option<Arc<Capture>>,
     pub(crate) metrics: Arc<RouteMetrics>,
 }
 
@@ -193,6 +195,7 @@ impl Route {
             upstream: upstream.cloned(),
             max_body_bytes: api.max_body_bytes,
             body_idle: api.idle_body_timeout,
+            capture: declared.capture.clone().map(Arc::new),
             metrics,
         })
     }

@@ -1,5 +1,6 @@
 //! Reading `kind: api`.
 
+use super::capture;
 use super::field::{Field, Fields};
 use super::problem::Problems;
 use super::read::name;
@@ -9,7 +10,8 @@ use crate::name::Name;
 use crate::resource::api::IdentityField;
 use crate::resource::route::Route;
 use crate::resource::{
-    Api, Authentication, BasePath, IdentityHeaders, RateLimitRule, TokenSource, VersionState,
+    Api, Authentication, BasePath, Capture, IdentityHeaders, RateLimitRule, TokenSource,
+    VersionState,
 };
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -28,6 +30,7 @@ pub(super) const KEYS: &[&str] = &[
     "authorization",
     "rate_limits",
     "identity_headers",
+    "capture",
     "max_body",
     "idle_body_timeout",
 ];
@@ -149,13 +152,20 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
         None => Some(IDLE_BODY_TIMEOUT),
     };
     let default = IdentityHeaders::default();
+    let capture = match fields.optional("capture") {
+        Some(field) => capture::read(field, problems),
+        None => Some(None),
+    };
     let routes = routes(
         fields,
+        capture.as_ref().and_then(Option::as_ref),
         base_path.as_ref(),
         identity_headers.as_ref().unwrap_or(&default),
         authentication == Some(Authentication::None),
         problems,
     );
+    // Its routes have it.
+    capture?;
     Some(Api {
         version: version?,
         state: state?,
@@ -175,6 +185,7 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
 /// The routes: those that are listed, or the one of an API that lists none.
 fn routes(
     fields: &Fields<'_>,
+    capture: Option<&Capture>,
     base_path: Option<&BasePath>,
     identity_headers: &IdentityHeaders,
     open: bool,
@@ -184,7 +195,10 @@ fn routes(
         let upstream = fields
             .required("upstream", "name the upstream that calls go to", problems)
             .and_then(|field| name(field, problems));
-        return Some(vec![Route::everything(base_path?, upstream?)]);
+        return Some(vec![Route {
+            capture: capture.cloned(),
+            ..Route::everything(base_path?, upstream?)
+        }]);
     };
     let upstream = match fields.optional("upstream") {
         Some(field) => Some(name(field, problems)?),
@@ -194,6 +208,7 @@ fn routes(
         base_path: base_path?,
         upstream: upstream.as_ref(),
         identity_headers,
+        capture,
         open,
     };
     let routes = route::routes(listed, &api, problems);
