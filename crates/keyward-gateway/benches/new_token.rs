@@ -315,6 +315,7 @@ fn gateway(key: &Key, upstream: SocketAddr, runtime: &tokio::runtime::Handle) ->
         limits: Limits::default(),
         trusted_proxies: Vec::new(),
         tracing: None,
+        captures: None,
         upstream_guard: UpstreamGuard::default(),
     };
     let context = GatewayContext {

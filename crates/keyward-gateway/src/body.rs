@@ -1,7 +1,9 @@
 //! Bodies on their way: streamed, never collected, with back-pressure from whoever reads slowest.
 
+mod taps;
 mod to_http2;
 
+use crate::capture::{CallCapture, Side};
 use crate::deadlines::{Deadline, Patience, Seat};
 use crate::http1::{self, ReadFailure, Stream};
 use crate::http2;
@@ -18,6 +20,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use taps::Taps;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Why a body stopped before its end.
@@ -136,9 +139,7 @@ pub(crate) struct Upload {
     client: Patience,
     upstream: Patience,
     forged: Arc<ForgedNames>,
-    replay: Replay,
-    /// A copy of the call that is being made.
-    copying: Option<Box<Copying>>,
+    taps: Taps,
     /// Whether the body's last byte has come, and what followed it.
     received: bool,
     trailers: Option<Fields>,
@@ -171,8 +172,7 @@ impl Upload {
             client: Patience::new(idle),
             upstream: Patience::new(idle),
             forged,
-            replay,
-            copying: None,
+            taps: Taps::new(replay),
             trailers: None,
             sent: false,
             done: false,
@@ -182,17 +182,16 @@ impl Upload {
 
     /// What is to be copied meanwhile.
     pub(crate) fn copied_by(&mut self, copying: Option<Copying>) {
-        self.copying = copying.map(Box::new);
+        self.taps.copying = copying.map(Box::new);
         if self.received {
-            self.send_copy();
+            self.taps.end();
         }
     }
 
-    /// The body has come whole.
-    fn send_copy(&mut self) {
-        if let Some(copying) = self.copying.take() {
-            copying.send();
-        }
+    /// What passes is captured too.
+    pub(crate) fn captured(mut self, capture: Option<Rc<CallCapture>>) -> Self {
+        self.taps.capture = capture;
+        self
     }
 
     /// The length that the upstream is told; `None`: it comes in chunks.
@@ -207,7 +206,7 @@ impl Upload {
 
     /// Whether the body can be sent from its first byte.
     pub(crate) fn can_start_again(&self) -> bool {
-        self.failure.is_none() && self.replay.has(self.bytes)
+        self.failure.is_none() && self.taps.replay.has(self.bytes)
     }
 
     /// Whether all was sent.
@@ -274,7 +273,7 @@ impl Upload {
                 upstream.moved();
             });
             if self.sent {
-                self.replay.sent();
+                self.taps.replay.sent();
             }
             match flushed {
                 Poll::Ready(Ok(())) if starved => {
@@ -303,13 +302,11 @@ impl Upload {
             self.receive_end();
             return self.put_end(out);
         }
-        let (body, replay, copying) = (&mut self.body, &mut self.replay, &mut self.copying);
+        let (body, taps) = (&mut self.body, &mut self.taps);
         let mut moved = |out: &mut Vec<u8>| {
             let from = out.len();
             body.move_piece(count, out);
-            let piece = out.get(from..).unwrap_or_default();
-            replay.keep(piece);
-            copying.take_if(|copying| !copying.keep(piece));
+            taps.keep(out.get(from..).unwrap_or_default());
         };
         if self.length.is_none() {
             http1::write_chunk(out, count, moved);
@@ -319,7 +316,7 @@ impl Upload {
         self.put = self.bytes;
         if self.body.left() == Some(0) {
             self.received = true;
-            self.send_copy();
+            self.taps.end();
             self.ended = self.length.is_some();
         }
     }
@@ -327,7 +324,7 @@ impl Upload {
     /// The body has come to its end.
     fn receive_end(&mut self) {
         self.received = true;
-        self.send_copy();
+        self.taps.end();
         if self.length.is_none() {
             self.trailers = self.body.take_trailers().map(|mut trailers| {
                 self.forged.strip_trailers(&mut trailers);
@@ -338,7 +335,7 @@ impl Upload {
 
     /// Puts what was sent before to what is sent now.
     fn put_again(&mut self, out: &mut Vec<u8>) {
-        let piece = self.replay.from(self.put);
+        let piece = self.taps.replay.from(self.put);
         if piece.is_empty() {
             return self.put_end(out);
         }
@@ -457,7 +454,15 @@ impl AnswerBody {
             Source::Full(bytes, given) => move_bytes(bytes, given, count, out),
             Source::Upstream(download) => {
                 if let Some(connection) = &mut download.connection {
+                    let from = out.len();
                     connection.move_body(count, out);
+                    let capture = self
+                        .record
+                        .as_ref()
+                        .and_then(|record| record.capture.as_ref());
+                    if let Some(capture) = capture {
+                        capture.keep(Side::Response, out.get(from..).unwrap_or_default());
+                    }
                 }
             }
         }

@@ -7,6 +7,7 @@
 //! Start reading at the request's way, `request/mod.rs`.
 
 mod body;
+pub mod capture;
 mod deadlines;
 mod drain;
 mod gateway;
@@ -19,6 +20,7 @@ mod message;
 pub mod metrics;
 mod problem;
 pub mod proxy_protocol;
+mod queue;
 mod record;
 mod replay;
 mod request;
@@ -38,6 +40,7 @@ mod worker;
 pub use http1::compare as compare_with_hyper;
 
 pub use gateway::{Gateway, GatewayContext, UsageReceiver};
+pub use queue::{Queue, QueueEnd};
 pub use settings::{Http2Limits, Limits, ListenerSettings, Protocols, Settings};
 pub use snapshot::{CompileError, OwnIssuer, PublishedKeys};
 pub use upstream::{TargetCounts, UpstreamCounts, UpstreamGuard};

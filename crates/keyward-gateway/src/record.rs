@@ -1,6 +1,7 @@
 //! The record of one call while it runs.
 
 use crate::body::BodyFailure;
+use crate::capture::CallCapture;
 use crate::load::InFlight;
 use crate::message::{RequestHead, Version};
 use crate::request::Client;
@@ -35,6 +36,8 @@ pub(crate) struct CallRecord {
     path: Box<str>,
     /// `None` where calls are not traced.
     pub(crate) trace: Option<Rc<CallTrace>>,
+    /// `None` where the call's bodies are not captured.
+    pub(crate) capture: Option<Rc<CallCapture>>,
     pub(crate) route: Option<RouteRef>,
     pub(crate) caller: Option<Arc<Caller>>,
     status: u16,
@@ -81,6 +84,7 @@ impl CallRecord {
             method: head.method.clone(),
             path: head.path().into(),
             trace: None,
+            capture: None,
             route: None,
             caller: None,
             status: 0,
@@ -230,6 +234,10 @@ impl Drop for CallRecord {
         let trace = self.trace.take();
         if let Some(traced) = trace.and_then(|trace| trace.finish(&usage, (self.begun, end))) {
             self.worker.record_trace(traced);
+        }
+        let capture = self.capture.take();
+        if let Some(captured) = capture.and_then(|capture| capture.finish(&usage)) {
+            self.worker.record_capture(captured);
         }
         self.worker.record(self.route.as_ref(), usage);
     }

@@ -1,5 +1,6 @@
 //! How a node's data plane runs.
 
+use crate::capture::CaptureSettings;
 use crate::proxy_protocol::TrustedSenders;
 use crate::tls::TlsServer;
 use crate::trace::Tracing;
@@ -25,6 +26,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<Network>,
     /// How calls are traced; `None`: they are not.
     pub tracing: Option<Tracing>,
+    /// How bodies are captured on routes that say so; `None`: on none.
+    pub captures: Option<CaptureSettings>,
     /// What upstreams that are not the operator's own may not be.
     pub upstream_guard: UpstreamGuard,
 }

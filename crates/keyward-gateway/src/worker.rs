@@ -1,17 +1,19 @@
 //! A worker: one thread, one current-thread runtime, its own listening sockets, its own upstream
 //! connections, its own cache of verified tokens.
 
+use crate::capture::CapturedCall;
 use crate::deadlines::Deadlines;
 use crate::drain::Drain;
 use crate::load::{self, Gate};
 use crate::message::RequestHead;
 use crate::metrics::{State, WorkerMetrics};
+use crate::queue::Batch;
 use crate::request::token_cache::TokenCache;
 use crate::request::{Client, is_trusted};
 use crate::settings::{ListenerSettings, Settings};
 use crate::shared::Shared;
 use crate::snapshot::{LocalSnapshot, RouteRef};
-use crate::trace::{CallTrace, Ids, SpanBatch, TracedCall};
+use crate::trace::{CallTrace, Ids, TracedCall};
 use crate::transport::{ApplicationProtocol, Transport};
 use crate::upstream::Pools;
 use crate::usage::{UsageBatch, UsageQueue};
@@ -56,7 +58,9 @@ pub(crate) struct Worker {
     /// Ids for traces and spans.
     pub(crate) ids: Ids,
     /// Recorded calls, where calls are traced.
-    spans: Option<RefCell<SpanBatch>>,
+    spans: Option<RefCell<Batch<TracedCall>>>,
+    /// Captured calls, where any may be.
+    captures: Option<RefCell<Batch<CapturedCall>>>,
     usage: RefCell<UsageBatch>,
     snapshot: RefCell<Rc<LocalSnapshot>>,
     request_ids: Cell<RequestIds>,
@@ -132,7 +136,11 @@ impl Worker {
             spans: settings
                 .tracing
                 .as_ref()
-                .map(|tracing| RefCell::new(SpanBatch::new(tracing.queue.clone()))),
+                .map(|tracing| RefCell::new(Batch::new(tracing.queue.clone()))),
+            captures: settings
+                .captures
+                .as_ref()
+                .map(|captures| RefCell::new(Batch::new(captures.queue.clone()))),
             turn: Cell::new(0),
             settings,
             shared,
@@ -215,6 +223,13 @@ impl Worker {
         }
     }
 
+    /// Hands a captured call on.
+    pub(crate) fn record_capture(&self, captured: CapturedCall) {
+        if let Some(captures) = &self.captures {
+            captures.borrow_mut().push(captured);
+        }
+    }
+
     /// Records a request that could not be read, so that it was never a call.
     pub(crate) fn record_unreadable(
         &self,
@@ -257,6 +272,9 @@ impl Worker {
         self.usage.borrow_mut().flush();
         if let Some(spans) = &self.spans {
             spans.borrow_mut().flush();
+        }
+        if let Some(captures) = &self.captures {
+            captures.borrow_mut().flush();
         }
         self.pools.reap(self.clock.moment());
         self.metrics.state(State {

@@ -6,6 +6,7 @@ use super::authenticate::Authenticated;
 use super::match_route::Matched;
 use super::{Answer, Client, Refusal, headers, mirror};
 use crate::body::{AnswerBody, BodyFailure, Download, RequestBody, Upload, UploadStop};
+use crate::capture::{CallCapture, Side};
 use crate::deadlines::{Deadline, Patience, Seat};
 use crate::http1::write_decimal;
 use crate::message::fields::write_field;
@@ -58,6 +59,11 @@ pub(crate) async fn forward(
         Arc::clone(&route.forged),
         Replay::new(plan.replay_bytes(), safe),
     );
+    if let Some(declared) = &route.capture {
+        let settings = call.worker.settings.captures.as_ref();
+        record.capture = CallCapture::begin(settings, declared, &call.worker.ids, &head.fields);
+        upload = upload.captured(record.capture.clone());
+    }
     let trace = record.trace.clone();
     let mut attempts = Attempts::new(&call, plan, &head, trace.clone());
     let mut lease = attempts.lease().await?;
@@ -291,6 +297,9 @@ impl Call<'_> {
         route.plan.response_headers.apply(&mut fields);
         self.admitted.tell_limits(route, &mut fields);
         record.answered(head.status.as_u16());
+        if let Some(capture) = &record.capture {
+            capture.body(Side::Response, &fields);
+        }
         let body = AnswerBody::upstream(Download {
             connection: Some(lease.connection),
             occupied: Some(lease.occupied),

@@ -16,7 +16,7 @@ use keyward_model::name::Name;
 use keyward_model::resource::issuer::Encrypted;
 use keyward_model::resource::mutual_tls::{Callers, CertificateName};
 use keyward_model::resource::route::Mirror;
-use keyward_model::resource::{Api, Authentication, Resource, TokenSource, route};
+use keyward_model::resource::{Api, Authentication, Capture, Resource, TokenSource, route};
 use keyward_model::usage::RouteLabels;
 use keyward_state::rate_limit::{Cell, Gcra};
 use std::collections::BTreeSet;
@@ -44,6 +44,8 @@ pub(crate) struct Route {
     pub(crate) mirror: Option<Arc<MirrorRoute>>,
     pub(crate) max_body_bytes: Option<u64>,
     pub(crate) body_idle: Duration,
+    /// `None`: no body is captured.
+    pub(crate) capture: Option<Arc<Capture>>,
     pub(crate) metrics: Arc<RouteMetrics>,
 }
 
@@ -250,6 +252,7 @@ impl Route {
             mirror,
             max_body_bytes: api.max_body_bytes,
             body_idle: api.idle_body_timeout,
+            capture: declared.capture.clone().map(Arc::new),
             metrics,
         })
     }

@@ -8,18 +8,21 @@
 mod call;
 mod context;
 mod ids;
-mod queue;
 
 pub use call::{AttemptFailure, TracedAttempt, TracedCall};
-pub use queue::{SpanQueue, SpanReceiver};
 
 pub(crate) use call::CallTrace;
 pub(crate) use ids::Ids;
-pub(crate) use queue::SpanBatch;
 
 use context::{TraceParent, trace_state};
 
 use crate::message::{Fields, Header};
+use crate::queue::{Queue, QueueEnd};
+
+/// Where recorded calls go: no call waits for a collector.
+pub type SpanQueue = Queue<TracedCall>;
+/// Where they come out.
+pub type SpanReceiver = QueueEnd<TracedCall>;
 
 /// How calls are traced.
 #[derive(Clone, Debug)]

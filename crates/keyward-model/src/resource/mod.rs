@@ -4,6 +4,7 @@
 //! people write. The way from raw to typed is the only one.
 
 pub mod api;
+pub mod capture;
 mod conflict;
 pub mod consistency;
 pub mod issuer;
@@ -15,6 +16,7 @@ pub mod upstream;
 pub use api::{
     Api, Authentication, BasePath, IdentityHeaders, RateLimitRule, TokenSource, VersionState,
 };
+pub use capture::Capture;
 pub use issuer::{Issuer, IssuerKeys};
 pub use mutual_tls::MutualTls;
 pub use route::{HostPattern, Route};

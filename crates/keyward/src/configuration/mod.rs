@@ -7,6 +7,7 @@
 pub(crate) mod access_log;
 mod acme;
 mod address;
+pub(crate) mod captures;
 mod document;
 pub(crate) mod file;
 mod keys;

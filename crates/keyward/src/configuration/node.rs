@@ -1,6 +1,7 @@
 //! What `keyward.yaml` says of this node.
 
 use super::access_log::{self, AccessLog};
+use super::captures::{self, Captures};
 use super::listener::{Listener, default_listeners, listeners};
 use super::network::{allow_rules, networks};
 use super::traces::{self, Tracing};
@@ -38,6 +39,7 @@ const KEYS: &[&str] = &[
     "limits",
     "access_log",
     "tracing",
+    "captures",
     "egress",
     "network",
     "resources",
@@ -68,6 +70,8 @@ pub(crate) struct NodeConfiguration {
     pub(crate) access_log: AccessLog,
     /// Where traces go, if calls are traced.
     pub(crate) tracing: Option<Tracing>,
+    /// Where captured bodies go; `None`: nothing is captured, whatever routes say.
+    pub(crate) captures: Option<Captures>,
     /// Addresses that are not public, which the egress may connect to all the same.
     pub(crate) egress_allow: Vec<AllowRule>,
     /// Addresses of this machine and its surroundings that upstreams may have which are not the operator's
@@ -90,6 +94,7 @@ impl Default for NodeConfiguration {
             limits: Limits::default(),
             access_log: AccessLog::default(),
             tracing: None,
+            captures: Some(Captures::in_data_dir(Path::new(DEFAULT_DATA_DIR))),
             egress_allow: Vec::new(),
             upstreams_allow: Vec::new(),
             resources: Vec::new(),
@@ -125,6 +130,7 @@ impl NodeConfiguration {
                 },
             },
             "access_log": self.access_log.to_json(),
+            "captures": self.captures.as_ref().map(Captures::to_json),
             "tracing": self.tracing.as_ref().map(Tracing::to_json),
             "egress": { "allow": allow(&self.egress_allow) },
             "network": { "upstreams_allow": allow(&self.upstreams_allow) },
@@ -199,6 +205,11 @@ pub(super) fn read(
         Some(field) => traces::read(field, egress_allow.is_empty(), problems).map(Some),
         None => Some(None),
     };
+    let at = data_dir.as_deref().unwrap_or(directory);
+    let captures = match fields.optional("captures") {
+        Some(field) => captures::read(field, at, directory, problems),
+        None => Some(Some(Captures::in_data_dir(at))),
+    };
     let upstreams_allow = allowed(&fields, "network", "upstreams_allow", problems);
     let resources = match fields.optional("resources") {
         Some(field) => field
@@ -219,6 +230,7 @@ pub(super) fn read(
         limits: limits?,
         access_log: access_log?,
         tracing: tracing?,
+        captures: captures?,
         egress_allow,
         upstreams_allow,
         resources,

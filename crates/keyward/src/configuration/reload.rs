@@ -20,6 +20,7 @@ pub(crate) fn needing_restart(
         limits,
         access_log: _,
         tracing,
+        captures,
         egress_allow,
         upstreams_allow,
         resources: _,
@@ -32,6 +33,7 @@ pub(crate) fn needing_restart(
         ("trusted_proxies", *trusted_proxies != read.trusted_proxies),
         ("limits", *limits != read.limits),
         ("tracing", *tracing != read.tracing),
+        ("captures", *captures != read.captures),
         ("egress", *egress_allow != read.egress_allow),
         ("network", *upstreams_allow != read.upstreams_allow),
     ]

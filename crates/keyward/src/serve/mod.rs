@@ -1,6 +1,7 @@
 //! `keyward serve`: the process, put together.
 
 mod access_log;
+mod captures;
 mod demo;
 mod descriptors;
 mod event;
@@ -26,9 +27,11 @@ use crate::configuration::listener::ListenerRole;
 use crate::own_keys::{self, OwnKeys};
 use access_log::RunningLog;
 use arc_swap::ArcSwap;
+use captures::RunningCaptures;
 use event::{Event, Events};
 use handover::{Offer, Successor, TakeOver};
 use keyward_egress::{Egress, Policy};
+use keyward_gateway::capture::CaptureSettings;
 use keyward_gateway::issuer::{Issuers, IssuersContext};
 use keyward_gateway::tls::Challenges;
 use keyward_gateway::trace::{SpanQueue, TraceSample, Tracing};
@@ -121,9 +124,13 @@ async fn serve(request: Request) -> Result<(), Failure> {
     let own_keys = Arc::new(OwnKeys::load(&store, clock.now()).await?);
     let issuers = issuers(&configuration, &clock)?;
     let spans = configuration.tracing.as_ref().map(|_| SpanQueue::new());
+    let captures = configuration.captures.as_ref().map(RunningCaptures::start);
     let (gateway, records) = gateway(
         &configuration,
-        spans.as_ref().map(|(queue, _)| queue),
+        Observed {
+            tracing: tracing(&configuration, spans.as_ref().map(|(queue, _)| queue)),
+            captures: captures.as_ref().map(RunningCaptures::settings),
+        },
         given.take(&addresses(&configuration, ListenerRole::Gateway)),
         &store,
         &own_keys,
@@ -163,6 +170,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
         reloads: Arc::clone(&reloads),
         started: clock.now(),
         export: export.as_ref().map(RunningExport::status),
+        captures: captures.as_ref().map(RunningCaptures::status),
     };
     let for_operators = operators_sockets(&configuration, &mut given)?;
     given.finish()?;
@@ -263,6 +271,9 @@ async fn serve(request: Request) -> Result<(), Failure> {
         .await
         .map_err(|error| failed("shutdown", &error, "shutdown"))?;
     drained.map_err(|error| failed("shutdown", &error, "shutdown"))?;
+    if let Some(captures) = captures {
+        captures.finish().await;
+    }
     if let Some(export) = export {
         export.finish().await;
     }
@@ -318,9 +329,15 @@ fn issuers(
     })))
 }
 
+/// What is told of calls beside the access log, and where it goes.
+struct Observed {
+    tracing: Option<Tracing>,
+    captures: Option<CaptureSettings>,
+}
+
 async fn gateway(
     configuration: &NodeConfiguration,
-    spans: Option<&SpanQueue>,
+    observed: Observed,
     given: Vec<(SocketAddr, TcpListener)>,
     store: &Store,
     own_keys: &OwnKeys,
@@ -347,7 +364,8 @@ async fn gateway(
     };
     let listeners = GatewayListeners::load(configuration, &challenges, clock)?;
     let mut settings = settings(configuration, store.node(), listeners.settings.clone());
-    settings.tracing = tracing(configuration, spans);
+    settings.tracing = observed.tracing;
+    settings.captures = observed.captures;
     let (gateway, records) = Gateway::bind(settings, given, context)
         .map_err(|error| failed("gateway", &error, "listen"))?;
     let renewals = RenewalContext {
@@ -405,6 +423,7 @@ fn settings(
         },
         trusted_proxies: configuration.trusted_proxies.clone(),
         tracing: None,
+        captures: None,
         upstream_guard: UpstreamGuard {
             allow: configuration.upstreams_allow.clone(),
             own_listeners: own_listeners(configuration),

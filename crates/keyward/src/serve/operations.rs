@@ -1,5 +1,6 @@
 //! The operations listener: health, readiness, metrics. No caller of an API reaches it.
 
+use super::captures::CaptureStatus;
 use super::metrics;
 use super::reload::ReloadCounts;
 use super::traces::ExportStatus;
@@ -26,6 +27,8 @@ pub(super) struct Operations {
     pub(super) started: Timestamp,
     /// `None` where calls are not traced.
     pub(super) export: Option<ExportStatus>,
+    /// `None` where no body is captured.
+    pub(super) captures: Option<CaptureStatus>,
 }
 
 /// Serves until the process ends.
@@ -59,6 +62,7 @@ async fn metrics(State(operations): State<Operations>) -> impl IntoResponse {
         reloads: &operations.reloads,
         started: operations.started,
         export: operations.export.as_ref(),
+        captures: operations.captures.as_ref(),
         now: operations.clock.now(),
     });
     (

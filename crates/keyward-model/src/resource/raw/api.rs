@@ -1,6 +1,7 @@
 //! Reading `kind: api`.
 
 use super::authentication;
+use super::capture;
 use super::field::{Field, Fields};
 use super::problem::Problems;
 use super::read::name;
@@ -8,7 +9,7 @@ use super::route::{self, ApiOfRoutes};
 use crate::limit::{LimitSubject, RateLimit};
 use crate::resource::api::IdentityField;
 use crate::resource::route::Route;
-use crate::resource::{Api, BasePath, IdentityHeaders, RateLimitRule, VersionState};
+use crate::resource::{Api, BasePath, Capture, IdentityHeaders, RateLimitRule, VersionState};
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -26,6 +27,7 @@ pub(super) const KEYS: &[&str] = &[
     "authorization",
     "rate_limits",
     "identity_headers",
+    "capture",
     "max_body",
     "idle_body_timeout",
 ];
@@ -146,13 +148,20 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
         None => Some(IDLE_BODY_TIMEOUT),
     };
     let default = IdentityHeaders::default();
+    let capture = match fields.optional("capture") {
+        Some(field) => capture::read(field, problems),
+        None => Some(None),
+    };
     let routes = routes(
         fields,
+        capture.as_ref().and_then(Option::as_ref),
         base_path.as_ref(),
         identity_headers.as_ref().unwrap_or(&default),
         without_scopes,
         problems,
     );
+    // Its routes have it.
+    capture?;
     Some(Api {
         version: version?,
         state: state?,
@@ -172,6 +181,7 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
 /// The routes: those that are listed, or the one of an API that lists none.
 fn routes(
     fields: &Fields<'_>,
+    capture: Option<&Capture>,
     base_path: Option<&BasePath>,
     identity_headers: &IdentityHeaders,
     without_scopes: Option<&'static str>,
@@ -181,7 +191,10 @@ fn routes(
         let upstream = fields
             .required("upstream", "name the upstream that calls go to", problems)
             .and_then(|field| name(field, problems));
-        return Some(vec![Route::everything(base_path?, upstream?)]);
+        return Some(vec![Route {
+            capture: capture.cloned(),
+            ..Route::everything(base_path?, upstream?)
+        }]);
     };
     let upstream = match fields.optional("upstream") {
         Some(field) => Some(name(field, problems)?),
@@ -191,6 +204,7 @@ fn routes(
         base_path: base_path?,
         upstream: upstream.as_ref(),
         identity_headers,
+        capture,
         without_scopes,
     };
     let routes = route::routes(listed, &api, problems);

@@ -6,6 +6,7 @@
 
 mod api;
 mod authentication;
+mod capture;
 pub mod field;
 pub mod form;
 mod issuer;

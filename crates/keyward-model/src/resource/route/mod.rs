@@ -27,7 +27,7 @@ pub use path::{
     PARAMETERS_MAX, PathKind, PathPattern, PathProblem, PathTemplate, Segment, TemplatePiece,
 };
 
-use super::BasePath;
+use super::{BasePath, Capture};
 use crate::name::Name;
 use std::collections::BTreeSet;
 
@@ -52,6 +52,8 @@ pub struct Route {
     pub response_headers: HeaderEdits,
     /// What happens to a call.
     pub action: Action,
+    /// Which bodies are written down: as the route says, else as its API does.
+    pub capture: Option<Capture>,
 }
 
 impl Route {
@@ -66,6 +68,7 @@ impl Route {
             request_headers: HeaderEdits::default(),
             response_headers: HeaderEdits::default(),
             action: Action::Forward(Forward::to(upstream)),
+            capture: None,
         }
     }
 

@@ -6,6 +6,7 @@
 mod page;
 mod process;
 
+use super::captures::CaptureStatus;
 use super::reload::ReloadCounts;
 use super::traces::ExportStatus;
 use keyward_gateway::issuer::{IssuerStatus, Issuers};
@@ -22,6 +23,8 @@ pub(super) struct Sources<'a> {
     pub(super) reloads: &'a ReloadCounts,
     /// `None` where calls are not traced.
     pub(super) export: Option<&'a ExportStatus>,
+    /// `None` where no body is captured.
+    pub(super) captures: Option<&'a CaptureStatus>,
     /// When the process began to serve.
     pub(super) started: Timestamp,
     pub(super) now: Timestamp,
@@ -46,6 +49,9 @@ pub(super) fn text(sources: &Sources<'_>) -> String {
     node(&mut page, sources.gateway);
     if let Some(export) = sources.export {
         traces(&mut page, export);
+    }
+    if let Some(status) = sources.captures {
+        captures(&mut page, status);
     }
     reloads(&mut page, sources.reloads);
     routes(&mut page, &sources.gateway.route_counts());
@@ -246,6 +252,25 @@ fn traces(page: &mut Page, export: &ExportStatus) {
         "keyward_trace_export_failures_total",
         "Exports that failed, repeated ones included.",
         export.failures(),
+    );
+}
+
+fn captures(page: &mut Page, captures: &CaptureStatus) {
+    let mut calls = page.family(
+        Kind::Counter,
+        "keyward_captured_calls_total",
+        "Calls whose bodies were captured, by whether they are written.",
+    );
+    for (outcome, count) in [
+        ("written", captures.written()),
+        ("dropped", captures.dropped()),
+    ] {
+        calls.sample_with(&Labels::NONE, "outcome", outcome, count);
+    }
+    page.gauge(
+        "keyward_capture_memory_bytes",
+        "Memory of captured bodies that are not written yet.",
+        captures.memory(),
     );
 }
 

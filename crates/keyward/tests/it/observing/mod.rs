@@ -1,5 +1,6 @@
 //! What a node tells of its calls: metrics and traces, read by others' libraries.
 
+mod captures;
 mod metrics;
 mod traces;
 

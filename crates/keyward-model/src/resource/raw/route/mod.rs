@@ -9,12 +9,13 @@ mod mirror;
 mod tests;
 
 use super::api::scopes;
+use super::capture;
 use super::field::{Field, Fields};
 use super::problem::Problems;
 use super::read::name;
 use crate::name::Name;
 use crate::resource::route::{Action, HostPattern, PathKind, PathPattern, Route};
-use crate::resource::{BasePath, IdentityHeaders};
+use crate::resource::{BasePath, Capture, IdentityHeaders};
 use std::collections::{BTreeSet, HashSet};
 
 /// The keys of a route.
@@ -31,6 +32,7 @@ const KEYS: &[&str] = &[
     "mirror",
     "redirect",
     "respond",
+    "capture",
 ];
 
 /// The most hosts of one API: each has its own table of all routes.
@@ -45,6 +47,8 @@ pub(super) struct ApiOfRoutes<'a> {
     /// Where routes go that say nothing else.
     pub(super) upstream: Option<&'a Name>,
     pub(super) identity_headers: &'a IdentityHeaders,
+    /// What is written down of calls to routes that say nothing else.
+    pub(super) capture: Option<&'a Capture>,
     /// Why no caller can have a scope, if so.
     pub(super) without_scopes: Option<&'static str>,
 }
@@ -146,6 +150,10 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         Some(name) => name.as_str().into(),
         None => label(&matching.path, &matching.methods, api.base_path),
     };
+    let capture = match fields.optional("capture") {
+        Some(field) => capture::read(field, problems)?,
+        None => api.capture.cloned(),
+    };
     let action = action?;
     keys_that_do_nothing(&fields, &action, problems);
     Some(Route {
@@ -156,6 +164,7 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         request_headers: request_headers?,
         response_headers: response_headers?,
         action,
+        capture,
     })
 }
 
@@ -174,7 +183,13 @@ fn keys_that_do_nothing(fields: &Fields<'_>, action: &Action, problems: &mut Pro
         Action::Forward(_) => return,
         Action::Redirect(_) => (
             "redirect",
-            &["rewrite", "request_headers", "response_headers", "mirror"],
+            &[
+                "rewrite",
+                "request_headers",
+                "response_headers",
+                "mirror",
+                "capture",
+            ],
         ),
         Action::Respond(_) => (
             "respond",
@@ -184,6 +199,7 @@ fn keys_that_do_nothing(fields: &Fields<'_>, action: &Action, problems: &mut Pro
                 "response_headers",
                 "query",
                 "mirror",
+                "capture",
             ],
         ),
     };
