@@ -63,6 +63,9 @@ const NEEDS: &[Need] = &[
 /// The Python libraries that sign what we verify and verify what we sign.
 const PYTHON_PEERS: &[&str] = &["joserfc==1.8.0", "PyJWT[crypto]==2.15.1"];
 
+/// gRPC's own library, at both ends of what passes through us.
+const PYTHON_GRPC: &[&str] = &["grpcio==1.85.3"];
+
 /// The tests look for their Python here.
 const PYTHON_FOLDER: &str = ".venv";
 
@@ -149,7 +152,8 @@ pub(crate) fn debian_packages(root: &Path, packages: &[&str]) -> Result<(), Stri
 }
 
 fn python_peers(root: &Path) -> Result<(), String> {
-    python_packages(root, "peers", PYTHON_PEERS)
+    python_packages(root, "peers", PYTHON_PEERS)?;
+    python_packages(root, "grpc", PYTHON_GRPC)
 }
 
 /// Puts packages into the repository's own Python; `stamp` remembers that they are there.

@@ -11,6 +11,7 @@ mod demo;
 mod examples;
 #[cfg(test)]
 mod gateway;
+mod grpc;
 #[cfg(test)]
 mod guarded_call;
 #[cfg(test)]
