@@ -11,6 +11,7 @@ mod demo;
 mod examples;
 #[cfg(test)]
 mod gateway;
+#[cfg(test)]
 mod grpc;
 #[cfg(test)]
 mod guarded_call;
