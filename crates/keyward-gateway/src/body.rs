@@ -1,13 +1,18 @@
 //! Bodies on their way: streamed, never collected, with back-pressure from whoever reads slowest.
 
+mod taps;
+mod to_http2;
+
 use crate::capture::{CallCapture, Side};
 use crate::deadlines::{Deadline, Patience, Seat};
 use crate::http1::{self, ReadFailure, Stream};
+use crate::http2;
 use crate::message::Fields;
 use crate::record::CallRecord;
 use crate::replay::Replay;
 use crate::request::headers;
 use crate::request::identity::ForgedNames;
+use crate::request::mirror::Copying;
 use crate::upstream::{Occupied, UpstreamConnection};
 use crate::worker::Worker;
 use bytes::Bytes;
@@ -15,6 +20,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use taps::Taps;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Why a body stopped before its end.
@@ -42,22 +48,34 @@ pub(crate) enum RequestBody {
     Empty,
     /// What the client's connection still holds.
     Http1(Rc<http1::Connection>),
+    /// All there, and how much of it was given.
+    Whole(Bytes, usize),
+    /// What a stream of the client's connection holds.
+    Http2(Rc<http2::Exchange>),
 }
 
 impl RequestBody {
+    /// A body that is all there.
+    pub(crate) fn whole(bytes: Bytes) -> Self {
+        if bytes.is_empty() {
+            Self::Empty
+        } else {
+            Self::Whole(bytes, 0)
+        }
+    }
+
     /// How many bytes of the next piece are there; none at the end.
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, BodyFailure>> {
         match self {
             Self::Empty => Poll::Ready(Ok(0)),
-            Self::Http1(connection) => {
-                connection
-                    .poll_body(context)
-                    .map_err(|failure| match failure {
-                        ReadFailure::Malformed => BodyFailure::Client,
-                        ReadFailure::Broken => BodyFailure::ClientLeft,
-                    })
-            }
+            Self::Whole(bytes, given) => Poll::Ready(Ok(bytes.len() - *given)),
+            Self::Http1(connection) => connection.poll_body(context),
+            Self::Http2(exchange) => exchange.poll_body(context),
         }
+        .map_err(|failure| match failure {
+            ReadFailure::Malformed => BodyFailure::Client,
+            ReadFailure::Broken => BodyFailure::ClientLeft,
+        })
     }
 
     /// Moves the piece's bytes.
@@ -65,6 +83,8 @@ impl RequestBody {
         match self {
             Self::Empty => {}
             Self::Http1(connection) => connection.move_body(count, out),
+            Self::Whole(bytes, given) => move_bytes(bytes, given, count, out),
+            Self::Http2(exchange) => exchange.move_body(count, out),
         }
     }
 
@@ -73,15 +93,25 @@ impl RequestBody {
         match self {
             Self::Empty => Some(0),
             Self::Http1(connection) => connection.body_left(),
+            Self::Whole(bytes, given) => Some((bytes.len() - given) as u64),
+            Self::Http2(exchange) => exchange.body_left(),
         }
     }
 
     fn take_trailers(&mut self) -> Option<Fields> {
         match self {
-            Self::Empty => None,
+            Self::Empty | Self::Whole(..) => None,
             Self::Http1(connection) => connection.take_trailers(),
+            Self::Http2(exchange) => exchange.take_trailers(),
         }
     }
+}
+
+/// Moves the next bytes of those that are there.
+fn move_bytes(bytes: &Bytes, given: &mut usize, count: usize, out: &mut Vec<u8>) {
+    let end = (*given + count).min(bytes.len());
+    out.extend_from_slice(bytes.get(*given..end).unwrap_or_default());
+    *given = end;
 }
 
 /// What stops an upload.
@@ -109,8 +139,7 @@ pub(crate) struct Upload {
     client: Patience,
     upstream: Patience,
     forged: Arc<ForgedNames>,
-    replay: Replay,
-    capture: Option<Rc<CallCapture>>,
+    taps: Taps,
     /// Whether the body's last byte has come, and what followed it.
     received: bool,
     trailers: Option<Fields>,
@@ -143,8 +172,7 @@ impl Upload {
             client: Patience::new(idle),
             upstream: Patience::new(idle),
             forged,
-            replay,
-            capture: None,
+            taps: Taps::new(replay),
             trailers: None,
             sent: false,
             done: false,
@@ -152,9 +180,17 @@ impl Upload {
         }
     }
 
+    /// What is to be copied meanwhile.
+    pub(crate) fn copied_by(&mut self, copying: Option<Copying>) {
+        self.taps.copying = copying.map(Box::new);
+        if self.received {
+            self.taps.end();
+        }
+    }
+
     /// What passes is captured too.
     pub(crate) fn captured(mut self, capture: Option<Rc<CallCapture>>) -> Self {
-        self.capture = capture;
+        self.taps.capture = capture;
         self
     }
 
@@ -170,7 +206,7 @@ impl Upload {
 
     /// Whether the body can be sent from its first byte.
     pub(crate) fn can_start_again(&self) -> bool {
-        self.failure.is_none() && self.replay.has(self.bytes)
+        self.failure.is_none() && self.taps.replay.has(self.bytes)
     }
 
     /// Whether all was sent.
@@ -188,7 +224,21 @@ impl Upload {
     }
 
     /// Sends what there is of the request, head and body, as far as both sides let it.
-    pub(crate) fn poll_send<T: AsyncRead + AsyncWrite + Unpin>(
+    pub(crate) fn poll_send(
+        &mut self,
+        context: &mut Context<'_>,
+        seat: &Seat,
+        connection: &mut UpstreamConnection,
+    ) -> Poll<Result<(), UploadStop>> {
+        match connection {
+            UpstreamConnection::Http1(connection) => {
+                self.poll_send_http1(context, seat, connection.stream())
+            }
+            UpstreamConnection::Http2(call) => self.poll_send_http2(context, seat, call),
+        }
+    }
+
+    fn poll_send_http1<T: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         context: &mut Context<'_>,
         seat: &Seat,
@@ -223,7 +273,7 @@ impl Upload {
                 upstream.moved();
             });
             if self.sent {
-                self.replay.sent();
+                self.taps.replay.sent();
             }
             match flushed {
                 Poll::Ready(Ok(())) if starved => {
@@ -249,24 +299,14 @@ impl Upload {
             return;
         }
         if count == 0 {
-            self.received = true;
-            if self.length.is_none() {
-                self.trailers = self.body.take_trailers().map(|mut trailers| {
-                    self.forged.strip_trailers(&mut trailers);
-                    trailers
-                });
-            }
+            self.receive_end();
             return self.put_end(out);
         }
-        let (body, replay, capture) = (&mut self.body, &mut self.replay, &self.capture);
+        let (body, taps) = (&mut self.body, &mut self.taps);
         let mut moved = |out: &mut Vec<u8>| {
             let from = out.len();
             body.move_piece(count, out);
-            let new = out.get(from..).unwrap_or_default();
-            replay.keep(new);
-            if let Some(capture) = capture {
-                capture.keep(Side::Request, new);
-            }
+            taps.keep(out.get(from..).unwrap_or_default());
         };
         if self.length.is_none() {
             http1::write_chunk(out, count, moved);
@@ -276,13 +316,26 @@ impl Upload {
         self.put = self.bytes;
         if self.body.left() == Some(0) {
             self.received = true;
+            self.taps.end();
             self.ended = self.length.is_some();
+        }
+    }
+
+    /// The body has come to its end.
+    fn receive_end(&mut self) {
+        self.received = true;
+        self.taps.end();
+        if self.length.is_none() {
+            self.trailers = self.body.take_trailers().map(|mut trailers| {
+                self.forged.strip_trailers(&mut trailers);
+                trailers
+            });
         }
     }
 
     /// Puts what was sent before to what is sent now.
     fn put_again(&mut self, out: &mut Vec<u8>) {
-        let piece = self.replay.from(self.put);
+        let piece = self.taps.replay.from(self.put);
         if piece.is_empty() {
             return self.put_end(out);
         }
@@ -318,7 +371,7 @@ enum Source {
 
 /// An answer that still comes in.
 pub(crate) struct Download {
-    pub(crate) connection: Option<Box<UpstreamConnection>>,
+    pub(crate) connection: Option<UpstreamConnection>,
     /// The call at its target, until the answer has been read.
     pub(crate) occupied: Option<Occupied>,
     pub(crate) worker: Rc<Worker>,
@@ -398,11 +451,7 @@ impl AnswerBody {
             record.bytes_out += count as u64;
         }
         match &mut self.source {
-            Source::Full(bytes, given) => {
-                let end = (*given + count).min(bytes.len());
-                out.extend_from_slice(bytes.get(*given..end).unwrap_or_default());
-                *given = end;
-            }
+            Source::Full(bytes, given) => move_bytes(bytes, given, count, out),
             Source::Upstream(download) => {
                 if let Some(connection) = &mut download.connection {
                     let from = out.len();
@@ -417,6 +466,22 @@ impl AnswerBody {
                 }
             }
         }
+    }
+
+    /// Takes the first `count` of the piece's bytes out, without a copy where they are shared.
+    pub(crate) fn take_piece(&mut self, count: usize) -> Bytes {
+        if let Source::Full(bytes, given) = &mut self.source {
+            let end = (*given + count).min(bytes.len());
+            let piece = bytes.slice(*given..end);
+            *given = end;
+            if let Some(record) = &mut self.record {
+                record.bytes_out += piece.len() as u64;
+            }
+            return piece;
+        }
+        let mut piece = Vec::with_capacity(count);
+        self.move_piece(count, &mut piece);
+        Bytes::from(piece)
     }
 
     /// The trailers, at the body's end.
@@ -473,9 +538,7 @@ impl Download {
         };
         // An answer may begin before the request has ended. That the upstream takes no more of it is no fault by
         // then; that the client left is.
-        let sending = self
-            .upload
-            .poll_send(context, &self.seat, connection.stream());
+        let sending = self.upload.poll_send(context, &self.seat, connection);
         if let (Poll::Ready(Err(UploadStop::Client)), Some(failure)) =
             (sending, self.upload.failure)
         {
@@ -488,6 +551,7 @@ impl Download {
         match connection.poll_body(context) {
             Poll::Pending => {
                 ready!(self.idle.poll(&self.seat));
+                connection.give_up();
                 Poll::Ready(Err(self.failed(BodyFailure::UpstreamIdle)))
             }
             Poll::Ready(Ok(0)) => {
@@ -522,7 +586,6 @@ impl Download {
         occupied.ended(now);
         if let Some(connection) = self.connection.take()
             && self.upload.is_done()
-            && connection.may_be_kept()
             && let Some(pool) = occupied.pool()
         {
             pool.put(connection, now, self.keep);

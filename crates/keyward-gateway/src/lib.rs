@@ -12,6 +12,7 @@ mod deadlines;
 mod drain;
 mod gateway;
 mod http1;
+mod http2;
 pub mod issuer;
 mod listener;
 mod load;
@@ -41,6 +42,6 @@ pub use http1::compare as compare_with_hyper;
 
 pub use gateway::{Gateway, GatewayContext, UsageReceiver};
 pub use queue::{Queue, QueueEnd};
-pub use settings::{Limits, ListenerSettings, Settings};
+pub use settings::{Http2Limits, Limits, ListenerSettings, Protocols, Settings};
 pub use snapshot::{CompileError, OwnIssuer, PublishedKeys};
 pub use upstream::{TargetCounts, UpstreamCounts, UpstreamGuard};

@@ -3,7 +3,7 @@
 use crate::body::BodyFailure;
 use crate::capture::CallCapture;
 use crate::load::InFlight;
-use crate::message::RequestHead;
+use crate::message::{RequestHead, Version};
 use crate::request::Client;
 use crate::snapshot::RouteRef;
 use crate::trace::CallTrace;
@@ -31,6 +31,7 @@ pub(crate) struct CallRecord {
     upstream_since: Option<Moment>,
     upstream_done: Option<Moment>,
     address: IpAddr,
+    version: Version,
     method: http::Method,
     path: Box<str>,
     /// `None` where calls are not traced.
@@ -48,9 +49,24 @@ pub(crate) struct CallRecord {
     /// Whether the answer's body was handed over whole.
     pub(crate) complete: bool,
     left: bool,
+    /// Whether nothing is to be written: the call is a copy of another.
+    silent: bool,
 }
 
 impl CallRecord {
+    /// Of a copy of the call with this id. It is counted where copies are, and nowhere else.
+    pub(crate) fn of_copy(
+        worker: Rc<Worker>,
+        client: &Client,
+        head: &RequestHead,
+        id: RequestId,
+    ) -> Box<Self> {
+        let mut record = Box::new(Self::begin(worker, client, head));
+        record.set_request_id(id);
+        record.silent = true;
+        record
+    }
+
     pub(crate) fn begin(worker: Rc<Worker>, client: &Client, head: &RequestHead) -> Self {
         let request_id = worker.request_id();
         let begun = worker.moment();
@@ -64,6 +80,7 @@ impl CallRecord {
             upstream_since: None,
             upstream_done: None,
             address: client.address(),
+            version: head.version,
             method: head.method.clone(),
             path: head.path().into(),
             trace: None,
@@ -78,6 +95,7 @@ impl CallRecord {
             bytes_out: 0,
             complete: false,
             left: false,
+            silent: false,
             worker,
         }
     }
@@ -177,6 +195,7 @@ impl CallRecord {
             application: self.caller.as_ref().and_then(|caller| caller.application),
             credential: self.caller.as_ref().and_then(|caller| caller.credential),
             caller: self.caller.take(),
+            protocol: self.version.of_usage(),
             method: method_name(&self.method),
             path: std::mem::take(&mut self.path),
             status: self.status,
@@ -207,6 +226,9 @@ impl CallRecord {
 
 impl Drop for CallRecord {
     fn drop(&mut self) {
+        if self.silent {
+            return;
+        }
         let end = self.worker.moment();
         let usage = self.finish(end);
         let trace = self.trace.take();

@@ -41,6 +41,30 @@ pub struct ListenerSettings {
     pub proxy_protocol: Option<TrustedSenders>,
     /// `None` where calls come in clear.
     pub tls: Option<Arc<TlsServer>>,
+    /// What is spoken in clear. Inside TLS it is what [`TlsSettings`](crate::tls::TlsSettings) say.
+    pub protocols: Protocols,
+}
+
+/// The versions of HTTP that a listener speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Protocols {
+    /// HTTP/1.1, and HTTP/1.0.
+    pub http1: bool,
+    /// HTTP/2: inside TLS agreed upon by ALPN, in clear with clients that know it beforehand (h2c).
+    pub http2: bool,
+}
+
+impl Protocols {
+    /// What is usual inside TLS.
+    pub const BOTH: Self = Self {
+        http1: true,
+        http2: true,
+    };
+    /// What is usual in clear.
+    pub const HTTP1: Self = Self {
+        http1: true,
+        http2: false,
+    };
 }
 
 /// A listener in clear, for whoever connects.
@@ -50,6 +74,7 @@ impl From<SocketAddr> for ListenerSettings {
             address,
             proxy_protocol: None,
             tls: None,
+            protocols: Protocols::HTTP1,
         }
     }
 }
@@ -80,6 +105,31 @@ pub struct Limits {
     pub cached_tokens: usize,
     /// How long a shutdown waits for calls to finish. Default 30 s.
     pub drain_timeout: Duration,
+    /// Bounds on a connection of HTTP/2.
+    pub http2: Http2Limits,
+}
+
+/// Bounds on what a client may do over one connection of HTTP/2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Http2Limits {
+    /// Calls at one time; more are refused, and can be sent again (`REFUSED_STREAM`). Default 100, the least
+    /// that RFC 9113, section 6.5.2, recommends.
+    pub streams: u32,
+    /// Bytes of one request's body that are read ahead of a slow upstream. Default 256 KiB: 5 MB/s from a
+    /// client that is 50 ms away.
+    pub stream_window: u32,
+    /// The same for all requests of the connection together. Default 1 MiB.
+    pub connection_window: u32,
+}
+
+impl Default for Http2Limits {
+    fn default() -> Self {
+        Self {
+            streams: 100,
+            stream_window: 256 * 1024,
+            connection_window: 1024 * 1024,
+        }
+    }
 }
 
 impl Default for Limits {
@@ -95,6 +145,7 @@ impl Default for Limits {
             calls_in_flight: 16_384,
             cached_tokens: 16_384,
             drain_timeout: Duration::from_secs(30),
+            http2: Http2Limits::default(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::proxy_protocol;
 use crate::settings::{Limits, ListenerSettings};
-use crate::tls::{ClientCertificate, HandshakeFailure};
+use crate::tls::{HTTP1, HTTP2, HandshakeFailure, PresentedCertificate};
 use rustls::HandshakeKind;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -33,7 +33,7 @@ pub(crate) struct Peer {
 #[derive(Debug)]
 pub(crate) struct TlsPeer {
     /// The certificate the client proved itself by.
-    pub(crate) certificate: Option<ClientCertificate>,
+    pub(crate) certificate: Option<PresentedCertificate>,
     /// The host that the client wants (RFC 6066, section 3), in lower case.
     pub(crate) server_name: Option<Box<str>>,
     /// Whether it took up the session of an earlier connection.
@@ -113,8 +113,8 @@ async fn prepare(
         server_name: connection.server_name().map(Into::into),
         resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
         protocol: match connection.alpn_protocol() {
-            Some(b"h2") => Some(ApplicationProtocol::Http2),
-            Some(b"http/1.1") => Some(ApplicationProtocol::Http1),
+            Some(HTTP2) => Some(ApplicationProtocol::Http2),
+            Some(HTTP1) => Some(ApplicationProtocol::Http1),
             Some(_) | None => None,
         },
     };

@@ -15,11 +15,12 @@ use crate::shared::Shared;
 use crate::snapshot::{LocalSnapshot, RouteRef};
 use crate::top::WorkerTop;
 use crate::trace::{CallTrace, Ids, TracedCall};
+use crate::transport::{ApplicationProtocol, Transport};
 use crate::upstream::Pools;
 use crate::usage::{UsageBatch, UsageQueue};
-use crate::{http1, listener, transport};
+use crate::{http1, http2, listener, transport};
 use keyward_model::id::RequestId;
-use keyward_model::usage::{Times, UsageRecord};
+use keyward_model::usage::{HttpVersion, Times, UsageRecord};
 use keyward_model::{Clock, Fault, Moment, Revision, Timestamp};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -234,7 +235,13 @@ impl Worker {
     }
 
     /// Records a request that could not be read, so that it was never a call.
-    pub(crate) fn record_unreadable(&self, client: &Client, request_id: RequestId, fault: &Fault) {
+    pub(crate) fn record_unreadable(
+        &self,
+        client: &Client,
+        protocol: HttpVersion,
+        request_id: RequestId,
+        fault: &Fault,
+    ) {
         self.record(
             None,
             UsageRecord {
@@ -248,6 +255,7 @@ impl Worker {
                 application: None,
                 credential: None,
                 caller: None,
+                protocol,
                 method: Cow::Borrowed("-"),
                 path: "-".into(),
                 status: fault.code().status(),
@@ -381,7 +389,7 @@ pub(crate) fn serve(
                         "a TLS connection is open"
                     );
                 }
-                http1::serve(Rc::clone(&worker), transport, peer).await;
+                speak(&worker, &listener, transport, peer).await;
             }
             Err(failure) => {
                 worker.metrics.accept_failed(&failure);
@@ -391,4 +399,40 @@ pub(crate) fn serve(
         drop(open);
         worker.metrics.connection_closed();
     });
+}
+
+/// Speaks the version of HTTP that was agreed upon. In clear it is the client's first line that tells.
+async fn speak(
+    worker: &Rc<Worker>,
+    listener: &ListenerSettings,
+    transport: Transport,
+    peer: transport::Peer,
+) {
+    let spoken = match &listener.tls {
+        Some(server) => server.settings().protocols,
+        None => listener.protocols,
+    };
+    let agreed = peer.tls.as_ref().map(|tls| tls.protocol);
+    let client = Rc::new(Client::new(peer.address).with_tls(peer.tls));
+    let (http1, http2) = match agreed {
+        Some(Some(ApplicationProtocol::Http2)) => (false, true),
+        // Without ALPN nobody may begin with HTTP/2 inside TLS (RFC 9113, section 3.2).
+        Some(Some(ApplicationProtocol::Http1) | None) => (spoken.http1, false),
+        None => (spoken.http1, spoken.http2),
+    };
+    let opening = if http1 {
+        let Some(opening) = http1::serve(Rc::clone(worker), transport, client, http2).await else {
+            return;
+        };
+        opening
+    } else if http2 {
+        http2::Opening {
+            transport,
+            read_ahead: Vec::new(),
+            client,
+        }
+    } else {
+        return;
+    };
+    http2::serve(Rc::clone(worker), opening).await;
 }

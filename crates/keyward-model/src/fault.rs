@@ -81,8 +81,18 @@ codes! {
     TokenRevoked = "token_revoked", 401, Caller, "The token was revoked";
     /// Two credentials came where one may (RFC 6750, section 2).
     TokenAmbiguous = "token_ambiguous", 400, Caller, "More than one credential was sent";
-    /// The token lacks a scope that the route asks for.
-    InsufficientScope = "insufficient_scope", 403, Caller, "The token's scopes do not allow this";
+    /// A client's certificate is needed and the connection has none.
+    CertificateMissing = "certificate_missing", 401, Caller, "A client certificate is needed";
+    /// The client's certificate is not of an authority that counts here, or has no name to call by.
+    CertificateInvalid = "certificate_invalid", 401, Caller, "The client certificate is not taken here";
+    /// The time of the client's certificate is over.
+    CertificateExpired = "certificate_expired", 401, Caller, "The client certificate has expired";
+    /// The client's certificate was revoked, or its authority is no longer trusted.
+    CertificateRevoked = "certificate_revoked", 401, Caller, "The client certificate is no longer trusted";
+    /// The caller is known, and not among those that may call.
+    CallerNotAllowed = "caller_not_allowed", 403, Caller, "The caller may not call this";
+    /// The caller lacks a scope that the route asks for.
+    InsufficientScope = "insufficient_scope", 403, Caller, "The caller's scopes do not allow this";
     /// Nothing is published at this address.
     NotFound = "not_found", 404, Caller, "Nothing is published here";
     /// The route does not take this method.

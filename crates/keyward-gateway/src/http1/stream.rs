@@ -50,6 +50,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream<T> {
         }
     }
 
+    /// The transport, and what was read of it and not used.
+    pub(crate) fn into_parts(mut self) -> (T, Vec<u8>) {
+        self.compact();
+        (self.transport, self.input)
+    }
+
     /// What was read and not used.
     pub(crate) fn unread(&mut self) -> &mut [u8] {
         self.input.get_mut(self.used..).unwrap_or_default()

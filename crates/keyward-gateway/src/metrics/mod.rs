@@ -1,12 +1,14 @@
 //! What is counted, per worker, and merged when it is read: no worker writes where another does.
 
 mod api;
+mod copy;
 mod counter;
 mod histogram;
 mod limit;
 mod route;
 mod worker;
 
+pub use copy::CopyOutcome;
 pub use histogram::{HistogramCounts, LATENCY_BOUNDS_US};
 pub use limit::LimitCounts;
 pub use route::RouteCounts;

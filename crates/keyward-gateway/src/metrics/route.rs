@@ -1,17 +1,22 @@
 //! What calls of a route come to.
 
 use super::PerWorker;
+use super::copy::CopyOutcome;
 use super::counter::Counter;
 use super::histogram::{Histogram, HistogramCounts};
 use keyward_model::UsageRecord;
 use keyward_model::usage::RouteLabels;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Status classes: none (the client left), 1xx to 5xx.
 const CLASSES: usize = 6;
 
 /// What all workers count for one route. It outlives reloads.
 #[derive(Debug)]
-pub(crate) struct RouteMetrics(PerWorker<RouteCounters>);
+pub(crate) struct RouteMetrics {
+    workers: PerWorker<RouteCounters>,
+    mirrors: AtomicBool,
+}
 
 /// Two cache lines apart from the next worker's.
 #[derive(Debug, Default)]
@@ -24,15 +29,32 @@ struct RouteCounters {
     whole: Histogram,
     first_byte: Histogram,
     upstream: Histogram,
+    copies: [Counter; CopyOutcome::ALL.len()],
 }
 
 impl RouteMetrics {
     pub(crate) fn new(workers: usize) -> Self {
-        Self(PerWorker::new(workers))
+        Self {
+            workers: PerWorker::new(workers),
+            mirrors: AtomicBool::new(false),
+        }
+    }
+
+    /// The route has a mirror: what becomes of copies is told from now on.
+    pub(crate) fn mirrors(&self) {
+        self.mirrors.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts what became of a copy.
+    pub(crate) fn count_copy(&self, worker: usize, outcome: CopyOutcome) {
+        let counters = self.workers.of(worker);
+        if let Some(counter) = counters.and_then(|counters| counters.copies.get(outcome as usize)) {
+            counter.add(1);
+        }
     }
 
     pub(crate) fn count(&self, worker: usize, usage: &UsageRecord) {
-        let Some(counters) = self.0.of(worker) else {
+        let Some(counters) = self.workers.of(worker) else {
             return;
         };
         if let Some(class) = counters.classes.get(usize::from(usage.status / 100)) {
@@ -56,7 +78,8 @@ impl RouteMetrics {
 
     /// What was counted; `None` while there was no call.
     pub(crate) fn read(&self, labels: &RouteLabels) -> Option<RouteCounts> {
-        self.0.each().next()?;
+        self.workers.each().next()?;
+        let mirrors = self.mirrors.load(Ordering::Relaxed);
         let mut counts = RouteCounts {
             labels: labels.clone(),
             classes: [0; CLASSES],
@@ -66,8 +89,9 @@ impl RouteMetrics {
             whole: HistogramCounts::default(),
             first_byte: HistogramCounts::default(),
             upstream: HistogramCounts::default(),
+            copies: mirrors.then(|| CopyOutcome::ALL.map(|outcome| (outcome, 0))),
         };
-        for own in self.0.each() {
+        for own in self.workers.each() {
             for (to, from) in counts.classes.iter_mut().zip(&own.classes) {
                 *to += from.read();
             }
@@ -77,6 +101,9 @@ impl RouteMetrics {
             counts.whole.merge(&own.whole);
             counts.first_byte.merge(&own.first_byte);
             counts.upstream.merge(&own.upstream);
+            for ((_, to), from) in counts.copies.iter_mut().flatten().zip(&own.copies) {
+                *to += from.read();
+            }
         }
         Some(counts)
     }
@@ -101,4 +128,6 @@ pub struct RouteCounts {
     pub first_byte: HistogramCounts,
     /// Calls by the time that their upstream took to answer, those that went to one.
     pub upstream: HistogramCounts,
+    /// What became of copies, where the route has a mirror.
+    pub copies: Option<[(CopyOutcome, u64); CopyOutcome::ALL.len()]>,
 }

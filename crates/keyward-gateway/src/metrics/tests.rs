@@ -1,11 +1,12 @@
 use super::*;
 use keyward_model::id::{NodeId, RequestId, TeamId};
-use keyward_model::usage::{RouteLabels, Times, UsageRecord};
+use keyward_model::usage::{HttpVersion, RouteLabels, Times, UsageRecord};
 use keyward_model::{Code, Name, Revision, Timestamp};
 use std::time::Duration;
 
 fn call(status: u16, total: u64, first_byte: u64, upstream: u64) -> UsageRecord {
     UsageRecord {
+        protocol: HttpVersion::Http11,
         request_id: RequestId::from_u128(1),
         trace_id: None,
         node: NodeId::from_u128(1),

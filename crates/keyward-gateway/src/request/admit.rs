@@ -37,6 +37,15 @@ impl Admitted {
         self.origin
     }
 
+    /// The same for a copy of the call that nobody waits for: it uses no limit up a second time.
+    pub(super) fn of_copy(&self) -> Self {
+        Self {
+            authenticated: self.authenticated.clone(),
+            origin: self.origin,
+            limits: LimitState::default(),
+        }
+    }
+
     /// Tells the caller in the answer how much is left.
     pub(crate) fn tell_limits(&self, route: &Route, fields: &mut Fields) {
         self.limits.tell(route, fields);

@@ -7,13 +7,14 @@ use crate::deadlines::{Deadline, Patience};
 use crate::message::{Fields, Header, RequestHead};
 use crate::trace::CallTrace;
 use crate::upstream::{
-    Circumstances, LeaseFailure, Occupied, Pool, RetryCause, Sent, Tried, UpstreamConnection,
-    UpstreamPlan, hash_of,
+    Circumstances, LeaseFailure, Occupied, Pool, RetryCause, Sent, Terms, Tried,
+    UpstreamConnection, UpstreamPlan, hash_of,
 };
 use keyward_model::resource::upstream::{Balance, HashSource};
 use keyward_model::{Code, Fault, Moment};
 use std::future::poll_fn;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -23,7 +24,7 @@ const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A connection to one of the upstream's targets, for one attempt.
 pub(super) struct Lease {
-    pub(super) connection: Box<UpstreamConnection>,
+    pub(super) connection: UpstreamConnection,
     pub(super) occupied: Occupied,
     /// Whether it has carried a call before: it may be closed by the upstream in the very moment when it is
     /// used again.
@@ -152,28 +153,35 @@ impl<'a> Attempts<'a> {
         };
         let pooled = poll_fn(|context| Poll::Ready(pool.take(context, now))).await;
         if let Some(connection) = pooled {
-            worker.metrics.leased(true);
+            worker.metrics.leased(connection.is_proven());
+            if self.plan.may_share() {
+                let bounded = self.plan.declared.max_connections.is_some();
+                pool.spread(bounded, now, self.terms(), &worker.clock);
+            }
             return Ok(Lease {
+                reused: connection.is_proven(),
                 connection,
                 occupied,
-                reused: true,
             });
         }
         let within = self.deadline.bound(self.plan.declared.connect_timeout, now);
         let bounded = self.plan.declared.max_connections.is_some();
-        let clock = worker.clock.as_ref();
         let connected = if waits {
             self.wait(pool, within).await
+        } else if pool.is_shared() {
+            self.join(pool, bounded, within).await
         } else {
-            pool.connect(bounded, within, clock).await
+            let (terms, clock) = (self.terms(), worker.clock.as_ref());
+            pool.connect(bounded, within, terms, clock).await
         };
         match connected {
             Ok(connection) => {
-                worker.metrics.leased(waits);
+                let reused = connection.is_proven();
+                worker.metrics.leased(reused);
                 Ok(Lease {
                     connection,
                     occupied,
-                    reused: waits,
+                    reused,
                 })
             }
             Err(failure) => {
@@ -185,22 +193,51 @@ impl<'a> Attempts<'a> {
         }
     }
 
+    fn terms(&self) -> Terms {
+        Terms::from(&self.plan.declared)
+    }
+
     async fn wait(
         &self,
-        pool: &Pool,
+        pool: &Rc<Pool>,
         within: Duration,
-    ) -> Result<Box<UpstreamConnection>, LeaseFailure> {
+    ) -> Result<UpstreamConnection, LeaseFailure> {
         let most = self.plan.declared.max_pending;
-        let clock = self.call.worker.clock.as_ref();
-        let mut waiting = Box::pin(pool.wait(most, within, clock));
+        let clock = &self.call.worker.clock;
+        let waiting = Box::pin(pool.wait(most, within, self.terms(), clock));
+        let found = self.patiently(waiting, within).await;
+        found.unwrap_or(Err(LeaseFailure::Full))
+    }
+
+    /// A place on a connection that several calls wait for.
+    async fn join(
+        &self,
+        pool: &Rc<Pool>,
+        bounded: bool,
+        within: Duration,
+    ) -> Result<UpstreamConnection, LeaseFailure> {
+        let clock = &self.call.worker.clock;
+        let joining = Box::pin(pool.join(bounded, self.terms(), clock));
+        let found = self.patiently(joining, within).await;
+        found.unwrap_or_else(|| {
+            let why = format!("no connection within {within:?}");
+            let late = std::io::Error::new(std::io::ErrorKind::TimedOut, why);
+            Err(LeaseFailure::Unreachable(late))
+        })
+    }
+
+    /// What comes of it, if anything does in this time.
+    async fn patiently<F: Future + Unpin>(
+        &self,
+        mut coming: F,
+        within: Duration,
+    ) -> Option<F::Output> {
         let mut patience = Patience::new(within);
         poll_fn(|context| {
-            if let Poll::Ready(found) = waiting.as_mut().poll(context) {
-                return Poll::Ready(found);
+            if let Poll::Ready(come) = Pin::new(&mut coming).poll(context) {
+                return Poll::Ready(Some(come));
             }
-            patience
-                .poll(self.call.seat)
-                .map(|()| Err(LeaseFailure::Full))
+            patience.poll(self.call.seat).map(|()| None)
         })
         .await
     }
@@ -332,8 +369,8 @@ fn key(balance: &Balance, call: &Call<'_>, head: &RequestHead) -> Option<u64> {
         }),
         HashSource::Subject => match call.admitted.authenticated() {
             Authenticated::Open => None,
-            Authenticated::Token(token) => {
-                let caller = &token.caller;
+            Authenticated::Caller(verified) => {
+                let caller = &verified.caller;
                 let subject = caller.subject()?;
                 let issuer = caller.issuer.as_deref().unwrap_or_default();
                 // A line break stands in neither.

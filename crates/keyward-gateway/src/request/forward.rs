@@ -4,7 +4,7 @@ use super::admit::Admitted;
 use super::attempts::{Attempts, Lease};
 use super::authenticate::Authenticated;
 use super::match_route::Matched;
-use super::{Answer, Client, Refusal, headers};
+use super::{Answer, Client, Refusal, headers, mirror};
 use crate::body::{AnswerBody, BodyFailure, Download, RequestBody, Upload, UploadStop};
 use crate::capture::{CallCapture, Side};
 use crate::deadlines::{Deadline, Patience, Seat};
@@ -14,7 +14,9 @@ use crate::message::{AnswerHead, Fields, Header, RequestHead};
 use crate::record::CallRecord;
 use crate::replay::Replay;
 use crate::trace::AttemptFailure;
-use crate::upstream::{AnswerFailure, RetryCause, Sent, UpstreamConnection, UpstreamPlan};
+use crate::upstream::{
+    AnswerFailure, RequestParts, RetryCause, Sent, TargetPlan, UpstreamConnection, UpstreamPlan,
+};
 use crate::worker::Worker;
 use http::{Method, StatusCode};
 use keyward_model::{Code, Fault};
@@ -30,7 +32,7 @@ const STALE_TRIES: usize = 3;
 /// A call that has passed every check. It holds [`Admitted`] by value: there is no other way to an upstream.
 pub(crate) struct Call<'a> {
     pub(crate) worker: &'a Rc<Worker>,
-    pub(crate) client: &'a Client,
+    pub(crate) client: &'a Rc<Client>,
     pub(crate) seat: &'a Rc<Seat>,
     pub(crate) matched: &'a Matched,
     pub(crate) admitted: Admitted,
@@ -49,12 +51,13 @@ pub(crate) async fn forward(
     };
     record.upstream_begins();
     let safe = headers::is_safe(&head.method);
+    let takes_trailers = plan.may_share() && headers::takes_trailers(&head.fields);
     let mut upload = Upload::new(
         body,
         route.max_body_bytes,
         route.body_idle,
         Arc::clone(&route.forged),
-        Replay::new(plan.declared.retries.replay_bytes, safe),
+        Replay::new(plan.replay_bytes(), safe),
     );
     if let Some(declared) = &route.capture {
         let settings = call.worker.settings.captures.as_ref();
@@ -64,12 +67,19 @@ pub(crate) async fn forward(
     let trace = record.trace.clone();
     let mut attempts = Attempts::new(&call, plan, &head, trace.clone());
     let mut lease = attempts.lease().await?;
-    call.edit(&mut head.fields, record);
+    upload.copied_by(mirror::copy(&call, &head, upload.length(), record));
+    call.edit(&mut head, record);
     let mut stale = 0;
     let answer = loop {
         let target = lease.occupied.target();
         attempts.begins(target, &mut head.fields);
-        call.write_head(plan, &head, &upload, target, lease.connection.begin())?;
+        let outgoing = Outgoing {
+            head: &head,
+            target: target_of(plan, target)?,
+            length: told_length(&head.method, &upload),
+            takes_trailers,
+        };
+        call.write_head(outgoing, &mut lease.connection)?;
         let waiting = Waiting {
             answer: Patience::new(plan.declared.response_timeout),
             whole: attempts.deadline,
@@ -88,16 +98,24 @@ pub(crate) async fn forward(
                 Err(attempt) => trace.failed(attempt.for_trace()),
             }
         }
+        let (unprocessed, tries) = match &outcome {
+            // It may have reasons to refuse that don't pass: once more, then by the upstream's own rules.
+            Err(Attempt::Failed(AnswerFailure::Refused(_))) => (true, 1),
+            Err(Attempt::Failed(failure)) => (failure.is_unprocessed(), STALE_TRIES),
+            Ok(_) | Err(Attempt::Client | Attempt::TimedOut | Attempt::Late) => {
+                (false, STALE_TRIES)
+            }
+        };
         let sent = Sent {
-            any: upload.was_sent(),
+            any: upload.was_sent() && !unprocessed,
             safe,
             replayable: upload.can_start_again(),
         };
-        // The upstream closed an old connection just when it was used: not the call's fault, and nothing has
-        // been done that doing it again would do twice.
+        // The upstream closed an old connection just when it was used, or says that it has done nothing of the
+        // request: not the call's fault, and nothing has been done that doing it again would do twice.
         let was_stale = matches!(outcome, Err(Attempt::Failed(_)))
-            && lease.reused
-            && stale < STALE_TRIES
+            && (lease.reused || unprocessed)
+            && stale < tries
             && !lease.connection.has_heard()
             && sent.replayable
             && (safe || !sent.any);
@@ -126,6 +144,7 @@ pub(crate) async fn forward(
                     RetryCause::Reset
                 }
                 Err(Attempt::TimedOut | Attempt::Late) => {
+                    lease.connection.give_up();
                     lease.occupied.failed(now);
                     RetryCause::Timeout
                 }
@@ -166,60 +185,82 @@ pub(crate) async fn forward(
 
 impl Call<'_> {
     /// Fields as the upstream gets them, but for those that depend on the target.
-    fn edit(&self, fields: &mut Fields, record: &CallRecord) {
+    fn edit(&self, head: &mut RequestHead, record: &CallRecord) {
+        let version = head.version;
+        let fields = &mut head.fields;
         headers::strip_hop_by_hop(fields);
         fields.remove(Header::Expect);
-        headers::set_forwarded(fields, self.client, self.admitted.origin().trusted_proxy);
-        self.matched.route.route.plan.request_headers.apply(fields);
+        let trusted = self.admitted.origin().trusted_proxy;
+        headers::set_forwarded(fields, version, self.client, trusted);
+        self.matched.route.route.plan.edit_request(fields);
         fields.set(Header::RequestId, record.request_id_text());
         if let Some(trace) = &record.trace {
             trace.edit(fields);
         }
         // These are written anew for each target.
         fields.retain(|field| !matches!(field.header, Header::Host | Header::ContentLength));
-        if let Authenticated::Token(token) = self.admitted.authenticated() {
-            fields.append_all(&token.identity);
+        if let Authenticated::Caller(verified) = self.admitted.authenticated() {
+            fields.append_all(&verified.identity);
         }
     }
 
-    /// The request's head as one target gets it.
+    /// Gives the request's head to the connection, in the form of its protocol.
     fn write_head(
         &self,
-        plan: &UpstreamPlan,
-        head: &RequestHead,
-        upload: &Upload,
-        target: usize,
-        out: &mut Vec<u8>,
+        outgoing: Outgoing<'_>,
+        connection: &mut UpstreamConnection,
     ) -> Result<(), Fault> {
-        let target = plan
-            .targets
-            .get(target)
-            .ok_or_else(|| Fault::new(Code::Internal, "Something went wrong here"))?;
+        let Outgoing { head, target, .. } = outgoing;
+        match connection {
+            UpstreamConnection::Http1(connection) => {
+                let out = connection.begin();
+                out.extend_from_slice(head.method.as_str().as_bytes());
+                out.push(b' ');
+                self.write_path(target, out);
+                out.extend_from_slice(b" HTTP/1.1\r\n");
+                write_field(out, b"host", target.host.as_bytes());
+                head.fields.write(out);
+                match outgoing.length {
+                    Told::Nothing => {}
+                    Told::Length(length) => {
+                        out.extend_from_slice(b"content-length: ");
+                        write_decimal(out, length);
+                        out.extend_from_slice(b"\r\n");
+                    }
+                    Told::Open => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+                }
+                out.extend_from_slice(b"\r\n");
+            }
+            UpstreamConnection::Http2(call) => {
+                let mut path = Vec::new();
+                self.write_path(target, &mut path);
+                let parts = RequestParts {
+                    method: &head.method,
+                    scheme: &target.scheme,
+                    authority: &target.authority,
+                    path,
+                    fields: &head.fields,
+                    length: match outgoing.length {
+                        Told::Length(length) => Some(length),
+                        Told::Nothing | Told::Open => None,
+                    },
+                    takes_trailers: outgoing.takes_trailers,
+                };
+                call.begin(parts.into_request()?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The path and query as the target gets them.
+    fn write_path(&self, target: &TargetPlan, out: &mut Vec<u8>) {
         let path_prefix = &*target.target.path_prefix;
         let rest = &*self.matched.path;
-        out.extend_from_slice(head.method.as_str().as_bytes());
-        out.push(b' ');
         out.extend_from_slice(path_prefix.as_bytes());
         if path_prefix.is_empty() && !rest.starts_with('/') {
             out.push(b'/');
         }
         out.extend_from_slice(rest.as_bytes());
-        out.extend_from_slice(b" HTTP/1.1\r\n");
-        write_field(out, b"host", target.host.as_bytes());
-        head.fields.write(out);
-        match upload.length() {
-            // A request without a body says nothing of its length, unless its method means one
-            // (RFC 9110, section 8.6).
-            Some(0) if !matches!(head.method, Method::POST | Method::PUT | Method::PATCH) => {}
-            Some(length) => {
-                out.extend_from_slice(b"content-length: ");
-                write_decimal(out, length);
-                out.extend_from_slice(b"\r\n");
-            }
-            None => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
-        }
-        out.extend_from_slice(b"\r\n");
-        Ok(())
     }
 
     /// The answer as the client gets it.
@@ -281,6 +322,40 @@ impl Call<'_> {
     }
 }
 
+/// A request as one target gets it.
+#[derive(Clone, Copy)]
+struct Outgoing<'a> {
+    head: &'a RequestHead,
+    target: &'a TargetPlan,
+    length: Told,
+    takes_trailers: bool,
+}
+
+/// What the upstream is told of the body's length.
+#[derive(Clone, Copy)]
+enum Told {
+    Nothing,
+    Length(u64),
+    /// It ends when it ends.
+    Open,
+}
+
+/// A request without a body says nothing of its length, unless its method means one (RFC 9110, section 8.6).
+fn told_length(method: &Method, upload: &Upload) -> Told {
+    match upload.length() {
+        Some(0) if !matches!(*method, Method::POST | Method::PUT | Method::PATCH) => Told::Nothing,
+        Some(length) => Told::Length(length),
+        None => Told::Open,
+    }
+}
+
+fn target_of(plan: &UpstreamPlan, target: usize) -> Result<&TargetPlan, Fault> {
+    let target = plan.targets.get(target);
+    target
+        .map(|target| &**target)
+        .ok_or_else(|| Fault::new(Code::Internal, "Something went wrong here"))
+}
+
 /// What went wrong with one attempt.
 enum Attempt {
     /// The client's body; [`Upload::failure`] says how.
@@ -305,6 +380,9 @@ impl Attempt {
             Self::Client => AttemptFailure::ClientBody,
             Self::Failed(AnswerFailure::Broken(_)) => AttemptFailure::Broken,
             Self::Failed(AnswerFailure::Malformed(_)) => AttemptFailure::Malformed,
+            Self::Failed(AnswerFailure::GoneAway(_) | AnswerFailure::Refused(_)) => {
+                AttemptFailure::Refused
+            }
             Self::TimedOut | Self::Late => AttemptFailure::TimedOut,
         }
     }
@@ -334,6 +412,14 @@ impl Attempt {
                 "The API's upstream broke off before it answered; try again later",
             )
             .because(with_causes(&error)),
+            (
+                None,
+                Self::Failed(failure @ (AnswerFailure::GoneAway(_) | AnswerFailure::Refused(_))),
+            ) => Fault::new(
+                Code::UpstreamFailed,
+                "The API's upstream did not take the call; try again later",
+            )
+            .because(failure),
             (None, Self::Failed(AnswerFailure::Malformed(fault))) => Fault::new(
                 Code::UpstreamFailed,
                 "The API's upstream sent an answer that can't be read",
@@ -373,7 +459,7 @@ async fn exchange(
     let mut refused = false;
     poll_fn(|context| {
         if !refused {
-            match upload.poll_send(context, call.seat, connection.stream()) {
+            match upload.poll_send(context, call.seat, connection) {
                 Poll::Pending | Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(UploadStop::Client)) => return Poll::Ready(Err(Attempt::Client)),
                 Poll::Ready(Err(UploadStop::Stalled)) => {

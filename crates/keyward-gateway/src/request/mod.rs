@@ -15,14 +15,17 @@ mod authenticate;
 mod authorize;
 mod bearer;
 mod client;
+pub(crate) mod client_certificate;
 mod forward;
 pub(crate) mod headers;
 pub(crate) mod identity;
 mod match_route;
+pub(crate) mod mirror;
 mod own;
 pub(crate) mod path;
 mod screen;
 pub(crate) mod token_cache;
+mod verified_caller;
 
 pub(crate) use client::Client;
 pub(crate) use screen::is_trusted;
@@ -33,7 +36,7 @@ use crate::message::{Fields, Header, RequestHead};
 use crate::problem;
 use crate::record::CallRecord;
 use crate::worker::Worker;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use keyward_model::{Code, Fault};
 use std::rc::Rc;
 
@@ -50,6 +53,10 @@ impl From<Fault> for Refusal {
 impl Refusal {
     pub(crate) fn with(fault: Fault, fields: Fields) -> Self {
         Self(Box::new((fault, fields)))
+    }
+
+    fn fault(&self) -> &Fault {
+        &self.0.0
     }
 }
 
@@ -68,6 +75,28 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// Whether a body follows the head in an answer to `method` (RFC 9110, section 6.4.1).
+    pub(crate) fn has_body(&self, method: &Method) -> bool {
+        let bodiless = self.status.is_informational()
+            || matches!(
+                self.status,
+                StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+            );
+        !bodiless && *method != Method::HEAD
+    }
+
+    /// The length to tell, where there is one.
+    pub(crate) fn length(&self, has_body: bool) -> Option<u64> {
+        if has_body {
+            self.body.left()
+        } else if self.status == StatusCode::NO_CONTENT {
+            // RFC 9110, section 8.6: not even that it is none.
+            None
+        } else {
+            self.declared_length
+        }
+    }
+
     /// An answer of this node's own.
     pub(crate) fn own(status: StatusCode, fields: Fields, body: AnswerBody) -> Self {
         Self {
@@ -84,7 +113,7 @@ impl Answer {
 /// Serves one call.
 pub(crate) async fn serve_call(
     worker: &Rc<Worker>,
-    client: &Client,
+    client: &Rc<Client>,
     seat: &Rc<Seat>,
     head: RequestHead,
     body: RequestBody,
@@ -106,8 +135,11 @@ pub(crate) async fn serve_call(
         let (fault, fields) = *refusal.0;
         record.refused(&fault);
         let mut answer = problem::answer(&fault, record.request_id, fields);
-        // The rest of the body is not read: the connection can't carry another call.
-        answer.closes = fault.code() == Code::BodyTooLarge;
+        // The rest of a body is not read, and a connection keeps its certificate: neither can carry another call.
+        answer.closes = matches!(
+            fault.code(),
+            Code::BodyTooLarge | Code::CertificateExpired | Code::CertificateRevoked
+        );
         answer
     });
     answer
@@ -119,7 +151,7 @@ pub(crate) async fn serve_call(
 
 async fn way(
     worker: &Rc<Worker>,
-    client: &Client,
+    client: &Rc<Client>,
     seat: &Rc<Seat>,
     mut head: RequestHead,
     body: RequestBody,
@@ -140,7 +172,8 @@ async fn way(
     let route = &matched.route.route;
     let origin = screen::screen(worker, route, client, &mut head, &body)?;
     record.set_address(origin.address);
-    let authenticated = authenticate::authenticate(worker, route, &mut head, record).await?;
+    let authenticated =
+        authenticate::authenticate(worker, route, client, &mut head, record).await?;
     record.caller = authenticated.caller_of_record();
     let permit = authorize::authorize(route, &authenticated)?;
     let admitted = admit::admit(worker, route, permit, authenticated, origin, record)?;

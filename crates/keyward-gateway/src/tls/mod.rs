@@ -8,8 +8,12 @@ mod certificate;
 mod certificate_table;
 mod challenge;
 mod client_certificate;
+mod client_trust;
+mod distinguished_name;
 mod error;
+mod presented;
 mod provider;
+mod revocation_list;
 mod server;
 mod source;
 
@@ -18,15 +22,20 @@ pub(crate) mod tests;
 
 pub use challenge::{Challenges, PresentedChallenge};
 pub use client_certificate::ClientCertificate;
+pub use client_trust::check_roots;
 pub use error::TlsError;
 pub use server::TlsServer;
 
+pub(crate) use client_trust::ClientTrust;
+pub(crate) use presented::PresentedCertificate;
 pub(crate) use provider::{ClockTime, provider};
-pub(crate) use server::HandshakeFailure;
+pub(crate) use server::{HTTP1, HTTP2, HandshakeFailure};
 pub(crate) use source::{source_of_identity, source_of_roots};
 
+use crate::settings::Protocols;
 use keyward_model::Clock;
 use keyward_model::resource::UpstreamTls;
+use keyward_model::resource::upstream::Protocol;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -35,7 +44,7 @@ use std::sync::Arc;
 /// # Errors
 /// [`TlsError`] with the file that can't.
 pub fn check_upstream(declared: &UpstreamTls, clock: Arc<dyn Clock>) -> Result<(), TlsError> {
-    crate::upstream::UpstreamTls::new(Some(declared), &clock).map(drop)
+    crate::upstream::UpstreamTls::new(Some(declared), Protocol::default(), &clock).map(drop)
 }
 
 /// How a listener speaks TLS.
@@ -47,6 +56,8 @@ pub struct TlsSettings {
     pub client_certificates: Option<ClientCertificates>,
     /// The oldest version that is spoken.
     pub minimum: TlsVersion,
+    /// What is spoken inside (RFC 7301).
+    pub protocols: Protocols,
 }
 
 /// Where a certificate comes from.
@@ -74,6 +85,8 @@ pub struct ClientCertificates {
     pub roots: PathBuf,
     /// Whether a client without one is refused.
     pub required: bool,
+    /// PEM: lists of certificates that were taken back, one of each authority that issues to clients.
+    pub revocation_list: Option<PathBuf>,
 }
 
 /// A version of TLS. Older ones are broken (RFC 8996) and not there.

@@ -58,6 +58,8 @@ pub enum AttemptFailure {
     Broken,
     /// What came was no answer.
     Malformed,
+    /// The upstream said that it does nothing of the request.
+    Refused,
     /// No answer came in time.
     TimedOut,
     /// The client's body broke off.
@@ -72,6 +74,7 @@ impl AttemptFailure {
             Self::Unreachable => "connection_failed",
             Self::Broken => "connection_broken",
             Self::Malformed => "answer_malformed",
+            Self::Refused => "refused",
             Self::TimedOut => "timeout",
             Self::ClientBody => "client_body",
         }

@@ -8,6 +8,7 @@ pub mod capture;
 mod conflict;
 pub mod consistency;
 pub mod issuer;
+pub mod mutual_tls;
 pub mod raw;
 pub mod route;
 pub mod upstream;
@@ -17,6 +18,7 @@ pub use api::{
 };
 pub use capture::Capture;
 pub use issuer::{Issuer, IssuerKeys};
+pub use mutual_tls::MutualTls;
 pub use route::{HostPattern, Route};
 pub use upstream::{Target, Upstream, UpstreamIdentity, UpstreamTls};
 

@@ -87,6 +87,7 @@ pub(crate) enum LogField {
     Time,
     RequestId,
     TraceId,
+    Protocol,
     Method,
     Path,
     Status,
@@ -113,10 +114,11 @@ pub(crate) enum LogField {
 
 impl LogField {
     /// All, by the names that they have in a line.
-    pub(crate) const NAMED: [(&'static str, Self); 25] = [
+    pub(crate) const NAMED: [(&'static str, Self); 26] = [
         ("time", Self::Time),
         ("request_id", Self::RequestId),
         ("trace_id", Self::TraceId),
+        ("protocol", Self::Protocol),
         ("method", Self::Method),
         ("path", Self::Path),
         ("status", Self::Status),

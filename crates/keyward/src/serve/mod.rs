@@ -419,6 +419,7 @@ fn settings(
             connections: (limits.connections as usize).div_ceil(workers),
             calls_in_flight: (limits.calls_in_flight as usize).div_ceil(workers),
             drain_timeout: limits.shutdown_timeout,
+            http2: limits.http2,
             ..Limits::default()
         },
         trusted_proxies: configuration.trusted_proxies.clone(),

@@ -21,11 +21,15 @@ mod limits;
 #[cfg(feature = "long-tests")]
 mod long;
 #[cfg(test)]
+mod mirroring;
+#[cfg(test)]
 mod node;
 #[cfg(test)]
 mod observing;
 #[cfg(test)]
 mod operations;
+#[cfg(test)]
+mod protocols;
 #[cfg(test)]
 mod python_peers;
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! of them; every [`Problem`] carries the line and the column.
 
 mod api;
+mod authentication;
 mod capture;
 pub mod field;
 pub mod form;

@@ -73,6 +73,8 @@ impl JsonLines {
         let route = record.route.as_deref();
         let caller = record.caller.as_deref();
         let (code, blame) = (record.code, record.blame);
+        let protocol = Some(record.protocol.as_str());
+        text(out, F::Protocol, b",\"protocol\":", protocol);
         text(out, F::Method, b",\"method\":", Some(&record.method));
         masked(out, F::Path, b",\"path\":", Some(&record.path));
         number(out, F::Status, b",\"status\":", record.status.into());

@@ -338,6 +338,16 @@ fn routes(page: &mut Page, routes: &[RouteCounts]) {
         family.sample_with(labels, "direction", "in", route.bytes_in);
         family.sample_with(labels, "direction", "out", route.bytes_out);
     }
+    let mut family = page.family(
+        Kind::Counter,
+        "keyward_mirrored_total",
+        "Copies of calls for mirrors, by what became of them.",
+    );
+    for (labels, route) in &routes {
+        for (outcome, count) in route.copies.iter().flatten() {
+            family.sample_with(labels, "outcome", outcome.as_str(), *count);
+        }
+    }
     type OfRoute = fn(&RouteCounts) -> &HistogramCounts;
     let histograms: [(&str, &str, OfRoute); 3] = [
         (

@@ -69,10 +69,8 @@ async fn openssl_agrees_on_versions_protocols_and_sessions() {
             &["-tls1_3", "-alpn", "http/1.1"][..],
             "ALPN protocol: http/1.1",
         ),
-        (
-            &["-tls1_2", "-alpn", "h2,http/1.1"],
-            "ALPN protocol: http/1.1",
-        ),
+        (&["-tls1_2", "-alpn", "http/1.1,h2"], "ALPN protocol: h2"),
+        (&["-tls1_3", "-alpn", "h2"], "ALPN protocol: h2"),
         (&["-tls1_2"], "Protocol  : TLSv1.2"),
         (&["-tls1_3"], "New, TLSv1.3"),
         (&["-groups", "X25519"], "X25519"),

@@ -3,6 +3,7 @@
 mod action;
 mod edits;
 mod matching;
+mod mirror;
 
 #[cfg(test)]
 mod tests;
@@ -48,8 +49,8 @@ pub(super) struct ApiOfRoutes<'a> {
     pub(super) identity_headers: &'a IdentityHeaders,
     /// What is written down of calls to routes that say nothing else.
     pub(super) capture: Option<&'a Capture>,
-    /// Whether everyone may call.
-    pub(super) open: bool,
+    /// Why no caller can have a scope, if so.
+    pub(super) without_scopes: Option<&'static str>,
 }
 
 /// `hosts`: each once.
@@ -122,18 +123,16 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
     let scopes = match fields.optional("authorization") {
         Some(field) => {
             let scopes = scopes(field, problems)?;
-            if api.open && !scopes.is_empty() {
-                problems.error(
-                    field.place(),
-                    "contradiction",
-                    "`authorization` asks for scopes, but `authentication: none` lets everyone call without a token: name issuers, or take the scopes out",
-                );
+            if let Some(why) = api.without_scopes
+                && !scopes.is_empty()
+            {
+                problems.error(field.place(), "contradiction", why);
             }
             scopes
         }
         None => BTreeSet::new(),
     };
-    let action = action::read(&fields, &matching.path, api.upstream, problems);
+    let action = action::read(&fields, &matching.path, api, problems);
     let mut headers = |key: &str, direction| match fields.optional(key) {
         Some(field) => edits::headers(field, direction, problems),
         None => Some(Default::default()),
@@ -184,7 +183,13 @@ fn keys_that_do_nothing(fields: &Fields<'_>, action: &Action, problems: &mut Pro
         Action::Forward(_) => return,
         Action::Redirect(_) => (
             "redirect",
-            &["rewrite", "request_headers", "response_headers", "capture"],
+            &[
+                "rewrite",
+                "request_headers",
+                "response_headers",
+                "mirror",
+                "capture",
+            ],
         ),
         Action::Respond(_) => (
             "respond",
@@ -193,6 +198,7 @@ fn keys_that_do_nothing(fields: &Fields<'_>, action: &Action, problems: &mut Pro
                 "request_headers",
                 "response_headers",
                 "query",
+                "mirror",
                 "capture",
             ],
         ),
