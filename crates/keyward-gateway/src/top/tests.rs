@@ -1,10 +1,11 @@
 use super::*;
 use keyward_model::id::{NodeId, RequestId};
-use keyward_model::usage::Times;
+use keyward_model::usage::{HttpVersion, Times};
 use keyward_model::{Revision, Timestamp};
 
 fn call(address: &str) -> UsageRecord {
     UsageRecord {
+        protocol: HttpVersion::Http11,
         request_id: RequestId::from_u128(1),
         trace_id: None,
         node: NodeId::from_u128(1),
