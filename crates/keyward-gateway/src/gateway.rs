@@ -7,6 +7,7 @@ use crate::settings::{ListenerSettings, Settings};
 use crate::shared::Shared;
 use crate::snapshot::{CompileError, Continuity, OwnIssuer, Snapshot, Snapshots};
 use crate::tls::Challenges;
+use crate::top::{TopCaller, TopCallers};
 use crate::upstream::{UpstreamCounts, Watch};
 use crate::usage::UsageQueue;
 use crate::worker::{self, Phase, Seeds};
@@ -23,6 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -111,6 +113,7 @@ impl Gateway {
             metrics: (0..workers)
                 .map(|_| Arc::new(WorkerMetrics::default()))
                 .collect(),
+            top: TopCallers::new(workers),
         };
         let gateway = Self {
             continuity: Mutex::new(Continuity::guarded(settings.upstream_guard.clone())),
@@ -287,6 +290,13 @@ impl Gateway {
             .unwrap_or_else(PoisonError::into_inner);
         let served = continuity.served_upstreams();
         served.map(|upstream| upstream.read(now)).collect()
+    }
+
+    /// Who has called most in the last seconds, and over how long that was. Workers count callers only while
+    /// this is asked for, so that the first answer is empty.
+    #[must_use]
+    pub fn top_callers(&self, most: usize) -> (Vec<TopCaller>, Duration) {
+        self.shared.top.look(self.shared.clock.moment(), most)
     }
 
     /// Records of calls that were dropped because their reader was too slow.

@@ -29,6 +29,7 @@ mod settings;
 mod shared;
 mod snapshot;
 pub mod tls;
+pub mod top;
 pub mod trace;
 mod transport;
 mod upstream;

@@ -70,6 +70,11 @@ impl CallRecord {
         record
     }
 
+    /// Whether it is a copy's, of which nothing is told.
+    pub(crate) fn is_of_copy(&self) -> bool {
+        self.silent
+    }
+
     pub(crate) fn begin(worker: Rc<Worker>, client: &Client, head: &RequestHead) -> Self {
         let request_id = worker.request_id();
         let begun = worker.moment();

@@ -13,6 +13,7 @@ use crate::request::{Client, is_trusted};
 use crate::settings::{ListenerSettings, Settings};
 use crate::shared::Shared;
 use crate::snapshot::{LocalSnapshot, RouteRef};
+use crate::top::WorkerTop;
 use crate::trace::{CallTrace, Ids, TracedCall};
 use crate::transport::{ApplicationProtocol, Transport};
 use crate::upstream::Pools;
@@ -61,6 +62,7 @@ pub(crate) struct Worker {
     spans: Option<RefCell<Batch<TracedCall>>>,
     /// Captured calls, where any may be.
     captures: Option<RefCell<Batch<CapturedCall>>>,
+    top: WorkerTop,
     usage: RefCell<UsageBatch>,
     snapshot: RefCell<Rc<LocalSnapshot>>,
     request_ids: Cell<RequestIds>,
@@ -127,6 +129,7 @@ impl Worker {
             pools,
             tokens: RefCell::new(TokenCache::new(settings.limits.cached_tokens)),
             metrics,
+            top: WorkerTop::default(),
             usage: RefCell::new(UsageBatch::new(usage)),
             snapshot: RefCell::new(snapshot),
             request_ids: Cell::new(RequestIds {
@@ -203,6 +206,7 @@ impl Worker {
     /// Counts the call and hands its record on.
     pub(crate) fn record(&self, route: Option<&RouteRef>, usage: UsageRecord) {
         self.metrics.count(&usage);
+        self.top.count(&usage);
         if let Some(route) = route {
             route.route.metrics.count(self.index, &usage);
         }
@@ -278,6 +282,8 @@ impl Worker {
             captures.borrow_mut().flush();
         }
         self.pools.reap(self.clock.moment());
+        let now = self.clock.moment();
+        self.top.tick(self.index, &self.shared.top, now);
         self.metrics.state(State {
             cached_tokens: self.tokens.borrow().len(),
             idle_upstream: self.pools.idle(),

@@ -60,7 +60,9 @@ pub(crate) async fn forward(
         Arc::clone(&route.forged),
         Replay::new(plan.replay_bytes(), safe),
     );
-    if let Some(declared) = &route.capture {
+    if let Some(declared) = &route.capture
+        && !record.is_of_copy()
+    {
         let settings = call.worker.settings.captures.as_ref();
         record.capture = CallCapture::begin(settings, declared, &call.worker.ids, &head.fields);
         upload = upload.captured(record.capture.clone());

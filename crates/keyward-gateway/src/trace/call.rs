@@ -23,6 +23,8 @@ pub(crate) struct CallTrace {
     own: TraceParent,
     parent: Option<u64>,
     state: Option<Box<[u8]>>,
+    /// Whether it is that of a copy for a mirror: no span of ours, but the call's own for whoever gets it.
+    is_copy: bool,
     /// There when the call is recorded.
     recorded: Option<Box<Recorded>>,
 }
@@ -117,7 +119,19 @@ impl CallTrace {
             },
             parent: parent.map(|parent| parent.span_id),
             state,
+            is_copy: false,
             recorded: sampled.then(recorded),
+        })
+    }
+
+    /// What goes with a copy of the call: the mirror's spans stand below the call's.
+    pub(crate) fn of_copy(&self) -> Rc<Self> {
+        Rc::new(Self {
+            own: self.own,
+            parent: self.parent,
+            state: self.state.clone(),
+            is_copy: true,
+            recorded: None,
         })
     }
 
@@ -142,7 +156,11 @@ impl CallTrace {
         target: usize,
         at: Moment,
     ) {
-        let span_id = ids.span();
+        let span_id = if self.is_copy {
+            self.own.span_id
+        } else {
+            ids.span()
+        };
         let parent = TraceParent {
             span_id,
             ..self.own

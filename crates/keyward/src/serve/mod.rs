@@ -13,6 +13,7 @@ mod operations;
 mod own_issuer;
 mod reload;
 mod supervisor;
+mod top;
 mod traces;
 mod watched_files;
 
@@ -484,7 +485,7 @@ fn listen_for_operators(
         socket.set_nonblocking(true)?;
         let address = socket.local_addr().unwrap_or(address);
         let listener = tokio::net::TcpListener::from_std(socket)?;
-        tracing::info!(%address, "operations: /healthz, /readyz, /metrics");
+        tracing::info!(%address, "operations: /healthz, /readyz, /metrics, /top");
         Ok(tokio::spawn(operations::serve(
             operations.clone(),
             listener,

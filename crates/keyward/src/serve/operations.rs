@@ -1,8 +1,9 @@
-//! The operations listener: health, readiness, metrics. No caller of an API reaches it.
+//! The operations listener: health, readiness, metrics, and what `keyward top` shows. No caller of an API reaches it.
 
 use super::captures::CaptureStatus;
 use super::metrics;
 use super::reload::ReloadCounts;
+use super::top;
 use super::traces::ExportStatus;
 use axum::Router;
 use axum::extract::State;
@@ -37,6 +38,7 @@ pub(super) async fn serve(operations: Operations, listener: tokio::net::TcpListe
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .route("/top", get(top::answer))
         .with_state(operations);
     if let Err(error) = axum::serve(listener, router).await {
         tracing::error!(%error, "the operations listener has ended");

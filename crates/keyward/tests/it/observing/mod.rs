@@ -2,6 +2,7 @@
 
 mod captures;
 mod metrics;
+mod top;
 mod traces;
 
 use serde_json::Value;

@@ -347,3 +347,42 @@ async fn what_is_left_at_the_end_is_exported() {
     assert!(status.success(), "{log}");
     assert_eq!(spans(&collector, 10).await.len(), 10);
 }
+
+#[tokio::test]
+async fn a_mirrors_spans_stand_below_the_calls_and_a_stranger_writes_into_neither() {
+    let (collector, mirror) = (collector().await, Upstream::echo().await);
+    let node = traced(&collector, "")
+        .upstream("mirror", &[mirror.url()], "")
+        .api(
+            "open",
+            "authentication: none, capture: {}, routes: [ { mirror: { upstream: mirror, percent: 100 } } ]",
+        )
+        .start()
+        .await;
+    let parent = traceparent("01");
+    check_passed(
+        &node
+            .get(
+                "/open/x",
+                &[("traceparent", &parent), ("tracestate", "a=1")],
+            )
+            .await,
+    );
+    let mut waited = Duration::ZERO;
+    while mirror.received().is_empty() {
+        assert!(waited < PATIENCE, "{}", node.process.log());
+        tokio::time::sleep(LOOK_EVERY).await;
+        waited += LOOK_EVERY;
+    }
+    let spans = spans(&collector, 2).await;
+    let copy = mirror.received().pop().unwrap();
+    let [trace, span] = ["trace_id", "span_id"].map(|name| spans[0][name].as_str().unwrap());
+    assert_ne!(trace, TRACE);
+    assert_eq!(
+        copy.head.field("traceparent").unwrap(),
+        format!("00-{trace}-{span}-03")
+    );
+    assert_eq!(copy.head.field("tracestate"), None);
+    // A copy is no attempt of the call's, and nothing of it is told twice.
+    assert_eq!(spans.len(), 2, "{spans:#?}");
+}
