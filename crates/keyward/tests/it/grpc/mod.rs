@@ -1,5 +1,6 @@
 //! gRPC through the gateway, with gRPC's own library for Python at both ends.
 
+mod example;
 mod faults;
 
 use crate::gateway::open_node::{lines, until};
@@ -23,14 +24,14 @@ fn python() -> Command {
 }
 
 /// A process of Python's, which ends with the test.
-struct Peer {
+pub(crate) struct Peer {
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
 }
 
 impl Peer {
-    fn start(arguments: &[&str]) -> Self {
+    fn start(arguments: &[String]) -> Self {
         let mut child = python()
             .args(arguments)
             .stdin(Stdio::piped())
@@ -61,6 +62,13 @@ impl Drop for Peer {
     }
 }
 
+/// A server, and where it is.
+pub(crate) fn serve() -> (Peer, String) {
+    let mut server = Peer::start(&["serve".to_owned()]);
+    let address = format!("127.0.0.1:{}", server.line().trim());
+    (server, address)
+}
+
 /// A node between the two, and the server.
 struct GrpcNode {
     process: KeywardProcess,
@@ -75,8 +83,8 @@ impl GrpcNode {
 
     /// With this said of the upstream besides.
     async fn with(rest: &str) -> Self {
-        let mut server = Peer::start(&["serve"]);
-        let url = format!("http://127.0.0.1:{}", server.line().trim());
+        let (server, address) = serve();
+        let url = format!("http://{address}");
         let process = node(&url, rest).await;
         Self {
             process,
@@ -87,7 +95,7 @@ impl GrpcNode {
 
     /// Makes these calls, one after the other, on one connection. What came of each, by its name.
     async fn calls(&self, names: &[&str]) -> Map<String, Value> {
-        calls(self.process.gateway().to_string(), names).await
+        calls(&self.process, &["test.Echo"], names).await
     }
 
     /// The lines of the access log, once there are so many.
@@ -133,10 +141,17 @@ resources:
     KeywardProcess::start_configured(env!("CARGO_BIN_EXE_keyward"), &configuration, &[], &[]).await
 }
 
-async fn calls(address: String, names: &[&str]) -> Map<String, Value> {
+/// Makes these calls at a node: `of` are the service, and where they are needed a token and roots.
+pub(crate) async fn calls(
+    process: &KeywardProcess,
+    of: &[&str],
+    names: &[&str],
+) -> Map<String, Value> {
     let names = names.join("\n");
+    let mut arguments = vec!["call".to_owned(), process.gateway().to_string()];
+    arguments.extend(of.iter().map(|&one| one.to_owned()));
     let calling = tokio::task::spawn_blocking(move || {
-        let mut client = Peer::start(&["call", &address]);
+        let mut client = Peer::start(&arguments);
         let mut input = client.input.take().unwrap();
         input.write_all(names.as_bytes()).unwrap();
         drop(input);
@@ -251,7 +266,7 @@ async fn a_server_that_dies_is_told_as_unavailable() {
 async fn a_server_that_is_not_there_is_told_as_unavailable() {
     let [address] = free_addresses();
     let process = node(&format!("http://{address}"), "").await;
-    let told = calls(process.gateway().to_string(), &["unary", "mirror"]).await;
+    let told = calls(&process, &["test.Echo"], &["unary", "mirror"]).await;
     assert_eq!(told["unary"]["code"], "UNAVAILABLE");
     assert_eq!(told["mirror"]["code"], "UNAVAILABLE");
 }

@@ -1,7 +1,9 @@
 """gRPC's own library as client and server, with plain bytes for messages.
 
-    peer.py serve           a server at a free port, which it prints
-    peer.py call ADDRESS    reads the names of calls, one a line, makes them, and prints what came of each in JSON
+    peer.py serve
+        a server at a free port, which it prints; it has its methods in every service
+    peer.py call ADDRESS SERVICE [TOKEN [ROOTS]]
+        reads the names of calls, one a line, makes them, and prints what came of each in JSON
 """
 
 import json
@@ -12,8 +14,6 @@ from concurrent import futures
 
 import grpc
 
-SERVICE = "test.Echo"
-
 
 class Echo(grpc.GenericRpcHandler):
     def __init__(self):
@@ -23,17 +23,17 @@ class Echo(grpc.GenericRpcHandler):
     def service(self, call):
         unary, stream = grpc.unary_unary_rpc_method_handler, grpc.unary_stream_rpc_method_handler
         return {
-            f"/{SERVICE}/Unary": unary(self.unary),
-            f"/{SERVICE}/Counted": stream(self.counted),
-            f"/{SERVICE}/Sum": grpc.stream_unary_rpc_method_handler(self.sum),
-            f"/{SERVICE}/Mirror": grpc.stream_stream_rpc_method_handler(self.mirror),
-            f"/{SERVICE}/Fail": unary(self.fail),
-            f"/{SERVICE}/Wait": stream(self.wait),
-            f"/{SERVICE}/Cancelled": unary(lambda request, context: str(self.cancelled).encode()),
-            f"/{SERVICE}/Remaining": unary(self.remaining),
-            f"/{SERVICE}/Die": stream(self.die),
-            "/grpc.health.v1.Health/Check": unary(self.health),
-        }.get(call.method)
+            "Unary": unary(self.unary),
+            "Counted": stream(self.counted),
+            "Sum": grpc.stream_unary_rpc_method_handler(self.sum),
+            "Mirror": grpc.stream_stream_rpc_method_handler(self.mirror),
+            "Fail": unary(self.fail),
+            "Wait": stream(self.wait),
+            "Cancelled": unary(lambda request, context: str(self.cancelled).encode()),
+            "Remaining": unary(self.remaining),
+            "Die": stream(self.die),
+            "Check": unary(self.health),
+        }.get(call.method.rsplit("/", 1)[1])
 
     def unary(self, request, context):
         sent = dict(context.invocation_metadata())
@@ -73,7 +73,7 @@ class Echo(grpc.GenericRpcHandler):
         os._exit(1)
 
     def health(self, request, context):
-        if request not in (b"", b"\x0a\x09" + SERVICE.encode()):
+        if request.endswith(b".Nothing"):
             context.abort(grpc.StatusCode.NOT_FOUND, "no such service")
         return b"\x08\x01"
 
@@ -90,16 +90,24 @@ def serve():
 
 
 class Client:
-    def __init__(self, address):
+    def __init__(self, address, service, token=None, roots=None):
+        self.service = service
         options = [("grpc.enable_retries", 0)]
-        self.channel = grpc.insecure_channel(address, options)
+        if roots:
+            with open(roots, "rb") as file:
+                credentials = grpc.ssl_channel_credentials(file.read())
+            self.channel = grpc.secure_channel(address, credentials, options)
+        else:
+            self.channel = grpc.insecure_channel(address, options)
+        self.metadata = [("authorization", f"Bearer {token}")] if token else []
 
     def unary(self, method, request=b"", timeout=10, metadata=None):
-        call = self.channel.unary_unary(f"/{SERVICE}/{method}")
-        return call.with_call(request, timeout=timeout, metadata=metadata)
+        call = self.channel.unary_unary(f"/{self.service}/{method}")
+        return call.with_call(request, timeout=timeout, metadata=self.metadata + (metadata or []))
 
     def stream(self, method, request=b"", timeout=10):
-        return self.channel.unary_stream(f"/{SERVICE}/{method}")(request, timeout=timeout)
+        call = self.channel.unary_stream(f"/{self.service}/{method}")
+        return call(request, timeout=timeout, metadata=self.metadata)
 
     def call_unary(self):
         answer, call = self.unary("Unary", b"hello", metadata=[("x-sent", "3")])
@@ -130,8 +138,8 @@ class Client:
         return sum(1 for _ in self.stream("Counted", b"20000", timeout=30))
 
     def call_sum(self):
-        call = self.channel.stream_unary(f"/{SERVICE}/Sum")
-        return call(iter([b"x" * 1000] * 500), timeout=10).decode()
+        call = self.channel.stream_unary(f"/{self.service}/Sum")
+        return call(iter([b"x" * 1000] * 500), timeout=10, metadata=self.metadata).decode()
 
     def call_mirror(self):
         """Each message is sent only when the answer to the one before has come."""
@@ -144,8 +152,8 @@ class Client:
                 yield str(number).encode()
 
         answers = []
-        call = self.channel.stream_stream(f"/{SERVICE}/Mirror")
-        for answer in call(requests(), timeout=10):
+        call = self.channel.stream_stream(f"/{self.service}/Mirror")
+        for answer in call(requests(), timeout=10, metadata=self.metadata):
             answers.append(answer.decode())
             go_on.release()
         return answers
@@ -155,6 +163,9 @@ class Client:
 
     def call_unknown(self):
         return self.unary("Nothing")[0].decode()
+
+    def call_delete(self):
+        return self.unary("Delete")[0].decode()
 
     def call_elsewhere(self):
         call = self.channel.unary_unary("/test.Other/Unary")
@@ -192,8 +203,8 @@ class Client:
         return "the server was not told"
 
     def call_parallel(self):
-        call = self.channel.unary_unary(f"/{SERVICE}/Unary")
-        calls = [call.future(str(number).encode(), timeout=20) for number in range(300)]
+        call = self.channel.unary_unary(f"/{self.service}/Unary")
+        calls = [call.future(str(number).encode(), timeout=20, metadata=self.metadata) for number in range(300)]
         return sum(int(one.result()) for one in calls)
 
     def call_die(self):
@@ -215,8 +226,8 @@ class Client:
             return {"code": error.code().name, "details": error.details(), "metadata": metadata}
 
 
-def call(address):
-    client = Client(address)
+def call(arguments):
+    client = Client(*arguments)
     for name in sys.stdin:
         print(json.dumps({name.strip(): client.call(name.strip())}), flush=True)
 
@@ -225,4 +236,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "serve":
         serve()
     else:
-        call(sys.argv[2])
+        call(sys.argv[2:])
