@@ -7,6 +7,7 @@ use std::time::Duration;
 fn call(status: u16, total: u64, first_byte: u64, upstream: u64) -> UsageRecord {
     UsageRecord {
         protocol: HttpVersion::Http11,
+        grpc_status: None,
         request_id: RequestId::from_u128(1),
         trace_id: None,
         node: NodeId::from_u128(1),

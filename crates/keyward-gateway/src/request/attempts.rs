@@ -48,10 +48,12 @@ pub(super) struct Attempts<'a> {
 }
 
 impl<'a> Attempts<'a> {
+    /// `patience` is how long the client gives the call, where it says so.
     pub(super) fn new(
         call: &'a Call<'a>,
         plan: &'a UpstreamPlan,
         head: &RequestHead,
+        patience: Option<Duration>,
         trace: Option<Rc<CallTrace>>,
     ) -> Self {
         // The record has just looked at the clock.
@@ -60,7 +62,7 @@ impl<'a> Attempts<'a> {
         Self {
             call,
             plan,
-            deadline: Deadline::after(plan.declared.total_timeout, now),
+            deadline: Deadline::after(shorter(plan.declared.total_timeout, patience), now),
             key: key(&plan.declared.balance, call, head),
             made: 0,
             tried: Tried::default(),
@@ -344,6 +346,13 @@ impl<'a> Attempts<'a> {
             .because(format_args!("upstream `{name}`: no target is left to try"))
             .into(),
         }
+    }
+}
+
+fn shorter(one: Option<Duration>, two: Option<Duration>) -> Option<Duration> {
+    match (one, two) {
+        (Some(one), Some(two)) => Some(one.min(two)),
+        (one, two) => one.or(two),
     }
 }
 

@@ -4,7 +4,7 @@ use super::admit::Admitted;
 use super::attempts::{Attempts, Lease};
 use super::authenticate::Authenticated;
 use super::match_route::Matched;
-use super::{Answer, Client, Refusal, headers, mirror};
+use super::{Answer, Client, Refusal, grpc, headers, mirror};
 use crate::body::{AnswerBody, BodyFailure, Download, RequestBody, Upload, UploadStop};
 use crate::capture::{CallCapture, Side};
 use crate::deadlines::{Deadline, Patience, Seat};
@@ -51,7 +51,8 @@ pub(crate) async fn forward(
     };
     record.upstream_begins();
     let safe = headers::is_safe(&head.method);
-    let takes_trailers = plan.may_share() && headers::takes_trailers(&head.fields);
+    let takes_trailers =
+        plan.may_share() && (record.is_grpc || headers::takes_trailers(&head.fields));
     let mut upload = Upload::new(
         body,
         route.max_body_bytes,
@@ -67,7 +68,12 @@ pub(crate) async fn forward(
         upload = upload.captured(record.capture.clone());
     }
     let trace = record.trace.clone();
-    let mut attempts = Attempts::new(&call, plan, &head, trace.clone());
+    let patience = if record.is_grpc {
+        grpc::timeout(&head.fields)
+    } else {
+        None
+    };
+    let mut attempts = Attempts::new(&call, plan, &head, patience, trace.clone());
     let mut lease = attempts.lease().await?;
     upload.copied_by(mirror::copy(&call, &head, upload.length(), record));
     call.edit(&mut head, record);
@@ -132,7 +138,10 @@ pub(crate) async fn forward(
             };
             let cause = match &outcome {
                 Ok(answer) => {
-                    let status = answer.status.as_u16();
+                    let mut status = answer.status.as_u16();
+                    if record.is_grpc {
+                        status = grpc::http_status(status, grpc::status_in(&answer.fields));
+                    }
                     lease.occupied.answered(status, now);
                     RetryCause::Status(status)
                 }
@@ -301,6 +310,9 @@ impl Call<'_> {
         record.answered(head.status.as_u16());
         if let Some(capture) = &record.capture {
             capture.body(Side::Response, &fields);
+        }
+        if record.is_grpc {
+            record.grpc_status = grpc::status_in(&fields);
         }
         let body = AnswerBody::upstream(Download {
             connection: Some(lease.connection),

@@ -17,6 +17,7 @@ mod bearer;
 mod client;
 pub(crate) mod client_certificate;
 mod forward;
+pub(crate) mod grpc;
 pub(crate) mod headers;
 pub(crate) mod identity;
 mod match_route;
@@ -123,6 +124,7 @@ pub(crate) async fn serve_call(
         record.set_request_id(id);
     }
     record.trace = worker.trace(client, &head);
+    record.is_grpc = grpc::is_call(&head);
     // Before everything: refusing costs a worker that can't keep up next to nothing.
     let outcome = match worker.gate.enter() {
         Ok(in_flight) => {
@@ -134,7 +136,12 @@ pub(crate) async fn serve_call(
     let mut answer = outcome.unwrap_or_else(|refusal| {
         let (fault, fields) = *refusal.0;
         record.refused(&fault);
-        let mut answer = problem::answer(&fault, record.request_id, fields);
+        let mut answer = if record.is_grpc {
+            record.told_grpc(grpc::Status::of(fault.code()).number());
+            grpc::answer(&fault, fields)
+        } else {
+            problem::answer(&fault, record.request_id, fields)
+        };
         // The rest of a body is not read, and a connection keeps its certificate: neither can carry another call.
         answer.closes = matches!(
             fault.code(),

@@ -91,6 +91,7 @@ pub(crate) enum LogField {
     Method,
     Path,
     Status,
+    GrpcStatus,
     Code,
     Blame,
     Because,
@@ -114,7 +115,7 @@ pub(crate) enum LogField {
 
 impl LogField {
     /// All, by the names that they have in a line.
-    pub(crate) const NAMED: [(&'static str, Self); 26] = [
+    pub(crate) const NAMED: [(&'static str, Self); 27] = [
         ("time", Self::Time),
         ("request_id", Self::RequestId),
         ("trace_id", Self::TraceId),
@@ -122,6 +123,7 @@ impl LogField {
         ("method", Self::Method),
         ("path", Self::Path),
         ("status", Self::Status),
+        ("grpc_status", Self::GrpcStatus),
         ("code", Self::Code),
         ("blame", Self::Blame),
         ("because", Self::Because),
