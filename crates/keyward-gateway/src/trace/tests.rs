@@ -1,5 +1,6 @@
 use super::context::{TraceParent, trace_state};
 use super::*;
+use proptest::prelude::*;
 
 const TRACE: u128 = 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736;
 const SPAN: u64 = 0x00f0_67aa_0ba9_02b7;
@@ -170,4 +171,33 @@ fn ids_are_different_and_never_zero() {
     spans.dedup();
     assert_eq!((traces.len(), spans.len()), (10_000, 10_000));
     assert!(traces[0] != 0 && spans[0] != 0);
+}
+
+proptest! {
+    #[test]
+    fn every_parent_reads_back_as_it_was_written(trace_id in 1_u128.., span_id in 1_u64.., sampled: bool, random: bool) {
+        let parent = TraceParent { trace_id, span_id, sampled, random };
+        prop_assert_eq!(TraceParent::parse(&parent.to_value()), Some(parent));
+    }
+
+    #[test]
+    fn whatever_comes_is_read_as_what_it_says_or_not_at_all(text in "[0-9a-fx-]{0,60}") {
+        if let Some(parent) = TraceParent::parse(text.as_bytes()) {
+            let written = parent.to_value();
+            prop_assert_eq!(&text.as_bytes()[2..53], &written[2..53]);
+        }
+    }
+
+    #[test]
+    fn a_state_that_was_read_is_read_again_as_the_same(values in prop::collection::vec("[a-c0-9@=, \t]{0,20}", 0..4)) {
+        let mut fields = Fields::new();
+        for value in &values {
+            fields.append(Header::Tracestate, value.as_bytes());
+        }
+        if let Some(state) = trace_state(&fields) {
+            let mut again = Fields::new();
+            again.append(Header::Tracestate, &state);
+            prop_assert_eq!(trace_state(&again), Some(state));
+        }
+    }
 }

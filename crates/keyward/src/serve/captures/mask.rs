@@ -237,6 +237,8 @@ fn run(text: &str) -> usize {
 mod tests {
     use super::*;
     use keyward_model::resource::capture::MediaRange;
+    use proptest::prelude::*;
+    use serde_json::Value;
 
     const JSON: &str = "application/json; charset=utf-8";
     const FORM: &str = "application/x-www-form-urlencoded";
@@ -298,7 +300,7 @@ mod tests {
             ("", ""),
         ] {
             check(JSON, body, expected);
-            let _: Vec<serde_json::Value> = serde_json::Deserializer::from_str(expected)
+            let _: Vec<Value> = serde_json::Deserializer::from_str(expected)
                 .into_iter()
                 .collect::<Result<_, _>>()
                 .unwrap();
@@ -380,5 +382,64 @@ mod tests {
             &format!(r#"{{"headers":[["x","Bearer {token}"]]}}"#),
             r#"{"headers":[["x","Bearer [credential]"]]}"#,
         );
+    }
+
+    /// JSON in which nothing is secret: its texts have no `~`.
+    fn harmless() -> impl Strategy<Value = Value> {
+        let text = "[a-g\"\\\\{}\\[\\]:,\n é😀]{0,8}";
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i32>().prop_map(Value::from),
+            text.prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 40, 4, move |inner| {
+            let name = prop_oneof![
+                Just("Pass_word".to_owned()),
+                Just("birth-day".to_owned()),
+                text.prop_map(String::from)
+            ];
+            let map = prop::collection::vec((name, inner.clone()), 0..4);
+            prop_oneof![
+                prop::collection::vec(inner, 0..4).prop_map(Value::from),
+                map.prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// The same with a secret in each member that is masked, or with each such member masked.
+    fn changed(value: &Value, secret: bool) -> Value {
+        match value {
+            Value::Array(members) => members
+                .iter()
+                .map(|member| changed(member, secret))
+                .collect(),
+            Value::Object(map) => {
+                let pairs = map.iter().map(|(name, value)| {
+                    let value = match (declared().masks(name), secret) {
+                        (false, _) => changed(value, secret),
+                        (true, false) => MASKED.into(),
+                        (true, true) => serde_json::json!([value, { "~~": "~~~" }, "~\"~"]),
+                    };
+                    (name.clone(), value)
+                });
+                Value::Object(pairs.collect())
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_secret_is_written_of_any_json_cut_anywhere(value in harmless(), pretty: bool, cut in 0.0..1.0) {
+            let secret = changed(&value, true);
+            let text = if pretty { format!("{secret:#}") } else { secret.to_string() };
+            let whole = json(&declared(), &text).unwrap();
+            let read: Value = serde_json::from_str(&whole).unwrap();
+            prop_assert_eq!(read, changed(&value, false));
+            let end = (text.len() as f64 * cut) as usize;
+            let part = masked(&declared(), JSON, &text.as_bytes()[..end]).unwrap();
+            prop_assert!(!part.contains('~'), "{} of {}", part, text);
+        }
     }
 }
