@@ -42,6 +42,14 @@ impl Authenticated {
         }
     }
 
+    /// The token, where there is one.
+    pub(crate) fn token(&self) -> Option<&Rc<VerifiedToken>> {
+        match self {
+            Self::Open => None,
+            Self::Token(token) => Some(token),
+        }
+    }
+
     /// The caller, where there is one to record.
     pub(crate) fn caller_of_record(&self) -> Option<Arc<Caller>> {
         match self {
@@ -138,9 +146,11 @@ async fn known_or_verified(
         }
     };
     let caller = caller(issuer, &claims)?;
+    let ends = until(issuer, &caller);
     let verified = Rc::new(VerifiedToken {
         identity: route.identity.headers_of(&caller),
-        until: until(issuer, &caller).min(remembered_until),
+        until: ends.min(remembered_until),
+        ends,
         key_epoch,
         revocation_epoch: Cell::new(u64::MAX),
         cells: RefCell::default(),
@@ -170,7 +180,11 @@ fn again(policy: &TokenPolicy, known: Known) -> Option<(&TrustedIssuer, Box<Seen
 }
 
 /// Looks the caller up among what was revoked, unless nothing was since the last time.
-fn check_revocations(worker: &Worker, token: &VerifiedToken, now: Timestamp) -> Result<(), Fault> {
+pub(crate) fn check_revocations(
+    worker: &Worker,
+    token: &VerifiedToken,
+    now: Timestamp,
+) -> Result<(), Fault> {
     let epoch = worker.shared.revocations.epoch();
     if token.revocation_epoch.get() == epoch {
         return Ok(());

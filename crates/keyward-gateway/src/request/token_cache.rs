@@ -18,8 +18,10 @@ use std::sync::Arc;
 pub(crate) struct VerifiedToken {
     pub(crate) caller: Arc<Caller>,
     pub(crate) identity: Box<[IdentityHeader]>,
-    /// When it stops being taken: `exp` with the leeway, or its greatest age.
+    /// When it is verified anew at the latest.
     pub(crate) until: Timestamp,
+    /// When it stops being taken: `exp` with the leeway, or its greatest age.
+    pub(crate) ends: Timestamp,
     /// The number of changes to key sets when it was verified.
     pub(crate) key_epoch: u64,
     /// The number of changes to revocations when it was last looked up there.
@@ -154,6 +156,7 @@ mod tests {
             caller: Arc::new(Caller::anonymous()),
             identity: Box::default(),
             until: Timestamp::from_seconds(until),
+            ends: Timestamp::from_seconds(until),
             key_epoch,
             revocation_epoch: Cell::new(0),
             cells: RefCell::default(),

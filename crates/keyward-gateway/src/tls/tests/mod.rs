@@ -87,7 +87,7 @@ async fn a_client_is_shown_the_certificate_of_the_name_it_asks_for() {
         let tls = peer.tls.unwrap();
         let name = (asked != "127.0.0.1").then(|| asked.to_ascii_lowercase());
         assert_eq!(tls.server_name.as_deref(), name.as_deref());
-        assert_eq!(tls.protocol, Some(ApplicationProtocol::Http1));
+        assert_eq!(tls.protocol, Some(ApplicationProtocol::Http2));
         assert_eq!(tls.certificate, None);
     }
     // A star is one label: the default is shown, and the client refuses it.

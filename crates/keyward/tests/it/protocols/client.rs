@@ -56,6 +56,16 @@ impl Http2Client {
         }
     }
 
+    /// Waits until the server has said that it knows extended `CONNECT`.
+    pub(super) async fn until_extended_connect(&mut self) {
+        let waiting = async {
+            while !self.send.is_extended_connect_protocol_enabled() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.unwrap();
+    }
+
     /// Sends a request's head; the body follows unless it `ends` here.
     pub(super) async fn send(
         &mut self,

@@ -7,6 +7,11 @@ mod http2;
 mod http2_bodies;
 mod http2_heads;
 mod http2_lifecycle;
+mod tunnel_server;
+mod websocket;
+mod websocket_guarded;
+mod websocket_http2;
+mod websocket_peers;
 
 use crate::gateway::open_node::lines;
 use client::Http2Client;
