@@ -9,7 +9,8 @@ use crate::request::token_cache::VerifiedToken;
 use crate::snapshot::WebSocketPlan;
 use crate::upstream::{Http1Connection, Occupied};
 use crate::worker::Worker;
-use keyward_model::{Code, Timestamp};
+use keyward_model::Timestamp;
+use keyward_state::revocation::Revocations;
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -175,19 +176,31 @@ impl Tunnel {
         let token = self.token.as_ref()?;
         let latest = self.worker.deadlines.latest();
         let now = self.worker.civil(latest);
-        let ends = Some(token.ends).filter(|ends| *ends != Timestamp::EPOCH);
-        if ends.is_some_and(|ends| ends <= now) {
-            return Some(TunnelEnd::TokenOver);
+        match standing(token, &self.worker.shared.revocations, now) {
+            Ok(left) => {
+                self.seat.wake_at(latest.plus(left));
+                None
+            }
+            Err(end) => Some(end),
         }
-        if let Err(fault) = authenticate::check_revocations(&self.worker, token, now)
-            && fault.code() == Code::TokenRevoked
-        {
-            return Some(TunnelEnd::TokenRevoked);
-        }
-        let left = ends.map_or(LOOK_EVERY, |ends| ends.since(now));
-        self.seat.wake_at(latest.plus(left.min(LOOK_EVERY)));
-        None
     }
+}
+
+/// When a token's standing is to be looked at again; else why it opens nothing any more.
+fn standing(
+    token: &VerifiedToken,
+    revocations: &Revocations,
+    now: Timestamp,
+) -> Result<Duration, TunnelEnd> {
+    // One without a time is taken only where an issuer's definition says so.
+    let ends = Some(token.ends).filter(|ends| *ends != Timestamp::EPOCH);
+    if ends.is_some_and(|ends| ends <= now) {
+        return Err(TunnelEnd::TokenOver);
+    }
+    authenticate::check_revocations(revocations, token, now)
+        .map_err(|_| TunnelEnd::TokenRevoked)?;
+    let left = ends.map_or(LOOK_EVERY, |ends| ends.since(now));
+    Ok(left.min(LOOK_EVERY))
 }
 
 impl Way {
@@ -235,5 +248,121 @@ impl Way {
                 Err(_) => return Poll::Ready(Err(Broken::Sender)),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keyward_model::Caller;
+    use keyward_model::caller::TokenFacts;
+    use keyward_model::id::{RevocationId, TeamId};
+    use keyward_model::revocation::{Revocation, RevocationKind};
+    use std::cell::Cell;
+    use std::sync::Arc;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    const ISSUER: &str = "https://a.example";
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_seconds(seconds)
+    }
+
+    /// A token until this second.
+    fn token(ends: i64) -> VerifiedToken {
+        let facts = TokenFacts {
+            token_id: Some("one"),
+            ..TokenFacts::default()
+        };
+        let mut caller = Caller::of_token(&facts).unwrap();
+        caller.team = Some(TeamId::DEFAULT);
+        caller.issuer = Some(Arc::from(ISSUER));
+        VerifiedToken {
+            caller: Arc::new(caller),
+            identity: Box::default(),
+            until: at(ends),
+            ends: at(ends),
+            key_epoch: 0,
+            revocation_epoch: Cell::new(u64::MAX),
+            cells: RefCell::default(),
+        }
+    }
+
+    #[test]
+    fn a_tunnel_stands_as_long_as_its_token() {
+        let (token, revocations) = (token(1000), Revocations::default());
+        let seconds = Duration::from_secs;
+        assert_eq!(standing(&token, &revocations, at(10)), Ok(LOOK_EVERY));
+        assert_eq!(standing(&token, &revocations, at(997)), Ok(seconds(3)));
+        assert_eq!(
+            standing(&token, &revocations, at(1000)),
+            Err(TunnelEnd::TokenOver)
+        );
+    }
+
+    #[test]
+    fn a_tunnel_whose_token_is_revoked_ends_at_the_next_look() {
+        let (token, revocations) = (token(1000), Revocations::default());
+        let revoked = |value: &str| Revocation {
+            id: RevocationId::from_u128(1),
+            team: TeamId::DEFAULT,
+            issuer: ISSUER.to_owned(),
+            kind: RevocationKind::TokenId,
+            value: value.to_owned(),
+            not_before: at(0),
+            expires: at(2000),
+        };
+        revocations.insert(&revoked("other"), at(10)).unwrap();
+        assert_eq!(standing(&token, &revocations, at(10)), Ok(LOOK_EVERY));
+        revocations.insert(&revoked("one"), at(10)).unwrap();
+        assert_eq!(
+            standing(&token, &revocations, at(10)),
+            Err(TunnelEnd::TokenRevoked)
+        );
+    }
+
+    /// Passes everything from one pipe to another; nothing here may take longer than a test may.
+    async fn pass(
+        mut way: Way,
+        from: tokio::io::DuplexStream,
+        to: tokio::io::DuplexStream,
+    ) -> (Result<(), Broken>, u64) {
+        let (mut from, mut to) = (Stream::new(from), Stream::new(to));
+        let passing = poll_fn(|context| way.poll(context, &mut from, &mut to));
+        let ended = tokio::time::timeout(Duration::from_secs(10), passing).await;
+        (ended.unwrap(), way.passed)
+    }
+
+    #[tokio::test]
+    async fn bytes_pass_whole_through_pipes_that_hold_few_at_once() {
+        let (mut sender, from) = duplex(7);
+        let (to, mut receiver) = duplex(11);
+        let sent: Vec<u8> = (0..100_000_u32).map(|at| (at % 251) as u8).collect();
+        let expected = sent.clone();
+        let sending = async move {
+            sender.write_all(&sent).await.unwrap();
+            sender.shutdown().await.unwrap();
+            // Open to the last, as a client's other half is.
+            sender
+        };
+        let receiving = async {
+            let mut all = Vec::new();
+            receiver.read_to_end(&mut all).await.unwrap();
+            all
+        };
+        let ((ended, passed), _sender, all) =
+            tokio::join!(pass(Way::default(), from, to), sending, receiving);
+        assert_eq!((ended, passed), (Ok(()), 100_000));
+        assert!(all == expected);
+    }
+
+    #[tokio::test]
+    async fn a_receiver_that_is_gone_ends_it() {
+        let (mut sender, from) = duplex(64);
+        let (to, receiver) = duplex(64);
+        drop(receiver);
+        sender.write_all(b"hello").await.unwrap();
+        let (ended, _) = pass(Way::default(), from, to).await;
+        assert_eq!(ended, Err(Broken::Receiver));
     }
 }

@@ -13,7 +13,7 @@ use keyward_model::caller::{TokenClaims, TokenFacts, TokenScopes};
 use keyward_model::resource::issuer::Encrypted;
 use keyward_model::{Caller, Code, Fault, Timestamp};
 use keyward_state::rate_limit::Cell as LimitCell;
-use keyward_state::revocation::TokenIdentity;
+use keyward_state::revocation::{Revocations, TokenIdentity};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
@@ -125,7 +125,7 @@ async fn known_or_verified(
     let known = worker.tokens.borrow_mut().get(&key, key_epoch, now);
     if let Some(Known::Token(known)) = known {
         worker.metrics.token_hit();
-        check_revocations(worker, &known, now).inspect_err(|_| {
+        check_revocations(&worker.shared.revocations, &known, now).inspect_err(|_| {
             worker.tokens.borrow_mut().remove(&key);
         })?;
         return Ok(known);
@@ -156,7 +156,7 @@ async fn known_or_verified(
         cells: RefCell::default(),
         caller: Arc::new(caller),
     });
-    check_revocations(worker, &verified, now)?;
+    check_revocations(&worker.shared.revocations, &verified, now)?;
     let known = match verified.caller.claims_json() {
         Some(claims) if !came_before => Known::Once(Box::new(SeenOnce {
             claims,
@@ -181,15 +181,15 @@ fn again(policy: &TokenPolicy, known: Known) -> Option<(&TrustedIssuer, Box<Seen
 
 /// Looks the caller up among what was revoked, unless nothing was since the last time.
 pub(crate) fn check_revocations(
-    worker: &Worker,
+    revocations: &Revocations,
     token: &VerifiedToken,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    let epoch = worker.shared.revocations.epoch();
+    let epoch = revocations.epoch();
     if token.revocation_epoch.get() == epoch {
         return Ok(());
     }
-    let index = worker.shared.revocations.load();
+    let index = revocations.load();
     let revoked =
         TokenIdentity::of(&token.caller).and_then(|identity| index.covers(&identity, now));
     match revoked {

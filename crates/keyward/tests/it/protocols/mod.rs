@@ -1,14 +1,14 @@
 //! What is spoken over a connection but HTTP/1.1.
 
-mod client;
+pub(crate) mod client;
 mod flood;
 mod frames;
 mod http2;
 mod http2_bodies;
 mod http2_heads;
 mod http2_lifecycle;
-mod tunnel_server;
-mod websocket;
+pub(crate) mod tunnel_server;
+pub(crate) mod websocket;
 mod websocket_guarded;
 mod websocket_http2;
 mod websocket_peers;

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 /// A server. It ends with the test.
-pub(super) struct TunnelServer {
+pub(crate) struct TunnelServer {
     address: SocketAddr,
     state: Arc<State>,
     task: JoinHandle<()>,
@@ -27,7 +27,7 @@ struct State {
 
 /// What a server does once it has agreed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Then {
+pub(crate) enum Then {
     /// It sends back every byte.
     Mirror,
     /// It reads nothing.
@@ -37,11 +37,11 @@ pub(super) enum Then {
 }
 
 impl TunnelServer {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::that(Then::Mirror).await
     }
 
-    pub(super) async fn that(then: Then) -> Self {
+    pub(crate) async fn that(then: Then) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State::default());
@@ -62,16 +62,20 @@ impl TunnelServer {
         }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// The heads of the requests so far, in lower case.
-    pub(super) fn heads(&self) -> Vec<String> {
+    pub(crate) fn heads(&self) -> Vec<String> {
         self.state.heads.lock().unwrap().clone()
     }
 
-    pub(super) fn open(&self) -> usize {
+    pub(crate) fn open(&self) -> usize {
         self.state.open.load(Ordering::SeqCst)
     }
 }

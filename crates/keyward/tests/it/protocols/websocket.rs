@@ -10,7 +10,7 @@ const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// The handshake with these header lines beside it, each with its CR LF.
-pub(super) fn handshake(path: &str, headers: &str) -> String {
+pub(crate) fn handshake(path: &str, headers: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: gateway.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n"
     )
