@@ -32,6 +32,7 @@ pub mod tls;
 pub mod top;
 pub mod trace;
 mod transport;
+mod tunnel;
 mod upstream;
 mod usage;
 mod worker;

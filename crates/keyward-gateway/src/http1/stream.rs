@@ -98,6 +98,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream<T> {
         self.poll_read(context, HEAD_ROOM)
     }
 
+    /// The same, with so much room.
+    pub(crate) fn poll_read_more(
+        &mut self,
+        context: &mut Context<'_>,
+        room: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_read(context, room)
+    }
+
     fn poll_read(&mut self, context: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
         if self.ended {
             return Poll::Ready(Ok(0));

@@ -52,8 +52,13 @@ impl Status {
             | Code::CertificateInvalid
             | Code::CertificateExpired
             | Code::CertificateRevoked => Self::Unauthenticated,
-            Code::CallerNotAllowed | Code::InsufficientScope => Self::PermissionDenied,
-            Code::NotFound | Code::MethodNotAllowed | Code::NotImplemented => Self::Unimplemented,
+            Code::CallerNotAllowed | Code::InsufficientScope | Code::OriginRefused => {
+                Self::PermissionDenied
+            }
+            Code::NotFound
+            | Code::MethodNotAllowed
+            | Code::NotImplemented
+            | Code::UpgradeRequired => Self::Unimplemented,
             Code::RequestTimeout | Code::UpstreamTimeout => Self::DeadlineExceeded,
             Code::BodyTooLarge | Code::UriTooLong | Code::HeadersTooLarge => {
                 Self::ResourceExhausted

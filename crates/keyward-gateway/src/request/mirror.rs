@@ -61,7 +61,10 @@ pub(super) fn copy(
     let route = call.matched.route.mirror.as_ref()?;
     let worker = call.worker;
     // What begins as a call and goes on as another protocol has no copy.
-    if !mirror.plan.takes(&head.method, worker.turn()) || head.fields.has(Header::Upgrade) {
+    if !mirror.plan.takes(&head.method, worker.turn())
+        || call.upgrades
+        || head.fields.has(Header::Upgrade)
+    {
         return None;
     }
     let mut refused = None;
@@ -134,6 +137,8 @@ async fn sent(copying: Box<Copying>) {
         seat: &seat,
         matched: &matched,
         admitted,
+        // A tunnel can't be read to its end.
+        upgrades: false,
     };
     let answered = Box::pin(async {
         let body = RequestBody::whole(Bytes::from(body));

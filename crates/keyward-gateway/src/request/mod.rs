@@ -11,7 +11,7 @@
 
 mod admit;
 mod attempts;
-mod authenticate;
+pub(crate) mod authenticate;
 mod authorize;
 mod bearer;
 mod client;
@@ -26,16 +26,19 @@ mod own;
 pub(crate) mod path;
 mod screen;
 pub(crate) mod token_cache;
+mod upgrade;
 mod verified_caller;
 
 pub(crate) use client::Client;
 pub(crate) use screen::is_trusted;
+pub(crate) use verified_caller::VerifiedCaller;
 
 use crate::body::{AnswerBody, RequestBody};
 use crate::deadlines::Seat;
 use crate::message::{Fields, Header, RequestHead};
 use crate::problem;
 use crate::record::CallRecord;
+use crate::tunnel::Tunnel;
 use crate::worker::Worker;
 use http::{Method, StatusCode};
 use keyward_model::{Code, Fault};
@@ -73,6 +76,8 @@ pub(crate) struct Answer {
     pub(crate) closes: bool,
     /// The request's fields, for their memory.
     pub(crate) spent: Fields,
+    /// What the connection, or the stream, becomes after the answer's head.
+    pub(crate) tunnel: Option<Box<Tunnel>>,
 }
 
 impl Answer {
@@ -107,6 +112,7 @@ impl Answer {
             body,
             closes: false,
             spent: Fields::new(),
+            tunnel: None,
         }
     }
 }
@@ -178,6 +184,7 @@ async fn way(
     record.route = Some(Rc::clone(&matched.route));
     let route = &matched.route.route;
     let origin = screen::screen(worker, route, client, &mut head, &body)?;
+    let upgrades = upgrade::screen(route, client, &head, &body)?;
     record.set_address(origin.address);
     let authenticated =
         authenticate::authenticate(worker, route, client, &mut head, record).await?;
@@ -195,6 +202,7 @@ async fn way(
         seat,
         matched: &matched,
         admitted,
+        upgrades,
     };
     forward::forward(call, head, body, record).await
 }

@@ -149,6 +149,7 @@ mod tests {
             identity: Fields::new(),
             listed: true,
             until: Timestamp::from_seconds(until),
+            ends: Timestamp::from_seconds(until),
             key_epoch,
             revocation_epoch: Cell::new(0),
             cells: RefCell::default(),

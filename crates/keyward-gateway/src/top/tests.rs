@@ -6,6 +6,7 @@ use keyward_model::{Revision, Timestamp};
 fn call(address: &str) -> UsageRecord {
     UsageRecord {
         protocol: HttpVersion::Http11,
+        grpc_status: None,
         request_id: RequestId::from_u128(1),
         trace_id: None,
         node: NodeId::from_u128(1),

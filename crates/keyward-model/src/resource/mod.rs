@@ -12,6 +12,7 @@ pub mod mutual_tls;
 pub mod raw;
 pub mod route;
 pub mod upstream;
+pub mod websocket;
 
 pub use api::{
     Api, Authentication, BasePath, IdentityHeaders, RateLimitRule, TokenSource, VersionState,
@@ -21,6 +22,7 @@ pub use issuer::{Issuer, IssuerKeys};
 pub use mutual_tls::MutualTls;
 pub use route::{HostPattern, Route};
 pub use upstream::{Target, Upstream, UpstreamIdentity, UpstreamTls};
+pub use websocket::{WebOrigin, WebSocket};
 
 use crate::id::TeamId;
 use crate::name::Name;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use keyward_model::id::TeamId;
 use keyward_model::resource::raw::{Node, Problems, read_resource};
 use keyward_model::resource::{Resource, Spec};
-use keyward_model::{Clock, Origin, SystemClock};
+use keyward_model::{Clock, Origin, SystemClock, Timestamp};
 use rustls::ServerConfig;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -285,7 +285,8 @@ async fn a_target_that_does_not_answer_a_question_counts_as_gone() {
         let (mut sender, connection) = agree(Heard::new(near, Rc::clone(&line))).await.unwrap();
         let state = TargetState::new();
         let held = (state.connection(), None);
-        let begun = tokio::time::Instant::now();
+        let clock = keyward_testkit::TokioClock::starting_at(Timestamp::EPOCH);
+        let begun = clock.moment();
         let interval = Duration::from_secs(60);
         let connection: Box<h2::client::Connection<_, Bytes>> = Box::new(connection);
         let driving = spawn_local(drive(connection, Rc::clone(&line), interval, held));
@@ -297,7 +298,7 @@ async fn a_target_that_does_not_answer_a_question_counts_as_gone() {
         let (answer, _) = sender.send_request(request, true).unwrap();
         let failed = answer.await.unwrap_err();
         assert!(failed.is_io(), "{failed}");
-        let after = begun.elapsed() - Duration::from_secs(300);
+        let after = clock.moment().since(begun) - Duration::from_secs(300);
         // A question after a minute of silence at most, and twenty seconds for the answer.
         assert!((20..=140).contains(&after.as_secs()), "{after:?}");
         driving.await.unwrap();

@@ -6,10 +6,13 @@ use super::field::{Field, Fields};
 use super::problem::Problems;
 use super::read::name;
 use super::route::{self, ApiOfRoutes};
+use super::websocket;
 use crate::limit::{LimitSubject, RateLimit};
 use crate::resource::api::IdentityField;
 use crate::resource::route::Route;
-use crate::resource::{Api, BasePath, Capture, IdentityHeaders, RateLimitRule, VersionState};
+use crate::resource::{
+    Api, BasePath, Capture, IdentityHeaders, RateLimitRule, VersionState, WebSocket,
+};
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -30,6 +33,7 @@ pub(super) const KEYS: &[&str] = &[
     "capture",
     "max_body",
     "idle_body_timeout",
+    "websocket",
 ];
 
 /// How long a body may stand still, unless said otherwise.
@@ -147,6 +151,10 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
         Some(field) => field.positive_duration(problems),
         None => Some(IDLE_BODY_TIMEOUT),
     };
+    let websocket = match fields.optional("websocket") {
+        Some(field) => websocket::read(field, problems)?,
+        None => None,
+    };
     let default = IdentityHeaders::default();
     let capture = match fields.optional("capture") {
         Some(field) => capture::read(field, problems),
@@ -156,6 +164,7 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
         fields,
         capture.as_ref().and_then(Option::as_ref),
         base_path.as_ref(),
+        websocket.as_ref(),
         identity_headers.as_ref().unwrap_or(&default),
         without_scopes,
         problems,
@@ -183,6 +192,7 @@ fn routes(
     fields: &Fields<'_>,
     capture: Option<&Capture>,
     base_path: Option<&BasePath>,
+    websocket: Option<&WebSocket>,
     identity_headers: &IdentityHeaders,
     without_scopes: Option<&'static str>,
     problems: &mut Problems,
@@ -193,6 +203,7 @@ fn routes(
             .and_then(|field| name(field, problems));
         return Some(vec![Route {
             capture: capture.cloned(),
+            websocket: websocket.cloned(),
             ..Route::everything(base_path?, upstream?)
         }]);
     };
@@ -203,6 +214,7 @@ fn routes(
     let api = ApiOfRoutes {
         base_path: base_path?,
         upstream: upstream.as_ref(),
+        websocket,
         identity_headers,
         capture,
         without_scopes,

@@ -14,6 +14,7 @@ mod problem;
 mod read;
 mod route;
 mod upstream;
+mod websocket;
 
 #[cfg(test)]
 mod tests;

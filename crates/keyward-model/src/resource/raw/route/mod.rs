@@ -13,9 +13,10 @@ use super::capture;
 use super::field::{Field, Fields};
 use super::problem::Problems;
 use super::read::name;
+use super::websocket;
 use crate::name::Name;
 use crate::resource::route::{Action, HostPattern, PathKind, PathPattern, Route};
-use crate::resource::{BasePath, Capture, IdentityHeaders};
+use crate::resource::{BasePath, Capture, IdentityHeaders, WebSocket};
 use std::collections::{BTreeSet, HashSet};
 
 /// The keys of a route.
@@ -33,6 +34,7 @@ const KEYS: &[&str] = &[
     "redirect",
     "respond",
     "capture",
+    "websocket",
 ];
 
 /// The most hosts of one API: each has its own table of all routes.
@@ -46,6 +48,8 @@ pub(super) struct ApiOfRoutes<'a> {
     pub(super) base_path: &'a BasePath,
     /// Where routes go that say nothing else.
     pub(super) upstream: Option<&'a Name>,
+    /// What routes let through that say nothing else.
+    pub(super) websocket: Option<&'a WebSocket>,
     pub(super) identity_headers: &'a IdentityHeaders,
     /// What is written down of calls to routes that say nothing else.
     pub(super) capture: Option<&'a Capture>,
@@ -146,6 +150,10 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         Some(field) => edits::query(field, problems),
         None => Some(Default::default()),
     };
+    let websocket = match fields.optional("websocket") {
+        Some(field) => websocket::read(field, problems)?,
+        None => api.websocket.cloned(),
+    };
     let label = match given {
         Some(name) => name.as_str().into(),
         None => label(&matching.path, &matching.methods, api.base_path),
@@ -163,6 +171,7 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         query: query?,
         request_headers: request_headers?,
         response_headers: response_headers?,
+        websocket: websocket.filter(|_| matches!(action, Action::Forward(_))),
         action,
         capture,
     })
@@ -189,6 +198,7 @@ fn keys_that_do_nothing(fields: &Fields<'_>, action: &Action, problems: &mut Pro
                 "response_headers",
                 "mirror",
                 "capture",
+                "websocket",
             ],
         ),
         Action::Respond(_) => (
@@ -200,6 +210,7 @@ fn keys_that_do_nothing(fields: &Fields<'_>, action: &Action, problems: &mut Pro
                 "query",
                 "mirror",
                 "capture",
+                "websocket",
             ],
         ),
     };
