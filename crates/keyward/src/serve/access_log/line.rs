@@ -313,6 +313,7 @@ mod tests {
         record.caller = Some(Arc::new(caller));
         record.because = Some("no such".into());
         record.trace_id = Some(7);
+        record.grpc_status = Some(5);
         record.limit = Some("whole".into());
         record.address = Some("192.0.2.77".parse().unwrap());
         record.started = Timestamp::from_micros(951_782_400_000_042);
