@@ -46,4 +46,4 @@ impl<T: Default> PerWorker<T> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

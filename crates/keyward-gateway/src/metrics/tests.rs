@@ -4,7 +4,8 @@ use keyward_model::usage::{HttpVersion, RouteLabels, Times, UsageRecord};
 use keyward_model::{Code, Name, Revision, Timestamp};
 use std::time::Duration;
 
-fn call(status: u16, total: u64, first_byte: u64, upstream: u64) -> UsageRecord {
+/// A call that ended so, with its times in microseconds.
+pub(crate) fn call(status: u16, total: u64, first_byte: u64, upstream: u64) -> UsageRecord {
     UsageRecord {
         protocol: HttpVersion::Http11,
         grpc_status: None,

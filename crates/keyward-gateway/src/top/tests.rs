@@ -1,33 +1,10 @@
 use super::*;
-use keyward_model::id::{NodeId, RequestId};
-use keyward_model::usage::{HttpVersion, Times};
-use keyward_model::{Revision, Timestamp};
+use crate::metrics::tests::call as of_status;
 
 fn call(address: &str) -> UsageRecord {
     UsageRecord {
-        protocol: HttpVersion::Http11,
-        grpc_status: None,
-        request_id: RequestId::from_u128(1),
-        trace_id: None,
-        node: NodeId::from_u128(1),
-        revision: Revision(1),
-        started: Timestamp::EPOCH,
-        route: None,
         address: Some(address.parse().unwrap()),
-        application: None,
-        credential: None,
-        caller: None,
-        method: "GET".into(),
-        path: "/".into(),
-        status: 404,
-        code: None,
-        blame: None,
-        because: None,
-        limit: None,
-        model: None,
-        bytes_in: 0,
-        bytes_out: 0,
-        times: Times::default(),
+        ..of_status(404, 1, 1, 1)
     }
 }
 

@@ -70,7 +70,10 @@ fn text(body: &[u8]) -> Result<&str, Unwritten> {
 fn json(declared: &Capture, text: &str) -> Option<String> {
     // Record separators of JSON text sequences (RFC 7464) are as good as spaces.
     let text = text.replace('\u{1e}', " ");
-    let texts = serde_json::Deserializer::from_str(&text).into_iter::<IgnoredAny>();
+    // A number that is cut may be none (`-`, `1e`), and holds no name.
+    let in_number = |c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.' | 'e' | 'E');
+    let seen = text.trim_end_matches(in_number);
+    let texts = serde_json::Deserializer::from_str(seen).into_iter::<IgnoredAny>();
     for read in texts {
         match read {
             Ok(IgnoredAny) => {}
@@ -297,6 +300,7 @@ mod tests {
                 "{\"token\":\"[masked]\"}\n{\"b\":\"token\"}\n",
             ),
             ("\"token\"", "\"token\""),
+            ("{\"a\":-1.5e3}", "{\"a\":-1.5e3}"),
             ("", ""),
         ] {
             check(JSON, body, expected);

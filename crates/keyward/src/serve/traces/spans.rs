@@ -22,6 +22,10 @@ const METHODS: [&str; 9] = [
     "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
 ];
 
+/// The statuses of gRPC that are errors of a server: unknown, deadline exceeded, unimplemented, internal,
+/// unavailable, data loss.
+const GRPC_ERRORS: [u32; 6] = [2, 4, 12, 13, 14, 15];
+
 /// Whose spans these are.
 #[derive(Clone, Debug)]
 pub(super) struct Service {
@@ -119,12 +123,19 @@ fn server_span(span: &mut Message, call: &TracedCall) {
     if let Some(limit) = &usage.limit {
         attributes.text("keyward.limit", limit);
     }
+    if let Some(status) = usage.grpc_status {
+        attributes.number("rpc.grpc.status_code", status.into());
+    }
     // What a caller did wrong is no error of the server's.
     let at_fault = usage.blame.is_some_and(|blame| blame != Blame::Caller);
-    if at_fault || usage.status >= 500 {
-        match usage.code {
-            Some(code) => attributes.text("error.type", code.as_str()),
-            None => attributes.text("error.type", &usage.status.to_string()),
+    let grpc_error = usage
+        .grpc_status
+        .filter(|status| GRPC_ERRORS.contains(status));
+    if at_fault || usage.status >= 500 || grpc_error.is_some() {
+        match (usage.code, grpc_error) {
+            (Some(code), _) => attributes.text("error.type", code.as_str()),
+            (None, Some(status)) => attributes.text("error.type", &status.to_string()),
+            (None, None) => attributes.text("error.type", &usage.status.to_string()),
         }
         span.message(15, |status| status.number(3, ERROR));
     }
