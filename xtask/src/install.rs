@@ -72,6 +72,9 @@ const PYTHON_PEERS: &[&str] = &["joserfc==1.8.0", "PyJWT[crypto]==2.15.1"];
 /// A client and a server of WebSocket that others wrote.
 const PYTHON_WEBSOCKETS: &[&str] = &["websockets==17.4"];
 
+/// gRPC's own library, at both ends of what passes through us.
+const PYTHON_GRPC: &[&str] = &["grpcio==1.85.3"];
+
 /// The tests look for their Python here.
 const PYTHON_FOLDER: &str = ".venv";
 
@@ -159,7 +162,8 @@ pub(crate) fn debian_packages(root: &Path, packages: &[&str]) -> Result<(), Stri
 
 fn python_peers(root: &Path) -> Result<(), String> {
     python_packages(root, "peers", PYTHON_PEERS)?;
-    python_packages(root, "websockets", PYTHON_WEBSOCKETS)
+    python_packages(root, "websockets", PYTHON_WEBSOCKETS)?;
+    python_packages(root, "grpc", PYTHON_GRPC)
 }
 
 /// Puts packages into the repository's own Python; `stamp` remembers that they are there.

@@ -8,8 +8,8 @@ use crate::http2;
 use crate::message::Fields;
 use crate::record::CallRecord;
 use crate::replay::Replay;
-use crate::request::headers;
 use crate::request::identity::ForgedNames;
+use crate::request::{grpc, headers};
 use crate::upstream::{Occupied, UpstreamConnection};
 use crate::worker::Worker;
 use bytes::Bytes;
@@ -325,6 +325,8 @@ enum Source {
     /// All there; how much of it was given.
     Full(Bytes, usize),
     Upstream(Box<Download>),
+    /// It was cut, and what is told of that in trailers.
+    Cut(Option<Fields>),
 }
 
 /// An answer that still comes in.
@@ -375,7 +377,7 @@ impl AnswerBody {
     pub(crate) fn is_own(&self) -> bool {
         match &self.source {
             Source::Full(..) => true,
-            Source::Upstream(_) => false,
+            Source::Upstream(_) | Source::Cut(_) => false,
         }
     }
 
@@ -387,6 +389,8 @@ impl AnswerBody {
                 Some(connection) => connection.body_left(),
                 None => Some(0),
             },
+            // The trailers.
+            Source::Cut(_) => None,
         }
     }
 
@@ -398,14 +402,29 @@ impl AnswerBody {
         match &mut self.source {
             Source::Full(bytes, given) => Poll::Ready(Ok(bytes.len() - *given)),
             Source::Upstream(download) => download.poll_piece(context),
+            Source::Cut(_) => return Poll::Ready(Ok(0)),
         }
-        .map_err(|failure| {
-            if let Some(mut record) = self.record.take() {
-                record.cut_short(failure);
-                self.count_in(&mut record);
-            }
-            failure
+        .map(|read| match read {
+            Ok(count) => Ok(count),
+            Err(failure) => self.cut(failure),
         })
+    }
+
+    /// The body can't be given to its end. Nobody is told but by its being cut; a client of gRPC is told in the
+    /// trailers that it waits for, unless it knows how long the body was to be.
+    fn cut(&mut self, failure: BodyFailure) -> Result<usize, BodyFailure> {
+        let Some(mut record) = self.record.take() else {
+            return Err(failure);
+        };
+        record.cut_short(failure);
+        self.count_in(&mut record);
+        if !record.ends_with_trailers() || self.left().is_some() {
+            return Err(failure);
+        }
+        let (status, trailers) = grpc::trailers(failure);
+        record.grpc_status = Some(status);
+        self.source = Source::Cut(Some(trailers));
+        Ok(0)
     }
 
     /// Moves the piece's bytes.
@@ -424,23 +443,29 @@ impl AnswerBody {
                     connection.move_body(count, out);
                 }
             }
+            Source::Cut(_) => {}
         }
     }
 
     /// Takes the first `count` of the piece's bytes out, without a copy where they are shared.
     pub(crate) fn take_piece(&mut self, count: usize) -> Bytes {
-        if let Source::Full(bytes, given) = &mut self.source {
-            let end = (*given + count).min(bytes.len());
-            let piece = bytes.slice(*given..end);
-            *given = end;
-            if let Some(record) = &mut self.record {
-                record.bytes_out += piece.len() as u64;
+        let piece = match &mut self.source {
+            Source::Full(bytes, given) => {
+                let end = (*given + count).min(bytes.len());
+                let piece = bytes.slice(*given..end);
+                *given = end;
+                piece
             }
-            return piece;
+            Source::Upstream(download) => match &mut download.connection {
+                Some(connection) => connection.take_body(count),
+                None => Bytes::new(),
+            },
+            Source::Cut(_) => Bytes::new(),
+        };
+        if let Some(record) = &mut self.record {
+            record.bytes_out += piece.len() as u64;
         }
-        let mut piece = Vec::with_capacity(count);
-        self.move_piece(count, &mut piece);
-        Bytes::from(piece)
+        piece
     }
 
     /// The trailers, at the body's end.
@@ -449,8 +474,14 @@ impl AnswerBody {
             Source::Full(..) => None,
             Source::Upstream(download) => download.trailers.take().map(|mut trailers| {
                 headers::strip_trailers(&mut trailers);
+                if let Some(record) = &mut self.record
+                    && record.is_grpc
+                {
+                    record.grpc_status = grpc::status_in(&trailers);
+                }
                 trailers
             }),
+            Source::Cut(trailers) => trailers.take(),
         }
     }
 

@@ -31,6 +31,9 @@ pub(crate) struct CallRecord {
     upstream_done: Option<Moment>,
     address: IpAddr,
     version: Version,
+    /// Whether it is a call of gRPC, and the status of gRPC that the client was told.
+    pub(crate) is_grpc: bool,
+    pub(crate) grpc_status: Option<u32>,
     method: http::Method,
     path: Box<str>,
     pub(crate) route: Option<RouteRef>,
@@ -61,6 +64,8 @@ impl CallRecord {
             upstream_done: None,
             address: client.address(),
             version: head.version,
+            is_grpc: false,
+            grpc_status: None,
             method: head.method.clone(),
             path: head.path().into(),
             route: None,
@@ -124,6 +129,19 @@ impl CallRecord {
         self.code = Some(code);
         self.because = fault.reason().map(Into::into);
         self.answered(code.status());
+    }
+
+    /// A refusal was told in gRPC's way: with a status of its own, inside an answer of 200.
+    pub(crate) fn told_grpc(&mut self, status: u32) {
+        self.grpc_status = Some(status);
+        if !self.left {
+            self.status = 200;
+        }
+    }
+
+    /// Whether what happens to an answer after its head can still be told in trailers.
+    pub(crate) fn ends_with_trailers(&self) -> bool {
+        self.is_grpc && self.version == Version::Http2
     }
 
     /// The client broke its request off: what it would be told counts as unsaid.
@@ -194,6 +212,7 @@ impl CallRecord {
             method: method_name(&self.method),
             path: std::mem::take(&mut self.path),
             status: self.status,
+            grpc_status: self.grpc_status,
             blame: self
                 .code
                 .map(Code::blame)

@@ -191,6 +191,7 @@ impl Worker {
                 method: Cow::Borrowed("-"),
                 path: "-".into(),
                 status: fault.code().status(),
+                grpc_status: None,
                 code: Some(fault.code()),
                 blame: Some(fault.code().blame()),
                 because: Some(fault.detail().into()),

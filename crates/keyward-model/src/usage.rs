@@ -127,6 +127,8 @@ pub struct UsageRecord {
     pub path: Box<str>,
     /// The status told to the client; 0 when it left before there was one.
     pub status: u16,
+    /// Of a call of gRPC, the status of gRPC that the client was told.
+    pub grpc_status: Option<u32>,
     /// The problem's code, when it was refused or failed.
     pub code: Option<Code>,
     /// At whose fault.

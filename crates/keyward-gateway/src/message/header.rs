@@ -86,6 +86,9 @@ headers! {
     Etag = b"etag": NONE;
     Expect = b"expect": HEADS_ALONE;
     Forwarded = b"forwarded": NOT_BELIEVED;
+    GrpcMessage = b"grpc-message": NONE;
+    GrpcStatus = b"grpc-status": NONE;
+    GrpcTimeout = b"grpc-timeout": NONE;
     Host = b"host": HEADS_ALONE;
     IfNoneMatch = b"if-none-match": NONE;
     KeepAlive = b"keep-alive": HOP;

@@ -46,14 +46,20 @@ pub(super) struct Attempts<'a> {
 }
 
 impl<'a> Attempts<'a> {
-    pub(super) fn new(call: &'a Call<'a>, plan: &'a UpstreamPlan, head: &RequestHead) -> Self {
+    /// `patience` is how long the client gives the call, where it says so.
+    pub(super) fn new(
+        call: &'a Call<'a>,
+        plan: &'a UpstreamPlan,
+        head: &RequestHead,
+        patience: Option<Duration>,
+    ) -> Self {
         // The record has just looked at the clock.
         let now = call.worker.deadlines.latest();
         plan.count_call(now);
         Self {
             call,
             plan,
-            deadline: Deadline::after(plan.declared.total_timeout, now),
+            deadline: Deadline::after(shorter(plan.declared.total_timeout, patience), now),
             key: key(&plan.declared.balance, call, head),
             made: 0,
             tried: Tried::default(),
@@ -318,6 +324,13 @@ impl<'a> Attempts<'a> {
             .because(format_args!("upstream `{name}`: no target is left to try"))
             .into(),
         }
+    }
+}
+
+fn shorter(one: Option<Duration>, two: Option<Duration>) -> Option<Duration> {
+    match (one, two) {
+        (Some(one), Some(two)) => Some(one.min(two)),
+        (one, two) => one.or(two),
     }
 }
 

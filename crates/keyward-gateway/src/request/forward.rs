@@ -4,7 +4,7 @@ use super::admit::Admitted;
 use super::attempts::{Attempts, Lease};
 use super::authenticate::Authenticated;
 use super::match_route::Matched;
-use super::{Answer, Client, Refusal, headers, upgrade};
+use super::{Answer, Client, Refusal, grpc, headers, upgrade};
 use crate::body::{AnswerBody, BodyFailure, Download, RequestBody, Upload, UploadStop};
 use crate::deadlines::{Deadline, Patience, Seat};
 use crate::http1::write_decimal;
@@ -53,7 +53,8 @@ pub(crate) async fn forward(
     };
     record.upstream_begins();
     let safe = headers::is_safe(&head.method);
-    let takes_trailers = plan.may_share() && headers::takes_trailers(&head.fields);
+    let takes_trailers =
+        plan.may_share() && (record.is_grpc || headers::takes_trailers(&head.fields));
     let mut upload = Upload::new(
         body,
         route.max_body_bytes,
@@ -61,7 +62,12 @@ pub(crate) async fn forward(
         Arc::clone(&route.forged),
         Replay::new(plan.replay_bytes(), safe),
     );
-    let mut attempts = Attempts::new(&call, plan, &head);
+    let patience = if record.is_grpc {
+        grpc::timeout(&head.fields)
+    } else {
+        None
+    };
+    let mut attempts = Attempts::new(&call, plan, &head, patience);
     let mut lease = attempts.lease().await?;
     call.edit(&mut head, record);
     let mut stale = 0;
@@ -118,7 +124,10 @@ pub(crate) async fn forward(
             };
             let cause = match &outcome {
                 Ok(answer) => {
-                    let status = answer.status.as_u16();
+                    let mut status = answer.status.as_u16();
+                    if record.is_grpc {
+                        status = grpc::http_status(status, grpc::status_in(&answer.fields));
+                    }
                     lease.occupied.answered(status, now);
                     RetryCause::Status(status)
                 }
@@ -332,6 +341,9 @@ impl Call<'_> {
         route.plan.response_headers.apply(&mut fields);
         self.admitted.tell_limits(route, &mut fields);
         record.answered(head.status.as_u16());
+        if record.is_grpc {
+            record.grpc_status = grpc::status_in(&fields);
+        }
         let body = AnswerBody::upstream(Download {
             connection: Some(lease.connection),
             occupied: Some(lease.occupied),

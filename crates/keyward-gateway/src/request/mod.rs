@@ -16,6 +16,7 @@ mod authorize;
 mod bearer;
 mod client;
 mod forward;
+pub(crate) mod grpc;
 pub(crate) mod headers;
 pub(crate) mod identity;
 mod match_route;
@@ -119,6 +120,7 @@ pub(crate) async fn serve_call(
     if let Some(id) = screen::believed_request_id(worker, client, &head.fields) {
         record.set_request_id(id);
     }
+    record.is_grpc = grpc::is_call(&head);
     // Before everything: refusing costs a worker that can't keep up next to nothing.
     let outcome = match worker.gate.enter() {
         Ok(in_flight) => {
@@ -130,7 +132,12 @@ pub(crate) async fn serve_call(
     let mut answer = outcome.unwrap_or_else(|refusal| {
         let (fault, fields) = *refusal.0;
         record.refused(&fault);
-        let mut answer = problem::answer(&fault, record.request_id, fields);
+        let mut answer = if record.is_grpc {
+            record.told_grpc(grpc::Status::of(fault.code()).number());
+            grpc::answer(&fault, fields)
+        } else {
+            problem::answer(&fault, record.request_id, fields)
+        };
         // The rest of the body is not read: the connection can't carry another call.
         answer.closes = fault.code() == Code::BodyTooLarge;
         answer

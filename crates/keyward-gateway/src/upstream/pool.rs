@@ -213,6 +213,18 @@ impl Pool {
         }
     }
 
+    /// How many shared connections there are, once they are open.
+    #[cfg(test)]
+    pub(super) fn open_connections(&self) -> usize {
+        self.calls_of_each().len()
+    }
+
+    /// The calls on each of them.
+    #[cfg(test)]
+    pub(super) fn calls_of_each(&self) -> Vec<u32> {
+        self.shared.calls_of_each()
+    }
+
     async fn take_now(&self, now: Moment) -> Option<UpstreamConnection> {
         std::future::poll_fn(|context| Poll::Ready(self.take(context, now))).await
     }

@@ -5,6 +5,7 @@ use super::http1::Http1Connection;
 use super::http2::Http2Call;
 use crate::http1::ReadFailure;
 use crate::message::{AnswerHead, Fields};
+use bytes::Bytes;
 use http::Method;
 use keyward_model::Fault;
 use std::io;
@@ -94,6 +95,18 @@ impl UpstreamConnection {
         match self {
             Self::Http1(connection) => connection.move_body(count, out),
             Self::Http2(call) => call.move_body(count, out),
+        }
+    }
+
+    /// Takes the first `count` bytes of the piece out, without a copy where they are shared.
+    pub(crate) fn take_body(&mut self, count: usize) -> Bytes {
+        match self {
+            Self::Http1(connection) => {
+                let mut piece = Vec::with_capacity(count);
+                connection.move_body(count, &mut piece);
+                Bytes::from(piece)
+            }
+            Self::Http2(call) => call.take_body(count),
         }
     }
 

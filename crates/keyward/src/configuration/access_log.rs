@@ -85,6 +85,7 @@ pub(crate) enum LogField {
     Method,
     Path,
     Status,
+    GrpcStatus,
     Code,
     Blame,
     Because,
@@ -108,13 +109,14 @@ pub(crate) enum LogField {
 
 impl LogField {
     /// All, by the names that they have in a line.
-    pub(crate) const NAMED: [(&'static str, Self); 25] = [
+    pub(crate) const NAMED: [(&'static str, Self); 26] = [
         ("time", Self::Time),
         ("request_id", Self::RequestId),
         ("protocol", Self::Protocol),
         ("method", Self::Method),
         ("path", Self::Path),
         ("status", Self::Status),
+        ("grpc_status", Self::GrpcStatus),
         ("code", Self::Code),
         ("blame", Self::Blame),
         ("because", Self::Because),

@@ -12,6 +12,8 @@ mod examples;
 #[cfg(test)]
 mod gateway;
 #[cfg(test)]
+mod grpc;
+#[cfg(test)]
 mod guarded_call;
 #[cfg(test)]
 mod identity;

@@ -6,7 +6,7 @@ mod challenge;
 mod mutual;
 mod reload;
 
-pub(crate) use authority::{Authority, Files, client, connect, connection, settings};
+pub(crate) use authority::{Authority, Files, Issued, client, connect, connection, settings};
 
 use super::*;
 use crate::settings::{Limits, ListenerSettings, Protocols};

@@ -5,7 +5,7 @@ use super::head;
 use crate::http1::ReadFailure;
 use crate::message::{AnswerHead, Fields, Version};
 use crate::upstream::protocols::AnswerFailure;
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -217,19 +217,24 @@ impl Http2Call {
         Poll::Ready(Ok(answer.piece.len()))
     }
 
-    /// Moves bytes of the piece. The target may send as many more.
+    /// Moves bytes of the piece.
     pub(crate) fn move_body(&mut self, count: usize, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.take_body(count));
+    }
+
+    /// Takes the first `count` bytes of the piece out. The target may send as many more.
+    pub(crate) fn take_body(&mut self, count: usize) -> Bytes {
         let State::Answered(answer) = &mut self.state else {
-            return;
+            return Bytes::new();
         };
         let count = count.min(answer.piece.len());
-        out.extend_from_slice(answer.piece.get(..count).unwrap_or_default());
-        answer.piece.advance(count);
+        let taken = answer.piece.split_to(count);
         if let Some(left) = &mut answer.left {
             *left = left.saturating_sub(count as u64);
         }
         // It fails only when more is given back than was taken.
         let _released = answer.body.flow_control().release_capacity(count);
+        taken
     }
 
     pub(crate) fn body_left(&self) -> Option<u64> {

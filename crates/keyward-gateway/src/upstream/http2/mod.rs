@@ -11,6 +11,8 @@ mod line;
 mod opening;
 mod question;
 mod shared;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use call::Http2Call;
 pub(super) use connection::SharedConnection;

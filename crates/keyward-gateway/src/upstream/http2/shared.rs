@@ -108,6 +108,12 @@ impl SharedConnections {
         should
     }
 
+    #[cfg(test)]
+    pub(crate) fn calls_of_each(&self) -> Vec<u32> {
+        let open = self.open.borrow();
+        open.iter().map(|connection| connection.calls()).collect()
+    }
+
     /// Whether another call could be taken.
     pub(crate) fn has_room(&self) -> bool {
         let open = self.open.borrow();

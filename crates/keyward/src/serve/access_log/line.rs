@@ -73,6 +73,9 @@ impl JsonLines {
         text(out, F::Method, b",\"method\":", Some(&record.method));
         masked(out, F::Path, b",\"path\":", Some(&record.path));
         number(out, F::Status, b",\"status\":", record.status.into());
+        if let Some(status) = record.grpc_status {
+            number(out, F::GrpcStatus, b",\"grpc_status\":", status.into());
+        }
         text(
             out,
             F::Code,
@@ -187,6 +190,9 @@ pub(super) fn human(out: &mut Vec<u8>, record: &UsageRecord, mask: &Mask) -> io:
     )?;
     if let Some(address) = record.address {
         write!(out, " from {}", mask.of_address(address))?;
+    }
+    if let Some(status) = record.grpc_status {
+        write!(out, " grpc {status}")?;
     }
     if let Some(code) = record.code {
         write!(out, " [{code}]")?;

@@ -214,6 +214,7 @@ pub(super) mod tests {
             method: "GET".into(),
             path: path.into(),
             status: 404,
+            grpc_status: None,
             code: Some(Code::NotFound),
             blame: Some(Code::NotFound.blame()),
             because: None,

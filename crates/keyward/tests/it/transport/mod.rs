@@ -6,6 +6,7 @@ mod balancer;
 mod configured;
 mod mutual_tls;
 mod tls;
+mod upstream_http2;
 mod upstream_tls;
 
 use keyward_testkit::{KeywardProcess, Upstream, free_ports};

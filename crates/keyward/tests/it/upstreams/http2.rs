@@ -7,7 +7,8 @@ mod sharing;
 use super::plan;
 use crate::gateway::open_node::{lines, until};
 use crate::node::{Node, check_passed, check_problem, request};
-use keyward_testkit::{Http2Script, Http2Upstream, RawClient};
+use keyward_testkit::{Http2Script, Http2Upstream, KeywardProcess, RawClient};
+use std::path::Path;
 use std::time::Duration;
 
 /// A node with the API `/many` on this upstream, of which it is said that it speaks HTTP/2.
@@ -256,4 +257,27 @@ async fn an_upstream_of_http1_alone_is_found_out_before_a_call_is_sent() {
     assert!(because.contains("does not speak HTTP/2 here"), "{because}");
     let sent = old.received();
     assert!(sent.iter().all(|call| call.method() != "POST"));
+}
+
+#[tokio::test]
+async fn the_example_of_http2_upstreams_runs() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/http2-upstream.yaml");
+    let text = std::fs::read_to_string(path).unwrap();
+    assert!(text.starts_with("# "), "it says first what it shows");
+    let echo = Http2Upstream::echo().await;
+    let text = text.replace("127.0.0.1:9000", &echo.address().to_string());
+    let binary = env!("CARGO_BIN_EXE_keyward");
+    let process = KeywardProcess::start_configured(binary, &text, &[], &[]).await;
+    let mut client = RawClient::connect(process.gateway()).await.unwrap();
+    let text = request("GET", "/orders/7", &[], "");
+    client.send(text).await.unwrap();
+    let answer = client.answer().await.unwrap();
+    check_passed(&answer);
+    assert_eq!(answer.json().unwrap()["path"], "/7");
+    let asked = || {
+        echo.received()
+            .iter()
+            .any(|call| call.target() == "/healthz")
+    };
+    until("its health is asked for", asked).await;
 }
