@@ -30,7 +30,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// A tunnel between a client and an upstream.
 pub(crate) struct Tunnel {
-    upstream: Http1Connection,
+    upstream: Box<Http1Connection>,
     occupied: Occupied,
     worker: Rc<Worker>,
     seat: Rc<Seat>,
@@ -81,7 +81,7 @@ enum Broken {
 
 impl Tunnel {
     pub(crate) fn new(
-        upstream: Http1Connection,
+        upstream: Box<Http1Connection>,
         occupied: Occupied,
         plan: &WebSocketPlan,
         authenticated: &Authenticated,
@@ -254,6 +254,7 @@ impl Way {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Fields;
     use keyward_model::Caller;
     use keyward_model::caller::TokenFacts;
     use keyward_model::id::{RevocationId, TeamId};
@@ -279,7 +280,7 @@ mod tests {
         caller.issuer = Some(Arc::from(ISSUER));
         VerifiedToken {
             caller: Arc::new(caller),
-            identity: Box::default(),
+            identity: Fields::new(),
             until: at(ends),
             ends: at(ends),
             key_epoch: 0,

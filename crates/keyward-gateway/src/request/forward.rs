@@ -197,9 +197,7 @@ impl Call<'_> {
         // These are written anew for each target.
         fields.retain(|field| !matches!(field.header, Header::Host | Header::ContentLength));
         if let Authenticated::Token(token) = self.admitted.authenticated() {
-            for (name, value) in &token.identity {
-                fields.append_named(name.as_str(), value.as_bytes());
-            }
+            fields.append_all(&token.identity);
         }
         if self.upgrades {
             upgrade::ask(fields);
