@@ -28,6 +28,7 @@ enum Step {
     Trailers(HeaderMap),
     End,
     Pause(Duration),
+    Read(u64),
     Mirror,
     Reset(Reason),
     WaitUntilReset,
@@ -111,6 +112,13 @@ impl Http2Script {
     #[must_use]
     pub fn pause(self, time: Duration) -> Self {
         self.then(Step::Pause(time))
+    }
+
+    /// Reads so many bytes of the request and throws them away, after
+    /// [`without_reading_the_body`](Self::without_reading_the_body).
+    #[must_use]
+    pub fn read(self, bytes: u64) -> Self {
+        self.then(Step::Read(bytes))
     }
 
     /// Sends back every piece of the request as soon as it comes, after
@@ -470,6 +478,16 @@ async fn follow(
             }
             (Step::End, Some(sending)) => sending.send_data(Bytes::new(), true)?,
             (Step::Pause(time), _) => tokio::time::sleep(*time).await,
+            (Step::Read(bytes), _) => {
+                let mut left = *bytes;
+                while left > 0
+                    && let Some(piece) = body.data().await
+                {
+                    let length = piece?.len();
+                    body.flow_control().release_capacity(length)?;
+                    left = left.saturating_sub(u64::try_from(length).unwrap_or(left));
+                }
+            }
             (Step::Mirror, Some(sending)) => {
                 while let Some(piece) = body.data().await {
                     let piece = piece?;

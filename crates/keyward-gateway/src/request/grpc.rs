@@ -55,10 +55,7 @@ impl Status {
             Code::CallerNotAllowed | Code::InsufficientScope | Code::OriginRefused => {
                 Self::PermissionDenied
             }
-            Code::NotFound
-            | Code::MethodNotAllowed
-            | Code::NotImplemented
-            | Code::UpgradeRequired => Self::Unimplemented,
+            Code::NotFound | Code::MethodNotAllowed | Code::NotImplemented => Self::Unimplemented,
             Code::RequestTimeout | Code::UpstreamTimeout => Self::DeadlineExceeded,
             Code::BodyTooLarge | Code::UriTooLong | Code::HeadersTooLarge => {
                 Self::ResourceExhausted
@@ -71,7 +68,7 @@ impl Status {
             | Code::IssuerUnavailable
             | Code::Overloaded
             | Code::ShuttingDown => Self::Unavailable,
-            Code::ClientLeft => Self::Unknown,
+            Code::ClientLeft | Code::UpgradeRequired => Self::Unknown,
         }
     }
 

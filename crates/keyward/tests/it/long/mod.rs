@@ -3,5 +3,6 @@
 
 mod kill;
 mod large_bodies;
+mod large_bodies_http2;
 mod running;
 mod soak;
