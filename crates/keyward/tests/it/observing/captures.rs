@@ -179,13 +179,36 @@ async fn a_file_that_was_moved_away_gets_a_successor_and_one_that_is_full_no_mor
     for _ in 0..5 {
         call().await;
     }
+    // Seven calls, of which each is written or dropped.
+    let mut waited = Duration::ZERO;
+    loop {
+        let page = node
+            .process
+            .operations_get("/metrics")
+            .await
+            .unwrap()
+            .text();
+        let count = |outcome: &str| -> u64 {
+            let name = format!("keyward_captured_calls_total{{outcome=\"{outcome}\"}} ");
+            let line = page.lines().find_map(|line| line.strip_prefix(&name));
+            line.expect(&page).parse().unwrap()
+        };
+        if count("written") + count("dropped") == 7 {
+            assert!(count("dropped") > 0);
+            break;
+        }
+        assert!(waited < PATIENCE, "{page}");
+        tokio::time::sleep(LOOK_EVERY).await;
+        waited += LOOK_EVERY;
+    }
+    let size = path.metadata().unwrap().len();
+    assert!(size > 100 && size <= 600, "{size}");
     let (status, log) = node.process.stop().await;
     assert!(status.success(), "{log}");
     assert!(
         log.contains("the file would have more than 600 bytes"),
         "{log}"
     );
-    assert!(path.metadata().map_or(0, |file| file.len()) <= 600);
 }
 
 #[tokio::test]

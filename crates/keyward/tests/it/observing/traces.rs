@@ -2,7 +2,7 @@
 
 use super::{LOOK_EVERY, PATIENCE, read};
 use crate::node::{Node, Plan, check_passed, check_problem};
-use keyward_testkit::{Script, Upstream, free_addresses};
+use keyward_testkit::{KeywardProcess, Script, Upstream, free_addresses};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -385,4 +385,61 @@ async fn a_mirrors_spans_stand_below_the_calls_and_a_stranger_writes_into_neithe
     assert_eq!(copy.head.field("tracestate"), None);
     // A copy is no attempt of the call's, and nothing of it is told twice.
     assert_eq!(spans.len(), 2, "{spans:#?}");
+}
+
+#[tokio::test]
+async fn calls_of_http2_are_traced_and_captured_as_others() {
+    let collector = collector().await;
+    let upstream = Upstream::echo().await;
+    let (at, to) = (collector.address(), upstream.url());
+    let configuration = format!(
+        r#"format: 1
+listeners:
+  - {{ address: 127.0.0.1:8080, serves: gateway, protocols: [http1, http2] }}
+  - {{ address: 127.0.0.1:9090, serves: operations }}
+captures: {{ file: captures.jsonl }}
+egress: {{ allow: ["{at}"] }}
+tracing: {{ endpoint: "http://{at}" }}
+resources:
+  - {{ kind: upstream, name: echo, targets: [ {{ url: "{to}" }} ] }}
+  - {{ kind: api, name: open, version: v1, state: published, base_path: /open, upstream: echo, authentication: none, capture: {{ bodies: [request] }} }}
+"#
+    );
+    let binary = env!("CARGO_BIN_EXE_keyward");
+    let process = KeywardProcess::start_configured(binary, &configuration, &[], &[]).await;
+    let node = Node { process, upstream };
+    let url = format!("http://{}/open/x", node.gateway());
+    let curl = tokio::task::spawn_blocking(move || {
+        let mut command = std::process::Command::new("curl");
+        command.args([
+            "-s",
+            "--http2-prior-knowledge",
+            "-H",
+            "content-type: application/json",
+        ]);
+        command
+            .args(["-d", r#"{"a":1,"token":"x"}"#, &url])
+            .output()
+    });
+    let output = curl.await.unwrap().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let spans = spans(&collector, 2).await;
+    let attributes = &spans[0]["attributes"];
+    assert_eq!(attributes["network.protocol.version"], "2");
+    assert_eq!(attributes["server.address"], "127.0.0.1");
+    assert_eq!(attributes["server.port"], node.gateway().port());
+    let own = told(&node, "traceparent").unwrap();
+    assert!(own.contains(spans[1]["span_id"].as_str().unwrap()), "{own}");
+    let path = node.process.folder().join("captures.jsonl");
+    let mut waited = Duration::ZERO;
+    let line = loop {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        if text.ends_with('\n') {
+            break serde_json::from_str::<Value>(&text).unwrap();
+        }
+        assert!(waited < PATIENCE, "{}", node.process.log());
+        tokio::time::sleep(LOOK_EVERY).await;
+        waited += LOOK_EVERY;
+    };
+    assert_eq!(line["request"]["body"], r#"{"a":1,"token":"[masked]"}"#);
 }
