@@ -368,6 +368,11 @@ impl AnswerBody {
         self
     }
 
+    /// Takes the call's record off, for what outlasts the body.
+    pub(crate) fn take_record(&mut self) -> Option<Box<CallRecord>> {
+        self.record.take()
+    }
+
     /// Whether it is this node's own.
     pub(crate) fn is_own(&self) -> bool {
         match &self.source {

@@ -28,6 +28,7 @@ mod shared;
 mod snapshot;
 pub mod tls;
 mod transport;
+mod tunnel;
 mod upstream;
 mod usage;
 mod worker;

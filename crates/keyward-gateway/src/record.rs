@@ -5,6 +5,7 @@ use crate::load::InFlight;
 use crate::message::{RequestHead, Version};
 use crate::request::Client;
 use crate::snapshot::RouteRef;
+use crate::tunnel::TunnelEnd;
 use crate::worker::Worker;
 use keyward_model::id::RequestId;
 use keyward_model::usage::{Times, UsageRecord};
@@ -146,6 +147,23 @@ impl CallRecord {
     /// The client broke its request off: what it would be told counts as unsaid.
     pub(crate) fn client_left(&mut self) {
         self.left = true;
+    }
+
+    /// The tunnel that the call became has ended.
+    pub(crate) fn tunnel_ended(&mut self, end: TunnelEnd) {
+        let code = match end {
+            TunnelEnd::Closed | TunnelEnd::Idle => None,
+            TunnelEnd::ClientBroke => Some(Code::ClientLeft),
+            TunnelEnd::UpstreamBroke => Some(Code::UpstreamFailed),
+            TunnelEnd::TokenOver => Some(Code::TokenExpired),
+            TunnelEnd::TokenRevoked => Some(Code::TokenRevoked),
+            TunnelEnd::ShuttingDown => Some(Code::ShuttingDown),
+        };
+        self.code = code;
+        if end != TunnelEnd::Closed {
+            self.because = Some(end.to_string().into_boxed_str());
+        }
+        self.complete = true;
     }
 
     /// The answer's body stopped before its end.

@@ -12,6 +12,7 @@ use crate::problem;
 use crate::request::{Answer, Client, serve_call};
 use crate::transport::Transport;
 use crate::worker::Worker;
+use http::StatusCode;
 use keyward_model::usage::HttpVersion;
 use keyward_model::{Code, Fault};
 use std::cell::{Cell, RefCell};
@@ -217,6 +218,11 @@ impl Connection {
         let Some(mut answer) = answer else {
             return (After::Close, Fields::new());
         };
+        if let Some(tunnel) = answer.tunnel.take() {
+            self.write_head(worker, &answer, false, version, Some("upgrade"));
+            tunnel.run(&self.stream, answer.body.take_record()).await;
+            return (After::Close, Fields::new());
+        }
         // Nobody will read what is left of a body to which the gateway itself has answered.
         let readable = !answer.body.is_own() || self.pass_over_body();
         let keep = keep
@@ -298,6 +304,9 @@ impl Connection {
             out.extend_from_slice(b"date: ");
             worker.write_date(out);
             out.extend_from_slice(b"\r\n");
+        }
+        if answer.status == StatusCode::SWITCHING_PROTOCOLS {
+            out.extend_from_slice(b"upgrade: websocket\r\n");
         }
         if let Some(option) = connection {
             out.extend_from_slice(b"connection: ");

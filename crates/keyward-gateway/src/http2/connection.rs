@@ -184,6 +184,7 @@ fn settings(limits: &Limits) -> Builder {
     let list = limits.head_bytes + FIELD_OVERHEAD * (limits.header_fields + 1);
     let window = usize::try_from(connection_window).unwrap_or(usize::MAX);
     builder
+        .enable_connect_protocol()
         .max_concurrent_streams(streams)
         .initial_window_size(stream_window)
         .initial_connection_window_size(connection_window)

@@ -1,13 +1,15 @@
 //! One stream: a call and its answer.
 
 use super::connection::Shared;
+use super::passage::Passage;
 use super::restraint::Restraint;
 use crate::body::RequestBody;
 use crate::deadlines::{Patience, Seat};
-use crate::http1::ReadFailure;
+use crate::http1::{ReadFailure, Stream};
 use crate::message::{Fields, Header, RequestHead};
 use crate::problem;
 use crate::request::{Answer, Client, serve_call};
+use crate::tunnel::Tunnel;
 use crate::worker::Worker;
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -144,7 +146,9 @@ impl Exchange {
 
     fn begin_body(self: &Rc<Self>, head: &RequestHead, length: Option<u64>) -> RequestBody {
         let mut body = self.body.borrow_mut();
-        if body.ended || length == Some(0) {
+        // What follows the wish for a tunnel is no body.
+        let tunnel = head.fields.has(Header::Upgrade);
+        if body.ended || tunnel || length == Some(0) {
             return RequestBody::Empty;
         }
         body.left = length;
@@ -162,6 +166,11 @@ impl Exchange {
         }
     }
 
+    /// Bytes of a tunnel were given to the client.
+    pub(super) fn passed(&self, count: usize) {
+        self.restraint().piece(count);
+    }
+
     fn restraint(&self) -> &Restraint {
         &self.connection.restraint
     }
@@ -174,6 +183,9 @@ impl Exchange {
     }
 
     async fn answer(&self, worker: &Worker, seat: &Seat, method: &Method, mut answer: Answer) {
+        if let Some(tunnel) = answer.tunnel.take() {
+            return self.tunnel(&mut answer, tunnel).await;
+        }
         let has_body = answer.has_body(method);
         let mut response = Response::new(());
         *response.status_mut() = answer.status;
@@ -211,6 +223,20 @@ impl Exchange {
             // What the client got is not whole, and this tells it so.
             Err(Cut::Short) => stream.send_reset(Reason::INTERNAL_ERROR),
         }
+    }
+
+    /// Makes the stream a tunnel. What stands for 101 is 200 (RFC 8441, section 5).
+    async fn tunnel(&self, answer: &mut Answer, tunnel: Box<Tunnel>) {
+        let mut response = Response::new(());
+        answer.fields.remove(Header::SecWebsocketAccept);
+        *response.headers_mut() = answer.fields.to_header_map(0);
+        let sent = self.respond.borrow_mut().send_response(response, false);
+        let Ok(stream) = sent else {
+            self.left.set(true);
+            return;
+        };
+        let passage = RefCell::new(Stream::new(Passage::new(self, stream)));
+        tunnel.run(&passage, answer.body.take_record()).await;
     }
 
     /// Gives the answer's body to the client, as fast as it takes it.
@@ -327,10 +353,15 @@ impl Exchange {
 
     /// Moves bytes of the body's piece, and lets the client send as many more.
     pub(crate) fn move_body(&self, count: usize, out: &mut Vec<u8>) {
+        self.use_body(count, |piece| out.extend_from_slice(piece));
+    }
+
+    /// The same for whoever takes the bytes in another way.
+    pub(super) fn use_body(&self, count: usize, take: impl FnOnce(&[u8])) {
         let mut body = self.body.borrow_mut();
         let count = count.min(body.piece.len());
         let piece = body.piece.split_to(count);
-        out.extend_from_slice(&piece);
+        take(&piece);
         body.left = body
             .left
             .map(|left| left.saturating_sub(piece.len() as u64));
@@ -354,7 +385,7 @@ impl Exchange {
 }
 
 /// How many bytes the client takes now, of so many that there are; `None` when it takes no more.
-fn poll_room(
+pub(super) fn poll_room(
     stream: &mut SendStream<Bytes>,
     count: usize,
     context: &mut Context<'_>,

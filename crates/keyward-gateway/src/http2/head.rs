@@ -7,6 +7,9 @@
 use crate::http1::{HeadBounds, decimal};
 use crate::message::fields::has_control;
 use crate::message::{Class, Fields, Header, RequestHead, Span, Target, Version};
+use aws_lc_rs::rand;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, Method};
@@ -32,8 +35,14 @@ pub(super) fn read(
         method,
         uri,
         headers,
+        extensions,
         ..
     } = parts;
+    let tunnel = extensions
+        .get::<h2::ext::Protocol>()
+        .is_some_and(|protocol| protocol.as_str() == "websocket");
+    // From here on it is what it would be in HTTP/1.1.
+    let method = if tunnel { Method::GET } else { method };
     let mut reader = Reader {
         bounds,
         fields,
@@ -49,7 +58,7 @@ pub(super) fn read(
     let content_length = content_length(&headers)?;
     for name in headers.keys() {
         let header = Header::of(name.as_str().as_bytes());
-        if header == Header::Host {
+        if header == Header::Host || (tunnel && header == Header::SecWebsocketKey) {
             continue;
         }
         if header.class().meets(Class::HOP) && header != Header::Te && is_of_connection(header) {
@@ -63,6 +72,9 @@ pub(super) fn read(
         } else {
             values.try_for_each(|value| reader.field(header, name.as_str(), &[value]))?;
         }
+    }
+    if tunnel {
+        reader.ask_for_tunnel()?;
     }
     let Reader { fields, bytes, .. } = reader;
     Ok(ReadHead {
@@ -120,6 +132,24 @@ impl Reader {
         };
         let named = named.to_vec();
         self.field(Header::Host, "host", &[&named])
+    }
+
+    /// Writes the wish for a tunnel as HTTP/1.1 has it (RFC 8441, section 5): with a key, by which the upstream
+    /// shows that it has understood it.
+    fn ask_for_tunnel(&mut self) -> Result<(), Fault> {
+        let mut key = [0; 16];
+        rand::fill(&mut key)
+            .map_err(|_| Fault::new(Code::Internal, "Something went wrong here"))?;
+        let key = STANDARD.encode(key);
+        for (header, value) in [
+            (Header::Connection, &b"Upgrade"[..]),
+            (Header::Upgrade, b"websocket"),
+            (Header::SecWebsocketKey, key.as_bytes()),
+        ] {
+            let name = std::str::from_utf8(header.as_bytes()).unwrap_or_default();
+            self.field(header, name, &[value])?;
+        }
+        Ok(())
     }
 
     fn cookie<'a>(

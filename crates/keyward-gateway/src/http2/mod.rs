@@ -7,6 +7,7 @@
 mod connection;
 mod exchange;
 mod head;
+mod passage;
 mod restraint;
 mod wire;
 

@@ -101,6 +101,10 @@ headers! {
     RateLimitPolicy = b"ratelimit-policy": NONE;
     RequestId = b"request-id": SET_HERE;
     RetryAfter = b"retry-after": NONE;
+    SecWebsocketAccept = b"sec-websocket-accept": NONE;
+    SecWebsocketKey = b"sec-websocket-key": NONE;
+    SecWebsocketProtocol = b"sec-websocket-protocol": NONE;
+    SecWebsocketVersion = b"sec-websocket-version": NONE;
     SetCookie = b"set-cookie": HEADS_ALONE;
     Te = b"te": HOP;
     Trailer = b"trailer": HEADS_ALONE;

@@ -13,7 +13,7 @@ use keyward_model::caller::{TokenClaims, TokenFacts, TokenScopes};
 use keyward_model::resource::issuer::Encrypted;
 use keyward_model::{Caller, Code, Fault, Timestamp};
 use keyward_state::rate_limit::Cell as LimitCell;
-use keyward_state::revocation::TokenIdentity;
+use keyward_state::revocation::{Revocations, TokenIdentity};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
@@ -39,6 +39,14 @@ impl Authenticated {
         match self {
             Self::Open => &ANONYMOUS,
             Self::Token(token) => &token.caller,
+        }
+    }
+
+    /// The token, where there is one.
+    pub(crate) fn token(&self) -> Option<&Rc<VerifiedToken>> {
+        match self {
+            Self::Open => None,
+            Self::Token(token) => Some(token),
         }
     }
 
@@ -117,7 +125,7 @@ async fn known_or_verified(
     let known = worker.tokens.borrow_mut().get(&key, key_epoch, now);
     if let Some(Known::Token(known)) = known {
         worker.metrics.token_hit();
-        check_revocations(worker, &known, now).inspect_err(|_| {
+        check_revocations(&worker.shared.revocations, &known, now).inspect_err(|_| {
             worker.tokens.borrow_mut().remove(&key);
         })?;
         return Ok(known);
@@ -138,21 +146,23 @@ async fn known_or_verified(
         }
     };
     let caller = caller(issuer, &claims)?;
+    let ends = until(issuer, &caller);
     let verified = Rc::new(VerifiedToken {
         identity: route.identity.headers_of(&caller),
-        until: until(issuer, &caller).min(remembered_until),
+        until: ends.min(remembered_until),
+        ends,
         key_epoch,
         revocation_epoch: Cell::new(u64::MAX),
         cells: RefCell::default(),
         caller: Arc::new(caller),
     });
-    check_revocations(worker, &verified, now)?;
+    check_revocations(&worker.shared.revocations, &verified, now)?;
     let known = match verified.caller.claims_json() {
-        Some(claims) if !came_before => Known::Once(Box::new(SeenOnce {
+        Some(claims) if !came_before => Known::Once(SeenOnce {
             claims,
             until: verified.until,
             key_epoch,
-        })),
+        }),
         Some(_) | None => Known::Token(Rc::clone(&verified)),
     };
     worker.tokens.borrow_mut().insert(key, known);
@@ -160,7 +170,7 @@ async fn known_or_verified(
 }
 
 /// The claims of a token that came once before, with whose they are.
-fn again(policy: &TokenPolicy, known: Known) -> Option<(&TrustedIssuer, Box<SeenOnce>, Claims)> {
+fn again(policy: &TokenPolicy, known: Known) -> Option<(&TrustedIssuer, SeenOnce, Claims)> {
     let Known::Once(seen) = known else {
         return None;
     };
@@ -170,12 +180,16 @@ fn again(policy: &TokenPolicy, known: Known) -> Option<(&TrustedIssuer, Box<Seen
 }
 
 /// Looks the caller up among what was revoked, unless nothing was since the last time.
-fn check_revocations(worker: &Worker, token: &VerifiedToken, now: Timestamp) -> Result<(), Fault> {
-    let epoch = worker.shared.revocations.epoch();
+pub(crate) fn check_revocations(
+    revocations: &Revocations,
+    token: &VerifiedToken,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let epoch = revocations.epoch();
     if token.revocation_epoch.get() == epoch {
         return Ok(());
     }
-    let index = worker.shared.revocations.load();
+    let index = revocations.load();
     let revoked =
         TokenIdentity::of(&token.caller).and_then(|identity| index.covers(&identity, now));
     match revoked {

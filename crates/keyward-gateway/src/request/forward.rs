@@ -4,7 +4,7 @@ use super::admit::Admitted;
 use super::attempts::{Attempts, Lease};
 use super::authenticate::Authenticated;
 use super::match_route::Matched;
-use super::{Answer, Client, Refusal, grpc, headers};
+use super::{Answer, Client, Refusal, grpc, headers, upgrade};
 use crate::body::{AnswerBody, BodyFailure, Download, RequestBody, Upload, UploadStop};
 use crate::deadlines::{Deadline, Patience, Seat};
 use crate::http1::write_decimal;
@@ -12,10 +12,12 @@ use crate::message::fields::write_field;
 use crate::message::{AnswerHead, Fields, Header, RequestHead};
 use crate::record::CallRecord;
 use crate::replay::Replay;
+use crate::tunnel::Tunnel;
 use crate::upstream::{
     AnswerFailure, RequestParts, RetryCause, Sent, TargetPlan, UpstreamConnection, UpstreamPlan,
 };
 use crate::worker::Worker;
+use bytes::Bytes;
 use http::{Method, StatusCode};
 use keyward_model::{Code, Fault};
 use std::fmt::Write as _;
@@ -34,6 +36,8 @@ pub(crate) struct Call<'a> {
     pub(crate) seat: &'a Rc<Seat>,
     pub(crate) matched: &'a Matched,
     pub(crate) admitted: Admitted,
+    /// Whether it asks for a tunnel that it may have.
+    pub(crate) upgrades: bool,
 }
 
 /// Sends the call on and streams the answer back.
@@ -171,6 +175,9 @@ pub(crate) async fn forward(
         lease = attempts.lease().await?;
     };
     record.bytes_in = upload.bytes;
+    if answer.status == StatusCode::SWITCHING_PROTOCOLS {
+        return call.switched(lease, answer, &head.fields, record);
+    }
     let mut answer = call.answered(&attempts, lease, upload, answer, &head.method, record)?;
     answer.spent = head.fields;
     Ok(answer)
@@ -190,9 +197,10 @@ impl Call<'_> {
         // These are written anew for each target.
         fields.retain(|field| !matches!(field.header, Header::Host | Header::ContentLength));
         if let Authenticated::Token(token) = self.admitted.authenticated() {
-            for (name, value) in &token.identity {
-                fields.append_named(name.as_str(), value.as_bytes());
-            }
+            fields.append_all(&token.identity);
+        }
+        if self.upgrades {
+            upgrade::ask(fields);
         }
     }
 
@@ -255,6 +263,57 @@ impl Call<'_> {
         out.extend_from_slice(rest.as_bytes());
     }
 
+    /// The tunnel that the upstream has agreed to. `asked` are the fields of the request.
+    fn switched(
+        &self,
+        lease: Lease,
+        head: AnswerHead,
+        asked: &Fields,
+        record: &mut CallRecord,
+    ) -> Result<Answer, Refusal> {
+        let failed = |why| {
+            let fault = Fault::new(
+                Code::UpstreamFailed,
+                "The API's upstream answered what it was not asked",
+            );
+            Refusal::from(fault.because(why))
+        };
+        let Some(plan) = self
+            .matched
+            .route
+            .route
+            .plan
+            .websocket
+            .as_ref()
+            .filter(|_| self.upgrades)
+        else {
+            return Err(failed("101 Switching Protocols"));
+        };
+        upgrade::check(asked, &head).map_err(failed)?;
+        let UpstreamConnection::Http1(connection) = lease.connection else {
+            return Err(failed("101, which HTTP/2 does not have"));
+        };
+        let mut fields = head.fields;
+        headers::strip_hop_by_hop(&mut fields);
+        fields.remove(Header::ContentLength);
+        let route = &self.matched.route.route;
+        route.plan.response_headers.apply(&mut fields);
+        self.admitted.tell_limits(route, &mut fields);
+        record.answered(head.status.as_u16());
+        let tunnel = Tunnel::new(
+            connection,
+            lease.occupied,
+            plan,
+            self.admitted.authenticated(),
+            Rc::clone(self.worker),
+            Rc::clone(self.seat),
+        );
+        let mut answer = Answer::own(head.status, fields, AnswerBody::full(Bytes::new()));
+        answer.declared_length = None;
+        answer.tunnel = Some(Box::new(tunnel));
+        Ok(answer)
+    }
+
     /// The answer as the client gets it.
     fn answered(
         &self,
@@ -266,15 +325,6 @@ impl Call<'_> {
         record: &mut CallRecord,
     ) -> Result<Answer, Refusal> {
         let route = &self.matched.route.route;
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            // It was not asked to: the request carried no `Upgrade`.
-            return Err(Fault::new(
-                Code::UpstreamFailed,
-                "The API's upstream answered what it was not asked",
-            )
-            .because("101 Switching Protocols")
-            .into());
-        }
         let mut fields = head.fields;
         let declared_length = if *method == Method::HEAD || head.status == StatusCode::NOT_MODIFIED
         {
@@ -310,6 +360,7 @@ impl Call<'_> {
             declared_length,
             closes: false,
             spent: Fields::new(),
+            tunnel: None,
         })
     }
 }

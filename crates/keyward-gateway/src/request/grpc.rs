@@ -47,7 +47,7 @@ impl Status {
             Code::TokenMissing | Code::TokenInvalid | Code::TokenExpired | Code::TokenRevoked => {
                 Self::Unauthenticated
             }
-            Code::InsufficientScope => Self::PermissionDenied,
+            Code::InsufficientScope | Code::OriginRefused => Self::PermissionDenied,
             Code::NotFound | Code::MethodNotAllowed | Code::NotImplemented => Self::Unimplemented,
             Code::RequestTimeout | Code::UpstreamTimeout => Self::DeadlineExceeded,
             Code::BodyTooLarge | Code::UriTooLong | Code::HeadersTooLarge => {
@@ -61,7 +61,7 @@ impl Status {
             | Code::IssuerUnavailable
             | Code::Overloaded
             | Code::ShuttingDown => Self::Unavailable,
-            Code::ClientLeft => Self::Unknown,
+            Code::ClientLeft | Code::UpgradeRequired => Self::Unknown,
         }
     }
 

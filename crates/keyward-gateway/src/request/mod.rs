@@ -11,7 +11,7 @@
 
 mod admit;
 mod attempts;
-mod authenticate;
+pub(crate) mod authenticate;
 mod authorize;
 mod bearer;
 mod client;
@@ -24,6 +24,7 @@ mod own;
 pub(crate) mod path;
 mod screen;
 pub(crate) mod token_cache;
+mod upgrade;
 
 pub(crate) use client::Client;
 
@@ -32,6 +33,7 @@ use crate::deadlines::Seat;
 use crate::message::{Fields, Header, RequestHead};
 use crate::problem;
 use crate::record::CallRecord;
+use crate::tunnel::Tunnel;
 use crate::worker::Worker;
 use http::{Method, StatusCode};
 use keyward_model::{Code, Fault};
@@ -65,6 +67,8 @@ pub(crate) struct Answer {
     pub(crate) closes: bool,
     /// The request's fields, for their memory.
     pub(crate) spent: Fields,
+    /// What the connection, or the stream, becomes after the answer's head.
+    pub(crate) tunnel: Option<Box<Tunnel>>,
 }
 
 impl Answer {
@@ -99,6 +103,7 @@ impl Answer {
             body,
             closes: false,
             spent: Fields::new(),
+            tunnel: None,
         }
     }
 }
@@ -166,6 +171,7 @@ async fn way(
     record.route = Some(Rc::clone(&matched.route));
     let route = &matched.route.route;
     let origin = screen::screen(worker, route, client, &mut head, &body)?;
+    let upgrades = upgrade::screen(route, client, &head, &body)?;
     record.set_address(origin.address);
     let authenticated = authenticate::authenticate(worker, route, &mut head, record).await?;
     record.caller = authenticated.caller_of_record();
@@ -182,6 +188,7 @@ async fn way(
         seat,
         matched: &matched,
         admitted,
+        upgrades,
     };
     forward::forward(call, head, body, record).await
 }

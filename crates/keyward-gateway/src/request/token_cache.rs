@@ -4,7 +4,7 @@
 //! and no two policies share an entry, and the tokens themselves are not kept. An entry is believed only
 //! while no key set has changed, no revocation has come, and its time is not over.
 
-use super::identity::IdentityHeader;
+use crate::message::Fields;
 use hashbrown::HashMap;
 use keyward_model::{Caller, Timestamp};
 use keyward_state::rate_limit::Cell as LimitCell;
@@ -17,9 +17,12 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct VerifiedToken {
     pub(crate) caller: Arc<Caller>,
-    pub(crate) identity: Box<[IdentityHeader]>,
-    /// When it stops being taken: `exp` with the leeway, or its greatest age.
+    /// What the upstream is told of the caller.
+    pub(crate) identity: Fields,
+    /// When it is verified anew at the latest.
     pub(crate) until: Timestamp,
+    /// When it stops being taken: `exp` with the leeway, or its greatest age.
+    pub(crate) ends: Timestamp,
     /// The number of changes to key sets when it was verified.
     pub(crate) key_epoch: u64,
     /// The number of changes to revocations when it was last looked up there.
@@ -46,7 +49,7 @@ pub(crate) enum Known {
     /// All that calls need.
     Token(Rc<VerifiedToken>),
     /// It came once so far.
-    Once(Box<SeenOnce>),
+    Once(SeenOnce),
 }
 
 impl Known {
@@ -112,7 +115,10 @@ impl TokenCache {
     /// Remembers a token.
     pub(crate) fn insert(&mut self, key: [u8; 32], token: Known) {
         if self.young.len() >= self.each {
-            let old = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
+            // As many come again, as a rule: growing a table step by step would move each of them twice.
+            let young =
+                Generation::with_capacity_and_hasher(self.each, BuildHasherDefault::default());
+            let old = std::mem::replace(&mut self.old, std::mem::replace(&mut self.young, young));
             self.forgotten = old.into_iter();
         }
         self.young.insert(key, token);
@@ -152,8 +158,9 @@ mod tests {
     fn token(key_epoch: u64, until: i64) -> Known {
         Known::Token(Rc::new(VerifiedToken {
             caller: Arc::new(Caller::anonymous()),
-            identity: Box::default(),
+            identity: Fields::new(),
             until: Timestamp::from_seconds(until),
+            ends: Timestamp::from_seconds(until),
             key_epoch,
             revocation_epoch: Cell::new(0),
             cells: RefCell::default(),
@@ -161,11 +168,11 @@ mod tests {
     }
 
     fn once(key_epoch: u64, until: i64) -> Known {
-        Known::Once(Box::new(SeenOnce {
+        Known::Once(SeenOnce {
             claims: "{}".into(),
             until: Timestamp::from_seconds(until),
             key_epoch,
-        }))
+        })
     }
 
     fn key(number: u64) -> [u8; 32] {

@@ -15,7 +15,7 @@ mod tests;
 
 pub(crate) use continuity::Continuity;
 pub(crate) use local::{LocalRoute, LocalSnapshot, RouteRef};
-pub(crate) use plan::{AnswerPlan, MatchedPath};
+pub(crate) use plan::{AnswerPlan, MatchedPath, WebSocketPlan};
 pub(crate) use route::{LimitPolicy, Route, TokenPolicy, TrustedIssuer};
 pub(crate) use route_table::{Lookup, Occurrence, RequestView, RouteTable};
 

@@ -31,6 +31,7 @@ pub use guard::UpstreamGuard;
 
 pub(crate) use choice::{Circumstances, Tried};
 pub(crate) use hash::of as hash_of;
+pub(crate) use http1::Http1Connection;
 pub(crate) use http2::{Http2Call, RequestParts, Terms};
 pub(crate) use occupied::Occupied;
 pub(crate) use plan::{TargetPlan, UpstreamPlan};

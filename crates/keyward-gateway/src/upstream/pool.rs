@@ -80,7 +80,7 @@ pub(crate) struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    connection: Http1Connection,
+    connection: Box<Http1Connection>,
     until: Moment,
 }
 
@@ -93,7 +93,7 @@ enum Made {
 impl Made {
     fn into_connection(self) -> UpstreamConnection {
         match self {
-            Self::Http1(connection) => UpstreamConnection::Http1(*connection),
+            Self::Http1(connection) => UpstreamConnection::Http1(connection),
             Self::Shared(connection) => UpstreamConnection::Http2(connection.call()),
         }
     }
@@ -251,7 +251,7 @@ impl Pool {
             let outcome = pool.make(place, within, terms, clock.as_ref()).await;
             let outcome = outcome.map(|made| match made {
                 Made::Http1(connection) => {
-                    pool.put_idle(*connection, clock.moment(), terms.idle_timeout);
+                    pool.put_idle(connection, clock.moment(), terms.idle_timeout);
                 }
                 // It stands among the others already.
                 Made::Shared(_) => {}
@@ -358,7 +358,7 @@ impl Pool {
         }
     }
 
-    fn put_idle(&self, mut connection: Http1Connection, now: Moment, idle_timeout: Duration) {
+    fn put_idle(&self, mut connection: Box<Http1Connection>, now: Moment, idle_timeout: Duration) {
         if !connection.leads_to(&self.endpoint) || !self.may_keep() {
             return;
         }

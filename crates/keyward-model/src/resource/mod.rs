@@ -10,6 +10,7 @@ pub mod issuer;
 pub mod raw;
 pub mod route;
 pub mod upstream;
+pub mod websocket;
 
 pub use api::{
     Api, Authentication, BasePath, IdentityHeaders, RateLimitRule, TokenSource, VersionState,
@@ -17,6 +18,7 @@ pub use api::{
 pub use issuer::{Issuer, IssuerKeys};
 pub use route::{HostPattern, Route};
 pub use upstream::{Target, Upstream, UpstreamIdentity, UpstreamTls};
+pub use websocket::{WebOrigin, WebSocket};
 
 use crate::id::TeamId;
 use crate::name::Name;

@@ -133,11 +133,12 @@ pub(super) fn listeners(
         .flat_map(|listener| &listener.tls)
         .flat_map(|tls| &tls.acme)
         .any(|declaration| declaration.challenge == AcmeChallenge::Http01);
-    if asked_in_clear && gateway().all(|listener| listener.tls.is_some()) {
+    let can_be_asked = |listener: &Listener| listener.tls.is_none() && listener.protocols.http1;
+    if asked_in_clear && !gateway().any(can_be_asked) {
         problems.warning(
             field.place(),
             "acme",
-            "`listeners`: no listener serves the gateway in clear, and `challenge: http-01` is asked there, at port 80: add one, or write `challenge: tls-alpn-01`",
+            "`listeners`: no listener serves the gateway in clear by HTTP/1.1, and `challenge: http-01` is asked there, at port 80: add one, or write `challenge: tls-alpn-01`",
         );
     }
     listeners

@@ -317,6 +317,34 @@ fn changes_that_break_the_example_are_told_with_line_and_advice() {
             &["is not between 8KiB and 1MiB"],
         ),
         (
+            "serves: gateway }",
+            "serves: gateway, protocols: [] }",
+            &["3: `protocols` is empty"],
+        ),
+        (
+            "serves: gateway }",
+            "serves: gateway, protocols: [http1, htpp2] }",
+            &["3: `protocols`: `htpp2` is none of `http1`, `http2`: did you mean `http2`?"],
+        ),
+        (
+            "serves: operations }",
+            "serves: operations, protocols: [http2] }",
+            &[
+                "5: `protocols`: ",
+                "is for listeners that serve the gateway alone",
+            ],
+        ),
+        (
+            "workers: 2",
+            "workers: 2\nlimits: { http2: { streams: 0 } }",
+            &["12: `streams` is a whole number from 1 to 10000, not `0`"],
+        ),
+        (
+            "workers: 2",
+            "workers: 2\nlimits: { http2: { stream_window: 1KiB } }",
+            &["12: `stream_window`: `1KiB` is not between 64KiB and 1GiB"],
+        ),
+        (
             "workers: 2",
             "workers: 2\nlimits: { conections: 1 }",
             &["did you mean `connections`?"],

@@ -1,6 +1,9 @@
 //! The examples, each as a node that runs: what its comment promises is called.
 
 use crate::gateway::node::{call, code, get};
+use crate::protocols::client::{Http2Client, request};
+use crate::protocols::tunnel_server::TunnelServer;
+use crate::protocols::websocket::handshake;
 use crate::shell::Shell;
 use keyward_jose::jwt::{self, Claims};
 use keyward_jose::{Key, LocalSigner, NumericDate, SignatureAlgorithm};
@@ -421,6 +424,55 @@ async fn redirects() {
     assert_eq!(closed.text(), "Closed for an hour; come back later.\n");
     assert_refused(&example.get("/orders", None, "").await, 404, "not_found");
     assert_eq!(example.upstream.received(), []);
+}
+
+#[tokio::test]
+async fn http2() {
+    let example = Example::run("http2.yaml").await;
+    let gateway = example.process.gateway();
+    let mut client = Http2Client::connect(gateway).await;
+    let reply = client.call(request("GET", "/orders/7?x=y", &[]), b"").await;
+    assert_eq!(reply.json()["target"], "/7?x=y");
+    assert_eq!(client.streams(), 50);
+    assert_eq!(example.get("/orders/7", None, "").await.status, 200);
+    let received = example.upstream.received();
+    let came_by = received.iter().map(|received| received.head.field("via"));
+    assert!(came_by.eq([Some("2.0 keyward"), Some("1.1 keyward")]));
+}
+
+#[tokio::test]
+async fn websocket() {
+    let feed = TunnelServer::start().await;
+    let address = feed.address().to_string();
+    let moved = [("127.0.0.1:9000", address.as_str())];
+    let example = Example::with("websocket.yaml", &moved, &[]).await;
+    let claims = json!({ "iss": "https://shop.example", "sub": "alice", "aud": "shop-web" });
+    let cookie = format!("Cookie: session={}\r\n", example.token(&claims));
+    let open = async |origin: &str| {
+        let headers = format!("{cookie}Origin: {origin}\r\n");
+        let mut client = RawClient::connect(example.process.gateway()).await.unwrap();
+        client
+            .send(handshake("/feed/prices", &headers))
+            .await
+            .unwrap();
+        (client.answer_to_head().await.unwrap().status, client)
+    };
+    let (status, mut client) = open("https://shop.example").await;
+    assert_eq!(status, 101, "{}", example.process.log());
+    client.send("hello").await.unwrap();
+    assert_eq!(client.bytes(5).await.unwrap(), b"hello");
+    assert_eq!(open("https://gateway.test").await.0, 101);
+    assert_eq!(open("https://evil.example").await.0, 403);
+    assert!(feed.heads()[0].starts_with("get /prices http/1.1\r\n"));
+    assert!(!feed.heads()[0].contains("session="));
+    let refused = example.get("/feed/prices", None, "").await;
+    assert_refused(&refused, 401, "token_missing");
+    // Two tunnels were opened; eight more calls pass.
+    let mut statuses = Vec::new();
+    for _ in 0..10 {
+        statuses.push(open("https://shop.example").await.0);
+    }
+    assert!(statuses.contains(&429), "{statuses:?}");
 }
 
 #[tokio::test]

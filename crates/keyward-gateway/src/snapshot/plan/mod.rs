@@ -6,6 +6,7 @@ mod mirror;
 mod query_edits;
 mod rewrite;
 mod split;
+mod websocket;
 
 pub(crate) use answer::{FixedAnswer, RedirectPlan};
 pub(crate) use header_edits::HeaderEditsPlan;
@@ -13,6 +14,7 @@ pub(crate) use mirror::MirrorPlan;
 pub(crate) use query_edits::QueryEditsPlan;
 pub(crate) use rewrite::{MatchedPath, RewritePlan};
 pub(crate) use split::SplitPlan;
+pub(crate) use websocket::WebSocketPlan;
 
 use keyward_model::resource::route::Action;
 use keyward_model::resource::{Api, route};
@@ -31,6 +33,8 @@ pub(crate) struct RoutePlan {
     pub(crate) response_headers: HeaderEditsPlan,
     /// What answers in an upstream's place.
     pub(crate) answer: Option<AnswerPlan>,
+    /// Whether calls may become tunnels.
+    pub(crate) websocket: Option<WebSocketPlan>,
 }
 
 /// An answer without an upstream.
@@ -59,6 +63,10 @@ impl RoutePlan {
             query: QueryEditsPlan::new(&route.query),
             request_headers: HeaderEditsPlan::new(&route.request_headers)?,
             response_headers: HeaderEditsPlan::new(&route.response_headers)?,
+            websocket: route
+                .websocket
+                .as_ref()
+                .map(|declared| WebSocketPlan::new(api, declared)),
             answer,
         })
     }

@@ -4,12 +4,14 @@ use super::field::{Field, Fields};
 use super::problem::Problems;
 use super::read::name;
 use super::route::{self, ApiOfRoutes};
+use super::websocket;
 use crate::limit::{LimitSubject, RateLimit};
 use crate::name::Name;
 use crate::resource::api::IdentityField;
 use crate::resource::route::Route;
 use crate::resource::{
     Api, Authentication, BasePath, IdentityHeaders, RateLimitRule, TokenSource, VersionState,
+    WebSocket,
 };
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -30,6 +32,7 @@ pub(super) const KEYS: &[&str] = &[
     "identity_headers",
     "max_body",
     "idle_body_timeout",
+    "websocket",
 ];
 
 /// How long a body may stand still, unless said otherwise.
@@ -148,10 +151,15 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
         Some(field) => field.positive_duration(problems),
         None => Some(IDLE_BODY_TIMEOUT),
     };
+    let websocket = match fields.optional("websocket") {
+        Some(field) => websocket::read(field, problems)?,
+        None => None,
+    };
     let default = IdentityHeaders::default();
     let routes = routes(
         fields,
         base_path.as_ref(),
+        websocket.as_ref(),
         identity_headers.as_ref().unwrap_or(&default),
         authentication == Some(Authentication::None),
         problems,
@@ -176,6 +184,7 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
 fn routes(
     fields: &Fields<'_>,
     base_path: Option<&BasePath>,
+    websocket: Option<&WebSocket>,
     identity_headers: &IdentityHeaders,
     open: bool,
     problems: &mut Problems,
@@ -184,7 +193,9 @@ fn routes(
         let upstream = fields
             .required("upstream", "name the upstream that calls go to", problems)
             .and_then(|field| name(field, problems));
-        return Some(vec![Route::everything(base_path?, upstream?)]);
+        let mut route = Route::everything(base_path?, upstream?);
+        route.websocket = websocket.cloned();
+        return Some(vec![route]);
     };
     let upstream = match fields.optional("upstream") {
         Some(field) => Some(name(field, problems)?),
@@ -193,6 +204,7 @@ fn routes(
     let api = ApiOfRoutes {
         base_path: base_path?,
         upstream: upstream.as_ref(),
+        websocket,
         identity_headers,
         open,
     };

@@ -12,6 +12,7 @@ mod problem;
 mod read;
 mod route;
 mod upstream;
+mod websocket;
 
 #[cfg(test)]
 mod tests;

@@ -27,7 +27,7 @@ pub use path::{
     PARAMETERS_MAX, PathKind, PathPattern, PathProblem, PathTemplate, Segment, TemplatePiece,
 };
 
-use super::BasePath;
+use super::{BasePath, WebSocket};
 use crate::name::Name;
 use std::collections::BTreeSet;
 
@@ -50,6 +50,8 @@ pub struct Route {
     pub request_headers: HeaderEdits,
     /// Changes to the headers that the upstream answers with.
     pub response_headers: HeaderEdits,
+    /// Whether calls may become tunnels; `None`: they may not.
+    pub websocket: Option<WebSocket>,
     /// What happens to a call.
     pub action: Action,
 }
@@ -65,6 +67,7 @@ impl Route {
             query: QueryEdits::default(),
             request_headers: HeaderEdits::default(),
             response_headers: HeaderEdits::default(),
+            websocket: None,
             action: Action::Forward(Forward::to(upstream)),
         }
     }

@@ -10,35 +10,35 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 /// How long a test waits for anything.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A connection in clear.
-pub(super) struct Http2Client {
+pub(crate) struct Http2Client {
     send: SendRequest<Bytes>,
     connection: JoinHandle<Result<(), h2::Error>>,
 }
 
 /// An answer that was read to its end.
 #[derive(Debug)]
-pub(super) struct Reply {
-    pub(super) status: u16,
-    pub(super) fields: HeaderMap,
-    pub(super) body: Vec<u8>,
-    pub(super) trailers: Option<HeaderMap>,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) fields: HeaderMap,
+    pub(crate) body: Vec<u8>,
+    pub(crate) trailers: Option<HeaderMap>,
 }
 
 impl Reply {
-    pub(super) fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    pub(super) fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         self.fields.get(name)?.to_str().ok()
     }
 }
 
 impl Http2Client {
-    pub(super) async fn connect(address: SocketAddr) -> Self {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
         Self::with(address, &h2::client::Builder::new()).await
     }
 
@@ -46,7 +46,7 @@ impl Http2Client {
         clippy::disallowed_methods,
         reason = "a client of a test connects to what is tested"
     )]
-    pub(super) async fn with(address: SocketAddr, builder: &h2::client::Builder) -> Self {
+    pub(crate) async fn with(address: SocketAddr, builder: &h2::client::Builder) -> Self {
         let socket = TcpStream::connect(address).await.unwrap();
         socket.set_nodelay(true).unwrap();
         let (send, connection) = builder.handshake(socket).await.unwrap();
@@ -56,8 +56,18 @@ impl Http2Client {
         }
     }
 
+    /// Waits until the server has said that it knows extended `CONNECT`.
+    pub(crate) async fn until_extended_connect(&mut self) {
+        let waiting = async {
+            while !self.send.is_extended_connect_protocol_enabled() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.unwrap();
+    }
+
     /// Sends a request's head; the body follows unless it `ends` here.
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &mut self,
         request: Request<()>,
         ends: bool,
@@ -67,11 +77,11 @@ impl Http2Client {
     }
 
     /// Sends a request with a body that is all there, and reads the answer.
-    pub(super) async fn call(&mut self, request: Request<()>, body: &'static [u8]) -> Reply {
+    pub(crate) async fn call(&mut self, request: Request<()>, body: &'static [u8]) -> Reply {
         self.try_call(request, body).await.unwrap()
     }
 
-    pub(super) async fn try_call(
+    pub(crate) async fn try_call(
         &mut self,
         request: Request<()>,
         body: &'static [u8],
@@ -84,8 +94,13 @@ impl Http2Client {
         answer.await.unwrap()
     }
 
+    /// How many calls at one time the server lets it have.
+    pub(crate) fn streams(&self) -> usize {
+        self.send.current_max_send_streams()
+    }
+
     /// How the connection ends.
-    pub(super) async fn ended(&mut self) -> Result<(), h2::Error> {
+    pub(crate) async fn ended(&mut self) -> Result<(), h2::Error> {
         let ended = tokio::time::timeout(PATIENCE, &mut self.connection).await;
         ended.unwrap().unwrap()
     }
@@ -98,7 +113,7 @@ impl Drop for Http2Client {
 }
 
 /// Reads an answer to its end.
-pub(super) async fn read(answer: Response<RecvStream>) -> Result<Reply, h2::Error> {
+pub(crate) async fn read(answer: Response<RecvStream>) -> Result<Reply, h2::Error> {
     let (head, mut stream) = answer.into_parts();
     let mut body = Vec::new();
     while let Some(piece) = stream.data().await {
@@ -115,7 +130,7 @@ pub(super) async fn read(answer: Response<RecvStream>) -> Result<Reply, h2::Erro
 }
 
 /// A request for a path of the tests' host.
-pub(super) fn request(method: &str, path: &str, fields: &[(&str, &str)]) -> Request<()> {
+pub(crate) fn request(method: &str, path: &str, fields: &[(&str, &str)]) -> Request<()> {
     let uri = format!("http://gateway.test{path}");
     let mut builder = Request::builder().method(method).uri(uri);
     for (name, value) in fields {
@@ -124,6 +139,6 @@ pub(super) fn request(method: &str, path: &str, fields: &[(&str, &str)]) -> Requ
     builder.body(()).unwrap()
 }
 
-pub(super) fn get(path: &str) -> Request<()> {
+pub(crate) fn get(path: &str) -> Request<()> {
     request("GET", path, &[])
 }

@@ -190,3 +190,29 @@ async fn curl_speaks_http2_with_prior_knowledge() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_of_calls_over_a_few_connections_all_pass() {
+    let node =
+        Http2Node::before(Upstream::scripted(Script::answer("200 OK", &[], "hello")).await).await;
+    let url = format!("http://{}/open/x", node.process.gateway());
+    let mut command = Command::new("h2load");
+    command
+        .args([
+            "--requests=5000",
+            "--clients=4",
+            "--max-concurrent-streams=100",
+            &url,
+        ])
+        .stdin(Stdio::null());
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let output = output.await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        said.contains("5000 succeeded, 0 failed, 0 errored, 0 timeout"),
+        "{said}"
+    );
+    assert!(said.contains("status codes: 5000 2xx"), "{said}");
+    until("all calls are logged", || node.logged().len() == 5000).await;
+    assert!(node.logged().iter().all(|line| line.get("code").is_none()));
+}

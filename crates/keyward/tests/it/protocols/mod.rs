@@ -1,12 +1,17 @@
 //! What is spoken over a connection but HTTP/1.1.
 
-mod client;
+pub(crate) mod client;
 mod flood;
 mod frames;
 mod http2;
 mod http2_bodies;
 mod http2_heads;
 mod http2_lifecycle;
+pub(crate) mod tunnel_server;
+pub(crate) mod websocket;
+mod websocket_guarded;
+mod websocket_http2;
+mod websocket_peers;
 
 use crate::gateway::open_node::lines;
 use client::Http2Client;

@@ -11,9 +11,10 @@ use super::api::scopes;
 use super::field::{Field, Fields};
 use super::problem::Problems;
 use super::read::name;
+use super::websocket;
 use crate::name::Name;
 use crate::resource::route::{Action, HostPattern, PathKind, PathPattern, Route};
-use crate::resource::{BasePath, IdentityHeaders};
+use crate::resource::{BasePath, IdentityHeaders, WebSocket};
 use std::collections::{BTreeSet, HashSet};
 
 /// The keys of a route.
@@ -30,6 +31,7 @@ const KEYS: &[&str] = &[
     "mirror",
     "redirect",
     "respond",
+    "websocket",
 ];
 
 /// The most hosts of one API: each has its own table of all routes.
@@ -43,6 +45,8 @@ pub(super) struct ApiOfRoutes<'a> {
     pub(super) base_path: &'a BasePath,
     /// Where routes go that say nothing else.
     pub(super) upstream: Option<&'a Name>,
+    /// What routes let through that say nothing else.
+    pub(super) websocket: Option<&'a WebSocket>,
     pub(super) identity_headers: &'a IdentityHeaders,
     /// Whether everyone may call.
     pub(super) open: bool,
@@ -143,6 +147,10 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         Some(field) => edits::query(field, problems),
         None => Some(Default::default()),
     };
+    let websocket = match fields.optional("websocket") {
+        Some(field) => websocket::read(field, problems)?,
+        None => api.websocket.cloned(),
+    };
     let label = match given {
         Some(name) => name.as_str().into(),
         None => label(&matching.path, &matching.methods, api.base_path),
@@ -156,6 +164,7 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         query: query?,
         request_headers: request_headers?,
         response_headers: response_headers?,
+        websocket: websocket.filter(|_| matches!(action, Action::Forward(_))),
         action,
     })
 }
@@ -175,11 +184,22 @@ fn keys_that_do_nothing(fields: &Fields<'_>, action: &Action, problems: &mut Pro
         Action::Forward(_) => return,
         Action::Redirect(_) => (
             "redirect",
-            &["rewrite", "request_headers", "response_headers"],
+            &[
+                "rewrite",
+                "request_headers",
+                "response_headers",
+                "websocket",
+            ],
         ),
         Action::Respond(_) => (
             "respond",
-            &["rewrite", "request_headers", "response_headers", "query"],
+            &[
+                "rewrite",
+                "request_headers",
+                "response_headers",
+                "query",
+                "websocket",
+            ],
         ),
     };
     for key in useless {
