@@ -42,7 +42,7 @@ enum State {
     Waiting(ResponseFuture, usize),
     /// The request could not be sent.
     Unsent(Option<h2::Error>),
-    Answered(Answer),
+    Answered(Box<Answer>),
 }
 
 /// An answer's body as it comes in.
@@ -224,7 +224,7 @@ impl Http2Call {
         self.connection.prove();
         let (parts, body) = answer.into_parts();
         let fields = head::fields(&parts.headers).map_err(malformed)?;
-        self.state = State::Answered(Answer {
+        self.state = State::Answered(Box::new(Answer {
             left: length(method, parts.status, &parts.headers, &body),
             body,
             piece: Bytes::new(),
@@ -232,7 +232,7 @@ impl Http2Call {
             next: Bytes::new(),
             end: None,
             trailers: None,
-        });
+        }));
         Poll::Ready(Ok(AnswerHead {
             status: parts.status,
             version: Version::Http2,
