@@ -56,11 +56,16 @@ class Echo(grpc.GenericRpcHandler):
 
     def wait(self, request, context):
         over = threading.Event()
-        context.add_callback(over.set)
+
+        def ended():
+            # Not behind the messages: one that is cancelled is not asked for more of them.
+            with self.lock:
+                self.cancelled += 1
+            over.set()
+
+        context.add_callback(ended)
         yield b"begun"
         over.wait(30)
-        with self.lock:
-            self.cancelled += 1
 
     def remaining(self, request, context):
         return str(context.time_remaining()).encode()
