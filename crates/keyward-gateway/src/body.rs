@@ -427,6 +427,15 @@ impl AnswerBody {
         Ok(0)
     }
 
+    /// To be said while the client takes nothing, so that what comes meanwhile is in nobody's way.
+    pub(crate) fn absorb(&mut self, context: &mut Context<'_>) {
+        if let Source::Upstream(download) = &mut self.source
+            && let Some(connection) = &mut download.connection
+        {
+            connection.absorb(context);
+        }
+    }
+
     /// Moves the piece's bytes.
     pub(crate) fn move_piece(&mut self, count: usize, out: &mut Vec<u8>) {
         if let Some(record) = &mut self.record {

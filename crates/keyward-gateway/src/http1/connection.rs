@@ -385,6 +385,7 @@ impl Connection {
                         if worker.drain.cut() || stall.poll(&self.seat).is_ready() {
                             return Poll::Ready(Err(Cut));
                         }
+                        body.absorb(context);
                         return Poll::Pending;
                     }
                 }

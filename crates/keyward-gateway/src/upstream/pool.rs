@@ -219,6 +219,13 @@ impl Pool {
         self.calls_of_each().len()
     }
 
+    /// A call on a shared connection that has room.
+    #[cfg(test)]
+    pub(super) fn take_at_once(&self) -> Option<UpstreamConnection> {
+        let call = self.shared.take(&self.endpoint);
+        call.map(UpstreamConnection::Http2)
+    }
+
     /// The calls on each of them.
     #[cfg(test)]
     pub(super) fn calls_of_each(&self) -> Vec<u32> {
@@ -379,6 +386,10 @@ impl Pool {
         let returned = self.returned.get().wrapping_add(1);
         self.returned.set(returned);
         here > 0 && (pending <= here || !returned.is_multiple_of(SHARED_EVERY))
+    }
+
+    pub(super) fn forget_retired(&self) {
+        self.shared.forget_retired();
     }
 
     pub(super) fn wake_next(&self) {

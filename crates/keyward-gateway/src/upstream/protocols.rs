@@ -87,6 +87,15 @@ impl UpstreamConnection {
         }
     }
 
+    /// Nobody takes what comes: it is not left where it could be in the way of others.
+    pub(crate) fn absorb(&mut self, context: &mut Context<'_>) {
+        match self {
+            // It is in nobody's way.
+            Self::Http1(_) => {}
+            Self::Http2(call) => call.absorb(context),
+        }
+    }
+
     /// Moves bytes of the piece.
     pub(crate) fn move_body(&mut self, count: usize, out: &mut Vec<u8>) {
         match self {

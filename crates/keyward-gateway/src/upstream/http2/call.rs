@@ -5,7 +5,7 @@ use super::head;
 use crate::http1::ReadFailure;
 use crate::message::{AnswerHead, Fields, Version};
 use crate::upstream::protocols::AnswerFailure;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -18,6 +18,9 @@ use std::task::{Context, Poll, ready};
 
 /// Interim answers (1xx) before the one that counts: more are no hints but a fault.
 const INTERIM_MAX: usize = 16;
+
+/// A frame below this costs more than it carries while it waits.
+const SMALL: usize = 1024;
 
 /// A stream of a shared connection, from before its request to the end of its answer. When it is dropped before
 /// that, the target is told that nobody waits any more.
@@ -39,7 +42,7 @@ enum State {
     Waiting(ResponseFuture, usize),
     /// The request could not be sent.
     Unsent(Option<h2::Error>),
-    Answered(Answer),
+    Answered(Box<Answer>),
 }
 
 /// An answer's body as it comes in.
@@ -48,9 +51,53 @@ struct Answer {
     body: RecvStream,
     /// What has come and was not moved on.
     piece: Bytes,
+    /// What followed it in small frames, and the larger one that followed these.
+    behind: BytesMut,
+    next: Bytes,
+    /// How the body has ended, if it has.
+    end: Option<Result<(), ReadFailure>>,
     /// How many bytes are to come, the piece included, where that is known.
     left: Option<u64>,
     trailers: Option<Fields>,
+}
+
+impl Answer {
+    /// The next frame of the body; `None` at its end.
+    fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, ReadFailure>> {
+        if self.end.is_none() {
+            match ready!(self.body.poll_data(context)) {
+                Some(Ok(frame)) => return Poll::Ready(Ok(Some(frame))),
+                Some(Err(error)) => self.end = Some(Err(read_failure(&error))),
+                None => self.end = Some(Ok(())),
+            }
+        }
+        Poll::Ready(self.end.unwrap_or(Ok(())).map(|()| None))
+    }
+
+    /// Takes out of the connection what has come behind the piece.
+    fn absorb(&mut self, context: &mut Context<'_>) {
+        while self.next.is_empty() && self.end.is_none() {
+            match self.poll_frame(context) {
+                Poll::Ready(Ok(Some(frame))) if frame.len() < SMALL => {
+                    self.behind.extend_from_slice(&frame);
+                }
+                Poll::Ready(Ok(Some(frame))) => self.next = frame,
+                Poll::Ready(Ok(None) | Err(_)) | Poll::Pending => return,
+            }
+        }
+    }
+
+    /// Goes on to what was taken out before.
+    fn advance(&mut self) {
+        if !self.behind.is_empty() {
+            self.piece = self.behind.split().freeze();
+        } else {
+            self.piece = std::mem::take(&mut self.next);
+        }
+    }
 }
 
 /// The upstream takes no more of a request.
@@ -177,12 +224,15 @@ impl Http2Call {
         self.connection.prove();
         let (parts, body) = answer.into_parts();
         let fields = head::fields(&parts.headers).map_err(malformed)?;
-        self.state = State::Answered(Answer {
+        self.state = State::Answered(Box::new(Answer {
             left: length(method, parts.status, &parts.headers, &body),
             body,
             piece: Bytes::new(),
+            behind: BytesMut::new(),
+            next: Bytes::new(),
+            end: None,
             trailers: None,
-        });
+        }));
         Poll::Ready(Ok(AnswerHead {
             status: parts.status,
             version: Version::Http2,
@@ -198,10 +248,17 @@ impl Http2Call {
         let State::Answered(answer) = &mut self.state else {
             return Poll::Ready(Ok(0));
         };
+        if !answer.piece.is_empty() {
+            // It was looked at before, and whom it is for does not take it yet.
+            answer.absorb(context);
+        }
         while answer.piece.is_empty() {
-            match ready!(answer.body.poll_data(context)) {
-                Some(Ok(piece)) => answer.piece = piece,
-                Some(Err(error)) => return Poll::Ready(Err(read_failure(&error))),
+            answer.advance();
+            if !answer.piece.is_empty() {
+                break;
+            }
+            match ready!(answer.poll_frame(context))? {
+                Some(frame) => answer.piece = frame,
                 None => {
                     let trailers = ready!(answer.body.poll_trailers(context));
                     let trailers = trailers.map_err(|error| read_failure(&error))?;
@@ -215,6 +272,15 @@ impl Http2Call {
             }
         }
         Poll::Ready(Ok(answer.piece.len()))
+    }
+
+    /// Takes out of the shared connection what has come, while whom it is for takes nothing. Many small frames that
+    /// wait there would count against the connection, and end it with all its calls. No more than the window
+    /// can come: what is taken out is not made room for.
+    pub(crate) fn absorb(&mut self, context: &mut Context<'_>) {
+        if let State::Answered(answer) = &mut self.state {
+            answer.absorb(context);
+        }
     }
 
     /// Moves bytes of the piece.
@@ -235,6 +301,15 @@ impl Http2Call {
         // It fails only when more is given back than was taken.
         let _released = answer.body.flow_control().release_capacity(count);
         taken
+    }
+
+    /// How much of the body was taken out of the connection and not moved on.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        match &self.state {
+            State::Answered(answer) => answer.piece.len() + answer.behind.len() + answer.next.len(),
+            State::Idle | State::Written(_) | State::Waiting(..) | State::Unsent(_) => 0,
+        }
     }
 
     pub(crate) fn body_left(&self) -> Option<u64> {

@@ -101,9 +101,9 @@ impl SharedConnection {
         self.line.ask();
     }
 
-    /// Takes no more calls from now on.
-    pub(super) fn retire(&self) {
-        self.retired.set(true);
+    /// Whether it takes no more calls.
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.get()
     }
 
     /// Whether it carries no call now.
@@ -134,7 +134,8 @@ impl SharedConnection {
         self.line.call_ends();
         if let Some(pool) = self.pool.upgrade() {
             if !pool.may_keep() {
-                self.retire();
+                self.retired.set(true);
+                pool.forget_retired();
             }
             pool.wake_next();
         }

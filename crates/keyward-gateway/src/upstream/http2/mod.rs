@@ -47,6 +47,13 @@ const FRAME_MAX: u32 = 64 * 1024;
 const SEND_BUFFER: usize = 64 * 1024;
 /// The header section of an answer, as RFC 9113 counts it (section 6.5.2): as wide as in HTTP/1.1.
 const HEAD_MAX: u32 = 64 * 1024;
+/// What small frames may cost that wait for their calls' turn, by the measure of `h2`: 256 bytes less their own
+/// for each. It ends the connection, so this is more than what comes at once while a worker does something
+/// else; each call takes out what is its own (`Http2Call::absorb`).
+const SMALL_FRAMES_COST: usize = 64 << 20;
+/// Calls that were broken off, of which the target may still send what was on its way: as many as there are on
+/// a connection, for all of their clients may leave at once.
+const RESETS_REMEMBERED: usize = STREAMS_MAX as usize;
 /// What stands for the number of streams until the target has told it: no number of 32 bits.
 const UNSETTLED: usize = usize::MAX - 1;
 
@@ -66,6 +73,11 @@ pub(super) async fn agree<T: AsyncRead + AsyncWrite + Unpin>(
         .max_header_list_size(HEAD_MAX)
         .max_send_buffer_size(SEND_BUFFER)
         .initial_max_send_streams(UNSETTLED)
+        .data_frame_budget(SMALL_FRAMES_COST)
+        .max_concurrent_reset_streams(RESETS_REMEMBERED)
+        // It would end the connection, and all its calls, after so many faults of single answers as come in
+        // weeks. A target can't make us reset more streams than we open.
+        .max_local_error_reset_streams(None)
         .enable_push(false)
         .handshake(transport)
         .await

@@ -149,6 +149,12 @@ impl SharedConnections {
         opening.end(outcome);
     }
 
+    /// Drops those that take no more calls; they close when their last one has ended.
+    pub(crate) fn forget_retired(&self) {
+        let retired = |connection: &Rc<SharedConnection>| connection.is_retired();
+        self.open.borrow_mut().retain(|one| !retired(one));
+    }
+
     /// Closes those that have been idle for too long, and at most so many idle ones that others need.
     pub(crate) fn reap(&self, now: Moment, mut unneeded: usize) {
         self.open.borrow_mut().retain(|connection| {

@@ -4,7 +4,7 @@ use super::{logged, node_of, until};
 use crate::gateway::open_node::holds_within;
 use crate::node::{Plan, check_passed, check_problem, request};
 use crate::upstreams::metric;
-use keyward_testkit::{Frame, FrameUpstream, Http2Upstream, RawClient, Told};
+use keyward_testkit::{Frame, FrameUpstream, Http2Script, Http2Upstream, RawClient, Told};
 use std::time::Duration;
 
 /// A server that says this to each request, whose stream is 1, 3, ….
@@ -171,6 +171,55 @@ async fn what_one_stream_does_wrong_leaves_the_others() {
         assert_eq!(client.answer().await.unwrap().status, status);
     }
     assert_eq!(upstream.frames().len(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_bears_any_number_of_answers_that_break_the_rules() {
+    const BAD: u32 = 1100;
+    let upstream = saying(|stream| {
+        let bad = stream < 2 * BAD;
+        let more = if bad { "connection" } else { "x-good" };
+        let fields = [(":status", "200"), (more, "x")];
+        vec![Frame::headers(stream, &fields, true)]
+    })
+    .await;
+    let node = node_of(upstream.url(), "ejection: none").await;
+    let mut client = RawClient::connect(node.gateway()).await.unwrap();
+    let text = request("POST", "/many/x", &[("Connection", "keep-alive")], "");
+    for call in 0..=BAD {
+        client.send(&text).await.unwrap();
+        let status = client.answer().await.unwrap().status;
+        assert_eq!(status, if call < BAD { 502 } else { 200 }, "{call}");
+    }
+    assert_eq!(upstream.frames().len(), 1);
+}
+
+#[tokio::test]
+async fn clients_that_leave_all_at_once_leave_the_connection_to_others() {
+    let long = Http2Script::new()
+        .head(200, &[])
+        .repeat(vec![0; 65536], 10_000);
+    let mut scripts = vec![long; 90];
+    scripts.push(Http2Script::answer(200, &[], "well"));
+    let upstream = Http2Upstream::scripts(scripts).await;
+    let node = node_of(upstream.url(), "").await;
+    let mut clients = Vec::new();
+    for number in 0..90 {
+        let mut client = RawClient::connect(node.gateway()).await.unwrap();
+        client
+            .send(request("GET", "/many/x", &[], ""))
+            .await
+            .unwrap();
+        let _begun = client.bytes(100).await.unwrap();
+        clients.push(client);
+        assert_eq!(upstream.begun(), number + 1);
+    }
+    let connections = upstream.connections();
+    drop(clients);
+    until("all have left", || upstream.left() == 90).await;
+    check_passed(&node.get("/many/x", &[]).await);
+    assert_eq!(upstream.connections(), connections);
+    assert_eq!(upstream.open_connections(), connections);
 }
 
 #[tokio::test]
