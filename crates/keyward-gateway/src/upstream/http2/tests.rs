@@ -363,10 +363,6 @@ async fn what_is_spoken_is_agreed_upon_in_the_handshake() {
 }
 
 #[tokio::test(start_paused = true)]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the time that is read is the paused runtime's, which the driver's timers go by"
-)]
 async fn a_target_that_does_not_answer_a_question_counts_as_gone() {
     let local = LocalSet::new();
     let test = local.run_until(async {
