@@ -1,5 +1,6 @@
 //! Bodies on their way: streamed, never collected, with back-pressure from whoever reads slowest.
 
+use crate::coding::{CodingBudget, Compressing, DecodeBounds, Decompressing, Pieces, Undecodable};
 use crate::deadlines::{Deadline, Patience, Seat};
 use crate::http1::{self, ReadFailure, Stream};
 use crate::message::Fields;
@@ -11,6 +12,7 @@ use crate::request::mirror::Copying;
 use crate::upstream::{Occupied, UpstreamConnection};
 use crate::worker::Worker;
 use bytes::Bytes;
+use keyward_model::resource::coding::ContentCoding;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -28,6 +30,10 @@ pub(crate) enum BodyFailure {
     ClientIdle,
     #[error("the client's body is over the bound")]
     TooLarge,
+    #[error("{0}")]
+    Undecodable(Undecodable),
+    #[error("the answer could not be compressed")]
+    Coder,
     #[error("the upstream's body ended too early or was malformed")]
     Upstream,
     #[error("the upstream sent no byte of its body for too long")]
@@ -44,6 +50,8 @@ pub(crate) enum RequestBody {
     Http1(Rc<http1::Connection>),
     /// All there, and how much of it was given.
     Whole(Bytes, usize),
+    /// One of the others, decompressed.
+    Decompressing(Box<Decompressing<RequestBody>>),
 }
 
 impl RequestBody {
@@ -56,10 +64,49 @@ impl RequestBody {
         }
     }
 
-    /// How many bytes of the next piece are there; none at the end.
+    /// The same, decompressed.
+    pub(crate) fn decompressed(
+        self,
+        coding: ContentCoding,
+        bounds: DecodeBounds,
+        budget: &Rc<CodingBudget>,
+    ) -> Self {
+        let body = Decompressing::new(self, coding, bounds, budget);
+        Self::Decompressing(Box::new(body))
+    }
+
+    /// How many bytes are to come, where that is known.
+    pub(crate) fn left(&self) -> Option<u64> {
+        match self {
+            Self::Empty => Some(0),
+            Self::Http1(connection) => connection.body_left(),
+            Self::Whole(bytes, given) => Some((bytes.len() - given) as u64),
+            Self::Decompressing(_) => None,
+        }
+    }
+
+    /// How many bytes have come from the client, where these are others than those that go on.
+    fn came_in(&self) -> Option<u64> {
+        match self {
+            Self::Empty | Self::Http1(_) | Self::Whole(..) => None,
+            Self::Decompressing(body) => Some(body.came_in()),
+        }
+    }
+
+    fn take_trailers(&mut self) -> Option<Fields> {
+        match self {
+            Self::Empty | Self::Whole(..) => None,
+            Self::Http1(connection) => connection.take_trailers(),
+            Self::Decompressing(body) => body.body().take_trailers(),
+        }
+    }
+}
+
+impl Pieces for RequestBody {
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, BodyFailure>> {
         match self {
             Self::Empty => Poll::Ready(Ok(0)),
+            Self::Decompressing(body) => body.poll_piece(context),
             Self::Whole(bytes, given) => Poll::Ready(Ok(bytes.len() - *given)),
             Self::Http1(connection) => {
                 connection
@@ -72,28 +119,12 @@ impl RequestBody {
         }
     }
 
-    /// Moves the piece's bytes.
     fn move_piece(&mut self, count: usize, out: &mut Vec<u8>) {
         match self {
             Self::Empty => {}
+            Self::Decompressing(body) => body.move_piece(count, out),
             Self::Http1(connection) => connection.move_body(count, out),
             Self::Whole(bytes, given) => move_bytes(bytes, given, count, out),
-        }
-    }
-
-    /// How many bytes are to come, where that is known.
-    pub(crate) fn left(&self) -> Option<u64> {
-        match self {
-            Self::Empty => Some(0),
-            Self::Http1(connection) => connection.body_left(),
-            Self::Whole(bytes, given) => Some((bytes.len() - given) as u64),
-        }
-    }
-
-    fn take_trailers(&mut self) -> Option<Fields> {
-        match self {
-            Self::Empty | Self::Whole(..) => None,
-            Self::Http1(connection) => connection.take_trailers(),
         }
     }
 }
@@ -122,8 +153,8 @@ pub(crate) struct Upload {
     body: RequestBody,
     /// As the client has told it; `None`: it comes in chunks, and goes in chunks.
     length: Option<u64>,
-    /// How many bytes have come from the client.
-    pub(crate) bytes: u64,
+    /// How many bytes have come from the client, decompressed where that is done.
+    bytes: u64,
     /// Of these, how many were put to the output of this attempt.
     put: u64,
     bound: u64,
@@ -192,6 +223,11 @@ impl Upload {
     /// The length that the upstream is told; `None`: it comes in chunks.
     pub(crate) fn length(&self) -> Option<u64> {
         self.length
+    }
+
+    /// How many bytes have come from the client, as it sent them.
+    pub(crate) fn bytes_in(&self) -> u64 {
+        self.body.came_in().unwrap_or(self.bytes)
     }
 
     /// Whether the upstream may have seen any byte of this attempt.
@@ -338,6 +374,8 @@ impl Upload {
 /// body has ended or is dropped because the client left.
 pub(crate) struct AnswerBody {
     source: Source,
+    /// What it is compressed by on its way.
+    compressing: Option<Box<Compressing>>,
     record: Option<Box<CallRecord>>,
 }
 
@@ -368,6 +406,7 @@ impl AnswerBody {
     pub(crate) fn full(bytes: Bytes) -> Self {
         Self {
             source: Source::Full(bytes, 0),
+            compressing: None,
             record: None,
         }
     }
@@ -376,6 +415,7 @@ impl AnswerBody {
     pub(crate) fn upstream(download: Download) -> Self {
         Self {
             source: Source::Upstream(Box::new(download)),
+            compressing: None,
             record: None,
         }
     }
@@ -383,6 +423,12 @@ impl AnswerBody {
     /// Puts the call's record aboard.
     pub(crate) fn with_record(mut self, record: Box<CallRecord>) -> Self {
         self.record = Some(record);
+        self
+    }
+
+    /// The same, compressed on its way.
+    pub(crate) fn compressed(mut self, compressing: Compressing) -> Self {
+        self.compressing = Some(Box::new(compressing));
         self
     }
 
@@ -396,6 +442,9 @@ impl AnswerBody {
 
     /// How many bytes are to come, where that is known.
     pub(crate) fn left(&self) -> Option<u64> {
+        if self.compressing.is_some() {
+            return None;
+        }
         match &self.source {
             Source::Full(bytes, given) => Some((bytes.len() - given) as u64),
             Source::Upstream(download) => match &download.connection {
@@ -410,9 +459,9 @@ impl AnswerBody {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Result<usize, BodyFailure>> {
-        match &mut self.source {
-            Source::Full(bytes, given) => Poll::Ready(Ok(bytes.len() - *given)),
-            Source::Upstream(download) => download.poll_piece(context),
+        match &mut self.compressing {
+            Some(compressing) => compressing.poll_piece(context, &mut self.source),
+            None => self.source.poll_piece(context),
         }
         .map_err(|failure| {
             if let Some(mut record) = self.record.take() {
@@ -428,13 +477,9 @@ impl AnswerBody {
         if let Some(record) = &mut self.record {
             record.bytes_out += count as u64;
         }
-        match &mut self.source {
-            Source::Full(bytes, given) => move_bytes(bytes, given, count, out),
-            Source::Upstream(download) => {
-                if let Some(connection) = &mut download.connection {
-                    connection.move_body(count, out);
-                }
-            }
+        match &mut self.compressing {
+            Some(compressing) => compressing.move_piece(count, out),
+            None => self.source.move_piece(count, out),
         }
     }
 
@@ -471,7 +516,27 @@ impl AnswerBody {
 
     fn count_in(&self, record: &mut CallRecord) {
         if let Source::Upstream(download) = &self.source {
-            record.bytes_in = download.upload.bytes;
+            record.bytes_in = download.upload.bytes_in();
+        }
+    }
+}
+
+impl Pieces for Source {
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, BodyFailure>> {
+        match self {
+            Self::Full(bytes, given) => Poll::Ready(Ok(bytes.len() - *given)),
+            Self::Upstream(download) => download.poll_piece(context),
+        }
+    }
+
+    fn move_piece(&mut self, count: usize, out: &mut Vec<u8>) {
+        match self {
+            Self::Full(bytes, given) => move_bytes(bytes, given, count, out),
+            Self::Upstream(download) => {
+                if let Some(connection) = &mut download.connection {
+                    connection.move_body(count, out);
+                }
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A worker: one thread, one current-thread runtime, its own listening sockets, its own upstream
 //! connections, its own cache of verified tokens.
 
+use crate::coding::CodingBudget;
 use crate::deadlines::Deadlines;
 use crate::drain::Drain;
 use crate::load::{self, Gate};
@@ -48,6 +49,8 @@ pub(crate) struct Worker {
     pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) gate: Rc<Gate>,
     pub(crate) pools: Pools,
+    /// Memory for bodies that are compressed or decompressed.
+    pub(crate) coding: Rc<CodingBudget>,
     pub(crate) tokens: RefCell<TokenCache>,
     pub(crate) metrics: Arc<WorkerMetrics>,
     usage: RefCell<UsageBatch>,
@@ -92,6 +95,7 @@ impl Worker {
             date: RefCell::default(),
             clocks: Cell::new((shared.clock.moment(), shared.clock.now())),
             pools,
+            coding: CodingBudget::new(),
             tokens: RefCell::new(TokenCache::new(settings.limits.cached_tokens)),
             metrics,
             usage: RefCell::new(UsageBatch::new(usage)),

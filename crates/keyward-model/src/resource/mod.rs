@@ -4,6 +4,7 @@
 //! people write. The way from raw to typed is the only one.
 
 pub mod api;
+pub mod coding;
 mod conflict;
 pub mod consistency;
 pub mod issuer;

@@ -415,7 +415,7 @@ fn mirror(percent: u8) -> Mirror {
         request_headers: HeaderEdits::default(),
         max_body_bytes: 1,
         max_in_flight: std::num::NonZeroU32::new(2).unwrap(),
-        timeout: std::time::Duration::from_secs(1),
+        timeout: Duration::from_secs(1),
     }
 }
 

@@ -1,16 +1,19 @@
 //! Reading `kind: api`.
 
 use super::authentication;
+use super::coding;
 use super::field::{Field, Fields};
 use super::problem::Problems;
 use super::read::name;
 use super::route::{self, ApiOfRoutes};
 use crate::limit::{LimitSubject, RateLimit};
 use crate::resource::api::IdentityField;
+use crate::resource::coding::{Compression, Decompression};
 use crate::resource::route::Route;
 use crate::resource::{Api, BasePath, IdentityHeaders, RateLimitRule, VersionState};
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The keys beside those of every resource.
@@ -28,6 +31,8 @@ pub(super) const KEYS: &[&str] = &[
     "identity_headers",
     "max_body",
     "idle_body_timeout",
+    "compression",
+    "decompression",
 ];
 
 /// How long a body may stand still, unless said otherwise.
@@ -145,14 +150,23 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
         Some(field) => field.positive_duration(problems),
         None => Some(IDLE_BODY_TIMEOUT),
     };
+    let compression = match fields.optional("compression") {
+        Some(field) => coding::compression(field, problems)?,
+        None => None,
+    };
+    let decompression = match fields.optional("decompression") {
+        Some(field) => coding::decompression(field, max_body_bytes, problems)?,
+        None => None,
+    };
     let default = IdentityHeaders::default();
-    let routes = routes(
-        fields,
-        base_path.as_ref(),
-        identity_headers.as_ref().unwrap_or(&default),
+    let shared = SharedByRoutes {
+        identity_headers: identity_headers.as_ref().unwrap_or(&default),
         without_scopes,
-        problems,
-    );
+        compression: compression.as_ref(),
+        decompression: decompression.as_ref(),
+        max_body_bytes,
+    };
+    let routes = routes(fields, base_path.as_ref(), &shared, problems);
     Some(Api {
         version: version?,
         state: state?,
@@ -169,19 +183,31 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
     })
 }
 
+/// What an API says for all its routes.
+struct SharedByRoutes<'a> {
+    identity_headers: &'a IdentityHeaders,
+    without_scopes: Option<&'static str>,
+    compression: Option<&'a Arc<Compression>>,
+    decompression: Option<&'a Arc<Decompression>>,
+    max_body_bytes: Option<u64>,
+}
+
 /// The routes: those that are listed, or the one of an API that lists none.
 fn routes(
     fields: &Fields<'_>,
     base_path: Option<&BasePath>,
-    identity_headers: &IdentityHeaders,
-    without_scopes: Option<&'static str>,
+    shared: &SharedByRoutes<'_>,
     problems: &mut Problems,
 ) -> Option<Vec<Route>> {
     let Some(listed) = fields.optional("routes") else {
         let upstream = fields
             .required("upstream", "name the upstream that calls go to", problems)
             .and_then(|field| name(field, problems));
-        return Some(vec![Route::everything(base_path?, upstream?)]);
+        return Some(vec![Route {
+            compression: shared.compression.cloned(),
+            decompression: shared.decompression.cloned(),
+            ..Route::everything(base_path?, upstream?)
+        }]);
     };
     let upstream = match fields.optional("upstream") {
         Some(field) => Some(name(field, problems)?),
@@ -190,8 +216,11 @@ fn routes(
     let api = ApiOfRoutes {
         base_path: base_path?,
         upstream: upstream.as_ref(),
-        identity_headers,
-        without_scopes,
+        identity_headers: shared.identity_headers,
+        without_scopes: shared.without_scopes,
+        compression: shared.compression,
+        decompression: shared.decompression,
+        max_body_bytes: shared.max_body_bytes,
     };
     let routes = route::routes(listed, &api, problems);
     if let (Some(field), Some(upstream)) = (fields.optional("upstream"), &upstream)

@@ -6,6 +6,7 @@
 
 mod api;
 mod authentication;
+mod coding;
 pub mod field;
 pub mod form;
 mod issuer;

@@ -28,8 +28,10 @@ pub use path::{
 };
 
 use super::BasePath;
+use super::coding::{Compression, Decompression};
 use crate::name::Name;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// The most routes that may share one host and path and be told apart by conditions alone: they are
 /// looked at one after the other.
@@ -50,6 +52,10 @@ pub struct Route {
     pub request_headers: HeaderEdits,
     /// Changes to the headers that the upstream answers with.
     pub response_headers: HeaderEdits,
+    /// Which answers of the upstream are compressed; `None`: none.
+    pub compression: Option<Arc<Compression>>,
+    /// Which requests are decompressed; `None`: none, they go on as they are.
+    pub decompression: Option<Arc<Decompression>>,
     /// What happens to a call.
     pub action: Action,
 }
@@ -65,6 +71,8 @@ impl Route {
             query: QueryEdits::default(),
             request_headers: HeaderEdits::default(),
             response_headers: HeaderEdits::default(),
+            compression: None,
+            decompression: None,
             action: Action::Forward(Forward::to(upstream)),
         }
     }

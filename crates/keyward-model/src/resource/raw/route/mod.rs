@@ -9,13 +9,16 @@ mod mirror;
 mod tests;
 
 use super::api::scopes;
+use super::coding;
 use super::field::{Field, Fields};
 use super::problem::Problems;
 use super::read::name;
 use crate::name::Name;
+use crate::resource::coding::{Compression, Decompression};
 use crate::resource::route::{Action, HostPattern, PathKind, PathPattern, Route};
 use crate::resource::{BasePath, IdentityHeaders};
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 /// The keys of a route.
 const KEYS: &[&str] = &[
@@ -26,6 +29,8 @@ const KEYS: &[&str] = &[
     "query",
     "request_headers",
     "response_headers",
+    "compression",
+    "decompression",
     "upstream",
     "split",
     "mirror",
@@ -47,6 +52,9 @@ pub(super) struct ApiOfRoutes<'a> {
     pub(super) identity_headers: &'a IdentityHeaders,
     /// Why no caller can have a scope, if so.
     pub(super) without_scopes: Option<&'static str>,
+    pub(super) compression: Option<&'a Arc<Compression>>,
+    pub(super) decompression: Option<&'a Arc<Decompression>>,
+    pub(super) max_body_bytes: Option<u64>,
 }
 
 /// `hosts`: each once.
@@ -142,6 +150,14 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         Some(field) => edits::query(field, problems),
         None => Some(Default::default()),
     };
+    let compression = match fields.optional("compression") {
+        Some(field) => coding::compression(field, problems),
+        None => Some(api.compression.cloned()),
+    };
+    let decompression = match fields.optional("decompression") {
+        Some(field) => coding::decompression(field, api.max_body_bytes, problems),
+        None => Some(api.decompression.cloned()),
+    };
     let label = match given {
         Some(name) => name.as_str().into(),
         None => label(&matching.path, &matching.methods, api.base_path),
@@ -155,6 +171,8 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         query: query?,
         request_headers: request_headers?,
         response_headers: response_headers?,
+        compression: compression?,
+        decompression: decompression?,
         action,
     })
 }
@@ -174,7 +192,14 @@ fn keys_that_do_nothing(fields: &Fields<'_>, action: &Action, problems: &mut Pro
         Action::Forward(_) => return,
         Action::Redirect(_) => (
             "redirect",
-            &["rewrite", "request_headers", "response_headers", "mirror"],
+            &[
+                "rewrite",
+                "request_headers",
+                "response_headers",
+                "compression",
+                "decompression",
+                "mirror",
+            ],
         ),
         Action::Respond(_) => (
             "respond",
@@ -182,6 +207,8 @@ fn keys_that_do_nothing(fields: &Fields<'_>, action: &Action, problems: &mut Pro
                 "rewrite",
                 "request_headers",
                 "response_headers",
+                "compression",
+                "decompression",
                 "query",
                 "mirror",
             ],
