@@ -387,7 +387,7 @@ enum Source {
 
 /// An answer that still comes in.
 pub(crate) struct Download {
-    pub(crate) connection: Option<UpstreamConnection>,
+    pub(crate) connection: Option<Box<UpstreamConnection>>,
     /// The call at its target, until the answer has been read.
     pub(crate) occupied: Option<Occupied>,
     pub(crate) worker: Rc<Worker>,

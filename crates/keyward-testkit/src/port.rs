@@ -28,22 +28,24 @@ pub fn free_ports<const N: usize>() -> [u16; N] {
     // Where the search begins differs by process, so that most find a free one at once.
     let begin = u16::try_from(std::process::id() % u32::from(COUNT)).expect("it is below COUNT");
     std::array::from_fn(|_| {
-        for _ in 0..COUNT {
-            let turn = TURN.fetch_add(1, Ordering::Relaxed);
-            let port = FIRST + (begin + turn % COUNT) % COUNT;
-            let lock = File::create(folder.join(port.to_string()))
-                .expect("the folder for temporary files can be written");
-            match lock.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => continue,
-                Err(TryLockError::Error(error)) => panic!("a file can't be locked: {error}"),
-            }
-            if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-                HELD.lock().expect("nothing panics under it").push(lock);
-                return port;
-            }
-        }
-        panic!("all {COUNT} ports for tests are taken");
+        (0..COUNT)
+            .map(|_| FIRST + (begin + TURN.fetch_add(1, Ordering::Relaxed) % COUNT) % COUNT)
+            .find(|port| {
+                let lock = File::create(folder.join(port.to_string()))
+                    .expect("the folder for temporary files can be written");
+                let taken = match lock.try_lock() {
+                    Err(TryLockError::WouldBlock) => true,
+                    locked => {
+                        locked.expect("files for temporary use can be locked");
+                        TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_err()
+                    }
+                };
+                if !taken {
+                    HELD.lock().expect("nothing panics under it").push(lock);
+                }
+                !taken
+            })
+            .expect("there is a port that no test has")
     })
 }
 

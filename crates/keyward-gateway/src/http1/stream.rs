@@ -72,6 +72,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream<T> {
     pub(crate) fn split_off(&mut self, length: usize, mut next: Vec<u8>) -> Vec<u8> {
         self.compact();
         let rest = self.input.get(length..).unwrap_or_default();
+        // Memory that just holds the rest would make the next head come in two reads.
+        next.reserve(rest.len().max(HEAD_ROOM));
         next.extend_from_slice(rest);
         self.input.truncate(length);
         std::mem::replace(&mut self.input, next)
@@ -96,7 +98,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream<T> {
         }
         self.compact();
         // Room is made only when there is little: growing by what was just filled would never end.
-        if self.input.capacity() - self.input.len() < room / 4 {
+        let enough = if self.input.is_empty() {
+            room
+        } else {
+            room / 4
+        };
+        if self.input.capacity() - self.input.len() < enough {
             self.input.reserve(room);
         }
         let reading = self.transport.read_buf(&mut self.input);

@@ -79,6 +79,14 @@ impl Fields {
         Self::default()
     }
 
+    /// No fields, and room for so many bytes of them and so many of them.
+    pub(crate) fn with_room(bytes: usize, fields: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(bytes),
+            places: Vec::with_capacity(fields),
+        }
+    }
+
     /// The memory of fields that are no longer needed: for the places of others, and for bytes.
     pub(crate) fn recycle(self) -> (Self, Vec<u8>) {
         let Self {
@@ -190,6 +198,14 @@ impl Fields {
     /// The same for any name, which is in lower case and was checked.
     pub(crate) fn append_named(&mut self, name: &str, value: &[u8]) {
         self.append_as(Header::of(name.as_bytes()), name.as_bytes(), value);
+    }
+
+    /// Adds all of another's fields behind these.
+    pub(crate) fn append_all(&mut self, others: &Self) {
+        self.bytes.reserve(others.bytes.len());
+        for field in others.iter() {
+            self.append_as(field.header, field.name, field.value);
+        }
     }
 
     fn append_as(&mut self, header: Header, name: &[u8], value: &[u8]) {

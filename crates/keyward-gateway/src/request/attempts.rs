@@ -21,7 +21,7 @@ const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A connection to one of the upstream's targets, for one attempt.
 pub(super) struct Lease {
-    pub(super) connection: UpstreamConnection,
+    pub(super) connection: Box<UpstreamConnection>,
     pub(super) occupied: Occupied,
     /// Whether it has carried a call before: it may be closed by the upstream in the very moment when it is
     /// used again.
@@ -170,7 +170,7 @@ impl<'a> Attempts<'a> {
         &self,
         pool: &Pool,
         within: Duration,
-    ) -> Result<UpstreamConnection, LeaseFailure> {
+    ) -> Result<Box<UpstreamConnection>, LeaseFailure> {
         let most = self.plan.declared.max_pending;
         let clock = self.call.worker.clock.as_ref();
         let mut waiting = Box::pin(pool.wait(most, within, clock));

@@ -174,11 +174,11 @@ async fn known_or_verified(
     });
     check_revocations(worker, &verified, now)?;
     let known = match verified.caller.claims_json() {
-        Some(claims) if !came_before => Known::Once(Box::new(SeenOnce {
+        Some(claims) if !came_before => Known::Once(SeenOnce {
             claims,
             until: verified.until,
             key_epoch,
-        })),
+        }),
         Some(_) | None => Known::Token(Rc::clone(&verified)),
     };
     worker.tokens.borrow_mut().insert(key, known);
@@ -186,7 +186,7 @@ async fn known_or_verified(
 }
 
 /// The claims of a token that came once before, with whose they are.
-fn again(policy: &TokenPolicy, known: Known) -> Option<(&TrustedIssuer, Box<SeenOnce>, Claims)> {
+fn again(policy: &TokenPolicy, known: Known) -> Option<(&TrustedIssuer, SeenOnce, Claims)> {
     let Known::Once(seen) = known else {
         return None;
     };

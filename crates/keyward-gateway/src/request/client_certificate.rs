@@ -13,7 +13,6 @@ use crate::tls::{ClientCertificate, PresentedCertificate};
 use crate::worker::Worker;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{HeaderName, HeaderValue};
 use keyward_model::caller::{Method, TokenClaims, TokenFacts, TokenScopes};
 use keyward_model::resource::mutual_tls::{Callers, CertificateName};
 use keyward_model::{Caller, Code, Fault, Timestamp};
@@ -143,15 +142,15 @@ fn verify(
     let listed = scopes.is_some() || policy.callers == Callers::Certified;
     let scopes: Vec<&str> = scopes.into_iter().flatten().map(String::as_str).collect();
     let caller = caller(policy, certificate, subject, &scopes)?;
-    let mut identity = route.identity.headers_of(&caller).into_vec();
+    let mut identity = route.identity.headers_of(&caller);
     if policy.forward_certificate
         && let Some(der) = presented.chain().first()
-        && let Ok(value) = HeaderValue::try_from(format!(":{}:", STANDARD.encode(der)))
     {
-        identity.push((HeaderName::from_static(CLIENT_CERT), value));
+        let value = format!(":{}:", STANDARD.encode(der));
+        identity.append_named(CLIENT_CERT, value.as_bytes());
     }
     Ok(VerifiedCaller {
-        identity: identity.into(),
+        identity,
         listed,
         until: now.plus(REMEMBERED_FOR),
         key_epoch: 0,

@@ -165,9 +165,7 @@ impl Call<'_> {
         // These are written anew for each target.
         fields.retain(|field| !matches!(field.header, Header::Host | Header::ContentLength));
         if let Authenticated::Caller(verified) = self.admitted.authenticated() {
-            for (name, value) in &verified.identity {
-                fields.append_named(name.as_str(), value.as_bytes());
-            }
+            fields.append_all(&verified.identity);
         }
     }
 

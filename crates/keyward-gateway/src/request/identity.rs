@@ -6,9 +6,8 @@
 
 use super::headers;
 use crate::message::Fields;
-use bytes::BytesMut;
 use hashbrown::HashSet;
-use http::header::{HeaderName, HeaderValue};
+use http::header::HeaderName;
 use keyward_model::Caller;
 use keyward_model::resource::IdentityHeaders;
 use keyward_model::resource::api::IdentityField;
@@ -31,9 +30,6 @@ pub(crate) struct ForgedNames {
     lengths: u64,
 }
 
-/// A header that is set on every call of one caller.
-pub(crate) type IdentityHeader = (HeaderName, HeaderValue);
-
 impl IdentityPlan {
     /// The plan of what was declared; the error names a header that can't be.
     pub(crate) fn new(declared: &IdentityHeaders) -> Result<Self, String> {
@@ -49,24 +45,21 @@ impl IdentityPlan {
         Ok(Self { headers })
     }
 
-    /// The headers for one caller. What the caller has not is left out.
-    pub(crate) fn headers_of(&self, caller: &Caller) -> Box<[IdentityHeader]> {
-        // One allocation holds the values of them all.
-        let mut room = BytesMut::with_capacity(VALUES_USUAL);
-        self.headers
-            .iter()
-            .filter_map(|(name, field)| {
-                encode(&value_of(caller, field)?, &mut room);
-                HeaderValue::from_maybe_shared(room.split().freeze())
-                    .ok()
-                    .map(|value| (name.clone(), value))
-            })
-            .collect()
+    /// The headers for one caller, to be set on each of its calls. What the caller has not is left out.
+    pub(crate) fn headers_of(&self, caller: &Caller) -> Fields {
+        let mut headers = Fields::with_room(BYTES_USUAL, self.headers.len());
+        let mut room = String::new();
+        for (name, field) in &self.headers {
+            if let Some(value) = value_of(caller, field) {
+                headers.append_named(name.as_str(), encode(&value, &mut room).as_bytes());
+            }
+        }
+        headers
     }
 }
 
 /// Room for the identity headers of nearly every caller.
-const VALUES_USUAL: usize = 128;
+const BYTES_USUAL: usize = 128;
 
 fn value_of<'a>(caller: &'a Caller, field: &IdentityField) -> Option<Cow<'a, str>> {
     match field {
@@ -98,7 +91,7 @@ fn value_of<'a>(caller: &'a Caller, field: &IdentityField) -> Option<Cow<'a, str
 
 /// Percent-encodes what can't stand in a header: controls, everything but ASCII, and `%` itself, so that
 /// decoding gives back just what the token said.
-fn encode(text: &str, encoded: &mut BytesMut) {
+fn encode<'a>(text: &'a str, encoded: &'a mut String) -> &'a str {
     use std::fmt::Write as _;
     let last = text.len().saturating_sub(1);
     // A space at either end would be trimmed away on its way.
@@ -106,17 +99,18 @@ fn encode(text: &str, encoded: &mut BytesMut) {
         byte != b'%' && (byte.is_ascii_graphic() || (byte == b' ' && at != 0 && at != last))
     };
     if text.bytes().enumerate().all(|(at, byte)| plain(at, byte)) {
-        encoded.extend_from_slice(text.as_bytes());
-        return;
+        return text;
     }
+    encoded.clear();
     for (at, byte) in text.bytes().enumerate() {
         if plain(at, byte) {
-            encoded.extend_from_slice(&[byte]);
+            encoded.push(char::from(byte));
         } else {
-            // Writing to a buffer that grows does not fail.
+            // Writing to a text that grows does not fail.
             let _infallible = write!(encoded, "%{byte:02X}");
         }
     }
+    encoded
 }
 
 /// All names that begin so are ours, whether a route uses them or not.
@@ -232,10 +226,8 @@ mod tests {
             })
             .unwrap();
             let headers = plan().headers_of(&caller);
-            assert_eq!(
-                headers.first().map(|(_, value)| value.to_str().unwrap()),
-                Some(encoded)
-            );
+            let value = headers.iter().next().map(|field| field.value);
+            assert_eq!(value, Some(encoded.as_bytes()));
         }
     }
 
@@ -256,8 +248,8 @@ mod tests {
             })
             .unwrap();
             let headers = plan.headers_of(&caller);
-            let value = headers.first().map(|(_, value)| value.to_str().unwrap());
-            assert_eq!(value, told);
+            let value = headers.iter().next().map(|field| field.value);
+            assert_eq!(value, told.map(str::as_bytes));
         }
     }
 
@@ -268,6 +260,8 @@ mod tests {
             ..TokenFacts::default()
         })
         .unwrap();
-        assert_eq!(plan().headers_of(&caller)[0].1, "[\"a\",1]");
+        let headers = plan().headers_of(&caller);
+        let value = headers.iter().next().map(|field| field.value);
+        assert_eq!(value, Some(&b"[\"a\",1]"[..]));
     }
 }

@@ -29,7 +29,7 @@ pub(crate) enum Known {
     /// All that calls need.
     Token(Rc<VerifiedCaller>),
     /// It came once so far.
-    Once(Box<SeenOnce>),
+    Once(SeenOnce),
 }
 
 impl Known {
@@ -95,7 +95,10 @@ impl TokenCache {
     /// Remembers a token.
     pub(crate) fn insert(&mut self, key: [u8; 32], token: Known) {
         if self.young.len() >= self.each {
-            let old = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
+            // As many come again, as a rule: growing a table step by step would move each of them twice.
+            let young =
+                Generation::with_capacity_and_hasher(self.each, BuildHasherDefault::default());
+            let old = std::mem::replace(&mut self.old, std::mem::replace(&mut self.young, young));
             self.forgotten = old.into_iter();
         }
         self.young.insert(key, token);
@@ -131,13 +134,14 @@ impl Hasher for DigestHasher {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Fields;
     use keyward_model::Caller;
     use std::cell::{Cell, RefCell};
 
     fn token(key_epoch: u64, until: i64) -> Known {
         Known::Token(Rc::new(VerifiedCaller {
             caller: Arc::new(Caller::anonymous()),
-            identity: Box::default(),
+            identity: Fields::new(),
             listed: true,
             until: Timestamp::from_seconds(until),
             key_epoch,
@@ -147,11 +151,11 @@ mod tests {
     }
 
     fn once(key_epoch: u64, until: i64) -> Known {
-        Known::Once(Box::new(SeenOnce {
+        Known::Once(SeenOnce {
             claims: "{}".into(),
             until: Timestamp::from_seconds(until),
             key_epoch,
-        }))
+        })
     }
 
     fn key(number: u64) -> [u8; 32] {

@@ -1,6 +1,6 @@
 //! A caller who has proved who it is, with what later calls would have to work out again.
 
-use super::identity::IdentityHeader;
+use crate::message::Fields;
 use keyward_model::{Caller, Timestamp};
 use keyward_state::rate_limit::Cell as LimitCell;
 use std::cell::{Cell, RefCell};
@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub(crate) struct VerifiedCaller {
     pub(crate) caller: Arc<Caller>,
     /// What the upstream is told of it.
-    pub(crate) identity: Box<[IdentityHeader]>,
+    pub(crate) identity: Fields,
     /// Whether it is among those that the API lists, where it lists any.
     pub(crate) listed: bool,
     /// When it stops being taken: a token's `exp` with the leeway, or its greatest age.

@@ -71,7 +71,7 @@ pub(crate) struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    connection: UpstreamConnection,
+    connection: Box<UpstreamConnection>,
     until: Moment,
 }
 
@@ -105,7 +105,7 @@ impl Pool {
         &self,
         context: &mut Context<'_>,
         now: Moment,
-    ) -> Option<UpstreamConnection> {
+    ) -> Option<Box<UpstreamConnection>> {
         loop {
             let mut idle = self.idle.borrow_mut().pop_back()?;
             if now < idle.until && idle.connection.is_reusable(context) {
@@ -120,7 +120,7 @@ impl Pool {
         bounded: bool,
         within: Duration,
         clock: &dyn Clock,
-    ) -> Result<UpstreamConnection, LeaseFailure> {
+    ) -> Result<Box<UpstreamConnection>, LeaseFailure> {
         let place = if bounded {
             let place = self.endpoint.state.try_place();
             Some(place.ok_or(LeaseFailure::Full)?)
@@ -138,7 +138,7 @@ impl Pool {
         most: u32,
         within: Duration,
         clock: &dyn Clock,
-    ) -> Result<UpstreamConnection, LeaseFailure> {
+    ) -> Result<Box<UpstreamConnection>, LeaseFailure> {
         let state = &self.endpoint.state;
         let _counted = state.limit.wait(most).ok_or(LeaseFailure::TooManyWait)?;
         let mut place = Box::pin(Arc::clone(state).place());
@@ -166,7 +166,7 @@ impl Pool {
     /// Takes a connection back that can carry another call.
     pub(crate) fn put(
         &self,
-        mut connection: UpstreamConnection,
+        mut connection: Box<UpstreamConnection>,
         now: Moment,
         idle_timeout: Duration,
     ) {

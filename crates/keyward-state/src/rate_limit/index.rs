@@ -5,14 +5,15 @@ use crate::Error;
 use hashbrown::HashTable;
 use keyward_model::Moment;
 use keyward_model::id::TeamId;
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
 use std::borrow::Cow;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How many cells a node keeps unless told otherwise: with keys of usual length some 60 MB.
+/// How many cells a node keeps unless told otherwise: at most some 30 MB.
 pub const CELLS_MAX_DEFAULT: NonZeroUsize = match NonZeroUsize::new(1 << 18) {
     Some(max) => max,
     None => NonZeroUsize::MIN,
@@ -73,7 +74,7 @@ impl Counted<'_> {
     }
 }
 
-/// Which limit of whom. Keys are compared in full: two subjects never share a cell.
+/// Which limit of whom.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LimitKey<'a> {
     /// The team that owns the limit.
@@ -88,52 +89,45 @@ pub struct LimitKey<'a> {
 }
 
 impl LimitKey<'_> {
-    /// All of the key in one piece, other keys in other bytes: what has no fixed length says its length
-    /// before, and each kind of what is counted has its own number.
-    fn to_bytes(&self) -> Vec<u8> {
-        let counted = match &self.counted {
-            Counted::Subject { issuer, subject } => issuer.len() + subject.len(),
-            Counted::Address(_) | Counted::Route => size_of::<IpAddr>(),
-        };
-        let room = FIXED_BYTES + self.limit.len() + counted;
-        let mut bytes = Vec::with_capacity(room);
-        bytes.extend_from_slice(&self.team.as_u128().to_ne_bytes());
-        bytes.extend_from_slice(&self.rate.to_bytes());
-        push(&mut bytes, self.limit);
+    /// What the index knows the key by: a hash of all of it under a secret of this process.
+    ///
+    /// Two of a node's subjects share one with a chance of less than 2⁻⁹⁰ (2¹⁸ of them, 128 bits), and nobody
+    /// who can't see the secret can look for two that do. What has no fixed length says its length before, and
+    /// each kind of what is counted has its own number, so that other keys are other bytes.
+    fn digest(&self, secret: &SipHasher13) -> u128 {
+        let mut hasher = *secret;
+        hasher.write(&self.team.as_u128().to_ne_bytes());
+        hasher.write(&self.rate.to_bytes());
+        write(&mut hasher, self.limit);
         match &self.counted {
             Counted::Subject { issuer, subject } => {
-                bytes.push(0);
-                push(&mut bytes, issuer);
-                push(&mut bytes, subject);
+                hasher.write_u8(0);
+                write(&mut hasher, issuer);
+                write(&mut hasher, subject);
             }
             Counted::Address(IpAddr::V4(address)) => {
-                bytes.push(4);
-                bytes.extend_from_slice(&address.octets());
+                hasher.write_u8(4);
+                hasher.write(&address.octets());
             }
             Counted::Address(IpAddr::V6(address)) => {
-                bytes.push(6);
-                bytes.extend_from_slice(&address.octets());
+                hasher.write_u8(6);
+                hasher.write(&address.octets());
             }
-            Counted::Route => bytes.push(1),
+            Counted::Route => hasher.write_u8(1),
         }
-        bytes
+        hasher.finish128().as_u128()
     }
 }
 
-/// What the key of a subject has beside its texts: team, rate, three lengths and the kind.
-const FIXED_BYTES: usize = 16 + 16 + 3 * size_of::<usize>() + 1;
-
-fn push(bytes: &mut Vec<u8>, text: &str) {
-    bytes.extend_from_slice(&text.len().to_ne_bytes());
-    bytes.extend_from_slice(text.as_bytes());
+fn write(hasher: &mut SipHasher13, text: &str) {
+    hasher.write_usize(text.len());
+    hasher.write(text.as_bytes());
 }
 
-/// There are many: each has one allocation for its key and one for its cell.
+/// There may be as many as there are callers, so each is small: its key takes no memory of its own.
 #[derive(Debug)]
 struct Slot {
-    /// Kept, so that a table grows without a look at its keys.
-    hash: u64,
-    key: Box<[u8]>,
+    digest: u128,
     is_route: bool,
     cell: Arc<Cell>,
 }
@@ -144,6 +138,11 @@ impl Slot {
         let held = self.is_route && Arc::strong_count(&self.cell) > 1;
         !held && self.cell.evict_if_idle(now)
     }
+}
+
+/// The half of a digest by which the table inside a shard goes.
+const fn table_hash(digest: u128) -> u64 {
+    (digest & u64::MAX as u128) as u64
 }
 
 #[derive(Debug)]
@@ -165,7 +164,7 @@ struct Shard {
 pub struct RateLimits {
     shards: Box<[Mutex<Shard>]>,
     shard_max: usize,
-    hash: RandomState,
+    secret: SipHasher13,
 }
 
 impl Default for RateLimits {
@@ -185,10 +184,12 @@ impl RateLimits {
                 not_before: Moment::default(),
             })
         };
+        // Seeded by the system's randomness.
+        let random = RandomState::new();
         Self {
             shards: (0..SHARDS).map(|_| shard()).collect(),
             shard_max: cells_max.get().div_ceil(SHARDS),
-            hash: RandomState::new(),
+            secret: SipHasher13::new_with_keys(random.hash_one(0_u8), random.hash_one(1_u8)),
         }
     }
 
@@ -198,18 +199,18 @@ impl RateLimits {
     /// # Errors
     /// [`Error::CellsExhausted`] when the bound is reached and no cell is idle.
     pub fn cell(&self, key: &LimitKey<'_>, now: Moment) -> Result<Arc<Cell>, Error> {
-        let bytes = key.to_bytes();
-        let hash = self.hash.hash_one(&*bytes);
+        let digest = key.digest(&self.secret);
         let exhausted = Error::CellsExhausted {
             limit: self.shard_max.saturating_mul(SHARDS),
         };
-        // The table inside goes by the low bits and the highest seven, so that these choose the shard.
-        let shard = usize::try_from((hash >> 48) % SHARDS as u64)
+        let shard = usize::try_from((digest >> 64) % SHARDS as u128)
             .ok()
             .and_then(|index| self.shards.get(index))
             .ok_or(exhausted)?;
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = shard.slots.find(hash, |slot| *slot.key == *bytes);
+        let found = shard
+            .slots
+            .find(table_hash(digest), |slot| slot.digest == digest);
         if let Some(slot) = found {
             return Ok(Arc::clone(&slot.cell));
         }
@@ -220,12 +221,13 @@ impl RateLimits {
         }
         let cell = Arc::new(Cell::idle());
         let slot = Slot {
-            hash,
-            key: bytes.into_boxed_slice(),
+            digest,
             is_route,
             cell: Arc::clone(&cell),
         };
-        shard.slots.insert_unique(hash, slot, |slot| slot.hash);
+        shard
+            .slots
+            .insert_unique(table_hash(digest), slot, |slot| table_hash(slot.digest));
         Ok(cell)
     }
 
