@@ -1,22 +1,29 @@
 //! Bodies on their way: streamed, never collected, with back-pressure from whoever reads slowest.
 
-use crate::coding::{CodingBudget, Compressing, DecodeBounds, Decompressing, Pieces, Undecodable};
+mod request;
+mod taps;
+mod to_http2;
+
+pub(crate) use request::RequestBody;
+
+use crate::capture::{CallCapture, Side};
+use crate::coding::{Compressing, Pieces, Undecodable};
 use crate::deadlines::{Deadline, Patience, Seat};
-use crate::http1::{self, ReadFailure, Stream};
+use crate::http1::{self, Stream};
 use crate::message::Fields;
 use crate::record::CallRecord;
 use crate::replay::Replay;
-use crate::request::headers;
 use crate::request::identity::ForgedNames;
 use crate::request::mirror::Copying;
+use crate::request::{grpc, headers};
 use crate::upstream::{Occupied, UpstreamConnection};
 use crate::worker::Worker;
 use bytes::Bytes;
-use keyward_model::resource::coding::ContentCoding;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use taps::Taps;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Why a body stopped before its end.
@@ -40,93 +47,6 @@ pub(crate) enum BodyFailure {
     UpstreamIdle,
     #[error("the upstream's answer took longer in all than it may")]
     UpstreamLate,
-}
-
-/// A request's body as it arrives.
-#[derive(Debug)]
-pub(crate) enum RequestBody {
-    Empty,
-    /// What the client's connection still holds.
-    Http1(Rc<http1::Connection>),
-    /// All there, and how much of it was given.
-    Whole(Bytes, usize),
-    /// One of the others, decompressed.
-    Decompressing(Box<Decompressing<RequestBody>>),
-}
-
-impl RequestBody {
-    /// A body that is all there.
-    pub(crate) fn whole(bytes: Bytes) -> Self {
-        if bytes.is_empty() {
-            Self::Empty
-        } else {
-            Self::Whole(bytes, 0)
-        }
-    }
-
-    /// The same, decompressed.
-    pub(crate) fn decompressed(
-        self,
-        coding: ContentCoding,
-        bounds: DecodeBounds,
-        budget: &Rc<CodingBudget>,
-    ) -> Self {
-        let body = Decompressing::new(self, coding, bounds, budget);
-        Self::Decompressing(Box::new(body))
-    }
-
-    /// How many bytes are to come, where that is known.
-    pub(crate) fn left(&self) -> Option<u64> {
-        match self {
-            Self::Empty => Some(0),
-            Self::Http1(connection) => connection.body_left(),
-            Self::Whole(bytes, given) => Some((bytes.len() - given) as u64),
-            Self::Decompressing(_) => None,
-        }
-    }
-
-    /// How many bytes have come from the client, where these are others than those that go on.
-    fn came_in(&self) -> Option<u64> {
-        match self {
-            Self::Empty | Self::Http1(_) | Self::Whole(..) => None,
-            Self::Decompressing(body) => Some(body.came_in()),
-        }
-    }
-
-    fn take_trailers(&mut self) -> Option<Fields> {
-        match self {
-            Self::Empty | Self::Whole(..) => None,
-            Self::Http1(connection) => connection.take_trailers(),
-            Self::Decompressing(body) => body.body().take_trailers(),
-        }
-    }
-}
-
-impl Pieces for RequestBody {
-    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, BodyFailure>> {
-        match self {
-            Self::Empty => Poll::Ready(Ok(0)),
-            Self::Decompressing(body) => body.poll_piece(context),
-            Self::Whole(bytes, given) => Poll::Ready(Ok(bytes.len() - *given)),
-            Self::Http1(connection) => {
-                connection
-                    .poll_body(context)
-                    .map_err(|failure| match failure {
-                        ReadFailure::Malformed => BodyFailure::Client,
-                        ReadFailure::Broken => BodyFailure::ClientLeft,
-                    })
-            }
-        }
-    }
-
-    fn move_piece(&mut self, count: usize, out: &mut Vec<u8>) {
-        match self {
-            Self::Empty => {}
-            Self::Decompressing(body) => body.move_piece(count, out),
-            Self::Http1(connection) => connection.move_body(count, out),
-            Self::Whole(bytes, given) => move_bytes(bytes, given, count, out),
-        }
-    }
 }
 
 /// Moves the next bytes of those that are there.
@@ -161,9 +81,7 @@ pub(crate) struct Upload {
     client: Patience,
     upstream: Patience,
     forged: Arc<ForgedNames>,
-    replay: Replay,
-    /// A copy of the call that is being made.
-    copying: Option<Box<Copying>>,
+    taps: Taps,
     /// Whether the body's last byte has come, and what followed it.
     received: bool,
     trailers: Option<Fields>,
@@ -196,8 +114,7 @@ impl Upload {
             client: Patience::new(idle),
             upstream: Patience::new(idle),
             forged,
-            replay,
-            copying: None,
+            taps: Taps::new(replay),
             trailers: None,
             sent: false,
             done: false,
@@ -207,17 +124,16 @@ impl Upload {
 
     /// What is to be copied meanwhile.
     pub(crate) fn copied_by(&mut self, copying: Option<Copying>) {
-        self.copying = copying.map(Box::new);
+        self.taps.copying = copying.map(Box::new);
         if self.received {
-            self.send_copy();
+            self.taps.end();
         }
     }
 
-    /// The body has come whole.
-    fn send_copy(&mut self) {
-        if let Some(copying) = self.copying.take() {
-            copying.send();
-        }
+    /// What passes is captured too.
+    pub(crate) fn captured(mut self, capture: Option<Rc<CallCapture>>) -> Self {
+        self.taps.capture = capture;
+        self
     }
 
     /// The length that the upstream is told; `None`: it comes in chunks.
@@ -237,7 +153,7 @@ impl Upload {
 
     /// Whether the body can be sent from its first byte.
     pub(crate) fn can_start_again(&self) -> bool {
-        self.failure.is_none() && self.replay.has(self.bytes)
+        self.failure.is_none() && self.taps.replay.has(self.bytes)
     }
 
     /// Whether all was sent.
@@ -255,7 +171,21 @@ impl Upload {
     }
 
     /// Sends what there is of the request, head and body, as far as both sides let it.
-    pub(crate) fn poll_send<T: AsyncRead + AsyncWrite + Unpin>(
+    pub(crate) fn poll_send(
+        &mut self,
+        context: &mut Context<'_>,
+        seat: &Seat,
+        connection: &mut UpstreamConnection,
+    ) -> Poll<Result<(), UploadStop>> {
+        match connection {
+            UpstreamConnection::Http1(connection) => {
+                self.poll_send_http1(context, seat, connection.stream())
+            }
+            UpstreamConnection::Http2(call) => self.poll_send_http2(context, seat, call),
+        }
+    }
+
+    fn poll_send_http1<T: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         context: &mut Context<'_>,
         seat: &Seat,
@@ -290,7 +220,7 @@ impl Upload {
                 upstream.moved();
             });
             if self.sent {
-                self.replay.sent();
+                self.taps.replay.sent();
             }
             match flushed {
                 Poll::Ready(Ok(())) if starved => {
@@ -316,23 +246,14 @@ impl Upload {
             return;
         }
         if count == 0 {
-            self.received = true;
-            self.send_copy();
-            if self.length.is_none() {
-                self.trailers = self.body.take_trailers().map(|mut trailers| {
-                    self.forged.strip_trailers(&mut trailers);
-                    trailers
-                });
-            }
+            self.receive_end();
             return self.put_end(out);
         }
-        let (body, replay, copying) = (&mut self.body, &mut self.replay, &mut self.copying);
+        let (body, taps) = (&mut self.body, &mut self.taps);
         let mut moved = |out: &mut Vec<u8>| {
             let from = out.len();
             body.move_piece(count, out);
-            let piece = out.get(from..).unwrap_or_default();
-            replay.keep(piece);
-            copying.take_if(|copying| !copying.keep(piece));
+            taps.keep(out.get(from..).unwrap_or_default());
         };
         if self.length.is_none() {
             http1::write_chunk(out, count, moved);
@@ -342,14 +263,26 @@ impl Upload {
         self.put = self.bytes;
         if self.body.left() == Some(0) {
             self.received = true;
-            self.send_copy();
+            self.taps.end();
             self.ended = self.length.is_some();
+        }
+    }
+
+    /// The body has come to its end.
+    fn receive_end(&mut self) {
+        self.received = true;
+        self.taps.end();
+        if self.length.is_none() {
+            self.trailers = self.body.take_trailers().map(|mut trailers| {
+                self.forged.strip_trailers(&mut trailers);
+                trailers
+            });
         }
     }
 
     /// Puts what was sent before to what is sent now.
     fn put_again(&mut self, out: &mut Vec<u8>) {
-        let piece = self.replay.from(self.put);
+        let piece = self.taps.replay.from(self.put);
         if piece.is_empty() {
             return self.put_end(out);
         }
@@ -383,11 +316,13 @@ enum Source {
     /// All there; how much of it was given.
     Full(Bytes, usize),
     Upstream(Box<Download>),
+    /// It was cut, and what is told of that in trailers.
+    Cut(Option<Fields>),
 }
 
 /// An answer that still comes in.
 pub(crate) struct Download {
-    pub(crate) connection: Option<Box<UpstreamConnection>>,
+    pub(crate) connection: Option<UpstreamConnection>,
     /// The call at its target, until the answer has been read.
     pub(crate) occupied: Option<Occupied>,
     pub(crate) worker: Rc<Worker>,
@@ -432,11 +367,16 @@ impl AnswerBody {
         self
     }
 
+    /// Takes the call's record off, for what outlasts the body.
+    pub(crate) fn take_record(&mut self) -> Option<Box<CallRecord>> {
+        self.record.take()
+    }
+
     /// Whether it is this node's own.
     pub(crate) fn is_own(&self) -> bool {
         match &self.source {
             Source::Full(..) => true,
-            Source::Upstream(_) => false,
+            Source::Upstream(_) | Source::Cut(_) => false,
         }
     }
 
@@ -451,6 +391,8 @@ impl AnswerBody {
                 Some(connection) => connection.body_left(),
                 None => Some(0),
             },
+            // The trailers.
+            Source::Cut(_) => None,
         }
     }
 
@@ -459,17 +401,33 @@ impl AnswerBody {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Result<usize, BodyFailure>> {
+        let mut source = Tapped::new(&mut self.source, self.record.as_deref());
         match &mut self.compressing {
-            Some(compressing) => compressing.poll_piece(context, &mut self.source),
-            None => self.source.poll_piece(context),
+            Some(compressing) => compressing.poll_piece(context, &mut source),
+            None => source.poll_piece(context),
         }
-        .map_err(|failure| {
-            if let Some(mut record) = self.record.take() {
-                record.cut_short(failure);
-                self.count_in(&mut record);
-            }
-            failure
+        .map(|read| match read {
+            Ok(count) => Ok(count),
+            Err(failure) => self.cut(failure),
         })
+    }
+
+    /// The body can't be given to its end. Nobody is told but by its being cut; a client of gRPC is told in the
+    /// trailers that it waits for, unless it knows how long the body was to be.
+    fn cut(&mut self, failure: BodyFailure) -> Result<usize, BodyFailure> {
+        let Some(mut record) = self.record.take() else {
+            return Err(failure);
+        };
+        record.cut_short(failure);
+        self.count_in(&mut record);
+        if !record.ends_with_trailers() || self.left().is_some() {
+            return Err(failure);
+        }
+        let (status, trailers) = grpc::trailers(failure);
+        record.grpc_status = Some(status);
+        self.source = Source::Cut(Some(trailers));
+        self.compressing = None;
+        Ok(0)
     }
 
     /// Moves the piece's bytes.
@@ -479,8 +437,20 @@ impl AnswerBody {
         }
         match &mut self.compressing {
             Some(compressing) => compressing.move_piece(count, out),
-            None => self.source.move_piece(count, out),
+            None => Tapped::new(&mut self.source, self.record.as_deref()).move_piece(count, out),
         }
+    }
+
+    /// Takes the first `count` of the piece's bytes out, without a copy where they are shared.
+    pub(crate) fn take_piece(&mut self, count: usize) -> Bytes {
+        let piece = match &mut self.compressing {
+            Some(compressing) => compressing.take_piece(count),
+            None => Tapped::new(&mut self.source, self.record.as_deref()).take_piece(count),
+        };
+        if let Some(record) = &mut self.record {
+            record.bytes_out += piece.len() as u64;
+        }
+        piece
     }
 
     /// The trailers, at the body's end.
@@ -489,8 +459,14 @@ impl AnswerBody {
             Source::Full(..) => None,
             Source::Upstream(download) => download.trailers.take().map(|mut trailers| {
                 headers::strip_trailers(&mut trailers);
+                if let Some(record) = &mut self.record
+                    && record.is_grpc
+                {
+                    record.grpc_status = grpc::status_in(&trailers);
+                }
                 trailers
             }),
+            Source::Cut(trailers) => trailers.take(),
         }
     }
 
@@ -521,22 +497,67 @@ impl AnswerBody {
     }
 }
 
-impl Pieces for Source {
+/// A source, and who else sees what comes from an upstream: each byte once, before it is compressed.
+struct Tapped<'a> {
+    source: &'a mut Source,
+    capture: Option<&'a CallCapture>,
+}
+
+impl<'a> Tapped<'a> {
+    fn new(source: &'a mut Source, record: Option<&'a CallRecord>) -> Self {
+        Self {
+            source,
+            capture: record.and_then(|record| record.capture.as_deref()),
+        }
+    }
+
+    fn keep(&self, piece: &[u8]) {
+        if let Some(capture) = self.capture {
+            capture.keep(Side::Response, piece);
+        }
+    }
+
+    fn take_piece(&mut self, count: usize) -> Bytes {
+        match &mut self.source {
+            Source::Full(bytes, given) => {
+                let end = (*given + count).min(bytes.len());
+                let piece = bytes.slice(*given..end);
+                *given = end;
+                piece
+            }
+            Source::Upstream(download) => {
+                let Some(connection) = &mut download.connection else {
+                    return Bytes::new();
+                };
+                let piece = connection.take_body(count);
+                self.keep(&piece);
+                piece
+            }
+            Source::Cut(_) => Bytes::new(),
+        }
+    }
+}
+
+impl Pieces for Tapped<'_> {
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, BodyFailure>> {
-        match self {
-            Self::Full(bytes, given) => Poll::Ready(Ok(bytes.len() - *given)),
-            Self::Upstream(download) => download.poll_piece(context),
+        match &mut self.source {
+            Source::Full(bytes, given) => Poll::Ready(Ok(bytes.len() - *given)),
+            Source::Upstream(download) => download.poll_piece(context),
+            Source::Cut(_) => Poll::Ready(Ok(0)),
         }
     }
 
     fn move_piece(&mut self, count: usize, out: &mut Vec<u8>) {
-        match self {
-            Self::Full(bytes, given) => move_bytes(bytes, given, count, out),
-            Self::Upstream(download) => {
+        match &mut self.source {
+            Source::Full(bytes, given) => move_bytes(bytes, given, count, out),
+            Source::Upstream(download) => {
                 if let Some(connection) = &mut download.connection {
+                    let from = out.len();
                     connection.move_body(count, out);
+                    self.keep(out.get(from..).unwrap_or_default());
                 }
             }
+            Source::Cut(_) => {}
         }
     }
 }
@@ -557,9 +578,7 @@ impl Download {
         };
         // An answer may begin before the request has ended. That the upstream takes no more of it is no fault by
         // then; that the client left is.
-        let sending = self
-            .upload
-            .poll_send(context, &self.seat, connection.stream());
+        let sending = self.upload.poll_send(context, &self.seat, connection);
         if let (Poll::Ready(Err(UploadStop::Client)), Some(failure)) =
             (sending, self.upload.failure)
         {
@@ -572,6 +591,7 @@ impl Download {
         match connection.poll_body(context) {
             Poll::Pending => {
                 ready!(self.idle.poll(&self.seat));
+                connection.give_up();
                 Poll::Ready(Err(self.failed(BodyFailure::UpstreamIdle)))
             }
             Poll::Ready(Ok(0)) => {
@@ -606,7 +626,6 @@ impl Download {
         occupied.ended(now);
         if let Some(connection) = self.connection.take()
             && self.upload.is_done()
-            && connection.may_be_kept()
             && let Some(pool) = occupied.pool()
         {
             pool.put(connection, now, self.keep);

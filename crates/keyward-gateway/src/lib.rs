@@ -7,11 +7,13 @@
 //! Start reading at the request's way, `request/mod.rs`.
 
 mod body;
+pub mod capture;
 mod coding;
 mod deadlines;
 mod drain;
 mod gateway;
 mod http1;
+mod http2;
 pub mod issuer;
 mod listener;
 mod load;
@@ -19,6 +21,7 @@ mod message;
 pub mod metrics;
 mod problem;
 pub mod proxy_protocol;
+mod queue;
 mod record;
 mod replay;
 mod request;
@@ -27,7 +30,10 @@ mod settings;
 mod shared;
 mod snapshot;
 pub mod tls;
+pub mod top;
+pub mod trace;
 mod transport;
+mod tunnel;
 mod upstream;
 mod usage;
 mod worker;
@@ -40,6 +46,7 @@ pub use coding::decompress_in_pieces;
 pub use http1::compare as compare_with_hyper;
 
 pub use gateway::{Gateway, GatewayContext, UsageReceiver};
-pub use settings::{Limits, ListenerSettings, Settings};
+pub use queue::{Queue, QueueEnd};
+pub use settings::{Http2Limits, Limits, ListenerSettings, Protocols, Settings};
 pub use snapshot::{CompileError, OwnIssuer, PublishedKeys};
 pub use upstream::{TargetCounts, UpstreamCounts, UpstreamGuard};

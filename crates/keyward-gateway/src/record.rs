@@ -1,10 +1,13 @@
 //! The record of one call while it runs.
 
 use crate::body::BodyFailure;
+use crate::capture::CallCapture;
 use crate::load::InFlight;
-use crate::message::RequestHead;
+use crate::message::{RequestHead, Version};
 use crate::request::Client;
 use crate::snapshot::RouteRef;
+use crate::trace::CallTrace;
+use crate::tunnel::TunnelEnd;
 use crate::worker::Worker;
 use keyward_model::id::RequestId;
 use keyward_model::usage::{Times, UsageRecord};
@@ -29,8 +32,16 @@ pub(crate) struct CallRecord {
     upstream_since: Option<Moment>,
     upstream_done: Option<Moment>,
     address: IpAddr,
+    version: Version,
+    /// Whether it is a call of gRPC, and the status of gRPC that the client was told.
+    pub(crate) is_grpc: bool,
+    pub(crate) grpc_status: Option<u32>,
     method: http::Method,
     path: Box<str>,
+    /// `None` where calls are not traced.
+    pub(crate) trace: Option<Rc<CallTrace>>,
+    /// `None` where the call's bodies are not captured.
+    pub(crate) capture: Option<Rc<CallCapture>>,
     pub(crate) route: Option<RouteRef>,
     pub(crate) caller: Option<Arc<Caller>>,
     status: u16,
@@ -60,6 +71,11 @@ impl CallRecord {
         record
     }
 
+    /// Whether it is a copy's, of which nothing is told.
+    pub(crate) fn is_of_copy(&self) -> bool {
+        self.silent
+    }
+
     pub(crate) fn begin(worker: Rc<Worker>, client: &Client, head: &RequestHead) -> Self {
         let request_id = worker.request_id();
         let begun = worker.moment();
@@ -73,8 +89,13 @@ impl CallRecord {
             upstream_since: None,
             upstream_done: None,
             address: client.address(),
+            version: head.version,
+            is_grpc: false,
+            grpc_status: None,
             method: head.method.clone(),
             path: head.path().into(),
+            trace: None,
+            capture: None,
             route: None,
             caller: None,
             status: 0,
@@ -139,9 +160,39 @@ impl CallRecord {
         self.answered(code.status());
     }
 
+    /// A refusal was told in gRPC's way: with a status of its own, inside an answer of 200.
+    pub(crate) fn told_grpc(&mut self, status: u32) {
+        self.grpc_status = Some(status);
+        if !self.left {
+            self.status = 200;
+        }
+    }
+
+    /// Whether what happens to an answer after its head can still be told in trailers.
+    pub(crate) fn ends_with_trailers(&self) -> bool {
+        self.is_grpc && self.version == Version::Http2
+    }
+
     /// The client broke its request off: what it would be told counts as unsaid.
     pub(crate) fn client_left(&mut self) {
         self.left = true;
+    }
+
+    /// The tunnel that the call became has ended.
+    pub(crate) fn tunnel_ended(&mut self, end: TunnelEnd) {
+        let code = match end {
+            TunnelEnd::Closed | TunnelEnd::Idle => None,
+            TunnelEnd::ClientBroke => Some(Code::ClientLeft),
+            TunnelEnd::UpstreamBroke => Some(Code::UpstreamFailed),
+            TunnelEnd::TokenOver => Some(Code::TokenExpired),
+            TunnelEnd::TokenRevoked => Some(Code::TokenRevoked),
+            TunnelEnd::ShuttingDown => Some(Code::ShuttingDown),
+        };
+        self.code = code;
+        if end != TunnelEnd::Closed {
+            self.because = Some(end.to_string().into_boxed_str());
+        }
+        self.complete = true;
     }
 
     /// The answer's body stopped before its end.
@@ -160,7 +211,7 @@ impl CallRecord {
         self.complete = true;
     }
 
-    fn finish(&mut self) -> UsageRecord {
+    fn finish(&mut self, end: Moment) -> UsageRecord {
         if !self.complete && self.code.is_none() {
             let code = if self.worker.drain.cut() {
                 Code::ShuttingDown
@@ -172,11 +223,10 @@ impl CallRecord {
                 self.status = code.status();
             }
         }
-        let end = self.worker.moment();
         let route = self.route.as_ref().map(|route| Arc::clone(&route.labels));
         UsageRecord {
             request_id: self.request_id,
-            trace_id: None,
+            trace_id: self.trace.as_ref().map(|trace| trace.trace_id()),
             node: self.worker.settings.node,
             revision: self
                 .route
@@ -188,9 +238,11 @@ impl CallRecord {
             application: self.caller.as_ref().and_then(|caller| caller.application),
             credential: self.caller.as_ref().and_then(|caller| caller.credential),
             caller: self.caller.take(),
+            protocol: self.version.of_usage(),
             method: method_name(&self.method),
             path: std::mem::take(&mut self.path),
             status: self.status,
+            grpc_status: self.grpc_status,
             blame: self
                 .code
                 .map(Code::blame)
@@ -221,7 +273,16 @@ impl Drop for CallRecord {
         if self.silent {
             return;
         }
-        let usage = self.finish();
+        let end = self.worker.moment();
+        let usage = self.finish(end);
+        let trace = self.trace.take();
+        if let Some(traced) = trace.and_then(|trace| trace.finish(&usage, (self.begun, end))) {
+            self.worker.record_trace(traced);
+        }
+        let capture = self.capture.take();
+        if let Some(captured) = capture.and_then(|capture| capture.finish(&usage)) {
+            self.worker.record_capture(captured);
+        }
         self.worker.record(self.route.as_ref(), usage);
     }
 }

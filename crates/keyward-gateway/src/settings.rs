@@ -1,7 +1,9 @@
 //! How a node's data plane runs.
 
+use crate::capture::CaptureSettings;
 use crate::proxy_protocol::TrustedSenders;
 use crate::tls::TlsServer;
+use crate::trace::Tracing;
 use crate::upstream::UpstreamGuard;
 use keyward_model::id::NodeId;
 use keyward_model::network::Network;
@@ -22,6 +24,10 @@ pub struct Settings {
     pub limits: Limits,
     /// Whose `X-Forwarded-For`, `Forwarded` and `request-id` are believed.
     pub trusted_proxies: Vec<Network>,
+    /// How calls are traced; `None`: they are not.
+    pub tracing: Option<Tracing>,
+    /// How bodies are captured on routes that say so; `None`: on none.
+    pub captures: Option<CaptureSettings>,
     /// What upstreams that are not the operator's own may not be.
     pub upstream_guard: UpstreamGuard,
 }
@@ -35,6 +41,30 @@ pub struct ListenerSettings {
     pub proxy_protocol: Option<TrustedSenders>,
     /// `None` where calls come in clear.
     pub tls: Option<Arc<TlsServer>>,
+    /// What is spoken in clear. Inside TLS it is what [`TlsSettings`](crate::tls::TlsSettings) say.
+    pub protocols: Protocols,
+}
+
+/// The versions of HTTP that a listener speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Protocols {
+    /// HTTP/1.1, and HTTP/1.0.
+    pub http1: bool,
+    /// HTTP/2: inside TLS agreed upon by ALPN, in clear with clients that know it beforehand (h2c).
+    pub http2: bool,
+}
+
+impl Protocols {
+    /// What is usual inside TLS.
+    pub const BOTH: Self = Self {
+        http1: true,
+        http2: true,
+    };
+    /// What is usual in clear.
+    pub const HTTP1: Self = Self {
+        http1: true,
+        http2: false,
+    };
 }
 
 /// A listener in clear, for whoever connects.
@@ -44,6 +74,7 @@ impl From<SocketAddr> for ListenerSettings {
             address,
             proxy_protocol: None,
             tls: None,
+            protocols: Protocols::HTTP1,
         }
     }
 }
@@ -74,6 +105,31 @@ pub struct Limits {
     pub cached_tokens: usize,
     /// How long a shutdown waits for calls to finish. Default 30 s.
     pub drain_timeout: Duration,
+    /// Bounds on a connection of HTTP/2.
+    pub http2: Http2Limits,
+}
+
+/// Bounds on what a client may do over one connection of HTTP/2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Http2Limits {
+    /// Calls at one time; more are refused, and can be sent again (`REFUSED_STREAM`). Default 100, the least
+    /// that RFC 9113, section 6.5.2, recommends.
+    pub streams: u32,
+    /// Bytes of one request's body that are read ahead of a slow upstream. Default 256 KiB: 5 MB/s from a
+    /// client that is 50 ms away.
+    pub stream_window: u32,
+    /// The same for all requests of the connection together. Default 1 MiB.
+    pub connection_window: u32,
+}
+
+impl Default for Http2Limits {
+    fn default() -> Self {
+        Self {
+            streams: 100,
+            stream_window: 256 * 1024,
+            connection_window: 1024 * 1024,
+        }
+    }
 }
 
 impl Default for Limits {
@@ -89,6 +145,7 @@ impl Default for Limits {
             calls_in_flight: 16_384,
             cached_tokens: 16_384,
             drain_timeout: Duration::from_secs(30),
+            http2: Http2Limits::default(),
         }
     }
 }

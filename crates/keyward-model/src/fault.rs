@@ -93,6 +93,8 @@ codes! {
     CallerNotAllowed = "caller_not_allowed", 403, Caller, "The caller may not call this";
     /// The caller lacks a scope that the route asks for.
     InsufficientScope = "insufficient_scope", 403, Caller, "The caller's scopes do not allow this";
+    /// A page of this origin may not open a tunnel (RFC 6455, section 10.2).
+    OriginRefused = "origin_refused", 403, Caller, "Pages of this origin may not do this";
     /// Nothing is published at this address.
     NotFound = "not_found", 404, Caller, "Nothing is published here";
     /// The route does not take this method.
@@ -107,6 +109,8 @@ codes! {
     UriTooLong = "uri_too_long", 414, Caller, "The address is too long";
     /// The header section is larger than this listener takes.
     HeadersTooLarge = "headers_too_large", 431, Caller, "The header section is too large";
+    /// Another version of WebSocket is spoken here (RFC 6455, section 4.4).
+    UpgradeRequired = "upgrade_required", 426, Caller, "Another version is spoken here";
     /// A rate limit is used up.
     RateLimited = "rate_limited", 429, Caller, "The rate limit is used up";
     /// The client closed the connection before the answer was there. Never sent, only recorded.

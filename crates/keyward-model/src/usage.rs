@@ -57,6 +57,29 @@ pub struct Times {
     pub first_byte: Duration,
 }
 
+/// The version of HTTP that a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HttpVersion {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+    /// HTTP/2.
+    Http2,
+}
+
+impl HttpVersion {
+    /// As logs have it, such as `HTTP/1.1`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http10 => "HTTP/1.0",
+            Self::Http11 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2",
+        }
+    }
+}
+
 /// Which API, version and route a call went to. Shared by all records of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteLabels {
@@ -96,12 +119,16 @@ pub struct UsageRecord {
     pub credential: Option<CredentialId>,
     /// Who called, when known: subject, issuer, client.
     pub caller: Option<Arc<crate::Caller>>,
+    /// What the client speaks.
+    pub protocol: HttpVersion,
     /// The HTTP method.
     pub method: Cow<'static, str>,
     /// The path, without the query (which may hold secrets).
     pub path: Box<str>,
     /// The status told to the client; 0 when it left before there was one.
     pub status: u16,
+    /// Of a call of gRPC, the status of gRPC that the client was told.
+    pub grpc_status: Option<u32>,
     /// The problem's code, when it was refused or failed.
     pub code: Option<Code>,
     /// At whose fault.

@@ -4,12 +4,15 @@
 //! is dropped. Servers run on the runtime that starts them.
 #![expect(
     clippy::expect_used,
+    clippy::panic,
     reason = "this crate runs in tests alone, where a panic is how a test fails"
 )]
 
 mod chaos;
 mod client;
 mod clock;
+mod frames;
+mod http2;
 mod issuer;
 mod message;
 mod port;
@@ -21,6 +24,8 @@ mod upstream;
 pub use chaos::{ChaosProxy, Direction, Weather};
 pub use client::{Answer, RawClient, raw_exchange};
 pub use clock::{FakeClock, TokioClock};
+pub use frames::{Frame, FrameUpstream, Told};
+pub use http2::{Http2Script, Http2Upstream};
 pub use issuer::{Failure, IssuerServer};
 pub use message::{Fields, Head};
 pub use port::{free_addresses, free_ports};

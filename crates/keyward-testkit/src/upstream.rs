@@ -45,7 +45,7 @@ impl Received {
     }
 
     /// What an echo answers with.
-    fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         let target = self.target();
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query)),
@@ -240,32 +240,48 @@ async fn receive(stream: &mut BufReader<TcpStream>, head: Head) -> Result<Receiv
     if head.field("expect").is_some() {
         stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
     }
-    let mut hash = Context::new(&SHA256);
-    let mut length = 0;
-    let mut kept = Vec::new();
-    let trailers = read_body(stream, framing, |piece| {
-        hash.update(piece);
-        length += u64::try_from(piece.len()).unwrap_or(u64::MAX);
-        let room = KEPT_MAX - kept.len();
-        kept.extend_from_slice(piece.get(..room).unwrap_or(piece));
-    })
-    .await?;
-    Ok(Received {
-        head,
-        trailers,
-        body_length: length,
-        body_sha256: hexadecimal(hash.finish().as_ref()),
-        body: kept,
-    })
+    let mut body = Kept::new();
+    let trailers = read_body(stream, framing, |piece| body.add(piece)).await?;
+    Ok(received(head, trailers, body))
+}
+
+/// What is kept of a body that is read.
+pub(crate) struct Kept {
+    hash: Context,
+    length: u64,
+    kept: Vec<u8>,
+}
+
+impl Kept {
+    pub(crate) fn new() -> Self {
+        Self {
+            hash: Context::new(&SHA256),
+            length: 0,
+            kept: Vec::new(),
+        }
+    }
+
+    pub(crate) fn add(&mut self, piece: &[u8]) {
+        self.hash.update(piece);
+        self.length += u64::try_from(piece.len()).unwrap_or(u64::MAX);
+        let room = KEPT_MAX - self.kept.len();
+        self.kept
+            .extend_from_slice(piece.get(..room).unwrap_or(piece));
+    }
 }
 
 fn without_body(head: Head) -> Received {
+    received(head, Fields::new(), Kept::new())
+}
+
+/// What was received of a body, with the digest of all of it.
+pub(crate) fn received(head: Head, trailers: Fields, body: Kept) -> Received {
     Received {
         head,
-        trailers: Fields::new(),
-        body_length: 0,
-        body_sha256: hexadecimal(Context::new(&SHA256).finish().as_ref()),
-        body: Vec::new(),
+        trailers,
+        body_length: body.length,
+        body_sha256: hexadecimal(body.hash.finish().as_ref()),
+        body: body.kept,
     }
 }
 

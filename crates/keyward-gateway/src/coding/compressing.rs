@@ -4,6 +4,7 @@ use super::budget::Reserved;
 use super::encoder::{Encoder, Then, memory};
 use super::{CodingBudget, INPUT_MAX, Pieces, WORK_MAX};
 use crate::body::BodyFailure;
+use bytes::Bytes;
 use keyward_model::resource::coding::{CompressionLevels, ContentCoding};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -106,6 +107,24 @@ impl Compressing {
     pub(crate) fn move_piece(&mut self, count: usize, out: &mut Vec<u8>) {
         let end = (self.given + count).min(self.output.len());
         out.extend_from_slice(self.output.get(self.given..end).unwrap_or_default());
+        self.gave(end);
+    }
+
+    /// Takes so many of the piece's bytes out.
+    pub(crate) fn take_piece(&mut self, count: usize) -> Bytes {
+        if self.given == 0 && count >= self.output.len() {
+            let piece = std::mem::take(&mut self.output);
+            self.gave(0);
+            return piece.into();
+        }
+        let end = (self.given + count).min(self.output.len());
+        let piece = self.output.get(self.given..end).unwrap_or_default();
+        let piece = Bytes::copy_from_slice(piece);
+        self.gave(end);
+        piece
+    }
+
+    fn gave(&mut self, end: usize) {
         self.given = end;
         if self.given == self.output.len() {
             self.output.clear();

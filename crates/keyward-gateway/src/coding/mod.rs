@@ -70,7 +70,7 @@ pub(crate) enum Undecodable {
 }
 
 impl Undecodable {
-    pub(crate) fn code(self) -> Code {
+    pub(crate) const fn code(self) -> Code {
         match self {
             Self::Malformed | Self::Truncated | Self::Trailing | Self::Window => Code::BadRequest,
             Self::TooLarge | Self::Ratio => Code::BodyTooLarge,

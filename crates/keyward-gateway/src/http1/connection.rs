@@ -6,12 +6,14 @@ use super::stream::{ReadFailure, Stream};
 use super::{write_chunk, write_last_chunk, write_status_line};
 use crate::body::RequestBody;
 use crate::deadlines::{Patience, Seat};
+use crate::http2;
 use crate::message::{Fields, Header, RequestHead, Version};
 use crate::problem;
 use crate::request::{Answer, Client, serve_call};
-use crate::transport::{Peer, Transport};
+use crate::transport::Transport;
 use crate::worker::Worker;
-use http::{Method, StatusCode};
+use http::StatusCode;
+use keyward_model::usage::HttpVersion;
 use keyward_model::{Code, Fault};
 use std::cell::{Cell, RefCell};
 use std::future::{Future as _, poll_fn};
@@ -68,9 +70,14 @@ enum After {
     Close,
 }
 
-/// Serves the connection until it closes.
-pub(crate) async fn serve(worker: Rc<Worker>, transport: Transport, peer: Peer) {
-    let client = Rc::new(Client::new(peer.address).with_tls(peer.tls));
+/// Serves the connection until it closes. Where `http2` is spoken too and the client begins with it, gives the
+/// connection back.
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    transport: Transport,
+    client: Rc<Client>,
+    http2: bool,
+) -> Option<http2::Opening> {
     let connection = Rc::new(Connection {
         stream: RefCell::new(Stream::new(transport)),
         decoder: RefCell::new(BodyDecoder::empty()),
@@ -78,6 +85,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, transport: Transport, peer: Peer) 
         seat: Rc::new(worker.deadlines.seat()),
     });
     let mut spent = Fields::new();
+    let mut first = http2;
     loop {
         match connection.next_request(&worker, spent).await {
             Arrival::Request(head, framing) => {
@@ -85,14 +93,30 @@ pub(crate) async fn serve(worker: Rc<Worker>, transport: Transport, peer: Peer) 
                 (after, spent) = connection.answer(&worker, &client, head, framing).await;
                 match after {
                     After::NextRequest => {}
-                    After::Linger => return connection.linger().await,
+                    After::Linger => {
+                        connection.linger().await;
+                        return None;
+                    }
                     // What the client got is not whole, and closing tells it so.
-                    After::Close => return,
+                    After::Close => return None,
                 }
             }
-            Arrival::Over => return,
-            Arrival::Refused(fault) => return connection.refuse(&worker, &client, &fault).await,
+            Arrival::Over => return None,
+            Arrival::Refused(_) if first && connection.begins_with_http2() => {
+                let connection = Rc::into_inner(connection)?;
+                let (transport, read_ahead) = connection.stream.into_inner().into_parts();
+                return Some(http2::Opening {
+                    transport,
+                    read_ahead,
+                    client,
+                });
+            }
+            Arrival::Refused(fault) => {
+                connection.refuse(&worker, &client, &fault).await;
+                return None;
+            }
         }
+        first = false;
     }
 }
 
@@ -157,6 +181,14 @@ impl Connection {
         }
     }
 
+    /// Whether what could not be read is the first line of HTTP/2.
+    fn begins_with_http2(&self) -> bool {
+        self.stream
+            .borrow_mut()
+            .unread()
+            .starts_with(http2::PREFACE_LINE)
+    }
+
     /// Serves one call and writes its answer. Gives the memory of the request's fields back.
     async fn answer(
         self: &Rc<Self>,
@@ -165,10 +197,10 @@ impl Connection {
         head: RequestHead,
         framing: Framing,
     ) -> (After, Fields) {
-        let head_only = head.method == Method::HEAD;
+        let method = head.method.clone();
         let version = head.version;
         let keep = match version {
-            Version::Http11 => !framing.close,
+            Version::Http11 | Version::Http2 => !framing.close,
             Version::Http10 => framing.keep_alive && !framing.close,
         };
         let body = self.begin_body(&head, framing);
@@ -186,6 +218,11 @@ impl Connection {
         let Some(mut answer) = answer else {
             return (After::Close, Fields::new());
         };
+        if let Some(tunnel) = answer.tunnel.take() {
+            self.write_head(worker, &answer, false, version, Some("upgrade"));
+            tunnel.run(&self.stream, answer.body.take_record()).await;
+            return (After::Close, Fields::new());
+        }
         // Nobody will read what is left of a body to which the gateway itself has answered.
         let readable = !answer.body.is_own() || self.pass_over_body();
         let keep = keep
@@ -196,13 +233,12 @@ impl Connection {
         let connection = match (keep, version) {
             (false, _) => Some("close"),
             (true, Version::Http10) => Some("keep-alive"),
-            (true, Version::Http11) => None,
+            (true, Version::Http11 | Version::Http2) => None,
         };
-        let ending = self.write_head(worker, &answer, head_only, version, connection);
+        let has_body = answer.has_body(&method);
+        let ending = self.write_head(worker, &answer, has_body, version, connection);
         answer.body.recycle(std::mem::take(&mut answer.fields));
-        let sent = self
-            .write_body(worker, &mut answer, head_only, ending)
-            .await;
+        let sent = self.write_body(worker, &mut answer, has_body, ending).await;
         let spent = std::mem::take(&mut answer.spent);
         drop(answer);
         let after = match sent {
@@ -256,7 +292,7 @@ impl Connection {
         &self,
         worker: &Worker,
         answer: &Answer,
-        head_only: bool,
+        has_body: bool,
         version: Version,
         connection: Option<&str>,
     ) -> Ending {
@@ -269,29 +305,22 @@ impl Connection {
             worker.write_date(out);
             out.extend_from_slice(b"\r\n");
         }
+        if answer.status == StatusCode::SWITCHING_PROTOCOLS {
+            out.extend_from_slice(b"upgrade: websocket\r\n");
+        }
         if let Some(option) = connection {
             out.extend_from_slice(b"connection: ");
             out.extend_from_slice(option.as_bytes());
             out.extend_from_slice(b"\r\n");
         }
-        let bodiless = answer.status.is_informational()
-            || matches!(
-                answer.status,
-                StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
-            );
-        let length = if head_only || bodiless {
-            answer.declared_length
-        } else {
-            answer.body.left()
-        };
-        let ending = match length {
+        let ending = match answer.length(has_body) {
             Some(length) => {
                 out.extend_from_slice(b"content-length: ");
                 super::write_decimal(out, length);
                 out.extend_from_slice(b"\r\n");
                 Ending::Length
             }
-            None if head_only || bodiless => Ending::Length,
+            None if !has_body => Ending::Length,
             None if version == Version::Http10 => Ending::Connection,
             None => {
                 out.extend_from_slice(b"transfer-encoding: chunked\r\n");
@@ -307,13 +336,13 @@ impl Connection {
         &self,
         worker: &Worker,
         answer: &mut Answer,
-        head_only: bool,
+        has_body: bool,
         ending: Ending,
     ) -> Result<(), Cut> {
         let chunked = ending == Ending::LastChunk;
         let body = &mut answer.body;
         let mut stall = Patience::new(WRITE_STALL);
-        let mut ended = head_only || body.left() == Some(0);
+        let mut ended = !has_body || body.left() == Some(0);
         if ended {
             body.end();
         }
@@ -427,7 +456,7 @@ impl Connection {
     /// Answers what could not be read, and closes.
     async fn refuse(&self, worker: &Rc<Worker>, client: &Client, fault: &Fault) {
         let request_id = worker.request_id();
-        worker.record_unreadable(client, request_id, fault);
+        worker.record_unreadable(client, HttpVersion::Http11, request_id, fault);
         let answer = problem::raw_answer(fault, request_id);
         self.stream.borrow_mut().output().extend_from_slice(&answer);
         self.linger().await;

@@ -1,7 +1,8 @@
 //! The lines that a head is made of.
 
 use super::head::malformed;
-use crate::message::{Span, Target, Version, fields::has_control};
+use crate::message::fields::has_control;
+use crate::message::{Span, Target, Version, is_target_byte, path_and_query};
 use http::{Method, StatusCode};
 use keyward_model::Fault;
 use memchr::memchr;
@@ -65,20 +66,8 @@ pub(super) fn request_line(line: &[u8], begin: usize) -> Result<Start, Fault> {
 
 /// A path, `*`, a whole URL, or a host for `CONNECT` (RFC 9112, section 3.2), which stands at `at`.
 fn target(method: &Method, target: &[u8], at: usize) -> Option<Target> {
-    let length = target.len();
     match target.first()? {
-        b'*' => (length == 1).then(|| Target {
-            path: Span::new(at, at + 1),
-            ..Target::default()
-        }),
-        b'/' => target.iter().all(is_target_byte).then(|| {
-            let (path, query) = path_and_query(target, at);
-            Target {
-                authority: None,
-                path,
-                query,
-            }
-        }),
+        b'*' | b'/' => Target::of_path(target, at),
         _ => {
             let uri = http::Uri::try_from(target).ok()?;
             if !target.iter().all(is_target_byte) {
@@ -110,22 +99,6 @@ fn target(method: &Method, target: &[u8], at: usize) -> Option<Target> {
             })
         }
     }
-}
-
-fn path_and_query(text: &[u8], at: usize) -> (Span, Option<Span>) {
-    let end = at + text.len();
-    match memchr(b'?', text) {
-        Some(mark) => (
-            Span::new(at, at + mark),
-            Some(Span::new(at + mark + 1, end)),
-        ),
-        None => (Span::new(at, end), None),
-    }
-}
-
-/// What may stand in a request's target. `#` would cut it short for some; the others stand in no address.
-fn is_target_byte(byte: &u8) -> bool {
-    byte.is_ascii_graphic() && !matches!(byte, b'#' | b'<' | b'>' | b'"' | b'`')
 }
 
 /// Reads a status line (RFC 9112, section 4).
@@ -191,7 +164,7 @@ pub(super) fn field_line(line: &mut [u8]) -> Result<(usize, (usize, usize)), Fau
 }
 
 /// A number in plain digits, as few as fit.
-pub(super) fn decimal(text: &[u8]) -> Option<u64> {
+pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
     let digits = !text.is_empty() && text.len() <= 19 && text.iter().all(u8::is_ascii_digit);
     digits.then(|| {
         text.iter()

@@ -11,6 +11,7 @@ mod stream;
 pub(crate) use connection::{Connection, serve};
 pub(crate) use decoder::BodyDecoder;
 pub(crate) use head::{Framing, HeadBounds, HeadParser};
+pub(crate) use line::decimal;
 #[cfg(feature = "fuzzing")]
 pub use oracle::compare;
 pub(crate) use stream::{ReadFailure, Stream};

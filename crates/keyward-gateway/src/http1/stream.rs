@@ -50,6 +50,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream<T> {
         }
     }
 
+    /// The transport, and what was read of it and not used.
+    pub(crate) fn into_parts(mut self) -> (T, Vec<u8>) {
+        self.compact();
+        (self.transport, self.input)
+    }
+
     /// What was read and not used.
     pub(crate) fn unread(&mut self) -> &mut [u8] {
         self.input.get_mut(self.used..).unwrap_or_default()
@@ -90,6 +96,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream<T> {
     /// Reads more, behind what is unread. Zero bytes: the other end has ended.
     pub(crate) fn poll_read_head(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.poll_read(context, HEAD_ROOM)
+    }
+
+    /// The same, with so much room.
+    pub(crate) fn poll_read_more(
+        &mut self,
+        context: &mut Context<'_>,
+        room: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_read(context, room)
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {

@@ -138,6 +138,13 @@ impl Fields {
         self.places.iter().map(|place| self.field(place))
     }
 
+    /// Where the fields stand in the bytes: what they are, their names, their values.
+    pub(super) fn places(&self) -> impl Iterator<Item = (Header, Span, Span)> {
+        self.places
+            .iter()
+            .map(|place| (place.header, place.name, place.value))
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.places.len()
     }

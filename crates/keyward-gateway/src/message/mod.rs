@@ -2,11 +2,14 @@
 
 pub(crate) mod fields;
 pub(crate) mod header;
+mod header_map;
 
 pub(crate) use fields::{Fields, Span};
 pub(crate) use header::{Class, Header};
 
 use http::{Method, StatusCode};
+use keyward_model::usage::HttpVersion;
+use memchr::memchr;
 use std::borrow::Cow;
 
 /// The protocol that a message came in.
@@ -14,6 +17,36 @@ use std::borrow::Cow;
 pub(crate) enum Version {
     Http10,
     Http11,
+    Http2,
+}
+
+impl Version {
+    /// The same for records.
+    pub(crate) const fn of_usage(self) -> HttpVersion {
+        match self {
+            Self::Http10 => HttpVersion::Http10,
+            Self::Http11 => HttpVersion::Http11,
+            Self::Http2 => HttpVersion::Http2,
+        }
+    }
+
+    /// The same as `Via` has it (RFC 9110, section 7.6.3).
+    pub(crate) const fn of_via(self) -> &'static [u8] {
+        match self {
+            Self::Http10 => b"1.0 keyward",
+            Self::Http11 => b"1.1 keyward",
+            Self::Http2 => b"2.0 keyward",
+        }
+    }
+
+    /// As it is written behind `HTTP/`.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http10 => "1.0",
+            Self::Http11 => "1.1",
+            Self::Http2 => "2",
+        }
+    }
 }
 
 /// The head of a request.
@@ -34,6 +67,45 @@ pub(crate) struct Target {
     pub(crate) path: Span,
     /// What follows the question mark.
     pub(crate) query: Option<Span>,
+}
+
+impl Target {
+    /// The target of a path with its query, or of `*`, which stands at `at`; `None` where it is neither, or
+    /// has a byte that stands in no address.
+    pub(crate) fn of_path(text: &[u8], at: usize) -> Option<Self> {
+        match text.first()? {
+            b'*' => (text.len() == 1).then(|| Self {
+                path: Span::new(at, at + 1),
+                ..Self::default()
+            }),
+            b'/' => text.iter().all(is_target_byte).then(|| {
+                let (path, query) = path_and_query(text, at);
+                Self {
+                    authority: None,
+                    path,
+                    query,
+                }
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// The places of a path and its query, which begin at `at`.
+pub(crate) fn path_and_query(text: &[u8], at: usize) -> (Span, Option<Span>) {
+    let end = at + text.len();
+    match memchr(b'?', text) {
+        Some(mark) => (
+            Span::new(at, at + mark),
+            Some(Span::new(at + mark + 1, end)),
+        ),
+        None => (Span::new(at, end), None),
+    }
+}
+
+/// What may stand in a request's target. `#` would cut it short for some; the others stand in no address.
+pub(crate) fn is_target_byte(byte: &u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'#' | b'<' | b'>' | b'"' | b'`')
 }
 
 impl RequestHead {

@@ -216,11 +216,11 @@ impl Counters<'_> {
         record: &mut CallRecord,
     ) -> Refusal {
         let mut fields = Fields::new();
-        let name = self
-            .route
-            .limits
-            .get(index)
-            .map_or("limit", |limit| limit.name.as_str());
+        let limit = self.route.limits.get(index);
+        if let Some(limit) = limit {
+            limit.metrics.refused(self.worker.index);
+        }
+        let name = limit.map_or("limit", |limit| limit.name.as_str());
         record.limit = Some(name.into());
         if let Some(policy) = &self.route.limit_header {
             fields.append(Header::RateLimitPolicy, policy.as_bytes());

@@ -5,14 +5,17 @@ use super::authenticate::Authenticated;
 use super::forward::Call;
 use crate::deadlines::{Deadline, Patience};
 use crate::message::{Fields, Header, RequestHead};
+use crate::trace::CallTrace;
 use crate::upstream::{
-    Circumstances, LeaseFailure, Occupied, Pool, RetryCause, Sent, Tried, UpstreamConnection,
-    UpstreamPlan, hash_of,
+    Circumstances, LeaseFailure, Occupied, Pool, RetryCause, Sent, Terms, Tried,
+    UpstreamConnection, UpstreamPlan, hash_of,
 };
 use keyward_model::resource::upstream::{Balance, HashSource};
 use keyward_model::{Code, Fault, Moment};
 use std::future::poll_fn;
 use std::net::IpAddr;
+use std::pin::Pin;
+use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -21,7 +24,7 @@ const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A connection to one of the upstream's targets, for one attempt.
 pub(super) struct Lease {
-    pub(super) connection: Box<UpstreamConnection>,
+    pub(super) connection: UpstreamConnection,
     pub(super) occupied: Occupied,
     /// Whether it has carried a call before: it may be closed by the upstream in the very moment when it is
     /// used again.
@@ -39,23 +42,32 @@ pub(super) struct Attempts<'a> {
     tried: Tried,
     /// When the attempt began that is made now: good enough for what is chosen, and no look at the clock.
     at: Moment,
+    trace: Option<Rc<CallTrace>>,
     /// Where the next attempt goes, if that was looked for already.
     next: Option<usize>,
 }
 
 impl<'a> Attempts<'a> {
-    pub(super) fn new(call: &'a Call<'a>, plan: &'a UpstreamPlan, head: &RequestHead) -> Self {
+    /// `patience` is how long the client gives the call, where it says so.
+    pub(super) fn new(
+        call: &'a Call<'a>,
+        plan: &'a UpstreamPlan,
+        head: &RequestHead,
+        patience: Option<Duration>,
+        trace: Option<Rc<CallTrace>>,
+    ) -> Self {
         // The record has just looked at the clock.
         let now = call.worker.deadlines.latest();
         plan.count_call(now);
         Self {
             call,
             plan,
-            deadline: Deadline::after(plan.declared.total_timeout, now),
+            deadline: Deadline::after(shorter(plan.declared.total_timeout, patience), now),
             key: key(&plan.declared.balance, call, head),
             made: 0,
             tried: Tried::default(),
             at: now,
+            trace,
             next: None,
         }
     }
@@ -90,6 +102,12 @@ impl<'a> Attempts<'a> {
                 Err(failure) => failure,
             };
             self.tried.add(target);
+            if let (Some(trace), LeaseFailure::Unreachable(_)) = (&self.trace, &failure) {
+                let worker = self.call.worker;
+                // The target's state was just told of it.
+                let times = (self.at, worker.deadlines.latest());
+                trace.unreachable(&worker.ids, self.plan, target, times);
+            }
             let unsent = Sent {
                 any: false,
                 safe: true,
@@ -137,26 +155,37 @@ impl<'a> Attempts<'a> {
         };
         let pooled = poll_fn(|context| Poll::Ready(pool.take(context, now))).await;
         if let Some(connection) = pooled {
+            worker.metrics.leased(connection.is_proven());
+            if self.plan.may_share() {
+                let bounded = self.plan.declared.max_connections.is_some();
+                pool.spread(bounded, now, self.terms(), &worker.clock);
+            }
             return Ok(Lease {
+                reused: connection.is_proven(),
                 connection,
                 occupied,
-                reused: true,
             });
         }
         let within = self.deadline.bound(self.plan.declared.connect_timeout, now);
         let bounded = self.plan.declared.max_connections.is_some();
-        let clock = worker.clock.as_ref();
         let connected = if waits {
             self.wait(pool, within).await
+        } else if pool.is_shared() {
+            self.join(pool, bounded, within).await
         } else {
-            pool.connect(bounded, within, clock).await
+            let (terms, clock) = (self.terms(), worker.clock.as_ref());
+            pool.connect(bounded, within, terms, clock).await
         };
         match connected {
-            Ok(connection) => Ok(Lease {
-                connection,
-                occupied,
-                reused: waits,
-            }),
+            Ok(connection) => {
+                let reused = connection.is_proven();
+                worker.metrics.leased(reused);
+                Ok(Lease {
+                    connection,
+                    occupied,
+                    reused,
+                })
+            }
             Err(failure) => {
                 if let LeaseFailure::Unreachable(_) = &failure {
                     occupied.failed(self.now());
@@ -166,22 +195,51 @@ impl<'a> Attempts<'a> {
         }
     }
 
+    fn terms(&self) -> Terms {
+        Terms::from(&self.plan.declared)
+    }
+
     async fn wait(
         &self,
-        pool: &Pool,
+        pool: &Rc<Pool>,
         within: Duration,
-    ) -> Result<Box<UpstreamConnection>, LeaseFailure> {
+    ) -> Result<UpstreamConnection, LeaseFailure> {
         let most = self.plan.declared.max_pending;
-        let clock = self.call.worker.clock.as_ref();
-        let mut waiting = Box::pin(pool.wait(most, within, clock));
+        let clock = &self.call.worker.clock;
+        let waiting = Box::pin(pool.wait(most, within, self.terms(), clock));
+        let found = self.patiently(waiting, within).await;
+        found.unwrap_or(Err(LeaseFailure::Full))
+    }
+
+    /// A place on a connection that several calls wait for.
+    async fn join(
+        &self,
+        pool: &Rc<Pool>,
+        bounded: bool,
+        within: Duration,
+    ) -> Result<UpstreamConnection, LeaseFailure> {
+        let clock = &self.call.worker.clock;
+        let joining = Box::pin(pool.join(bounded, self.terms(), clock));
+        let found = self.patiently(joining, within).await;
+        found.unwrap_or_else(|| {
+            let why = format!("no connection within {within:?}");
+            let late = std::io::Error::new(std::io::ErrorKind::TimedOut, why);
+            Err(LeaseFailure::Unreachable(late))
+        })
+    }
+
+    /// What comes of it, if anything does in this time.
+    async fn patiently<F: Future + Unpin>(
+        &self,
+        mut coming: F,
+        within: Duration,
+    ) -> Option<F::Output> {
         let mut patience = Patience::new(within);
         poll_fn(|context| {
-            if let Poll::Ready(found) = waiting.as_mut().poll(context) {
-                return Poll::Ready(found);
+            if let Poll::Ready(come) = Pin::new(&mut coming).poll(context) {
+                return Poll::Ready(Some(come));
             }
-            patience
-                .poll(self.call.seat)
-                .map(|()| Err(LeaseFailure::Full))
+            patience.poll(self.call.seat).map(|()| None)
         })
         .await
     }
@@ -201,6 +259,13 @@ impl<'a> Attempts<'a> {
         }
         self.next = Some(next);
         true
+    }
+
+    /// An attempt's request is about to be written: it names the attempt in the call's trace.
+    pub(super) fn begins(&self, target: usize, fields: &mut Fields) {
+        if let Some(trace) = &self.trace {
+            trace.attempt(&self.call.worker.ids, fields, self.plan, target, self.at);
+        }
     }
 
     /// The target of an attempt has failed.
@@ -281,6 +346,13 @@ impl<'a> Attempts<'a> {
             .because(format_args!("upstream `{name}`: no target is left to try"))
             .into(),
         }
+    }
+}
+
+fn shorter(one: Option<Duration>, two: Option<Duration>) -> Option<Duration> {
+    match (one, two) {
+        (Some(one), Some(two)) => Some(one.min(two)),
+        (one, two) => one.or(two),
     }
 }
 

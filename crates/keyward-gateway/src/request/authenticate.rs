@@ -15,7 +15,7 @@ use keyward_model::caller::{TokenClaims, TokenFacts, TokenScopes};
 use keyward_model::resource::issuer::Encrypted;
 use keyward_model::{Caller, Code, Fault, Timestamp};
 use keyward_state::rate_limit::Cell as LimitCell;
-use keyward_state::revocation::TokenIdentity;
+use keyward_state::revocation::{Revocations, TokenIdentity};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
@@ -49,6 +49,14 @@ impl Authenticated {
         match self {
             Self::Open => true,
             Self::Caller(verified) => verified.listed,
+        }
+    }
+
+    /// What is known of the caller, where there is one.
+    pub(crate) fn verified(&self) -> Option<&Rc<VerifiedCaller>> {
+        match self {
+            Self::Open => None,
+            Self::Caller(verified) => Some(verified),
         }
     }
 
@@ -142,7 +150,7 @@ async fn known_or_verified(
     let known = worker.tokens.borrow_mut().get(&key, key_epoch, now);
     if let Some(Known::Token(known)) = known {
         worker.metrics.token_hit();
-        check_revocations(worker, &known, now).inspect_err(|_| {
+        check_revocations(&worker.shared.revocations, &known, now).inspect_err(|_| {
             worker.tokens.borrow_mut().remove(&key);
         })?;
         return Ok(known);
@@ -163,16 +171,18 @@ async fn known_or_verified(
         }
     };
     let caller = caller(issuer, &claims)?;
+    let ends = until(issuer, &caller);
     let verified = Rc::new(VerifiedCaller {
         identity: route.identity.headers_of(&caller),
         listed: true,
-        until: until(issuer, &caller).min(remembered_until),
+        until: ends.min(remembered_until),
+        ends,
         key_epoch,
         revocation_epoch: Cell::new(u64::MAX),
         cells: RefCell::default(),
         caller: Arc::new(caller),
     });
-    check_revocations(worker, &verified, now)?;
+    check_revocations(&worker.shared.revocations, &verified, now)?;
     let known = match verified.caller.claims_json() {
         Some(claims) if !came_before => Known::Once(SeenOnce {
             claims,
@@ -196,16 +206,16 @@ fn again(policy: &TokenPolicy, known: Known) -> Option<(&TrustedIssuer, SeenOnce
 }
 
 /// Looks the caller up among what was revoked, unless nothing was since the last time.
-pub(super) fn check_revocations(
-    worker: &Worker,
+pub(crate) fn check_revocations(
+    revocations: &Revocations,
     verified: &VerifiedCaller,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    let epoch = worker.shared.revocations.epoch();
+    let epoch = revocations.epoch();
     if verified.revocation_epoch.get() == epoch {
         return Ok(());
     }
-    let index = worker.shared.revocations.load();
+    let index = revocations.load();
     let revoked =
         TokenIdentity::of(&verified.caller).and_then(|identity| index.covers(&identity, now));
     match revoked {

@@ -108,7 +108,7 @@ fn verified(
         }
     };
     let verified = outcome?;
-    check_revocations(worker, &verified, now).map_err(|fault| {
+    check_revocations(&worker.shared.revocations, &verified, now).map_err(|fault| {
         let revoked = Fault::new(
             Code::CertificateRevoked,
             "The client certificate was revoked; connect with a new one",
@@ -153,6 +153,7 @@ fn verify(
         identity,
         listed,
         until: now.plus(REMEMBERED_FOR),
+        ends: certificate.not_after,
         key_epoch: 0,
         revocation_epoch: Cell::new(u64::MAX),
         cells: RefCell::default(),

@@ -2,7 +2,7 @@
 
 use super::Client;
 use crate::message::header::OURS;
-use crate::message::{Class, Fields, Header};
+use crate::message::{Class, Fields, Header, Version};
 use http::Method;
 
 /// Takes out what ends at this hop. What `Connection` names goes too, before anything of ours is added,
@@ -23,6 +23,14 @@ pub(crate) fn strip_hop_by_hop(fields: &mut Fields) {
     fields.retain(|field| !field.is(Class::HOP));
 }
 
+/// Whether who sent these fields says that it takes trailers (RFC 9110, section 10.1.4).
+pub(crate) fn takes_trailers(fields: &Fields) -> bool {
+    let mut members = fields
+        .all(Header::Te)
+        .flat_map(|value| value.split(|byte| *byte == b','));
+    members.any(|member| member.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+}
+
 /// Takes out of trailers, either way, what may not stand there.
 pub(crate) fn strip_trailers(trailers: &mut Fields) {
     trailers.retain(|field| !field.is(OURS));
@@ -35,8 +43,13 @@ pub(crate) fn is_ours(name: &str) -> bool {
 }
 
 /// Tells the upstream whom we speak for (RFC 7239's older siblings, which upstreams read). `host` is what
-/// the client asked for.
-pub(crate) fn set_forwarded(fields: &mut Fields, client: &Client, from_trusted_proxy: bool) {
+/// the client asked for, in this `version`.
+pub(crate) fn set_forwarded(
+    fields: &mut Fields,
+    version: Version,
+    client: &Client,
+    from_trusted_proxy: bool,
+) {
     if from_trusted_proxy {
         fields.retain(|field| !field.is(Class::NOT_BELIEVED));
         let mut chain = Vec::new();
@@ -65,7 +78,7 @@ pub(crate) fn set_forwarded(fields: &mut Fields, client: &Client, from_trusted_p
     {
         fields.append(Header::XForwardedHost, &host);
     }
-    fields.append(Header::Via, b"1.1 keyward");
+    fields.append(Header::Via, version.of_via());
 }
 
 /// Whether the method promises to change nothing, so that it may be sent a second time (RFC 9110,
@@ -108,7 +121,7 @@ mod tests {
             ("forwarded", "for=10.0.0.1"),
             ("x-original-url", "/admin"),
         ]);
-        set_forwarded(&mut fields, &client, false);
+        set_forwarded(&mut fields, Version::Http11, &client, false);
         assert_eq!(
             fields,
             Fields::from([
@@ -128,7 +141,7 @@ mod tests {
             ("x-forwarded-for", "203.0.113.9"),
             ("x-forwarded-proto", "https"),
         ]);
-        set_forwarded(&mut fields, &client, true);
+        set_forwarded(&mut fields, Version::Http11, &client, true);
         assert_eq!(
             fields.get(Header::XForwardedFor),
             Some(&b"203.0.113.9, 192.0.2.7"[..])

@@ -13,6 +13,7 @@ use crate::message::{Header, RequestHead};
 use crate::metrics::CopyOutcome;
 use crate::record::CallRecord;
 use crate::snapshot::{MirrorRoute, RouteRef};
+use crate::trace::CallTrace;
 use crate::worker::Worker;
 use bytes::Bytes;
 use keyward_model::id::RequestId;
@@ -35,6 +36,7 @@ pub(crate) struct Copying {
     admitted: Admitted,
     head: RequestHead,
     request_id: RequestId,
+    trace: Option<Rc<CallTrace>>,
     body: Vec<u8>,
     place: Place,
 }
@@ -59,7 +61,10 @@ pub(super) fn copy(
     let route = call.matched.route.mirror.as_ref()?;
     let worker = call.worker;
     // What begins as a call and goes on as another protocol has no copy.
-    if !mirror.plan.takes(&head.method, worker.turn()) || head.fields.has(Header::Upgrade) {
+    if !mirror.plan.takes(&head.method, worker.turn())
+        || call.upgrades
+        || head.fields.has(Header::Upgrade)
+    {
         return None;
     }
     let mut refused = None;
@@ -80,6 +85,7 @@ pub(super) fn copy(
         admitted: call.admitted.of_copy(),
         head: head.clone(),
         request_id: record.request_id,
+        trace: record.trace.as_ref().map(|trace| trace.of_copy()),
         body: Vec::new(),
         place: Place {
             mirror: Arc::clone(mirror),
@@ -117,18 +123,22 @@ async fn sent(copying: Box<Copying>) {
         admitted,
         head,
         request_id,
+        trace,
         body,
         mut place,
     } = *copying;
     let seat = Rc::new(worker.deadlines.seat());
     let matched = Matched::of_copy(route, path);
     let mut record = CallRecord::of_copy(Rc::clone(&worker), &client, &head, request_id);
+    record.trace = trace;
     let call = Call {
         worker: &worker,
         client: &client,
         seat: &seat,
         matched: &matched,
         admitted,
+        // A tunnel can't be read to its end.
+        upgrades: false,
     };
     let answered = Box::pin(async {
         let body = RequestBody::whole(Bytes::from(body));

@@ -11,7 +11,7 @@
 
 mod admit;
 mod attempts;
-mod authenticate;
+pub(crate) mod authenticate;
 mod authorize;
 mod bearer;
 mod client;
@@ -19,6 +19,7 @@ pub(crate) mod client_certificate;
 mod compression;
 mod decompression;
 mod forward;
+pub(crate) mod grpc;
 pub(crate) mod headers;
 pub(crate) mod identity;
 mod match_route;
@@ -27,17 +28,21 @@ mod own;
 pub(crate) mod path;
 mod screen;
 pub(crate) mod token_cache;
+mod upgrade;
 mod verified_caller;
 
 pub(crate) use client::Client;
+pub(crate) use screen::is_trusted;
+pub(crate) use verified_caller::VerifiedCaller;
 
 use crate::body::{AnswerBody, RequestBody};
 use crate::deadlines::Seat;
 use crate::message::{Fields, Header, RequestHead};
 use crate::problem;
 use crate::record::CallRecord;
+use crate::tunnel::Tunnel;
 use crate::worker::Worker;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use keyward_model::{Code, Fault};
 use std::rc::Rc;
 
@@ -73,9 +78,33 @@ pub(crate) struct Answer {
     pub(crate) closes: bool,
     /// The request's fields, for their memory.
     pub(crate) spent: Fields,
+    /// What the connection, or the stream, becomes after the answer's head.
+    pub(crate) tunnel: Option<Box<Tunnel>>,
 }
 
 impl Answer {
+    /// Whether a body follows the head in an answer to `method` (RFC 9110, section 6.4.1).
+    pub(crate) fn has_body(&self, method: &Method) -> bool {
+        let bodiless = self.status.is_informational()
+            || matches!(
+                self.status,
+                StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+            );
+        !bodiless && *method != Method::HEAD
+    }
+
+    /// The length to tell, where there is one.
+    pub(crate) fn length(&self, has_body: bool) -> Option<u64> {
+        if has_body {
+            self.body.left()
+        } else if self.status == StatusCode::NO_CONTENT {
+            // RFC 9110, section 8.6: not even that it is none.
+            None
+        } else {
+            self.declared_length
+        }
+    }
+
     /// An answer of this node's own.
     pub(crate) fn own(status: StatusCode, fields: Fields, body: AnswerBody) -> Self {
         Self {
@@ -85,6 +114,7 @@ impl Answer {
             body,
             closes: false,
             spent: Fields::new(),
+            tunnel: None,
         }
     }
 }
@@ -101,6 +131,8 @@ pub(crate) async fn serve_call(
     if let Some(id) = screen::believed_request_id(worker, client, &head.fields) {
         record.set_request_id(id);
     }
+    record.trace = worker.trace(client, &head);
+    record.is_grpc = grpc::is_call(&head);
     // Before everything: refusing costs a worker that can't keep up next to nothing.
     let outcome = match worker.gate.enter() {
         Ok(in_flight) => {
@@ -112,7 +144,12 @@ pub(crate) async fn serve_call(
     let mut answer = outcome.unwrap_or_else(|refusal| {
         let (fault, fields) = *refusal.0;
         record.refused(&fault);
-        let mut answer = problem::answer(&fault, record.request_id, fields);
+        let mut answer = if record.is_grpc {
+            record.told_grpc(grpc::Status::of(fault.code()).number());
+            grpc::answer(&fault, fields)
+        } else {
+            problem::answer(&fault, record.request_id, fields)
+        };
         // The rest of a body is not read, and a connection keeps its certificate: neither can carry another call.
         answer.closes = matches!(
             fault.code(),
@@ -149,6 +186,7 @@ async fn way(
     record.route = Some(Rc::clone(&matched.route));
     let route = &matched.route.route;
     let origin = screen::screen(worker, route, client, &mut head, &body)?;
+    let upgrades = upgrade::screen(route, client, &head, &body)?;
     record.set_address(origin.address);
     let authenticated =
         authenticate::authenticate(worker, route, client, &mut head, record).await?;
@@ -170,6 +208,7 @@ async fn way(
         seat,
         matched: &matched,
         admitted,
+        upgrades,
     };
     forward::forward(call, head, body, record).await
 }

@@ -105,6 +105,11 @@ impl TokenCache {
         self.forgotten.by_ref().take(GO_AT_ONCE).for_each(drop);
     }
 
+    /// How many tokens are remembered, those on their way out included.
+    pub(crate) fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+
     /// Forgets a token.
     pub(crate) fn remove(&mut self, key: &[u8; 32]) {
         self.young.remove(key);
@@ -144,6 +149,7 @@ mod tests {
             identity: Fields::new(),
             listed: true,
             until: Timestamp::from_seconds(until),
+            ends: Timestamp::from_seconds(until),
             key_epoch,
             revocation_epoch: Cell::new(0),
             cells: RefCell::default(),

@@ -15,8 +15,10 @@ pub(crate) struct VerifiedCaller {
     pub(crate) identity: Fields,
     /// Whether it is among those that the API lists, where it lists any.
     pub(crate) listed: bool,
-    /// When it stops being taken: a token's `exp` with the leeway, or its greatest age.
+    /// When it is verified anew at the latest.
     pub(crate) until: Timestamp,
+    /// When it stops being taken: a token's `exp` with the leeway, or its greatest age; a certificate's end.
+    pub(crate) ends: Timestamp,
     /// The number of changes to key sets when it was verified.
     pub(crate) key_epoch: u64,
     /// The number of changes to revocations when it was last looked up there.

@@ -6,7 +6,7 @@ use super::plan::{MirrorPlan, SplitPlan};
 use super::route::{ApiPolicy, MirrorRoute, Mirroring, Route};
 use super::route_table::RequestView;
 use crate::issuer::IssuerKeySet;
-use crate::metrics::RouteMetrics;
+use crate::metrics::{ApiMetrics, RouteMetrics};
 use crate::request::identity::ForgedNames;
 use crate::tls::ClientTrust;
 use crate::upstream::UpstreamPlan;
@@ -59,13 +59,13 @@ pub(super) struct Surroundings<'a> {
 
 impl CompiledApi {
     /// Compiles an API, or gives back what it was compiled to `before` if nothing that it is made from
-    /// has changed. `metrics` gives the counters of the route with a label.
+    /// has changed. `metrics` has the counters of its routes and limits.
     pub(super) fn compile(
         resource: &Resource,
         api: &Api,
         surroundings: &Surroundings<'_>,
         before: Option<&Arc<Self>>,
-        mut metrics: impl FnMut(&str) -> Arc<RouteMetrics>,
+        metrics: &mut ApiMetrics,
     ) -> Result<Arc<Self>, CompileError> {
         let upstreams = surroundings.upstreams_of(resource, api)?;
         let issuers = surroundings.issuers_of(resource, api)?;
@@ -87,13 +87,14 @@ impl CompiledApi {
             &issuers,
             trust.as_ref(),
             &surroundings.forged,
+            metrics,
         )?;
         let mut named = upstreams.iter();
         let routes = api
             .routes
             .iter()
             .map(|route| {
-                let metrics = metrics(&route.label);
+                let metrics = metrics.route(&route.label);
                 CompiledRoute::new(resource, api, route, &policy, &mut named, &metrics)
                     .map(Arc::new)
             })

@@ -15,7 +15,7 @@ mod tests;
 
 pub(crate) use continuity::Continuity;
 pub(crate) use local::{LocalRoute, LocalSnapshot, RouteRef};
-pub(crate) use plan::{AnswerPlan, MatchedPath};
+pub(crate) use plan::{AnswerPlan, MatchedPath, WebSocketPlan};
 pub(crate) use route::{
     CertificatePolicy, Credentials, DecompressionPlan, LimitPolicy, MirrorRoute, Route,
     TokenPolicy, TrustedIssuer,
@@ -157,6 +157,12 @@ impl Snapshot {
     pub(crate) fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
         let routes = self.apis.iter().flat_map(|api| &api.routes);
         routes.filter_map(|route| route.variants.first())
+    }
+
+    /// A route of each API: what all routes of an API share is found there once.
+    pub(crate) fn route_of_each_api(&self) -> impl Iterator<Item = &Arc<Route>> {
+        let firsts = self.apis.iter().filter_map(|api| api.routes.first());
+        firsts.filter_map(|route| route.variants.first())
     }
 }
 

@@ -4,7 +4,7 @@ use super::CompileError;
 use super::plan::{MirrorPlan, RoutePlan};
 use crate::coding::DecodeBounds;
 use crate::issuer::IssuerKeySet;
-use crate::metrics::RouteMetrics;
+use crate::metrics::{ApiMetrics, LimitMetrics, RouteMetrics};
 use crate::request::identity::{ForgedNames, IdentityPlan};
 use crate::tls::ClientTrust;
 use crate::upstream::UpstreamPlan;
@@ -18,7 +18,7 @@ use keyward_model::resource::coding::{Compression, ContentCoding, Decompression}
 use keyward_model::resource::issuer::Encrypted;
 use keyward_model::resource::mutual_tls::{Callers, CertificateName};
 use keyward_model::resource::route::Mirror;
-use keyward_model::resource::{Api, Authentication, Resource, TokenSource, route};
+use keyward_model::resource::{Api, Authentication, Capture, Resource, TokenSource, route};
 use keyward_model::usage::RouteLabels;
 use keyward_state::rate_limit::{Cell, Gcra};
 use std::collections::BTreeSet;
@@ -50,6 +50,8 @@ pub(crate) struct Route {
     pub(crate) compression: Option<Arc<Compression>>,
     /// Which requests are decompressed.
     pub(crate) decompression: Option<DecompressionPlan>,
+    /// `None`: no body is captured.
+    pub(crate) capture: Option<Arc<Capture>>,
     pub(crate) metrics: Arc<RouteMetrics>,
 }
 
@@ -153,6 +155,7 @@ pub(crate) struct LimitPolicy {
     pub(crate) rate: Gcra,
     /// The one cell of a limit by route.
     pub(crate) cell: OnceLock<Arc<Cell>>,
+    pub(crate) metrics: Arc<LimitMetrics>,
 }
 
 /// What all routes of an API version share.
@@ -172,6 +175,7 @@ impl ApiPolicy {
         issuers: &[Arc<IssuerKeySet>],
         trust: Option<&Arc<ClientTrust>>,
         forged: &Arc<ForgedNames>,
+        metrics: &mut ApiMetrics,
     ) -> Result<Self, CompileError> {
         let label = format!("{}/{}", resource.name, api.version);
         let unusable = |why: String| CompileError::Unusable {
@@ -227,6 +231,7 @@ impl ApiPolicy {
             by: rule.limit.by,
             rate: Gcra::new(&rule.limit),
             cell: OnceLock::new(),
+            metrics: metrics.limit(&rule.name),
         });
         let identity = IdentityPlan::new(&api.identity_headers).map_err(unusable)?;
         Ok(Self {
@@ -289,6 +294,7 @@ impl Route {
                 .decompression
                 .as_deref()
                 .map(DecompressionPlan::new),
+            capture: declared.capture.clone().map(Arc::new),
             metrics,
         })
     }

@@ -29,11 +29,13 @@ pub use server::TlsServer;
 pub(crate) use client_trust::ClientTrust;
 pub(crate) use presented::PresentedCertificate;
 pub(crate) use provider::{ClockTime, provider};
-pub(crate) use server::HandshakeFailure;
+pub(crate) use server::{HTTP1, HTTP2, HandshakeFailure};
 pub(crate) use source::{source_of_identity, source_of_roots};
 
+use crate::settings::Protocols;
 use keyward_model::Clock;
 use keyward_model::resource::UpstreamTls;
+use keyward_model::resource::upstream::Protocol;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -42,7 +44,7 @@ use std::sync::Arc;
 /// # Errors
 /// [`TlsError`] with the file that can't.
 pub fn check_upstream(declared: &UpstreamTls, clock: Arc<dyn Clock>) -> Result<(), TlsError> {
-    crate::upstream::UpstreamTls::new(Some(declared), &clock).map(drop)
+    crate::upstream::UpstreamTls::new(Some(declared), Protocol::default(), &clock).map(drop)
 }
 
 /// How a listener speaks TLS.
@@ -54,6 +56,8 @@ pub struct TlsSettings {
     pub client_certificates: Option<ClientCertificates>,
     /// The oldest version that is spoken.
     pub minimum: TlsVersion,
+    /// What is spoken inside (RFC 7301).
+    pub protocols: Protocols,
 }
 
 /// Where a certificate comes from.

@@ -27,8 +27,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
-/// What is spoken inside (RFC 7301), the preferred first.
-const APPLICATION_PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+/// What may be spoken inside, by its names in RFC 7301's registry.
+pub(crate) const HTTP1: &[u8] = b"http/1.1";
+pub(crate) const HTTP2: &[u8] = b"h2";
 /// How often files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A certificate that ends so soon is told of.
@@ -383,9 +384,12 @@ fn activate(
     let certificates = files.certificates.iter().filter_map(Slot::certificate);
     let table = CertificateTable::new(certificates);
     let mut config = builder.with_cert_resolver(Arc::new(table));
-    config.alpn_protocols = APPLICATION_PROTOCOLS
-        .iter()
-        .map(|name| name.to_vec())
+    let protocols = settings.protocols;
+    // The preferred first.
+    config.alpn_protocols = [(protocols.http2, HTTP2), (protocols.http1, HTTP1)]
+        .into_iter()
+        .filter(|(spoken, _)| *spoken)
+        .map(|(_, name)| name.to_vec())
         .collect();
     config.ticketer = Arc::clone(ticketer);
     Ok(Active {

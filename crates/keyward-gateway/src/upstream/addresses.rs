@@ -34,6 +34,11 @@ impl Addresses {
         self.generation.load(Ordering::Acquire)
     }
 
+    /// How many there are; none for a target that is named by its address.
+    pub(super) fn count(&self) -> usize {
+        self.known.load().as_ref().map_or(0, |known| known.len())
+    }
+
     /// Whether the target is still at this address.
     pub(super) fn has(&self, ip: IpAddr) -> bool {
         let known = self.known.load();
@@ -79,7 +84,11 @@ impl Addresses {
         self.replace(found.map(|address| address.ip()), host)
     }
 
-    fn replace(&self, found: impl Iterator<Item = IpAddr>, host: &str) -> io::Result<()> {
+    pub(super) fn replace(
+        &self,
+        found: impl Iterator<Item = IpAddr>,
+        host: &str,
+    ) -> io::Result<()> {
         let mut ips: Vec<IpAddr> = Vec::new();
         for ip in found.map(|ip| ip.to_canonical()) {
             if ips.len() < ADDRESSES_MAX && !ips.contains(&ip) {

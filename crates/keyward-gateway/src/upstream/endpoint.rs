@@ -2,9 +2,11 @@
 
 use super::guard::UpstreamGuard;
 use super::state::TargetState;
-use super::tls::{UpstreamTls, UpstreamTransport, protect};
+use super::tls::{HTTP_2, UpstreamTls, UpstreamTransport, protect};
+use crate::transport::Transport;
 use keyward_model::Clock;
 use keyward_model::network::Refusal;
+use keyward_model::resource::upstream::Protocol;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -17,6 +19,7 @@ pub(crate) struct Endpoint {
     pub(crate) host: Box<str>,
     pub(crate) port: u16,
     pub(crate) tls: Option<Arc<UpstreamTls>>,
+    pub(crate) protocol: Protocol,
     /// What it may not be; `None` where the operator has named it.
     pub(crate) guard: Option<Arc<UpstreamGuard>>,
     pub(crate) state: Arc<TargetState>,
@@ -25,6 +28,8 @@ pub(crate) struct Endpoint {
 /// A connection that was made.
 pub(super) struct Reached {
     pub(super) transport: UpstreamTransport,
+    /// Whether HTTP/2 is spoken on it.
+    pub(super) shared: bool,
     pub(super) address: IpAddr,
     /// Of the addresses, when it was made.
     pub(super) generation: u32,
@@ -56,6 +61,7 @@ impl Endpoint {
                 Ok(socket) => {
                     let transport = protect(socket, self.tls.as_deref(), &self.host).await?;
                     return Ok(Reached {
+                        shared: speaks_http2(self.protocol, &transport)?,
                         transport,
                         address: ip,
                         generation,
@@ -83,6 +89,24 @@ impl Endpoint {
         }
         socket.set_nodelay(true)?;
         Ok(socket)
+    }
+}
+
+/// Which of the two protocols is spoken on a new connection.
+fn speaks_http2(protocol: Protocol, transport: &UpstreamTransport) -> io::Result<bool> {
+    let chosen = match transport {
+        Transport::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(HTTP_2),
+        // There is nobody to ask in clear.
+        Transport::Tcp(_) => protocol == Protocol::Http2,
+    };
+    match protocol {
+        Protocol::Http1 => Ok(false),
+        Protocol::Auto => Ok(chosen),
+        Protocol::Http2 if chosen => Ok(true),
+        Protocol::Http2 => Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "it does not agree to HTTP/2 in the TLS handshake (`protocol` of the upstream)",
+        )),
     }
 }
 

@@ -1,7 +1,8 @@
 //! Targets are asked whether they are well.
 
-use super::connection::UpstreamConnection;
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Reached};
+use super::http1::Http1Connection;
+use super::http2::Question;
 use super::plan::TargetPlan;
 use crate::message::fields::write_field;
 use http::Method;
@@ -100,25 +101,42 @@ async fn ask(
     clock: &Arc<dyn Clock>,
 ) -> Result<(), String> {
     let endpoint: &Endpoint = &target.endpoint;
-    let connection = endpoint.connect(check.timeout, clock.as_ref()).await;
-    let connection = connection.map_err(|error| error.to_string())?;
-    let HealthProbe::Http {
-        path,
-        host,
-        statuses,
-    } = &check.probe
-    else {
-        return Ok(());
+    let reached = endpoint.connect(check.timeout, clock.as_ref()).await;
+    let reached = reached.map_err(|error| error.to_string())?;
+    let status = match &check.probe {
+        HealthProbe::Tcp => return Ok(()),
+        HealthProbe::Grpc { service } => {
+            let question = Question::of_grpc_health(target, service)?;
+            return question.ask_grpc_health(reached).await;
+        }
+        HealthProbe::Http { path, host, .. } if reached.shared => {
+            let question = Question::get(target, path, host.as_deref())?;
+            question.ask(reached.transport).await?.status.as_u16()
+        }
+        HealthProbe::Http { path, host, .. } => {
+            ask_http1(target, reached, path, host.as_deref()).await?
+        }
     };
-    let mut connection = UpstreamConnection::new(connection, None, None);
+    if check.probe.takes(status) {
+        Ok(())
+    } else {
+        Err(format!("it answered {status}"))
+    }
+}
+
+async fn ask_http1(
+    target: &TargetPlan,
+    reached: Reached,
+    path: &str,
+    host: Option<&str>,
+) -> Result<u16, String> {
+    let mut connection = Http1Connection::new(reached, None, None);
     let out = connection.begin();
     out.extend_from_slice(b"GET ");
     out.extend_from_slice(target.target.path_prefix.as_bytes());
     out.extend_from_slice(path.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    let host = host
-        .as_deref()
-        .map_or(target.host.as_bytes(), str::as_bytes);
+    let host = host.map_or(target.host.as_bytes(), str::as_bytes);
     write_field(out, b"host", host);
     out.extend_from_slice(b"user-agent: keyward-health-check\r\nconnection: close\r\n\r\n");
     let head = poll_fn(|context| {
@@ -129,13 +147,7 @@ async fn ask(
             .poll_head(context, &Method::GET)
             .map_err(|failure| failure.to_string())
     });
-    let head = head.await?;
-    let status = head.status.as_u16();
-    if statuses.iter().any(|range| range.contains(status)) {
-        Ok(())
-    } else {
-        Err(format!("it answered {status}"))
-    }
+    Ok(head.await?.status.as_u16())
 }
 
 #[cfg(test)]

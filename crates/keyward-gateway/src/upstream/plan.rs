@@ -6,7 +6,8 @@ use super::hash;
 use super::state::{CallCounts, TargetState, UpstreamState};
 use super::tls::UpstreamTls;
 use http::HeaderValue;
-use keyward_model::resource::upstream::{Balance, Ejection, Retries};
+use http::uri::{Authority, Scheme};
+use keyward_model::resource::upstream::{Balance, Ejection, Protocol, Retries};
 use keyward_model::resource::{Resource, Target, Upstream};
 use keyward_model::{Clock, Moment, Name};
 use std::sync::Arc;
@@ -16,6 +17,10 @@ use std::time::Duration;
 const WHOLE: u64 = 1024;
 /// What a target gets at least in a slow start: else it would stay cold.
 const SLOW_START_MIN: u64 = WHOLE / 10;
+
+/// What is kept of a request's body where a target may say that it has done nothing of it: as much as is on its
+/// way to a target before that can say so.
+const UNPROCESSED_REPLAY: usize = 64 << 10;
 
 /// Where calls of an upstream go, and what happens when one fails.
 #[derive(Debug)]
@@ -38,6 +43,9 @@ pub(crate) struct UpstreamPlan {
 pub(crate) struct TargetPlan {
     pub(crate) target: Target,
     pub(crate) host: HeaderValue,
+    /// The same as HTTP/2 has it, and the scheme (RFC 9113, section 8.3.1).
+    pub(crate) authority: Authority,
+    pub(crate) scheme: Scheme,
     pub(crate) endpoint: Arc<Endpoint>,
     /// Where it stands among others for consistent hashing: the same on every node and after every start.
     pub(super) place: u64,
@@ -54,7 +62,7 @@ impl UpstreamPlan {
         before: Option<&Arc<Self>>,
     ) -> Result<Arc<Self>, String> {
         let tls = if declared.targets.iter().any(|target| target.tls) {
-            let tls = UpstreamTls::new(declared.tls.as_ref(), clock);
+            let tls = UpstreamTls::new(declared.tls.as_ref(), declared.protocol, clock);
             Some(Arc::new(tls.map_err(|error| error.to_string())?))
         } else {
             None
@@ -70,16 +78,25 @@ impl UpstreamPlan {
             let url = target.url();
             let host = HeaderValue::from_str(&target.authority())
                 .map_err(|_| format!("`{}` can't stand in a `Host` header", target.host))?;
+            let authority = Authority::from_maybe_shared(target.authority())
+                .map_err(|_| format!("`{}` is no host", target.host))?;
             let place = hash::of(url.as_bytes());
             let state = state.targets.entry(url.into());
             let state = Arc::clone(state.or_insert_with(TargetState::new));
             Ok(Arc::new(TargetPlan {
                 target: target.clone(),
                 host,
+                authority,
+                scheme: if target.tls {
+                    Scheme::HTTPS
+                } else {
+                    Scheme::HTTP
+                },
                 endpoint: Arc::new(Endpoint {
                     host: target.host.clone(),
                     port: target.port,
                     tls: tls.clone().filter(|_| target.tls),
+                    protocol: declared.protocol,
                     guard: guard.clone(),
                     state,
                 }),
@@ -141,6 +158,22 @@ impl UpstreamPlan {
             return whole;
         }
         whole / WHOLE * part(since, slow).max(SLOW_START_MIN)
+    }
+
+    /// Whether calls may share connections.
+    pub(crate) fn may_share(&self) -> bool {
+        self.declared.protocol != Protocol::Http1
+    }
+
+    /// How much of a request's body is kept to be sent again.
+    pub(crate) fn replay_bytes(&self) -> usize {
+        let declared = self.declared.retries.replay_bytes;
+        if self.may_share() {
+            // Whatever is said of retries, a target that goes away gives back what it has not begun.
+            declared.max(UNPROCESSED_REPLAY)
+        } else {
+            declared
+        }
     }
 
     /// Whether the time of each answer has to be known exactly.

@@ -1,9 +1,13 @@
-//! Idle connections of one worker to one target.
+//! Connections of one worker to one target: idle ones of HTTP/1.1, and those of HTTP/2 that calls share.
 
-use super::connection::UpstreamConnection;
 use super::endpoint::Endpoint;
+use super::http1::Http1Connection;
+use super::http2::{self, Heard, Line, SharedConnection, SharedConnections, Terms};
+use super::limit::ConnectionPlace;
 use super::plan::TargetPlan;
+use super::protocols::UpstreamConnection;
 use super::tls::UpstreamTls;
+use keyward_model::resource::upstream::Protocol;
 use keyward_model::{Clock, Moment};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -19,6 +23,8 @@ const IDLE_MAX: usize = 256;
 /// Where calls wait for connections on other workers too, one of so many that come free here goes to
 /// them, though calls wait here as well.
 const SHARED_EVERY: u32 = 8;
+/// How often a call waits for a new connection on which others have taken all room before it came.
+const JOINS_MAX: usize = 8;
 
 /// What makes two targets the same one. Teams never share a connection: what one may reach, another may
 /// not.
@@ -27,6 +33,7 @@ struct PoolKey {
     /// Of the target's state.
     serial: u64,
     tls: Option<Arc<UpstreamTls>>,
+    protocol: Protocol,
 }
 
 /// All pools of a worker. They outlive snapshots, so that a reload closes no connection.
@@ -43,6 +50,7 @@ impl Pools {
         let key = PoolKey {
             serial: endpoint.state.serial(),
             tls: endpoint.tls.clone(),
+            protocol: endpoint.protocol,
         };
         let new = || Rc::new(Pool::new(Arc::clone(endpoint)));
         Rc::clone(pools.entry(key).or_insert_with(new))
@@ -55,6 +63,12 @@ impl Pools {
             Rc::strong_count(pool) > 1
         });
     }
+
+    /// Connections that wait for a call.
+    pub(crate) fn idle(&self) -> usize {
+        let pools = self.pools.borrow();
+        pools.values().map(|pool| pool.idle.borrow().len()).sum()
+    }
 }
 
 /// Connections to one target that wait for their next call; the warmest is used first, so that those
@@ -63,6 +77,7 @@ impl Pools {
 pub(crate) struct Pool {
     pub(crate) endpoint: Arc<Endpoint>,
     idle: RefCell<VecDeque<Idle>>,
+    shared: SharedConnections,
     /// Calls of this worker that wait for a connection, in their order.
     waiting: RefCell<VecDeque<(u64, Waker)>>,
     tickets: Cell<u64>,
@@ -71,8 +86,23 @@ pub(crate) struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    connection: Box<UpstreamConnection>,
+    connection: Box<Http1Connection>,
     until: Moment,
+}
+
+/// A connection that was made.
+enum Made {
+    Http1(Box<Http1Connection>),
+    Shared(Rc<SharedConnection>),
+}
+
+impl Made {
+    fn into_connection(self) -> UpstreamConnection {
+        match self {
+            Self::Http1(connection) => UpstreamConnection::Http1(connection),
+            Self::Shared(connection) => UpstreamConnection::Http2(connection.call()),
+        }
+    }
 }
 
 /// Why there is no connection.
@@ -92,6 +122,7 @@ pub(crate) enum LeaseFailure {
 impl Pool {
     fn new(endpoint: Arc<Endpoint>) -> Self {
         Self {
+            shared: SharedConnections::new(&endpoint),
             endpoint,
             idle: RefCell::default(),
             waiting: RefCell::default(),
@@ -105,71 +136,228 @@ impl Pool {
         &self,
         context: &mut Context<'_>,
         now: Moment,
-    ) -> Option<Box<UpstreamConnection>> {
+    ) -> Option<UpstreamConnection> {
+        if self.endpoint.protocol != Protocol::Http1
+            && let Some(call) = self.shared.take(&self.endpoint)
+        {
+            return Some(UpstreamConnection::Http2(call));
+        }
         loop {
             let mut idle = self.idle.borrow_mut().pop_back()?;
             if now < idle.until && idle.connection.is_reusable(context) {
-                return Some(idle.connection);
+                return Some(UpstreamConnection::Http1(idle.connection));
             }
         }
     }
 
+    /// Whether calls share the connections, so that those that are being made are waited for.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared.are_expected()
+    }
+
     /// Makes a connection, if there may be another one.
     pub(crate) async fn connect(
-        &self,
+        self: &Rc<Self>,
         bounded: bool,
         within: Duration,
+        terms: Terms,
         clock: &dyn Clock,
-    ) -> Result<Box<UpstreamConnection>, LeaseFailure> {
-        let place = if bounded {
-            let place = self.endpoint.state.try_place();
-            Some(place.ok_or(LeaseFailure::Full)?)
-        } else {
-            None
+    ) -> Result<UpstreamConnection, LeaseFailure> {
+        let place = self.place(bounded)?;
+        let made = Box::pin(self.make(place, within, terms, clock)).await;
+        made.map(Made::into_connection)
+            .map_err(LeaseFailure::Unreachable)
+    }
+
+    fn place(&self, bounded: bool) -> Result<Option<ConnectionPlace>, LeaseFailure> {
+        if !bounded {
+            return Ok(None);
+        }
+        let place = self.endpoint.state.try_place();
+        place.map(Some).ok_or(LeaseFailure::Full)
+    }
+
+    /// Waits for a connection that is being made for several calls, and begins to make one if there may be
+    /// another one. The caller sets the bound of time.
+    pub(crate) async fn join(
+        self: &Rc<Self>,
+        bounded: bool,
+        terms: Terms,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<UpstreamConnection, LeaseFailure> {
+        for _ in 0..JOINS_MAX {
+            let opening = match self.shared.opening() {
+                Some(opening) => opening,
+                None => self.open(self.place(bounded)?, terms, clock),
+            };
+            opening.ended().await.map_err(LeaseFailure::Unreachable)?;
+            if let Some(connection) = self.take_now(clock.moment()).await {
+                return Ok(connection);
+            }
+            if !self.is_shared() {
+                // The target has chosen HTTP/1.1, and others were quicker to take the connection.
+                let within = terms.connect_timeout;
+                return self.connect(bounded, within, terms, clock.as_ref()).await;
+            }
+        }
+        Err(LeaseFailure::Full)
+    }
+
+    /// Begins to make another connection where the target's name stands for more machines than there are
+    /// connections. Nobody waits for it.
+    pub(crate) fn spread(
+        self: &Rc<Self>,
+        bounded: bool,
+        now: Moment,
+        terms: Terms,
+        clock: &Arc<dyn Clock>,
+    ) {
+        if self.shared.should_spread(&self.endpoint, now)
+            && let Ok(place) = self.place(bounded)
+        {
+            let _others = self.open(place, terms, clock);
+        }
+    }
+
+    /// How many shared connections there are, once they are open.
+    #[cfg(test)]
+    pub(super) fn open_connections(&self) -> usize {
+        self.calls_of_each().len()
+    }
+
+    /// The calls on each of them.
+    #[cfg(test)]
+    pub(super) fn calls_of_each(&self) -> Vec<u32> {
+        self.shared.calls_of_each()
+    }
+
+    async fn take_now(&self, now: Moment) -> Option<UpstreamConnection> {
+        std::future::poll_fn(|context| Poll::Ready(self.take(context, now))).await
+    }
+
+    /// Begins to make a connection, in a task of its own: it is for all calls that wait, and must not end
+    /// with the one that came first.
+    fn open(
+        self: &Rc<Self>,
+        place: Option<ConnectionPlace>,
+        terms: Terms,
+        clock: &Arc<dyn Clock>,
+    ) -> Rc<http2::Opening> {
+        let opening = self.shared.begin();
+        let (pool, clock, made) = (Rc::clone(self), Arc::clone(clock), Rc::clone(&opening));
+        tokio::task::spawn_local(async move {
+            let within = terms.connect_timeout;
+            let outcome = pool.make(place, within, terms, clock.as_ref()).await;
+            let outcome = outcome.map(|made| match made {
+                Made::Http1(connection) => {
+                    pool.put_idle(connection, clock.moment(), terms.idle_timeout);
+                }
+                // It stands among the others already.
+                Made::Shared(_) => {}
+            });
+            pool.shared.end(&made, outcome);
+            pool.wake_next();
+        });
+        opening
+    }
+
+    /// Makes a connection, and agrees with the target on what is spoken.
+    async fn make(
+        self: &Rc<Self>,
+        place: Option<ConnectionPlace>,
+        within: Duration,
+        terms: Terms,
+        clock: &dyn Clock,
+    ) -> io::Result<Made> {
+        let counted = self.endpoint.state.connection();
+        let begun = clock.moment();
+        let reached = self.endpoint.connect(within, clock).await?;
+        if self.endpoint.protocol != Protocol::Http1 {
+            self.shared.expect(reached.shared);
+        }
+        if !reached.shared {
+            let connection = Http1Connection::new(reached, Some(counted), place);
+            return Ok(Made::Http1(Box::new(connection)));
+        }
+        let line = Rc::new(Line::default());
+        let left = within.saturating_sub(clock.moment().since(begun));
+        let agreed = http2::agree(Heard::new(reached.transport, Rc::clone(&line)));
+        let (sender, connection) = match tokio::time::timeout(left, Box::pin(agreed)).await {
+            Ok(agreed) => agreed?,
+            Err(_) => {
+                let why = format!("it said nothing in HTTP/2 within {within:?}");
+                return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+            }
         };
-        let connected = UpstreamConnection::connect(&self.endpoint, place, within, clock).await;
-        connected.map_err(LeaseFailure::Unreachable)
+        let driving = http2::drive(
+            Box::new(connection),
+            Rc::clone(&line),
+            terms.ping_interval,
+            (counted, place),
+        );
+        tokio::task::spawn_local(driving);
+        let place = (reached.address, reached.generation);
+        let shared = SharedConnection::new(sender, line, self, place, terms.idle_timeout);
+        self.shared.add(Rc::clone(&shared));
+        Ok(Made::Shared(shared))
     }
 
     /// Waits for a connection: one that comes free here, or a place for another. At most `most` calls wait
     /// at once. The caller sets the bound of time.
     pub(crate) async fn wait(
-        &self,
+        self: &Rc<Self>,
         most: u32,
         within: Duration,
-        clock: &dyn Clock,
-    ) -> Result<Box<UpstreamConnection>, LeaseFailure> {
+        terms: Terms,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<UpstreamConnection, LeaseFailure> {
         let state = &self.endpoint.state;
         let _counted = state.limit.wait(most).ok_or(LeaseFailure::TooManyWait)?;
-        let mut place = Box::pin(Arc::clone(state).place());
-        let ticket = Ticket::new(self);
-        let found = std::future::poll_fn(|context| {
-            if let Some(connection) = self.take(context, clock.moment()) {
-                return Poll::Ready(Ok(connection));
+        loop {
+            let mut place = Box::pin(Arc::clone(state).place());
+            let ticket = Ticket::new(self);
+            let found = std::future::poll_fn(|context| {
+                if let Some(connection) = self.take(context, clock.moment()) {
+                    return Poll::Ready(Ok(connection));
+                }
+                if let Poll::Ready(place) = place.as_mut().poll(context) {
+                    return Poll::Ready(Err(place));
+                }
+                ticket.register(context);
+                Poll::Pending
+            })
+            .await;
+            drop(ticket);
+            let place = match found {
+                Ok(connection) => return Ok(connection),
+                Err(place) => place,
+            };
+            if self.is_shared() {
+                // Others that wait here get their part of it.
+                let opening = self.open(place, terms, clock);
+                opening.ended().await.map_err(LeaseFailure::Unreachable)?;
+            } else {
+                let made = Box::pin(self.make(place, within, terms, clock.as_ref())).await;
+                return made
+                    .map(Made::into_connection)
+                    .map_err(LeaseFailure::Unreachable);
             }
-            if let Poll::Ready(place) = place.as_mut().poll(context) {
-                return Poll::Ready(Err(place));
-            }
-            ticket.register(context);
-            Poll::Pending
-        })
-        .await;
-        drop(ticket);
-        match found {
-            Ok(connection) => Ok(connection),
-            Err(place) => UpstreamConnection::connect(&self.endpoint, place, within, clock)
-                .await
-                .map_err(LeaseFailure::Unreachable),
         }
     }
 
     /// Takes a connection back that can carry another call.
-    pub(crate) fn put(
-        &self,
-        mut connection: Box<UpstreamConnection>,
-        now: Moment,
-        idle_timeout: Duration,
-    ) {
+    pub(crate) fn put(&self, connection: UpstreamConnection, now: Moment, idle_timeout: Duration) {
+        match connection {
+            UpstreamConnection::Http1(connection) if connection.may_be_kept() => {
+                self.put_idle(connection, now, idle_timeout);
+            }
+            UpstreamConnection::Http1(_) => {}
+            // Its room is free with this.
+            UpstreamConnection::Http2(call) => drop(call),
+        }
+    }
+
+    fn put_idle(&self, mut connection: Box<Http1Connection>, now: Moment, idle_timeout: Duration) {
         if !connection.leads_to(&self.endpoint) || !self.may_keep() {
             return;
         }
@@ -188,7 +376,7 @@ impl Pool {
 
     /// Whether a connection that comes free stays with this worker. Where calls of others wait, it is
     /// closed, so that they may open one.
-    fn may_keep(&self) -> bool {
+    pub(super) fn may_keep(&self) -> bool {
         let pending = self.endpoint.state.limit.pending() as usize;
         if pending == 0 {
             return true;
@@ -199,7 +387,7 @@ impl Pool {
         here > 0 && (pending <= here || !returned.is_multiple_of(SHARED_EVERY))
     }
 
-    fn wake_next(&self) {
+    pub(super) fn wake_next(&self) {
         if let Some((_, waker)) = self.waiting.borrow().front() {
             waker.wake_by_ref();
         }
@@ -209,11 +397,14 @@ impl Pool {
         let mut idle = self.idle.borrow_mut();
         idle.retain(|idle| now < idle.until);
         // Calls of other workers wait for what nobody here needs.
+        let mut pending = 0;
         if self.waiting.borrow().is_empty() {
-            let pending = self.endpoint.state.limit.pending() as usize;
+            pending = self.endpoint.state.limit.pending() as usize;
             let unneeded = pending.min(idle.len());
             idle.drain(..unneeded);
+            pending -= unneeded;
         }
+        self.shared.reap(now, pending);
     }
 }
 
@@ -250,7 +441,7 @@ impl Drop for Ticket<'_> {
             .borrow_mut()
             .retain(|(other, _)| *other != number);
         // What this one was woken for, another may need.
-        if !self.pool.idle.borrow().is_empty() {
+        if !self.pool.idle.borrow().is_empty() || self.pool.shared.has_room() {
             self.pool.wake_next();
         }
     }

@@ -4,6 +4,7 @@ use crate::tls::{ClockTime, TlsError, provider, source_of_identity, source_of_ro
 use crate::transport::Transport;
 use keyward_model::Clock;
 use keyward_model::resource::UpstreamTls as Declared;
+use keyward_model::resource::upstream::Protocol;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::ServerName;
 use std::fmt;
@@ -20,8 +21,9 @@ pub(crate) type ClientTlsStream = TlsStream<TcpStream>;
 /// The bytes of a connection to a target.
 pub(crate) type UpstreamTransport = Transport<ClientTlsStream>;
 
-/// What is spoken inside (RFC 7301).
-const APPLICATION_PROTOCOL: &[u8] = b"http/1.1";
+/// What is spoken inside (RFC 7301; RFC 9113, section 3.1).
+const HTTP_1: &[u8] = b"http/1.1";
+pub(super) const HTTP_2: &[u8] = b"h2";
 
 /// Read once: upstreams are many, and the system's roots have some hundred certificates. What can't be
 /// parsed is left out (some systems carry old roots that a strict parser refuses); the rest serves.
@@ -49,6 +51,7 @@ pub(crate) struct UpstreamTls {
     connector: TlsConnector,
     server_name: Option<ServerName<'static>>,
     declared: Option<Declared>,
+    protocol: Protocol,
     /// Of the contents of all files.
     digest: [u8; 32],
 }
@@ -60,6 +63,7 @@ impl UpstreamTls {
     /// [`TlsError`] with the file that can't be used.
     pub(crate) fn new(
         declared: Option<&Declared>,
+        protocol: Protocol,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, TlsError> {
         let mut digests = [[0; 32]; 2];
@@ -87,7 +91,12 @@ impl UpstreamTls {
             }
             None => builder.with_no_client_auth(),
         };
-        config.alpn_protocols = vec![APPLICATION_PROTOCOL.to_vec()];
+        let protocols: &[&[u8]] = match protocol {
+            Protocol::Http1 => &[HTTP_1],
+            Protocol::Http2 => &[HTTP_2],
+            Protocol::Auto => &[HTTP_2, HTTP_1],
+        };
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         let server_name =
             match declared.and_then(|declared| declared.server_name.as_deref()) {
                 Some(name) => Some(ServerName::try_from(name.to_owned()).map_err(|_| {
@@ -102,6 +111,7 @@ impl UpstreamTls {
             connector: TlsConnector::from(Arc::new(config)),
             server_name,
             declared: declared.cloned(),
+            protocol,
             digest: contents,
         })
     }
@@ -146,7 +156,8 @@ pub(crate) async fn protect(
 
 impl PartialEq for UpstreamTls {
     fn eq(&self, other: &Self) -> bool {
-        (&self.declared, &self.digest) == (&other.declared, &other.digest)
+        (&self.declared, self.protocol, &self.digest)
+            == (&other.declared, other.protocol, &other.digest)
     }
 }
 
@@ -154,7 +165,7 @@ impl Eq for UpstreamTls {}
 
 impl Hash for UpstreamTls {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (&self.declared, &self.digest).hash(state);
+        (&self.declared, self.protocol, &self.digest).hash(state);
     }
 }
 

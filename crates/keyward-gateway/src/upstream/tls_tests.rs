@@ -1,10 +1,11 @@
 //! Whom we believe to be a target.
 
 use super::tls::{UpstreamTls, connect_tls};
-use crate::settings::{Limits, ListenerSettings};
+use crate::settings::{Limits, ListenerSettings, Protocols};
 use crate::tls::tests::{Authority, Files, connection};
 use crate::tls::{TlsError, TlsServer};
 use crate::transport::accept;
+use keyward_model::resource::upstream::Protocol;
 use keyward_model::resource::{UpstreamIdentity, UpstreamTls as Declared};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ async fn call(
     let (near, far) = connection().await;
     let address: SocketAddr = "127.0.0.1:1".parse().unwrap();
     let listener = ListenerSettings {
+        protocols: Protocols::BOTH,
         tls: Some(Arc::clone(server)),
         ..ListenerSettings::from(address)
     };
@@ -67,7 +69,7 @@ async fn a_target_must_have_a_certificate_for_its_name_from_a_known_root() {
             false,
         ),
     ] {
-        let tls = UpstreamTls::new(declared.as_ref(), &files.clock()).unwrap();
+        let tls = UpstreamTls::new(declared.as_ref(), Protocol::Http1, &files.clock()).unwrap();
         let called = call(&server, &tls, host).await;
         assert_eq!(called.is_ok(), passes, "{declared:?} {host}: {called:?}");
     }
@@ -86,19 +88,19 @@ async fn we_prove_ourselves_where_a_target_asks() {
         }),
         server_name: None,
     };
-    let tls = UpstreamTls::new(Some(&declared), &files.clock()).unwrap();
+    let tls = UpstreamTls::new(Some(&declared), Protocol::Http1, &files.clock()).unwrap();
     let known = call(&server, &tls, "target.example").await;
     assert_eq!(known, Ok(Some("billing".to_owned())));
-    let same = UpstreamTls::new(Some(&declared), &files.clock()).unwrap();
+    let same = UpstreamTls::new(Some(&declared), Protocol::Http1, &files.clock()).unwrap();
     assert_eq!(same, tls, "connections outlive a reload");
     files.put("own", &clients.issue_client());
-    let renewed = UpstreamTls::new(Some(&declared), &files.clock()).unwrap();
+    let renewed = UpstreamTls::new(Some(&declared), Protocol::Http1, &files.clock()).unwrap();
     assert_ne!(renewed, tls);
     let anonymous = Declared {
         identity: None,
         ..declared
     };
-    let tls = UpstreamTls::new(Some(&anonymous), &files.clock()).unwrap();
+    let tls = UpstreamTls::new(Some(&anonymous), Protocol::Http1, &files.clock()).unwrap();
     assert!(call(&server, &tls, "target.example").await.is_err());
 }
 
@@ -110,6 +112,6 @@ fn files_that_can_not_be_used_are_named() {
         roots: Some(missing.clone()),
         ..Declared::default()
     };
-    let error = UpstreamTls::new(Some(&declared), &files.clock()).unwrap_err();
+    let error = UpstreamTls::new(Some(&declared), Protocol::Http1, &files.clock()).unwrap_err();
     assert!(matches!(error, TlsError::File { path, .. } if path == missing));
 }

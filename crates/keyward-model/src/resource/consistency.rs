@@ -4,6 +4,7 @@
 use super::conflict;
 use super::issuer::SELF;
 use super::raw::{Declared, Node, Place, Problems, Value, closest};
+use super::upstream::Protocol;
 use super::{Api, Authentication, Issuer, Spec, Upstream};
 use crate::name::Name;
 use std::collections::{HashMap, HashSet};
@@ -117,11 +118,21 @@ impl<'r> Catalogue<'r> {
         for (index, route) in api.routes.iter().enumerate() {
             for upstream in route.upstreams() {
                 let key = (team, upstream);
-                if self.upstreams.contains_key(&key) {
+                let place = || place_of_upstream(&declared.node, index, upstream);
+                if let Some((_, known)) = self.upstreams.get(&key) {
                     used.push(key);
+                    if route.websocket.is_some() && known.protocol != Protocol::Http1 {
+                        problems.error(
+                            place(),
+                            "contradiction",
+                            format!(
+                                "`websocket` is for upstreams that are spoken to in HTTP/1.1, and `{upstream}` has another `protocol`: give the route an upstream of its own"
+                            ),
+                        );
+                    }
                     continue;
                 }
-                let place = place_of_upstream(&declared.node, index, upstream);
+                let place = place();
                 if told.insert((place, upstream)) {
                     self.unknown_upstream(key, place, problems);
                 }

@@ -2,6 +2,7 @@
 
 use super::listener_tls::{self, ListenerTls};
 use crate::acme::AcmeChallenge;
+use keyward_gateway::Protocols;
 use keyward_gateway::proxy_protocol::TrustedSenders;
 use keyward_model::resource::raw::{Field, Fields, Problems};
 use serde_json::{Value, json};
@@ -19,6 +20,8 @@ pub(crate) struct Listener {
     pub(crate) tls: Option<ListenerTls>,
     /// Who must begin with a header of the PROXY protocol.
     pub(crate) proxy_protocol: Option<TrustedSenders>,
+    /// The versions of HTTP that are spoken.
+    pub(crate) protocols: Protocols,
 }
 
 impl Listener {
@@ -29,6 +32,7 @@ impl Listener {
             serves,
             tls: None,
             proxy_protocol: None,
+            protocols: Protocols::HTTP1,
         }
     }
 
@@ -38,6 +42,7 @@ impl Listener {
         json!({
             "address": self.address,
             "serves": self.serves.as_str(),
+            "protocols": protocols_json(self.protocols),
             "tls": self.tls.as_ref().map(listener_tls::to_json),
             "proxy_protocol": senders.map(|senders| {
                 let from: Vec<_> = senders.from.iter().map(ToString::to_string).collect();
@@ -128,11 +133,12 @@ pub(super) fn listeners(
         .flat_map(|listener| &listener.tls)
         .flat_map(|tls| &tls.acme)
         .any(|declaration| declaration.challenge == AcmeChallenge::Http01);
-    if asked_in_clear && gateway().all(|listener| listener.tls.is_some()) {
+    let can_be_asked = |listener: &Listener| listener.tls.is_none() && listener.protocols.http1;
+    if asked_in_clear && !gateway().any(can_be_asked) {
         problems.warning(
             field.place(),
             "acme",
-            "`listeners`: no listener serves the gateway in clear, and `challenge: http-01` is asked there, at port 80: add one, or write `challenge: tls-alpn-01`",
+            "`listeners`: no listener serves the gateway in clear by HTTP/1.1, and `challenge: http-01` is asked there, at port 80: add one, or write `challenge: tls-alpn-01`",
         );
     }
     listeners
@@ -148,7 +154,10 @@ pub(super) fn default_listeners() -> Vec<Listener> {
 }
 
 fn listener(field: Field<'_>, directory: &Path, problems: &mut Problems) -> Option<Listener> {
-    let fields = field.fields(&["address", "serves", "tls", "proxy_protocol"], problems)?;
+    let fields = field.fields(
+        &["address", "serves", "protocols", "tls", "proxy_protocol"],
+        problems,
+    )?;
     let address = fields
         .required("address", "write an address and a port, such as 127.0.0.1:8080", problems)
         .and_then(|field| {
@@ -175,13 +184,20 @@ fn listener(field: Field<'_>, directory: &Path, problems: &mut Problems) -> Opti
             )
         });
     let (tls, proxy_protocol) = (fields.optional("tls"), fields.optional("proxy_protocol"));
-    for field in tls.iter().chain(&proxy_protocol) {
+    let spoken = fields.optional("protocols");
+    for field in tls.iter().chain(&proxy_protocol).chain(&spoken) {
         if serves.is_some_and(|serves| serves != ListenerRole::Gateway) {
             field.refuse("is for listeners that serve the gateway alone", problems);
         }
     }
+    let protocols = match spoken {
+        Some(field) => protocols(field, problems)?,
+        // In clear, HTTP/2 is for clients that know of it beforehand: whoever has some says so.
+        None if tls.is_none() => Protocols::HTTP1,
+        None => Protocols::BOTH,
+    };
     let tls = match tls {
-        Some(field) => Some(listener_tls::tls(field, directory, problems)?),
+        Some(field) => Some(listener_tls::tls(field, protocols, directory, problems)?),
         None => None,
     };
     let proxy_protocol = match proxy_protocol {
@@ -191,6 +207,35 @@ fn listener(field: Field<'_>, directory: &Path, problems: &mut Problems) -> Opti
     Some(Listener {
         tls,
         proxy_protocol,
+        protocols,
         ..Listener::plain(address?, serves?)
     })
+}
+
+/// Reads `protocols` of a listener.
+fn protocols(field: Field<'_>, problems: &mut Problems) -> Option<Protocols> {
+    #[derive(Clone, Copy)]
+    enum Spoken {
+        Http1,
+        Http2,
+    }
+    let mut protocols = Protocols {
+        http1: false,
+        http2: false,
+    };
+    for member in field.filled_list(problems)? {
+        let words = [("http1", Spoken::Http1), ("http2", Spoken::Http2)];
+        match member.one_of(&words, problems)? {
+            Spoken::Http1 => protocols.http1 = true,
+            Spoken::Http2 => protocols.http2 = true,
+        }
+    }
+    Some(protocols)
+}
+
+fn protocols_json(protocols: Protocols) -> Vec<&'static str> {
+    [(protocols.http1, "http1"), (protocols.http2, "http2")]
+        .into_iter()
+        .filter_map(|(spoken, name)| spoken.then_some(name))
+        .collect()
 }

@@ -3,6 +3,7 @@
 use super::acme;
 use super::network::networks;
 use crate::acme::AcmeDeclaration;
+use keyward_gateway::Protocols;
 use keyward_gateway::proxy_protocol::TrustedSenders;
 use keyward_gateway::tls::{
     CertificateFiles, CertificateSource, ClientCertificates, TlsServer, TlsSettings, TlsVersion,
@@ -22,10 +23,11 @@ pub(crate) struct ListenerTls {
     pub(crate) acme: Vec<AcmeDeclaration>,
 }
 
-/// Reads `tls` of a listener. Relative paths are taken from `directory`. The files are looked at, so that
+/// Reads `tls` of a listener that speaks these protocols. Relative paths are taken from `directory`. The files are looked at, so that
 /// what can't be used is told by `check` already.
 pub(super) fn tls(
     field: Field<'_>,
+    protocols: Protocols,
     directory: &Path,
     problems: &mut Problems,
 ) -> Option<ListenerTls> {
@@ -62,6 +64,7 @@ pub(super) fn tls(
         certificates: certificates.into_iter().collect::<Option<_>>()?,
         client_certificates,
         minimum,
+        protocols,
     };
     if let Err(error) = TlsServer::load(settings.clone(), Arc::new(SystemClock::new())) {
         problems.error(field.place(), error.code(), format!("`tls`: {error}"));

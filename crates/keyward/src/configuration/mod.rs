@@ -6,6 +6,8 @@
 
 pub(crate) mod access_log;
 mod acme;
+mod address;
+pub(crate) mod captures;
 mod document;
 pub(crate) mod file;
 mod keys;
@@ -17,6 +19,7 @@ pub(crate) mod node;
 pub(crate) mod reload;
 mod report;
 mod substitution;
+pub(crate) mod traces;
 mod upstream_tls;
 
 #[cfg(test)]

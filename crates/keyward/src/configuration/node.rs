@@ -1,12 +1,16 @@
 //! What `keyward.yaml` says of this node.
 
 use super::access_log::{self, AccessLog};
+use super::captures::{self, Captures};
 use super::listener::{Listener, default_listeners, listeners};
 use super::network::{allow_rules, networks};
+use super::traces::{self, Tracing};
+use keyward_gateway::Http2Limits;
 use keyward_model::Network;
 use keyward_model::network::AllowRule;
 use keyward_model::resource::raw::{Declared, Field, Fields, Node, Problems};
 use serde_json::json;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +19,12 @@ const FORMAT: u64 = 1;
 
 /// More threads than this only stand in each other's way.
 const WORKERS_MAX: u64 = 1024;
+
+/// Each is a call with a task of its own: more over one connection are of no use to anyone.
+const HTTP2_STREAMS_MAX: u32 = 10_000;
+
+/// A connection begins with 64 KiB, of which nothing can be taken back; above a gigabyte nothing is bounded.
+const HTTP2_WINDOWS: RangeInclusive<u64> = 64 << 10..=1 << 30;
 
 const KEYS: &[&str] = &[
     "format",
@@ -28,6 +38,8 @@ const KEYS: &[&str] = &[
     "trusted_proxies",
     "limits",
     "access_log",
+    "tracing",
+    "captures",
     "egress",
     "network",
     "resources",
@@ -56,6 +68,10 @@ pub(crate) struct NodeConfiguration {
     pub(crate) limits: Limits,
     /// Where calls are logged, and how.
     pub(crate) access_log: AccessLog,
+    /// Where traces go, if calls are traced.
+    pub(crate) tracing: Option<Tracing>,
+    /// Where captured bodies go; `None`: nothing is captured, whatever routes say.
+    pub(crate) captures: Option<Captures>,
     /// Addresses that are not public, which the egress may connect to all the same.
     pub(crate) egress_allow: Vec<AllowRule>,
     /// Addresses of this machine and its surroundings that upstreams may have which are not the operator's
@@ -77,6 +93,8 @@ impl Default for NodeConfiguration {
             trusted_proxies: Vec::new(),
             limits: Limits::default(),
             access_log: AccessLog::default(),
+            tracing: None,
+            captures: Some(Captures::in_data_dir(Path::new(DEFAULT_DATA_DIR))),
             egress_allow: Vec::new(),
             upstreams_allow: Vec::new(),
             resources: Vec::new(),
@@ -105,8 +123,15 @@ impl NodeConfiguration {
                 "head_bytes": self.limits.head_bytes,
                 "head_timeout": self.limits.head_timeout.as_secs_f64(),
                 "shutdown_timeout": self.limits.shutdown_timeout.as_secs_f64(),
+                "http2": {
+                    "streams": self.limits.http2.streams,
+                    "stream_window": self.limits.http2.stream_window,
+                    "connection_window": self.limits.http2.connection_window,
+                },
             },
             "access_log": self.access_log.to_json(),
+            "captures": self.captures.as_ref().map(Captures::to_json),
+            "tracing": self.tracing.as_ref().map(Tracing::to_json),
             "egress": { "allow": allow(&self.egress_allow) },
             "network": { "upstreams_allow": allow(&self.upstreams_allow) },
         })
@@ -126,6 +151,8 @@ pub(crate) struct Limits {
     pub(crate) head_timeout: Duration,
     /// How long running calls may take to end when the node goes down.
     pub(crate) shutdown_timeout: Duration,
+    /// Bounds on a connection of HTTP/2.
+    pub(crate) http2: Http2Limits,
 }
 
 impl Default for Limits {
@@ -136,6 +163,7 @@ impl Default for Limits {
             head_bytes: 64 << 10,
             head_timeout: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(30),
+            http2: Http2Limits::default(),
         }
     }
 }
@@ -173,6 +201,15 @@ pub(super) fn read(
         None => Some(AccessLog::default()),
     };
     let egress_allow = allowed(&fields, "egress", "allow", problems);
+    let tracing = match fields.optional("tracing") {
+        Some(field) => traces::read(field, egress_allow.is_empty(), problems).map(Some),
+        None => Some(None),
+    };
+    let at = data_dir.as_deref().unwrap_or(directory);
+    let captures = match fields.optional("captures") {
+        Some(field) => captures::read(field, at, directory, problems),
+        None => Some(Some(Captures::in_data_dir(at))),
+    };
     let upstreams_allow = allowed(&fields, "network", "upstreams_allow", problems);
     let resources = match fields.optional("resources") {
         Some(field) => field
@@ -192,6 +229,8 @@ pub(super) fn read(
         trusted_proxies,
         limits: limits?,
         access_log: access_log?,
+        tracing: tracing?,
+        captures: captures?,
         egress_allow,
         upstreams_allow,
         resources,
@@ -279,6 +318,7 @@ fn limits(field: Field<'_>, problems: &mut Problems) -> Option<Limits> {
             "head_bytes",
             "head_timeout",
             "shutdown_timeout",
+            "http2",
         ],
         problems,
     )?;
@@ -314,12 +354,44 @@ fn limits(field: Field<'_>, problems: &mut Problems) -> Option<Limits> {
         Some(field) => field.duration(problems),
         None => Some(default.shutdown_timeout),
     };
+    let http2 = match fields.optional("http2") {
+        Some(field) => http2_limits(field, problems),
+        None => Some(default.http2),
+    };
     Some(Limits {
         connections: connections?,
         calls_in_flight: calls_in_flight?,
         head_bytes: head_bytes?,
         head_timeout: head_timeout?,
         shutdown_timeout: shutdown_timeout?,
+        http2: http2?,
+    })
+}
+
+fn http2_limits(field: Field<'_>, problems: &mut Problems) -> Option<Http2Limits> {
+    let default = Http2Limits::default();
+    let fields = field.fields(&["streams", "stream_window", "connection_window"], problems)?;
+    let streams = match fields.optional("streams") {
+        Some(field) => field
+            .whole(1..=u64::from(HTTP2_STREAMS_MAX), problems)
+            .and_then(|count| u32::try_from(count).ok()),
+        None => Some(default.streams),
+    };
+    let mut window = |key, default| {
+        let Some(field) = fields.optional(key) else {
+            return Some(default);
+        };
+        let bytes = field.byte_size(problems)?;
+        if !HTTP2_WINDOWS.contains(&bytes) {
+            field.refuse("is not between 64KiB and 1GiB", problems);
+            return None;
+        }
+        u32::try_from(bytes).ok()
+    };
+    Some(Http2Limits {
+        stream_window: window("stream_window", default.stream_window)?,
+        connection_window: window("connection_window", default.connection_window)?,
+        streams: streams?,
     })
 }
 

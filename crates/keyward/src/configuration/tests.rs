@@ -317,6 +317,34 @@ fn changes_that_break_the_example_are_told_with_line_and_advice() {
             &["is not between 8KiB and 1MiB"],
         ),
         (
+            "serves: gateway }",
+            "serves: gateway, protocols: [] }",
+            &["3: `protocols` is empty"],
+        ),
+        (
+            "serves: gateway }",
+            "serves: gateway, protocols: [http1, htpp2] }",
+            &["3: `protocols`: `htpp2` is none of `http1`, `http2`: did you mean `http2`?"],
+        ),
+        (
+            "serves: operations }",
+            "serves: operations, protocols: [http2] }",
+            &[
+                "5: `protocols`: ",
+                "is for listeners that serve the gateway alone",
+            ],
+        ),
+        (
+            "workers: 2",
+            "workers: 2\nlimits: { http2: { streams: 0 } }",
+            &["12: `streams` is a whole number from 1 to 10000, not `0`"],
+        ),
+        (
+            "workers: 2",
+            "workers: 2\nlimits: { http2: { stream_window: 1KiB } }",
+            &["12: `stream_window`: `1KiB` is not between 64KiB and 1GiB"],
+        ),
+        (
             "workers: 2",
             "workers: 2\nlimits: { conections: 1 }",
             &["did you mean `connections`?"],
@@ -324,6 +352,52 @@ fn changes_that_break_the_example_are_told_with_line_and_advice() {
     ] {
         assert!(EXAMPLE.contains(from), "{from}");
         check(&EXAMPLE.replacen(from, to, 1), expected);
+    }
+}
+
+#[test]
+fn mistakes_of_tracing_are_told_without_its_secrets() {
+    for (tracing, expected) in [
+        ("{ sample: 0.5 }", "`endpoint`"),
+        (
+            "{ endpoint: collector }",
+            "`endpoint`: `collector` is no collector's address",
+        ),
+        (
+            "{ endpoint: \"https://a.example/?key=1\" }",
+            "without a query",
+        ),
+        (
+            "{ endpoint: \"http://127.0.0.1:4318\" }",
+            "127.0.0.1 is not public, or would be sent to without TLS",
+        ),
+        (
+            "{ endpoint: \"http://a.example\" }",
+            "a.example is not public, or would be sent to without TLS",
+        ),
+        (
+            "{ endpoint: \"https://a.example\", sample: 2 }",
+            "from 0 (no call that nobody else asks for) to 1",
+        ),
+        (
+            "{ endpoint: \"https://a.example\", believe: all }",
+            "`believe`",
+        ),
+        (
+            "{ endpoint: \"https://a.example\", headers: { host: b } }",
+            "`host`: `b` stands under a header that the export sets itself",
+        ),
+        (
+            "{ endpoint: \"https://a.example\", headers: { \"a b\": c } }",
+            "no header's name",
+        ),
+        (
+            "{ endpoint: \"https://a.example\", headers: { key: \"hunter2\\n\" } }",
+            "`key`: what it holds can't be sent",
+        ),
+    ] {
+        let text = EXAMPLE.replacen("workers: 2", &format!("workers: 2\ntracing: {tracing}"), 1);
+        check(&text, &[expected]);
     }
 }
 
@@ -502,6 +576,7 @@ fn the_file_of_the_guide_is_taken() {
     let text = guide.split("```yaml\n").nth(1).unwrap();
     let text = text.split("```").next().unwrap();
     let text = text.replace("JOBS_SECRET", "SECRET");
+    let text = text.replace("COLLECTOR_KEY", "SECRET");
     let found = problems(&text);
     assert_eq!(found.len(), 0, "{found:#?}");
 }

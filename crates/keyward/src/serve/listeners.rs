@@ -49,6 +49,7 @@ impl GatewayListeners {
                 address: listener.address,
                 proxy_protocol: listener.proxy_protocol.clone(),
                 tls,
+                protocols: listener.protocols,
             });
         }
         Ok(listeners)

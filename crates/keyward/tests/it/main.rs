@@ -14,6 +14,8 @@ mod examples;
 #[cfg(test)]
 mod gateway;
 #[cfg(test)]
+mod grpc;
+#[cfg(test)]
 mod guarded_call;
 #[cfg(test)]
 mod identity;
@@ -27,7 +29,11 @@ mod mirroring;
 #[cfg(test)]
 mod node;
 #[cfg(test)]
+mod observing;
+#[cfg(test)]
 mod operations;
+#[cfg(test)]
+mod protocols;
 #[cfg(test)]
 mod python_peers;
 #[cfg(test)]

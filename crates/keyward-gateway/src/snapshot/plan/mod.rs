@@ -6,6 +6,7 @@ mod mirror;
 mod query_edits;
 mod rewrite;
 mod split;
+mod websocket;
 
 pub(crate) use answer::{FixedAnswer, RedirectPlan};
 pub(crate) use header_edits::HeaderEditsPlan;
@@ -13,6 +14,7 @@ pub(crate) use mirror::MirrorPlan;
 pub(crate) use query_edits::QueryEditsPlan;
 pub(crate) use rewrite::{MatchedPath, RewritePlan};
 pub(crate) use split::SplitPlan;
+pub(crate) use websocket::WebSocketPlan;
 
 use crate::message::Fields;
 use keyward_model::resource::route::{Action, Mirror};
@@ -34,6 +36,8 @@ pub(crate) struct RoutePlan {
     pub(crate) response_headers: HeaderEditsPlan,
     /// What answers in an upstream's place.
     pub(crate) answer: Option<AnswerPlan>,
+    /// Whether calls may become tunnels.
+    pub(crate) websocket: Option<WebSocketPlan>,
 }
 
 /// An answer without an upstream.
@@ -63,6 +67,10 @@ impl RoutePlan {
             request_headers: HeaderEditsPlan::new(&route.request_headers)?,
             copy_headers: Box::default(),
             response_headers: HeaderEditsPlan::new(&route.response_headers)?,
+            websocket: route
+                .websocket
+                .as_ref()
+                .map(|declared| WebSocketPlan::new(api, declared)),
             answer,
         })
     }

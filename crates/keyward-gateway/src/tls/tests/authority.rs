@@ -1,5 +1,6 @@
 //! A certificate authority, and the files that it fills.
 
+use crate::settings::Protocols;
 use crate::tls::{
     CertificateFiles, CertificateSource, ClientCertificates, TlsError, TlsServer, TlsSettings,
     TlsVersion,
@@ -174,6 +175,7 @@ impl Files {
 
 pub(crate) fn settings(certificates: &[CertificateFiles]) -> TlsSettings {
     TlsSettings {
+        protocols: Protocols::BOTH,
         certificates: certificates
             .iter()
             .cloned()

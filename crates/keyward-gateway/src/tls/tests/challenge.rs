@@ -2,7 +2,7 @@
 
 use super::authority::{Authority, Files, client, connection};
 use super::{CLIENT, meet, plain};
-use crate::settings::{Limits, ListenerSettings};
+use crate::settings::{Limits, ListenerSettings, Protocols};
 use crate::tls::{Challenges, HandshakeFailure, TlsServer, TlsSettings};
 use crate::transport::{AcceptFailure, accept};
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
@@ -21,6 +21,7 @@ fn validator(authority: &Authority) -> Arc<ClientConfig> {
 async fn validate(server: &Arc<TlsServer>, config: &Arc<ClientConfig>) -> (String, AcceptFailure) {
     let (near, far) = connection().await;
     let listener = ListenerSettings {
+        protocols: Protocols::BOTH,
         tls: Some(Arc::clone(server)),
         ..plain()
     };
@@ -66,6 +67,7 @@ async fn a_validator_is_shown_the_answer_as_long_as_it_is_due() {
 async fn a_certificate_that_is_put_is_shown_from_then_on() {
     let (files, authority) = (Files::new(), Authority::new());
     let settings = TlsSettings {
+        protocols: Protocols::BOTH,
         certificates: vec![crate::tls::CertificateSource::Put("own".into())],
         ..super::settings(&[])
     };

@@ -6,10 +6,10 @@ mod challenge;
 mod mutual;
 mod reload;
 
-pub(crate) use authority::{Authority, Files, client, connect, connection, settings};
+pub(crate) use authority::{Authority, Files, Issued, client, connect, connection, settings};
 
 use super::*;
-use crate::settings::{Limits, ListenerSettings};
+use crate::settings::{Limits, ListenerSettings, Protocols};
 use crate::transport::{AcceptFailure, ApplicationProtocol, Peer, Transport, accept};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, HandshakeKind, NamedGroup, ProtocolVersion};
@@ -30,6 +30,7 @@ async fn meet(
 ) -> (std::io::Result<ClientStream>, Result<Peer, AcceptFailure>) {
     let (near, far) = connection().await;
     let listener = ListenerSettings {
+        protocols: Protocols::BOTH,
         tls: Some(Arc::clone(server)),
         ..plain()
     };
@@ -86,7 +87,7 @@ async fn a_client_is_shown_the_certificate_of_the_name_it_asks_for() {
         let tls = peer.tls.unwrap();
         let name = (asked != "127.0.0.1").then(|| asked.to_ascii_lowercase());
         assert_eq!(tls.server_name.as_deref(), name.as_deref());
-        assert_eq!(tls.protocol, Some(ApplicationProtocol::Http1));
+        assert_eq!(tls.protocol, Some(ApplicationProtocol::Http2));
         assert!(tls.certificate.is_none());
     }
     // A star is one label: the default is shown, and the client refuses it.
@@ -153,6 +154,7 @@ async fn a_session_is_resumed_in_both_versions() {
 async fn a_client_that_says_nothing_is_let_go() {
     let (files, authority) = (Files::new(), Authority::new());
     let listener = ListenerSettings {
+        protocols: Protocols::BOTH,
         tls: Some(files.server(&[files.put("a", &authority.issue(&["a.example"]))])),
         ..plain()
     };
@@ -171,6 +173,7 @@ async fn only_so_many_handshakes_are_unfinished_at_once() {
         ..Limits::default()
     };
     let listener = ListenerSettings {
+        protocols: Protocols::BOTH,
         tls: Some(Arc::clone(&server)),
         ..plain()
     };
@@ -201,6 +204,7 @@ async fn a_balancers_header_comes_before_the_handshake() {
     let (files, authority) = (Files::new(), Authority::new());
     let config = client(&authority, &[&TLS13], None);
     let listener = ListenerSettings {
+        protocols: Protocols::BOTH,
         proxy_protocol: Some(crate::proxy_protocol::TrustedSenders {
             from: vec!["10.0.0.0/8".parse().unwrap()],
         }),

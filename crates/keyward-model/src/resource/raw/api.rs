@@ -1,16 +1,20 @@
 //! Reading `kind: api`.
 
 use super::authentication;
+use super::capture;
 use super::coding;
 use super::field::{Field, Fields};
 use super::problem::Problems;
 use super::read::name;
 use super::route::{self, ApiOfRoutes};
+use super::websocket;
 use crate::limit::{LimitSubject, RateLimit};
 use crate::resource::api::IdentityField;
 use crate::resource::coding::{Compression, Decompression};
 use crate::resource::route::Route;
-use crate::resource::{Api, BasePath, IdentityHeaders, RateLimitRule, VersionState};
+use crate::resource::{
+    Api, BasePath, Capture, IdentityHeaders, RateLimitRule, VersionState, WebSocket,
+};
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -29,10 +33,12 @@ pub(super) const KEYS: &[&str] = &[
     "authorization",
     "rate_limits",
     "identity_headers",
+    "capture",
     "max_body",
     "idle_body_timeout",
     "compression",
     "decompression",
+    "websocket",
 ];
 
 /// How long a body may stand still, unless said otherwise.
@@ -150,6 +156,10 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
         Some(field) => field.positive_duration(problems),
         None => Some(IDLE_BODY_TIMEOUT),
     };
+    let websocket = match fields.optional("websocket") {
+        Some(field) => websocket::read(field, problems)?,
+        None => None,
+    };
     let compression = match fields.optional("compression") {
         Some(field) => coding::compression(field, problems)?,
         None => None,
@@ -158,15 +168,23 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
         Some(field) => coding::decompression(field, max_body_bytes, problems)?,
         None => None,
     };
+    let capture = match fields.optional("capture") {
+        Some(field) => capture::read(field, problems),
+        None => Some(None),
+    };
     let default = IdentityHeaders::default();
     let shared = SharedByRoutes {
+        websocket: websocket.as_ref(),
         identity_headers: identity_headers.as_ref().unwrap_or(&default),
+        capture: capture.as_ref().and_then(Option::as_ref),
         without_scopes,
         compression: compression.as_ref(),
         decompression: decompression.as_ref(),
         max_body_bytes,
     };
     let routes = routes(fields, base_path.as_ref(), &shared, problems);
+    // Its routes have it.
+    capture?;
     Some(Api {
         version: version?,
         state: state?,
@@ -185,7 +203,9 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
 
 /// What an API says for all its routes.
 struct SharedByRoutes<'a> {
+    websocket: Option<&'a WebSocket>,
     identity_headers: &'a IdentityHeaders,
+    capture: Option<&'a Capture>,
     without_scopes: Option<&'static str>,
     compression: Option<&'a Arc<Compression>>,
     decompression: Option<&'a Arc<Decompression>>,
@@ -206,6 +226,8 @@ fn routes(
         return Some(vec![Route {
             compression: shared.compression.cloned(),
             decompression: shared.decompression.cloned(),
+            capture: shared.capture.cloned(),
+            websocket: shared.websocket.cloned(),
             ..Route::everything(base_path?, upstream?)
         }]);
     };
@@ -216,7 +238,9 @@ fn routes(
     let api = ApiOfRoutes {
         base_path: base_path?,
         upstream: upstream.as_ref(),
+        websocket: shared.websocket,
         identity_headers: shared.identity_headers,
+        capture: shared.capture,
         without_scopes: shared.without_scopes,
         compression: shared.compression,
         decompression: shared.decompression,

@@ -6,6 +6,7 @@
 
 mod api;
 mod authentication;
+mod capture;
 mod coding;
 pub mod field;
 pub mod form;
@@ -14,6 +15,7 @@ mod problem;
 mod read;
 mod route;
 mod upstream;
+mod websocket;
 
 #[cfg(test)]
 mod tests;

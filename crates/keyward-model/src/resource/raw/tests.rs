@@ -428,6 +428,22 @@ fn what_is_wrong_is_said_with_what_to_do() {
             "`max_body`: `1 MB` is no size",
         ),
         (
+            api(&json!({ "websocket": { "idle": "5m" } })),
+            "unknown key `idle`",
+        ),
+        (
+            api(&json!({ "websocket": { "idle_timeout": "0s" } })),
+            "`idle_timeout`",
+        ),
+        (
+            api(&json!({ "websocket": { "origins": ["https://app.example/"] } })),
+            "`origins`: `https://app.example/` is no origin as browsers write it",
+        ),
+        (
+            api(&json!({ "websocket": { "origins": ["https://a.example", "https://a.example"] } })),
+            "stands in the list twice",
+        ),
+        (
             issuer(&json!({ "name": "self" })),
             "is the name of this node's own issuer",
         ),
@@ -523,6 +539,20 @@ fn what_does_not_fit_together_is_told() {
         (
             vec![upstream("ecko"), open_at("a", "/a")],
             Some("there is no upstream `echo`: did you mean `ecko`?"),
+        ),
+        (
+            vec![
+                with(upstream("echo"), &json!({ "protocol": "http2" })),
+                with(open_at("a", "/a"), &json!({ "websocket": true })),
+            ],
+            Some("`websocket` is for upstreams that are spoken to in HTTP/1.1"),
+        ),
+        (
+            vec![
+                upstream("echo"),
+                with(open_at("a", "/a"), &json!({ "websocket": true })),
+            ],
+            None,
         ),
         (
             vec![upstream("other"), open_at("a", "/a")],

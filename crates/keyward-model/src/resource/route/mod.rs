@@ -27,8 +27,8 @@ pub use path::{
     PARAMETERS_MAX, PathKind, PathPattern, PathProblem, PathTemplate, Segment, TemplatePiece,
 };
 
-use super::BasePath;
 use super::coding::{Compression, Decompression};
+use super::{BasePath, Capture, WebSocket};
 use crate::name::Name;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -56,8 +56,12 @@ pub struct Route {
     pub compression: Option<Arc<Compression>>,
     /// Which requests are decompressed; `None`: none, they go on as they are.
     pub decompression: Option<Arc<Decompression>>,
+    /// Whether calls may become tunnels; `None`: they may not.
+    pub websocket: Option<WebSocket>,
     /// What happens to a call.
     pub action: Action,
+    /// Which bodies are written down: as the route says, else as its API does.
+    pub capture: Option<Capture>,
 }
 
 impl Route {
@@ -73,7 +77,9 @@ impl Route {
             response_headers: HeaderEdits::default(),
             compression: None,
             decompression: None,
+            websocket: None,
             action: Action::Forward(Forward::to(upstream)),
+            capture: None,
         }
     }
 

@@ -32,6 +32,22 @@ pub enum HealthProbe {
         /// At least one.
         statuses: Vec<StatusRange>,
     },
+    /// The question of gRPC's health checking protocol, `grpc.health.v1.Health/Check`.
+    Grpc {
+        /// The service that is asked for; empty: the server as a whole.
+        service: Box<str>,
+    },
+}
+
+impl HealthProbe {
+    /// Whether an answer with this status is a good one.
+    #[must_use]
+    pub fn takes(&self, status: u16) -> bool {
+        match self {
+            Self::Http { statuses, .. } => statuses.iter().any(|range| range.contains(status)),
+            Self::Tcp | Self::Grpc { .. } => status == 200,
+        }
+    }
 }
 
 /// Statuses from the first to the last.

@@ -4,6 +4,7 @@ mod balance;
 mod breaker;
 mod ejection;
 mod health_check;
+mod protocol;
 mod retries;
 mod tls;
 
@@ -11,6 +12,7 @@ pub use balance::{Balance, HashSource};
 pub use breaker::Breaker;
 pub use ejection::Ejection;
 pub use health_check::{HealthCheck, HealthProbe, StatusRange};
+pub use protocol::Protocol;
 pub use retries::{Retries, RetryBudget, RetryOn};
 pub use tls::{UpstreamIdentity, UpstreamTls};
 
@@ -19,6 +21,9 @@ use std::time::Duration;
 
 /// Calls that may wait for a connection where nothing is said: some seconds' worth for a slow target.
 const PENDING_DEFAULT: u32 = 100;
+/// How long an HTTP/2 connection may be silent while calls wait on it, where nothing is said: gRPC servers end
+/// connections that are asked more often than every five minutes.
+const PING_DEFAULT: Duration = Duration::from_secs(330);
 
 /// A group of interchangeable targets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +32,11 @@ pub struct Upstream {
     pub targets: Vec<Target>,
     /// What holds for the targets that are spoken to in TLS; the system's roots where it is left out.
     pub tls: Option<UpstreamTls>,
+    /// What is spoken to the targets. Default: HTTP/1.1.
+    pub protocol: Protocol,
+    /// How long an HTTP/2 connection may be silent while calls wait on it before its target is asked whether
+    /// it is still there. Default 5 m 30 s.
+    pub ping_interval: Duration,
     /// Which target a call goes to. Default: round robin.
     pub balance: Balance,
     /// How long connecting may take, the TLS handshake and waiting for a free connection included.
@@ -65,6 +75,8 @@ impl Upstream {
         Self {
             targets,
             tls: None,
+            protocol: Protocol::default(),
+            ping_interval: PING_DEFAULT,
             balance: Balance::default(),
             connect_timeout: Duration::from_secs(5),
             response_timeout: Duration::from_secs(60),

@@ -44,6 +44,11 @@ impl JsonLines {
             hexadecimal(out, record.request_id.as_u128());
             out.push(b'"');
         }
+        if let Some(trace_id) = record.trace_id.filter(|_| fields.has(F::TraceId)) {
+            out.extend_from_slice(b",\"trace_id\":\"");
+            hexadecimal(out, trace_id);
+            out.push(b'"');
+        }
         let text = |out: &mut Vec<u8>, field, name: &[u8], value: Option<&str>| {
             if let Some(value) = value.filter(|_| fields.has(field)) {
                 out.extend_from_slice(name);
@@ -68,9 +73,14 @@ impl JsonLines {
         let route = record.route.as_deref();
         let caller = record.caller.as_deref();
         let (code, blame) = (record.code, record.blame);
+        let protocol = Some(record.protocol.as_str());
+        text(out, F::Protocol, b",\"protocol\":", protocol);
         text(out, F::Method, b",\"method\":", Some(&record.method));
         masked(out, F::Path, b",\"path\":", Some(&record.path));
         number(out, F::Status, b",\"status\":", record.status.into());
+        if let Some(status) = record.grpc_status {
+            number(out, F::GrpcStatus, b",\"grpc_status\":", status.into());
+        }
         text(
             out,
             F::Code,
@@ -186,6 +196,9 @@ pub(super) fn human(out: &mut Vec<u8>, record: &UsageRecord, mask: &Mask) -> io:
     if let Some(address) = record.address {
         write!(out, " from {}", mask.of_address(address))?;
     }
+    if let Some(status) = record.grpc_status {
+        write!(out, " grpc {status}")?;
+    }
     if let Some(code) = record.code {
         write!(out, " [{code}]")?;
     }
@@ -299,6 +312,8 @@ mod tests {
         caller.issuer = Some("https://login.example".into());
         record.caller = Some(Arc::new(caller));
         record.because = Some("no such".into());
+        record.trace_id = Some(7);
+        record.grpc_status = Some(5);
         record.limit = Some("whole".into());
         record.address = Some("192.0.2.77".parse().unwrap());
         record.started = Timestamp::from_micros(951_782_400_000_042);

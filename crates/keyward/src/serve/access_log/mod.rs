@@ -188,7 +188,7 @@ pub(super) mod tests {
     use super::*;
     use keyward_model::caller::TokenFacts;
     use keyward_model::id::{NodeId, RequestId};
-    use keyward_model::usage::Times;
+    use keyward_model::usage::{HttpVersion, Times};
     use keyward_model::{Caller, Code, Revision, Timestamp};
 
     /// A call that was refused.
@@ -210,9 +210,11 @@ pub(super) mod tests {
                 })
                 .unwrap(),
             )),
+            protocol: HttpVersion::Http11,
             method: "GET".into(),
             path: path.into(),
             status: 404,
+            grpc_status: None,
             code: Some(Code::NotFound),
             blame: Some(Code::NotFound.blame()),
             because: None,

@@ -1,8 +1,8 @@
 //! Answers that are compressed for those who ask for it.
 
-use super::{text, unpacked, until};
+use super::{packed, text, unpacked, until};
 use crate::node::{Node, Plan, check_passed};
-use keyward_testkit::{Answer, RawClient, Script, Upstream};
+use keyward_testkit::{Answer, KeywardProcess, RawClient, Script, Upstream};
 use std::process::Command;
 
 const MIB: u64 = 1024 * 1024;
@@ -189,6 +189,102 @@ async fn what_is_said_of_codings_and_types_holds() {
         let answer = node.get("/many", &all).await;
         assert_eq!(coding(&answer), expected, "{said}");
         assert_eq!(unpacked(expected, &answer.body), text.as_bytes());
+    }
+}
+
+/// What curl says over HTTP/2 in clear.
+fn curl(arguments: &[&str], url: &str) -> (String, String) {
+    let fixed = [
+        "--silent",
+        "--show-error",
+        "--http2-prior-knowledge",
+        "--max-time",
+        "60",
+    ];
+    let told = Command::new("curl")
+        .args(fixed)
+        .args(["--dump-header", "/dev/stderr"])
+        .args(arguments)
+        .arg(url)
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (text(told.stderr), text(told.stdout))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_http2_it_is_the_same() {
+    let text = text();
+    let large = text.repeat(100);
+    let upstream = Upstream::scripts(vec![
+        Script::answer("200 OK", &[JSON], &text),
+        Script::answer("200 OK", &[JSON], &text),
+        Script::answer("200 OK", &[JSON], &text),
+        Script::answer("200 OK", &[JSON], &large),
+        Script::answer("200 OK", &[JSON], "read"),
+    ])
+    .await;
+    let configuration = format!(
+        "format: 1
+listeners:
+  - {{ address: 127.0.0.1:8080, serves: gateway, protocols: [http1, http2] }}
+  - {{ address: 127.0.0.1:9090, serves: operations }}
+captures: {{ file: captures.jsonl }}
+resources:
+  - {{ kind: upstream, name: a, targets: [ {{ url: \"{}\" }} ] }}
+  - {{ kind: api, name: many, version: v1, state: published, base_path: /many, upstream: a, authentication: none, compression: true, decompression: true, capture: {{ bodies: [request, response], content_types: [application/json], max_bytes: 1KiB }} }}
+",
+        upstream.url()
+    );
+    let binary = env!("CARGO_BIN_EXE_keyward");
+    let process = KeywardProcess::start_configured(binary, &configuration, &[], &[]).await;
+    let url = format!("http://{}/many", process.gateway());
+    for (coding, expected) in [
+        ("gzip", &text),
+        ("br", &text),
+        ("zstd", &text),
+        ("br", &large),
+    ] {
+        let asked = format!("Accept-Encoding: {coding}");
+        let (head, body) = curl(&["--compressed", "--header", &asked], &url);
+        assert!(
+            head.contains(&format!("content-encoding: {coding}")),
+            "{head}"
+        );
+        assert!(!head.contains("content-length"), "{head}");
+        assert_eq!(&body, expected, "{coding}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("body");
+    std::fs::write(&file, packed("zstd", text.as_bytes())).unwrap();
+    let data = format!("@{}", file.display());
+    let arguments = [
+        "--data-binary",
+        &data,
+        "--header",
+        "Content-Encoding: zstd",
+        "--header",
+        "Content-Type: application/json",
+    ];
+    let (_, body) = curl(&arguments, &url);
+    assert_eq!(body, "read");
+    let received = upstream.received().pop().unwrap();
+    assert_eq!(received.body_length, text.len() as u64);
+    // What is captured is what the upstream got and sent, not what it was packed into.
+    let path = process.folder().join("captures.jsonl");
+    let begun = || std::fs::read_to_string(&path).unwrap_or_default();
+    until("five captures", || begun().lines().count() == 5).await;
+    let lines: Vec<serde_json::Value> = begun()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    for line in &lines {
+        let request = line["request"]["bytes"].as_u64();
+        let response = line["response"]["bytes"].as_u64().unwrap();
+        match request {
+            Some(request) => assert_eq!((request, response), (text.len() as u64, 4)),
+            None => assert!(response == text.len() as u64 || response == large.len() as u64),
+        }
     }
 }
 

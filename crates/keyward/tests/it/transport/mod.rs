@@ -7,6 +7,7 @@ mod client_certificates;
 mod configured;
 mod mutual_tls;
 mod tls;
+mod upstream_http2;
 mod upstream_tls;
 
 use keyward_model::{Clock as _, SystemClock};

@@ -4,6 +4,11 @@ use super::{Authority, Example, Issued, curl, python, say, text, wait};
 
 /// `tls.yaml` with certificates of the authority.
 async fn run(authority: &Authority) -> Example {
+    speaking(authority, None).await
+}
+
+/// The same with these `protocols`.
+async fn speaking(authority: &Authority, protocols: Option<&str>) -> Example {
     let (api, tenants) = (
         authority.issue(&["api.example"]),
         authority.issue(&["*.tenants.example"]),
@@ -14,7 +19,13 @@ async fn run(authority: &Authority) -> Example {
         ("tenants.pem", &tenants.certificate),
         ("tenants.key", &tenants.key),
     ];
-    Example::run("tls.yaml", &[], &files).await
+    let protocols =
+        protocols.map(|list| format!("serves: gateway\n    protocols: {list}\n    tls"));
+    let moved = protocols
+        .as_deref()
+        .map(|to| ("serves: gateway\n    tls", to));
+    let moved: Vec<_> = moved.into_iter().collect();
+    Example::run("tls.yaml", &moved, &files).await
 }
 
 /// What `openssl s_client` prints of a handshake.
@@ -69,10 +80,8 @@ async fn openssl_agrees_on_versions_protocols_and_sessions() {
             &["-tls1_3", "-alpn", "http/1.1"][..],
             "ALPN protocol: http/1.1",
         ),
-        (
-            &["-tls1_2", "-alpn", "h2,http/1.1"],
-            "ALPN protocol: http/1.1",
-        ),
+        (&["-tls1_2", "-alpn", "http/1.1,h2"], "ALPN protocol: h2"),
+        (&["-tls1_3", "-alpn", "h2"], "ALPN protocol: h2"),
         (&["-tls1_2"], "Protocol  : TLSv1.2"),
         (&["-tls1_3"], "New, TLSv1.3"),
         (&["-groups", "X25519"], "X25519"),
@@ -102,6 +111,43 @@ async fn openssl_agrees_on_versions_protocols_and_sessions() {
     ] {
         let said = s_client(&example, arguments).await;
         assert!(said.contains(refused), "{arguments:?}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn curl_speaks_what_the_listener_lets_it() {
+    let authority = Authority::new();
+    for (spoken, asked, said) in [
+        (None, &[][..], "2 200"),
+        (None, &["--http1.1"], "1.1 200"),
+        (Some("[http1]"), &[], "1.1 200"),
+        (Some("[http1]"), &["--http2"], "1.1 200"),
+        (Some("[http2]"), &[], "2 200"),
+        // It shares no protocol with the listener, and says nothing where that would be asked.
+        (Some("[http2]"), &["--http1.1"], "0 000"),
+        (Some("[http2]"), &["--no-alpn"], "0 000"),
+    ] {
+        let example = speaking(&authority, spoken).await;
+        let port = example.port();
+        let resolve = format!("api.example:{port}:127.0.0.1");
+        let url = format!("https://api.example:{port}/catalogue/7");
+        let root = authority.root();
+        let fixed = [
+            "--silent",
+            "--max-time",
+            "20",
+            "--output",
+            "/dev/null",
+            "--cacert",
+            &root,
+            "--write-out",
+            "%{http_version} %{http_code}",
+            "--resolve",
+            &resolve,
+            &url,
+        ];
+        let output = say("curl", &[asked, &fixed].concat()).await;
+        assert_eq!(text(&output.stdout), said, "{spoken:?}: {asked:?}");
     }
 }
 

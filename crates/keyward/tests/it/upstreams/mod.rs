@@ -3,6 +3,7 @@
 mod bounds;
 mod failures;
 mod health;
+mod http2;
 mod names;
 mod reload;
 mod replay;

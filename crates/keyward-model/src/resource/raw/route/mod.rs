@@ -9,14 +9,16 @@ mod mirror;
 mod tests;
 
 use super::api::scopes;
+use super::capture;
 use super::coding;
 use super::field::{Field, Fields};
 use super::problem::Problems;
 use super::read::name;
+use super::websocket;
 use crate::name::Name;
 use crate::resource::coding::{Compression, Decompression};
 use crate::resource::route::{Action, HostPattern, PathKind, PathPattern, Route};
-use crate::resource::{BasePath, IdentityHeaders};
+use crate::resource::{BasePath, Capture, IdentityHeaders, WebSocket};
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
@@ -36,6 +38,8 @@ const KEYS: &[&str] = &[
     "mirror",
     "redirect",
     "respond",
+    "capture",
+    "websocket",
 ];
 
 /// The most hosts of one API: each has its own table of all routes.
@@ -49,7 +53,11 @@ pub(super) struct ApiOfRoutes<'a> {
     pub(super) base_path: &'a BasePath,
     /// Where routes go that say nothing else.
     pub(super) upstream: Option<&'a Name>,
+    /// What routes let through that say nothing else.
+    pub(super) websocket: Option<&'a WebSocket>,
     pub(super) identity_headers: &'a IdentityHeaders,
+    /// What is written down of calls to routes that say nothing else.
+    pub(super) capture: Option<&'a Capture>,
     /// Why no caller can have a scope, if so.
     pub(super) without_scopes: Option<&'static str>,
     pub(super) compression: Option<&'a Arc<Compression>>,
@@ -158,9 +166,17 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         Some(field) => coding::decompression(field, api.max_body_bytes, problems),
         None => Some(api.decompression.cloned()),
     };
+    let websocket = match fields.optional("websocket") {
+        Some(field) => websocket::read(field, problems)?,
+        None => api.websocket.cloned(),
+    };
     let label = match given {
         Some(name) => name.as_str().into(),
         None => label(&matching.path, &matching.methods, api.base_path),
+    };
+    let capture = match fields.optional("capture") {
+        Some(field) => capture::read(field, problems)?,
+        None => api.capture.cloned(),
     };
     let action = action?;
     keys_that_do_nothing(&fields, &action, problems);
@@ -173,7 +189,9 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         response_headers: response_headers?,
         compression: compression?,
         decompression: decompression?,
+        websocket: websocket.filter(|_| matches!(action, Action::Forward(_))),
         action,
+        capture,
     })
 }
 
@@ -199,6 +217,8 @@ fn keys_that_do_nothing(fields: &Fields<'_>, action: &Action, problems: &mut Pro
                 "compression",
                 "decompression",
                 "mirror",
+                "capture",
+                "websocket",
             ],
         ),
         Action::Respond(_) => (
@@ -211,6 +231,8 @@ fn keys_that_do_nothing(fields: &Fields<'_>, action: &Action, problems: &mut Pro
                 "decompression",
                 "query",
                 "mirror",
+                "capture",
+                "websocket",
             ],
         ),
     };

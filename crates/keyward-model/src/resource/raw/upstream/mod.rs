@@ -7,6 +7,7 @@ mod tls;
 
 use crate::resource::raw::field::{Field, Fields};
 use crate::resource::raw::problem::Problems;
+use crate::resource::upstream::Protocol;
 use crate::resource::{Target, Upstream};
 use std::net::Ipv6Addr;
 use std::num::NonZeroU32;
@@ -29,6 +30,8 @@ pub(super) const KEYS: &[&str] = &[
     "slow_start",
     "resolve_interval",
     "tls",
+    "protocol",
+    "ping_interval",
 ];
 
 /// The largest weight: sums of weights stay far from overflow.
@@ -39,6 +42,8 @@ const TARGETS_MAX: usize = 256;
 const CONNECTIONS_MAX: u64 = 1_000_000;
 /// Names are asked for no more often than this.
 const RESOLVE_MIN: Duration = Duration::from_secs(1);
+/// Targets are asked whether they are there no more often than this.
+const PING_MIN: Duration = Duration::from_secs(1);
 
 pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Upstream> {
     let mut targets = Vec::new();
@@ -72,6 +77,8 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Upstr
         None => None,
     };
     let default = Upstream::of(targets);
+    let protocol = protocol(fields, &default.targets, problems);
+    let ping_interval = ping_interval(fields, protocol, default.ping_interval, problems);
     let balance = match fields.optional("balance") {
         Some(field) => policy::balance(field, problems),
         None => Some(default.balance),
@@ -89,7 +96,7 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Upstr
         None => Some(None),
     };
     let health_check = match fields.optional("health_check") {
-        Some(field) => policy::health_check(field, problems).map(Some),
+        Some(field) => policy::health_check(field, protocol, problems).map(Some),
         None => Some(None),
     };
     let bounds = connections(fields, default.max_pending, problems);
@@ -107,6 +114,8 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Upstr
     Some(Upstream {
         targets: default.targets,
         tls,
+        protocol: protocol?,
+        ping_interval: ping_interval?,
         balance: balance?,
         connect_timeout: connect_timeout?,
         response_timeout: response_timeout?,
@@ -121,6 +130,51 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Upstr
         slow_start: slow_start?,
         resolve_interval: resolve_interval?,
     })
+}
+
+fn protocol(fields: &Fields<'_>, targets: &[Target], problems: &mut Problems) -> Option<Protocol> {
+    let Some(field) = fields.optional("protocol") else {
+        return Some(Protocol::default());
+    };
+    let protocol = field.one_of(
+        &[
+            ("http1", Protocol::Http1),
+            ("http2", Protocol::Http2),
+            ("auto", Protocol::Auto),
+        ],
+        problems,
+    )?;
+    if protocol == Protocol::Auto && !targets.is_empty() && !targets.iter().any(|target| target.tls)
+    {
+        field.refuse(
+            "does nothing here: a target chooses in its TLS handshake, and none of this upstream begins with https://; write http2 for targets that speak it in clear",
+            problems,
+        );
+    }
+    Some(protocol)
+}
+
+fn ping_interval(
+    fields: &Fields<'_>,
+    protocol: Option<Protocol>,
+    default: Duration,
+    problems: &mut Problems,
+) -> Option<Duration> {
+    let Some(field) = fields.optional("ping_interval") else {
+        return Some(default);
+    };
+    if protocol == Some(Protocol::Http1) {
+        field.refuse(
+            "does nothing here: only HTTP/2 can ask; write `protocol: http2` or `auto` too",
+            problems,
+        );
+    }
+    let interval = field.duration(problems)?;
+    if interval < PING_MIN {
+        field.refuse("is too often: 1s at least", problems);
+        return None;
+    }
+    Some(interval)
 }
 
 fn connections(

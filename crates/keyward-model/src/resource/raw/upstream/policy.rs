@@ -5,8 +5,8 @@ use crate::resource::raw::field::listed;
 use crate::resource::raw::field::{Field, Fields};
 use crate::resource::raw::problem::Problems;
 use crate::resource::upstream::{
-    Balance, Breaker, Ejection, HashSource, HealthCheck, HealthProbe, Retries, RetryBudget,
-    RetryOn, StatusRange,
+    Balance, Breaker, Ejection, HashSource, HealthCheck, HealthProbe, Protocol, Retries,
+    RetryBudget, RetryOn, StatusRange,
 };
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -259,14 +259,40 @@ pub(super) fn breaker(field: Field<'_>, problems: &mut Problems) -> Option<Break
     })
 }
 
-pub(super) fn health_check(field: Field<'_>, problems: &mut Problems) -> Option<HealthCheck> {
+pub(super) fn health_check(
+    field: Field<'_>,
+    protocol: Option<Protocol>,
+    problems: &mut Problems,
+) -> Option<HealthCheck> {
     let fields = field.fields(
-        &["http", "tcp", "interval", "timeout", "healthy", "unhealthy"],
+        &[
+            "http",
+            "tcp",
+            "grpc",
+            "interval",
+            "timeout",
+            "healthy",
+            "unhealthy",
+        ],
         problems,
     )?;
-    let probe = match (fields.optional("http"), fields.optional("tcp")) {
-        (Some(field), None) => http_probe(field, problems)?,
-        (None, Some(field)) => {
+    let asked = (
+        fields.optional("http"),
+        fields.optional("tcp"),
+        fields.optional("grpc"),
+    );
+    let probe = match asked {
+        (Some(field), None, None) => http_probe(field, problems)?,
+        (None, None, Some(field)) => {
+            if protocol == Some(Protocol::Http1) {
+                field.refuse(
+                    "is asked over HTTP/2: write `protocol: http2` or `auto` too",
+                    problems,
+                );
+            }
+            grpc_probe(field, problems)?
+        }
+        (None, Some(field), None) => {
             if !field.boolean(problems)? {
                 field.refuse(
                     "says that nothing is asked: leave `health_check` out",
@@ -276,11 +302,14 @@ pub(super) fn health_check(field: Field<'_>, problems: &mut Problems) -> Option<
             }
             HealthProbe::Tcp
         }
-        (Some(_), Some(_)) | (None, None) => {
+        (Some(_), Some(_), _)
+        | (Some(_), _, Some(_))
+        | (_, Some(_), Some(_))
+        | (None, None, None) => {
             problems.error(
                 fields.place(),
                 "bad_value",
-                "`health_check` has `http: { path: /healthz }` or `tcp: true`, one of them",
+                "`health_check` has `http: { path: /healthz }`, `tcp: true` or `grpc: { service: NAME }`, one of them",
             );
             return None;
         }
@@ -300,6 +329,35 @@ pub(super) fn health_check(field: Field<'_>, problems: &mut Problems) -> Option<
         healthy: counted(&fields, "healthy", two, problems)?,
         unhealthy: counted(&fields, "unhealthy", two.saturating_add(1), problems)?,
     })
+}
+
+/// `{ service: NAME }`, or `true` for the server as a whole.
+fn grpc_probe(field: Field<'_>, problems: &mut Problems) -> Option<HealthProbe> {
+    if !matches!(field.node().value, Value::Map(_)) {
+        if field.boolean(problems)? {
+            return Some(HealthProbe::Grpc { service: "".into() });
+        }
+        field.refuse(
+            "says that nothing is asked: leave `health_check` out",
+            problems,
+        );
+        return None;
+    }
+    let fields = field.fields(&["service"], problems)?;
+    let service = fields.required(
+        "service",
+        "say which service is asked for, or write `grpc: true` for the server as a whole",
+        problems,
+    )?;
+    let service = service.parsed(
+        |text| {
+            let clean = !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
+            (clean && text.len() <= 256).then(|| text.into())
+        },
+        "is no service: write its full name, such as orders.v1.Orders",
+        problems,
+    )?;
+    Some(HealthProbe::Grpc { service })
 }
 
 fn http_probe(field: Field<'_>, problems: &mut Problems) -> Option<HealthProbe> {

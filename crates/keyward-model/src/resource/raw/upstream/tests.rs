@@ -127,6 +127,34 @@ fn policies_are_read() {
 }
 
 #[test]
+fn a_protocol_is_read_with_what_goes_with_it() {
+    for (keys, protocol) in [
+        (json!({}), Protocol::Http1),
+        (json!({ "protocol": "http1" }), Protocol::Http1),
+        (json!({ "protocol": "http2" }), Protocol::Http2),
+        (
+            json!({ "protocol": "auto", "targets": [ { "url": "https://a.test" }, { "url": "http://b.test" } ] }),
+            Protocol::Auto,
+        ),
+    ] {
+        assert_eq!(read_with(&keys).unwrap().protocol, protocol, "{keys}");
+    }
+    for (check, service) in [
+        (json!({ "grpc": true }), ""),
+        (json!({ "grpc": { "service": "a.v1.B" } }), "a.v1.B"),
+    ] {
+        let keys =
+            json!({ "protocol": "http2", "ping_interval": "10s", "health_check": check.clone() });
+        let read = read_with(&keys).unwrap();
+        assert_eq!(read.ping_interval, Duration::from_secs(10));
+        let probe = HealthProbe::Grpc {
+            service: service.into(),
+        };
+        assert_eq!(read.health_check.unwrap().probe, probe, "{check}");
+    }
+}
+
+#[test]
 fn what_can_not_work_is_refused_with_a_reason() {
     for (keys, expected) in [
         (json!({ "balance": "random" }), "round_robin"),
@@ -186,6 +214,33 @@ fn what_can_not_work_is_refused_with_a_reason() {
         (
             json!({ "health_check": { "tcp": true, "interval": "10ms" } }),
             "too often",
+        ),
+        (json!({ "protocol": "h2" }), "is none of `http1`, `http2`"),
+        (json!({ "protocol": "auto" }), "write http2 for targets"),
+        (json!({ "ping_interval": "10s" }), "only HTTP/2 can ask"),
+        (
+            json!({ "protocol": "http2", "ping_interval": "10ms" }),
+            "too often",
+        ),
+        (
+            json!({ "health_check": { "grpc": true } }),
+            "is asked over HTTP/2",
+        ),
+        (
+            json!({ "protocol": "http2", "health_check": { "grpc": false } }),
+            "leave `health_check` out",
+        ),
+        (
+            json!({ "protocol": "http2", "health_check": { "grpc": {} } }),
+            "`service` is missing",
+        ),
+        (
+            json!({ "protocol": "http2", "health_check": { "grpc": { "service": "a b" } } }),
+            "is no service",
+        ),
+        (
+            json!({ "protocol": "http2", "health_check": { "grpc": true, "tcp": true } }),
+            "one of them",
         ),
         (json!({ "max_pending": 1 }), "does nothing here"),
         (json!({ "max_connections": 0 }), "from 1 to"),

@@ -1,20 +1,19 @@
-//! One connection to a target, driven by the task of the call that uses it.
+//! A connection to a target over HTTP/1.1, driven by the task of the call that uses it.
 //!
 //! There is no task of its own behind it: no wake-ups between tasks, and when the call is dropped, so is
 //! the connection, which cancels the call at the upstream.
 
 use super::endpoint::{Endpoint, Reached};
 use super::limit::ConnectionPlace;
+use super::protocols::AnswerFailure;
 use super::state::OpenConnection;
 use super::tls::UpstreamTransport;
 use crate::http1::{BodyDecoder, Framing, HeadBounds, HeadParser, ReadFailure, Stream};
 use crate::message::{AnswerHead, Fields, Version};
 use http::{Method, StatusCode};
-use keyward_model::{Clock, Fault};
 use std::io;
 use std::net::IpAddr;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 /// Bounds on the head of an answer: as wide as those on what clients send, since upstreams set cookies.
 const BOUNDS: HeadBounds = HeadBounds {
@@ -27,7 +26,7 @@ const INTERIM_MAX: usize = 16;
 
 /// A connection that carries one call at a time.
 #[derive(Debug)]
-pub(crate) struct UpstreamConnection {
+pub(crate) struct Http1Connection {
     stream: Stream<UpstreamTransport>,
     parser: Option<HeadParser>,
     decoder: BodyDecoder,
@@ -46,31 +45,8 @@ pub(crate) struct UpstreamConnection {
     _place: Option<ConnectionPlace>,
 }
 
-/// Why no answer came.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum AnswerFailure {
-    /// The connection broke or ended.
-    #[error("it broke off: {0}")]
-    Broken(io::Error),
-    /// What came is no answer.
-    #[error("what it sent is no answer: {0}")]
-    Malformed(Fault),
-}
-
-impl UpstreamConnection {
-    /// Connects to a target, in the `place` that was found for it where connections are bounded.
-    pub(super) async fn connect(
-        endpoint: &Endpoint,
-        place: Option<ConnectionPlace>,
-        within: Duration,
-        clock: &dyn Clock,
-    ) -> io::Result<Box<Self>> {
-        let counted = endpoint.state.connection();
-        let reached = endpoint.connect(within, clock).await?;
-        // Calls hand it about: a pointer is moved then, not half a kilobyte.
-        Ok(Box::new(Self::new(reached, Some(counted), place)))
-    }
-
+impl Http1Connection {
+    /// A connection that was made, in the `place` that was found for it where connections are bounded.
     pub(super) fn new(
         reached: Reached,
         counted: Option<OpenConnection>,
@@ -110,6 +86,11 @@ impl UpstreamConnection {
     /// Whether the connection is at the end of an answer that another call may follow.
     pub(crate) fn may_be_kept(&self) -> bool {
         self.keep && self.decoder.is_done() && !self.stream.has_unread()
+    }
+
+    /// Whether it has carried an answer, asked before a call begins on it.
+    pub(crate) fn is_proven(&self) -> bool {
+        self.heard
     }
 
     /// Whether any byte of an answer has come.
@@ -170,7 +151,7 @@ impl UpstreamConnection {
             }
             self.decoder = body_of(method, &head, framing);
             self.keep = match head.version {
-                Version::Http11 => !framing.close,
+                Version::Http11 | Version::Http2 => !framing.close,
                 Version::Http10 => framing.keep_alive && !framing.close,
             } && !self.decoder.ends_with_connection();
             return Poll::Ready(Ok(head));

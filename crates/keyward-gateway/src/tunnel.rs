@@ -1,0 +1,370 @@
+//! A call that has become a tunnel: bytes pass both ways, as fast as the slower side takes them, until one side
+//! is through, nothing has come for too long, or the token that opened it is over.
+
+use crate::deadlines::{Patience, Seat};
+use crate::http1::Stream;
+use crate::record::CallRecord;
+use crate::request::VerifiedCaller;
+use crate::request::authenticate::{self, Authenticated};
+use crate::snapshot::WebSocketPlan;
+use crate::upstream::{Http1Connection, Occupied};
+use crate::worker::Worker;
+use keyward_model::Timestamp;
+use keyward_state::revocation::Revocations;
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Room for the next bytes: most messages are small, and most tunnels quiet.
+const ROOM: usize = 4 * 1024;
+/// And where there are many.
+const LARGE_ROOM: usize = 64 * 1024;
+/// How long one side may go on sending when the other has said that it sends no more: long enough for what was
+/// on its way, and for a goodbye.
+const AFTERWARDS: Duration = Duration::from_secs(10);
+/// How often a quiet tunnel's token is looked up among those that were revoked.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// A tunnel between a client and an upstream.
+pub(crate) struct Tunnel {
+    upstream: Box<Http1Connection>,
+    occupied: Occupied,
+    worker: Rc<Worker>,
+    seat: Rc<Seat>,
+    idle: Patience,
+    afterwards: Patience,
+    /// Whose time is the tunnel's, too.
+    token: Option<Rc<VerifiedCaller>>,
+    up: Way,
+    down: Way,
+}
+
+/// How far one direction is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Way {
+    /// Bytes that were passed on.
+    passed: u64,
+    /// Whether the last read filled its room.
+    busy: bool,
+    /// Whether its sender is through, and its receiver knows.
+    ended: bool,
+}
+
+/// Why a tunnel has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TunnelEnd {
+    #[error("one side closed it")]
+    Closed,
+    #[error("nothing passed the tunnel for too long")]
+    Idle,
+    #[error("the client broke the tunnel off")]
+    ClientBroke,
+    #[error("the upstream broke the tunnel off")]
+    UpstreamBroke,
+    #[error("the credential that opened the tunnel is over")]
+    TokenOver,
+    #[error("the credential that opened the tunnel was revoked")]
+    TokenRevoked,
+    #[error("the tunnel outlasted the shutdown")]
+    ShuttingDown,
+}
+
+/// Which side of a direction broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Broken {
+    Sender,
+    Receiver,
+}
+
+impl Tunnel {
+    pub(crate) fn new(
+        upstream: Box<Http1Connection>,
+        occupied: Occupied,
+        plan: &WebSocketPlan,
+        authenticated: &Authenticated,
+        worker: Rc<Worker>,
+        seat: Rc<Seat>,
+    ) -> Self {
+        let token = authenticated.verified().filter(|_| !plan.outlives_token);
+        Self {
+            upstream,
+            occupied,
+            worker,
+            seat,
+            idle: Patience::new(plan.idle),
+            afterwards: Patience::new(AFTERWARDS),
+            token: token.map(Rc::clone),
+            up: Way::default(),
+            down: Way::default(),
+        }
+    }
+
+    /// Passes bytes between the client and the upstream until the tunnel ends.
+    pub(crate) async fn run<T: AsyncRead + AsyncWrite + Unpin>(
+        mut self: Box<Self>,
+        client: &RefCell<Stream<T>>,
+        record: Option<Box<CallRecord>>,
+    ) {
+        let mut record = record;
+        let end = poll_fn(|context| {
+            let end = self.poll(context, &mut client.borrow_mut());
+            if let Some(record) = &mut record {
+                record.bytes_in = self.up.passed;
+                record.bytes_out = self.down.passed;
+            }
+            end
+        })
+        .await;
+        if end == TunnelEnd::UpstreamBroke {
+            self.occupied.failed(self.worker.moment());
+        } else {
+            self.occupied.ended(self.worker.deadlines.latest());
+        }
+        if let Some(mut record) = record {
+            record.tunnel_ended(end);
+        }
+    }
+
+    fn poll<T: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        context: &mut Context<'_>,
+        client: &mut Stream<T>,
+    ) -> Poll<TunnelEnd> {
+        self.seat.register(context);
+        if self.worker.drain.cut() {
+            return Poll::Ready(TunnelEnd::ShuttingDown);
+        }
+        if let Some(end) = self.token_ended() {
+            return Poll::Ready(end);
+        }
+        let before = (self.up.passed, self.down.passed);
+        let upstream = self.upstream.stream();
+        if let Poll::Ready(Err(broken)) = self.up.poll(context, client, upstream) {
+            return Poll::Ready(match broken {
+                Broken::Sender => TunnelEnd::ClientBroke,
+                Broken::Receiver => TunnelEnd::UpstreamBroke,
+            });
+        }
+        if let Poll::Ready(Err(broken)) = self.down.poll(context, upstream, client) {
+            return Poll::Ready(match broken {
+                Broken::Sender => TunnelEnd::UpstreamBroke,
+                Broken::Receiver => TunnelEnd::ClientBroke,
+            });
+        }
+        if self.up.ended && self.down.ended {
+            return Poll::Ready(TunnelEnd::Closed);
+        }
+        if before != (self.up.passed, self.down.passed) {
+            self.idle.moved();
+            self.afterwards.moved();
+        }
+        if self.up.ended || self.down.ended {
+            ready!(self.afterwards.poll(&self.seat));
+            return Poll::Ready(TunnelEnd::Closed);
+        }
+        // What waits holds no more memory than it needs.
+        client.shrink();
+        self.upstream.shrink();
+        self.idle.poll(&self.seat).map(|()| TunnelEnd::Idle)
+    }
+
+    /// Whether the token's time is over by now. Sees to it that the tunnel is woken when it will be.
+    fn token_ended(&self) -> Option<TunnelEnd> {
+        let token = self.token.as_ref()?;
+        let latest = self.worker.deadlines.latest();
+        let now = self.worker.civil(latest);
+        match standing(token, &self.worker.shared.revocations, now) {
+            Ok(left) => {
+                self.seat.wake_at(latest.plus(left));
+                None
+            }
+            Err(end) => Some(end),
+        }
+    }
+}
+
+/// When a token's standing is to be looked at again; else why it opens nothing any more.
+fn standing(
+    token: &VerifiedCaller,
+    revocations: &Revocations,
+    now: Timestamp,
+) -> Result<Duration, TunnelEnd> {
+    // One without a time is taken only where an issuer's definition says so.
+    let ends = Some(token.ends).filter(|ends| *ends != Timestamp::EPOCH);
+    if ends.is_some_and(|ends| ends <= now) {
+        return Err(TunnelEnd::TokenOver);
+    }
+    authenticate::check_revocations(revocations, token, now)
+        .map_err(|_| TunnelEnd::TokenRevoked)?;
+    let left = ends.map_or(LOOK_EVERY, |ends| ends.since(now));
+    Ok(left.min(LOOK_EVERY))
+}
+
+impl Way {
+    /// Passes on what there is. Ready when the sender is through and the receiver has all of it.
+    fn poll<A, B>(
+        &mut self,
+        context: &mut Context<'_>,
+        from: &mut Stream<A>,
+        to: &mut Stream<B>,
+    ) -> Poll<Result<(), Broken>>
+    where
+        A: AsyncRead + AsyncWrite + Unpin,
+        B: AsyncRead + AsyncWrite + Unpin,
+    {
+        if self.ended {
+            return Poll::Ready(Ok(()));
+        }
+        let mut through = false;
+        loop {
+            if from.has_unread() && !to.is_full() {
+                let count = from.unread().len();
+                to.output().extend_from_slice(from.unread());
+                from.use_up(count);
+                self.passed += count as u64;
+            }
+            let flushed = to.poll_flush(context, &mut || ());
+            match flushed {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Receiver)),
+                Poll::Pending if to.is_full() || through => return Poll::Pending,
+                Poll::Pending => {}
+            }
+            if from.has_unread() {
+                continue;
+            }
+            if through {
+                let told = ready!(to.poll_shutdown(context));
+                self.ended = true;
+                return Poll::Ready(told.map_err(|_| Broken::Receiver));
+            }
+            let room = if self.busy { LARGE_ROOM } else { ROOM };
+            match ready!(from.poll_read_more(context, room)) {
+                Ok(0) => through = true,
+                Ok(count) => self.busy = count >= ROOM,
+                Err(_) => return Poll::Ready(Err(Broken::Sender)),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Fields;
+    use keyward_model::Caller;
+    use keyward_model::caller::TokenFacts;
+    use keyward_model::id::{RevocationId, TeamId};
+    use keyward_model::revocation::{Revocation, RevocationKind};
+    use std::cell::Cell;
+    use std::sync::Arc;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    const ISSUER: &str = "https://a.example";
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_seconds(seconds)
+    }
+
+    /// A token until this second.
+    fn token(ends: i64) -> VerifiedCaller {
+        let facts = TokenFacts {
+            token_id: Some("one"),
+            ..TokenFacts::default()
+        };
+        let mut caller = Caller::of_token(&facts).unwrap();
+        caller.team = Some(TeamId::DEFAULT);
+        caller.issuer = Some(Arc::from(ISSUER));
+        VerifiedCaller {
+            caller: Arc::new(caller),
+            identity: Fields::new(),
+            listed: true,
+            until: at(ends),
+            ends: at(ends),
+            key_epoch: 0,
+            revocation_epoch: Cell::new(u64::MAX),
+            cells: RefCell::default(),
+        }
+    }
+
+    #[test]
+    fn a_tunnel_stands_as_long_as_its_token() {
+        let (token, revocations) = (token(1000), Revocations::default());
+        let seconds = Duration::from_secs;
+        assert_eq!(standing(&token, &revocations, at(10)), Ok(LOOK_EVERY));
+        assert_eq!(standing(&token, &revocations, at(997)), Ok(seconds(3)));
+        assert_eq!(
+            standing(&token, &revocations, at(1000)),
+            Err(TunnelEnd::TokenOver)
+        );
+    }
+
+    #[test]
+    fn a_tunnel_whose_token_is_revoked_ends_at_the_next_look() {
+        let (token, revocations) = (token(1000), Revocations::default());
+        let revoked = |value: &str| Revocation {
+            id: RevocationId::from_u128(1),
+            team: TeamId::DEFAULT,
+            issuer: ISSUER.to_owned(),
+            kind: RevocationKind::TokenId,
+            value: value.to_owned(),
+            not_before: at(0),
+            expires: at(2000),
+        };
+        revocations.insert(&revoked("other"), at(10)).unwrap();
+        assert_eq!(standing(&token, &revocations, at(10)), Ok(LOOK_EVERY));
+        revocations.insert(&revoked("one"), at(10)).unwrap();
+        assert_eq!(
+            standing(&token, &revocations, at(10)),
+            Err(TunnelEnd::TokenRevoked)
+        );
+    }
+
+    /// Passes everything from one pipe to another; nothing here may take longer than a test may.
+    async fn pass(
+        mut way: Way,
+        from: tokio::io::DuplexStream,
+        to: tokio::io::DuplexStream,
+    ) -> (Result<(), Broken>, u64) {
+        let (mut from, mut to) = (Stream::new(from), Stream::new(to));
+        let passing = poll_fn(|context| way.poll(context, &mut from, &mut to));
+        let ended = tokio::time::timeout(Duration::from_secs(10), passing).await;
+        (ended.unwrap(), way.passed)
+    }
+
+    #[tokio::test]
+    async fn bytes_pass_whole_through_pipes_that_hold_few_at_once() {
+        let (mut sender, from) = duplex(7);
+        let (to, mut receiver) = duplex(11);
+        let sent: Vec<u8> = (0..100_000_u32).map(|at| (at % 251) as u8).collect();
+        let expected = sent.clone();
+        let sending = async move {
+            sender.write_all(&sent).await.unwrap();
+            sender.shutdown().await.unwrap();
+            // Open to the last, as a client's other half is.
+            sender
+        };
+        let receiving = async {
+            let mut all = Vec::new();
+            receiver.read_to_end(&mut all).await.unwrap();
+            all
+        };
+        let ((ended, passed), _sender, all) =
+            tokio::join!(pass(Way::default(), from, to), sending, receiving);
+        assert_eq!((ended, passed), (Ok(()), 100_000));
+        assert!(all == expected);
+    }
+
+    #[tokio::test]
+    async fn a_receiver_that_is_gone_ends_it() {
+        let (mut sender, from) = duplex(64);
+        let (to, receiver) = duplex(64);
+        drop(receiver);
+        sender.write_all(b"hello").await.unwrap();
+        let (ended, _) = pass(Way::default(), from, to).await;
+        assert_eq!(ended, Err(Broken::Receiver));
+    }
+}
