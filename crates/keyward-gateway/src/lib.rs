@@ -8,6 +8,7 @@
 
 mod body;
 pub mod capture;
+mod coding;
 mod deadlines;
 mod drain;
 mod gateway;
@@ -37,6 +38,9 @@ mod upstream;
 mod usage;
 mod worker;
 
+/// For fuzz targets: a body that comes in pieces, decompressed.
+#[cfg(feature = "fuzzing")]
+pub use coding::decompress_in_pieces;
 /// For fuzz targets: what this crate's parser and hyper's make of the same bytes.
 #[cfg(feature = "fuzzing")]
 pub use http1::compare as compare_with_hyper;

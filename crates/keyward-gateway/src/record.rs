@@ -202,6 +202,8 @@ impl CallRecord {
             BodyFailure::ClientLeft => Code::ClientLeft,
             BodyFailure::ClientIdle => Code::RequestTimeout,
             BodyFailure::TooLarge => Code::BodyTooLarge,
+            BodyFailure::Undecodable(why) => why.code(),
+            BodyFailure::Coder => Code::Internal,
             BodyFailure::Upstream => Code::UpstreamFailed,
             BodyFailure::UpstreamIdle | BodyFailure::UpstreamLate => Code::UpstreamTimeout,
         });

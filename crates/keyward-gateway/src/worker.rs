@@ -2,6 +2,7 @@
 //! connections, its own cache of verified tokens.
 
 use crate::capture::CapturedCall;
+use crate::coding::CodingBudget;
 use crate::deadlines::Deadlines;
 use crate::drain::Drain;
 use crate::load::{self, Gate};
@@ -54,6 +55,8 @@ pub(crate) struct Worker {
     pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) gate: Rc<Gate>,
     pub(crate) pools: Pools,
+    /// Memory for bodies that are compressed or decompressed.
+    pub(crate) coding: Rc<CodingBudget>,
     pub(crate) tokens: RefCell<TokenCache>,
     pub(crate) metrics: Arc<WorkerMetrics>,
     /// Ids for traces and spans.
@@ -127,6 +130,7 @@ impl Worker {
             date: RefCell::default(),
             clocks: Cell::new((shared.clock.moment(), shared.clock.now())),
             pools,
+            coding: CodingBudget::new(),
             tokens: RefCell::new(TokenCache::new(settings.limits.cached_tokens)),
             metrics,
             top: WorkerTop::default(),

@@ -103,6 +103,8 @@ codes! {
     RequestTimeout = "request_timeout", 408, Caller, "The request took too long to arrive";
     /// The body is larger than the route takes.
     BodyTooLarge = "body_too_large", 413, Caller, "The body is too large";
+    /// The body is in a coding that the route does not take (RFC 9110, section 15.5.16).
+    UnsupportedCoding = "unsupported_coding", 415, Caller, "The body's coding is not taken here";
     /// The URL is longer than this listener takes.
     UriTooLong = "uri_too_long", 414, Caller, "The address is too long";
     /// The header section is larger than this listener takes.

@@ -146,10 +146,8 @@ fn verify(
     if policy.forward_certificate
         && let Some(der) = presented.chain().first()
     {
-        identity.append_named(
-            CLIENT_CERT,
-            format!(":{}:", STANDARD.encode(der)).as_bytes(),
-        );
+        let value = format!(":{}:", STANDARD.encode(der));
+        identity.append_named(CLIENT_CERT, value.as_bytes());
     }
     Ok(VerifiedCaller {
         identity,

@@ -4,7 +4,7 @@ use super::admit::Admitted;
 use super::attempts::{Attempts, Lease};
 use super::authenticate::Authenticated;
 use super::match_route::Matched;
-use super::{Answer, Client, Refusal, grpc, headers, mirror, upgrade};
+use super::{Answer, Client, Refusal, compression, grpc, headers, mirror, upgrade};
 use crate::body::{AnswerBody, BodyFailure, Download, RequestBody, Upload, UploadStop};
 use crate::capture::{CallCapture, Side};
 use crate::deadlines::{Deadline, Patience, Seat};
@@ -55,6 +55,7 @@ pub(crate) async fn forward(
     };
     record.upstream_begins();
     let safe = headers::is_safe(&head.method);
+    let compressible = compression::wanted(route, &head);
     let takes_trailers =
         plan.may_share() && (record.is_grpc || headers::takes_trailers(&head.fields));
     let mut upload = Upload::new(
@@ -192,11 +193,14 @@ pub(crate) async fn forward(
         upload.start_again();
         lease = attempts.lease().await?;
     };
-    record.bytes_in = upload.bytes;
+    record.bytes_in = upload.bytes_in();
     if answer.status == StatusCode::SWITCHING_PROTOCOLS {
         return call.switched(lease, answer, &head.fields, record);
     }
     let mut answer = call.answered(&attempts, lease, upload, answer, &head.method, record)?;
+    if let Some(wanted) = compressible {
+        compression::compress(call.worker, &wanted, &head.method, &mut answer);
+    }
     answer.spent = head.fields;
     Ok(answer)
 }
@@ -435,7 +439,7 @@ enum Attempt {
 
 impl Attempt {
     fn refusal(self, upload: &Upload, record: &mut CallRecord) -> Refusal {
-        record.bytes_in = upload.bytes;
+        record.bytes_in = upload.bytes_in();
         if upload.failure == Some(BodyFailure::ClientLeft) {
             record.client_left();
         }
@@ -459,6 +463,7 @@ impl Attempt {
             (Some(BodyFailure::TooLarge), _) => {
                 Fault::new(Code::BodyTooLarge, "The body is larger than this API takes")
             }
+            (Some(BodyFailure::Undecodable(why)), _) => why.fault(),
             (Some(BodyFailure::ClientIdle), _) => Fault::new(
                 Code::RequestTimeout,
                 "The body did not arrive in time; send it again",

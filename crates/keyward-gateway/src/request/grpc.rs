@@ -55,7 +55,10 @@ impl Status {
             Code::CallerNotAllowed | Code::InsufficientScope | Code::OriginRefused => {
                 Self::PermissionDenied
             }
-            Code::NotFound | Code::MethodNotAllowed | Code::NotImplemented => Self::Unimplemented,
+            Code::NotFound
+            | Code::MethodNotAllowed
+            | Code::NotImplemented
+            | Code::UnsupportedCoding => Self::Unimplemented,
             Code::RequestTimeout | Code::UpstreamTimeout => Self::DeadlineExceeded,
             Code::BodyTooLarge | Code::UriTooLong | Code::HeadersTooLarge => {
                 Self::ResourceExhausted
@@ -74,7 +77,8 @@ impl Status {
 
     const fn of_failure(failure: BodyFailure) -> Self {
         match failure {
-            BodyFailure::Client => Self::Internal,
+            BodyFailure::Client | BodyFailure::Coder => Self::Internal,
+            BodyFailure::Undecodable(why) => Self::of(why.code()),
             BodyFailure::ClientLeft => Self::Unknown,
             BodyFailure::TooLarge => Self::ResourceExhausted,
             BodyFailure::Upstream => Self::Unavailable,

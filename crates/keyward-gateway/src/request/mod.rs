@@ -16,6 +16,8 @@ mod authorize;
 mod bearer;
 mod client;
 pub(crate) mod client_certificate;
+mod compression;
+mod decompression;
 mod forward;
 pub(crate) mod grpc;
 pub(crate) mod headers;
@@ -167,7 +169,7 @@ async fn way(
     client: &Rc<Client>,
     seat: &Rc<Seat>,
     mut head: RequestHead,
-    body: RequestBody,
+    mut body: RequestBody,
     record: &mut CallRecord,
 ) -> Result<Answer, Refusal> {
     let snapshot = worker.snapshot();
@@ -190,6 +192,10 @@ async fn way(
         authenticate::authenticate(worker, route, client, &mut head, record).await?;
     record.caller = authenticated.caller_of_record();
     let permit = authorize::authorize(route, &authenticated)?;
+    if let Some(plan) = &route.decompression {
+        // Before limits: a body that is not taken uses none up.
+        body = decompression::decompress(worker, plan, &mut head, body)?;
+    }
     let admitted = admit::admit(worker, route, permit, authenticated, origin, record)?;
     if let Some(mut answer) = matched.answer() {
         admitted.tell_limits(route, &mut answer.fields);

@@ -17,7 +17,8 @@ pub(crate) use continuity::Continuity;
 pub(crate) use local::{LocalRoute, LocalSnapshot, RouteRef};
 pub(crate) use plan::{AnswerPlan, MatchedPath, WebSocketPlan};
 pub(crate) use route::{
-    CertificatePolicy, Credentials, LimitPolicy, MirrorRoute, Route, TokenPolicy, TrustedIssuer,
+    CertificatePolicy, Credentials, DecompressionPlan, LimitPolicy, MirrorRoute, Route,
+    TokenPolicy, TrustedIssuer,
 };
 pub(crate) use route_table::{Lookup, Occurrence, RequestView, RouteTable};
 

@@ -2,6 +2,7 @@
 
 use super::CompileError;
 use super::plan::{MirrorPlan, RoutePlan};
+use crate::coding::DecodeBounds;
 use crate::issuer::IssuerKeySet;
 use crate::metrics::{ApiMetrics, LimitMetrics, RouteMetrics};
 use crate::request::identity::{ForgedNames, IdentityPlan};
@@ -13,6 +14,7 @@ use keyward_jose::jwt::Profile;
 use keyward_model::id::TeamId;
 use keyward_model::limit::LimitSubject;
 use keyward_model::name::Name;
+use keyward_model::resource::coding::{Compression, ContentCoding, Decompression};
 use keyward_model::resource::issuer::Encrypted;
 use keyward_model::resource::mutual_tls::{Callers, CertificateName};
 use keyward_model::resource::route::Mirror;
@@ -44,9 +46,40 @@ pub(crate) struct Route {
     pub(crate) mirror: Option<Arc<MirrorRoute>>,
     pub(crate) max_body_bytes: Option<u64>,
     pub(crate) body_idle: Duration,
+    /// Which answers are compressed.
+    pub(crate) compression: Option<Arc<Compression>>,
+    /// Which requests are decompressed.
+    pub(crate) decompression: Option<DecompressionPlan>,
     /// `None`: no body is captured.
     pub(crate) capture: Option<Arc<Capture>>,
     pub(crate) metrics: Arc<RouteMetrics>,
+}
+
+/// Which requests of a route are decompressed.
+#[derive(Debug)]
+pub(crate) struct DecompressionPlan {
+    pub(crate) codings: Box<[ContentCoding]>,
+    pub(crate) bounds: DecodeBounds,
+    /// The codings as `Accept-Encoding` lists them.
+    pub(crate) list: Box<str>,
+}
+
+impl DecompressionPlan {
+    fn new(declared: &Decompression) -> Self {
+        let names: Vec<_> = declared
+            .codings
+            .iter()
+            .map(|coding| coding.as_str())
+            .collect();
+        Self {
+            codings: declared.codings.clone().into(),
+            bounds: DecodeBounds {
+                bytes: declared.max_bytes,
+                ratio: u64::from(declared.max_ratio),
+            },
+            list: names.join(", ").into(),
+        }
+    }
 }
 
 /// Who gets copies of a route's calls.
@@ -226,9 +259,13 @@ impl Route {
             api: format!("{}/{}", resource.name, api.version),
             why: format!("route `{}`: {why}", declared.label),
         };
-        let (plan, mirror) = match mirroring {
-            Mirroring::Of(mirror) => (RoutePlan::new(api, declared), mirror),
-            Mirroring::Copies(mirror) => (RoutePlan::of_copies(api, declared, mirror), None),
+        let (plan, mirror, compression) = match mirroring {
+            Mirroring::Of(mirror) => {
+                let compression = declared.compression.clone();
+                (RoutePlan::new(api, declared), mirror, compression)
+            }
+            // Nobody reads what is answered.
+            Mirroring::Copies(mirror) => (RoutePlan::of_copies(api, declared, mirror), None, None),
         };
         let scopes: BTreeSet<String> = api.scopes.union(&declared.scopes).cloned().collect();
         let scope_list: Vec<&str> = scopes.iter().map(String::as_str).collect();
@@ -252,6 +289,11 @@ impl Route {
             mirror,
             max_body_bytes: api.max_body_bytes,
             body_idle: api.idle_body_timeout,
+            compression,
+            decompression: declared
+                .decompression
+                .as_deref()
+                .map(DecompressionPlan::new),
             capture: declared.capture.clone().map(Arc::new),
             metrics,
         })

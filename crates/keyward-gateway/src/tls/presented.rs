@@ -22,6 +22,8 @@ pub(crate) struct PresentedCertificate {
     server: Arc<TlsServer>,
     /// By which of the server's roots it was last verified, and until when that holds.
     verified: Cell<(u64, Timestamp)>,
+    /// Whether a call has found that it counts no more.
+    over: Cell<bool>,
 }
 
 impl PresentedCertificate {
@@ -36,6 +38,7 @@ impl PresentedCertificate {
         let certificate = ClientCertificate::read(chain.first()?)?;
         Some(Self {
             verified: Cell::new((epoch, good_until(&certificate, now))),
+            over: Cell::new(false),
             certificate,
             chain: chain
                 .iter()
@@ -51,11 +54,19 @@ impl PresentedCertificate {
         let epoch = self.server.epoch();
         let (verified_by, until) = self.verified.get();
         if verified_by != epoch || now >= until {
-            self.server.verify_client(&self.chain, now)?;
+            let verified = self.server.verify_client(&self.chain, now);
+            self.over.set(verified.is_err());
+            verified?;
             let until = good_until(&self.certificate, now);
             self.verified.set((epoch, until));
         }
         Ok(())
+    }
+
+    /// Whether it counted no more when it was last looked at: a connection keeps its certificate, so that the
+    /// client has to make another one.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.get()
     }
 
     pub(crate) fn chain(&self) -> &[CertificateDer<'static>] {

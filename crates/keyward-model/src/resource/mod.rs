@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod capture;
+pub mod coding;
 mod conflict;
 pub mod consistency;
 pub mod issuer;

@@ -1,5 +1,7 @@
 //! The examples, each as a node that runs: what its comment promises is called.
 
+mod bodies;
+
 use crate::gateway::node::{call, code, get};
 use crate::protocols::client::{Http2Client, request};
 use crate::protocols::tunnel_server::TunnelServer;
@@ -400,40 +402,6 @@ async fn canary() {
     }
     assert_eq!(next.received().len(), share + 10);
     assert_eq!(next.received()[0].head.field("x-canary"), None);
-}
-
-#[tokio::test]
-async fn mirroring() {
-    let next = Upstream::echo().await;
-    let address = next.address().to_string();
-    let moved = [("127.0.0.1:9001", address.as_str())];
-    let example = Example::with("mirroring.yaml", &moved, &[]).await;
-    for number in 0..100 {
-        let answer = example.get(&format!("/prices/{number}"), None, "").await;
-        assert_eq!(answer.status, 200, "{}", example.process.log());
-    }
-    assert_eq!(example.upstream.received().len(), 100);
-    let told = async {
-        loop {
-            let page = example.process.operations_get("/metrics").await.unwrap();
-            let page = page.text();
-            let told = page
-                .lines()
-                .filter(|line| line.starts_with("keyward_mirrored_total"))
-                .find_map(|line| line.split_once("outcome=\"answered\"} ")?.1.parse().ok());
-            let told: usize = told.unwrap();
-            if told > 0 && told == next.received().len() {
-                return told;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    let told = tokio::time::timeout(std::time::Duration::from_secs(20), told).await;
-    let told = told.unwrap();
-    assert!((8..=12).contains(&told), "{told} %");
-    let copy = next.received().remove(0).head;
-    assert_eq!(copy.field("x-environment"), Some("trial"));
-    assert_eq!(copy.field("x-keyward-mirrored"), Some("true"));
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod coding;
+#[cfg(test)]
 mod command_line;
 #[cfg(test)]
 mod demo;

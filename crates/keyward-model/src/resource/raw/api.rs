@@ -2,6 +2,7 @@
 
 use super::authentication;
 use super::capture;
+use super::coding;
 use super::field::{Field, Fields};
 use super::problem::Problems;
 use super::read::name;
@@ -9,12 +10,14 @@ use super::route::{self, ApiOfRoutes};
 use super::websocket;
 use crate::limit::{LimitSubject, RateLimit};
 use crate::resource::api::IdentityField;
+use crate::resource::coding::{Compression, Decompression};
 use crate::resource::route::Route;
 use crate::resource::{
     Api, BasePath, Capture, IdentityHeaders, RateLimitRule, VersionState, WebSocket,
 };
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The keys beside those of every resource.
@@ -33,6 +36,8 @@ pub(super) const KEYS: &[&str] = &[
     "capture",
     "max_body",
     "idle_body_timeout",
+    "compression",
+    "decompression",
     "websocket",
 ];
 
@@ -155,20 +160,29 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
         Some(field) => websocket::read(field, problems)?,
         None => None,
     };
-    let default = IdentityHeaders::default();
+    let compression = match fields.optional("compression") {
+        Some(field) => coding::compression(field, problems)?,
+        None => None,
+    };
+    let decompression = match fields.optional("decompression") {
+        Some(field) => coding::decompression(field, max_body_bytes, problems)?,
+        None => None,
+    };
     let capture = match fields.optional("capture") {
         Some(field) => capture::read(field, problems),
         None => Some(None),
     };
-    let routes = routes(
-        fields,
-        capture.as_ref().and_then(Option::as_ref),
-        base_path.as_ref(),
-        websocket.as_ref(),
-        identity_headers.as_ref().unwrap_or(&default),
+    let default = IdentityHeaders::default();
+    let shared = SharedByRoutes {
+        websocket: websocket.as_ref(),
+        identity_headers: identity_headers.as_ref().unwrap_or(&default),
+        capture: capture.as_ref().and_then(Option::as_ref),
         without_scopes,
-        problems,
-    );
+        compression: compression.as_ref(),
+        decompression: decompression.as_ref(),
+        max_body_bytes,
+    };
+    let routes = routes(fields, base_path.as_ref(), &shared, problems);
     // Its routes have it.
     capture?;
     Some(Api {
@@ -187,14 +201,22 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
     })
 }
 
+/// What an API says for all its routes.
+struct SharedByRoutes<'a> {
+    websocket: Option<&'a WebSocket>,
+    identity_headers: &'a IdentityHeaders,
+    capture: Option<&'a Capture>,
+    without_scopes: Option<&'static str>,
+    compression: Option<&'a Arc<Compression>>,
+    decompression: Option<&'a Arc<Decompression>>,
+    max_body_bytes: Option<u64>,
+}
+
 /// The routes: those that are listed, or the one of an API that lists none.
 fn routes(
     fields: &Fields<'_>,
-    capture: Option<&Capture>,
     base_path: Option<&BasePath>,
-    websocket: Option<&WebSocket>,
-    identity_headers: &IdentityHeaders,
-    without_scopes: Option<&'static str>,
+    shared: &SharedByRoutes<'_>,
     problems: &mut Problems,
 ) -> Option<Vec<Route>> {
     let Some(listed) = fields.optional("routes") else {
@@ -202,8 +224,10 @@ fn routes(
             .required("upstream", "name the upstream that calls go to", problems)
             .and_then(|field| name(field, problems));
         return Some(vec![Route {
-            capture: capture.cloned(),
-            websocket: websocket.cloned(),
+            compression: shared.compression.cloned(),
+            decompression: shared.decompression.cloned(),
+            capture: shared.capture.cloned(),
+            websocket: shared.websocket.cloned(),
             ..Route::everything(base_path?, upstream?)
         }]);
     };
@@ -214,10 +238,13 @@ fn routes(
     let api = ApiOfRoutes {
         base_path: base_path?,
         upstream: upstream.as_ref(),
-        websocket,
-        identity_headers,
-        capture,
-        without_scopes,
+        websocket: shared.websocket,
+        identity_headers: shared.identity_headers,
+        capture: shared.capture,
+        without_scopes: shared.without_scopes,
+        compression: shared.compression,
+        decompression: shared.decompression,
+        max_body_bytes: shared.max_body_bytes,
     };
     let routes = route::routes(listed, &api, problems);
     if let (Some(field), Some(upstream)) = (fields.optional("upstream"), &upstream)

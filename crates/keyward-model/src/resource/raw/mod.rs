@@ -7,6 +7,7 @@
 mod api;
 mod authentication;
 mod capture;
+mod coding;
 pub mod field;
 pub mod form;
 mod issuer;

@@ -131,6 +131,52 @@ async fn a_connection_ends_with_its_certificate() {
 }
 
 #[tokio::test]
+async fn a_connection_of_http2_ends_with_its_certificate_too() {
+    let (authority, clients) = (Authority::new(), Authority::new());
+    let example = run(&authority, &clients).await;
+    let (port, root) = (example.port(), authority.root());
+    let short = clients.issue_client(BILLING, 7, Duration::from_secs(4));
+    let [certificate, key] = paths(&authority, "short", &short);
+    // One after the other over one connection, until that is to be made anew and can't be.
+    let resolve = format!("api.example:{port}:127.0.0.1");
+    let urls = format!("https://api.example:{port}/ledger/[1-90]");
+    let arguments = [
+        "--silent",
+        "--http2",
+        "--rate",
+        "10/s",
+        "--max-time",
+        "20",
+        "--cacert",
+        &root,
+        "--cert",
+        &certificate,
+        "--key",
+        &key,
+        "--resolve",
+        &resolve,
+        "--output",
+        "/dev/null",
+        "--write-out",
+        "%{http_version} %{http_code} %{num_connects}\n",
+        "--fail-early",
+        &urls,
+    ];
+    let said = text(&say("curl", &arguments).await.stdout);
+    let told: Vec<&str> = said.lines().collect();
+    let [first, passed @ .., last, failed] = told.as_slice() else {
+        panic!("{said}");
+    };
+    assert_eq!(*first, "2 200 1", "{said}");
+    assert!(
+        passed.len() > 2 && passed.iter().all(|told| *told == "2 200 0"),
+        "{said}"
+    );
+    assert_eq!(*last, "2 401 0", "{said}");
+    assert!(failed.contains(" 000 "), "{said}");
+}
+
+#[tokio::test]
 async fn a_connection_ends_when_its_certificate_is_taken_back() {
     let (authority, clients) = (Authority::new(), Authority::new());
     let example = run(&authority, &clients).await;

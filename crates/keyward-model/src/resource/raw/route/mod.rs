@@ -10,14 +10,17 @@ mod tests;
 
 use super::api::scopes;
 use super::capture;
+use super::coding;
 use super::field::{Field, Fields};
 use super::problem::Problems;
 use super::read::name;
 use super::websocket;
 use crate::name::Name;
+use crate::resource::coding::{Compression, Decompression};
 use crate::resource::route::{Action, HostPattern, PathKind, PathPattern, Route};
 use crate::resource::{BasePath, Capture, IdentityHeaders, WebSocket};
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 /// The keys of a route.
 const KEYS: &[&str] = &[
@@ -28,6 +31,8 @@ const KEYS: &[&str] = &[
     "query",
     "request_headers",
     "response_headers",
+    "compression",
+    "decompression",
     "upstream",
     "split",
     "mirror",
@@ -55,6 +60,9 @@ pub(super) struct ApiOfRoutes<'a> {
     pub(super) capture: Option<&'a Capture>,
     /// Why no caller can have a scope, if so.
     pub(super) without_scopes: Option<&'static str>,
+    pub(super) compression: Option<&'a Arc<Compression>>,
+    pub(super) decompression: Option<&'a Arc<Decompression>>,
+    pub(super) max_body_bytes: Option<u64>,
 }
 
 /// `hosts`: each once.
@@ -150,6 +158,14 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         Some(field) => edits::query(field, problems),
         None => Some(Default::default()),
     };
+    let compression = match fields.optional("compression") {
+        Some(field) => coding::compression(field, problems),
+        None => Some(api.compression.cloned()),
+    };
+    let decompression = match fields.optional("decompression") {
+        Some(field) => coding::decompression(field, api.max_body_bytes, problems),
+        None => Some(api.decompression.cloned()),
+    };
     let websocket = match fields.optional("websocket") {
         Some(field) => websocket::read(field, problems)?,
         None => api.websocket.cloned(),
@@ -171,6 +187,8 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         query: query?,
         request_headers: request_headers?,
         response_headers: response_headers?,
+        compression: compression?,
+        decompression: decompression?,
         websocket: websocket.filter(|_| matches!(action, Action::Forward(_))),
         action,
         capture,
@@ -196,6 +214,8 @@ fn keys_that_do_nothing(fields: &Fields<'_>, action: &Action, problems: &mut Pro
                 "rewrite",
                 "request_headers",
                 "response_headers",
+                "compression",
+                "decompression",
                 "mirror",
                 "capture",
                 "websocket",
@@ -207,6 +227,8 @@ fn keys_that_do_nothing(fields: &Fields<'_>, action: &Action, problems: &mut Pro
                 "rewrite",
                 "request_headers",
                 "response_headers",
+                "compression",
+                "decompression",
                 "query",
                 "mirror",
                 "capture",
