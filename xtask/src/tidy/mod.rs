@@ -3,13 +3,13 @@
 //! Each check takes the sources or the packages and gives findings; none of them writes anything.
 
 mod absences;
-mod attack_table;
 mod dependencies;
 mod documents;
 mod layers;
 mod package;
 mod rooms;
 mod source;
+mod test_tables;
 
 use package::Package;
 use source::Tree;
@@ -76,6 +76,6 @@ fn check(tree: &Tree, packages: &[Package]) -> Vec<Finding> {
     findings.extend(rooms::check(tree));
     findings.extend(dependencies::check(tree, packages));
     findings.extend(documents::check(tree));
-    findings.extend(attack_table::check(tree));
+    findings.extend(test_tables::check(tree));
     findings
 }
