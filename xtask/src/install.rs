@@ -69,11 +69,12 @@ const NEEDS: &[Need] = &[
 /// The Python libraries that sign what we verify and verify what we sign.
 const PYTHON_PEERS: &[&str] = &["joserfc==1.8.0", "PyJWT[crypto]==2.15.1"];
 
-/// A client and a server of WebSocket that others wrote.
-const PYTHON_WEBSOCKETS: &[&str] = &["websockets==17.4"];
-
+/// The Python libraries that read the metrics and traces that we write.
+const PYTHON_OBSERVERS: &[&str] = &["opentelemetry-proto==1.45.2", "prometheus-client==0.26.0"];
 /// gRPC's own library, at both ends of what passes through us.
 const PYTHON_GRPC: &[&str] = &["grpcio==1.85.3"];
+/// A client and a server of WebSocket that others wrote.
+const PYTHON_WEBSOCKETS: &[&str] = &["websockets==17.4"];
 
 /// The tests look for their Python here.
 const PYTHON_FOLDER: &str = ".venv";
@@ -162,8 +163,9 @@ pub(crate) fn debian_packages(root: &Path, packages: &[&str]) -> Result<(), Stri
 
 fn python_peers(root: &Path) -> Result<(), String> {
     python_packages(root, "peers", PYTHON_PEERS)?;
-    python_packages(root, "websockets", PYTHON_WEBSOCKETS)?;
-    python_packages(root, "grpc", PYTHON_GRPC)
+    python_packages(root, "observers", PYTHON_OBSERVERS)?;
+    python_packages(root, "grpc", PYTHON_GRPC)?;
+    python_packages(root, "websockets", PYTHON_WEBSOCKETS)
 }
 
 /// Puts packages into the repository's own Python; `stamp` remembers that they are there.

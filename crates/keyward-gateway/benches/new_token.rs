@@ -314,6 +314,8 @@ fn gateway(key: &Key, upstream: SocketAddr, runtime: &tokio::runtime::Handle) ->
         workers: 1,
         limits: Limits::default(),
         trusted_proxies: Vec::new(),
+        tracing: None,
+        captures: None,
         upstream_guard: UpstreamGuard::default(),
     };
     let context = GatewayContext {

@@ -1,14 +1,20 @@
 //! Bodies on their way: streamed, never collected, with back-pressure from whoever reads slowest.
 
+mod request;
+mod taps;
 mod to_http2;
 
+pub(crate) use request::RequestBody;
+
+use crate::capture::{CallCapture, Side};
+use crate::coding::{Compressing, Pieces, Undecodable};
 use crate::deadlines::{Deadline, Patience, Seat};
-use crate::http1::{self, ReadFailure, Stream};
-use crate::http2;
+use crate::http1::{self, Stream};
 use crate::message::Fields;
 use crate::record::CallRecord;
 use crate::replay::Replay;
 use crate::request::identity::ForgedNames;
+use crate::request::mirror::Copying;
 use crate::request::{grpc, headers};
 use crate::upstream::{Occupied, UpstreamConnection};
 use crate::worker::Worker;
@@ -17,6 +23,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use taps::Taps;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Why a body stopped before its end.
@@ -30,6 +37,10 @@ pub(crate) enum BodyFailure {
     ClientIdle,
     #[error("the client's body is over the bound")]
     TooLarge,
+    #[error("{0}")]
+    Undecodable(Undecodable),
+    #[error("the answer could not be compressed")]
+    Coder,
     #[error("the upstream's body ended too early or was malformed")]
     Upstream,
     #[error("the upstream sent no byte of its body for too long")]
@@ -38,54 +49,11 @@ pub(crate) enum BodyFailure {
     UpstreamLate,
 }
 
-/// A request's body as it arrives.
-#[derive(Debug)]
-pub(crate) enum RequestBody {
-    Empty,
-    /// What the client's connection still holds.
-    Http1(Rc<http1::Connection>),
-    Http2(Rc<http2::Exchange>),
-}
-
-impl RequestBody {
-    /// How many bytes of the next piece are there; none at the end.
-    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, BodyFailure>> {
-        match self {
-            Self::Empty => Poll::Ready(Ok(0)),
-            Self::Http1(connection) => connection.poll_body(context),
-            Self::Http2(exchange) => exchange.poll_body(context),
-        }
-        .map_err(|failure| match failure {
-            ReadFailure::Malformed => BodyFailure::Client,
-            ReadFailure::Broken => BodyFailure::ClientLeft,
-        })
-    }
-
-    /// Moves the piece's bytes.
-    fn move_piece(&mut self, count: usize, out: &mut Vec<u8>) {
-        match self {
-            Self::Empty => {}
-            Self::Http1(connection) => connection.move_body(count, out),
-            Self::Http2(exchange) => exchange.move_body(count, out),
-        }
-    }
-
-    /// How many bytes are to come, where that is known.
-    pub(crate) fn left(&self) -> Option<u64> {
-        match self {
-            Self::Empty => Some(0),
-            Self::Http1(connection) => connection.body_left(),
-            Self::Http2(exchange) => exchange.body_left(),
-        }
-    }
-
-    fn take_trailers(&mut self) -> Option<Fields> {
-        match self {
-            Self::Empty => None,
-            Self::Http1(connection) => connection.take_trailers(),
-            Self::Http2(exchange) => exchange.take_trailers(),
-        }
-    }
+/// Moves the next bytes of those that are there.
+fn move_bytes(bytes: &Bytes, given: &mut usize, count: usize, out: &mut Vec<u8>) {
+    let end = (*given + count).min(bytes.len());
+    out.extend_from_slice(bytes.get(*given..end).unwrap_or_default());
+    *given = end;
 }
 
 /// What stops an upload.
@@ -105,15 +73,15 @@ pub(crate) struct Upload {
     body: RequestBody,
     /// As the client has told it; `None`: it comes in chunks, and goes in chunks.
     length: Option<u64>,
-    /// How many bytes have come from the client.
-    pub(crate) bytes: u64,
+    /// How many bytes have come from the client, decompressed where that is done.
+    bytes: u64,
     /// Of these, how many were put to the output of this attempt.
     put: u64,
     bound: u64,
     client: Patience,
     upstream: Patience,
     forged: Arc<ForgedNames>,
-    replay: Replay,
+    taps: Taps,
     /// Whether the body's last byte has come, and what followed it.
     received: bool,
     trailers: Option<Fields>,
@@ -146,7 +114,7 @@ impl Upload {
             client: Patience::new(idle),
             upstream: Patience::new(idle),
             forged,
-            replay,
+            taps: Taps::new(replay),
             trailers: None,
             sent: false,
             done: false,
@@ -154,9 +122,28 @@ impl Upload {
         }
     }
 
+    /// What is to be copied meanwhile.
+    pub(crate) fn copied_by(&mut self, copying: Option<Copying>) {
+        self.taps.copying = copying.map(Box::new);
+        if self.received {
+            self.taps.end();
+        }
+    }
+
+    /// What passes is captured too.
+    pub(crate) fn captured(mut self, capture: Option<Rc<CallCapture>>) -> Self {
+        self.taps.capture = capture;
+        self
+    }
+
     /// The length that the upstream is told; `None`: it comes in chunks.
     pub(crate) fn length(&self) -> Option<u64> {
         self.length
+    }
+
+    /// How many bytes have come from the client, as it sent them.
+    pub(crate) fn bytes_in(&self) -> u64 {
+        self.body.came_in().unwrap_or(self.bytes)
     }
 
     /// Whether the upstream may have seen any byte of this attempt.
@@ -166,7 +153,7 @@ impl Upload {
 
     /// Whether the body can be sent from its first byte.
     pub(crate) fn can_start_again(&self) -> bool {
-        self.failure.is_none() && self.replay.has(self.bytes)
+        self.failure.is_none() && self.taps.replay.has(self.bytes)
     }
 
     /// Whether all was sent.
@@ -233,7 +220,7 @@ impl Upload {
                 upstream.moved();
             });
             if self.sent {
-                self.replay.sent();
+                self.taps.replay.sent();
             }
             match flushed {
                 Poll::Ready(Ok(())) if starved => {
@@ -262,11 +249,11 @@ impl Upload {
             self.receive_end();
             return self.put_end(out);
         }
-        let (body, replay) = (&mut self.body, &mut self.replay);
+        let (body, taps) = (&mut self.body, &mut self.taps);
         let mut moved = |out: &mut Vec<u8>| {
             let from = out.len();
             body.move_piece(count, out);
-            replay.keep(out.get(from..).unwrap_or_default());
+            taps.keep(out.get(from..).unwrap_or_default());
         };
         if self.length.is_none() {
             http1::write_chunk(out, count, moved);
@@ -276,6 +263,7 @@ impl Upload {
         self.put = self.bytes;
         if self.body.left() == Some(0) {
             self.received = true;
+            self.taps.end();
             self.ended = self.length.is_some();
         }
     }
@@ -283,6 +271,7 @@ impl Upload {
     /// The body has come to its end.
     fn receive_end(&mut self) {
         self.received = true;
+        self.taps.end();
         if self.length.is_none() {
             self.trailers = self.body.take_trailers().map(|mut trailers| {
                 self.forged.strip_trailers(&mut trailers);
@@ -293,7 +282,7 @@ impl Upload {
 
     /// Puts what was sent before to what is sent now.
     fn put_again(&mut self, out: &mut Vec<u8>) {
-        let piece = self.replay.from(self.put);
+        let piece = self.taps.replay.from(self.put);
         if piece.is_empty() {
             return self.put_end(out);
         }
@@ -318,6 +307,8 @@ impl Upload {
 /// body has ended or is dropped because the client left.
 pub(crate) struct AnswerBody {
     source: Source,
+    /// What it is compressed by on its way.
+    compressing: Option<Box<Compressing>>,
     record: Option<Box<CallRecord>>,
 }
 
@@ -350,6 +341,7 @@ impl AnswerBody {
     pub(crate) fn full(bytes: Bytes) -> Self {
         Self {
             source: Source::Full(bytes, 0),
+            compressing: None,
             record: None,
         }
     }
@@ -358,6 +350,7 @@ impl AnswerBody {
     pub(crate) fn upstream(download: Download) -> Self {
         Self {
             source: Source::Upstream(Box::new(download)),
+            compressing: None,
             record: None,
         }
     }
@@ -365,6 +358,12 @@ impl AnswerBody {
     /// Puts the call's record aboard.
     pub(crate) fn with_record(mut self, record: Box<CallRecord>) -> Self {
         self.record = Some(record);
+        self
+    }
+
+    /// The same, compressed on its way.
+    pub(crate) fn compressed(mut self, compressing: Compressing) -> Self {
+        self.compressing = Some(Box::new(compressing));
         self
     }
 
@@ -383,6 +382,9 @@ impl AnswerBody {
 
     /// How many bytes are to come, where that is known.
     pub(crate) fn left(&self) -> Option<u64> {
+        if self.compressing.is_some() {
+            return None;
+        }
         match &self.source {
             Source::Full(bytes, given) => Some((bytes.len() - given) as u64),
             Source::Upstream(download) => match &download.connection {
@@ -399,10 +401,10 @@ impl AnswerBody {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Result<usize, BodyFailure>> {
-        match &mut self.source {
-            Source::Full(bytes, given) => Poll::Ready(Ok(bytes.len() - *given)),
-            Source::Upstream(download) => download.poll_piece(context),
-            Source::Cut(_) => return Poll::Ready(Ok(0)),
+        let mut source = Tapped::new(&mut self.source, self.record.as_deref());
+        match &mut self.compressing {
+            Some(compressing) => compressing.poll_piece(context, &mut source),
+            None => source.poll_piece(context),
         }
         .map(|read| match read {
             Ok(count) => Ok(count),
@@ -424,6 +426,7 @@ impl AnswerBody {
         let (status, trailers) = grpc::trailers(failure);
         record.grpc_status = Some(status);
         self.source = Source::Cut(Some(trailers));
+        self.compressing = None;
         Ok(0)
     }
 
@@ -441,35 +444,17 @@ impl AnswerBody {
         if let Some(record) = &mut self.record {
             record.bytes_out += count as u64;
         }
-        match &mut self.source {
-            Source::Full(bytes, given) => {
-                let end = (*given + count).min(bytes.len());
-                out.extend_from_slice(bytes.get(*given..end).unwrap_or_default());
-                *given = end;
-            }
-            Source::Upstream(download) => {
-                if let Some(connection) = &mut download.connection {
-                    connection.move_body(count, out);
-                }
-            }
-            Source::Cut(_) => {}
+        match &mut self.compressing {
+            Some(compressing) => compressing.move_piece(count, out),
+            None => Tapped::new(&mut self.source, self.record.as_deref()).move_piece(count, out),
         }
     }
 
     /// Takes the first `count` of the piece's bytes out, without a copy where they are shared.
     pub(crate) fn take_piece(&mut self, count: usize) -> Bytes {
-        let piece = match &mut self.source {
-            Source::Full(bytes, given) => {
-                let end = (*given + count).min(bytes.len());
-                let piece = bytes.slice(*given..end);
-                *given = end;
-                piece
-            }
-            Source::Upstream(download) => match &mut download.connection {
-                Some(connection) => connection.take_body(count),
-                None => Bytes::new(),
-            },
-            Source::Cut(_) => Bytes::new(),
+        let piece = match &mut self.compressing {
+            Some(compressing) => compressing.take_piece(count),
+            None => Tapped::new(&mut self.source, self.record.as_deref()).take_piece(count),
         };
         if let Some(record) = &mut self.record {
             record.bytes_out += piece.len() as u64;
@@ -516,7 +501,72 @@ impl AnswerBody {
 
     fn count_in(&self, record: &mut CallRecord) {
         if let Source::Upstream(download) = &self.source {
-            record.bytes_in = download.upload.bytes;
+            record.bytes_in = download.upload.bytes_in();
+        }
+    }
+}
+
+/// A source, and who else sees what comes from an upstream: each byte once, before it is compressed.
+struct Tapped<'a> {
+    source: &'a mut Source,
+    capture: Option<&'a CallCapture>,
+}
+
+impl<'a> Tapped<'a> {
+    fn new(source: &'a mut Source, record: Option<&'a CallRecord>) -> Self {
+        Self {
+            source,
+            capture: record.and_then(|record| record.capture.as_deref()),
+        }
+    }
+
+    fn keep(&self, piece: &[u8]) {
+        if let Some(capture) = self.capture {
+            capture.keep(Side::Response, piece);
+        }
+    }
+
+    fn take_piece(&mut self, count: usize) -> Bytes {
+        match &mut self.source {
+            Source::Full(bytes, given) => {
+                let end = (*given + count).min(bytes.len());
+                let piece = bytes.slice(*given..end);
+                *given = end;
+                piece
+            }
+            Source::Upstream(download) => {
+                let Some(connection) = &mut download.connection else {
+                    return Bytes::new();
+                };
+                let piece = connection.take_body(count);
+                self.keep(&piece);
+                piece
+            }
+            Source::Cut(_) => Bytes::new(),
+        }
+    }
+}
+
+impl Pieces for Tapped<'_> {
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, BodyFailure>> {
+        match &mut self.source {
+            Source::Full(bytes, given) => Poll::Ready(Ok(bytes.len() - *given)),
+            Source::Upstream(download) => download.poll_piece(context),
+            Source::Cut(_) => Poll::Ready(Ok(0)),
+        }
+    }
+
+    fn move_piece(&mut self, count: usize, out: &mut Vec<u8>) {
+        match &mut self.source {
+            Source::Full(bytes, given) => move_bytes(bytes, given, count, out),
+            Source::Upstream(download) => {
+                if let Some(connection) = &mut download.connection {
+                    let from = out.len();
+                    connection.move_body(count, out);
+                    self.keep(out.get(from..).unwrap_or_default());
+                }
+            }
+            Source::Cut(_) => {}
         }
     }
 }

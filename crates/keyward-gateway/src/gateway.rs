@@ -2,14 +2,15 @@
 
 use crate::issuer::Issuers;
 use crate::listener;
-use crate::metrics::{RouteCounts, WorkerCounts, WorkerMetrics};
+use crate::metrics::{LimitCounts, RouteCounts, WorkerCounts, WorkerMetrics};
 use crate::settings::{ListenerSettings, Settings};
 use crate::shared::Shared;
 use crate::snapshot::{CompileError, Continuity, OwnIssuer, Snapshot, Snapshots};
 use crate::tls::Challenges;
+use crate::top::{TopCaller, TopCallers};
 use crate::upstream::{UpstreamCounts, Watch};
 use crate::usage::UsageQueue;
-use crate::worker::{self, Phase};
+use crate::worker::{self, Phase, Seeds};
 use arc_swap::ArcSwap;
 use aws_lc_rs::rand;
 use keyward_jose::jwe::Decrypters;
@@ -23,6 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -111,6 +113,7 @@ impl Gateway {
             metrics: (0..workers)
                 .map(|_| Arc::new(WorkerMetrics::default()))
                 .collect(),
+            top: TopCallers::new(workers),
         };
         let gateway = Self {
             continuity: Mutex::new(Continuity::guarded(settings.upstream_guard.clone())),
@@ -203,12 +206,14 @@ impl Gateway {
         for (index, sockets) in sockets.into_iter().enumerate() {
             let (settings, shared) = (Arc::clone(&self.settings), Arc::clone(&self.shared));
             let (usage, phase) = (usage.clone(), self.phase.subscribe());
-            let mut seed = [0; 16];
-            rand::fill(&mut seed).map_err(|_| io::Error::other("the random generator failed"))?;
-            let seed = u128::from_be_bytes(seed);
+            let mut random = [0; 32];
+            rand::fill(&mut random).map_err(|_| io::Error::other("the random generator failed"))?;
+            let seeds = Seeds::from_random(random);
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{index}"))
-                .spawn(move || worker::run(index, settings, shared, sockets, usage, seed, phase))?;
+                .spawn(move || {
+                    worker::run(index, settings, shared, sockets, usage, seeds, phase)
+                })?;
             threads.push(thread);
         }
         Ok(())
@@ -247,13 +252,31 @@ impl Gateway {
             .collect()
     }
 
-    /// What was counted for each route that is served.
+    /// What was counted for each route that is served and has been called.
     #[must_use]
     pub fn route_counts(&self) -> Vec<RouteCounts> {
         let (_, snapshot) = self.shared.snapshots.load();
         snapshot
             .routes()
-            .map(|route| route.metrics.read(Arc::new(route.labels.clone())))
+            .filter_map(|route| route.metrics.read(&route.labels))
+            .collect()
+    }
+
+    /// What each limit has refused.
+    #[must_use]
+    pub fn limit_counts(&self) -> Vec<LimitCounts> {
+        let (_, snapshot) = self.shared.snapshots.load();
+        let routes = snapshot.route_of_each_api();
+        routes
+            .flat_map(|route| {
+                route.limits.iter().map(|limit| LimitCounts {
+                    team: route.labels.team_name.clone(),
+                    api: route.labels.api.clone(),
+                    version: route.labels.version.clone(),
+                    limit: limit.name.clone(),
+                    refused: limit.metrics.read(),
+                })
+            })
             .collect()
     }
 
@@ -267,6 +290,13 @@ impl Gateway {
             .unwrap_or_else(PoisonError::into_inner);
         let served = continuity.served_upstreams();
         served.map(|upstream| upstream.read(now)).collect()
+    }
+
+    /// Who has called most in the last seconds, and over how long that was. Workers count callers only while
+    /// this is asked for, so that the first answer is empty.
+    #[must_use]
+    pub fn top_callers(&self, most: usize) -> (Vec<TopCaller>, Duration) {
+        self.shared.top.look(self.shared.clock.moment(), most)
     }
 
     /// Records of calls that were dropped because their reader was too slow.

@@ -7,6 +7,8 @@
 //! Start reading at the request's way, `request/mod.rs`.
 
 mod body;
+pub mod capture;
+mod coding;
 mod deadlines;
 mod drain;
 mod gateway;
@@ -19,6 +21,7 @@ mod message;
 pub mod metrics;
 mod problem;
 pub mod proxy_protocol;
+mod queue;
 mod record;
 mod replay;
 mod request;
@@ -27,17 +30,23 @@ mod settings;
 mod shared;
 mod snapshot;
 pub mod tls;
+pub mod top;
+pub mod trace;
 mod transport;
 mod tunnel;
 mod upstream;
 mod usage;
 mod worker;
 
+/// For fuzz targets: a body that comes in pieces, decompressed.
+#[cfg(feature = "fuzzing")]
+pub use coding::decompress_in_pieces;
 /// For fuzz targets: what this crate's parser and hyper's make of the same bytes.
 #[cfg(feature = "fuzzing")]
 pub use http1::compare as compare_with_hyper;
 
 pub use gateway::{Gateway, GatewayContext, UsageReceiver};
+pub use queue::{Queue, QueueEnd};
 pub use settings::{Http2Limits, Limits, ListenerSettings, Protocols, Settings};
 pub use snapshot::{CompileError, OwnIssuer, PublishedKeys};
 pub use upstream::{TargetCounts, UpstreamCounts, UpstreamGuard};

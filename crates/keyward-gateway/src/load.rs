@@ -79,6 +79,7 @@ pub(crate) struct Gate {
     in_flight: Cell<usize>,
     bound: usize,
     behind: Cell<Behind>,
+    delay: Cell<Duration>,
     turn: Cell<u32>,
 }
 
@@ -105,6 +106,7 @@ impl Gate {
             in_flight: Cell::new(0),
             bound: bound.max(1),
             behind: Cell::default(),
+            delay: Cell::default(),
             turn: Cell::new(0),
         })
     }
@@ -127,9 +129,20 @@ impl Gate {
         Ok(InFlight(Rc::clone(self)))
     }
 
+    /// Calls that are not answered to their end.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.get()
+    }
+
+    /// How late something got its turn that was ready, when that was last measured.
+    pub(crate) fn delay(&self) -> Duration {
+        self.delay.get()
+    }
+
     /// Tells the gate at `now` that something that was ready at `wanted` has got its turn only now.
     pub(crate) fn had_its_turn(&self, wanted: Moment, now: Moment) {
         let delay = now.since(wanted);
+        self.delay.set(delay);
         let behind = if delay <= TARGET {
             Behind::No
         } else if delay > LIMIT {

@@ -1,10 +1,12 @@
 //! The record of one call while it runs.
 
 use crate::body::BodyFailure;
+use crate::capture::CallCapture;
 use crate::load::InFlight;
 use crate::message::{RequestHead, Version};
 use crate::request::Client;
 use crate::snapshot::RouteRef;
+use crate::trace::CallTrace;
 use crate::tunnel::TunnelEnd;
 use crate::worker::Worker;
 use keyward_model::id::RequestId;
@@ -36,6 +38,10 @@ pub(crate) struct CallRecord {
     pub(crate) grpc_status: Option<u32>,
     method: http::Method,
     path: Box<str>,
+    /// `None` where calls are not traced.
+    pub(crate) trace: Option<Rc<CallTrace>>,
+    /// `None` where the call's bodies are not captured.
+    pub(crate) capture: Option<Rc<CallCapture>>,
     pub(crate) route: Option<RouteRef>,
     pub(crate) caller: Option<Arc<Caller>>,
     status: u16,
@@ -47,9 +53,29 @@ pub(crate) struct CallRecord {
     /// Whether the answer's body was handed over whole.
     pub(crate) complete: bool,
     left: bool,
+    /// Whether nothing is to be written: the call is a copy of another.
+    silent: bool,
 }
 
 impl CallRecord {
+    /// Of a copy of the call with this id. It is counted where copies are, and nowhere else.
+    pub(crate) fn of_copy(
+        worker: Rc<Worker>,
+        client: &Client,
+        head: &RequestHead,
+        id: RequestId,
+    ) -> Box<Self> {
+        let mut record = Box::new(Self::begin(worker, client, head));
+        record.set_request_id(id);
+        record.silent = true;
+        record
+    }
+
+    /// Whether it is a copy's, of which nothing is told.
+    pub(crate) fn is_of_copy(&self) -> bool {
+        self.silent
+    }
+
     pub(crate) fn begin(worker: Rc<Worker>, client: &Client, head: &RequestHead) -> Self {
         let request_id = worker.request_id();
         let begun = worker.moment();
@@ -68,6 +94,8 @@ impl CallRecord {
             grpc_status: None,
             method: head.method.clone(),
             path: head.path().into(),
+            trace: None,
+            capture: None,
             route: None,
             caller: None,
             status: 0,
@@ -78,6 +106,7 @@ impl CallRecord {
             bytes_out: 0,
             complete: false,
             left: false,
+            silent: false,
             worker,
         }
     }
@@ -173,6 +202,8 @@ impl CallRecord {
             BodyFailure::ClientLeft => Code::ClientLeft,
             BodyFailure::ClientIdle => Code::RequestTimeout,
             BodyFailure::TooLarge => Code::BodyTooLarge,
+            BodyFailure::Undecodable(why) => why.code(),
+            BodyFailure::Coder => Code::Internal,
             BodyFailure::Upstream => Code::UpstreamFailed,
             BodyFailure::UpstreamIdle | BodyFailure::UpstreamLate => Code::UpstreamTimeout,
         });
@@ -180,7 +211,7 @@ impl CallRecord {
         self.complete = true;
     }
 
-    fn finish(&mut self) -> UsageRecord {
+    fn finish(&mut self, end: Moment) -> UsageRecord {
         if !self.complete && self.code.is_none() {
             let code = if self.worker.drain.cut() {
                 Code::ShuttingDown
@@ -192,11 +223,10 @@ impl CallRecord {
                 self.status = code.status();
             }
         }
-        let end = self.worker.moment();
         let route = self.route.as_ref().map(|route| Arc::clone(&route.labels));
         UsageRecord {
             request_id: self.request_id,
-            trace_id: None,
+            trace_id: self.trace.as_ref().map(|trace| trace.trace_id()),
             node: self.worker.settings.node,
             revision: self
                 .route
@@ -240,7 +270,19 @@ impl CallRecord {
 
 impl Drop for CallRecord {
     fn drop(&mut self) {
-        let usage = self.finish();
+        if self.silent {
+            return;
+        }
+        let end = self.worker.moment();
+        let usage = self.finish(end);
+        let trace = self.trace.take();
+        if let Some(traced) = trace.and_then(|trace| trace.finish(&usage, (self.begun, end))) {
+            self.worker.record_trace(traced);
+        }
+        let capture = self.capture.take();
+        if let Some(captured) = capture.and_then(|capture| capture.finish(&usage)) {
+            self.worker.record_capture(captured);
+        }
         self.worker.record(self.route.as_ref(), usage);
     }
 }

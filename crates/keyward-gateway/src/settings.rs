@@ -1,7 +1,9 @@
 //! How a node's data plane runs.
 
+use crate::capture::CaptureSettings;
 use crate::proxy_protocol::TrustedSenders;
 use crate::tls::TlsServer;
+use crate::trace::Tracing;
 use crate::upstream::UpstreamGuard;
 use keyward_model::id::NodeId;
 use keyward_model::network::Network;
@@ -22,6 +24,10 @@ pub struct Settings {
     pub limits: Limits,
     /// Whose `X-Forwarded-For`, `Forwarded` and `request-id` are believed.
     pub trusted_proxies: Vec<Network>,
+    /// How calls are traced; `None`: they are not.
+    pub tracing: Option<Tracing>,
+    /// How bodies are captured on routes that say so; `None`: on none.
+    pub captures: Option<CaptureSettings>,
     /// What upstreams that are not the operator's own may not be.
     pub upstream_guard: UpstreamGuard,
 }

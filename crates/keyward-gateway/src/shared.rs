@@ -4,6 +4,7 @@ use crate::issuer::Issuers;
 use crate::metrics::WorkerMetrics;
 use crate::snapshot::Snapshots;
 use crate::tls::Challenges;
+use crate::top::TopCallers;
 use arc_swap::ArcSwap;
 use keyward_jose::jwe::Decrypters;
 use keyward_model::Clock;
@@ -25,6 +26,7 @@ pub(crate) struct Shared {
     /// Records of calls that were dropped because their reader was too slow.
     pub(crate) dropped_records: Arc<AtomicU64>,
     pub(crate) metrics: Box<[Arc<WorkerMetrics>]>,
+    pub(crate) top: TopCallers,
 }
 
 impl Shared {

@@ -2,7 +2,8 @@
 
 use crate::proxy_protocol;
 use crate::settings::{Limits, ListenerSettings};
-use crate::tls::{ClientCertificate, HTTP1, HTTP2, HandshakeFailure};
+use crate::tls::{HTTP1, HTTP2, HandshakeFailure, PresentedCertificate};
+use rustls::HandshakeKind;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -32,9 +33,11 @@ pub(crate) struct Peer {
 #[derive(Debug)]
 pub(crate) struct TlsPeer {
     /// The certificate the client proved itself by.
-    pub(crate) certificate: Option<ClientCertificate>,
+    pub(crate) certificate: Option<PresentedCertificate>,
     /// The host that the client wants (RFC 6066, section 3), in lower case.
     pub(crate) server_name: Option<Box<str>>,
+    /// Whether it took up the session of an earlier connection.
+    pub(crate) resumed: bool,
     /// What was agreed upon to be spoken inside.
     pub(crate) protocol: Option<ApplicationProtocol>,
 }
@@ -108,6 +111,7 @@ async fn prepare(
     let peer = TlsPeer {
         certificate: handshake.client,
         server_name: connection.server_name().map(Into::into),
+        resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
         protocol: match connection.alpn_protocol() {
             Some(HTTP2) => Some(ApplicationProtocol::Http2),
             Some(HTTP1) => Some(ApplicationProtocol::Http1),

@@ -4,8 +4,8 @@
 use crate::deadlines::{Patience, Seat};
 use crate::http1::Stream;
 use crate::record::CallRecord;
+use crate::request::VerifiedCaller;
 use crate::request::authenticate::{self, Authenticated};
-use crate::request::token_cache::VerifiedToken;
 use crate::snapshot::WebSocketPlan;
 use crate::upstream::{Http1Connection, Occupied};
 use crate::worker::Worker;
@@ -37,7 +37,7 @@ pub(crate) struct Tunnel {
     idle: Patience,
     afterwards: Patience,
     /// Whose time is the tunnel's, too.
-    token: Option<Rc<VerifiedToken>>,
+    token: Option<Rc<VerifiedCaller>>,
     up: Way,
     down: Way,
 }
@@ -64,9 +64,9 @@ pub(crate) enum TunnelEnd {
     ClientBroke,
     #[error("the upstream broke the tunnel off")]
     UpstreamBroke,
-    #[error("the token that opened the tunnel is over")]
+    #[error("the credential that opened the tunnel is over")]
     TokenOver,
-    #[error("the token that opened the tunnel was revoked")]
+    #[error("the credential that opened the tunnel was revoked")]
     TokenRevoked,
     #[error("the tunnel outlasted the shutdown")]
     ShuttingDown,
@@ -88,7 +88,7 @@ impl Tunnel {
         worker: Rc<Worker>,
         seat: Rc<Seat>,
     ) -> Self {
-        let token = authenticated.token().filter(|_| !plan.outlives_token);
+        let token = authenticated.verified().filter(|_| !plan.outlives_token);
         Self {
             upstream,
             occupied,
@@ -188,7 +188,7 @@ impl Tunnel {
 
 /// When a token's standing is to be looked at again; else why it opens nothing any more.
 fn standing(
-    token: &VerifiedToken,
+    token: &VerifiedCaller,
     revocations: &Revocations,
     now: Timestamp,
 ) -> Result<Duration, TunnelEnd> {
@@ -270,7 +270,7 @@ mod tests {
     }
 
     /// A token until this second.
-    fn token(ends: i64) -> VerifiedToken {
+    fn token(ends: i64) -> VerifiedCaller {
         let facts = TokenFacts {
             token_id: Some("one"),
             ..TokenFacts::default()
@@ -278,9 +278,10 @@ mod tests {
         let mut caller = Caller::of_token(&facts).unwrap();
         caller.team = Some(TeamId::DEFAULT);
         caller.issuer = Some(Arc::from(ISSUER));
-        VerifiedToken {
+        VerifiedCaller {
             caller: Arc::new(caller),
             identity: Fields::new(),
+            listed: true,
             until: at(ends),
             ends: at(ends),
             key_epoch: 0,

@@ -1,15 +1,21 @@
 //! A worker: one thread, one current-thread runtime, its own listening sockets, its own upstream
 //! connections, its own cache of verified tokens.
 
+use crate::capture::CapturedCall;
+use crate::coding::CodingBudget;
 use crate::deadlines::Deadlines;
 use crate::drain::Drain;
 use crate::load::{self, Gate};
-use crate::metrics::WorkerMetrics;
-use crate::request::Client;
+use crate::message::RequestHead;
+use crate::metrics::{State, WorkerMetrics};
+use crate::queue::Batch;
 use crate::request::token_cache::TokenCache;
+use crate::request::{Client, is_trusted};
 use crate::settings::{ListenerSettings, Settings};
 use crate::shared::Shared;
 use crate::snapshot::{LocalSnapshot, RouteRef};
+use crate::top::WorkerTop;
+use crate::trace::{CallTrace, Ids, TracedCall};
 use crate::transport::{ApplicationProtocol, Transport};
 use crate::upstream::Pools;
 use crate::usage::{UsageBatch, UsageQueue};
@@ -49,8 +55,17 @@ pub(crate) struct Worker {
     pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) gate: Rc<Gate>,
     pub(crate) pools: Pools,
+    /// Memory for bodies that are compressed or decompressed.
+    pub(crate) coding: Rc<CodingBudget>,
     pub(crate) tokens: RefCell<TokenCache>,
     pub(crate) metrics: Arc<WorkerMetrics>,
+    /// Ids for traces and spans.
+    pub(crate) ids: Ids,
+    /// Recorded calls, where calls are traced.
+    spans: Option<RefCell<Batch<TracedCall>>>,
+    /// Captured calls, where any may be.
+    captures: Option<RefCell<Batch<CapturedCall>>>,
+    top: WorkerTop,
     usage: RefCell<UsageBatch>,
     snapshot: RefCell<Rc<LocalSnapshot>>,
     request_ids: Cell<RequestIds>,
@@ -73,13 +88,35 @@ struct RequestIds {
     next: u128,
 }
 
+/// Where a worker's ids begin, from a secure generator.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seeds {
+    requests: u128,
+    spans: u128,
+}
+
+impl Seeds {
+    pub(crate) fn from_random(random: [u8; 32]) -> Self {
+        let (requests, spans) = random.split_at(16);
+        let number = |bytes: &[u8]| {
+            bytes
+                .iter()
+                .fold(0, |all, byte| all << 8 | u128::from(*byte))
+        };
+        Self {
+            requests: number(requests),
+            spans: number(spans),
+        }
+    }
+}
+
 impl Worker {
     fn new(
         index: usize,
         settings: Arc<Settings>,
         shared: Arc<Shared>,
         usage: UsageQueue,
-        seed: u128,
+        seeds: Seeds,
     ) -> Rc<Self> {
         let pools = Pools::default();
         let snapshot = Rc::new(LocalSnapshot::new(shared.snapshots.load()));
@@ -93,11 +130,24 @@ impl Worker {
             date: RefCell::default(),
             clocks: Cell::new((shared.clock.moment(), shared.clock.now())),
             pools,
+            coding: CodingBudget::new(),
             tokens: RefCell::new(TokenCache::new(settings.limits.cached_tokens)),
             metrics,
+            top: WorkerTop::default(),
             usage: RefCell::new(UsageBatch::new(usage)),
             snapshot: RefCell::new(snapshot),
-            request_ids: Cell::new(RequestIds { next: seed }),
+            request_ids: Cell::new(RequestIds {
+                next: seeds.requests,
+            }),
+            ids: Ids::new(seeds.spans),
+            spans: settings
+                .tracing
+                .as_ref()
+                .map(|tracing| RefCell::new(Batch::new(tracing.queue.clone()))),
+            captures: settings
+                .captures
+                .as_ref()
+                .map(|captures| RefCell::new(Batch::new(captures.queue.clone()))),
             turn: Cell::new(0),
             settings,
             shared,
@@ -160,10 +210,32 @@ impl Worker {
     /// Counts the call and hands its record on.
     pub(crate) fn record(&self, route: Option<&RouteRef>, usage: UsageRecord) {
         self.metrics.count(&usage);
+        self.top.count(&usage);
         if let Some(route) = route {
             route.route.metrics.count(self.index, &usage);
         }
         self.usage.borrow_mut().push(usage);
+    }
+
+    /// The trace of a call that begins, where calls are traced.
+    pub(crate) fn trace(&self, client: &Client, head: &RequestHead) -> Option<Rc<CallTrace>> {
+        let tracing = self.settings.tracing.as_ref()?;
+        let trusted = is_trusted(self, client.address());
+        Some(CallTrace::begin(tracing, &self.ids, client, head, trusted))
+    }
+
+    /// Hands a recorded call on.
+    pub(crate) fn record_trace(&self, traced: TracedCall) {
+        if let Some(spans) = &self.spans {
+            spans.borrow_mut().push(traced);
+        }
+    }
+
+    /// Hands a captured call on.
+    pub(crate) fn record_capture(&self, captured: CapturedCall) {
+        if let Some(captures) = &self.captures {
+            captures.borrow_mut().push(captured);
+        }
     }
 
     /// Records a request that could not be read, so that it was never a call.
@@ -207,7 +279,24 @@ impl Worker {
     fn tick(&self) {
         self.clocks.set((self.clock.moment(), self.clock.now()));
         self.usage.borrow_mut().flush();
+        if let Some(spans) = &self.spans {
+            spans.borrow_mut().flush();
+        }
+        if let Some(captures) = &self.captures {
+            captures.borrow_mut().flush();
+        }
         self.pools.reap(self.clock.moment());
+        let now = self.clock.moment();
+        self.top.tick(self.index, &self.shared.top, now);
+        self.metrics.state(State {
+            cached_tokens: self.tokens.borrow().len(),
+            idle_upstream: self.pools.idle(),
+            in_flight: self.gate.in_flight(),
+            delay: self.gate.delay(),
+            busy: tokio::runtime::Handle::current()
+                .metrics()
+                .worker_total_busy_duration(0),
+        });
     }
 }
 
@@ -218,14 +307,14 @@ pub(crate) fn run(
     shared: Arc<Shared>,
     sockets: Vec<(usize, TcpListener)>,
     usage: UsageQueue,
-    seed: u128,
+    seeds: Seeds,
     phase: watch::Receiver<Phase>,
 ) -> std::io::Result<()> {
     let runtime: LocalRuntime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())?;
     runtime.block_on(async move {
-        let worker = Worker::new(index, settings, shared, usage, seed);
+        let worker = Worker::new(index, settings, shared, usage, seeds);
         let ticking = tokio::task::spawn_local({
             let worker = Rc::clone(&worker);
             async move { worker.deadlines.watch(|| worker.tick()).await }
@@ -296,6 +385,7 @@ pub(crate) fn serve(
         match transport::accept(&worker.settings.limits, &listener, socket, peer).await {
             Ok((transport, peer)) => {
                 if let Some(tls) = &peer.tls {
+                    worker.metrics.handshake(tls.resumed);
                     tracing::debug!(
                         address = %peer.address,
                         server_name = ?tls.server_name,
@@ -307,6 +397,7 @@ pub(crate) fn serve(
                 speak(&worker, &listener, transport, peer).await;
             }
             Err(failure) => {
+                worker.metrics.accept_failed(&failure);
                 tracing::debug!(%peer, %failure, "a connection ended before its first request");
             }
         }

@@ -23,6 +23,8 @@ pub enum Method {
     Anonymous,
     /// A signed token (RFC 7519).
     Jwt,
+    /// A certificate, when its connection was made (RFC 8446, section 4.4.2).
+    MutualTls,
 }
 
 impl Method {
@@ -32,6 +34,7 @@ impl Method {
         match self {
             Self::Anonymous => "anonymous",
             Self::Jwt => "jwt",
+            Self::MutualTls => "mutual_tls",
         }
     }
 }
@@ -48,7 +51,7 @@ pub struct Caller {
     pub team: Option<TeamId>,
     /// The name of the issuer resource.
     pub issuer_name: Option<Name>,
-    /// The token's `iss`.
+    /// The token's `iss`; the issuer of a certificate as RFC 4514 writes it.
     pub issuer: Option<Arc<str>>,
     /// The application that a credential of ours belongs to.
     pub application: Option<ApplicationId>,
@@ -56,7 +59,7 @@ pub struct Caller {
     pub credential: Option<CredentialId>,
     /// What the token may be used for: `scope` (RFC 8693, section 4.2), or `scp` where an issuer says so.
     pub scopes: Scopes,
-    /// The token's `iat`.
+    /// The token's `iat`; from when on a certificate holds.
     pub issued_at: Option<Timestamp>,
     /// When the credential ends.
     pub expires: Option<Timestamp>,

@@ -81,8 +81,18 @@ codes! {
     TokenRevoked = "token_revoked", 401, Caller, "The token was revoked";
     /// Two credentials came where one may (RFC 6750, section 2).
     TokenAmbiguous = "token_ambiguous", 400, Caller, "More than one credential was sent";
-    /// The token lacks a scope that the route asks for.
-    InsufficientScope = "insufficient_scope", 403, Caller, "The token's scopes do not allow this";
+    /// A client's certificate is needed and the connection has none.
+    CertificateMissing = "certificate_missing", 401, Caller, "A client certificate is needed";
+    /// The client's certificate is not of an authority that counts here, or has no name to call by.
+    CertificateInvalid = "certificate_invalid", 401, Caller, "The client certificate is not taken here";
+    /// The time of the client's certificate is over.
+    CertificateExpired = "certificate_expired", 401, Caller, "The client certificate has expired";
+    /// The client's certificate was revoked, or its authority is no longer trusted.
+    CertificateRevoked = "certificate_revoked", 401, Caller, "The client certificate is no longer trusted";
+    /// The caller is known, and not among those that may call.
+    CallerNotAllowed = "caller_not_allowed", 403, Caller, "The caller may not call this";
+    /// The caller lacks a scope that the route asks for.
+    InsufficientScope = "insufficient_scope", 403, Caller, "The caller's scopes do not allow this";
     /// A page of this origin may not open a tunnel (RFC 6455, section 10.2).
     OriginRefused = "origin_refused", 403, Caller, "Pages of this origin may not do this";
     /// Nothing is published at this address.
@@ -93,6 +103,8 @@ codes! {
     RequestTimeout = "request_timeout", 408, Caller, "The request took too long to arrive";
     /// The body is larger than the route takes.
     BodyTooLarge = "body_too_large", 413, Caller, "The body is too large";
+    /// The body is in a coding that the route does not take (RFC 9110, section 15.5.16).
+    UnsupportedCoding = "unsupported_coding", 415, Caller, "The body's coding is not taken here";
     /// The URL is longer than this listener takes.
     UriTooLong = "uri_too_long", 414, Caller, "The address is too long";
     /// The header section is larger than this listener takes.

@@ -1,6 +1,7 @@
 //! A request's body on its way to an upstream over HTTP/2, whose flow control says how much may be sent.
 
 use super::{BodyFailure, Upload, UploadStop};
+use crate::coding::Pieces as _;
 use crate::deadlines::Seat;
 use crate::upstream::Http2Call;
 use std::task::{Context, Poll, ready};
@@ -25,7 +26,7 @@ impl Upload {
                 continue;
             }
             let (again, count) = if self.put < self.bytes {
-                match self.replay.from(self.put).len() {
+                match self.taps.replay.from(self.put).len() {
                     // What is missing must not look like the end.
                     0 => return Poll::Ready(Err(UploadStop::Upstream)),
                     kept => (true, kept),
@@ -71,7 +72,7 @@ impl Upload {
             self.upstream.moved();
             let mut piece = Vec::with_capacity(room);
             if again {
-                let kept = self.replay.from(self.put);
+                let kept = self.taps.replay.from(self.put);
                 piece.extend_from_slice(kept.get(..room).unwrap_or(kept));
             } else {
                 self.bytes = self.bytes.saturating_add(room as u64);
@@ -80,8 +81,11 @@ impl Upload {
                     continue;
                 }
                 self.body.move_piece(room, &mut piece);
-                self.replay.keep(&piece);
+                self.taps.keep(&piece);
                 self.received = self.body.left() == Some(0);
+                if self.received {
+                    self.taps.end();
+                }
             }
             self.put += piece.len() as u64;
             // Where no length was told, trailers may follow the last byte.

@@ -9,6 +9,7 @@ use crate::http1::HeadBounds;
 use crate::message::Fields;
 use crate::request::Client;
 use crate::settings::{Http2Limits, Limits};
+use crate::tls::PresentedCertificate;
 use crate::transport::Transport;
 use crate::worker::Worker;
 use bytes::Bytes;
@@ -224,7 +225,9 @@ impl Connection {
                 self.close(Reason::ENHANCE_YOUR_CALM);
                 continue;
             }
-            if self.stage == Stage::Open && self.worker.drain.draining() {
+            let certificate = self.client.certificate();
+            let over = certificate.is_some_and(PresentedCertificate::is_over);
+            if self.stage == Stage::Open && (over || self.worker.drain.draining()) {
                 self.leave();
                 continue;
             }

@@ -73,6 +73,8 @@ macro_rules! headers {
 }
 
 headers! {
+    AcceptEncoding = b"accept-encoding": HEADS_ALONE;
+    AcceptRanges = b"accept-ranges": NONE;
     AccessControlRequestMethod = b"access-control-request-method": NONE;
     Allow = b"allow": NONE;
     Authorization = b"authorization": HEADS_ALONE;
@@ -80,6 +82,7 @@ headers! {
     Connection = b"connection": HOP;
     ContentEncoding = b"content-encoding": HEADS_ALONE;
     ContentLength = b"content-length": HEADS_ALONE;
+    ContentRange = b"content-range": HEADS_ALONE;
     ContentType = b"content-type": HEADS_ALONE;
     Cookie = b"cookie": HEADS_ALONE;
     Date = b"date": HEADS_ALONE;
@@ -109,8 +112,12 @@ headers! {
     Te = b"te": HOP;
     Trailer = b"trailer": HEADS_ALONE;
     TransferEncoding = b"transfer-encoding": HOP;
+    Traceparent = b"traceparent": SET_HERE;
+    Tracestate = b"tracestate": SET_HERE;
     TrueClientIp = b"true-client-ip": NOT_BELIEVED;
     Upgrade = b"upgrade": HOP;
+    UserAgent = b"user-agent": NONE;
+    Vary = b"vary": HEADS_ALONE;
     Via = b"via": SET_HERE;
     WwwAuthenticate = b"www-authenticate": HEADS_ALONE;
     XClientIp = b"x-client-ip": NOT_BELIEVED;

@@ -38,6 +38,15 @@ impl Version {
             Self::Http2 => b"2.0 keyward",
         }
     }
+
+    /// As it is written behind `HTTP/`.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http10 => "1.0",
+            Self::Http11 => "1.1",
+            Self::Http2 => "2",
+        }
+    }
 }
 
 /// The head of a request.

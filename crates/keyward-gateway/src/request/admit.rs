@@ -37,6 +37,15 @@ impl Admitted {
         self.origin
     }
 
+    /// The same for a copy of the call that nobody waits for: it uses no limit up a second time.
+    pub(super) fn of_copy(&self) -> Self {
+        Self {
+            authenticated: self.authenticated.clone(),
+            origin: self.origin,
+            limits: LimitState::default(),
+        }
+    }
+
     /// Tells the caller in the answer how much is left.
     pub(crate) fn tell_limits(&self, route: &Route, fields: &mut Fields) {
         self.limits.tell(route, fields);
@@ -207,11 +216,11 @@ impl Counters<'_> {
         record: &mut CallRecord,
     ) -> Refusal {
         let mut fields = Fields::new();
-        let name = self
-            .route
-            .limits
-            .get(index)
-            .map_or("limit", |limit| limit.name.as_str());
+        let limit = self.route.limits.get(index);
+        if let Some(limit) = limit {
+            limit.metrics.refused(self.worker.index);
+        }
+        let name = limit.map_or("limit", |limit| limit.name.as_str());
         record.limit = Some(name.into());
         if let Some(policy) = &self.route.limit_header {
             fields.append(Header::RateLimitPolicy, policy.as_bytes());

@@ -5,6 +5,7 @@ use super::authenticate::Authenticated;
 use super::forward::Call;
 use crate::deadlines::{Deadline, Patience};
 use crate::message::{Fields, Header, RequestHead};
+use crate::trace::CallTrace;
 use crate::upstream::{
     Circumstances, LeaseFailure, Occupied, Pool, RetryCause, Sent, Terms, Tried,
     UpstreamConnection, UpstreamPlan, hash_of,
@@ -41,6 +42,7 @@ pub(super) struct Attempts<'a> {
     tried: Tried,
     /// When the attempt began that is made now: good enough for what is chosen, and no look at the clock.
     at: Moment,
+    trace: Option<Rc<CallTrace>>,
     /// Where the next attempt goes, if that was looked for already.
     next: Option<usize>,
 }
@@ -52,6 +54,7 @@ impl<'a> Attempts<'a> {
         plan: &'a UpstreamPlan,
         head: &RequestHead,
         patience: Option<Duration>,
+        trace: Option<Rc<CallTrace>>,
     ) -> Self {
         // The record has just looked at the clock.
         let now = call.worker.deadlines.latest();
@@ -64,6 +67,7 @@ impl<'a> Attempts<'a> {
             made: 0,
             tried: Tried::default(),
             at: now,
+            trace,
             next: None,
         }
     }
@@ -98,6 +102,12 @@ impl<'a> Attempts<'a> {
                 Err(failure) => failure,
             };
             self.tried.add(target);
+            if let (Some(trace), LeaseFailure::Unreachable(_)) = (&self.trace, &failure) {
+                let worker = self.call.worker;
+                // The target's state was just told of it.
+                let times = (self.at, worker.deadlines.latest());
+                trace.unreachable(&worker.ids, self.plan, target, times);
+            }
             let unsent = Sent {
                 any: false,
                 safe: true,
@@ -145,6 +155,7 @@ impl<'a> Attempts<'a> {
         };
         let pooled = poll_fn(|context| Poll::Ready(pool.take(context, now))).await;
         if let Some(connection) = pooled {
+            worker.metrics.leased(connection.is_proven());
             if self.plan.may_share() {
                 let bounded = self.plan.declared.max_connections.is_some();
                 pool.spread(bounded, now, self.terms(), &worker.clock);
@@ -166,11 +177,15 @@ impl<'a> Attempts<'a> {
             pool.connect(bounded, within, terms, clock).await
         };
         match connected {
-            Ok(connection) => Ok(Lease {
-                reused: connection.is_proven(),
-                connection,
-                occupied,
-            }),
+            Ok(connection) => {
+                let reused = connection.is_proven();
+                worker.metrics.leased(reused);
+                Ok(Lease {
+                    connection,
+                    occupied,
+                    reused,
+                })
+            }
             Err(failure) => {
                 if let LeaseFailure::Unreachable(_) = &failure {
                     occupied.failed(self.now());
@@ -244,6 +259,13 @@ impl<'a> Attempts<'a> {
         }
         self.next = Some(next);
         true
+    }
+
+    /// An attempt's request is about to be written: it names the attempt in the call's trace.
+    pub(super) fn begins(&self, target: usize, fields: &mut Fields) {
+        if let Some(trace) = &self.trace {
+            trace.attempt(&self.call.worker.ids, fields, self.plan, target, self.at);
+        }
     }
 
     /// The target of an attempt has failed.
@@ -356,8 +378,8 @@ fn key(balance: &Balance, call: &Call<'_>, head: &RequestHead) -> Option<u64> {
         }),
         HashSource::Subject => match call.admitted.authenticated() {
             Authenticated::Open => None,
-            Authenticated::Token(token) => {
-                let caller = &token.caller;
+            Authenticated::Caller(verified) => {
+                let caller = &verified.caller;
                 let subject = caller.subject()?;
                 let issuer = caller.issuer.as_deref().unwrap_or_default();
                 // A line break stands in neither.

@@ -1,11 +1,13 @@
-//! Who calls: a bearer token's way from the header to a [`Caller`] (RFC 6750, RFC 7519).
+//! Who calls: a bearer token's way from the header to a [`Caller`] (RFC 6750, RFC 7519), or the connection's
+//! certificate.
 
-use super::Refusal;
 use super::bearer::{self, BearerToken};
-use super::token_cache::{Known, SeenOnce, VerifiedToken};
+use super::token_cache::{Known, SeenOnce};
+use super::verified_caller::VerifiedCaller;
+use super::{Client, Refusal, client_certificate};
 use crate::message::{Fields, Header, RequestHead};
 use crate::record::CallRecord;
-use crate::snapshot::{Route, TokenPolicy, TrustedIssuer};
+use crate::snapshot::{Credentials, Route, TokenPolicy, TrustedIssuer};
 use crate::worker::Worker;
 use keyward_jose::jwt::{self, Claims, Peek};
 use keyward_jose::{Error as JoseError, NumericDate};
@@ -30,23 +32,31 @@ static ANONYMOUS: LazyLock<Arc<Caller>> = LazyLock::new(|| Arc::new(Caller::anon
 pub(crate) enum Authenticated {
     /// The route asks for no credential.
     Open,
-    /// A token that was verified.
-    Token(Rc<VerifiedToken>),
+    /// A token or a certificate was verified.
+    Caller(Rc<VerifiedCaller>),
 }
 
 impl Authenticated {
     pub(crate) fn caller(&self) -> &Arc<Caller> {
         match self {
             Self::Open => &ANONYMOUS,
-            Self::Token(token) => &token.caller,
+            Self::Caller(verified) => &verified.caller,
         }
     }
 
-    /// The token, where there is one.
-    pub(crate) fn token(&self) -> Option<&Rc<VerifiedToken>> {
+    /// Whether the API lists the caller, where it lists any.
+    pub(crate) fn is_listed(&self) -> bool {
+        match self {
+            Self::Open => true,
+            Self::Caller(verified) => verified.listed,
+        }
+    }
+
+    /// What is known of the caller, where there is one.
+    pub(crate) fn verified(&self) -> Option<&Rc<VerifiedCaller>> {
         match self {
             Self::Open => None,
-            Self::Token(token) => Some(token),
+            Self::Caller(verified) => Some(verified),
         }
     }
 
@@ -54,7 +64,7 @@ impl Authenticated {
     pub(crate) fn caller_of_record(&self) -> Option<Arc<Caller>> {
         match self {
             Self::Open => None,
-            Self::Token(token) => Some(Arc::clone(&token.caller)),
+            Self::Caller(verified) => Some(Arc::clone(&verified.caller)),
         }
     }
 
@@ -62,13 +72,13 @@ impl Authenticated {
     pub(crate) fn cell(&self, limit: usize) -> Option<Arc<LimitCell>> {
         match self {
             Self::Open => None,
-            Self::Token(token) => token.cells.borrow().get(limit).cloned().flatten(),
+            Self::Caller(verified) => verified.cells.borrow().get(limit).cloned().flatten(),
         }
     }
 
     pub(crate) fn remember_cell(&self, limit: usize, cell: &Arc<LimitCell>) {
-        if let Self::Token(token) = self {
-            let mut cells = token.cells.borrow_mut();
+        if let Self::Caller(verified) = self {
+            let mut cells = verified.cells.borrow_mut();
             if cells.len() <= limit {
                 let more = limit + 1 - cells.len();
                 cells.reserve_exact(more);
@@ -81,16 +91,31 @@ impl Authenticated {
     }
 }
 
-/// Takes the token out of the headers, and verifies it unless this worker has done so before.
+/// Finds out who calls, by whatever the route asks for.
 pub(crate) async fn authenticate(
     worker: &Worker,
     route: &Route,
+    client: &Client,
     head: &mut RequestHead,
     record: &CallRecord,
 ) -> Result<Authenticated, Refusal> {
-    let Some(policy) = &route.tokens else {
-        return Ok(Authenticated::Open);
-    };
+    match &route.credentials {
+        Credentials::None => Ok(Authenticated::Open),
+        Credentials::Token(policy) => token(worker, route, policy, head, record).await,
+        Credentials::Certificate(policy) => {
+            client_certificate::authenticate(worker, route, policy, client, record)
+        }
+    }
+}
+
+/// Takes the token out of the headers, and verifies it unless this worker has done so before.
+async fn token(
+    worker: &Worker,
+    route: &Route,
+    policy: &TokenPolicy,
+    head: &mut RequestHead,
+    record: &CallRecord,
+) -> Result<Authenticated, Refusal> {
     let token = bearer::take(&policy.source, policy.forward, head).map_err(|fault| {
         // RFC 6750, section 3.1: who sent no credential is told how, not that something was wrong.
         let error = (fault.code() != Code::TokenMissing).then_some("invalid_request");
@@ -102,7 +127,7 @@ pub(crate) async fn authenticate(
     })?;
     let now = record.started();
     let verified = known_or_verified(worker, route, policy, token, now).await;
-    verified.map(Authenticated::Token).map_err(|fault| {
+    verified.map(Authenticated::Caller).map_err(|fault| {
         if fault.code().status() == 401 {
             let challenge = challenge(Some("invalid_token"), Some(fault.detail()), None);
             Refusal::with(fault, challenge)
@@ -118,7 +143,7 @@ async fn known_or_verified(
     policy: &TokenPolicy,
     token: BearerToken<'_>,
     now: Timestamp,
-) -> Result<Rc<VerifiedToken>, Fault> {
+) -> Result<Rc<VerifiedCaller>, Fault> {
     let key = policy.cache_key(token.bytes());
     // Read before anything is verified: a change that comes meanwhile makes the entry old at once.
     let key_epoch = worker.shared.issuers.epoch().load();
@@ -147,8 +172,9 @@ async fn known_or_verified(
     };
     let caller = caller(issuer, &claims)?;
     let ends = until(issuer, &caller);
-    let verified = Rc::new(VerifiedToken {
+    let verified = Rc::new(VerifiedCaller {
         identity: route.identity.headers_of(&caller),
+        listed: true,
         until: ends.min(remembered_until),
         ends,
         key_epoch,
@@ -182,23 +208,23 @@ fn again(policy: &TokenPolicy, known: Known) -> Option<(&TrustedIssuer, SeenOnce
 /// Looks the caller up among what was revoked, unless nothing was since the last time.
 pub(crate) fn check_revocations(
     revocations: &Revocations,
-    token: &VerifiedToken,
+    verified: &VerifiedCaller,
     now: Timestamp,
 ) -> Result<(), Fault> {
     let epoch = revocations.epoch();
-    if token.revocation_epoch.get() == epoch {
+    if verified.revocation_epoch.get() == epoch {
         return Ok(());
     }
     let index = revocations.load();
     let revoked =
-        TokenIdentity::of(&token.caller).and_then(|identity| index.covers(&identity, now));
+        TokenIdentity::of(&verified.caller).and_then(|identity| index.covers(&identity, now));
     match revoked {
         Some(kind) => Err(
             Fault::new(Code::TokenRevoked, "The token was revoked; get a new one")
                 .because(format_args!("revoked by {}", kind.as_str())),
         ),
         None => {
-            token.revocation_epoch.set(index.epoch());
+            verified.revocation_epoch.set(index.epoch());
             Ok(())
         }
     }

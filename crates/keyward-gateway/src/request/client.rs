@@ -1,5 +1,7 @@
 //! The other end of a connection.
 
+use super::client_certificate::KnownCertificate;
+use crate::tls::PresentedCertificate;
 use crate::transport::TlsPeer;
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,6 +11,8 @@ pub(crate) struct Client {
     address: IpAddr,
     address_text: Box<str>,
     tls: Option<Box<TlsPeer>>,
+    /// What the connection's certificate means to the APIs that were called over it.
+    pub(super) known_certificate: KnownCertificate,
 }
 
 impl Client {
@@ -18,6 +22,7 @@ impl Client {
             address,
             address_text: address.to_string().into_boxed_str(),
             tls: None,
+            known_certificate: KnownCertificate::default(),
         }
     }
 
@@ -28,7 +33,17 @@ impl Client {
 
     /// `http` or `https`, as the client speaks to us.
     pub(crate) fn scheme(&self) -> &'static str {
-        if self.tls.is_some() { "https" } else { "http" }
+        if self.is_protected() { "https" } else { "http" }
+    }
+
+    /// Whether the client speaks TLS with us.
+    pub(crate) fn is_protected(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// The certificate that the connection was made with.
+    pub(crate) fn certificate(&self) -> Option<&PresentedCertificate> {
+        self.tls.as_ref()?.certificate.as_ref()
     }
 
     pub(crate) fn address(&self) -> IpAddr {

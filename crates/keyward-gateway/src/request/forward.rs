@@ -4,14 +4,16 @@ use super::admit::Admitted;
 use super::attempts::{Attempts, Lease};
 use super::authenticate::Authenticated;
 use super::match_route::Matched;
-use super::{Answer, Client, Refusal, grpc, headers, upgrade};
+use super::{Answer, Client, Refusal, compression, grpc, headers, mirror, upgrade};
 use crate::body::{AnswerBody, BodyFailure, Download, RequestBody, Upload, UploadStop};
+use crate::capture::{CallCapture, Side};
 use crate::deadlines::{Deadline, Patience, Seat};
 use crate::http1::write_decimal;
 use crate::message::fields::write_field;
 use crate::message::{AnswerHead, Fields, Header, RequestHead};
 use crate::record::CallRecord;
 use crate::replay::Replay;
+use crate::trace::AttemptFailure;
 use crate::tunnel::Tunnel;
 use crate::upstream::{
     AnswerFailure, RequestParts, RetryCause, Sent, TargetPlan, UpstreamConnection, UpstreamPlan,
@@ -32,7 +34,7 @@ const STALE_TRIES: usize = 3;
 /// A call that has passed every check. It holds [`Admitted`] by value: there is no other way to an upstream.
 pub(crate) struct Call<'a> {
     pub(crate) worker: &'a Rc<Worker>,
-    pub(crate) client: &'a Client,
+    pub(crate) client: &'a Rc<Client>,
     pub(crate) seat: &'a Rc<Seat>,
     pub(crate) matched: &'a Matched,
     pub(crate) admitted: Admitted,
@@ -53,6 +55,7 @@ pub(crate) async fn forward(
     };
     record.upstream_begins();
     let safe = headers::is_safe(&head.method);
+    let compressible = compression::wanted(route, &head);
     let takes_trailers =
         plan.may_share() && (record.is_grpc || headers::takes_trailers(&head.fields));
     let mut upload = Upload::new(
@@ -62,17 +65,27 @@ pub(crate) async fn forward(
         Arc::clone(&route.forged),
         Replay::new(plan.replay_bytes(), safe),
     );
+    if let Some(declared) = &route.capture
+        && !record.is_of_copy()
+    {
+        let settings = call.worker.settings.captures.as_ref();
+        record.capture = CallCapture::begin(settings, declared, &call.worker.ids, &head.fields);
+        upload = upload.captured(record.capture.clone());
+    }
+    let trace = record.trace.clone();
     let patience = if record.is_grpc {
         grpc::timeout(&head.fields)
     } else {
         None
     };
-    let mut attempts = Attempts::new(&call, plan, &head, patience);
+    let mut attempts = Attempts::new(&call, plan, &head, patience, trace.clone());
     let mut lease = attempts.lease().await?;
+    upload.copied_by(mirror::copy(&call, &head, upload.length(), record));
     call.edit(&mut head, record);
     let mut stale = 0;
     let answer = loop {
         let target = lease.occupied.target();
+        attempts.begins(target, &mut head.fields);
         let outgoing = Outgoing {
             head: &head,
             target: target_of(plan, target)?,
@@ -92,6 +105,12 @@ pub(crate) async fn forward(
             waiting,
         );
         let outcome = outcome.await;
+        if let Some(trace) = &trace {
+            match &outcome {
+                Ok(answer) => trace.answered(answer.status.as_u16()),
+                Err(attempt) => trace.failed(attempt.for_trace()),
+            }
+        }
         let (unprocessed, tries) = match &outcome {
             // It may have reasons to refuse that don't pass: once more, then by the upstream's own rules.
             Err(Attempt::Failed(AnswerFailure::Refused(_))) => (true, 1),
@@ -174,11 +193,14 @@ pub(crate) async fn forward(
         upload.start_again();
         lease = attempts.lease().await?;
     };
-    record.bytes_in = upload.bytes;
+    record.bytes_in = upload.bytes_in();
     if answer.status == StatusCode::SWITCHING_PROTOCOLS {
         return call.switched(lease, answer, &head.fields, record);
     }
     let mut answer = call.answered(&attempts, lease, upload, answer, &head.method, record)?;
+    if let Some(wanted) = compressible {
+        compression::compress(call.worker, &wanted, &head.method, &mut answer);
+    }
     answer.spent = head.fields;
     Ok(answer)
 }
@@ -192,12 +214,15 @@ impl Call<'_> {
         fields.remove(Header::Expect);
         let trusted = self.admitted.origin().trusted_proxy;
         headers::set_forwarded(fields, version, self.client, trusted);
-        self.matched.route.route.plan.request_headers.apply(fields);
+        self.matched.route.route.plan.edit_request(fields);
         fields.set(Header::RequestId, record.request_id_text());
+        if let Some(trace) = &record.trace {
+            trace.edit(fields);
+        }
         // These are written anew for each target.
         fields.retain(|field| !matches!(field.header, Header::Host | Header::ContentLength));
-        if let Authenticated::Token(token) = self.admitted.authenticated() {
-            fields.append_all(&token.identity);
+        if let Authenticated::Caller(verified) = self.admitted.authenticated() {
+            fields.append_all(&verified.identity);
         }
         if self.upgrades {
             upgrade::ask(fields);
@@ -339,6 +364,9 @@ impl Call<'_> {
         route.plan.response_headers.apply(&mut fields);
         self.admitted.tell_limits(route, &mut fields);
         record.answered(head.status.as_u16());
+        if let Some(capture) = &record.capture {
+            capture.body(Side::Response, &fields);
+        }
         if record.is_grpc {
             record.grpc_status = grpc::status_in(&fields);
         }
@@ -411,11 +439,23 @@ enum Attempt {
 
 impl Attempt {
     fn refusal(self, upload: &Upload, record: &mut CallRecord) -> Refusal {
-        record.bytes_in = upload.bytes;
+        record.bytes_in = upload.bytes_in();
         if upload.failure == Some(BodyFailure::ClientLeft) {
             record.client_left();
         }
         self.fault(upload).into()
+    }
+
+    fn for_trace(&self) -> AttemptFailure {
+        match self {
+            Self::Client => AttemptFailure::ClientBody,
+            Self::Failed(AnswerFailure::Broken(_)) => AttemptFailure::Broken,
+            Self::Failed(AnswerFailure::Malformed(_)) => AttemptFailure::Malformed,
+            Self::Failed(AnswerFailure::GoneAway(_) | AnswerFailure::Refused(_)) => {
+                AttemptFailure::Refused
+            }
+            Self::TimedOut | Self::Late => AttemptFailure::TimedOut,
+        }
     }
 
     fn fault(self, upload: &Upload) -> Fault {
@@ -423,6 +463,7 @@ impl Attempt {
             (Some(BodyFailure::TooLarge), _) => {
                 Fault::new(Code::BodyTooLarge, "The body is larger than this API takes")
             }
+            (Some(BodyFailure::Undecodable(why)), _) => why.fault(),
             (Some(BodyFailure::ClientIdle), _) => Fault::new(
                 Code::RequestTimeout,
                 "The body did not arrive in time; send it again",

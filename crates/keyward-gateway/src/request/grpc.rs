@@ -44,11 +44,21 @@ impl Status {
             | Code::TokenAmbiguous
             | Code::ExpectationFailed
             | Code::Internal => Self::Internal,
-            Code::TokenMissing | Code::TokenInvalid | Code::TokenExpired | Code::TokenRevoked => {
-                Self::Unauthenticated
+            Code::TokenMissing
+            | Code::TokenInvalid
+            | Code::TokenExpired
+            | Code::TokenRevoked
+            | Code::CertificateMissing
+            | Code::CertificateInvalid
+            | Code::CertificateExpired
+            | Code::CertificateRevoked => Self::Unauthenticated,
+            Code::CallerNotAllowed | Code::InsufficientScope | Code::OriginRefused => {
+                Self::PermissionDenied
             }
-            Code::InsufficientScope | Code::OriginRefused => Self::PermissionDenied,
-            Code::NotFound | Code::MethodNotAllowed | Code::NotImplemented => Self::Unimplemented,
+            Code::NotFound
+            | Code::MethodNotAllowed
+            | Code::NotImplemented
+            | Code::UnsupportedCoding => Self::Unimplemented,
             Code::RequestTimeout | Code::UpstreamTimeout => Self::DeadlineExceeded,
             Code::BodyTooLarge | Code::UriTooLong | Code::HeadersTooLarge => {
                 Self::ResourceExhausted
@@ -67,7 +77,8 @@ impl Status {
 
     const fn of_failure(failure: BodyFailure) -> Self {
         match failure {
-            BodyFailure::Client => Self::Internal,
+            BodyFailure::Client | BodyFailure::Coder => Self::Internal,
+            BodyFailure::Undecodable(why) => Self::of(why.code()),
             BodyFailure::ClientLeft => Self::Unknown,
             BodyFailure::TooLarge => Self::ResourceExhausted,
             BodyFailure::Upstream => Self::Unavailable,

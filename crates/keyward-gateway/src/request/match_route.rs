@@ -90,6 +90,15 @@ pub(crate) fn match_route(
 }
 
 impl Matched {
+    /// Of a copy of a call.
+    pub(super) fn of_copy(route: RouteRef, path: Box<str>) -> Self {
+        Self {
+            route,
+            path,
+            location: None,
+        }
+    }
+
     /// The answer of a route that needs no upstream.
     pub(crate) fn answer(&self) -> Option<Answer> {
         match self.route.route.plan.answer.as_ref()? {

@@ -15,18 +15,25 @@ pub(crate) mod authenticate;
 mod authorize;
 mod bearer;
 mod client;
+pub(crate) mod client_certificate;
+mod compression;
+mod decompression;
 mod forward;
 pub(crate) mod grpc;
 pub(crate) mod headers;
 pub(crate) mod identity;
 mod match_route;
+pub(crate) mod mirror;
 mod own;
 pub(crate) mod path;
 mod screen;
 pub(crate) mod token_cache;
 mod upgrade;
+mod verified_caller;
 
 pub(crate) use client::Client;
+pub(crate) use screen::is_trusted;
+pub(crate) use verified_caller::VerifiedCaller;
 
 use crate::body::{AnswerBody, RequestBody};
 use crate::deadlines::Seat;
@@ -52,6 +59,10 @@ impl From<Fault> for Refusal {
 impl Refusal {
     pub(crate) fn with(fault: Fault, fields: Fields) -> Self {
         Self(Box::new((fault, fields)))
+    }
+
+    fn fault(&self) -> &Fault {
+        &self.0.0
     }
 }
 
@@ -111,7 +122,7 @@ impl Answer {
 /// Serves one call.
 pub(crate) async fn serve_call(
     worker: &Rc<Worker>,
-    client: &Client,
+    client: &Rc<Client>,
     seat: &Rc<Seat>,
     head: RequestHead,
     body: RequestBody,
@@ -120,6 +131,7 @@ pub(crate) async fn serve_call(
     if let Some(id) = screen::believed_request_id(worker, client, &head.fields) {
         record.set_request_id(id);
     }
+    record.trace = worker.trace(client, &head);
     record.is_grpc = grpc::is_call(&head);
     // Before everything: refusing costs a worker that can't keep up next to nothing.
     let outcome = match worker.gate.enter() {
@@ -138,8 +150,11 @@ pub(crate) async fn serve_call(
         } else {
             problem::answer(&fault, record.request_id, fields)
         };
-        // The rest of the body is not read: the connection can't carry another call.
-        answer.closes = fault.code() == Code::BodyTooLarge;
+        // The rest of a body is not read, and a connection keeps its certificate: neither can carry another call.
+        answer.closes = matches!(
+            fault.code(),
+            Code::BodyTooLarge | Code::CertificateExpired | Code::CertificateRevoked
+        );
         answer
     });
     answer
@@ -151,10 +166,10 @@ pub(crate) async fn serve_call(
 
 async fn way(
     worker: &Rc<Worker>,
-    client: &Client,
+    client: &Rc<Client>,
     seat: &Rc<Seat>,
     mut head: RequestHead,
-    body: RequestBody,
+    mut body: RequestBody,
     record: &mut CallRecord,
 ) -> Result<Answer, Refusal> {
     let snapshot = worker.snapshot();
@@ -173,9 +188,14 @@ async fn way(
     let origin = screen::screen(worker, route, client, &mut head, &body)?;
     let upgrades = upgrade::screen(route, client, &head, &body)?;
     record.set_address(origin.address);
-    let authenticated = authenticate::authenticate(worker, route, &mut head, record).await?;
+    let authenticated =
+        authenticate::authenticate(worker, route, client, &mut head, record).await?;
     record.caller = authenticated.caller_of_record();
     let permit = authorize::authorize(route, &authenticated)?;
+    if let Some(plan) = &route.decompression {
+        // Before limits: a body that is not taken uses none up.
+        body = decompression::decompress(worker, plan, &mut head, body)?;
+    }
     let admitted = admit::admit(worker, route, permit, authenticated, origin, record)?;
     if let Some(mut answer) = matched.answer() {
         admitted.tell_limits(route, &mut answer.fields);

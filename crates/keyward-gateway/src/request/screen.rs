@@ -66,7 +66,8 @@ pub(crate) fn believed_request_id(
     is_trusted(worker, client.address()).then_some(id)
 }
 
-fn is_trusted(worker: &Worker, address: IpAddr) -> bool {
+/// Whether the address is a trusted proxy's.
+pub(crate) fn is_trusted(worker: &Worker, address: IpAddr) -> bool {
     let networks = &worker.settings.trusted_proxies;
     networks.iter().any(|network| network.contains(address))
 }

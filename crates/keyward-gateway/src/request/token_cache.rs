@@ -4,32 +4,12 @@
 //! and no two policies share an entry, and the tokens themselves are not kept. An entry is believed only
 //! while no key set has changed, no revocation has come, and its time is not over.
 
-use crate::message::Fields;
+use super::verified_caller::VerifiedCaller;
 use hashbrown::HashMap;
-use keyward_model::{Caller, Timestamp};
-use keyward_state::rate_limit::Cell as LimitCell;
-use std::cell::{Cell, RefCell};
+use keyward_model::Timestamp;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
-
-/// What is known of a token that was verified.
-#[derive(Debug)]
-pub(crate) struct VerifiedToken {
-    pub(crate) caller: Arc<Caller>,
-    /// What the upstream is told of the caller.
-    pub(crate) identity: Fields,
-    /// When it is verified anew at the latest.
-    pub(crate) until: Timestamp,
-    /// When it stops being taken: `exp` with the leeway, or its greatest age.
-    pub(crate) ends: Timestamp,
-    /// The number of changes to key sets when it was verified.
-    pub(crate) key_epoch: u64,
-    /// The number of changes to revocations when it was last looked up there.
-    pub(crate) revocation_epoch: Cell<u64>,
-    /// The caller's cell of each of the route's limits, once it was needed.
-    pub(crate) cells: RefCell<Vec<Option<Arc<LimitCell>>>>,
-}
 
 /// What is kept of a token that came once: many never come again, and a flood of new ones should fill
 /// little memory. What the second call needs is made of it without its signature being verified anew.
@@ -37,9 +17,9 @@ pub(crate) struct VerifiedToken {
 pub(crate) struct SeenOnce {
     /// The text of the verified claims.
     pub(crate) claims: Arc<str>,
-    /// As in [`VerifiedToken`].
+    /// As in [`VerifiedCaller`].
     pub(crate) until: Timestamp,
-    /// As in [`VerifiedToken`].
+    /// As in [`VerifiedCaller`].
     pub(crate) key_epoch: u64,
 }
 
@@ -47,7 +27,7 @@ pub(crate) struct SeenOnce {
 #[derive(Debug)]
 pub(crate) enum Known {
     /// All that calls need.
-    Token(Rc<VerifiedToken>),
+    Token(Rc<VerifiedCaller>),
     /// It came once so far.
     Once(SeenOnce),
 }
@@ -125,6 +105,11 @@ impl TokenCache {
         self.forgotten.by_ref().take(GO_AT_ONCE).for_each(drop);
     }
 
+    /// How many tokens are remembered, those on their way out included.
+    pub(crate) fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+
     /// Forgets a token.
     pub(crate) fn remove(&mut self, key: &[u8; 32]) {
         self.young.remove(key);
@@ -154,11 +139,15 @@ impl Hasher for DigestHasher {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Fields;
+    use keyward_model::Caller;
+    use std::cell::{Cell, RefCell};
 
     fn token(key_epoch: u64, until: i64) -> Known {
-        Known::Token(Rc::new(VerifiedToken {
+        Known::Token(Rc::new(VerifiedCaller {
             caller: Arc::new(Caller::anonymous()),
             identity: Fields::new(),
+            listed: true,
             until: Timestamp::from_seconds(until),
             ends: Timestamp::from_seconds(until),
             key_epoch,

@@ -3,17 +3,22 @@
 use super::CompileError;
 use super::issuers::OpenIssuers;
 use super::plan::{MirrorPlan, SplitPlan};
-use super::route::{ApiPolicy, Route};
+use super::route::{ApiPolicy, MirrorRoute, Mirroring, Route};
 use super::route_table::RequestView;
 use crate::issuer::IssuerKeySet;
-use crate::metrics::RouteMetrics;
+use crate::metrics::{ApiMetrics, RouteMetrics};
 use crate::request::identity::ForgedNames;
+use crate::tls::ClientTrust;
 use crate::upstream::UpstreamPlan;
 use keyward_model::id::TeamId;
 use keyward_model::name::Name;
 use keyward_model::resource::route::{Action, Forward, RouteMatch};
-use keyward_model::resource::{Api, Authentication, BasePath, HostPattern, Resource, route};
+use keyward_model::resource::{
+    Api, Authentication, BasePath, HostPattern, MutualTls, Resource, route,
+};
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// An API version, ready to serve.
@@ -31,6 +36,7 @@ struct Source {
     api: Api,
     upstreams: Vec<Arc<UpstreamPlan>>,
     issuers: Vec<Arc<IssuerKeySet>>,
+    trust: Option<Arc<ClientTrust>>,
     forged: Arc<ForgedNames>,
 }
 
@@ -40,11 +46,6 @@ pub(crate) struct CompiledRoute {
     pub(super) matching: RouteMatch,
     split: Option<SplitPlan>,
     pub(super) variants: Box<[Arc<Route>]>,
-    #[expect(
-        dead_code,
-        reason = "read by the forwarding of copies, which is still to come"
-    )]
-    mirror: Option<(MirrorPlan, Arc<Route>)>,
 }
 
 /// What the compilation of all APIs shares.
@@ -52,34 +53,48 @@ pub(super) struct Surroundings<'a> {
     pub(super) upstreams: HashMap<(TeamId, &'a Name), Arc<UpstreamPlan>>,
     pub(super) issuers: OpenIssuers,
     pub(super) forged: Arc<ForgedNames>,
+    /// Roots of clients' certificates that were read, so that a file is read once however many APIs name it.
+    pub(super) trust: RefCell<HashMap<PathBuf, Arc<ClientTrust>>>,
 }
 
 impl CompiledApi {
     /// Compiles an API, or gives back what it was compiled to `before` if nothing that it is made from
-    /// has changed. `metrics` gives the counters of the route with a label.
+    /// has changed. `metrics` has the counters of its routes and limits.
     pub(super) fn compile(
         resource: &Resource,
         api: &Api,
         surroundings: &Surroundings<'_>,
         before: Option<&Arc<Self>>,
-        mut metrics: impl FnMut(&str) -> Arc<RouteMetrics>,
+        metrics: &mut ApiMetrics,
     ) -> Result<Arc<Self>, CompileError> {
         let upstreams = surroundings.upstreams_of(resource, api)?;
         let issuers = surroundings.issuers_of(resource, api)?;
+        let trust = surroundings.trust_of(resource, api)?;
         if let Some(before) = before
-            && before
-                .source
-                .is(api, &upstreams, &issuers, &surroundings.forged)
+            && before.source.is(
+                api,
+                &upstreams,
+                &issuers,
+                trust.as_ref(),
+                &surroundings.forged,
+            )
         {
             return Ok(Arc::clone(before));
         }
-        let policy = ApiPolicy::new(resource, api, &issuers, &surroundings.forged)?;
+        let policy = ApiPolicy::new(
+            resource,
+            api,
+            &issuers,
+            trust.as_ref(),
+            &surroundings.forged,
+            metrics,
+        )?;
         let mut named = upstreams.iter();
         let routes = api
             .routes
             .iter()
             .map(|route| {
-                let metrics = metrics(&route.label);
+                let metrics = metrics.route(&route.label);
                 CompiledRoute::new(resource, api, route, &policy, &mut named, &metrics)
                     .map(Arc::new)
             })
@@ -92,6 +107,7 @@ impl CompiledApi {
                 api: api.clone(),
                 upstreams,
                 issuers,
+                trust,
                 forged: Arc::clone(&surroundings.forged),
             },
         }))
@@ -104,11 +120,13 @@ impl Source {
         api: &Api,
         upstreams: &[Arc<UpstreamPlan>],
         issuers: &[Arc<IssuerKeySet>],
+        trust: Option<&Arc<ClientTrust>>,
         forged: &Arc<ForgedNames>,
     ) -> bool {
         // An issuer or upstream that is defined as before is the one that was opened before.
         same(&self.issuers, issuers)
             && same(&self.upstreams, upstreams)
+            && self.trust.as_ref() == trust
             && Arc::ptr_eq(&self.forged, forged)
             && self.api == *api
     }
@@ -129,41 +147,44 @@ impl CompiledRoute {
         named: &mut impl Iterator<Item = &'u Arc<UpstreamPlan>>,
         metrics: &Arc<RouteMetrics>,
     ) -> Result<Self, CompileError> {
-        let variant = |upstream: Option<&Arc<UpstreamPlan>>| {
-            Route::compile(
-                resource,
-                api,
-                declared,
-                policy,
-                upstream,
-                Arc::clone(metrics),
-            )
-            .map(Arc::new)
+        let variant = |upstream: Option<&Arc<UpstreamPlan>>, mirror| {
+            let metrics = Arc::clone(metrics);
+            Route::compile(resource, api, declared, policy, upstream, mirror, metrics).map(Arc::new)
         };
-        let (mut variants, mut split, mut mirror) = (Vec::new(), None, None);
+        let (mut variants, mut split) = (Vec::new(), None);
         match &declared.action {
             Action::Forward(Forward {
                 shares,
-                mirror: copy,
+                mirror: copied,
                 rewrite: _,
             }) => {
-                for upstream in named.by_ref().take(shares.len()) {
-                    variants.push(variant(Some(upstream))?);
+                let own: Vec<_> = named.by_ref().take(shares.len()).collect();
+                let copies_to = copied.as_ref().and_then(|_| named.next());
+                let mirror = match (copied, copies_to) {
+                    (Some(copied), Some(upstream)) => {
+                        let copies = Mirroring::Copies(copied);
+                        metrics.mirrors();
+                        Some(Arc::new(MirrorRoute {
+                            plan: MirrorPlan::new(copied),
+                            route: variant(Some(upstream), copies)?,
+                        }))
+                    }
+                    (Some(_) | None, _) => None,
+                };
+                for upstream in own {
+                    let mirror = Mirroring::Of(mirror.clone());
+                    variants.push(variant(Some(upstream), mirror)?);
                 }
                 split = SplitPlan::new(shares);
-                if let (Some(copy), Some(upstream)) =
-                    (copy, copy.as_ref().and_then(|_| named.next()))
-                {
-                    mirror = Some((MirrorPlan::new(copy), variant(Some(upstream))?));
-                }
             }
-            Action::Redirect(_) | Action::Respond(_) => variants.push(variant(None)?),
+            Action::Redirect(_) | Action::Respond(_) => {
+                variants.push(variant(None, Mirroring::Of(None))?);
+            }
         }
         Ok(Self {
             matching: declared.matching.clone(),
             split,
             variants: variants.into(),
-            mirror,
         })
     }
 
@@ -203,6 +224,31 @@ impl Surroundings<'_> {
                 upstream.ok_or_else(|| dangling(resource, api, "upstream", name))
             })
             .collect()
+    }
+
+    /// The roots of the API's own that its callers' certificates are checked against.
+    fn trust_of(
+        &self,
+        resource: &Resource,
+        api: &Api,
+    ) -> Result<Option<Arc<ClientTrust>>, CompileError> {
+        let Authentication::MutualTls(MutualTls {
+            roots: Some(path), ..
+        }) = &api.authentication
+        else {
+            return Ok(None);
+        };
+        if let Some(known) = self.trust.borrow().get(path) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let read = ClientTrust::read(path).map_err(|error| CompileError::Unusable {
+            api: format!("{}/{}", resource.name, api.version),
+            why: error.to_string(),
+        })?;
+        let read = Arc::new(read);
+        let mut known = self.trust.borrow_mut();
+        known.insert(path.clone(), Arc::clone(&read));
+        Ok(Some(read))
     }
 
     fn issuers_of(

@@ -4,7 +4,7 @@ use super::CompileError;
 use super::compiled_api::{CompiledApi, Surroundings};
 use super::route_table::HostTable;
 use super::upstreams::{UpstreamPlans, Upstreams};
-use crate::metrics::RouteMetrics;
+use crate::metrics::ApiMetrics;
 use crate::request::identity::ForgedNames;
 use crate::upstream::{UpstreamGuard, UpstreamPlan};
 use keyward_model::Clock;
@@ -27,7 +27,7 @@ pub(super) type Hosts = BTreeMap<Option<HostPattern>, Arc<HostTable>>;
 /// counters of all routes there ever were.
 #[derive(Debug, Default)]
 pub(crate) struct Continuity {
-    metrics: HashMap<ApiKey, HashMap<Box<str>, Arc<RouteMetrics>>>,
+    metrics: HashMap<ApiKey, ApiMetrics>,
     apis: Apis,
     hosts: Hosts,
     forged: Option<(HashSet<Box<str>>, Arc<ForgedNames>)>,
@@ -85,15 +85,8 @@ impl Continuity {
         served
             .map(|(resource, api)| {
                 let key = (resource.team, resource.name.clone(), api.version.clone());
-                let counted = self.metrics.entry(key.clone()).or_default();
-                let metrics = |label: &str| {
-                    if let Some(known) = counted.get(label) {
-                        return Arc::clone(known);
-                    }
-                    let new = Arc::new(RouteMetrics::new(workers));
-                    counted.insert(label.into(), Arc::clone(&new));
-                    new
-                };
+                let new = || ApiMetrics::new(workers);
+                let metrics = self.metrics.entry(key.clone()).or_insert_with(new);
                 let before = self.apis.get(&key);
                 let compiled = CompiledApi::compile(resource, api, surroundings, before, metrics)?;
                 Ok((key, compiled))
@@ -131,10 +124,7 @@ impl Continuity {
     /// Drops what was counted for routes that are gone, once the last call to them is: else every name that
     /// was ever served would stay.
     pub(crate) fn forget_unused(&mut self) {
-        for counted in self.metrics.values_mut() {
-            counted.retain(|_, metrics| Arc::strong_count(metrics) > 1);
-        }
-        self.metrics.retain(|_, counted| !counted.is_empty());
+        self.metrics.retain(|_, metrics| metrics.forget_unused());
         self.upstreams.forget_unused();
     }
 

@@ -30,6 +30,22 @@ pub(crate) struct LocalRoute {
     pub(crate) labels: Arc<RouteLabels>,
     /// The pool of each target.
     pub(crate) pools: Box<[Rc<Pool>]>,
+    /// The way of copies of its calls.
+    pub(crate) mirror: Option<RouteRef>,
+}
+
+impl LocalRoute {
+    fn new(route: &Arc<Route>, revision: Revision, pools: &Pools) -> RouteRef {
+        let targets = route.upstream.iter().flat_map(|plan| &plan.targets);
+        let mirror = route.mirror.as_ref();
+        Rc::new(Self {
+            revision,
+            labels: Arc::new(route.labels.clone()),
+            pools: targets.map(|target| pools.of(target)).collect(),
+            mirror: mirror.map(|mirror| Self::new(&mirror.route, revision, pools)),
+            route: Arc::clone(route),
+        })
+    }
 }
 
 impl LocalSnapshot {
@@ -52,20 +68,7 @@ impl LocalSnapshot {
 
     /// What this worker has for a route of the table.
     pub(crate) fn route(&self, found: &Found<'_>, pools: &Pools) -> Option<RouteRef> {
-        let make = || {
-            Rc::new(LocalRoute {
-                revision: self.shared.revision,
-                labels: Arc::new(found.route.labels.clone()),
-                pools: found
-                    .route
-                    .upstream
-                    .iter()
-                    .flat_map(|plan| &plan.targets)
-                    .map(|target| pools.of(target))
-                    .collect(),
-                route: Arc::clone(found.route),
-            })
-        };
+        let make = || LocalRoute::new(found.route, self.shared.revision, pools);
         let place = self.routes.get(found.place)?;
         Some(Rc::clone(place.get_or_init(make)))
     }

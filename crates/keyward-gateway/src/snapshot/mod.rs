@@ -16,17 +16,22 @@ mod tests;
 pub(crate) use continuity::Continuity;
 pub(crate) use local::{LocalRoute, LocalSnapshot, RouteRef};
 pub(crate) use plan::{AnswerPlan, MatchedPath, WebSocketPlan};
-pub(crate) use route::{LimitPolicy, Route, TokenPolicy, TrustedIssuer};
+pub(crate) use route::{
+    CertificatePolicy, Credentials, DecompressionPlan, LimitPolicy, MirrorRoute, Route,
+    TokenPolicy, TrustedIssuer,
+};
 pub(crate) use route_table::{Lookup, Occurrence, RequestView, RouteTable};
 
 use crate::issuer::Issuers;
+use crate::request::client_certificate::{CLIENT_CERT, CLIENT_CERT_CHAIN};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use compiled_api::{CompiledApi, Surroundings};
 use http::HeaderValue;
 use issuers::OpenIssuers;
-use keyward_model::resource::{Issuer, Resource, Spec};
+use keyward_model::resource::{Api, Authentication, Issuer, Resource, Spec};
 use keyward_model::{Clock, Revision};
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -133,6 +138,7 @@ impl Snapshot {
             upstreams: plans.by_name(),
             issuers: OpenIssuers::open(issuers, own.as_ref().map(|own| &own.issuer), resources)?,
             forged: continuity.forged(identity_names(resources)),
+            trust: RefCell::default(),
         };
         let apis = continuity.apis(resources, &surroundings, workers)?;
         let hosts = continuity.hosts(&apis)?;
@@ -152,6 +158,12 @@ impl Snapshot {
         let routes = self.apis.iter().flat_map(|api| &api.routes);
         routes.filter_map(|route| route.variants.first())
     }
+
+    /// A route of each API: what all routes of an API share is found there once.
+    pub(crate) fn route_of_each_api(&self) -> impl Iterator<Item = &Arc<Route>> {
+        let firsts = self.apis.iter().filter_map(|api| api.routes.first());
+        firsts.filter_map(|route| route.variants.first())
+    }
 }
 
 fn identity_names(resources: &[Resource]) -> impl Iterator<Item = &str> {
@@ -161,7 +173,21 @@ fn identity_names(resources: &[Resource]) -> impl Iterator<Item = &str> {
             Spec::Api(api) => Some(api),
             Spec::Upstream(_) | Spec::Issuer(_) => None,
         });
-    apis.flat_map(|api| api.identity_headers.headers.iter().map(|(name, _)| &**name))
+    apis.flat_map(|api| {
+        let names = api.identity_headers.headers.iter().map(|(name, _)| &**name);
+        names.chain(certificate_names(api).iter().copied())
+    })
+}
+
+/// What tells an upstream of a certificate (RFC 9440, section 2.4): where one API's upstream believes it, no
+/// client may send it.
+fn certificate_names(api: &Api) -> &'static [&'static str] {
+    match &api.authentication {
+        Authentication::MutualTls(clients) if clients.forward_certificate => {
+            &[CLIENT_CERT, CLIENT_CERT_CHAIN]
+        }
+        Authentication::MutualTls(_) | Authentication::Jwt { .. } | Authentication::None => &[],
+    }
 }
 
 /// The current snapshot, with a number that tells workers cheaply that there is another.

@@ -1,10 +1,12 @@
 //! One route of a published API version, ready to serve.
 
 use super::CompileError;
-use super::plan::RoutePlan;
+use super::plan::{MirrorPlan, RoutePlan};
+use crate::coding::DecodeBounds;
 use crate::issuer::IssuerKeySet;
-use crate::metrics::RouteMetrics;
+use crate::metrics::{ApiMetrics, LimitMetrics, RouteMetrics};
 use crate::request::identity::{ForgedNames, IdentityPlan};
+use crate::tls::ClientTrust;
 use crate::upstream::UpstreamPlan;
 use aws_lc_rs::digest;
 use http::HeaderValue;
@@ -12,8 +14,11 @@ use keyward_jose::jwt::Profile;
 use keyward_model::id::TeamId;
 use keyward_model::limit::LimitSubject;
 use keyward_model::name::Name;
+use keyward_model::resource::coding::{Compression, ContentCoding, Decompression};
 use keyward_model::resource::issuer::Encrypted;
-use keyward_model::resource::{Api, Authentication, Resource, TokenSource, route};
+use keyward_model::resource::mutual_tls::{Callers, CertificateName};
+use keyward_model::resource::route::Mirror;
+use keyward_model::resource::{Api, Authentication, Capture, Resource, TokenSource, route};
 use keyward_model::usage::RouteLabels;
 use keyward_state::rate_limit::{Cell, Gcra};
 use std::collections::BTreeSet;
@@ -26,8 +31,7 @@ use std::time::Duration;
 pub(crate) struct Route {
     pub(crate) labels: RouteLabels,
     pub(crate) plan: RoutePlan,
-    /// `None`: open to everyone.
-    pub(crate) tokens: Option<Arc<TokenPolicy>>,
+    pub(crate) credentials: Credentials,
     pub(crate) scopes: BTreeSet<String>,
     /// The scopes as a challenge names them.
     pub(crate) scope_list: Box<str>,
@@ -38,9 +42,81 @@ pub(crate) struct Route {
     pub(crate) forged: Arc<ForgedNames>,
     /// `None` where the route answers by itself.
     pub(crate) upstream: Option<Arc<UpstreamPlan>>,
+    /// Who gets copies of its calls.
+    pub(crate) mirror: Option<Arc<MirrorRoute>>,
     pub(crate) max_body_bytes: Option<u64>,
     pub(crate) body_idle: Duration,
+    /// Which answers are compressed.
+    pub(crate) compression: Option<Arc<Compression>>,
+    /// Which requests are decompressed.
+    pub(crate) decompression: Option<DecompressionPlan>,
+    /// `None`: no body is captured.
+    pub(crate) capture: Option<Arc<Capture>>,
     pub(crate) metrics: Arc<RouteMetrics>,
+}
+
+/// Which requests of a route are decompressed.
+#[derive(Debug)]
+pub(crate) struct DecompressionPlan {
+    pub(crate) codings: Box<[ContentCoding]>,
+    pub(crate) bounds: DecodeBounds,
+    /// The codings as `Accept-Encoding` lists them.
+    pub(crate) list: Box<str>,
+}
+
+impl DecompressionPlan {
+    fn new(declared: &Decompression) -> Self {
+        let names: Vec<_> = declared
+            .codings
+            .iter()
+            .map(|coding| coding.as_str())
+            .collect();
+        Self {
+            codings: declared.codings.clone().into(),
+            bounds: DecodeBounds {
+                bytes: declared.max_bytes,
+                ratio: u64::from(declared.max_ratio),
+            },
+            list: names.join(", ").into(),
+        }
+    }
+}
+
+/// Who gets copies of a route's calls.
+#[derive(Debug)]
+pub(crate) struct MirrorRoute {
+    pub(crate) plan: MirrorPlan,
+    /// The variant of the route that goes to the mirror's upstream.
+    pub(crate) route: Arc<Route>,
+}
+
+/// What a variant of a route has to do with copies.
+pub(super) enum Mirroring<'a> {
+    /// Copies of its calls go here.
+    Of(Option<Arc<MirrorRoute>>),
+    /// Its calls are copies.
+    Copies(&'a Mirror),
+}
+
+/// How callers of a route prove who they are.
+#[derive(Clone, Debug)]
+pub(crate) enum Credentials {
+    /// It is open to everyone.
+    None,
+    Token(Arc<TokenPolicy>),
+    Certificate(Arc<CertificatePolicy>),
+}
+
+/// Which clients' certificates an API takes, and whom they stand for.
+#[derive(Debug)]
+pub(crate) struct CertificatePolicy {
+    /// The team of the API: its callers are this team's.
+    pub(crate) team: TeamId,
+    pub(crate) subject: CertificateName,
+    pub(crate) callers: Callers,
+    /// Roots that the certificate is checked against besides the listener's.
+    pub(crate) trust: Option<Arc<ClientTrust>>,
+    pub(crate) forward_certificate: bool,
 }
 
 /// Which tokens a route takes.
@@ -79,11 +155,12 @@ pub(crate) struct LimitPolicy {
     pub(crate) rate: Gcra,
     /// The one cell of a limit by route.
     pub(crate) cell: OnceLock<Arc<Cell>>,
+    pub(crate) metrics: Arc<LimitMetrics>,
 }
 
 /// What all routes of an API version share.
 pub(super) struct ApiPolicy {
-    tokens: Option<Arc<TokenPolicy>>,
+    credentials: Credentials,
     limits: Arc<[LimitPolicy]>,
     limit_header: Option<HeaderValue>,
     identity: Arc<IdentityPlan>,
@@ -91,20 +168,31 @@ pub(super) struct ApiPolicy {
 }
 
 impl ApiPolicy {
-    /// `issuers` are those that the API names, in its order.
+    /// `issuers` are those that the API names, in its order; `trust` are the roots of its own.
     pub(super) fn new(
         resource: &Resource,
         api: &Api,
         issuers: &[Arc<IssuerKeySet>],
+        trust: Option<&Arc<ClientTrust>>,
         forged: &Arc<ForgedNames>,
+        metrics: &mut ApiMetrics,
     ) -> Result<Self, CompileError> {
         let label = format!("{}/{}", resource.name, api.version);
         let unusable = |why: String| CompileError::Unusable {
             api: label.clone(),
             why,
         };
-        let tokens = match &api.authentication {
-            Authentication::None => None,
+        let credentials = match &api.authentication {
+            Authentication::None => Credentials::None,
+            Authentication::MutualTls(clients) => {
+                Credentials::Certificate(Arc::new(CertificatePolicy {
+                    team: resource.team,
+                    subject: clients.subject,
+                    callers: clients.callers.clone(),
+                    trust: trust.cloned(),
+                    forward_certificate: clients.forward_certificate,
+                }))
+            }
             Authentication::Jwt {
                 issuers: _,
                 audiences,
@@ -129,7 +217,7 @@ impl ApiPolicy {
                     "{:?}",
                     (whose, &api.authentication, remembered, definitions)
                 );
-                Some(Arc::new(TokenPolicy {
+                Credentials::Token(Arc::new(TokenPolicy {
                     issuers: trusted,
                     source: token.clone(),
                     forward: *forward_token,
@@ -143,10 +231,11 @@ impl ApiPolicy {
             by: rule.limit.by,
             rate: Gcra::new(&rule.limit),
             cell: OnceLock::new(),
+            metrics: metrics.limit(&rule.name),
         });
         let identity = IdentityPlan::new(&api.identity_headers).map_err(unusable)?;
         Ok(Self {
-            tokens,
+            credentials,
             limits: limits.collect(),
             limit_header: limit_header(api),
             identity: Arc::new(identity),
@@ -163,11 +252,20 @@ impl Route {
         declared: &route::Route,
         policy: &ApiPolicy,
         upstream: Option<&Arc<UpstreamPlan>>,
+        mirroring: Mirroring<'_>,
         metrics: Arc<RouteMetrics>,
     ) -> Result<Self, CompileError> {
         let unusable = |why: String| CompileError::Unusable {
             api: format!("{}/{}", resource.name, api.version),
             why: format!("route `{}`: {why}", declared.label),
+        };
+        let (plan, mirror, compression) = match mirroring {
+            Mirroring::Of(mirror) => {
+                let compression = declared.compression.clone();
+                (RoutePlan::new(api, declared), mirror, compression)
+            }
+            // Nobody reads what is answered.
+            Mirroring::Copies(mirror) => (RoutePlan::of_copies(api, declared, mirror), None, None),
         };
         let scopes: BTreeSet<String> = api.scopes.union(&declared.scopes).cloned().collect();
         let scope_list: Vec<&str> = scopes.iter().map(String::as_str).collect();
@@ -179,8 +277,8 @@ impl Route {
                 version: api.version.clone(),
                 route: declared.label.clone(),
             },
-            plan: RoutePlan::new(api, declared).map_err(unusable)?,
-            tokens: policy.tokens.clone(),
+            plan: plan.map_err(unusable)?,
+            credentials: policy.credentials.clone(),
             scope_list: scope_list.join(" ").into(),
             scopes,
             limit_header: policy.limit_header.clone(),
@@ -188,8 +286,15 @@ impl Route {
             forged: Arc::clone(&policy.forged),
             identity: Arc::clone(&policy.identity),
             upstream: upstream.cloned(),
+            mirror,
             max_body_bytes: api.max_body_bytes,
             body_idle: api.idle_body_timeout,
+            compression,
+            decompression: declared
+                .decompression
+                .as_deref()
+                .map(DecompressionPlan::new),
+            capture: declared.capture.clone().map(Arc::new),
             metrics,
         })
     }

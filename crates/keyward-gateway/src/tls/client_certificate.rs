@@ -1,5 +1,6 @@
 //! Who a client is by its certificate.
 
+use super::distinguished_name;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keyward_model::Timestamp;
@@ -13,10 +14,10 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 pub struct ClientCertificate {
     /// The SHA-256 of the certificate, as `cnf` has it in `x5t#S256` (RFC 8705, section 3.1).
     pub thumbprint: Box<str>,
-    /// The subject as text, in the certificate's order, such as `O=Acme, CN=billing`.
+    /// The subject as RFC 4514 writes it, such as `CN=billing,O=Acme`.
     pub subject: Box<str>,
-    /// The first common name of the subject.
-    pub common_name: Option<Box<str>>,
+    /// The common names of the subject that are text.
+    pub common_names: Vec<Box<str>>,
     /// `dNSName`s of the `subjectAltName`, as they stand there.
     pub dns_names: Vec<Box<str>>,
     /// `uniformResourceIdentifier`s, a SPIFFE ID among them.
@@ -27,6 +28,8 @@ pub struct ClientCertificate {
     pub serial: Box<str>,
     /// Who issued it, written like the subject.
     pub issuer: Box<str>,
+    /// When it begins.
+    pub not_before: Timestamp,
     /// When it ends.
     pub not_after: Timestamp,
 }
@@ -54,28 +57,30 @@ impl ClientCertificate {
                 | GeneralName::Invalid(..) => {}
             }
         }
-        let common_name = certificate
+        let common_names = certificate
             .subject()
             .iter_common_name()
-            .next()
-            .and_then(|name| name.as_str().ok())
-            .map(Into::into);
+            .filter_map(|name| name.as_str().ok())
+            .map(Into::into)
+            .collect();
         let mut serial = String::new();
         for byte in certificate.raw_serial() {
             // Into a text this can't fail.
             let _written = write!(serial, "{byte:02x}");
         }
         let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der);
+        let validity = certificate.validity();
         Some(Self {
             thumbprint: URL_SAFE_NO_PAD.encode(hash).into(),
-            subject: certificate.subject().to_string().into(),
-            common_name,
+            subject: distinguished_name::text(certificate.subject()).into(),
+            common_names,
             dns_names,
             uris,
             emails,
             serial: serial.into(),
-            issuer: certificate.issuer().to_string().into(),
-            not_after: Timestamp::from_seconds(certificate.validity().not_after.timestamp()),
+            issuer: distinguished_name::text(certificate.issuer()).into(),
+            not_before: Timestamp::from_seconds(validity.not_before.timestamp()),
+            not_after: Timestamp::from_seconds(validity.not_after.timestamp()),
         })
     }
 }

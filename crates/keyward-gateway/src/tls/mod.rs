@@ -8,8 +8,12 @@ mod certificate;
 mod certificate_table;
 mod challenge;
 mod client_certificate;
+mod client_trust;
+mod distinguished_name;
 mod error;
+mod presented;
 mod provider;
+mod revocation_list;
 mod server;
 mod source;
 
@@ -18,9 +22,12 @@ pub(crate) mod tests;
 
 pub use challenge::{Challenges, PresentedChallenge};
 pub use client_certificate::ClientCertificate;
+pub use client_trust::check_roots;
 pub use error::TlsError;
 pub use server::TlsServer;
 
+pub(crate) use client_trust::ClientTrust;
+pub(crate) use presented::PresentedCertificate;
 pub(crate) use provider::{ClockTime, provider};
 pub(crate) use server::{HTTP1, HTTP2, HandshakeFailure};
 pub(crate) use source::{source_of_identity, source_of_roots};
@@ -78,6 +85,8 @@ pub struct ClientCertificates {
     pub roots: PathBuf,
     /// Whether a client without one is refused.
     pub required: bool,
+    /// PEM: lists of certificates that were taken back, one of each authority that issues to clients.
+    pub revocation_list: Option<PathBuf>,
 }
 
 /// A version of TLS. Older ones are broken (RFC 8996) and not there.

@@ -3,9 +3,11 @@
 use super::certificate::{Broken, Certificate};
 use super::certificate_table::CertificateTable;
 use super::challenge::{ALPN, Challenges};
-use super::client_certificate::ClientCertificate;
+use super::client_trust::verify;
 use super::error::TlsError;
+use super::presented::PresentedCertificate;
 use super::provider::{ClockTime, provider};
+use super::revocation_list::{RevocationLists, revocation_lists};
 use super::source::{Watched, certificate, roots};
 use super::{CertificateFiles, CertificateSource, TlsSettings, TlsVersion};
 use arc_swap::ArcSwap;
@@ -13,11 +15,11 @@ use keyward_model::{Clock, Timestamp};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{Acceptor, ClientHello, ProducesTickets, WebPkiClientVerifier};
 use rustls::{HandshakeKind, RootCertStore, ServerConfig};
-use rustls_pki_types::UnixTime;
+use rustls_pki_types::{CertificateDer, UnixTime};
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
@@ -40,6 +42,8 @@ pub struct TlsServer {
     ticketer: Arc<dyn ProducesTickets>,
     files: Mutex<Files>,
     active: ArcSwap<Active>,
+    /// Raised when something else is active.
+    epoch: AtomicU64,
     unfinished: AtomicUsize,
     challenges: Option<Arc<Challenges>>,
 }
@@ -48,6 +52,7 @@ pub struct TlsServer {
 struct Files {
     certificates: Vec<Slot>,
     roots: Option<Watched<Arc<RootCertStore>>>,
+    revoked: Option<Watched<Arc<RevocationLists>>>,
 }
 
 /// The place of a certificate, in the order of the settings.
@@ -75,7 +80,7 @@ struct Active {
 pub(crate) struct Handshake {
     pub(crate) stream: TlsStream<TcpStream>,
     /// The certificate that the client proved itself by.
-    pub(crate) client: Option<ClientCertificate>,
+    pub(crate) client: Option<PresentedCertificate>,
 }
 
 /// Why no handshake was finished.
@@ -119,12 +124,25 @@ impl TlsServer {
             })?),
             None => None,
         };
+        let list = settings
+            .client_certificates
+            .as_ref()
+            .and_then(|clients| clients.revocation_list.as_deref());
+        let revoked = match list {
+            Some(path) => {
+                let lists = Watched::first(&[path], |contents| revocation_lists(path, contents))?;
+                tell_lists(&lists.value, path, clock.now());
+                Some(lists)
+            }
+            None => None,
+        };
         // AES-256 under keys that are replaced every six hours and kept for another six. They live in this
         // process alone: after a restart clients shake hands in full once.
         let ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|error| setup(&error))?;
         let files = Files {
             certificates,
             roots,
+            revoked,
         };
         let active = activate(&settings, &files, &clock, &ticketer)?;
         Ok(Self {
@@ -133,6 +151,7 @@ impl TlsServer {
             ticketer,
             files: Mutex::new(files),
             active: ArcSwap::from_pointee(active),
+            epoch: AtomicU64::new(0),
             unfinished: AtomicUsize::new(0),
             challenges: None,
         })
@@ -193,6 +212,16 @@ impl TlsServer {
                 changed = true;
             }
         }
+        let list = self.settings.client_certificates.as_ref();
+        if let (Some(watched), Some(path)) = (
+            &mut files.revoked,
+            list.and_then(|clients| clients.revocation_list.as_deref()),
+        ) && watched.look(&[path], |contents| revocation_lists(path, contents))
+        {
+            tracing::info!(list = %path.display(), "the list of revoked certificates was replaced");
+            tell_lists(&watched.value, path, self.clock.now());
+            changed = true;
+        }
         if changed && let Err(error) = self.reactivate(&files) {
             tracing::error!(%error, "changed certificates can't be used: those before stay");
         }
@@ -221,6 +250,7 @@ impl TlsServer {
     fn reactivate(&self, files: &Files) -> Result<(), TlsError> {
         let active = activate(&self.settings, files, &self.clock, &self.ticketer)?;
         self.active.store(Arc::new(active));
+        self.epoch.fetch_add(1, Ordering::Release);
         Ok(())
     }
 
@@ -243,14 +273,33 @@ impl TlsServer {
         }
     }
 
+    /// A number that is another one once clients' certificates are checked against something else.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Checks a client's chain as a handshake would now.
+    pub(super) fn verify_client(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: Timestamp,
+    ) -> Result<(), rustls::Error> {
+        match &self.active.load().verifier {
+            Some(verifier) => verify(verifier.as_ref(), chain, now),
+            None => Err(rustls::Error::NoCertificatesPresented),
+        }
+    }
+
     /// Shakes hands. The caller sets the bound of time; at most `most` are unfinished at once, over all
     /// workers.
     pub(crate) async fn handshake(
-        &self,
+        self: &Arc<Self>,
         socket: TcpStream,
         most: usize,
     ) -> Result<Handshake, HandshakeFailure> {
         let _unfinished = Unfinished::begin(&self.unfinished, most)?;
+        // Read first: certificates that are verified by older roots are verified again.
+        let epoch = self.epoch();
         let active = self.active.load_full();
         let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
         if is_validation(&start.client_hello()) {
@@ -259,16 +308,15 @@ impl TlsServer {
         let stream = start.into_stream(Arc::clone(&active.config)).await?;
         let (_, connection) = stream.get_ref();
         let client = match (connection.peer_certificates(), &active.verifier) {
-            (Some([own, others @ ..]), Some(verifier)) => {
+            (Some(chain @ [_, ..]), Some(verifier)) => {
+                let now = self.clock.now();
                 // A ticket brings back the certificate of the first handshake without a look at it: it may
                 // have ended since, or its root may have been taken away.
                 if connection.handshake_kind() == Some(HandshakeKind::Resumed) {
-                    let now = unix_time(self.clock.now());
-                    verifier
-                        .verify_client_cert(own, others, now)
-                        .map_err(HandshakeFailure::Resumed)?;
+                    verify(verifier.as_ref(), chain, now).map_err(HandshakeFailure::Resumed)?;
                 }
-                Some(ClientCertificate::read(own).ok_or(HandshakeFailure::Unreadable)?)
+                let client = PresentedCertificate::verified(chain, self, epoch, now);
+                Some(client.ok_or(HandshakeFailure::Unreadable)?)
             }
             (Some(_) | None, _) => None,
         };
@@ -306,6 +354,16 @@ fn activate(
                 builder
             } else {
                 builder.allow_unauthenticated()
+            };
+            // Certificates between a client's and the root are few, and in the hands of the authority that
+            // would list them: what the lists are for is clients. One that no list speaks of, and a list that
+            // is over, refuse: who stops an authority's lists from arriving must not gain by it.
+            let builder = match &files.revoked {
+                Some(revoked) => builder
+                    .with_crls(revoked.value.lists.iter().cloned())
+                    .only_check_end_entity_revocation()
+                    .enforce_revocation_expiration(),
+                None => builder,
             };
             Some(builder.build().map_err(|error| setup(&error))?)
         }
@@ -356,11 +414,19 @@ fn tell(certificate: &Certificate, path: &Path, now: Timestamp) {
     }
 }
 
+/// What an operator should know of lists of revoked certificates.
+fn tell_lists(lists: &RevocationLists, path: &Path, now: Timestamp) {
+    let (list, next) = (path.display(), lists.next_update);
+    if next <= now {
+        tracing::warn!(%list, %next, "a list of revoked certificates is over: clients are refused until it is replaced");
+    }
+}
+
 fn setup(error: &dyn fmt::Display) -> TlsError {
     TlsError::Setup(error.to_string())
 }
 
-fn unix_time(now: Timestamp) -> UnixTime {
+pub(super) fn unix_time(now: Timestamp) -> UnixTime {
     let seconds = u64::try_from(now.as_seconds()).unwrap_or_default();
     UnixTime::since_unix_epoch(Duration::from_secs(seconds))
 }

@@ -63,6 +63,12 @@ impl Pools {
             Rc::strong_count(pool) > 1
         });
     }
+
+    /// Connections that wait for a call.
+    pub(crate) fn idle(&self) -> usize {
+        let pools = self.pools.borrow();
+        pools.values().map(|pool| pool.idle.borrow().len()).sum()
+    }
 }
 
 /// Connections to one target that wait for their next call; the warmest is used first, so that those

@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 /// What one call has of a connection: HTTP/1.1's as a whole, of HTTP/2's a stream.
 #[derive(Debug)]
 pub(crate) enum UpstreamConnection {
-    /// Calls hand it about: a pointer is moved then, not half a kilobyte. It is made once a connection.
+    /// It is handed about by its pointer: half a kilobyte moved ten times costs a call more than that.
     Http1(Box<Http1Connection>),
     Http2(Http2Call),
 }

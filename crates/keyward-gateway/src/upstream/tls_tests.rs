@@ -32,7 +32,7 @@ async fn call(
     let (_, peer) = served.map_err(|error| error.to_string())?;
     let certificate = peer.tls.unwrap().certificate;
     Ok(certificate
-        .and_then(|own| own.common_name)
+        .and_then(|own| own.certificate.common_names.into_iter().next())
         .map(String::from))
 }
 

@@ -1,10 +1,12 @@
 //! APIs: what is published, under which path, for whom.
 
+use super::mutual_tls::MutualTls;
 use super::route::{HostPattern, Route};
 use crate::limit::RateLimit;
 use crate::name::Name;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -59,6 +61,17 @@ pub enum VersionState {
     Retired,
 }
 
+impl Api {
+    /// The files that it names.
+    pub fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let roots = match &mut self.authentication {
+            Authentication::MutualTls(clients) => clients.roots.as_mut(),
+            Authentication::None | Authentication::Jwt { .. } => None,
+        };
+        roots.into_iter()
+    }
+}
+
 impl VersionState {
     /// All states, in order.
     pub const ALL: [Self; 4] = [
@@ -102,6 +115,8 @@ pub enum Authentication {
         /// Whether the token goes on to the upstream. Default: it is taken out.
         forward_token: bool,
     },
+    /// Clients that proved themselves by a certificate when their connection was made.
+    MutualTls(MutualTls),
 }
 
 /// Where a token is looked for.

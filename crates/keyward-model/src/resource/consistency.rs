@@ -121,7 +121,8 @@ impl<'r> Catalogue<'r> {
                 let place = || place_of_upstream(&declared.node, index, upstream);
                 if let Some((_, known)) = self.upstreams.get(&key) {
                     used.push(key);
-                    if route.websocket.is_some() && known.protocol != Protocol::Http1 {
+                    let tunnels = route.websocket.is_some() && route.forwards_to(upstream);
+                    if tunnels && known.protocol != Protocol::Http1 {
                         problems.error(
                             place(),
                             "contradiction",

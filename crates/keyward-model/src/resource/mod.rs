@@ -4,9 +4,12 @@
 //! people write. The way from raw to typed is the only one.
 
 pub mod api;
+pub mod capture;
+pub mod coding;
 mod conflict;
 pub mod consistency;
 pub mod issuer;
+pub mod mutual_tls;
 pub mod raw;
 pub mod route;
 pub mod upstream;
@@ -15,7 +18,9 @@ pub mod websocket;
 pub use api::{
     Api, Authentication, BasePath, IdentityHeaders, RateLimitRule, TokenSource, VersionState,
 };
+pub use capture::Capture;
 pub use issuer::{Issuer, IssuerKeys};
+pub use mutual_tls::MutualTls;
 pub use route::{HostPattern, Route};
 pub use upstream::{Target, Upstream, UpstreamIdentity, UpstreamTls};
 pub use websocket::{WebOrigin, WebSocket};

@@ -14,6 +14,7 @@ mod man;
 mod serve;
 pub(crate) mod terminal;
 mod time;
+mod top;
 
 pub(crate) use failure::Failure;
 
@@ -41,6 +42,7 @@ struct CommandLine {
 enum Command {
     Serve(serve::Serve),
     Check(check::Check),
+    Top(top::Top),
     #[command(subcommand)]
     Jwk(jwk::Jwk),
     #[command(subcommand)]
@@ -59,6 +61,7 @@ pub(crate) fn run() -> ExitCode {
     let outcome = match CommandLine::parse().command {
         Command::Serve(command) => command.run().map(done),
         Command::Check(command) => command.run(),
+        Command::Top(command) => command.run().map(done),
         Command::Jwk(command) => command.run().map(done),
         Command::Jws(command) => command.run().map(done),
         Command::Jwe(command) => command.run().map(done),

@@ -15,6 +15,16 @@ pub(crate) fn write(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
+/// Writes `bytes` to standard output for as long as anyone reads them: `false` when nobody does any more.
+pub(super) fn write_while_read(bytes: &[u8]) -> Result<bool, Failure> {
+    let mut output = io::stdout().lock();
+    match output.write_all(bytes).and_then(|()| output.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::new("standard output", error.to_string(), "output")),
+    }
+}
+
 /// Writes a line to standard output.
 pub(crate) fn write_line(line: &str) -> Result<(), Failure> {
     write(line.as_bytes())?;

@@ -69,6 +69,11 @@ impl Sample {
         f64::from(self.0) / f64::from(Self::WHOLE)
     }
 
+    /// The share in millionths.
+    pub(crate) fn millionths(self) -> u32 {
+        self.0
+    }
+
     /// Whether a number that is evenly spread over all of its values falls into the share.
     pub(crate) fn takes(self, spread: u64) -> bool {
         let place = (u128::from(spread) * u128::from(Self::WHOLE)) >> 64;
@@ -81,6 +86,7 @@ impl Sample {
 pub(crate) enum LogField {
     Time,
     RequestId,
+    TraceId,
     Protocol,
     Method,
     Path,
@@ -109,9 +115,10 @@ pub(crate) enum LogField {
 
 impl LogField {
     /// All, by the names that they have in a line.
-    pub(crate) const NAMED: [(&'static str, Self); 26] = [
+    pub(crate) const NAMED: [(&'static str, Self); 27] = [
         ("time", Self::Time),
         ("request_id", Self::RequestId),
+        ("trace_id", Self::TraceId),
         ("protocol", Self::Protocol),
         ("method", Self::Method),
         ("path", Self::Path),
@@ -239,7 +246,7 @@ pub(super) fn read(
         None => Some(default.destination),
     };
     let sample = match fields.optional("sample") {
-        Some(field) => sample(field, problems),
+        Some(field) => sample(field, "failures alone", problems),
         None => Some(default.sample),
     };
     let chosen = chosen(&fields, format, problems);
@@ -281,7 +288,8 @@ fn destination(
     }
 }
 
-fn sample(field: Field<'_>, problems: &mut Problems) -> Option<Sample> {
+/// Reads a share of calls; `none` says what is left at 0.
+pub(super) fn sample(field: Field<'_>, none: &str, problems: &mut Problems) -> Option<Sample> {
     let share = match field.node().value {
         Value::Whole(0) => Some(0.0),
         Value::Whole(1) => Some(1.0),
@@ -296,7 +304,7 @@ fn sample(field: Field<'_>, problems: &mut Problems) -> Option<Sample> {
     let sample = share.and_then(Sample::of);
     if sample.is_none() {
         field.refuse(
-            "is no share: write a number from 0 (failures alone) to 1 (every call), such as 0.1",
+            &format!("is no share: write a number from 0 ({none}) to 1 (every call), such as 0.1"),
             problems,
         );
     }

@@ -1,5 +1,6 @@
 //! Whether an issuer's keys can be read and fit its algorithms.
 
+use super::address::{is_local, plain_and_host};
 use super::file;
 use crate::key_file::{self, KEY_FILE_MAX_BYTES};
 use keyward_jose::{JwkSet, SignatureAlgorithm, Verifiers};
@@ -155,15 +156,7 @@ fn plain_address(
     closed: bool,
     problems: &mut Problems,
 ) {
-    let (plain, rest) = match url.strip_prefix("http://") {
-        Some(rest) => (true, rest),
-        None => (false, url.strip_prefix("https://").unwrap_or(url)),
-    };
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    let host = match authority.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => authority.split(':').next().unwrap_or_default(),
-    };
+    let (plain, host) = plain_and_host(url);
     let place = declared.node.place_of(&["jwks", member]);
     if plain && !is_local(host) {
         problems.warning(
@@ -177,16 +170,5 @@ fn plain_address(
             "egress_closed",
             format!("`{member}`: {host} is not public, so the keys will not be fetched: name its address under `egress: {{ allow: [ … ] }}`"),
         );
-    }
-}
-
-/// Whether the host is on this machine or in a private network.
-fn is_local(host: &str) -> bool {
-    match host.parse::<std::net::IpAddr>() {
-        Ok(std::net::IpAddr::V4(v4)) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
-        Ok(std::net::IpAddr::V6(v6)) => {
-            v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local()
-        }
-        Err(_) => host == "localhost" || host.ends_with(".localhost") || !host.contains('.'),
     }
 }

@@ -112,7 +112,7 @@ fn client_certificates(
     directory: &Path,
     problems: &mut Problems,
 ) -> Option<ClientCertificates> {
-    let fields = field.fields(&["roots", "required"], problems)?;
+    let fields = field.fields(&["roots", "required", "revocation_list"], problems)?;
     let roots = path(
         &fields,
         "roots",
@@ -124,9 +124,14 @@ fn client_certificates(
         Some(field) => field.boolean(problems),
         None => Some(true),
     };
+    let revocation_list = match fields.optional("revocation_list") {
+        Some(field) => Some(directory.join(field.text(problems)?)),
+        None => None,
+    };
     Some(ClientCertificates {
         roots: roots?,
         required: required?,
+        revocation_list,
     })
 }
 
@@ -169,10 +174,13 @@ pub(super) fn to_json(tls: &ListenerTls) -> Value {
             CertificateSource::Put(_) => obtained.next().map_or(Value::Null, acme::to_json),
         })
         .collect();
-    let clients = settings
-        .client_certificates
-        .as_ref()
-        .map(|clients| json!({ "roots": clients.roots, "required": clients.required }));
+    let clients = settings.client_certificates.as_ref().map(|clients| {
+        json!({
+            "roots": clients.roots,
+            "required": clients.required,
+            "revocation_list": clients.revocation_list,
+        })
+    });
     json!({
         "certificates": certificates,
         "client_certificates": clients,

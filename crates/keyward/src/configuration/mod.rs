@@ -6,16 +6,20 @@
 
 pub(crate) mod access_log;
 mod acme;
+mod address;
+pub(crate) mod captures;
 mod document;
 pub(crate) mod file;
 mod keys;
 pub(crate) mod listener;
 pub(crate) mod listener_tls;
+mod mutual_tls;
 mod network;
 pub(crate) mod node;
 pub(crate) mod reload;
 mod report;
 mod substitution;
+pub(crate) mod traces;
 mod upstream_tls;
 
 #[cfg(test)]
@@ -185,6 +189,7 @@ impl Reading<'_> {
         for declared in declared {
             keys::check(declared, closed, &mut self.problems);
             upstream_tls::check(declared, &mut self.problems);
+            mutual_tls::check(declared, self.configuration.as_ref(), &mut self.problems);
         }
         let failed = self.problems.has_errors();
         Loaded {
@@ -210,7 +215,11 @@ fn resource(node: Node, directory: &Path, problems: &mut Problems) -> Option<Dec
                 *path = directory.join(&path);
             }
         }
-        Spec::Api(_) => {}
+        Spec::Api(api) => {
+            for path in api.paths_mut() {
+                *path = directory.join(&path);
+            }
+        }
     }
     Some(declared)
 }

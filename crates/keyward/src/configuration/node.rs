@@ -1,8 +1,10 @@
 //! What `keyward.yaml` says of this node.
 
 use super::access_log::{self, AccessLog};
+use super::captures::{self, Captures};
 use super::listener::{Listener, default_listeners, listeners};
 use super::network::{allow_rules, networks};
+use super::traces::{self, Tracing};
 use keyward_gateway::Http2Limits;
 use keyward_model::Network;
 use keyward_model::network::AllowRule;
@@ -36,6 +38,8 @@ const KEYS: &[&str] = &[
     "trusted_proxies",
     "limits",
     "access_log",
+    "tracing",
+    "captures",
     "egress",
     "network",
     "resources",
@@ -64,6 +68,10 @@ pub(crate) struct NodeConfiguration {
     pub(crate) limits: Limits,
     /// Where calls are logged, and how.
     pub(crate) access_log: AccessLog,
+    /// Where traces go, if calls are traced.
+    pub(crate) tracing: Option<Tracing>,
+    /// Where captured bodies go; `None`: nothing is captured, whatever routes say.
+    pub(crate) captures: Option<Captures>,
     /// Addresses that are not public, which the egress may connect to all the same.
     pub(crate) egress_allow: Vec<AllowRule>,
     /// Addresses of this machine and its surroundings that upstreams may have which are not the operator's
@@ -85,6 +93,8 @@ impl Default for NodeConfiguration {
             trusted_proxies: Vec::new(),
             limits: Limits::default(),
             access_log: AccessLog::default(),
+            tracing: None,
+            captures: Some(Captures::in_data_dir(Path::new(DEFAULT_DATA_DIR))),
             egress_allow: Vec::new(),
             upstreams_allow: Vec::new(),
             resources: Vec::new(),
@@ -120,6 +130,8 @@ impl NodeConfiguration {
                 },
             },
             "access_log": self.access_log.to_json(),
+            "captures": self.captures.as_ref().map(Captures::to_json),
+            "tracing": self.tracing.as_ref().map(Tracing::to_json),
             "egress": { "allow": allow(&self.egress_allow) },
             "network": { "upstreams_allow": allow(&self.upstreams_allow) },
         })
@@ -189,6 +201,15 @@ pub(super) fn read(
         None => Some(AccessLog::default()),
     };
     let egress_allow = allowed(&fields, "egress", "allow", problems);
+    let tracing = match fields.optional("tracing") {
+        Some(field) => traces::read(field, egress_allow.is_empty(), problems).map(Some),
+        None => Some(None),
+    };
+    let at = data_dir.as_deref().unwrap_or(directory);
+    let captures = match fields.optional("captures") {
+        Some(field) => captures::read(field, at, directory, problems),
+        None => Some(Some(Captures::in_data_dir(at))),
+    };
     let upstreams_allow = allowed(&fields, "network", "upstreams_allow", problems);
     let resources = match fields.optional("resources") {
         Some(field) => field
@@ -208,6 +229,8 @@ pub(super) fn read(
         trusted_proxies,
         limits: limits?,
         access_log: access_log?,
+        tracing: tracing?,
+        captures: captures?,
         egress_allow,
         upstreams_allow,
         resources,

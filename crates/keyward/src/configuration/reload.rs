@@ -19,6 +19,8 @@ pub(crate) fn needing_restart(
         trusted_proxies,
         limits,
         access_log: _,
+        tracing,
+        captures,
         egress_allow,
         upstreams_allow,
         resources: _,
@@ -30,6 +32,8 @@ pub(crate) fn needing_restart(
         ("workers", *workers != read.workers),
         ("trusted_proxies", *trusted_proxies != read.trusted_proxies),
         ("limits", *limits != read.limits),
+        ("tracing", *tracing != read.tracing),
+        ("captures", *captures != read.captures),
         ("egress", *egress_allow != read.egress_allow),
         ("network", *upstreams_allow != read.upstreams_allow),
     ]

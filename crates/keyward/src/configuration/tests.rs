@@ -356,6 +356,52 @@ fn changes_that_break_the_example_are_told_with_line_and_advice() {
 }
 
 #[test]
+fn mistakes_of_tracing_are_told_without_its_secrets() {
+    for (tracing, expected) in [
+        ("{ sample: 0.5 }", "`endpoint`"),
+        (
+            "{ endpoint: collector }",
+            "`endpoint`: `collector` is no collector's address",
+        ),
+        (
+            "{ endpoint: \"https://a.example/?key=1\" }",
+            "without a query",
+        ),
+        (
+            "{ endpoint: \"http://127.0.0.1:4318\" }",
+            "127.0.0.1 is not public, or would be sent to without TLS",
+        ),
+        (
+            "{ endpoint: \"http://a.example\" }",
+            "a.example is not public, or would be sent to without TLS",
+        ),
+        (
+            "{ endpoint: \"https://a.example\", sample: 2 }",
+            "from 0 (no call that nobody else asks for) to 1",
+        ),
+        (
+            "{ endpoint: \"https://a.example\", believe: all }",
+            "`believe`",
+        ),
+        (
+            "{ endpoint: \"https://a.example\", headers: { host: b } }",
+            "`host`: `b` stands under a header that the export sets itself",
+        ),
+        (
+            "{ endpoint: \"https://a.example\", headers: { \"a b\": c } }",
+            "no header's name",
+        ),
+        (
+            "{ endpoint: \"https://a.example\", headers: { key: \"hunter2\\n\" } }",
+            "`key`: what it holds can't be sent",
+        ),
+    ] {
+        let text = EXAMPLE.replacen("workers: 2", &format!("workers: 2\ntracing: {tracing}"), 1);
+        check(&text, &[expected]);
+    }
+}
+
+#[test]
 fn one_run_tells_of_all_mistakes() {
     let text = EXAMPLE
         .replace("workers: 2", "workers: none")
@@ -530,6 +576,7 @@ fn the_file_of_the_guide_is_taken() {
     let text = guide.split("```yaml\n").nth(1).unwrap();
     let text = text.split("```").next().unwrap();
     let text = text.replace("JOBS_SECRET", "SECRET");
+    let text = text.replace("COLLECTOR_KEY", "SECRET");
     let found = problems(&text);
     assert_eq!(found.len(), 0, "{found:#?}");
 }

@@ -1,6 +1,7 @@
 //! `keyward serve`: the process, put together.
 
 mod access_log;
+mod captures;
 mod demo;
 mod descriptors;
 mod event;
@@ -12,6 +13,8 @@ mod operations;
 mod own_issuer;
 mod reload;
 mod supervisor;
+mod top;
+mod traces;
 mod watched_files;
 
 pub(crate) use given_sockets::GivenSockets;
@@ -25,11 +28,14 @@ use crate::configuration::listener::ListenerRole;
 use crate::own_keys::{self, OwnKeys};
 use access_log::RunningLog;
 use arc_swap::ArcSwap;
+use captures::RunningCaptures;
 use event::{Event, Events};
 use handover::{Offer, Successor, TakeOver};
 use keyward_egress::{Egress, Policy};
+use keyward_gateway::capture::CaptureSettings;
 use keyward_gateway::issuer::{Issuers, IssuersContext};
 use keyward_gateway::tls::Challenges;
+use keyward_gateway::trace::{SpanQueue, TraceSample, Tracing};
 use keyward_gateway::{
     Gateway, GatewayContext, Limits, ListenerSettings, OwnIssuer, Settings, UpstreamGuard,
     UsageReceiver,
@@ -52,6 +58,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinHandle;
+use traces::RunningExport;
 use watched_files::WatchedFiles;
 
 /// The control plane's threads: it fetches key sets and answers operators, none of it in a hurry.
@@ -117,8 +124,14 @@ async fn serve(request: Request) -> Result<(), Failure> {
     }
     let own_keys = Arc::new(OwnKeys::load(&store, clock.now()).await?);
     let issuers = issuers(&configuration, &clock)?;
+    let spans = configuration.tracing.as_ref().map(|_| SpanQueue::new());
+    let captures = configuration.captures.as_ref().map(RunningCaptures::start);
     let (gateway, records) = gateway(
         &configuration,
+        Observed {
+            tracing: tracing(&configuration, spans.as_ref().map(|(queue, _)| queue)),
+            captures: captures.as_ref().map(RunningCaptures::settings),
+        },
         given.take(&addresses(&configuration, ListenerRole::Gateway)),
         &store,
         &own_keys,
@@ -137,6 +150,17 @@ async fn serve(request: Request) -> Result<(), Failure> {
     gateway
         .apply(Revision(1), &resources, Some(own))
         .map_err(|error| failed("configuration", &error, "configuration"))?;
+    let export = match (&configuration.tracing, spans) {
+        (Some(tracing), Some(spans)) => {
+            let egress = Egress::new(egress_policy(&configuration))
+                .map_err(|error| failed("egress", &error, "egress"))?;
+            let clock = Arc::clone(&clock);
+            let export = RunningExport::start(tracing, store.node(), egress, clock, spans)
+                .map_err(|error| failed("tracing", &error, "tracing"))?;
+            Some(export)
+        }
+        (None, _) | (_, None) => None,
+    };
     let serving = Arc::new(AtomicBool::new(false));
     let reloads = Arc::new(ReloadCounts::default());
     let operations = Operations {
@@ -145,6 +169,9 @@ async fn serve(request: Request) -> Result<(), Failure> {
         clock: Arc::clone(&clock),
         serving: Arc::clone(&serving),
         reloads: Arc::clone(&reloads),
+        started: clock.now(),
+        export: export.as_ref().map(RunningExport::status),
+        captures: captures.as_ref().map(RunningCaptures::status),
     };
     let for_operators = operators_sockets(&configuration, &mut given)?;
     given.finish()?;
@@ -245,6 +272,12 @@ async fn serve(request: Request) -> Result<(), Failure> {
         .await
         .map_err(|error| failed("shutdown", &error, "shutdown"))?;
     drained.map_err(|error| failed("shutdown", &error, "shutdown"))?;
+    if let Some(captures) = captures {
+        captures.finish().await;
+    }
+    if let Some(export) = export {
+        export.finish().await;
+    }
     store.close().await;
     Ok(())
 }
@@ -297,8 +330,15 @@ fn issuers(
     })))
 }
 
+/// What is told of calls beside the access log, and where it goes.
+struct Observed {
+    tracing: Option<Tracing>,
+    captures: Option<CaptureSettings>,
+}
+
 async fn gateway(
     configuration: &NodeConfiguration,
+    observed: Observed,
     given: Vec<(SocketAddr, TcpListener)>,
     store: &Store,
     own_keys: &OwnKeys,
@@ -324,7 +364,9 @@ async fn gateway(
         challenges: Arc::clone(&challenges),
     };
     let listeners = GatewayListeners::load(configuration, &challenges, clock)?;
-    let settings = settings(configuration, store.node(), listeners.settings.clone());
+    let mut settings = settings(configuration, store.node(), listeners.settings.clone());
+    settings.tracing = observed.tracing;
+    settings.captures = observed.captures;
     let (gateway, records) = Gateway::bind(settings, given, context)
         .map_err(|error| failed("gateway", &error, "listen"))?;
     let renewals = RenewalContext {
@@ -381,11 +423,22 @@ fn settings(
             ..Limits::default()
         },
         trusted_proxies: configuration.trusted_proxies.clone(),
+        tracing: None,
+        captures: None,
         upstream_guard: UpstreamGuard {
             allow: configuration.upstreams_allow.clone(),
             own_listeners: own_listeners(configuration),
         },
     }
+}
+
+fn tracing(configuration: &NodeConfiguration, spans: Option<&SpanQueue>) -> Option<Tracing> {
+    let tracing = configuration.tracing.as_ref()?;
+    Some(Tracing {
+        sample: TraceSample::of_millionths(tracing.sample.millionths()),
+        believed: tracing.believed,
+        queue: spans?.clone(),
+    })
 }
 
 fn own_listeners(configuration: &NodeConfiguration) -> Vec<SocketAddr> {
@@ -432,7 +485,7 @@ fn listen_for_operators(
         socket.set_nonblocking(true)?;
         let address = socket.local_addr().unwrap_or(address);
         let listener = tokio::net::TcpListener::from_std(socket)?;
-        tracing::info!(%address, "operations: /healthz, /readyz, /metrics");
+        tracing::info!(%address, "operations: /healthz, /readyz, /metrics, /top");
         Ok(tokio::spawn(operations::serve(
             operations.clone(),
             listener,

@@ -1,7 +1,10 @@
-//! The operations listener: health, readiness, metrics. No caller of an API reaches it.
+//! The operations listener: health, readiness, metrics, and what `keyward top` shows. No caller of an API reaches it.
 
+use super::captures::CaptureStatus;
 use super::metrics;
 use super::reload::ReloadCounts;
+use super::top;
+use super::traces::ExportStatus;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -9,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use keyward_gateway::Gateway;
 use keyward_gateway::issuer::Issuers;
-use keyward_model::Clock;
+use keyward_model::{Clock, Timestamp};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -22,6 +25,11 @@ pub(super) struct Operations {
     /// Whether new connections are taken.
     pub(super) serving: Arc<AtomicBool>,
     pub(super) reloads: Arc<ReloadCounts>,
+    pub(super) started: Timestamp,
+    /// `None` where calls are not traced.
+    pub(super) export: Option<ExportStatus>,
+    /// `None` where no body is captured.
+    pub(super) captures: Option<CaptureStatus>,
 }
 
 /// Serves until the process ends.
@@ -30,6 +38,7 @@ pub(super) async fn serve(operations: Operations, listener: tokio::net::TcpListe
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .route("/top", get(top::answer))
         .with_state(operations);
     if let Err(error) = axum::serve(listener, router).await {
         tracing::error!(%error, "the operations listener has ended");
@@ -49,12 +58,15 @@ async fn ready(State(operations): State<Operations>) -> Response {
 }
 
 async fn metrics(State(operations): State<Operations>) -> impl IntoResponse {
-    let text = metrics::text(
-        &operations.gateway,
-        &operations.issuers,
-        operations.clock.now(),
-        &operations.reloads,
-    );
+    let text = metrics::text(&metrics::Sources {
+        gateway: &operations.gateway,
+        issuers: &operations.issuers,
+        reloads: &operations.reloads,
+        started: operations.started,
+        export: operations.export.as_ref(),
+        captures: operations.captures.as_ref(),
+        now: operations.clock.now(),
+    });
     (
         [(
             header::CONTENT_TYPE,

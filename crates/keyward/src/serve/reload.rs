@@ -12,10 +12,10 @@ use crate::own_keys::OwnKeys;
 use keyward_gateway::Gateway;
 use keyward_gateway::issuer::Issuers;
 use keyward_model::resource::Resource;
-use keyward_model::{Clock, Revision};
+use keyward_model::{Clock, Revision, Timestamp};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 /// What operators see of reloads.
 #[derive(Debug, Default)]
@@ -23,6 +23,9 @@ pub(super) struct ReloadCounts {
     done: AtomicU64,
     failed: AtomicU64,
     refused: AtomicBool,
+    /// In microseconds since 1970; 0 for never.
+    done_at: AtomicI64,
+    failed_at: AtomicI64,
 }
 
 impl ReloadCounts {
@@ -36,10 +39,37 @@ impl ReloadCounts {
         self.failed.load(Ordering::Relaxed)
     }
 
+    /// When a configuration was last read anew and served.
+    pub(super) fn last_done(&self) -> Option<Timestamp> {
+        at(&self.done_at)
+    }
+
+    /// When a configuration was last read anew and refused.
+    pub(super) fn last_failed(&self) -> Option<Timestamp> {
+        at(&self.failed_at)
+    }
+
+    fn served(&self, now: Timestamp) {
+        self.done.fetch_add(1, Ordering::Relaxed);
+        self.done_at.store(now.as_micros(), Ordering::Relaxed);
+        self.refused.store(false, Ordering::Relaxed);
+    }
+
+    fn was_refused(&self, now: Timestamp) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        self.failed_at.store(now.as_micros(), Ordering::Relaxed);
+        self.refused.store(true, Ordering::Relaxed);
+    }
+
     /// Whether the last one was refused, so that what is served is not what stands in the files.
     pub(super) fn refused(&self) -> bool {
         self.refused.load(Ordering::Relaxed)
     }
+}
+
+fn at(micros: &AtomicI64) -> Option<Timestamp> {
+    let micros = micros.load(Ordering::Relaxed);
+    (micros != 0).then(|| Timestamp::from_micros(micros))
 }
 
 /// Reads the configuration anew whenever it is asked to.
@@ -71,15 +101,13 @@ impl Reloader {
         };
         match self.served(path, log).await {
             Ok(resources) => {
-                self.counts.done.fetch_add(1, Ordering::Relaxed);
-                self.counts.refused.store(false, Ordering::Relaxed);
+                self.counts.served(self.clock.now());
                 let revision = self.gateway.revision().0;
                 tracing::info!(because, revision, resources, "configuration: reloaded");
             }
             Err(why) => {
                 self.reopen(log);
-                self.counts.failed.fetch_add(1, Ordering::Relaxed);
-                self.counts.refused.store(true, Ordering::Relaxed);
+                self.counts.was_refused(self.clock.now());
                 let revision = self.gateway.revision().0;
                 tracing::error!(
                     because,

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod coding;
+#[cfg(test)]
 mod command_line;
 #[cfg(test)]
 mod demo;
@@ -23,7 +25,11 @@ mod limits;
 #[cfg(feature = "long-tests")]
 mod long;
 #[cfg(test)]
+mod mirroring;
+#[cfg(test)]
 mod node;
+#[cfg(test)]
+mod observing;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]

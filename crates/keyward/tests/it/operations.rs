@@ -1,6 +1,7 @@
 //! What operators see: health, metrics, the access log, and never a secret.
 
 use crate::node::{Node, Plan, check_passed, check_problem, request};
+use crate::running::{edit, until_metric};
 use crate::token::Issuer;
 use keyward_jose::SignatureAlgorithm as A;
 use keyward_testkit::{RawClient, Script, Upstream};
@@ -11,11 +12,14 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// The samples of a page in Prometheus' text format, each checked against its `TYPE`.
+/// The samples of a page in Prometheus' text format, read as strictly as `promtool check metrics` does: each
+/// family is one block with its help and its kind, labels are escaped, no series comes twice, and histograms
+/// add up.
 fn samples(page: &str) -> BTreeMap<String, f64> {
-    let mut kinds: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut families: BTreeMap<&str, &str> = BTreeMap::new();
     let mut helped = BTreeSet::new();
     let mut samples = BTreeMap::new();
+    let mut current = "";
     assert!(page.ends_with('\n'));
     for line in page.lines() {
         if let Some(rest) = line.strip_prefix("# HELP ") {
@@ -26,37 +30,28 @@ fn samples(page: &str) -> BTreeMap<String, f64> {
         if let Some(rest) = line.strip_prefix("# TYPE ") {
             let (name, kind) = rest.split_once(' ').expect(line);
             assert!(matches!(kind, "counter" | "gauge" | "histogram"), "{line}");
-            assert!(kinds.insert(name, kind).is_none(), "{line}");
+            assert!(helped.contains(name), "no HELP: {line}");
+            assert!(families.insert(name, kind).is_none(), "{line}");
+            assert_eq!(
+                name.ends_with("_total"),
+                kind == "counter",
+                "a counter's name ends in _total, and no other's: {line}"
+            );
+            current = name;
             continue;
         }
         let (series, value) = line.rsplit_once(' ').expect(line);
         let name = series.split('{').next().unwrap();
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
-        assert!(!name.is_empty() && name.chars().all(plain), "{line}");
-        assert!(!name.starts_with(|c: char| c.is_ascii_digit()), "{line}");
-        let family = ["_bucket", "_sum", "_count"]
-            .iter()
-            .filter_map(|suffix| name.strip_suffix(suffix))
-            .find(|family| kinds.get(family) == Some(&"histogram"))
-            .unwrap_or(name);
-        assert!(
-            kinds.contains_key(family) && helped.contains(family),
-            "no TYPE or HELP: {line}"
-        );
-        if let Some(labels) = series
-            .strip_prefix(name)
-            .filter(|labels| !labels.is_empty())
-        {
-            let labels = labels
-                .strip_prefix('{')
-                .and_then(|rest| rest.strip_suffix('}'))
-                .expect(line);
-            for label in labels.split("\",") {
-                let (key, value) = label.split_once("=\"").expect(line);
-                assert!(key.chars().all(plain), "{line}");
-                assert!(!value.trim_end_matches('"').contains(['"', '\n']), "{line}");
-            }
-        }
+        let suffix = name
+            .strip_prefix(current)
+            .unwrap_or_else(|| panic!("outside its block: {line}"));
+        let suffixes: &[&str] = match families[current] {
+            "histogram" => &["_bucket", "_sum", "_count"],
+            _ => &[""],
+        };
+        assert!(suffixes.contains(&suffix), "{line}");
+        let labels = labels(series.strip_prefix(name).unwrap());
+        assert_eq!(suffix == "_bucket", labels.contains_key("le"), "{line}");
         let value: f64 = value.parse().expect(line);
         assert!(value >= 0.0, "{line}");
         assert!(
@@ -64,8 +59,81 @@ fn samples(page: &str) -> BTreeMap<String, f64> {
             "twice: {line}"
         );
     }
+    for (name, kind) in &families {
+        if *kind == "histogram" {
+            check_histogram(name, &samples);
+        }
+    }
     assert!(samples.len() > 10, "{page}");
     samples
+}
+
+/// The labels between braces, unescaped.
+fn labels(text: &str) -> BTreeMap<String, String> {
+    let mut labels = BTreeMap::new();
+    if text.is_empty() {
+        return labels;
+    }
+    let mut rest = text.strip_prefix('{').expect(text);
+    loop {
+        let (name, behind) = rest.split_once("=\"").expect(text);
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        assert!(
+            name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'),
+            "{text}"
+        );
+        assert!(name.chars().all(plain) && !name.starts_with("__"), "{text}");
+        let mut value = String::new();
+        let mut characters = behind.chars();
+        loop {
+            match characters.next().expect(text) {
+                '"' => break,
+                '\\' => value.push(match characters.next() {
+                    Some('n') => '\n',
+                    Some(c @ ('\\' | '"')) => c,
+                    other => panic!("no escape: {other:?} in {text}"),
+                }),
+                other => value.push(other),
+            }
+        }
+        assert!(labels.insert(name.to_owned(), value).is_none(), "{text}");
+        rest = characters.as_str();
+        if rest == "}" {
+            return labels;
+        }
+        rest = rest.strip_prefix(',').expect(text);
+    }
+}
+
+/// That the buckets of each series rise, end with all, and that their number is the count.
+fn check_histogram(name: &str, samples: &BTreeMap<String, f64>) {
+    let bucket = format!("{name}_bucket{{");
+    let mut of_series: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
+    for (series, count) in samples
+        .iter()
+        .filter(|(series, _)| series.starts_with(&bucket))
+    {
+        let (rest, bound) = series.rsplit_once("le=\"").unwrap();
+        let bound = bound.strip_suffix("\"}").unwrap();
+        let bound: f64 = bound.replace("+Inf", "inf").parse().unwrap();
+        let labels = rest.strip_prefix(&bucket).unwrap().trim_end_matches(',');
+        of_series
+            .entry(labels.to_owned())
+            .or_default()
+            .push((bound, *count));
+    }
+    for (labels, mut buckets) in of_series {
+        buckets.sort_by(|one, other| one.0.total_cmp(&other.0));
+        assert!(
+            buckets.is_sorted_by(|one, other| one.0 < other.0 && one.1 <= other.1),
+            "{name} {labels}: {buckets:?}"
+        );
+        let (bound, all) = *buckets.last().unwrap();
+        assert!(bound.is_infinite(), "{name} {labels}: {buckets:?}");
+        assert_eq!(samples[&format!("{name}_count{{{labels}}}")], all);
+        let sum = samples[&format!("{name}_sum{{{labels}}}")];
+        assert_eq!(sum > 0.0, all > 0.0, "{name} {labels}: {sum}");
+    }
 }
 
 async fn metrics(node: &Node) -> BTreeMap<String, f64> {
@@ -118,7 +186,11 @@ async fn metrics_are_valid_and_move_with_the_calls() {
     let after = loop {
         let after = metrics(&node).await;
         let unrouted = sum(&after, "keyward_unrouted_requests_total", &[]);
-        if sum(&after, "keyward_requests_total", &[]) + unrouted >= 27.0 {
+        // How a worker is, it tells ten times a second.
+        let known = sum(&after, "keyward_token_cache_entries", &[]);
+        if sum(&after, "keyward_requests_total", &[]) + unrouted >= 27.0
+            && known == sum(&after, "keyward_token_cache_misses_total", &[])
+        {
             break after;
         }
         assert!(waited < PATIENCE, "{after:#?}");
@@ -155,41 +227,79 @@ async fn metrics_are_valid_and_move_with_the_calls() {
     assert!(sum(&after, "keyward_connections_total", &[]) >= 27.0);
     let histogram = "keyward_request_duration_seconds";
     assert_eq!(sum(&after, &format!("{histogram}_count"), &[guarded]), 19.0);
-    assert_eq!(
-        sum(
-            &after,
-            &format!("{histogram}_bucket"),
-            &[guarded, "le=\"+Inf\""]
-        ),
-        19.0
+    // Refused calls went to no upstream.
+    for (histogram, count) in [
+        ("keyward_first_byte_seconds", 19.0),
+        ("keyward_upstream_answer_seconds", 10.0),
+    ] {
+        assert_eq!(
+            sum(&after, &format!("{histogram}_count"), &[guarded]),
+            count
+        );
+    }
+    let limit = [guarded, "limit=\"subject-1\""];
+    assert_eq!(sum(&after, "keyward_limit_refusals_total", &limit), 5.0);
+    for (code, count) in [
+        ("rate_limited", 5.0),
+        ("token_missing", 4.0),
+        ("not_found", 4.0),
+        ("overloaded", 0.0),
+    ] {
+        let label = format!("code=\"{code}\"");
+        assert_eq!(
+            sum(&after, "keyward_problems_total", &[&label]),
+            count,
+            "{code}"
+        );
+    }
+    let uses = sum(&after, "keyward_upstream_connection_uses_total", &[]);
+    assert_eq!(uses, 14.0);
+    let workers = |name| {
+        after
+            .keys()
+            .filter(|series| series.starts_with(name))
+            .count()
+    };
+    assert_eq!(workers("keyward_worker_busy_seconds_total{"), 3);
+    for present in [
+        "keyward_build_info",
+        "process_cpu_seconds_total",
+        "process_open_fds",
+    ] {
+        assert!(sum(&after, present, &[]) > 0.0, "{present}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_of_routes_outlive_a_reload_and_names_are_all_that_becomes_a_label() {
+    let node = Plan::default()
+        .settings("workers: 1\naccess_log: { destination: off }")
+        .api("open", "authentication: none")
+        .start()
+        .await;
+    check_passed(&node.get("/open/x", &[]).await);
+    for number in 0..50 {
+        let path = format!("/open/{number}");
+        let method = format!("M{number}");
+        node.call(&method, &path, &[("x-forwarded-for", "203.0.113.7")], "")
+            .await;
+        node.get(&format!("/nowhere/{number}"), &[]).await;
+    }
+    edit(&node.process, |text| text + "# changed\n");
+    until_metric(&node.process, "keyward_revision", 2).await;
+    let after = metrics(&node).await;
+    assert_eq!(sum(&after, "keyward_requests_total", &[]), 51.0);
+    let series = after
+        .keys()
+        .filter(|series| series.starts_with("keyward_requests_total"));
+    // One route, by six classes.
+    assert_eq!(series.count(), 6);
+    let served = sum(
+        &after,
+        "keyward_configuration_last_reload_timestamp_seconds",
+        &["outcome=\"served\""],
     );
-    assert!(sum(&after, &format!("{histogram}_sum"), &[guarded]) > 0.0);
-    let mut buckets: Vec<(f64, f64)> = after
-        .iter()
-        .filter(|(series, _)| {
-            series.starts_with(&format!("{histogram}_bucket")) && series.contains(guarded)
-        })
-        .map(|(series, count)| {
-            let bound = series
-                .split("le=\"")
-                .nth(1)
-                .unwrap()
-                .split('"')
-                .next()
-                .unwrap();
-            let bound = if bound == "+Inf" {
-                f64::INFINITY
-            } else {
-                bound.parse().unwrap()
-            };
-            (bound, *count)
-        })
-        .collect();
-    buckets.sort_by(|one, other| one.partial_cmp(other).unwrap());
-    assert!(
-        buckets.len() > 5 && buckets.is_sorted_by(|one, other| one.1 <= other.1),
-        "{buckets:?}"
-    );
+    assert!(served > 1.7e9, "{served}");
 }
 
 #[tokio::test]

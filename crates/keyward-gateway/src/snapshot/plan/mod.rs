@@ -16,7 +16,8 @@ pub(crate) use rewrite::{MatchedPath, RewritePlan};
 pub(crate) use split::SplitPlan;
 pub(crate) use websocket::WebSocketPlan;
 
-use keyward_model::resource::route::Action;
+use crate::message::Fields;
+use keyward_model::resource::route::{Action, Mirror};
 use keyward_model::resource::{Api, route};
 use std::borrow::Cow;
 
@@ -29,7 +30,9 @@ pub(crate) struct RoutePlan {
     taken_off: usize,
     rewrite: Option<RewritePlan>,
     query: QueryEditsPlan,
-    pub(crate) request_headers: HeaderEditsPlan,
+    request_headers: HeaderEditsPlan,
+    /// Further changes, where the plan is that of copies.
+    copy_headers: Box<[HeaderEditsPlan]>,
     pub(crate) response_headers: HeaderEditsPlan,
     /// What answers in an upstream's place.
     pub(crate) answer: Option<AnswerPlan>,
@@ -62,6 +65,7 @@ impl RoutePlan {
             rewrite,
             query: QueryEditsPlan::new(&route.query),
             request_headers: HeaderEditsPlan::new(&route.request_headers)?,
+            copy_headers: Box::default(),
             response_headers: HeaderEditsPlan::new(&route.response_headers)?,
             websocket: route
                 .websocket
@@ -69,6 +73,26 @@ impl RoutePlan {
                 .map(|declared| WebSocketPlan::new(api, declared)),
             answer,
         })
+    }
+
+    /// The plan of the copies that a mirror gets of the route's calls.
+    pub(super) fn of_copies(
+        api: &Api,
+        route: &route::Route,
+        mirror: &Mirror,
+    ) -> Result<Self, String> {
+        Ok(Self {
+            copy_headers: mirror::edits_of_copy(mirror)?,
+            ..Self::new(api, route)?
+        })
+    }
+
+    /// Changes the request's headers.
+    pub(crate) fn edit_request(&self, fields: &mut Fields) {
+        self.request_headers.apply(fields);
+        for edits in &self.copy_headers {
+            edits.apply(fields);
+        }
     }
 
     /// Path and query for the upstream, without the target's own prefix: empty, or beginning with `/` or

@@ -405,15 +405,82 @@ fn shares_come_as_often_as_they_weigh() {
     assert!(SplitPlan::new(&shares[..1]).is_none());
 }
 
+/// A mirror of this part of the calls.
+fn mirror(percent: u8) -> Mirror {
+    Mirror {
+        upstream: "u".parse().unwrap(),
+        percent,
+        unsafe_methods: false,
+        forward_credentials: false,
+        request_headers: HeaderEdits::default(),
+        max_body_bytes: 1,
+        max_in_flight: std::num::NonZeroU32::new(2).unwrap(),
+        timeout: Duration::from_secs(1),
+    }
+}
+
 #[test]
 fn a_mirror_takes_its_part_of_the_calls() {
     for (percent, least, most) in [(1, 8, 12), (10, 98, 102), (100, 1000, 1000)] {
-        let plan = MirrorPlan::new(&Mirror {
-            upstream: "u".parse().unwrap(),
-            percent,
-        });
-        let copied = (0..1000).filter(|turn| plan.takes(*turn)).count();
+        let plan = MirrorPlan::new(&mirror(percent));
+        let copied = (0..1000).filter(|turn| plan.takes(&Method::GET, *turn));
+        let copied = copied.count();
         assert!((least..=most).contains(&copied), "{percent} %: {copied}");
+        assert!(!(0..1000).any(|turn| plan.takes(&Method::POST, turn)));
+    }
+    let all = MirrorPlan::new(&Mirror {
+        unsafe_methods: true,
+        ..mirror(100)
+    });
+    assert!(all.takes(&Method::POST, 7));
+}
+
+#[test]
+fn only_so_many_copies_are_under_way() {
+    let plan = MirrorPlan::new(&mirror(100));
+    assert!(plan.enter() && plan.enter() && !plan.enter());
+    plan.leave();
+    assert!(plan.enter() && !plan.enter());
+}
+
+#[test]
+fn a_copy_carries_a_mark_and_no_credentials() {
+    let value = |text: &str| EditedValue::new(text);
+    let sent = [
+        ("authorization", "Bearer a"),
+        ("proxy-authorization", "Basic a"),
+        ("cookie", "a=b"),
+        ("x-api-key", "secret"),
+        ("accept", "a"),
+    ];
+    for (forward_credentials, kept) in [
+        (false, vec![("accept", "a")]),
+        (true, [&sent[..3], &[("accept", "a")]].concat()),
+    ] {
+        let edits = mirror::edits_of_copy(&Mirror {
+            forward_credentials,
+            request_headers: HeaderEdits {
+                remove: vec!["x-api-key".into()],
+                set: vec![("x-from".into(), value("mirror"))],
+                add: Vec::new(),
+            },
+            ..mirror(100)
+        });
+        let mut fields = Fields::from(sent);
+        for edits in edits.unwrap() {
+            edits.apply(&mut fields);
+        }
+        let mut expected = kept;
+        expected.extend([("x-from", "mirror"), ("x-keyward-mirrored", "true")]);
+        let told: Vec<_> = fields
+            .iter()
+            .map(|field| (field.name.to_vec(), field.value.to_vec()))
+            .collect();
+        let expected: Vec<_> = expected
+            .into_iter()
+            .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
+            .collect();
+        assert_eq!(told, expected);
     }
 }
 

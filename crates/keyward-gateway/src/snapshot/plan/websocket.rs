@@ -47,6 +47,7 @@ impl WebSocketPlan {
 fn sends_unasked(authentication: &Authentication) -> bool {
     match authentication {
         Authentication::None => false,
+        Authentication::MutualTls(_) => true,
         Authentication::Jwt { token, .. } => match token {
             TokenSource::Header => false,
             TokenSource::Cookie(_) => true,

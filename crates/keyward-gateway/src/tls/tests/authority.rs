@@ -5,14 +5,18 @@ use crate::tls::{
     CertificateFiles, CertificateSource, ClientCertificates, TlsError, TlsServer, TlsSettings,
     TlsVersion,
 };
-use keyward_model::Clock;
+use keyward_model::{Clock, Timestamp};
 use keyward_testkit::FakeClock;
-use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair, SanType};
+use rcgen::{
+    CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, Issuer,
+    KeyPair, RevokedCertParams, SanType,
+};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 
@@ -66,6 +70,29 @@ impl Authority {
         params.serial_number = Some(vec![0x7f, 0x01].into());
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         self.sign(params)
+    }
+
+    /// A list of certificates that were taken back, which is over after `lasts`.
+    pub(crate) fn revoke(&self, serials: &[&[u8]], from: Timestamp, lasts: Duration) -> String {
+        let now = time::OffsetDateTime::from_unix_timestamp(from.as_seconds()).unwrap();
+        let revoked_certs = serials
+            .iter()
+            .map(|serial| RevokedCertParams {
+                serial_number: serial.to_vec().into(),
+                revocation_time: now,
+                reason_code: None,
+                invalidity_date: None,
+            })
+            .collect();
+        let list = CertificateRevocationListParams {
+            this_update: now,
+            next_update: now + lasts,
+            crl_number: vec![1].into(),
+            issuing_distribution_point: None,
+            revoked_certs,
+            key_identifier_method: rcgen::KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer).unwrap().pem().unwrap()
     }
 
     fn sign(&self, params: CertificateParams) -> Issued {
@@ -135,7 +162,11 @@ impl Files {
     ) -> Arc<TlsServer> {
         let roots = self.write("clients.pem", &clients.root);
         self.load(TlsSettings {
-            client_certificates: Some(ClientCertificates { roots, required }),
+            client_certificates: Some(ClientCertificates {
+                roots,
+                required,
+                revocation_list: None,
+            }),
             ..settings(&[self.put("server", server)])
         })
         .unwrap()

@@ -1,9 +1,11 @@
 //! Clients that prove themselves.
 
-use super::authority::{Authority, Files, client};
+use super::authority::{Authority, Files, client, settings};
 use super::meet;
-use crate::tls::HandshakeFailure;
+use crate::tls::{ClientCertificates, HandshakeFailure, TlsSettings};
 use crate::transport::AcceptFailure;
+use keyward_model::Clock as _;
+use rustls::CertificateError;
 use rustls::version::{TLS12, TLS13};
 use std::time::Duration;
 
@@ -16,9 +18,9 @@ async fn a_clients_certificate_says_who_it_is() {
         let config = client(&authority, &[version], Some(&issued));
         let (stream, peer) = meet(&server, &config, "a.example").await;
         stream.unwrap();
-        let found = peer.unwrap().tls.unwrap().certificate.unwrap();
-        assert_eq!(found.common_name.as_deref(), Some("billing"));
-        assert_eq!(&*found.subject, "O=Acme, CN=billing");
+        let found = peer.unwrap().tls.unwrap().certificate.unwrap().certificate;
+        assert_eq!(found.common_names, ["billing".into()]);
+        assert_eq!(&*found.subject, "CN=billing,O=Acme");
         assert!(found.issuer.contains("CN=Test Root"), "{}", found.issuer);
         assert_eq!(found.dns_names, ["billing.internal".into()]);
         assert_eq!(found.uris, ["spiffe://acme.example/billing".into()]);
@@ -96,4 +98,96 @@ async fn a_clients_certificate_ends() {
         .clock
         .advance(Duration::from_secs(2200 * 365 * 24 * 3600));
     assert!(meet(&server, &config, "a.example").await.1.is_err());
+}
+
+#[tokio::test]
+async fn a_certificate_is_looked_at_again_while_its_connection_lasts() {
+    let (files, authority, clients) = (Files::new(), Authority::new(), Authority::new());
+    let server = files.mutual(&authority.issue(&["a.example"]), &clients, true);
+    let own = clients.issue_client();
+    let config = client(&authority, &[&TLS13], Some(&own));
+    let (stream, peer) = meet(&server, &config, "a.example").await;
+    stream.unwrap();
+    let shown = peer.unwrap().tls.unwrap().certificate.unwrap();
+    let now = files.clock.now();
+    assert!(shown.check(now).is_ok());
+    let end = shown.certificate.not_after;
+    assert!(shown.check(end).is_ok(), "the last second counts");
+    let over = shown.check(end.plus(Duration::from_secs(1)));
+    assert!(
+        matches!(
+            over,
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::Expired | CertificateError::ExpiredContext { .. }
+            ))
+        ),
+        "{over:?}"
+    );
+    assert!(shown.check(now).is_ok(), "what failed is not remembered");
+    // Its root is taken away.
+    files.write("clients.pem", &Authority::new().root);
+    server.look();
+    assert!(shown.check(now).is_err());
+    files.write("clients.pem", &clients.root);
+    server.look();
+    assert!(shown.check(now).is_ok());
+}
+
+#[tokio::test]
+async fn a_certificate_that_was_taken_back_is_refused() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let (files, authority, clients) = (Files::new(), Authority::new(), Authority::new());
+    let now = files.clock.now();
+    let revocation_list = files.write("clients.crl", &clients.revoke(&[&[0x11]], now, HOUR));
+    let server = files
+        .load(TlsSettings {
+            client_certificates: Some(ClientCertificates {
+                roots: files.write("clients.pem", &clients.root),
+                required: true,
+                revocation_list: Some(revocation_list),
+            }),
+            ..settings(&[files.put("server", &authority.issue(&["a.example"]))])
+        })
+        .unwrap();
+    let own = clients.issue_client();
+    let config = client(&authority, &[&TLS13], Some(&own));
+    let (stream, peer) = meet(&server, &config, "a.example").await;
+    stream.unwrap();
+    let shown = peer.unwrap().tls.unwrap().certificate.unwrap();
+    assert!(shown.check(now).is_ok());
+    // The certificate's number is put on the list: open connections see it too.
+    files.write(
+        "clients.crl",
+        &clients.revoke(&[&[0x11], &[0x7f, 0x01]], now, HOUR),
+    );
+    server.look();
+    let revoked = shown.check(now);
+    assert!(
+        matches!(
+            revoked,
+            Err(rustls::Error::InvalidCertificate(CertificateError::Revoked))
+        ),
+        "{revoked:?}"
+    );
+    assert!(meet(&server, &config, "a.example").await.1.is_err());
+    // What can't be used leaves what was read before in use.
+    for broken in [
+        "",
+        "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n",
+    ] {
+        files.write("clients.crl", broken);
+        server.look();
+        assert!(shown.check(now).is_err());
+    }
+    // A list that another authority has signed says nothing of this one's, and refuses all the same.
+    files.write("clients.crl", &Authority::new().revoke(&[], now, HOUR));
+    server.look();
+    assert!(shown.check(now).is_err());
+    files.write("clients.crl", &clients.revoke(&[], now, HOUR));
+    server.look();
+    assert!(shown.check(now).is_ok());
+    assert!(meet(&server, &config, "a.example").await.1.is_ok());
+    // Nobody gains by keeping the next list from arriving.
+    files.clock.advance(2 * HOUR);
+    assert!(shown.check(files.clock.now()).is_err());
 }

@@ -1,20 +1,23 @@
 //! Reading `kind: api`.
 
+use super::authentication;
+use super::capture;
+use super::coding;
 use super::field::{Field, Fields};
 use super::problem::Problems;
 use super::read::name;
 use super::route::{self, ApiOfRoutes};
 use super::websocket;
 use crate::limit::{LimitSubject, RateLimit};
-use crate::name::Name;
 use crate::resource::api::IdentityField;
+use crate::resource::coding::{Compression, Decompression};
 use crate::resource::route::Route;
 use crate::resource::{
-    Api, Authentication, BasePath, IdentityHeaders, RateLimitRule, TokenSource, VersionState,
-    WebSocket,
+    Api, BasePath, Capture, IdentityHeaders, RateLimitRule, VersionState, WebSocket,
 };
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The keys beside those of every resource.
@@ -30,8 +33,11 @@ pub(super) const KEYS: &[&str] = &[
     "authorization",
     "rate_limits",
     "identity_headers",
+    "capture",
     "max_body",
     "idle_body_timeout",
+    "compression",
+    "decompression",
     "websocket",
 ];
 
@@ -117,23 +123,22 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
     let authentication = fields
         .required(
             "authentication",
-            "say who may call: `authentication: { issuers: [NAME], audience: … }`, or `authentication: none` to open it to everyone",
+            "say who may call: `authentication: { issuers: [NAME], audience: … }`, `{ mutual_tls: { … } }`, or `authentication: none` to open it to everyone",
             problems,
         )
-        .and_then(|field| authentication(field, problems));
+        .and_then(|field| authentication::read(field, problems));
     let scopes = match fields.optional("authorization") {
         Some(field) => scopes(field, problems),
         None => Some(BTreeSet::new()),
     };
-    if let (Some(Authentication::None), Some(field), Some(scopes)) =
-        (&authentication, fields.optional("authorization"), &scopes)
+    let without_scopes = authentication
+        .as_ref()
+        .and_then(authentication::without_scopes);
+    if let (Some(why), Some(field), Some(scopes)) =
+        (without_scopes, fields.optional("authorization"), &scopes)
         && !scopes.is_empty()
     {
-        problems.error(
-            field.place(),
-            "contradiction",
-            "`authorization` asks for scopes, but `authentication: none` lets everyone call without a token: name issuers, or take the scopes out",
-        );
+        problems.error(field.place(), "contradiction", why);
     }
     let rate_limits = match fields.optional("rate_limits") {
         Some(field) => rate_limits(field, problems),
@@ -155,15 +160,31 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
         Some(field) => websocket::read(field, problems)?,
         None => None,
     };
+    let compression = match fields.optional("compression") {
+        Some(field) => coding::compression(field, problems)?,
+        None => None,
+    };
+    let decompression = match fields.optional("decompression") {
+        Some(field) => coding::decompression(field, max_body_bytes, problems)?,
+        None => None,
+    };
+    let capture = match fields.optional("capture") {
+        Some(field) => capture::read(field, problems),
+        None => Some(None),
+    };
     let default = IdentityHeaders::default();
-    let routes = routes(
-        fields,
-        base_path.as_ref(),
-        websocket.as_ref(),
-        identity_headers.as_ref().unwrap_or(&default),
-        authentication == Some(Authentication::None),
-        problems,
-    );
+    let shared = SharedByRoutes {
+        websocket: websocket.as_ref(),
+        identity_headers: identity_headers.as_ref().unwrap_or(&default),
+        capture: capture.as_ref().and_then(Option::as_ref),
+        without_scopes,
+        compression: compression.as_ref(),
+        decompression: decompression.as_ref(),
+        max_body_bytes,
+    };
+    let routes = routes(fields, base_path.as_ref(), &shared, problems);
+    // Its routes have it.
+    capture?;
     Some(Api {
         version: version?,
         state: state?,
@@ -180,22 +201,35 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
     })
 }
 
+/// What an API says for all its routes.
+struct SharedByRoutes<'a> {
+    websocket: Option<&'a WebSocket>,
+    identity_headers: &'a IdentityHeaders,
+    capture: Option<&'a Capture>,
+    without_scopes: Option<&'static str>,
+    compression: Option<&'a Arc<Compression>>,
+    decompression: Option<&'a Arc<Decompression>>,
+    max_body_bytes: Option<u64>,
+}
+
 /// The routes: those that are listed, or the one of an API that lists none.
 fn routes(
     fields: &Fields<'_>,
     base_path: Option<&BasePath>,
-    websocket: Option<&WebSocket>,
-    identity_headers: &IdentityHeaders,
-    open: bool,
+    shared: &SharedByRoutes<'_>,
     problems: &mut Problems,
 ) -> Option<Vec<Route>> {
     let Some(listed) = fields.optional("routes") else {
         let upstream = fields
             .required("upstream", "name the upstream that calls go to", problems)
             .and_then(|field| name(field, problems));
-        let mut route = Route::everything(base_path?, upstream?);
-        route.websocket = websocket.cloned();
-        return Some(vec![route]);
+        return Some(vec![Route {
+            compression: shared.compression.cloned(),
+            decompression: shared.decompression.cloned(),
+            capture: shared.capture.cloned(),
+            websocket: shared.websocket.cloned(),
+            ..Route::everything(base_path?, upstream?)
+        }]);
     };
     let upstream = match fields.optional("upstream") {
         Some(field) => Some(name(field, problems)?),
@@ -204,9 +238,13 @@ fn routes(
     let api = ApiOfRoutes {
         base_path: base_path?,
         upstream: upstream.as_ref(),
-        websocket,
-        identity_headers,
-        open,
+        websocket: shared.websocket,
+        identity_headers: shared.identity_headers,
+        capture: shared.capture,
+        without_scopes: shared.without_scopes,
+        compression: shared.compression,
+        decompression: shared.decompression,
+        max_body_bytes: shared.max_body_bytes,
     };
     let routes = route::routes(listed, &api, problems);
     if let (Some(field), Some(upstream)) = (fields.optional("upstream"), &upstream)
@@ -244,84 +282,6 @@ fn base_path(field: Field<'_>, problems: &mut Problems) -> Option<BasePath> {
     }
 }
 
-fn authentication(field: Field<'_>, problems: &mut Problems) -> Option<Authentication> {
-    if let Some(text) = field.as_text() {
-        if text == "none" {
-            return Some(Authentication::None);
-        }
-        field.refuse(
-            "is neither `none` nor a mapping such as `{ issuers: [NAME], audience: … }`",
-            problems,
-        );
-        return None;
-    }
-    let fields = field.fields(&["issuers", "audience", "token", "forward_token"], problems)?;
-    let mut issuers: Vec<Name> = Vec::new();
-    if let Some(list) = fields.required(
-        "issuers",
-        "name the issuers whose tokens are taken (`self` is this node)",
-        problems,
-    ) {
-        for member in list.filled_list(problems).unwrap_or_default() {
-            match name(member, problems) {
-                Some(issuer) if issuers.contains(&issuer) => {
-                    member.refuse("stands in the list twice", problems);
-                }
-                Some(issuer) => issuers.push(issuer),
-                None => {}
-            }
-        }
-    }
-    let audiences = fields
-        .required(
-            "audience",
-            "say what the token's `aud` must name, so that a token for another API is refused here",
-            problems,
-        )
-        .map(|audience| match audience.as_text() {
-            Some(_) => audience
-                .text(problems)
-                .map(Into::into)
-                .into_iter()
-                .collect(),
-            None if audience.filled_list(problems).is_some() => audience.texts(problems),
-            None => Vec::new(),
-        });
-    let token = match fields.optional("token") {
-        Some(field) => token_source(field, problems),
-        None => Some(TokenSource::Header),
-    };
-    let forward_token = match fields.optional("forward_token") {
-        Some(field) => field.boolean(problems),
-        None => Some(false),
-    };
-    Some(Authentication::Jwt {
-        issuers,
-        audiences: audiences?,
-        token: token?,
-        forward_token: forward_token?,
-    })
-}
-
-fn token_source(field: Field<'_>, problems: &mut Problems) -> Option<TokenSource> {
-    if let Some(text) = field.as_text() {
-        if text == "header" {
-            return Some(TokenSource::Header);
-        }
-        field.refuse("is neither `header` nor `{ cookie: NAME }`", problems);
-        return None;
-    }
-    let fields = field.fields(&["cookie"], problems)?;
-    let cookie = fields.required("cookie", "name the cookie that holds the token", problems)?;
-    cookie
-        .parsed(
-            |text| is_token(text).then(|| text.into()),
-            "is no cookie name: it has letters, digits and !#$%&'*+-.^_`|~ alone (RFC 6265)",
-            problems,
-        )
-        .map(TokenSource::Cookie)
-}
-
 pub(super) fn scopes(field: Field<'_>, problems: &mut Problems) -> Option<BTreeSet<String>> {
     let fields = field.fields(&["scopes"], problems)?;
     let list = fields.required(
@@ -329,6 +289,11 @@ pub(super) fn scopes(field: Field<'_>, problems: &mut Problems) -> Option<BTreeS
         "list the scopes a caller needs, all of them",
         problems,
     )?;
+    scope_list(list, problems)
+}
+
+/// Scopes, each once.
+pub(super) fn scope_list(list: Field<'_>, problems: &mut Problems) -> Option<BTreeSet<String>> {
     let mut scopes = BTreeSet::new();
     for member in list.list(problems)? {
         // RFC 6749, section 3.3: any printable character but space, quote and backslash.

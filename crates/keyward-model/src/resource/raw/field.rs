@@ -154,6 +154,20 @@ impl<'n> Field<'n> {
         }
     }
 
+    /// `true` or `false`, if the value is one of them.
+    #[must_use]
+    pub fn as_boolean(&self) -> Option<bool> {
+        match self.node.value {
+            Value::Boolean(value) => Some(value),
+            Value::Null
+            | Value::Text(_)
+            | Value::Whole(_)
+            | Value::Number(_)
+            | Value::List(_)
+            | Value::Map(_) => None,
+        }
+    }
+
     /// The text, read by `parse`; `expected` finishes the sentence "`x` …" when that fails.
     pub fn parsed<T>(
         &self,

@@ -5,6 +5,9 @@
 //! of them; every [`Problem`] carries the line and the column.
 
 mod api;
+mod authentication;
+mod capture;
+mod coding;
 pub mod field;
 pub mod form;
 mod issuer;

@@ -1,4 +1,6 @@
 use super::*;
+use crate::resource::coding::ContentCoding;
+use crate::resource::mutual_tls::{Callers, CertificateName};
 use crate::resource::{Authentication, IssuerKeys, Spec, TokenSource, consistency};
 use crate::revision::Origin;
 use serde_json::{Value as Json, json};
@@ -42,6 +44,11 @@ fn issuer(changes: &Json) -> Json {
     )
 }
 
+/// An API whose callers show a certificate.
+fn clients(mutual_tls: Json) -> Json {
+    api(&json!({ "authentication": { "mutual_tls": mutual_tls } }))
+}
+
 fn with(mut base: Json, changes: &Json) -> Json {
     let members = base.as_object_mut().unwrap();
     for (key, value) in changes.as_object().unwrap() {
@@ -72,6 +79,74 @@ fn the_contracts_api_is_read() {
     assert_eq!(api.rate_limits[0].name.as_str(), "subject-1");
     assert_eq!(api.rate_limits[0].limit.burst.get(), 1_000_000);
     assert_eq!(api.identity_headers.headers.len(), 4);
+}
+
+#[test]
+fn callers_by_certificate_have_the_scopes_that_are_given_to_them() {
+    let declared = read(&clients(json!({
+        "subject": "san_uri",
+        "callers": ["spiffe://a/audit", { "name": "spiffe://a/billing", "scopes": ["read"] }],
+        "roots": "clients.pem",
+    })))
+    .unwrap();
+    let Spec::Api(mut api) = declared.resource.spec else {
+        panic!("not an API")
+    };
+    let Authentication::MutualTls(read) = api.authentication.clone() else {
+        panic!("not by certificate")
+    };
+    assert_eq!(read.subject, CertificateName::SanUri);
+    assert!(!read.forward_certificate);
+    let Callers::Listed(callers) = read.callers else {
+        panic!("nobody is listed")
+    };
+    let callers: Vec<_> = callers
+        .iter()
+        .map(|(name, scopes)| (&**name, scopes.iter().map(|scope| &**scope).collect()))
+        .collect();
+    let expected: [(&str, Vec<&str>); 2] = [
+        ("spiffe://a/audit", vec![]),
+        ("spiffe://a/billing", vec!["read"]),
+    ];
+    assert_eq!(callers, expected);
+    let paths: Vec<_> = api.paths_mut().collect();
+    assert_eq!(paths, [std::path::Path::new("clients.pem")]);
+}
+
+#[test]
+fn routes_take_over_what_their_api_says_of_codings_or_say_something_else() {
+    let declared = read(&api(&json!({
+        "max_body": "2MB",
+        "compression": { "codings": ["gzip"], "types": ["Text/*", "+json"], "min_size": 0 },
+        "decompression": true,
+        "routes": [
+            { "name": "as-said" },
+            { "name": "off", "match": { "prefix": "/a" }, "compression": false, "decompression": false },
+            { "name": "other", "match": { "prefix": "/b" }, "compression": true },
+        ],
+    })))
+    .unwrap();
+    let Spec::Api(api) = declared.resource.spec else {
+        panic!("not an API")
+    };
+    let [said, off, other] = api.routes.as_slice() else {
+        panic!("not three routes")
+    };
+    let compression = said.compression.as_ref().unwrap();
+    assert_eq!(compression.codings, [ContentCoding::Gzip]);
+    assert_eq!((compression.min_bytes, compression.levels.gzip), (0, 5));
+    let covered = ["text/html", "application/json", "application/a+json"];
+    let covered = covered.map(|kind| compression.types.iter().any(|known| known.covers(kind)));
+    assert_eq!(covered, [true, false, true]);
+    let decompression = said.decompression.as_ref().unwrap();
+    assert_eq!(decompression.codings, ContentCoding::ALL);
+    assert_eq!(
+        (decompression.max_bytes, decompression.max_ratio),
+        (2_000_000, 100)
+    );
+    assert_eq!((&off.compression, &off.decompression), (&None, &None));
+    assert_eq!(other.compression.as_ref().unwrap().codings.len(), 3);
+    assert_eq!(other.decompression, said.decompression);
 }
 
 #[test]
@@ -215,6 +290,74 @@ fn what_is_wrong_is_said_with_what_to_do() {
                 &json!({ "authentication": { "issuers": ["a"], "audience": "x", "token": { "cookie": "a b" } } }),
             ),
             "is no cookie name",
+        ),
+        (
+            clients(json!({})),
+            "`subject` is missing: say which name of a certificate is the caller's",
+        ),
+        (
+            clients(json!({ "subject": "san_url" })),
+            "`subject`: `san_url` is none of `san_uri`, `san_dns`, `san_email`, `common_name`, `subject_dn`: did you mean `san_uri`?",
+        ),
+        (
+            clients(json!({ "subject": "san_uri" })),
+            "`authorization` asks for scopes, which no certificate carries",
+        ),
+        (
+            clients(json!({ "subject": "san_uri", "callers": [] })),
+            "`callers` is empty",
+        ),
+        (
+            clients(json!({ "subject": "san_dns", "callers": ["*.internal"] })),
+            "`*.internal` is no caller's name: names are compared exactly",
+        ),
+        (
+            clients(json!({ "subject": "san_dns", "callers": ["a", { "name": "a" }] })),
+            "stands in the list twice",
+        ),
+        (
+            clients(json!({ "subject": "san_dns", "callers": [{ "scopes": ["a"] }] })),
+            "`name` is missing: as its certificate has it",
+        ),
+        (
+            clients(
+                json!({ "subject": "san_dns", "callers": [{ "name": "a", "scopes": ["b c"] }] }),
+            ),
+            "is no scope",
+        ),
+        (
+            api(
+                &json!({ "authentication": { "mutual_tls": { "subject": "san_uri" }, "audience": "x" } }),
+            ),
+            "`audience` stands beside `mutual_tls`: an API asks for a token or for a certificate",
+        ),
+        (
+            api(&json!({ "compression": "on" })),
+            "`compression` is a mapping of keys to values, not `on`",
+        ),
+        (
+            api(&json!({ "compression": { "codings": ["gzip", "deflate"] } })),
+            "`deflate` is none of `zstd`, `br`, `gzip`",
+        ),
+        (
+            api(&json!({ "compression": { "codings": ["gzip", "gzip"] } })),
+            "stands in the list twice",
+        ),
+        (
+            api(&json!({ "compression": { "types": ["*/*"] } })),
+            "is no media type: write `application/json`, `text/*` or `+json`",
+        ),
+        (
+            api(&json!({ "compression": { "levels": { "br": 11 } } })),
+            "`br` is a whole number from 0 to 9",
+        ),
+        (
+            api(&json!({ "decompression": { "max_ratio": 0 } })),
+            "`max_ratio` is a whole number from 1 to 1032",
+        ),
+        (
+            api(&json!({ "max_body": "1MB", "decompression": { "max_size": "2MB" } })),
+            "is more than `max_body`, which is the most that the upstream gets",
         ),
         (api(&json!({ "team": "other" })), "the team `default` alone"),
         (api(&json!({ "name": "Echo" })), "`name`: `Echo` is no name"),

@@ -1,9 +1,11 @@
 //! What happens to a call that a route takes.
 
-use super::edits::EditedValue;
+use super::edits::{EditedValue, HeaderEdits};
 use super::matching::Conditions;
 use super::path::PathTemplate;
 use crate::name::Name;
+use std::num::NonZeroU32;
+use std::time::Duration;
 
 /// What happens to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +56,19 @@ pub struct Mirror {
     pub upstream: Name,
     /// How many of a hundred calls are copied, 1 to 100.
     pub percent: u8,
+    /// Whether calls are copied whose method promises nothing (RFC 9110, section 9.2.1). Default: only `GET`,
+    /// `HEAD` and `OPTIONS` are, since whatever the copy does is done twice.
+    pub unsafe_methods: bool,
+    /// Whether `Authorization`, `Proxy-Authorization` and `Cookie` go with the copy. Default: they don't.
+    pub forward_credentials: bool,
+    /// Changes to the copy's headers, after those of the route.
+    pub request_headers: HeaderEdits,
+    /// Calls with a larger body are not copied. In bytes.
+    pub max_body_bytes: usize,
+    /// Copies that are under way at once on this node; no more are begun.
+    pub max_in_flight: NonZeroU32,
+    /// How long a copy may take in all.
+    pub timeout: Duration,
 }
 
 /// Sending the caller elsewhere (RFC 9110, section 15.4). What is not said stays as it was called.

@@ -27,9 +27,11 @@ pub use path::{
     PARAMETERS_MAX, PathKind, PathPattern, PathProblem, PathTemplate, Segment, TemplatePiece,
 };
 
-use super::{BasePath, WebSocket};
+use super::coding::{Compression, Decompression};
+use super::{BasePath, Capture, WebSocket};
 use crate::name::Name;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// The most routes that may share one host and path and be told apart by conditions alone: they are
 /// looked at one after the other.
@@ -50,10 +52,16 @@ pub struct Route {
     pub request_headers: HeaderEdits,
     /// Changes to the headers that the upstream answers with.
     pub response_headers: HeaderEdits,
+    /// Which answers of the upstream are compressed; `None`: none.
+    pub compression: Option<Arc<Compression>>,
+    /// Which requests are decompressed; `None`: none, they go on as they are.
+    pub decompression: Option<Arc<Decompression>>,
     /// Whether calls may become tunnels; `None`: they may not.
     pub websocket: Option<WebSocket>,
     /// What happens to a call.
     pub action: Action,
+    /// Which bodies are written down: as the route says, else as its API does.
+    pub capture: Option<Capture>,
 }
 
 impl Route {
@@ -67,8 +75,11 @@ impl Route {
             query: QueryEdits::default(),
             request_headers: HeaderEdits::default(),
             response_headers: HeaderEdits::default(),
+            compression: None,
+            decompression: None,
             websocket: None,
             action: Action::Forward(Forward::to(upstream)),
+            capture: None,
         }
     }
 
@@ -84,5 +95,17 @@ impl Route {
             .iter()
             .map(|share| &share.upstream)
             .chain(mirror.map(|mirror| &mirror.upstream))
+    }
+
+    /// Whether its calls go to this upstream, and not copies of them alone.
+    #[must_use]
+    pub fn forwards_to(&self, upstream: &Name) -> bool {
+        match &self.action {
+            Action::Forward(forward) => forward
+                .shares
+                .iter()
+                .any(|share| share.upstream == *upstream),
+            Action::Redirect(_) | Action::Respond(_) => false,
+        }
     }
 }

@@ -44,6 +44,11 @@ impl JsonLines {
             hexadecimal(out, record.request_id.as_u128());
             out.push(b'"');
         }
+        if let Some(trace_id) = record.trace_id.filter(|_| fields.has(F::TraceId)) {
+            out.extend_from_slice(b",\"trace_id\":\"");
+            hexadecimal(out, trace_id);
+            out.push(b'"');
+        }
         let text = |out: &mut Vec<u8>, field, name: &[u8], value: Option<&str>| {
             if let Some(value) = value.filter(|_| fields.has(field)) {
                 out.extend_from_slice(name);
@@ -307,6 +312,8 @@ mod tests {
         caller.issuer = Some("https://login.example".into());
         record.caller = Some(Arc::new(caller));
         record.because = Some("no such".into());
+        record.trace_id = Some(7);
+        record.grpc_status = Some(5);
         record.limit = Some("whole".into());
         record.address = Some("192.0.2.77".parse().unwrap());
         record.started = Timestamp::from_micros(951_782_400_000_042);

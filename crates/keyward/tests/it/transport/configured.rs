@@ -204,3 +204,58 @@ fn an_authority_that_asks_in_clear_needs_a_listener_in_clear() {
         );
     }
 }
+
+#[test]
+fn an_api_that_nobody_could_call_is_told() {
+    let (authority, shell) = (Authority::new(), Shell::new());
+    let api = authority.issue(&["api.example"]);
+    shell.file("api.pem", api.certificate.as_bytes());
+    shell.file("api.key", api.key.as_bytes());
+    shell.file("clients.pem", authority.root.as_bytes());
+    shell.file("clients.crl", authority.revoke(&[]).as_bytes());
+    for (clients, rule, expected) in [
+        (
+            "client_certificates: { roots: clients.pem }",
+            "subject: san_uri",
+            None,
+        ),
+        (
+            "client_certificates: { roots: clients.pem, revocation_list: clients.crl }",
+            "subject: san_uri, roots: clients.pem",
+            None,
+        ),
+        (
+            "minimum: \"1.3\"",
+            "subject: san_uri",
+            Some("no listener of the gateway asks clients for a certificate"),
+        ),
+        (
+            "client_certificates: { roots: clients.pem }",
+            "subject: san_uri, roots: api.key",
+            Some("no certificate in it"),
+        ),
+        (
+            "client_certificates: { roots: clients.pem, revocation_list: clients.pem }",
+            "subject: san_uri",
+            Some("no revocation list in it"),
+        ),
+        (
+            "client_certificates: { roots: clients.pem, revocation_list: gone.crl }",
+            "subject: san_uri",
+            Some("gone.crl: can't be read"),
+        ),
+    ] {
+        let text = format!(
+            "
+format: 1
+listeners:
+  - {{ address: 127.0.0.1:8080, serves: gateway, tls: {{ certificates: [ {{ certificate: api.pem, key: api.key }} ], {clients} }} }}
+  - {{ address: 127.0.0.1:9090, serves: operations }}
+resources:
+  - {{ kind: upstream, name: a, targets: [ {{ url: \"http://127.0.0.1:9000\" }} ] }}
+  - {{ kind: api, name: a, version: v1, state: published, base_path: /a, upstream: a, authentication: {{ mutual_tls: {{ {rule} }} }} }}
+"
+        );
+        check(&shell, &text, expected);
+    }
+}

@@ -3,17 +3,23 @@
 
 mod acme;
 mod balancer;
+mod client_certificates;
 mod configured;
 mod mutual_tls;
 mod tls;
 mod upstream_http2;
 mod upstream_tls;
 
+use keyward_model::{Clock as _, SystemClock};
 use keyward_testkit::{KeywardProcess, Upstream, free_ports};
-use rcgen::{CertificateParams, DnType, Issuer, KeyPair};
+use rcgen::{
+    CertificateParams, CertificateRevocationListParams, DnType, Issuer, KeyPair, RevokedCertParams,
+    SanType,
+};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
+use time::OffsetDateTime;
 
 /// A certificate authority whose files lie in a folder of their own.
 struct Authority {
@@ -60,6 +66,47 @@ impl Authority {
         }
     }
 
+    /// A client's certificate with this URI among its names and serial number, which ends after `lasts`.
+    fn issue_client(&self, uri: &str, serial: u8, lasts: Duration) -> Issued {
+        let mut params = CertificateParams::new(vec!["client.internal".to_owned()]).unwrap();
+        params
+            .subject_alt_names
+            .push(SanType::URI(uri.try_into().unwrap()));
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        for (kind, name) in [
+            (DnType::OrganizationName, "Acme, Inc."),
+            (DnType::CommonName, "billing"),
+        ] {
+            params.distinguished_name.push(kind, name);
+        }
+        params.serial_number = Some(vec![serial].into());
+        params.not_after = now() + lasts;
+        let key = KeyPair::generate().unwrap();
+        Issued {
+            certificate: params.signed_by(&key, &self.issuer).unwrap().pem(),
+            key: key.serialize_pem(),
+        }
+    }
+
+    /// A list of certificates that were taken back.
+    fn revoke(&self, serials: &[u8]) -> String {
+        let revoked = serials.iter().map(|serial| RevokedCertParams {
+            serial_number: vec![*serial].into(),
+            revocation_time: now(),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let list = CertificateRevocationListParams {
+            this_update: now(),
+            next_update: now() + HOUR,
+            crl_number: vec![1].into(),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: rcgen::KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer).unwrap().pem().unwrap()
+    }
+
     fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.folder.path().join(name);
         std::fs::write(&path, text).unwrap();
@@ -70,6 +117,13 @@ impl Authority {
     fn root(&self) -> String {
         self.folder.path().join("root.pem").display().to_string()
     }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn now() -> OffsetDateTime {
+    let now = SystemClock::new().now().as_seconds();
+    OffsetDateTime::from_unix_timestamp(now).unwrap()
 }
 
 /// An example that runs, with an echo behind it.

@@ -4,11 +4,11 @@ use super::super::field::{Field, Fields};
 use super::super::problem::Problems;
 use super::super::read::name;
 use super::edits::{Direction, header_pairs};
-use super::{matching, needs_prefix, too_many};
+use super::{ApiOfRoutes, matching, mirror, needs_prefix, too_many};
 use crate::name::Name;
 use crate::resource::route::{
-    Action, FixedResponse, Forward, HostPattern, LocationPath, Mirror, PathPattern, PathTemplate,
-    Redirect, Rewrite, Scheme, Share,
+    Action, FixedResponse, Forward, HostPattern, LocationPath, PathPattern, PathTemplate, Redirect,
+    Rewrite, Scheme, Share,
 };
 
 /// The most upstreams of one split.
@@ -26,7 +26,7 @@ const REDIRECT_STATUS: u16 = 302;
 pub(super) fn read(
     fields: &Fields<'_>,
     matched: &PathPattern,
-    of_api: Option<&Name>,
+    api: &ApiOfRoutes<'_>,
     problems: &mut Problems,
 ) -> Option<Action> {
     let written: Vec<Field<'_>> = ["redirect", "respond", "split", "upstream"]
@@ -46,7 +46,7 @@ pub(super) fn read(
         return None;
     }
     let mirror = match fields.optional("mirror") {
-        Some(field) => Some(mirror(field, problems)?),
+        Some(field) => Some(mirror::read(field, api.identity_headers, problems)?),
         None => None,
     };
     let shares = match written.first() {
@@ -58,7 +58,7 @@ pub(super) fn read(
         }
         Some(field) if field.key() == "split" => split(*field, problems)?,
         Some(field) => vec![whole(name(*field, problems)?)],
-        None => match of_api {
+        None => match api.upstream {
             Some(upstream) => vec![whole(upstream.clone())],
             None => {
                 problems.error(
@@ -70,6 +70,18 @@ pub(super) fn read(
             }
         },
     };
+    if let (Some(field), Some(mirror)) = (fields.optional("mirror"), &mirror)
+        && shares.iter().any(|share| share.upstream == mirror.upstream)
+    {
+        problems.warning(
+            field.place(),
+            "twice",
+            format!(
+                "`mirror`: `{}` takes the route's calls already, and would get them twice",
+                mirror.upstream
+            ),
+        );
+    }
     let rewrite = match fields.optional("rewrite") {
         Some(field) => Some(rewrite(field, matched, problems)?),
         None => None,
@@ -201,33 +213,6 @@ fn template(
             None
         }
     }
-}
-
-/// Read and checked already; refused as long as no copy is sent.
-fn mirror(field: Field<'_>, problems: &mut Problems) -> Option<Mirror> {
-    let fields = field.fields(&["upstream", "percent"], problems)?;
-    let upstream = fields
-        .required(
-            "upstream",
-            "name the upstream that gets the copies",
-            problems,
-        )
-        .and_then(|field| name(field, problems));
-    let percent = match fields.optional("percent") {
-        Some(field) => field
-            .whole(1..=100, problems)
-            .and_then(|percent| u8::try_from(percent).ok()),
-        None => Some(100),
-    };
-    problems.error(
-        field.place(),
-        "not_served",
-        "`mirror` is not served by this version: take it out",
-    );
-    Some(Mirror {
-        upstream: upstream?,
-        percent: percent?,
-    })
 }
 
 fn redirect(field: Field<'_>, matched: &PathPattern, problems: &mut Problems) -> Option<Redirect> {

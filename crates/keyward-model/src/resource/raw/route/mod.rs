@@ -3,19 +3,24 @@
 mod action;
 mod edits;
 mod matching;
+mod mirror;
 
 #[cfg(test)]
 mod tests;
 
 use super::api::scopes;
+use super::capture;
+use super::coding;
 use super::field::{Field, Fields};
 use super::problem::Problems;
 use super::read::name;
 use super::websocket;
 use crate::name::Name;
+use crate::resource::coding::{Compression, Decompression};
 use crate::resource::route::{Action, HostPattern, PathKind, PathPattern, Route};
-use crate::resource::{BasePath, IdentityHeaders, WebSocket};
+use crate::resource::{BasePath, Capture, IdentityHeaders, WebSocket};
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 /// The keys of a route.
 const KEYS: &[&str] = &[
@@ -26,11 +31,14 @@ const KEYS: &[&str] = &[
     "query",
     "request_headers",
     "response_headers",
+    "compression",
+    "decompression",
     "upstream",
     "split",
     "mirror",
     "redirect",
     "respond",
+    "capture",
     "websocket",
 ];
 
@@ -48,8 +56,13 @@ pub(super) struct ApiOfRoutes<'a> {
     /// What routes let through that say nothing else.
     pub(super) websocket: Option<&'a WebSocket>,
     pub(super) identity_headers: &'a IdentityHeaders,
-    /// Whether everyone may call.
-    pub(super) open: bool,
+    /// What is written down of calls to routes that say nothing else.
+    pub(super) capture: Option<&'a Capture>,
+    /// Why no caller can have a scope, if so.
+    pub(super) without_scopes: Option<&'static str>,
+    pub(super) compression: Option<&'a Arc<Compression>>,
+    pub(super) decompression: Option<&'a Arc<Decompression>>,
+    pub(super) max_body_bytes: Option<u64>,
 }
 
 /// `hosts`: each once.
@@ -122,18 +135,16 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
     let scopes = match fields.optional("authorization") {
         Some(field) => {
             let scopes = scopes(field, problems)?;
-            if api.open && !scopes.is_empty() {
-                problems.error(
-                    field.place(),
-                    "contradiction",
-                    "`authorization` asks for scopes, but `authentication: none` lets everyone call without a token: name issuers, or take the scopes out",
-                );
+            if let Some(why) = api.without_scopes
+                && !scopes.is_empty()
+            {
+                problems.error(field.place(), "contradiction", why);
             }
             scopes
         }
         None => BTreeSet::new(),
     };
-    let action = action::read(&fields, &matching.path, api.upstream, problems);
+    let action = action::read(&fields, &matching.path, api, problems);
     let mut headers = |key: &str, direction| match fields.optional(key) {
         Some(field) => edits::headers(field, direction, problems),
         None => Some(Default::default()),
@@ -147,6 +158,14 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         Some(field) => edits::query(field, problems),
         None => Some(Default::default()),
     };
+    let compression = match fields.optional("compression") {
+        Some(field) => coding::compression(field, problems),
+        None => Some(api.compression.cloned()),
+    };
+    let decompression = match fields.optional("decompression") {
+        Some(field) => coding::decompression(field, api.max_body_bytes, problems),
+        None => Some(api.decompression.cloned()),
+    };
     let websocket = match fields.optional("websocket") {
         Some(field) => websocket::read(field, problems)?,
         None => api.websocket.cloned(),
@@ -154,6 +173,10 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
     let label = match given {
         Some(name) => name.as_str().into(),
         None => label(&matching.path, &matching.methods, api.base_path),
+    };
+    let capture = match fields.optional("capture") {
+        Some(field) => capture::read(field, problems)?,
+        None => api.capture.cloned(),
     };
     let action = action?;
     keys_that_do_nothing(&fields, &action, problems);
@@ -164,8 +187,11 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         query: query?,
         request_headers: request_headers?,
         response_headers: response_headers?,
+        compression: compression?,
+        decompression: decompression?,
         websocket: websocket.filter(|_| matches!(action, Action::Forward(_))),
         action,
+        capture,
     })
 }
 
@@ -188,6 +214,10 @@ fn keys_that_do_nothing(fields: &Fields<'_>, action: &Action, problems: &mut Pro
                 "rewrite",
                 "request_headers",
                 "response_headers",
+                "compression",
+                "decompression",
+                "mirror",
+                "capture",
                 "websocket",
             ],
         ),
@@ -197,7 +227,11 @@ fn keys_that_do_nothing(fields: &Fields<'_>, action: &Action, problems: &mut Pro
                 "rewrite",
                 "request_headers",
                 "response_headers",
+                "compression",
+                "decompression",
                 "query",
+                "mirror",
+                "capture",
                 "websocket",
             ],
         ),

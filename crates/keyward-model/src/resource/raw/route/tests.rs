@@ -224,8 +224,32 @@ fn what_is_wrong_with_a_route_is_told() {
             "`when` asks for nothing",
         ),
         (
-            json!([{ "mirror": { "upstream": "a" } }]),
-            "`mirror` is not served",
+            json!([{ "mirror": {} }]),
+            "`upstream` is missing: name the upstream that gets the copies",
+        ),
+        (
+            json!([{ "mirror": { "upstream": "a", "percent": 0 } }]),
+            "`percent` is a whole number from 1 to 100",
+        ),
+        (
+            json!([{ "mirror": { "upstream": "a", "max_body": "2MiB" } }]),
+            "is more than 1MiB",
+        ),
+        (
+            json!([{ "mirror": { "upstream": "a", "max_in_flight": 0 } }]),
+            "`max_in_flight` is a whole number from 1 to 10000",
+        ),
+        (
+            json!([{ "mirror": { "upstream": "a", "timeout": "1h" } }]),
+            "is longer than 10m",
+        ),
+        (
+            json!([{ "mirror": { "upstream": "a", "request_headers": { "set": { "x-keyward-mirrored": "0" } } } }]),
+            "tells the upstream who calls",
+        ),
+        (
+            json!([{ "mirror": { "upstream": "a" }, "redirect": { "host": "a" } }]),
+            "`mirror` changes what an upstream gets or answers, but `redirect` calls none",
         ),
         (
             json!([{ "redirect": {} }]),

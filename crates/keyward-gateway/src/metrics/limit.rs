@@ -1,0 +1,45 @@
+//! What a limit has refused.
+
+use super::PerWorker;
+use super::counter::Counter;
+use keyward_model::name::Name;
+
+/// What all workers count for one limit of an API version. It outlives reloads.
+#[derive(Debug)]
+pub(crate) struct LimitMetrics(PerWorker<Refused>);
+
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Refused(Counter);
+
+impl LimitMetrics {
+    pub(crate) fn new(workers: usize) -> Self {
+        Self(PerWorker::new(workers))
+    }
+
+    /// The limit has refused a call of this worker's.
+    pub(crate) fn refused(&self, worker: usize) {
+        if let Some(own) = self.0.of(worker) {
+            own.0.add(1);
+        }
+    }
+
+    pub(crate) fn read(&self) -> u64 {
+        self.0.each().map(|own| own.0.read()).sum()
+    }
+}
+
+/// What a limit has refused, over all workers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitCounts {
+    /// The team that owns the API.
+    pub team: Name,
+    /// The API.
+    pub api: Name,
+    /// Its version.
+    pub version: Name,
+    /// The limit's name within it.
+    pub limit: Name,
+    /// Calls refused.
+    pub refused: u64,
+}

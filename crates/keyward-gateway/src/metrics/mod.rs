@@ -1,0 +1,49 @@
+//! What is counted, per worker, and merged when it is read: no worker writes where another does.
+
+mod api;
+mod copy;
+mod counter;
+mod histogram;
+mod limit;
+mod route;
+mod worker;
+
+pub use copy::CopyOutcome;
+pub use histogram::{HistogramCounts, LATENCY_BOUNDS_US};
+pub use limit::LimitCounts;
+pub use route::RouteCounts;
+pub use worker::{HandshakeCounts, WorkerCounts};
+
+pub(crate) use api::ApiMetrics;
+pub(crate) use limit::LimitMetrics;
+pub(crate) use route::RouteMetrics;
+pub(crate) use worker::{State, WorkerMetrics};
+
+use std::sync::OnceLock;
+
+/// What each worker counts for itself about one thing. A worker that has nothing to do with the thing has no
+/// memory for it: ten thousand routes on sixty-four workers would take a gigabyte.
+#[derive(Debug)]
+struct PerWorker<T>(Box<[OnceLock<Box<T>>]>);
+
+impl<T: Default> PerWorker<T> {
+    fn new(workers: usize) -> Self {
+        Self((0..workers).map(|_| OnceLock::new()).collect())
+    }
+
+    /// What this worker counts; `None` if there is no such worker.
+    fn of(&self, worker: usize) -> Option<&T> {
+        let slot = self.0.get(worker)?;
+        Some(slot.get_or_init(Box::default))
+    }
+
+    /// What the workers have counted which have anything to tell.
+    fn each(&self) -> impl Iterator<Item = &T> {
+        self.0
+            .iter()
+            .filter_map(|slot| slot.get().map(|own| &**own))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,28 @@
+//! A caller who has proved who it is, with what later calls would have to work out again.
+
+use crate::message::Fields;
+use keyward_model::{Caller, Timestamp};
+use keyward_state::rate_limit::Cell as LimitCell;
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+/// What is known of a caller: from a token as long as that is remembered, from a certificate as long as its
+/// connection lasts.
+#[derive(Debug)]
+pub(crate) struct VerifiedCaller {
+    pub(crate) caller: Arc<Caller>,
+    /// What the upstream is told of it.
+    pub(crate) identity: Fields,
+    /// Whether it is among those that the API lists, where it lists any.
+    pub(crate) listed: bool,
+    /// When it is verified anew at the latest.
+    pub(crate) until: Timestamp,
+    /// When it stops being taken: a token's `exp` with the leeway, or its greatest age; a certificate's end.
+    pub(crate) ends: Timestamp,
+    /// The number of changes to key sets when it was verified.
+    pub(crate) key_epoch: u64,
+    /// The number of changes to revocations when it was last looked up there.
+    pub(crate) revocation_epoch: Cell<u64>,
+    /// The caller's cell of each of the route's limits, once it was needed.
+    pub(crate) cells: RefCell<Vec<Option<Arc<LimitCell>>>>,
+}

@@ -1,0 +1,555 @@
+//! `/metrics`, in Prometheus' text format.
+//!
+//! What becomes a label is configured or fixed: names of teams, APIs, routes, limits, upstreams and issuers,
+//! codes, status classes. Nothing that a caller can choose, so that nobody makes the page grow.
+
+mod page;
+mod process;
+
+use super::captures::CaptureStatus;
+use super::reload::ReloadCounts;
+use super::traces::ExportStatus;
+use keyward_gateway::issuer::{IssuerStatus, Issuers};
+use keyward_gateway::metrics::{HistogramCounts, RouteCounts, WorkerCounts};
+use keyward_gateway::{Gateway, TargetCounts};
+use keyward_model::usage::RouteLabels;
+use keyward_model::{Code, Timestamp};
+use page::{Family, Kind, Labels, Page, Seconds};
+
+/// What the page is made from.
+pub(super) struct Sources<'a> {
+    pub(super) gateway: &'a Gateway,
+    pub(super) issuers: &'a Issuers,
+    pub(super) reloads: &'a ReloadCounts,
+    /// `None` where calls are not traced.
+    pub(super) export: Option<&'a ExportStatus>,
+    /// `None` where no body is captured.
+    pub(super) captures: Option<&'a CaptureStatus>,
+    /// When the process began to serve.
+    pub(super) started: Timestamp,
+    pub(super) now: Timestamp,
+}
+
+/// All metrics as they are now.
+pub(super) fn text(sources: &Sources<'_>) -> String {
+    let mut page = Page::default();
+    let version = Labels::of(&[("version", env!("CARGO_PKG_VERSION"))]);
+    page.family(Kind::Gauge, "keyward_build_info", "1, of this version.")
+        .sample(&version, 1);
+    page.gauge(
+        "process_start_time_seconds",
+        "When the process began to serve, since 1970.",
+        sources.started.as_seconds(),
+    );
+    process::write(&mut page);
+    let workers = sources.gateway.worker_counts();
+    totals(&mut page, &workers);
+    each_worker(&mut page, &workers);
+    codes(&mut page, &workers);
+    node(&mut page, sources.gateway);
+    if let Some(export) = sources.export {
+        traces(&mut page, export);
+    }
+    if let Some(status) = sources.captures {
+        captures(&mut page, status);
+    }
+    reloads(&mut page, sources.reloads);
+    routes(&mut page, &sources.gateway.route_counts());
+    limits(&mut page, sources.gateway);
+    upstreams(&mut page, sources.gateway);
+    issuers(&mut page, sources.issuers, sources.now);
+    page.into_text()
+}
+
+/// One of a worker's numbers.
+type OfWorker = fn(&WorkerCounts) -> u64;
+
+/// What all workers have counted together.
+fn totals(page: &mut Page, workers: &[WorkerCounts]) {
+    let total = |of: OfWorker| workers.iter().map(of).sum::<u64>();
+    let opened = total(|worker| worker.connections_opened);
+    let closed = total(|worker| worker.connections_closed);
+    page.counter(
+        "keyward_connections_total",
+        "Client connections accepted.",
+        opened,
+    );
+    page.gauge(
+        "keyward_connections_open",
+        "Client connections open now.",
+        opened.saturating_sub(closed),
+    );
+    let mut handshakes = page.family(
+        Kind::Counter,
+        "keyward_tls_handshakes_total",
+        "TLS handshakes with clients, by how they ended.",
+    );
+    let outcomes: [(&str, OfWorker); 5] = [
+        ("full", |worker| worker.handshakes.full),
+        ("resumed", |worker| worker.handshakes.resumed),
+        ("failed", |worker| worker.handshakes.failed),
+        ("late", |worker| worker.handshakes.late),
+        ("refused", |worker| worker.handshakes.refused),
+    ];
+    for (outcome, of) in outcomes {
+        handshakes.sample_with(&Labels::NONE, "outcome", outcome, total(of));
+    }
+    page.counter(
+        "keyward_proxy_protocol_failures_total",
+        "Connections of trusted balancers that did not begin with a PROXY header.",
+        total(|worker| worker.balancer_failures),
+    );
+    page.counter(
+        "keyward_unrouted_requests_total",
+        "Requests that no API took, or that could not be read.",
+        total(|worker| worker.unrouted),
+    );
+    page.counter(
+        "keyward_token_cache_hits_total",
+        "Tokens found among those verified before.",
+        total(|worker| worker.token_cache_hits),
+    );
+    page.counter(
+        "keyward_token_cache_misses_total",
+        "Tokens that were verified.",
+        total(|worker| worker.token_cache_misses),
+    );
+    page.gauge(
+        "keyward_token_cache_entries",
+        "Verified tokens that are remembered.",
+        total(|worker| worker.cached_tokens),
+    );
+    page.counter(
+        "keyward_shed_requests_total",
+        "Calls that were refused because there was too much to do.",
+        total(|worker| worker.shed),
+    );
+    let mut leases = page.family(
+        Kind::Counter,
+        "keyward_upstream_connection_uses_total",
+        "Attempts at upstreams, by whether their connection was new or had carried a call before.",
+    );
+    let kinds: [(&str, OfWorker); 2] = [
+        ("new", |worker| worker.upstream_opened),
+        ("reused", |worker| worker.upstream_reused),
+    ];
+    for (kind, of) in kinds {
+        leases.sample_with(&Labels::NONE, "connection", kind, total(of));
+    }
+}
+
+/// What is told of each worker.
+struct WorkerMetric {
+    name: &'static str,
+    kind: Kind,
+    help: &'static str,
+    write: fn(&mut Family<'_>, &Labels, &WorkerCounts),
+}
+
+const WORKER_METRICS: [WorkerMetric; 5] = [
+    WorkerMetric {
+        name: "keyward_worker_connections",
+        kind: Kind::Gauge,
+        help: "Client connections that the worker has open.",
+        write: |family, labels, worker| {
+            let open = worker.connections_opened;
+            family.sample(labels, open.saturating_sub(worker.connections_closed));
+        },
+    },
+    WorkerMetric {
+        name: "keyward_worker_calls_in_flight",
+        kind: Kind::Gauge,
+        help: "Calls of the worker that are not answered to their end.",
+        write: |family, labels, worker| family.sample(labels, worker.in_flight),
+    },
+    WorkerMetric {
+        name: "keyward_worker_idle_upstream_connections",
+        kind: Kind::Gauge,
+        help: "Connections to upstreams that wait for a call of the worker.",
+        write: |family, labels, worker| family.sample(labels, worker.idle_upstream),
+    },
+    WorkerMetric {
+        name: "keyward_worker_delay_seconds",
+        kind: Kind::Gauge,
+        help: "How long what was ready waited for its turn, when last measured.",
+        write: |family, labels, worker| family.sample(labels, Seconds(worker.delay_us)),
+    },
+    WorkerMetric {
+        name: "keyward_worker_busy_seconds_total",
+        kind: Kind::Counter,
+        help: "For how long the worker has worked, rather than waited; its rate is the worker's load.",
+        write: |family, labels, worker| family.sample(labels, Seconds(worker.busy_us)),
+    },
+];
+
+fn each_worker(page: &mut Page, workers: &[WorkerCounts]) {
+    for WorkerMetric {
+        name,
+        kind,
+        help,
+        write,
+    } in WORKER_METRICS
+    {
+        let mut family = page.family(kind, name, help);
+        for (index, worker) in workers.iter().enumerate() {
+            let labels = Labels::of(&[("worker", &index.to_string())]);
+            write(&mut family, &labels, worker);
+        }
+    }
+}
+
+/// Refusals and failures by their codes: all of them, so that a rate begins at nothing.
+fn codes(page: &mut Page, workers: &[WorkerCounts]) {
+    let mut family = page.family(
+        Kind::Counter,
+        "keyward_problems_total",
+        "Calls that were refused or failed, by the problem's code and by who is at fault.",
+    );
+    for (place, code) in Code::ALL.iter().enumerate() {
+        let of = |worker: &WorkerCounts| worker.codes.get(place).copied().unwrap_or_default();
+        let labels = Labels::of(&[("code", code.as_str()), ("blame", code.blame().as_str())]);
+        family.sample(&labels, workers.iter().map(of).sum::<u64>());
+    }
+}
+
+fn node(page: &mut Page, gateway: &Gateway) {
+    page.counter(
+        "keyward_access_records_dropped_total",
+        "Access records dropped because the log was too slow.",
+        gateway.dropped_records(),
+    );
+    page.gauge(
+        "keyward_counted_subjects",
+        "Subjects whose rate limits are being counted.",
+        gateway.counted_subjects(),
+    );
+    page.gauge(
+        "keyward_revision",
+        "The configuration's revision.",
+        gateway.revision().0,
+    );
+}
+
+fn traces(page: &mut Page, export: &ExportStatus) {
+    let mut calls = page.family(
+        Kind::Counter,
+        "keyward_traced_calls_total",
+        "Calls that were to be recorded, by whether the collector has them, was too slow, or did not take them.",
+    );
+    for (outcome, count) in [
+        ("exported", export.exported()),
+        ("dropped", export.dropped()),
+        ("given_up", export.given_up()),
+    ] {
+        calls.sample_with(&Labels::NONE, "outcome", outcome, count);
+    }
+    page.counter(
+        "keyward_trace_spans_rejected_total",
+        "Spans that the collector says it does not take, of calls that it took.",
+        export.rejected_spans(),
+    );
+    page.counter(
+        "keyward_trace_export_failures_total",
+        "Exports that failed, repeated ones included.",
+        export.failures(),
+    );
+}
+
+fn captures(page: &mut Page, captures: &CaptureStatus) {
+    let mut calls = page.family(
+        Kind::Counter,
+        "keyward_captured_calls_total",
+        "Calls whose bodies were captured, by whether they are written.",
+    );
+    for (outcome, count) in [
+        ("written", captures.written()),
+        ("dropped", captures.dropped()),
+    ] {
+        calls.sample_with(&Labels::NONE, "outcome", outcome, count);
+    }
+    page.gauge(
+        "keyward_capture_memory_bytes",
+        "Memory of captured bodies that are not written yet.",
+        captures.memory(),
+    );
+}
+
+fn reloads(page: &mut Page, reloads: &ReloadCounts) {
+    page.counter(
+        "keyward_configuration_reloads_total",
+        "Configurations that were read anew and served.",
+        reloads.done(),
+    );
+    page.counter(
+        "keyward_configuration_reload_failures_total",
+        "Configurations that were read anew and refused.",
+        reloads.failed(),
+    );
+    page.gauge(
+        "keyward_configuration_refused",
+        "1 while the configuration in the files is refused and the one before it is served.",
+        u64::from(reloads.refused()),
+    );
+    let mut last = page.family(
+        Kind::Gauge,
+        "keyward_configuration_last_reload_timestamp_seconds",
+        "When a configuration was last read anew, since 1970, by what became of it.",
+    );
+    for (outcome, at) in [
+        ("served", reloads.last_done()),
+        ("refused", reloads.last_failed()),
+    ] {
+        if let Some(at) = at {
+            last.sample_with(&Labels::NONE, "outcome", outcome, at.as_seconds());
+        }
+    }
+}
+
+fn routes(page: &mut Page, routes: &[RouteCounts]) {
+    let routes: Vec<_> = routes
+        .iter()
+        .map(|route| (labels(&route.labels), route))
+        .collect();
+    let mut family = page.family(
+        Kind::Counter,
+        "keyward_requests_total",
+        "Calls by API, version, route and status class; `none`: the client left.",
+    );
+    const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+    for (labels, route) in &routes {
+        for (class, count) in CLASSES.iter().zip(route.classes) {
+            family.sample_with(labels, "status", class, count);
+        }
+    }
+    let mut family = page.family(
+        Kind::Counter,
+        "keyward_rate_limited_total",
+        "Calls that a limit refused.",
+    );
+    for (labels, route) in &routes {
+        family.sample(labels, route.limited);
+    }
+    let mut family = page.family(
+        Kind::Counter,
+        "keyward_request_bytes_total",
+        "Body bytes, from clients (in) and to them (out).",
+    );
+    for (labels, route) in &routes {
+        family.sample_with(labels, "direction", "in", route.bytes_in);
+        family.sample_with(labels, "direction", "out", route.bytes_out);
+    }
+    let mut family = page.family(
+        Kind::Counter,
+        "keyward_mirrored_total",
+        "Copies of calls for mirrors, by what became of them.",
+    );
+    for (labels, route) in &routes {
+        for (outcome, count) in route.copies.iter().flatten() {
+            family.sample_with(labels, "outcome", outcome.as_str(), *count);
+        }
+    }
+    type OfRoute = fn(&RouteCounts) -> &HistogramCounts;
+    let histograms: [(&str, &str, OfRoute); 3] = [
+        (
+            "keyward_request_duration_seconds",
+            "From the request's head to the end of its answer.",
+            |route| &route.whole,
+        ),
+        (
+            "keyward_first_byte_seconds",
+            "From the request's head to the head of its answer.",
+            |route| &route.first_byte,
+        ),
+        (
+            "keyward_upstream_answer_seconds",
+            "From when an upstream is looked for to the head of its answer, retries included.",
+            |route| &route.upstream,
+        ),
+    ];
+    for (name, help, of) in histograms {
+        let mut family = page.family(Kind::Histogram, name, help);
+        for (labels, route) in &routes {
+            family.histogram(labels, of(route));
+        }
+    }
+}
+
+fn labels(route: &RouteLabels) -> Labels {
+    Labels::of(&[
+        ("team", route.team_name.as_str()),
+        ("api", route.api.as_str()),
+        ("version", route.version.as_str()),
+        ("route", &route.route),
+    ])
+}
+
+fn limits(page: &mut Page, gateway: &Gateway) {
+    let mut family = page.family(
+        Kind::Counter,
+        "keyward_limit_refusals_total",
+        "Calls that each limit has refused.",
+    );
+    for limit in gateway.limit_counts() {
+        let labels = Labels::of(&[
+            ("team", limit.team.as_str()),
+            ("api", limit.api.as_str()),
+            ("version", limit.version.as_str()),
+            ("limit", limit.limit.as_str()),
+        ]);
+        family.sample(&labels, limit.refused);
+    }
+}
+
+/// What is told of each target.
+struct TargetMetric {
+    name: &'static str,
+    kind: Kind,
+    help: &'static str,
+    value: fn(&TargetCounts) -> u64,
+}
+
+const TARGET_METRICS: [TargetMetric; 7] = [
+    TargetMetric {
+        name: "keyward_upstream_healthy",
+        kind: Kind::Gauge,
+        help: "1 while the target gets calls: neither ejected, nor ill, nor spared by its breaker.",
+        value: |target| u64::from(target.healthy),
+    },
+    TargetMetric {
+        name: "keyward_upstream_ejected",
+        kind: Kind::Gauge,
+        help: "1 while the target is left out because calls to it failed.",
+        value: |target| u64::from(target.ejected),
+    },
+    TargetMetric {
+        name: "keyward_upstream_ejections_total",
+        kind: Kind::Counter,
+        help: "How often the target was left out because calls to it failed.",
+        value: |target| target.ejections,
+    },
+    TargetMetric {
+        name: "keyward_upstream_breaker_open",
+        kind: Kind::Gauge,
+        help: "1 while the target's breaker is open or tried.",
+        value: |target| u64::from(target.breaker_open),
+    },
+    TargetMetric {
+        name: "keyward_upstream_in_flight",
+        kind: Kind::Gauge,
+        help: "Calls under way at the target.",
+        value: |target| u64::from(target.in_flight),
+    },
+    TargetMetric {
+        name: "keyward_upstream_pending",
+        kind: Kind::Gauge,
+        help: "Calls that wait for a connection to the target.",
+        value: |target| u64::from(target.pending),
+    },
+    TargetMetric {
+        name: "keyward_upstream_connections",
+        kind: Kind::Gauge,
+        help: "Connections to the target, idle ones included.",
+        value: |target| u64::from(target.connections),
+    },
+];
+
+fn upstreams(page: &mut Page, gateway: &Gateway) {
+    let upstreams = gateway.upstream_counts();
+    let mut family = page.family(
+        Kind::Counter,
+        "keyward_upstream_retries_total",
+        "Attempts after the first.",
+    );
+    for upstream in &upstreams {
+        let labels = Labels::of(&[("team", &upstream.team), ("upstream", &upstream.upstream)]);
+        family.sample(&labels, upstream.retries);
+    }
+    let targets: Vec<_> = upstreams
+        .iter()
+        .flat_map(|upstream| {
+            upstream.targets.iter().map(|target| {
+                let labels = Labels::of(&[
+                    ("team", &upstream.team),
+                    ("upstream", &upstream.upstream),
+                    ("target", &target.url),
+                ]);
+                (labels, target)
+            })
+        })
+        .collect();
+    for TargetMetric {
+        name,
+        kind,
+        help,
+        value,
+    } in TARGET_METRICS
+    {
+        let mut family = page.family(kind, name, help);
+        for (labels, target) in &targets {
+            family.sample(labels, value(target));
+        }
+    }
+}
+
+fn issuers(page: &mut Page, issuers: &Issuers, now: Timestamp) {
+    let statuses: Vec<(Labels, IssuerStatus)> = issuers
+        .statuses()
+        .into_iter()
+        .map(|status| {
+            let labels = Labels::of(&[
+                ("team", status.team_name.as_str()),
+                ("issuer", status.name.as_str()),
+            ]);
+            (labels, status)
+        })
+        .collect();
+    let mut family = page.family(
+        Kind::Gauge,
+        "keyward_issuer_verifiers",
+        "Keys that verify the issuer's tokens, each with each algorithm.",
+    );
+    for (labels, status) in &statuses {
+        family.sample(labels, status.verifiers);
+    }
+    let mut family = page.family(
+        Kind::Gauge,
+        "keyward_issuer_keys_age_seconds",
+        "Since the issuer's keys were last confirmed.",
+    );
+    for (labels, status) in &statuses {
+        if let Some(confirmed) = status.confirmed {
+            family.sample(labels, now.since(confirmed).as_secs());
+        }
+    }
+    let mut family = page.family(
+        Kind::Counter,
+        "keyward_issuer_readings_total",
+        "Fetches and looks at an issuer's keys, by outcome.",
+    );
+    for (labels, status) in &statuses {
+        let counts = status.counts;
+        for (outcome, count) in [
+            ("changed", counts.changed),
+            ("unchanged", counts.unchanged),
+            ("failed", counts.failed),
+            ("refused", counts.refused),
+        ] {
+            family.sample_with(labels, "outcome", outcome, count);
+        }
+    }
+    let mut family = page.family(
+        Kind::Counter,
+        "keyward_issuer_unknown_kids_total",
+        "Tokens with an unknown kid, by whether they led to a fetch.",
+    );
+    for (labels, status) in &statuses {
+        let counts = status.counts;
+        for (effect, count) in [
+            ("fetched", counts.asked_by_unknown_kid),
+            ("suppressed", counts.suppressed),
+            ("not_waited", counts.waiters_refused),
+        ] {
+            family.sample_with(labels, "effect", effect, count);
+        }
+    }
+}
