@@ -92,10 +92,15 @@ pub(super) async fn agree<T: AsyncRead + AsyncWrite + Unpin>(
                 Err(error) => no_agreement(error),
             }));
         }
-        if sender.current_max_send_streams() == UNSETTLED {
-            return Poll::Pending;
+        match sender.current_max_send_streams() {
+            UNSETTLED => Poll::Pending,
+            // It would be waited for, and another one made, for every call.
+            0 => Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::ConnectionRefused,
+                "it takes no calls (SETTINGS_MAX_CONCURRENT_STREAMS is 0)",
+            ))),
+            _some => Poll::Ready(Ok(())),
         }
-        Poll::Ready(Ok(()))
     })
     .await?;
     Ok((sender, connection))

@@ -232,6 +232,22 @@ async fn a_target_that_does_not_greet_counts_as_unreachable() {
 }
 
 #[tokio::test]
+async fn a_target_that_allows_no_calls_counts_as_unreachable() {
+    let closed = FrameUpstream::start(vec![Frame::setting(3, 0)], |_, _| Told::default()).await;
+    let node = node_of(closed.url(), "").await;
+    for _ in 0..3 {
+        let answer = node.call("POST", "/many/x", &[], "once").await;
+        check_problem(&answer, 502, "upstream_unreachable");
+    }
+    let because = logged(&node, "/many/x").await["because"].to_string();
+    assert!(because.contains("it takes no calls"), "{because}");
+    // One for each call, and none is left.
+    assert_eq!(closed.frames().len(), 3);
+    let url = closed.url();
+    assert_eq!(metric(&node.process, "connections", Some(&url)).await, 0);
+}
+
+#[tokio::test]
 async fn a_connection_that_has_fallen_silent_gets_no_more_calls() {
     let upstream = FrameUpstream::start(vec![Frame::setting(3, 100)], |connection, frame| {
         if connection == 0 {
