@@ -33,6 +33,8 @@ mod observing;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]
+mod policies;
+#[cfg(test)]
 mod protocols;
 #[cfg(test)]
 mod python_peers;
