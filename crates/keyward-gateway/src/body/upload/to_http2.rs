@@ -1,6 +1,7 @@
 //! A request's body on its way to an upstream over HTTP/2, whose flow control says how much may be sent.
 
-use super::{BodyFailure, Upload, UploadStop};
+use super::{Upload, UploadStop};
+use crate::body::BodyFailure;
 use crate::coding::Pieces as _;
 use crate::deadlines::Seat;
 use crate::upstream::Http2Call;
