@@ -11,6 +11,7 @@
 mod chaos;
 mod client;
 mod clock;
+mod condition;
 mod frames;
 mod http2;
 mod issuer;
@@ -24,6 +25,7 @@ mod upstream;
 pub use chaos::{ChaosProxy, Direction, Weather};
 pub use client::{Answer, RawClient, raw_exchange};
 pub use clock::{FakeClock, TokioClock};
+pub use condition::{until, until_at_rest};
 pub use frames::{Frame, FrameUpstream, Told};
 pub use http2::{Http2Script, Http2Upstream};
 pub use issuer::{Failure, IssuerServer};

@@ -144,13 +144,22 @@ impl Script {
     }
 
     /// Follows the script, and tells whether the connection is fit for another request.
-    pub(crate) async fn follow(&self, stream: &mut BufReader<TcpStream>) -> Result<bool> {
+    /// `wrote` is told how many bytes the other side has taken.
+    pub(crate) async fn follow(
+        &self,
+        stream: &mut BufReader<TcpStream>,
+        wrote: impl Fn(usize),
+    ) -> Result<bool> {
         for step in &self.steps {
             match step {
-                Step::Write(bytes) => stream.write_all(bytes).await?,
+                Step::Write(bytes) => {
+                    stream.write_all(bytes).await?;
+                    wrote(bytes.len());
+                }
                 Step::Repeat(bytes, times) => {
                     for _ in 0..*times {
                         stream.write_all(bytes).await?;
+                        wrote(bytes.len());
                     }
                 }
                 Step::Pause(time) => tokio::time::sleep(*time).await,

@@ -81,6 +81,7 @@ struct State {
     connections: u64,
     open: u64,
     left: u64,
+    written: u64,
 }
 
 /// What a server does with its requests.
@@ -174,6 +175,12 @@ impl Upstream {
     pub fn left(&self) -> u64 {
         locked(&self.state).left
     }
+
+    /// How many bytes of its scripts the other sides have taken.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        locked(&self.state).written
+    }
 }
 
 fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
@@ -226,7 +233,10 @@ async fn serve(stream: TcpStream, behaviour: &Behaviour, state: &Mutex<State>) -
                     without_body(head)
                 };
                 locked(state).received.push(received);
-                if !script.follow(&mut stream).await? {
+                let wrote = |bytes| {
+                    locked(state).written += u64::try_from(bytes).unwrap_or(u64::MAX);
+                };
+                if !script.follow(&mut stream, wrote).await? {
                     return Ok(());
                 }
             }

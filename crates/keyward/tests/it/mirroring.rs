@@ -1,8 +1,7 @@
 //! Copies of calls for a mirror, which never touch the calls.
 
 use crate::node::{Node, Plan, check_passed, request};
-use keyward_testkit::{RawClient, Script, Upstream, free_addresses};
-use std::time::Duration;
+use keyward_testkit::{RawClient, Script, Upstream, free_addresses, until};
 
 /// A node with the API `/many`, whose calls are copied to `mirror` as `said` says.
 async fn node(mirror: &str, said: &str) -> Node {
@@ -35,24 +34,11 @@ async fn copies(node: &Node, outcome: &str) -> u64 {
     value.parse().unwrap()
 }
 
-async fn until(what: &str, holds: impl Fn() -> bool) {
-    let waiting = async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    let waited = tokio::time::timeout(Duration::from_secs(20), waiting).await;
-    assert!(waited.is_ok(), "{what} did not come");
-}
-
 async fn until_copies(node: &Node, outcome: &str, count: u64) {
-    let waiting = async {
-        while copies(node, outcome).await != count {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let waited = tokio::time::timeout(Duration::from_secs(20), waiting).await;
-    assert!(waited.is_ok(), "not {count} {outcome}");
+    until(format!("{count} {outcome}"), async || {
+        copies(node, outcome).await == count
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -67,7 +53,7 @@ async fn a_mirror_gets_what_the_upstream_gets_but_for_credentials() {
     ];
     let answer = node.get("/many/a/7?x=y", &headers).await;
     check_passed(&answer);
-    until("the copy", || mirror.received().len() == 1).await;
+    until("the copy", async || mirror.received().len() == 1).await;
     until_copies(&node, "answered", 1).await;
     let (call, copy) = (node.last_received(), mirror.received().remove(0));
     assert_eq!(copy.target(), "/b/7?x=y");
@@ -127,7 +113,7 @@ async fn a_mirrors_fate_is_not_the_calls() {
         until_copies(&node, outcome, 5).await;
         assert_eq!(node.upstream.received().len(), 5);
     }
-    until("what is silent is left", || silent.left() == 5).await;
+    until("what is silent is left", async || silent.left() == 5).await;
 }
 
 #[tokio::test]
@@ -138,7 +124,7 @@ async fn copies_under_way_are_few_and_calls_pass_without_them() {
         check_passed(&node.get("/many/a", &[]).await);
     }
     until_copies(&node, "dropped", 7).await;
-    until("three copies", || silent.received().len() == 3).await;
+    until("three copies", async || silent.received().len() == 3).await;
     assert_eq!(silent.connections(), 3);
 }
 

@@ -1,7 +1,7 @@
 //! Bodies on their way: streamed, bounded, cancelled, finished.
 
 use super::node::{Node, code, get};
-use keyward_testkit::{RawClient, Script, Upstream};
+use keyward_testkit::{RawClient, Script, Upstream, until, until_at_rest};
 use std::time::Duration;
 
 /// Large enough that a gateway which held a body would show it.
@@ -9,17 +9,6 @@ const LARGE: u64 = 256 * 1024 * 1024;
 /// What the process may grow by meanwhile.
 const GROWTH_MAX: u64 = 16 * 1024 * 1024;
 const PIECE: usize = 256 * 1024;
-
-/// Waits for something that another process brings about.
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let waiting = async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    let waited = tokio::time::timeout(Duration::from_secs(10), waiting).await;
-    assert!(waited.is_ok(), "{what}");
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_download_with_a_slow_reader_is_not_held() {
@@ -32,8 +21,9 @@ async fn a_large_download_with_a_slow_reader_is_not_held() {
         head.head.field("content-length"),
         Some(LARGE.to_string().as_str())
     );
-    // Long enough for the upstream to fill whatever there is to fill.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    // The upstream fills whatever there is to fill.
+    until_at_rest("the upstream is held back", || node.upstream.written()).await;
+    assert!(node.upstream.written() < LARGE);
     client.skip(LARGE).await.unwrap();
     let growth = node.process.peak_bytes() - before;
     assert!(growth < GROWTH_MAX, "{growth}");
@@ -48,11 +38,8 @@ async fn a_large_upload_arrives_whole_and_is_not_held() {
     client.send(head).await.unwrap();
     let piece = vec![b'x'; PIECE];
     let pieces = LARGE / u64::try_from(PIECE).unwrap();
-    for at in 0..pieces {
+    for _ in 0..pieces {
         client.send(&piece).await.unwrap();
-        if at == pieces / 2 {
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
     }
     let echo = client.answer().await.unwrap().json().unwrap();
     assert_eq!(echo["body"]["length"], LARGE);
@@ -135,9 +122,12 @@ async fn a_client_that_leaves_cancels_the_call() {
     let node = Node::before(Upstream::scripted(Script::new().wait_until_closed()).await).await;
     let mut client = node.connect().await;
     client.send(get("/open/x", None, "")).await.unwrap();
-    until("the call arrives", || node.upstream.received().len() == 1).await;
+    until("the call arrives", async || {
+        node.upstream.received().len() == 1
+    })
+    .await;
     drop(client);
-    until("the upstream is left", || node.upstream.left() == 1).await;
+    until("the upstream is left", async || node.upstream.left() == 1).await;
 }
 
 #[tokio::test]
@@ -211,7 +201,7 @@ async fn shutdown_finishes_what_runs() {
     let gateway = process.gateway();
     let mut client = RawClient::connect(gateway).await.unwrap();
     client.send(get("/open/x", None, "")).await.unwrap();
-    until("the call arrives", || upstream.received().len() == 1).await;
+    until("the call arrives", async || upstream.received().len() == 1).await;
     let stopping = tokio::spawn(process.stop());
     let answer = client.answer().await.unwrap();
     assert_eq!((answer.status, answer.text().as_str()), (200, "halfdone"));

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
+use keyward_testkit::until;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -58,12 +59,10 @@ impl Http2Client {
 
     /// Waits until the server has said that it knows extended `CONNECT`.
     pub(crate) async fn until_extended_connect(&mut self) {
-        let waiting = async {
-            while !self.send.is_extended_connect_protocol_enabled() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, waiting).await.unwrap();
+        until("extended CONNECT is said to be known", async || {
+            self.send.is_extended_connect_protocol_enabled()
+        })
+        .await;
     }
 
     /// Sends a request's head; the body follows unless it `ends` here.

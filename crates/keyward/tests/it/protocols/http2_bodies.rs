@@ -8,7 +8,7 @@ use super::frames::{
 use crate::gateway::open_node::until;
 use bytes::Bytes;
 use http::HeaderMap;
-use keyward_testkit::{Script, Upstream};
+use keyward_testkit::{Script, Upstream, until_at_rest};
 use std::future::poll_fn;
 use std::time::Duration;
 
@@ -230,8 +230,9 @@ async fn a_large_download_with_a_slow_reader_is_not_held() {
     let mut client = Http2Client::with(node.process.gateway(), &builder).await;
     let (answer, _stream) = client.send(get("/open/x"), true).await;
     let mut body = answer.await.unwrap().into_body();
-    // Long enough for the upstream to fill whatever there is to fill.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    // The upstream fills whatever there is to fill.
+    until_at_rest("the upstream is held back", || node.upstream.written()).await;
+    assert!(node.upstream.written() < LARGE);
     let mut count = 0;
     while let Some(piece) = body.data().await {
         let piece = piece.unwrap();

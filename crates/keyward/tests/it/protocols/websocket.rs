@@ -4,6 +4,7 @@ use super::configuration;
 use super::tunnel_server::{Then, TunnelServer};
 use crate::gateway::open_node::{lines, until};
 use keyward_testkit::{Answer, KeywardProcess, RawClient, Script, Upstream};
+use std::cell::Cell;
 use std::time::Duration;
 
 /// What the process may grow by, whatever waits to be passed on: pages of the allocator, not data.
@@ -296,11 +297,19 @@ async fn a_quiet_tunnel_is_closed_in_time_and_a_busy_one_is_not() {
     let node = node(&server.url(), "", "websocket: { idle_timeout: 1s }").await;
     let mut quiet = open(&node, &handshake("/open/quiet", "")).await;
     let mut busy = open(&node, &handshake("/open/busy", "")).await;
-    for _ in 0..5 {
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        passes(&mut busy, b"still here").await;
-    }
-    assert!(quiet.is_closed_within(Duration::from_secs(5)).await);
+    let closed = Cell::new(false);
+    let waiting = async {
+        assert!(quiet.is_closed_within(Duration::from_secs(20)).await);
+        closed.set(true);
+    };
+    let moving = async {
+        while !closed.get() {
+            passes(&mut busy, b"still here").await;
+        }
+    };
+    tokio::join!(waiting, moving);
+    // It outlives the one that was quiet from the same moment on.
+    passes(&mut busy, b"and still").await;
     let line = logged(&node).await;
     assert_eq!(line["path"], "/open/quiet");
     let because = line["because"].as_str().unwrap();
