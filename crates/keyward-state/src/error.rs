@@ -21,4 +21,13 @@ pub enum Error {
         /// The bound.
         limit: usize,
     },
+    /// As many identifiers as the node keeps were used lately. None is forgotten, since it could then be used
+    /// a second time, so that the new one is refused.
+    #[error(
+        "all {limit} places of the replay memory are taken: let proofs be shorter-lived, or bar the addresses that flood this node"
+    )]
+    ReplayMemoryFull {
+        /// The bound.
+        limit: usize,
+    },
 }
