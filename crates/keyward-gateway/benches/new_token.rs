@@ -349,9 +349,8 @@ fn gateway(key: &Key, upstream: SocketAddr, runtime: &tokio::runtime::Handle) ->
     ]
     .map(|json| {
         let mut problems = Problems::new();
-        read_resource(Node::from_json(&json), Origin::File, &mut problems)
-            .unwrap_or_else(|| panic!("{problems:?}"))
-            .resource
+        let read = read_resource(Node::from_json(&json), Origin::File, &mut problems);
+        Arc::new(read.unwrap_or_else(|| panic!("{problems:?}")).resource)
     });
     gateway.apply(Revision(1), &resources, None).unwrap();
     gateway.serve().unwrap();

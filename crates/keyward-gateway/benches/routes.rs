@@ -57,9 +57,11 @@ impl Layout {
         apis.chain([upstream]).map(|json| declared(&json)).collect()
     }
 
-    fn resources(self, count: usize) -> Vec<Resource> {
+    fn resources(self, count: usize) -> Vec<Arc<Resource>> {
         let declared = self.declared(count).into_iter();
-        declared.map(|declared| declared.resource).collect()
+        declared
+            .map(|declared| Arc::new(declared.resource))
+            .collect()
     }
 
     fn host(number: usize) -> String {
@@ -115,7 +117,7 @@ fn compile(bench: &mut Criterion) {
             group.bench_function(format!("one change, {layout}, {count} routes"), |bench| {
                 bench.iter(|| {
                     turn += 1;
-                    if let Spec::Api(api) = &mut changed[count / 2].spec {
+                    if let Spec::Api(api) = &mut Arc::make_mut(&mut changed[count / 2]).spec {
                         api.max_body_bytes = Some(turn);
                     }
                     routing.compile(&changed, &issuers).unwrap();

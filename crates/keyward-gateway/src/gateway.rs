@@ -165,7 +165,7 @@ impl Gateway {
     pub fn apply(
         &self,
         revision: Revision,
-        resources: &[Resource],
+        resources: &[Arc<Resource>],
         own: Option<OwnIssuer>,
     ) -> Result<(), CompileError> {
         let mut continuity = self

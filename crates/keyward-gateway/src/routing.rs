@@ -48,7 +48,7 @@ impl Routing {
     /// When it can't be served; the one before stays.
     pub fn compile(
         &mut self,
-        resources: &[Resource],
+        resources: &[Arc<Resource>],
         issuers: &Issuers,
     ) -> Result<(), CompileError> {
         let revision = Revision::default();

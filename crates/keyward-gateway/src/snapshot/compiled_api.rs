@@ -14,7 +14,7 @@ use keyward_model::id::TeamId;
 use keyward_model::name::Name;
 use keyward_model::resource::route::{Action, Forward, RouteMatch};
 use keyward_model::resource::{
-    Api, Authentication, BasePath, HostPattern, MutualTls, Resource, route,
+    Api, Authentication, BasePath, HostPattern, MutualTls, Resource, Spec, route,
 };
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -33,7 +33,8 @@ pub(crate) struct CompiledApi {
 /// Everything it was compiled from.
 #[derive(Debug)]
 struct Source {
-    api: Api,
+    /// Holds the API: where it is the same piece of memory, nothing has to be compared.
+    resource: Arc<Resource>,
     upstreams: Vec<Arc<UpstreamPlan>>,
     issuers: Vec<Arc<IssuerKeySet>>,
     trust: Option<Arc<ClientTrust>>,
@@ -58,10 +59,27 @@ pub(super) struct Surroundings<'a> {
 }
 
 impl CompiledApi {
+    /// Whether it was compiled from this very resource, and all that it refers to is what it was. It is cheap
+    /// to see, and what it does not see [`compile`](Self::compile) does.
+    pub(super) fn is_still(
+        &self,
+        resource: &Arc<Resource>,
+        api: &Api,
+        surroundings: &Surroundings<'_>,
+    ) -> bool {
+        let source = &self.source;
+        Arc::ptr_eq(&source.resource, resource)
+            && Arc::ptr_eq(&source.forged, &surroundings.forged)
+            // Its files are read again.
+            && source.trust.is_none()
+            && surroundings.has_upstreams(resource, api, &source.upstreams)
+            && surroundings.has_issuers(resource, api, &source.issuers)
+    }
+
     /// Compiles an API, or gives back what it was compiled to `before` if nothing that it is made from
     /// has changed. `metrics` has the counters of its routes and limits.
     pub(super) fn compile(
-        resource: &Resource,
+        resource: &Arc<Resource>,
         api: &Api,
         surroundings: &Surroundings<'_>,
         before: Option<&Arc<Self>>,
@@ -104,7 +122,7 @@ impl CompiledApi {
             hosts: api.hosts.clone(),
             routes,
             source: Source {
-                api: api.clone(),
+                resource: Arc::clone(resource),
                 upstreams,
                 issuers,
                 trust,
@@ -128,7 +146,14 @@ impl Source {
             && same(&self.upstreams, upstreams)
             && self.trust.as_ref() == trust
             && Arc::ptr_eq(&self.forged, forged)
-            && self.api == *api
+            && self.is_of(api)
+    }
+
+    fn is_of(&self, api: &Api) -> bool {
+        match &self.resource.spec {
+            Spec::Api(mine) => mine == api,
+            Spec::Issuer(_) | Spec::Upstream(_) => false,
+        }
     }
 }
 
@@ -211,6 +236,31 @@ impl CompiledRoute {
 }
 
 impl Surroundings<'_> {
+    /// Whether these are the upstreams of all routes of an API.
+    fn has_upstreams(&self, resource: &Resource, api: &Api, these: &[Arc<UpstreamPlan>]) -> bool {
+        let mut these = these.iter();
+        let names = api.routes.iter().flat_map(route::Route::upstreams);
+        let mut pairs =
+            names.map(|name| (self.upstreams.get(&(resource.team, name)), these.next()));
+        let same = pairs.all(|(mine, this)| match (mine, this) {
+            (Some(mine), Some(this)) => Arc::ptr_eq(mine, this),
+            (None, _) | (_, None) => false,
+        });
+        drop(pairs);
+        same && these.next().is_none()
+    }
+
+    /// Whether these are the issuers of an API.
+    fn has_issuers(&self, resource: &Resource, api: &Api, these: &[Arc<IssuerKeySet>]) -> bool {
+        let Authentication::Jwt { issuers, .. } = &api.authentication else {
+            return these.is_empty();
+        };
+        let of = |name: &Name| self.issuers.get(resource.team, name);
+        let mut pairs = issuers.iter().zip(these);
+        issuers.len() == these.len()
+            && pairs.all(|(name, this)| of(name).is_some_and(|mine| Arc::ptr_eq(&mine, this)))
+    }
+
     /// The upstreams of all routes of an API, in the order they name them.
     fn upstreams_of(
         &self,

@@ -45,7 +45,7 @@ impl Continuity {
     /// The upstreams of a configuration: as before, those that are the same.
     pub(super) fn upstreams(
         &mut self,
-        resources: &[Resource],
+        resources: &[Arc<Resource>],
         clock: &Arc<dyn Clock>,
     ) -> Result<UpstreamPlans, CompileError> {
         self.upstreams.prepare(resources, clock)
@@ -74,7 +74,7 @@ impl Continuity {
     /// The APIs that are served: as before, those that are the same.
     pub(super) fn apis(
         &mut self,
-        resources: &[Resource],
+        resources: &[Arc<Resource>],
         surroundings: &Surroundings<'_>,
         workers: usize,
     ) -> Result<Apis, CompileError> {
@@ -85,9 +85,14 @@ impl Continuity {
         served
             .map(|(resource, api)| {
                 let key = (resource.team, resource.name.clone(), api.version.clone());
+                let before = self.apis.get(&key);
+                if let Some(before) = before
+                    && before.is_still(resource, api, surroundings)
+                {
+                    return Ok((key, Arc::clone(before)));
+                }
                 let new = || ApiMetrics::new(workers);
                 let metrics = self.metrics.entry(key.clone()).or_insert_with(new);
-                let before = self.apis.get(&key);
                 let compiled = CompiledApi::compile(resource, api, surroundings, before, metrics)?;
                 Ok((key, compiled))
             })

@@ -20,7 +20,7 @@ impl OpenIssuers {
     pub(super) fn open(
         issuers: &Issuers,
         own: Option<&Issuer>,
-        resources: &[Resource],
+        resources: &[Arc<Resource>],
     ) -> Result<Self, CompileError> {
         let failed = |name: &str, error: &dyn std::error::Error| CompileError::Issuer {
             issuer: name.to_owned(),

@@ -126,7 +126,7 @@ impl Snapshot {
     /// which then remembers this one; a configuration that can't be served leaves it as it was.
     pub(crate) fn compile(
         revision: Revision,
-        resources: &[Resource],
+        resources: &[Arc<Resource>],
         issuers: &Issuers,
         own: Option<OwnIssuer>,
         continuity: &mut Continuity,
@@ -166,7 +166,7 @@ impl Snapshot {
     }
 }
 
-fn identity_names(resources: &[Resource]) -> impl Iterator<Item = &str> {
+fn identity_names(resources: &[Arc<Resource>]) -> impl Iterator<Item = &str> {
     let apis = resources
         .iter()
         .filter_map(|resource| match &resource.spec {

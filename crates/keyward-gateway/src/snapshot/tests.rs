@@ -32,7 +32,7 @@ impl Compiler {
     }
 
     fn compile(&mut self, resources: &[Json]) -> Result<Snapshot, CompileError> {
-        let resources: Vec<Resource> = resources.iter().map(resource).collect();
+        let resources: Vec<Arc<Resource>> = resources.iter().map(resource).map(Arc::new).collect();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         Snapshot::compile(
             Revision::default(),

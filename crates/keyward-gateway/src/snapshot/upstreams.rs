@@ -36,7 +36,7 @@ impl Upstreams {
     /// Prepares those of a configuration: as before, those that are the same.
     pub(super) fn prepare(
         &mut self,
-        resources: &[Resource],
+        resources: &[Arc<Resource>],
         clock: &Arc<dyn Clock>,
     ) -> Result<UpstreamPlans, CompileError> {
         let mut plans = BTreeMap::new();

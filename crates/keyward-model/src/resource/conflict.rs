@@ -1,10 +1,10 @@
 //! Routes that no rule tells apart, and routes that nobody reaches.
 
 use super::api::Api;
-use super::consistency::RESERVED_PATHS;
+use super::consistency::{New, RESERVED_PATHS};
 use super::raw::{Declared, Place, Problems};
 use super::route::{CONDITIONED_MAX, HostPattern, PathKind, Route};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A route with where it was written.
 #[derive(Clone, Copy)]
@@ -19,10 +19,15 @@ struct Written<'r> {
 type Neighbours<'r> = HashMap<(Option<&'r HostPattern>, String), Vec<Written<'r>>>;
 
 /// Tells of conflicts between the routes of `apis`, and of those that hide behind what the gateway
-/// answers itself.
-pub(super) fn check(apis: &[(&Declared, &Api)], problems: &mut Problems) {
+/// answers itself. Those that are not `new` were in no conflict with each other before.
+pub(super) fn check(apis: &[(&Declared, &Api)], new: &New, problems: &mut Problems) {
     let mut neighbours = Neighbours::new();
+    let watched = Watched::of(apis, new);
     for (declared, api) in apis.iter().copied() {
+        let is_new = new.has(declared);
+        if !is_new && !watched.may_have(api) {
+            continue;
+        }
         for (index, route) in api.routes.iter().enumerate() {
             let written = Written {
                 declared,
@@ -30,12 +35,56 @@ pub(super) fn check(apis: &[(&Declared, &Api)], problems: &mut Problems) {
                 route,
                 index,
             };
-            written.is_reserved(problems);
-            if api.state.serves() {
+            if is_new {
+                written.is_reserved(problems);
+            }
+            if api.state.serves() && watched.has(written) {
                 written.meet(&mut neighbours, problems);
             }
         }
     }
+}
+
+/// The hosts and shapes of paths that new routes are at; where all are new, there is nothing to be told apart.
+struct Watched<'r>(Option<HashMap<Option<&'r HostPattern>, HashSet<String>>>);
+
+impl<'r> Watched<'r> {
+    fn of(apis: &[(&'r Declared, &'r Api)], new: &New) -> Self {
+        if matches!(new, New::All) {
+            return Self(None);
+        }
+        let mut watched: HashMap<_, HashSet<String>> = HashMap::new();
+        for (_, api) in apis.iter().filter(|(declared, _)| new.has(declared)) {
+            for route in &api.routes {
+                let shape = route.matching.path.shape_below(&api.base_path);
+                for host in hosts(api) {
+                    watched.entry(host).or_default().insert(shape.clone());
+                }
+            }
+        }
+        Self(Some(watched))
+    }
+
+    /// Whether an API has a host that is watched: most have none, which is cheap to see.
+    fn may_have(&self, api: &Api) -> bool {
+        let watched = self.0.as_ref();
+        watched.is_none_or(|watched| hosts(api).any(|host| watched.contains_key(&host)))
+    }
+
+    fn has(&self, written: Written<'_>) -> bool {
+        self.0.as_ref().is_none_or(|watched| {
+            let Written { api, route, .. } = written;
+            let shape = route.matching.path.shape_below(&api.base_path);
+            let mut shapes = hosts(api).filter_map(|host| watched.get(&host));
+            shapes.any(|shapes| shapes.contains(&shape))
+        })
+    }
+}
+
+/// The hosts that an API names; `None` stands for any.
+fn hosts(api: &Api) -> impl Iterator<Item = Option<&HostPattern>> {
+    let any = api.hosts.is_empty().then_some(None);
+    api.hosts.iter().map(Some).chain(any)
 }
 
 impl<'r> Written<'r> {
@@ -85,12 +134,9 @@ impl<'r> Written<'r> {
     /// told of each: with which others there are more, is seen when that is resolved.
     fn meet(self, neighbours: &mut Neighbours<'r>, problems: &mut Problems) {
         let shape = self.route.matching.path.shape_below(&self.api.base_path);
-        let any = [None];
-        let named: Vec<_> = self.api.hosts.iter().map(Some).collect();
-        let hosts = if named.is_empty() { &any[..] } else { &named };
         let mut told = false;
-        for host in hosts {
-            let others = neighbours.entry((*host, shape.clone())).or_default();
+        for host in hosts(self.api) {
+            let others = neighbours.entry((host, shape.clone())).or_default();
             if told {
                 continue;
             }
@@ -114,7 +160,7 @@ impl<'r> Written<'r> {
             });
             if let Some(rival) = rival {
                 told = true;
-                self.tell_conflict(rival, *host, problems);
+                self.tell_conflict(rival, host, problems);
             }
             others.push(self);
         }

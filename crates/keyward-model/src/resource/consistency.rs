@@ -5,9 +5,10 @@ use super::conflict;
 use super::issuer::SELF;
 use super::raw::{Declared, Node, Place, Problems, Value, closest};
 use super::upstream::Protocol;
-use super::{Api, Authentication, Issuer, Spec, Upstream};
+use super::{Api, Authentication, Issuer, Route, Spec, Upstream};
 use crate::name::Name;
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 /// What stands at the gateway's listener besides APIs: each with all below it.
 pub const RESERVED_PATHS: &[&str] = &[
@@ -29,11 +30,55 @@ struct Catalogue<'r> {
 /// Tells what does not fit together among `resources`. `own_issuer` is the `iss` of this node's own
 /// tokens. Takes time in proportion to their number.
 pub fn check(resources: &[&Declared], own_issuer: &str, problems: &mut Problems) {
+    check_new(resources, &New::All, own_issuer, problems);
+}
+
+/// As [`check`], where all but those in `changed` fitted together before, and nothing but APIs has changed or
+/// is gone: what only concerns the others is not looked at again.
+pub fn check_changed_apis(
+    resources: &[&Declared],
+    changed: Range<usize>,
+    own_issuer: &str,
+    problems: &mut Problems,
+) {
+    let changed = resources.get(changed).unwrap_or_default();
+    let new = New::These(
+        changed
+            .iter()
+            .map(|declared| std::ptr::from_ref(*declared))
+            .collect(),
+    );
+    check_new(resources, &new, own_issuer, problems);
+}
+
+/// Which resources are to be held against the others.
+pub(super) enum New {
+    /// Every one.
+    All,
+    /// Those at these addresses: they are not looked into.
+    These(HashSet<*const Declared>),
+}
+
+impl New {
+    pub(super) fn has(&self, declared: &Declared) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(these) => these.contains(&std::ptr::from_ref(declared)),
+        }
+    }
+}
+
+fn check_new(resources: &[&Declared], new: &New, own_issuer: &str, problems: &mut Problems) {
     let catalogue = Catalogue::of(resources, problems);
     catalogue.own_issuer(own_issuer, problems);
-    conflict::check(&catalogue.apis, problems);
+    conflict::check(&catalogue.apis, new, problems);
     let mut used: HashSet<Key<'_>> = HashSet::new();
     for (declared, api) in &catalogue.apis {
+        if !new.has(declared) {
+            let named = api.routes.iter().flat_map(Route::upstreams);
+            used.extend(named.map(|name| (&declared.resource.team_name, name)));
+            continue;
+        }
         used.extend(catalogue.upstreams_of(declared, api, problems));
         catalogue.issuers_of(declared, api, own_issuer, problems);
     }

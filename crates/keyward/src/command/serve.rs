@@ -1,7 +1,7 @@
 //! `keyward serve`: run a node.
 
 use super::{Failure, terminal};
-use crate::configuration::file::SeenFile;
+use crate::configuration::kept::Kept;
 use crate::configuration::{self, DEFAULT_FILE, NodeConfiguration};
 use crate::serve::{GivenSockets, Supervisor};
 use crate::{environment, serve};
@@ -46,12 +46,11 @@ impl Serve {
         let supervisor = Supervisor::at(notified.as_deref()).map_err(|error| {
             Failure::new(environment::NOTIFY_SOCKET, error.to_string(), "supervisor")
         })?;
-        let (configuration, path, files) = self.configuration()?;
+        let (kept, path) = self.configuration()?;
         let master_key = environment::variable(environment::MASTER_KEY).map(Secret::new);
         serve::run(serve::Request {
-            configuration,
+            kept,
             path,
-            files,
             demo: self.demo,
             master_key,
             sockets: GivenSockets::of_manager(sockets)?,
@@ -60,15 +59,13 @@ impl Serve {
         })
     }
 
-    /// The configuration, where it stands, and the files it was read from.
-    fn configuration(
-        &self,
-    ) -> Result<(NodeConfiguration, Option<PathBuf>, Vec<SeenFile>), Failure> {
+    /// The configuration, and where it stands.
+    fn configuration(&self) -> Result<(Kept, Option<PathBuf>), Failure> {
         let named = || environment::variable(environment::CONFIG).map(PathBuf::from);
         let path = match self.config.clone().or_else(named) {
             Some(path) => path,
             None if self.demo && !Path::new(DEFAULT_FILE).exists() => {
-                return Ok((NodeConfiguration::default(), None, Vec::new()));
+                return Ok((Kept::unwritten(NodeConfiguration::default()), None));
             }
             None => PathBuf::from(DEFAULT_FILE),
         };
@@ -76,11 +73,9 @@ impl Serve {
         for problem in loaded.report.problems() {
             terminal::complain(&loaded.report.line(problem));
         }
-        let usable = (!loaded.report.has_errors())
-            .then_some(loaded.configuration)
-            .flatten();
-        match usable {
-            Some(configuration) => Ok((configuration, Some(path), loaded.files)),
+        let usable = !loaded.report.has_errors();
+        match Kept::of(&path, loaded).filter(|_| usable) {
+            Some(kept) => Ok((kept, Some(path))),
             None => Err(Failure::new(
                 path.display().to_string(),
                 "this configuration can't run; see above, and try `keyward check`",

@@ -10,6 +10,7 @@ mod address;
 pub(crate) mod captures;
 mod document;
 pub(crate) mod file;
+pub(crate) mod kept;
 mod keys;
 pub(crate) mod listener;
 pub(crate) mod listener_tls;
@@ -30,6 +31,7 @@ pub(crate) use report::Report;
 
 use document::DOCUMENT_MAX_BYTES;
 use file::SeenFile;
+use kept::{Kept, ListPlaces};
 use keyward_model::Origin;
 use keyward_model::resource::raw::{Declared, Node, Place, Problems, read_resource};
 use keyward_model::resource::{IssuerKeys, Spec, UpstreamTls, consistency};
@@ -55,6 +57,68 @@ pub(crate) struct Loaded {
     pub(crate) files: Vec<SeenFile>,
     /// What was found.
     pub(crate) report: Report,
+    /// Where the resources of the configuration stand in its text.
+    root: Option<ListPlaces>,
+}
+
+/// What is served from now on, if it can be.
+pub(crate) struct Reread {
+    pub(crate) kept: Kept,
+    /// What was found, no errors among it.
+    pub(crate) report: Report,
+    /// How many resources were read from their text.
+    pub(crate) read: usize,
+}
+
+/// Reads a node's configuration once more: of what was read the last time only what has changed since, where that
+/// can be told. Otherwise, and where something is wrong, it reads all of it.
+pub(crate) fn reread(
+    before: Option<Kept>,
+    path: &Path,
+    environment: Environment<'_>,
+) -> Result<Reread, Refused> {
+    if let Some(mut kept) = before
+        && let Some(followed) = kept.follow(environment)
+    {
+        let mut problems = Problems::new();
+        let declared: Vec<&Declared> = kept.configuration.resources.iter().collect();
+        let own_issuer = &kept.configuration.site_url;
+        if followed.apis_alone {
+            let changed = followed.changed.clone();
+            consistency::check_changed_apis(&declared, changed, own_issuer, &mut problems);
+        } else {
+            consistency::check(&declared, own_issuer, &mut problems);
+        }
+        check_files(&declared, Some(&kept.configuration), &mut problems);
+        if !problems.has_errors() {
+            let sources = vec![Source::new(path, String::new())];
+            return Ok(Reread {
+                report: Report::new(sources, problems),
+                read: followed.changed.len(),
+                kept,
+            });
+        }
+    }
+    let loaded = load(Some(path), &[], environment);
+    let files = loaded.files.clone();
+    let refused = |why| Refused { why, files };
+    if let Some(why) = loaded.report.first_error() {
+        return Err(refused(why));
+    }
+    let report = loaded.report.without_texts();
+    let unusable = "it can't be used; try `keyward check` [configuration]";
+    let kept = Kept::of(path, loaded).ok_or_else(|| refused(unusable.to_owned()))?;
+    Ok(Reread {
+        report,
+        read: kept.resources().len(),
+        kept,
+    })
+}
+
+/// Why a configuration can't be served, and the files that it was read from.
+pub(crate) struct Refused {
+    pub(crate) why: String,
+    pub(crate) files: Vec<SeenFile>,
 }
 
 /// Reads the configuration at `path` and the resources in `files`, all checked together. A file of
@@ -68,6 +132,7 @@ pub(crate) fn load(path: Option<&Path>, files: &[PathBuf], environment: Environm
         configured: false,
         further: Vec::new(),
         files: Vec::new(),
+        root: None,
     };
     if let Some(path) = path {
         reading.configuration(path);
@@ -87,6 +152,7 @@ struct Reading<'e> {
     configured: bool,
     further: Vec<Declared>,
     files: Vec<SeenFile>,
+    root: Option<ListPlaces>,
 }
 
 impl Reading<'_> {
@@ -104,6 +170,7 @@ impl Reading<'_> {
                 "a node's configuration is one document: put resources under `resources`, or into files of their own",
             );
         }
+        self.root = ListPlaces::of_resources(&node);
         self.configuration = node::read(node, directory(path), &mut self.problems);
     }
 
@@ -182,22 +249,29 @@ impl Reading<'_> {
         if !self.problems.has_errors() {
             consistency::check(&declared, &own_issuer, &mut self.problems);
         }
-        let closed = self
-            .configuration
-            .as_ref()
-            .is_some_and(|configuration| configuration.egress_allow.is_empty());
-        for declared in declared {
-            keys::check(declared, closed, &mut self.problems);
-            upstream_tls::check(declared, &mut self.problems);
-            mutual_tls::check(declared, self.configuration.as_ref(), &mut self.problems);
-        }
+        check_files(&declared, self.configuration.as_ref(), &mut self.problems);
         let failed = self.problems.has_errors();
         Loaded {
             configuration: self.configuration.filter(|_| !failed),
             further: self.further,
             files: self.files,
             report: Report::new(self.sources, self.problems),
+            root: self.root,
         }
+    }
+}
+
+/// Whether what resources name outside of themselves is there and fits: keys, certificates, listeners.
+fn check_files(
+    declared: &[&Declared],
+    configuration: Option<&NodeConfiguration>,
+    problems: &mut Problems,
+) {
+    let closed = configuration.is_some_and(|configuration| configuration.egress_allow.is_empty());
+    for declared in declared {
+        keys::check(declared, closed, problems);
+        upstream_tls::check(declared, problems);
+        mutual_tls::check(declared, configuration, problems);
     }
 }
 

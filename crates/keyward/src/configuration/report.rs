@@ -39,6 +39,22 @@ impl Report {
         }
     }
 
+    /// The text of the first file.
+    pub(super) fn into_text(self) -> Option<String> {
+        self.sources.into_iter().next().map(|source| source.text)
+    }
+
+    /// The same, without the texts that excerpts are taken from.
+    pub(super) fn without_texts(&self) -> Self {
+        let sources = self.sources.iter();
+        Self {
+            sources: sources
+                .map(|source| Source::new(&source.path, String::new()))
+                .collect(),
+            problems: self.problems.clone(),
+        }
+    }
+
     /// Whether a problem stops the node.
     pub(crate) fn has_errors(&self) -> bool {
         self.problems

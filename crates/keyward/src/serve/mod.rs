@@ -23,7 +23,7 @@ pub(crate) use supervisor::Supervisor;
 use crate::acme::RenewalContext;
 use crate::command::Failure;
 use crate::configuration::NodeConfiguration;
-use crate::configuration::file::SeenFile;
+use crate::configuration::kept::Kept;
 use crate::configuration::listener::ListenerRole;
 use crate::own_keys::{self, OwnKeys};
 use access_log::RunningLog;
@@ -67,11 +67,9 @@ const CONTROL_THREADS: usize = 2;
 /// What `serve` was asked to do.
 pub(crate) struct Request {
     /// How the node runs.
-    pub(crate) configuration: NodeConfiguration,
+    pub(crate) kept: Kept,
     /// Where that was read from, to read it anew; `None` for defaults.
     pub(crate) path: Option<PathBuf>,
-    /// The files that it stands in.
-    pub(crate) files: Vec<SeenFile>,
     /// Whether the demo runs with it.
     pub(crate) demo: bool,
     /// The master key, when the environment gives it.
@@ -97,15 +95,15 @@ pub(crate) fn run(request: Request) -> Result<(), Failure> {
 
 async fn serve(request: Request) -> Result<(), Failure> {
     let Request {
-        configuration,
+        mut kept,
         path,
-        files,
         demo: with_demo,
         master_key,
         sockets: mut given,
         take_over,
         supervisor,
     } = request;
+    let configuration = kept.settings();
     descriptors::raise(configuration.limits.connections);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mut events = Events::of_signals().map_err(|error| failed("serve", &error, "signals"))?;
@@ -143,8 +141,8 @@ async fn serve(request: Request) -> Result<(), Failure> {
     if with_demo {
         demo::start(&mut beside).await?;
     }
-    let mut resources = resources_of(&configuration);
-    resources.extend(beside.iter().cloned());
+    let beside: Vec<Arc<Resource>> = beside.into_iter().map(Arc::new).collect();
+    let resources = [kept.resources(), &beside].concat();
     let own = own_issuer(&configuration, &own_keys, &issuers, clock.as_ref())?;
     let issuer = own.issuer.issuer.clone();
     gateway
@@ -208,12 +206,13 @@ async fn serve(request: Request) -> Result<(), Failure> {
     if with_demo {
         demo::tell(&gateway, &own_keys, &issuer, clock.now())?;
     }
-    let files = WatchedFiles::new(files);
+    let files = WatchedFiles::new(kept.files().to_vec());
     tokio::spawn(watched_files::watch(files.clone(), events.sender()));
     let mut reloader = Reloader {
         path,
         access_log: configuration.access_log.clone(),
         started_with: configuration,
+        kept: Some(kept),
         beside,
         gateway: Arc::clone(&gateway),
         issuers,
@@ -294,14 +293,6 @@ async fn begin_take_over(
 /// How the node is, in a line for the service manager.
 fn status(gateway: &Gateway) -> String {
     format!("serving revision {}", gateway.revision().0)
-}
-
-fn resources_of(configuration: &NodeConfiguration) -> Vec<Resource> {
-    configuration
-        .resources
-        .iter()
-        .map(|declared| declared.resource.clone())
-        .collect()
 }
 
 fn failed(what: &str, error: &dyn Display, code: &'static str) -> Failure {

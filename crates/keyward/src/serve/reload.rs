@@ -2,11 +2,12 @@
 //! with the one before left as it is.
 
 use super::access_log::{OpenLog, RunningLog};
+use super::own_issuer;
 use super::watched_files::WatchedFiles;
-use super::{own_issuer, resources_of};
 use crate::configuration::access_log::AccessLog;
+use crate::configuration::kept::Kept;
 use crate::configuration::reload::needing_restart;
-use crate::configuration::{self, Loaded, NodeConfiguration};
+use crate::configuration::{self, NodeConfiguration, Refused, Reread};
 use crate::environment;
 use crate::own_keys::OwnKeys;
 use keyward_gateway::Gateway;
@@ -16,6 +17,7 @@ use keyward_model::{Clock, Revision, Timestamp};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// What operators see of reloads.
 #[derive(Debug, Default)]
@@ -25,6 +27,8 @@ pub(super) struct ReloadCounts {
     refused: AtomicBool,
     /// In microseconds since 1970; 0 for never.
     done_at: AtomicI64,
+    /// How long the last one took that was served, in microseconds.
+    took: AtomicU64,
     failed_at: AtomicI64,
 }
 
@@ -49,7 +53,14 @@ impl ReloadCounts {
         at(&self.failed_at)
     }
 
-    fn served(&self, now: Timestamp) {
+    /// How long the last one took that was served: from when it began to when calls are answered by it.
+    pub(super) fn last_took(&self) -> Duration {
+        Duration::from_micros(self.took.load(Ordering::Relaxed))
+    }
+
+    fn served(&self, now: Timestamp, took: Duration) {
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.took.store(took, Ordering::Relaxed);
         self.done.fetch_add(1, Ordering::Relaxed);
         self.done_at.store(now.as_micros(), Ordering::Relaxed);
         self.refused.store(false, Ordering::Relaxed);
@@ -72,16 +83,26 @@ fn at(micros: &AtomicI64) -> Option<Timestamp> {
     (micros != 0).then(|| Timestamp::from_micros(micros))
 }
 
+/// What a reload came to.
+struct Served {
+    /// How many resources are served.
+    resources: usize,
+    /// How many of them were read from their text, because it was another.
+    read: usize,
+}
+
 /// Reads the configuration anew whenever it is asked to.
 pub(super) struct Reloader {
     /// Where the configuration stands; `None` when the node runs without.
     pub(super) path: Option<PathBuf>,
-    /// What the process was started with.
+    /// What the process was started with, without its resources.
     pub(super) started_with: NodeConfiguration,
+    /// What was read last, if it is served.
+    pub(super) kept: Option<Kept>,
     /// The access log as it is written now.
     pub(super) access_log: AccessLog,
     /// What is served beside the configuration's resources: the demo's.
-    pub(super) beside: Vec<Resource>,
+    pub(super) beside: Vec<Arc<Resource>>,
     pub(super) gateway: Arc<Gateway>,
     pub(super) issuers: Arc<Issuers>,
     pub(super) own_keys: Arc<OwnKeys>,
@@ -99,11 +120,20 @@ impl Reloader {
             tracing::info!(because, "there is no configuration file to read anew");
             return;
         };
+        let begun = self.clock.moment();
         match self.served(path, log).await {
-            Ok(resources) => {
-                self.counts.served(self.clock.now());
+            Ok(Served { resources, read }) => {
+                let took = self.clock.moment().since(begun);
+                self.counts.served(self.clock.now(), took);
                 let revision = self.gateway.revision().0;
-                tracing::info!(because, revision, resources, "configuration: reloaded");
+                tracing::info!(
+                    because,
+                    revision,
+                    resources,
+                    read,
+                    ?took,
+                    "configuration: reloaded"
+                );
             }
             Err(why) => {
                 self.reopen(log);
@@ -117,19 +147,18 @@ impl Reloader {
         }
     }
 
-    /// How many resources are served now.
-    async fn served(&mut self, path: PathBuf, log: &RunningLog) -> Result<usize, String> {
-        let (loaded, configuration) = self.read(path).await?;
-        for problem in loaded.report.problems() {
-            tracing::warn!("{}", loaded.report.told(problem));
+    async fn served(&mut self, path: PathBuf, log: &RunningLog) -> Result<Served, String> {
+        let Reread { kept, report, read } = self.read(path).await?;
+        for problem in report.problems() {
+            tracing::warn!("{}", report.told(problem));
         }
+        let configuration = kept.configuration();
         let opened = OpenLog::open(&configuration.access_log, &self.started_with.data_dir)
             .map_err(|error| format!("access_log: {error} [access_log]"))?;
-        let mut resources = resources_of(&configuration);
-        resources.extend(self.beside.iter().cloned());
+        let resources = [kept.resources(), &self.beside].concat();
         let count = resources.len();
         let own = own_issuer(
-            &configuration,
+            configuration,
             &self.own_keys,
             &self.issuers,
             self.clock.as_ref(),
@@ -146,30 +175,36 @@ impl Reloader {
             .map_err(|error| format!("{error} [configuration]"))?;
         log.replace(opened);
         self.access_log = configuration.access_log.clone();
-        let fixed = needing_restart(&self.started_with, &configuration);
+        let fixed = needing_restart(&self.started_with, configuration);
         if !fixed.is_empty() {
             tracing::warn!(
                 "configuration: {} can't change in a running process, and what it was started with holds: restart (or upgrade in place) to apply",
                 fixed.join(", ")
             );
         }
-        Ok(count)
+        // Not before it is served: what is refused is read in full the next time, and told in full.
+        self.kept = Some(kept);
+        Ok(Served {
+            resources: count,
+            read,
+        })
     }
 
-    async fn read(&self, path: PathBuf) -> Result<(Loaded, NodeConfiguration), String> {
+    async fn read(&mut self, path: PathBuf) -> Result<Reread, String> {
+        let before = self.kept.take();
         let reading = tokio::task::spawn_blocking(move || {
-            configuration::load(Some(&path), &[], &environment::variable)
+            configuration::reread(before, &path, &environment::variable)
         });
-        let mut loaded = reading.await.map_err(|error| error.to_string())?;
-        self.files.were_read(std::mem::take(&mut loaded.files));
-        if let Some(why) = loaded.report.first_error() {
-            return Err(why);
+        match reading.await.map_err(|error| error.to_string())? {
+            Ok(reread) => {
+                self.files.were_read(reread.kept.files().to_vec());
+                Ok(reread)
+            }
+            Err(Refused { why, files }) => {
+                self.files.were_read(files);
+                Err(why)
+            }
         }
-        let configuration = loaded
-            .configuration
-            .take()
-            .ok_or_else(|| "it can't be used; try `keyward check` [configuration]".to_owned())?;
-        Ok((loaded, configuration))
     }
 
     /// The log as it is written now, opened anew.

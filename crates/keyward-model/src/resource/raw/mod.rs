@@ -130,6 +130,13 @@ impl fmt::Debug for Text {
 }
 
 impl Place {
+    fn move_lines(&mut self, by: i64) {
+        if self.line > 0 {
+            let line = i64::from(self.line).saturating_add(by).max(1);
+            self.line = u32::try_from(line).unwrap_or(u32::MAX);
+        }
+    }
+
     /// The place in words, for a message about something that stands at `reader`.
     #[must_use]
     pub fn seen_from(self, reader: Self) -> String {
@@ -156,6 +163,30 @@ impl Node {
             },
             Value::List(_) => "a list".to_owned(),
             Value::Map(_) => "a mapping".to_owned(),
+        }
+    }
+
+    /// Moves the whole tree so many lines down, or up where that is negative: text was put in or taken out
+    /// above it.
+    pub fn move_lines(&mut self, by: i64) {
+        self.place.move_lines(by);
+        match &mut self.value {
+            Value::List(members) => {
+                for member in members {
+                    member.move_lines(by);
+                }
+            }
+            Value::Map(entries) => {
+                for entry in entries {
+                    entry.place.move_lines(by);
+                    entry.node.move_lines(by);
+                }
+            }
+            Value::Null
+            | Value::Boolean(_)
+            | Value::Whole(_)
+            | Value::Number(_)
+            | Value::Text(_) => {}
         }
     }
 

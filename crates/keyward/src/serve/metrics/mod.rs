@@ -303,6 +303,11 @@ fn reloads(page: &mut Page, reloads: &ReloadCounts) {
             last.sample_with(&Labels::NONE, "outcome", outcome, at.as_seconds());
         }
     }
+    page.gauge(
+        "keyward_configuration_last_reload_duration_seconds",
+        "How long the last reload took that was served: from when it began to when calls are answered by it.",
+        Seconds(u64::try_from(reloads.last_took().as_micros()).unwrap_or(u64::MAX)),
+    );
 }
 
 fn routes(page: &mut Page, routes: &[RouteCounts]) {
