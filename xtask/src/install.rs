@@ -71,6 +71,8 @@ const PYTHON_PEERS: &[&str] = &["joserfc==1.8.0", "PyJWT[crypto]==2.15.1"];
 
 /// The Python libraries that read the metrics and traces that we write.
 const PYTHON_OBSERVERS: &[&str] = &["opentelemetry-proto==1.45.2", "prometheus-client==0.26.0"];
+/// A collector of OpenTelemetry: a program in a wheel.
+const PYTHON_COLLECTOR: &[&str] = &["rotel==0.0.1a15"];
 /// gRPC's own library, at both ends of what passes through us.
 const PYTHON_GRPC: &[&str] = &["grpcio==1.85.3"];
 /// A client and a server of WebSocket that others wrote.
@@ -164,6 +166,7 @@ pub(crate) fn debian_packages(root: &Path, packages: &[&str]) -> Result<(), Stri
 fn python_peers(root: &Path) -> Result<(), String> {
     python_packages(root, "peers", PYTHON_PEERS)?;
     python_packages(root, "observers", PYTHON_OBSERVERS)?;
+    python_packages(root, "collector", PYTHON_COLLECTOR)?;
     python_packages(root, "grpc", PYTHON_GRPC)?;
     python_packages(root, "websockets", PYTHON_WEBSOCKETS)
 }

@@ -43,10 +43,7 @@ impl KeywardProcess {
         resources: &str,
         files: &[(&str, &str)],
     ) -> Self {
-        let addresses @ [gateway, site, operations] = free_addresses();
-        let configuration = format!(
-            "format: 1\nlisteners:\n  - {{ address: \"{gateway}\", serves: gateway }}\n  - {{ address: \"{site}\", serves: site }}\n  - {{ address: \"{operations}\", serves: operations }}\ngateway_url: http://{gateway}\nsite_url: http://{site}\ndata_dir: ./data\n{settings}\nresources:\n{resources}\n"
-        );
+        let (addresses, configuration) = configured(settings, resources);
         let launch = Launch::new(binary.as_ref(), &[], &[]);
         Self::launch(launch, addresses, &configuration, files).await
     }
@@ -67,6 +64,37 @@ impl KeywardProcess {
     ) -> Self {
         let launch = Launch::new(binary.as_ref(), &[], environment);
         Self::start_at_free_addresses(launch, configuration, files).await
+    }
+
+    /// As [`start`](Self::start), on a machine whose names are those of the file `hosts` in its folder, in the
+    /// form of `/etc/hosts`: the process has mounts of its own. Write to the file to change what a name
+    /// stands for; another file in its place is not seen. Linux, with `unshare`.
+    ///
+    /// # Panics
+    /// When the process does not get ready: the message has its log.
+    pub async fn start_with_hosts(
+        binary: impl AsRef<Path>,
+        settings: &str,
+        resources: &str,
+        hosts: &str,
+    ) -> Self {
+        let mut launch = Launch::new(binary.as_ref(), &[], &[]);
+        launch.arguments_before = [
+            "--map-root-user",
+            "--mount",
+            "sh",
+            "-c",
+            "mount --bind hosts /etc/hosts && exec \"$@\"",
+            "sh",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        launch
+            .arguments_before
+            .push(launch.binary.display().to_string());
+        launch.binary = "unshare".into();
+        let (addresses, configuration) = configured(settings, resources);
+        Self::launch(launch, addresses, &configuration, &[("hosts", hosts)]).await
     }
 
     /// Starts `binary` with `--demo` and nothing configured but addresses that are free.
@@ -309,10 +337,21 @@ impl Drop for KeywardProcess {
     }
 }
 
+/// A configuration with listeners at addresses that are free.
+fn configured(settings: &str, resources: &str) -> ([SocketAddr; 3], String) {
+    let addresses @ [gateway, site, operations] = free_addresses();
+    let configuration = format!(
+        "format: 1\nlisteners:\n  - {{ address: \"{gateway}\", serves: gateway }}\n  - {{ address: \"{site}\", serves: site }}\n  - {{ address: \"{operations}\", serves: operations }}\ngateway_url: http://{gateway}\nsite_url: http://{site}\ndata_dir: ./data\n{settings}\nresources:\n{resources}\n"
+    );
+    (addresses, configuration)
+}
+
 /// How the process is started.
 #[derive(Clone, Debug)]
 struct Launch {
     binary: PathBuf,
+    /// Where another program starts it.
+    arguments_before: Vec<String>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
 }
@@ -321,6 +360,7 @@ impl Launch {
     fn new(binary: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         Self {
             binary: binary.to_owned(),
+            arguments_before: Vec::new(),
             arguments: arguments.iter().copied().map(str::to_owned).collect(),
             environment: environment
                 .iter()
@@ -340,6 +380,7 @@ impl Launch {
             Stdio::from(file)
         };
         Command::new(&self.binary)
+            .args(&self.arguments_before)
             .args(["serve", "--config", "keyward.yaml"])
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))

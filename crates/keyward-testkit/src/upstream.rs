@@ -99,6 +99,11 @@ impl Upstream {
         Self::start(Behaviour::Echo).await
     }
 
+    /// The same at an address of the test's choice, for what one name stands for in turn.
+    pub async fn echo_at(address: SocketAddr) -> Self {
+        Self::listen(address, Behaviour::Echo).await
+    }
+
     /// A server that follows this script for each request.
     pub async fn scripted(script: Script) -> Self {
         Self::start(Behaviour::Scripts(vec![script])).await
@@ -110,9 +115,13 @@ impl Upstream {
     }
 
     async fn start(behaviour: Behaviour) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0")
+        Self::listen(SocketAddr::from(([127, 0, 0, 1], 0)), behaviour).await
+    }
+
+    async fn listen(address: SocketAddr, behaviour: Behaviour) -> Self {
+        let listener = TcpListener::bind(address)
             .await
-            .expect("loopback has free ports");
+            .expect("the address on loopback is free");
         let address = listener
             .local_addr()
             .expect("a bound socket has an address");

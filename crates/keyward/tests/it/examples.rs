@@ -1,6 +1,10 @@
 //! The examples, each as a node that runs: what its comment promises is called.
 
 mod bodies;
+mod curl;
+mod observing;
+mod running;
+mod upstreams;
 
 use crate::gateway::node::{call, code, get};
 use crate::protocols::client::{Http2Client, request};
@@ -10,7 +14,7 @@ use crate::shell::Shell;
 use keyward_jose::jwt::{self, Claims};
 use keyward_jose::{Key, LocalSigner, NumericDate, SignatureAlgorithm};
 use keyward_model::{Clock, SystemClock};
-use keyward_testkit::{Answer, IssuerServer, KeywardProcess, RawClient, Upstream, free_addresses};
+use keyward_testkit::{Answer, IssuerServer, KeywardProcess, RawClient, Upstream};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
@@ -385,26 +389,6 @@ async fn routing() {
 }
 
 #[tokio::test]
-async fn canary() {
-    let next = Upstream::echo().await;
-    let address = next.address().to_string();
-    let moved = [("127.0.0.1:9001", address.as_str())];
-    let example = Example::with("canary.yaml", &moved, &[]).await;
-    for number in 0..100 {
-        let answer = example.get(&format!("/prices/{number}"), None, "").await;
-        assert_eq!(answer.status, 200, "{}", example.process.log());
-    }
-    let share = next.received().len();
-    assert!((8..=12).contains(&share), "{share} %");
-    assert_eq!(example.upstream.received().len(), 100 - share);
-    for _ in 0..10 {
-        example.get("/prices/7", None, "X-Canary: always\r\n").await;
-    }
-    assert_eq!(next.received().len(), share + 10);
-    assert_eq!(next.received()[0].head.field("x-canary"), None);
-}
-
-#[tokio::test]
 async fn redirects() {
     let example = Example::run("redirects.yaml").await;
     for (target, status, location) in [
@@ -475,159 +459,4 @@ async fn websocket() {
         statuses.push(open("https://shop.example").await.0);
     }
     assert!(statuses.contains(&429), "{statuses:?}");
-}
-
-#[tokio::test]
-async fn balancing() {
-    let second = Upstream::echo().await;
-    let address = second.address().to_string();
-    let moved = [("127.0.0.1:9001", address.as_str())];
-    let example = Example::with("balancing.yaml", &moved, &[]).await;
-    for _ in 0..60 {
-        assert_eq!(example.get("/orders/7", None, "").await.status, 200);
-    }
-    let [first, other] = [&example.upstream, &second].map(|upstream| upstream.received().len());
-    assert!(first > other && other > 5, "{first} and {other}");
-    let places = |upstream: &Upstream| -> Vec<String> {
-        let received = upstream.received().into_iter();
-        let tenant = |head: &keyward_testkit::Head| head.field("x-tenant").map(str::to_owned);
-        received
-            .filter_map(|received| tenant(&received.head))
-            .collect()
-    };
-    for tenant in 0..20 {
-        for _ in 0..3 {
-            let header = format!("X-Tenant: {tenant}\r\n");
-            assert_eq!(example.get("/carts/7", None, &header).await.status, 200);
-        }
-    }
-    let (one, two) = (places(&example.upstream), places(&second));
-    assert_eq!(one.len() + two.len(), 60);
-    assert!(!one.is_empty() && !two.is_empty());
-    assert!(one.iter().all(|tenant| !two.contains(tenant)));
-}
-
-#[tokio::test]
-async fn health_checks() {
-    let [gone] = free_addresses();
-    let address = gone.to_string();
-    let moved = [("127.0.0.1:9001", address.as_str())];
-    let example = Example::with("health-checks.yaml", &moved, &[]).await;
-    for _ in 0..10 {
-        assert_eq!(example.get("/orders/7", None, "").await.status, 200);
-    }
-    let healthy = |target: &str| {
-        format!(
-            "keyward_upstream_healthy{{team=\"default\",upstream=\"orders\",target=\"http://{target}\"}}"
-        )
-    };
-    let (dead, well) = (
-        healthy(&address),
-        healthy(&example.upstream.address().to_string()),
-    );
-    let found = async {
-        loop {
-            let page = example.process.operations_get("/metrics").await.unwrap();
-            let page = page.text();
-            let asked = example.upstream.received();
-            let asked = asked.iter().any(|asked| asked.target() == "/healthz");
-            let told = page.contains(&format!("{dead} 0")) && page.contains(&format!("{well} 1"));
-            if asked && told {
-                return;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-    };
-    let found = tokio::time::timeout(std::time::Duration::from_secs(15), found).await;
-    assert!(found.is_ok(), "{}", example.process.log());
-}
-
-#[tokio::test]
-async fn retries() {
-    use keyward_testkit::Script;
-    let busy = Script::answer("503 Service Unavailable", &[], "no");
-    let busy = Upstream::scripted(busy).await;
-    let address = busy.address().to_string();
-    let moved = [("127.0.0.1:9001", address.as_str())];
-    let example = Example::with("retries.yaml", &moved, &[]).await;
-    for _ in 0..6 {
-        assert_eq!(example.get("/orders/7", None, "").await.status, 200);
-    }
-    let before = busy.received().len();
-    assert!(before > 0);
-    let mut told = 0;
-    for _ in 0..6 {
-        let post = "POST /orders HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}";
-        told += usize::from(call(example.process.gateway(), post).await.status == 503);
-    }
-    assert_eq!(busy.received().len(), before + told);
-}
-
-/// The text of a file in the node's folder, once it has a whole line.
-async fn written(example: &Example, name: &str) -> String {
-    let path = example.process.folder().join(name);
-    for _ in 0..500 {
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
-        if text.ends_with('\n') {
-            return text;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    panic!("{name}: {}", example.process.log());
-}
-
-#[tokio::test]
-async fn tracing() {
-    use keyward_testkit::Script;
-    let collector = Upstream::scripted(Script::answer("200 OK", &[], "")).await;
-    let address = collector.address().to_string();
-    let moved = [("127.0.0.1:4318", address.as_str())];
-    let key = [("COLLECTOR_KEY", "hunter2")];
-    let example = Example::with("tracing.yaml", &moved, &key).await;
-    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
-    let parent = format!("traceparent: 00-{trace}-00f067aa0ba902b7-01\r\n");
-    // The balancer has decided that it is recorded.
-    assert_eq!(example.get("/orders/7", None, &parent).await.status, 200);
-    let told = example.upstream.received().pop().unwrap();
-    let told = told.head.field("traceparent").unwrap().to_owned();
-    assert!(told.starts_with(&format!("00-{trace}-")) && told.ends_with("-01"));
-    let line = written(&example, "access.log").await;
-    assert!(
-        line.contains(&format!("\"trace_id\":\"{trace}\"")),
-        "{line}"
-    );
-    let (status, log) = example.process.stop().await;
-    assert!(status.success() && !log.contains("hunter2"), "{log}");
-    let export = collector.received().pop().expect(&log);
-    assert_eq!(export.target(), "/v1/traces");
-    assert_eq!(export.head.field("x-api-key"), Some("hunter2"));
-    let has = |part: &str| {
-        let mut windows = export.body.windows(part.len());
-        windows.any(|window| window == part.as_bytes())
-    };
-    assert!(has("edge") && has("GET /orders"));
-}
-
-#[tokio::test]
-async fn capture() {
-    let example = Example::run("capture.yaml").await;
-    let post = |path: &str| {
-        let body = r#"{"order":7,"password":"x","iban":"DE02"}"#;
-        format!(
-            "POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
-    };
-    for path in ["/orders/7", "/orders/import"] {
-        let answer = call(example.process.gateway(), &post(path)).await;
-        assert_eq!(answer.status, 200);
-    }
-    let lines = written(&example, "captures.jsonl").await;
-    let line: Value = serde_json::from_str(&lines).expect("one line");
-    assert_eq!(
-        line["request"]["body"],
-        r#"{"order":7,"password":"[masked]","iban":"[masked]"}"#
-    );
-    assert_eq!(line["path"], "/orders/import");
-    assert!(line.get("response").is_none());
 }

@@ -1,6 +1,7 @@
 //! What a node tells of its calls: metrics and traces, read by others' libraries.
 
 mod captures;
+mod collector;
 mod metrics;
 mod top;
 mod traces;

@@ -5,6 +5,7 @@ use crate::node::{Node, Plan, check_passed, check_problem};
 use keyward_testkit::{KeywardProcess, Script, Upstream, free_addresses};
 use serde_json::Value;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -17,7 +18,11 @@ async fn collector() -> Upstream {
 
 /// A node that sends its traces to the collector.
 fn traced(collector: &Upstream, rest: &str) -> Plan {
-    let address = collector.address();
+    traced_to(collector.address(), rest)
+}
+
+/// A node that sends its traces to a collector at this address.
+pub(super) fn traced_to(address: SocketAddr, rest: &str) -> Plan {
     Plan::default().settings(&format!(
         "workers: 1\naccess_log: {{ format: json, destination: {{ file: access.log }} }}\negress: {{ allow: [\"{address}\"] }}\ntracing: {{ endpoint: \"http://{address}\"{rest} }}"
     ))
@@ -55,7 +60,7 @@ async fn spans(collector: &Upstream, count: usize) -> Vec<Value> {
 }
 
 /// The value of a counter of traced calls.
-async fn traced_calls(node: &Node, outcome: &str) -> u64 {
+pub(super) async fn traced_calls(node: &Node, outcome: &str) -> u64 {
     let page = node
         .process
         .operations_get("/metrics")

@@ -242,13 +242,19 @@ async fn a_certificate_is_renewed_in_time_by_an_authority_that_has_forgotten_us(
 
 #[tokio::test]
 async fn an_authority_that_does_not_believe_us_stops_nothing() {
+    for challenge in ["http-01", "tls-alpn-01"] {
+        is_not_believed(challenge).await;
+    }
+}
+
+async fn is_not_believed(challenge: &str) {
     let mut plan = plan(Duration::from_secs(24 * 3600));
     let elsewhere = plan;
     // It looks where nobody listens.
-    [plan.http] = free_ports();
+    [plan.http, plan.tls] = free_ports();
     let mut pebble = Pebble::start(plan).await;
     pebble.plan = elsewhere;
-    let example = run(&pebble, "http-01").await;
+    let example = run(&pebble, challenge).await;
     wait("the refusal", async || {
         let log = example.process.log();
         log.contains("no certificate was obtained") && log.contains("api.example.com")

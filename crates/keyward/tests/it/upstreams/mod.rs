@@ -1,6 +1,8 @@
 //! Upstreams with targets that fail: which calls pass all the same, and what is never sent twice.
 
+mod balance;
 mod bounds;
+mod connecting;
 mod failures;
 mod health;
 mod http2;
