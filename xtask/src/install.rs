@@ -59,6 +59,12 @@ const NEEDS: &[Need] = &[
         program: "pebble-challtestsrv",
         arguments: &["-help"],
     },
+    // A certified client of OAuth is written in JavaScript.
+    Need {
+        packages: &["nodejs", "npm"],
+        program: "npm",
+        arguments: &["--version"],
+    },
     Need {
         packages: &["python3", "python3-venv"],
         program: "python3",
@@ -78,6 +84,13 @@ const PYTHON_GRPC: &[&str] = &["grpcio==1.85.3"];
 /// A client and a server of WebSocket that others wrote.
 const PYTHON_WEBSOCKETS: &[&str] = &["websockets==17.4"];
 
+/// Clients in JavaScript that others wrote, all of them: what is not listed is taken away. A certified client of OAuth
+/// proves what it holds (DPoP, certificate-bound tokens).
+const NPM_PACKAGES: &[&str] = &["oauth4webapi@3.8.8"];
+
+/// The tests look for their JavaScript here.
+const NPM_FOLDER: &str = "node_modules";
+
 /// The tests look for their Python here.
 const PYTHON_FOLDER: &str = ".venv";
 
@@ -91,6 +104,7 @@ const CARGO_FUZZ: (&str, &str) = ("cargo-fuzz", "0.13.2");
 pub(crate) fn everything(root: &Path) -> Result<(), String> {
     debian_needs(root)?;
     python_peers(root)?;
+    npm_packages(root)?;
     cargo_tool(root, "deny", CARGO_DENY)
 }
 
@@ -195,6 +209,28 @@ pub(crate) fn python_packages(root: &Path, stamp: &str, packages: &[&str]) -> Re
     ];
     arguments.extend(packages);
     run(root, python, &arguments)?;
+    std::fs::write(&stamp, wanted)
+        .map_err(|error| format!("{} could not be written: {error}", stamp.display()))
+}
+
+/// Puts packages of npm into the repository's own folder, without running anything of theirs; a stamp remembers that
+/// they are there.
+fn npm_packages(root: &Path) -> Result<(), String> {
+    let stamp = root.join(NPM_FOLDER).join(".installed");
+    let wanted = NPM_PACKAGES.join("\n");
+    if std::fs::read_to_string(&stamp).is_ok_and(|there| there == wanted) {
+        return Ok(());
+    }
+    let mut arguments = vec![
+        "install",
+        "--no-save",
+        "--no-package-lock",
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+    ];
+    arguments.extend(NPM_PACKAGES);
+    run(root, "npm", &arguments)?;
     std::fs::write(&stamp, wanted)
         .map_err(|error| format!("{} could not be written: {error}", stamp.display()))
 }

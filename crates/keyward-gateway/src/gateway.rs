@@ -1,8 +1,10 @@
 //! The data plane as a whole: bound, configured, served, drained.
 
+use crate::credentials::CredentialIndex;
 use crate::issuer::Issuers;
 use crate::listener;
 use crate::metrics::{LimitCounts, RouteCounts, WorkerCounts, WorkerMetrics};
+use crate::request::authenticate::{Nonces, PasswordChecks, REPLAY_WINDOW};
 use crate::settings::{ListenerSettings, Settings};
 use crate::shared::Shared;
 use crate::snapshot::{CompileError, Continuity, OwnIssuer, Snapshot, Snapshots};
@@ -15,8 +17,10 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::rand;
 use keyward_jose::jwe::Decrypters;
 use keyward_model::resource::Resource;
-use keyward_model::{Clock, Revision, UsageRecord};
+use keyward_model::{Clock, Revision, Secret, UsageRecord};
+use keyward_state::failed_attempts::FailedAttempts;
 use keyward_state::rate_limit::RateLimits;
+use keyward_state::replay::ReplayMemory;
 use keyward_state::revocation::Revocations;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -46,6 +50,10 @@ pub struct GatewayContext {
     pub runtime: Handle,
     /// What certificate authorities ask for.
     pub challenges: Arc<Challenges>,
+    /// API keys and passwords.
+    pub credentials: Arc<CredentialIndex>,
+    /// Under which nonces are made that clients put into their proofs; all nodes of a database have the same.
+    pub nonce_key: Secret<[u8; 32]>,
 }
 
 /// The data plane.
@@ -101,6 +109,7 @@ impl Gateway {
         }
         let dropped_records = Arc::new(AtomicU64::new(0));
         let (usage, receiver) = UsageQueue::new(Arc::clone(&dropped_records));
+        let started = context.clock.now();
         let shared = Shared {
             clock: context.clock,
             snapshots: Snapshots::new(Snapshot::empty()),
@@ -109,6 +118,11 @@ impl Gateway {
             issuers: context.issuers,
             decrypters: context.decrypters,
             challenges: context.challenges,
+            credentials: context.credentials,
+            failed_attempts: FailedAttempts::new(settings.failed_attempts),
+            replays: ReplayMemory::new(REPLAY_WINDOW, started),
+            nonces: Nonces::new(&context.nonce_key),
+            passwords: PasswordChecks::new(context.runtime.clone()),
             dropped_records,
             metrics: (0..workers)
                 .map(|_| Arc::new(WorkerMetrics::default()))
@@ -172,6 +186,11 @@ impl Gateway {
             .continuity
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        let credentials = self.shared.credentials.prepare(resources);
+        let credentials = credentials.map_err(|(credential, error)| CompileError::Credential {
+            credential,
+            why: error.to_string(),
+        })?;
         let snapshot = Snapshot::compile(
             revision,
             resources,
@@ -181,6 +200,7 @@ impl Gateway {
             self.shared.metrics.len(),
             &self.shared.clock,
         )?;
+        self.shared.credentials.publish(credentials);
         self.shared.snapshots.publish(snapshot);
         continuity.forget_unused();
         let served = continuity.served_upstreams().map(Arc::clone);

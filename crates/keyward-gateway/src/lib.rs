@@ -9,6 +9,7 @@
 mod body;
 pub mod capture;
 mod coding;
+pub mod credentials;
 mod deadlines;
 mod drain;
 mod gateway;
@@ -21,6 +22,7 @@ mod message;
 pub mod metrics;
 mod problem;
 pub mod proxy_protocol;
+mod public_url;
 mod queue;
 mod record;
 mod replay;
@@ -44,8 +46,14 @@ pub use coding::decompress_in_pieces;
 /// For fuzz targets: what this crate's parser and hyper's make of the same bytes.
 #[cfg(feature = "fuzzing")]
 pub use http1::compare as compare_with_hyper;
+/// For fuzz targets: what callers show of themselves, read.
+#[cfg(feature = "fuzzing")]
+pub use request::{read_basic, read_introspection, read_proof, read_proxied_certificate};
 
+pub use credentials::{CredentialIndex, CredentialKeys};
 pub use gateway::{Gateway, GatewayContext, UsageReceiver};
+pub use keyward_state::failed_attempts::Allowance;
+pub use public_url::PublicUrl;
 pub use queue::{Queue, QueueEnd};
 pub use settings::{Http2Limits, Limits, ListenerSettings, Protocols, Settings};
 pub use snapshot::{CompileError, OwnIssuer, PublishedKeys};

@@ -50,6 +50,8 @@ pub(crate) struct CallRecord {
     pub(crate) limit: Option<Box<str>>,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
+    /// A nonce that the caller is told for its next proofs.
+    nonce: Option<Box<str>>,
     /// Whether the answer's body was handed over whole.
     pub(crate) complete: bool,
     left: bool,
@@ -102,6 +104,7 @@ impl CallRecord {
             code: None,
             because: None,
             limit: None,
+            nonce: None,
             bytes_in: 0,
             bytes_out: 0,
             complete: false,
@@ -128,6 +131,14 @@ impl CallRecord {
 
     pub(crate) fn begun(&self) -> Moment {
         self.begun
+    }
+
+    pub(crate) fn tell_nonce(&mut self, nonce: String) {
+        self.nonce = Some(nonce.into());
+    }
+
+    pub(crate) fn told_nonce(&mut self) -> Option<Box<str>> {
+        self.nonce.take()
     }
 
     pub(crate) fn set_address(&mut self, address: IpAddr) {

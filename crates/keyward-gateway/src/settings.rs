@@ -2,11 +2,13 @@
 
 use crate::capture::CaptureSettings;
 use crate::proxy_protocol::TrustedSenders;
+use crate::public_url::PublicUrl;
 use crate::tls::TlsServer;
 use crate::trace::Tracing;
 use crate::upstream::UpstreamGuard;
 use keyward_model::id::NodeId;
 use keyward_model::network::Network;
+use keyward_state::failed_attempts::Allowance;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +26,10 @@ pub struct Settings {
     pub limits: Limits,
     /// Whose `X-Forwarded-For`, `Forwarded` and `request-id` are believed.
     pub trusted_proxies: Vec<Network>,
+    /// What published APIs are called by those who call them.
+    pub public_url: PublicUrl,
+    /// How many credentials from one address may not be good, before any more are looked at.
+    pub failed_attempts: Allowance,
     /// How calls are traced; `None`: they are not.
     pub tracing: Option<Tracing>,
     /// How bodies are captured on routes that say so; `None`: on none.

@@ -81,6 +81,26 @@ codes! {
     TokenRevoked = "token_revoked", 401, Caller, "The token was revoked";
     /// Two credentials came where one may (RFC 6750, section 2).
     TokenAmbiguous = "token_ambiguous", 400, Caller, "More than one credential was sent";
+    /// A credential is needed, of several kinds, and none came.
+    CredentialMissing = "credential_missing", 401, Caller, "A credential is needed";
+    /// The API key, or the name and password, is nobody's.
+    CredentialInvalid = "credential_invalid", 401, Caller, "The credential is not valid";
+    /// The time of the API key or password is over.
+    CredentialExpired = "credential_expired", 401, Caller, "The credential has expired";
+    /// Two credentials of one kind came where one may.
+    CredentialAmbiguous = "credential_ambiguous", 400, Caller, "More than one credential was sent";
+    /// The token is bound to a key, and no proof of that came (RFC 9449).
+    ProofMissing = "proof_missing", 401, Caller, "A proof of possession is needed";
+    /// The proof can't be read, or is of another call.
+    ProofInvalid = "proof_invalid", 401, Caller, "The proof of possession is not valid";
+    /// The proof was used before.
+    ProofReplayed = "proof_replayed", 401, Caller, "The proof of possession was used before";
+    /// The proof has to carry a nonce that this gateway has told (RFC 9449, section 9).
+    NonceNeeded = "nonce_needed", 401, Caller, "The proof of possession needs a nonce";
+    /// The token is bound to another key or certificate than the caller's (RFC 7800).
+    BindingMismatch = "binding_mismatch", 401, Caller, "The token is bound to another holder";
+    /// Too many credentials from this address were not good.
+    TooManyFailures = "too_many_failures", 429, Caller, "Too many failed attempts";
     /// A client's certificate is needed and the connection has none.
     CertificateMissing = "certificate_missing", 401, Caller, "A client certificate is needed";
     /// The client's certificate is not of an authority that counts here, or has no name to call by.

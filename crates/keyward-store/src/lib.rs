@@ -19,7 +19,7 @@ mod tests;
 pub use acme::AcmeCertificate;
 pub use audit::{Action, AuditChain, AuditEvent};
 pub use error::Error;
-pub use hierarchy::{MasterKey, Purpose};
+pub use hierarchy::{MacKey, MasterKey, Purpose};
 pub use key::{KeyChange, KeyPurpose, KeyState, KeyTimes, NewKey, StoredKey};
 pub use resource::StoredResource;
 pub use store::Store;

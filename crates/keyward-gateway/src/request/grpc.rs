@@ -42,12 +42,21 @@ impl Status {
             Code::BadRequest
             | Code::AmbiguousPath
             | Code::TokenAmbiguous
+            | Code::CredentialAmbiguous
             | Code::ExpectationFailed
             | Code::Internal => Self::Internal,
             Code::TokenMissing
             | Code::TokenInvalid
             | Code::TokenExpired
             | Code::TokenRevoked
+            | Code::CredentialMissing
+            | Code::CredentialInvalid
+            | Code::CredentialExpired
+            | Code::ProofMissing
+            | Code::ProofInvalid
+            | Code::ProofReplayed
+            | Code::NonceNeeded
+            | Code::BindingMismatch
             | Code::CertificateMissing
             | Code::CertificateInvalid
             | Code::CertificateExpired
@@ -64,6 +73,7 @@ impl Status {
                 Self::ResourceExhausted
             }
             Code::RateLimited
+            | Code::TooManyFailures
             | Code::UpstreamUnreachable
             | Code::UpstreamFailed
             | Code::UpstreamBusy

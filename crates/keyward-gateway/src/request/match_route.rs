@@ -64,8 +64,14 @@ pub(crate) fn match_route(
     let Some(route) = snapshot.route(&found, &worker.pools) else {
         return Err(Fault::new(Code::Internal, "Something went wrong here").into());
     };
+    // A key that stands in the query goes no further, whatever becomes of the rest.
+    let without_key = route
+        .route
+        .key_parameter
+        .as_deref()
+        .and_then(|name| path.without(name));
     let matched = MatchedPath {
-        path,
+        path: without_key.as_ref().unwrap_or(path),
         parameters: &found.parameters,
     };
     let plan = &route.route.plan;

@@ -13,7 +13,6 @@ mod admit;
 mod attempts;
 pub(crate) mod authenticate;
 mod authorize;
-mod bearer;
 mod client;
 pub(crate) mod client_certificate;
 mod compression;
@@ -26,10 +25,18 @@ mod match_route;
 pub(crate) mod mirror;
 mod own;
 pub(crate) mod path;
+mod protected_resource;
 mod screen;
 pub(crate) mod token_cache;
 mod upgrade;
 mod verified_caller;
+
+#[cfg(feature = "fuzzing")]
+pub use crate::issuer::read_introspection;
+#[cfg(feature = "fuzzing")]
+pub use authenticate::{read_basic, read_proof};
+#[cfg(feature = "fuzzing")]
+pub use client_certificate::read_proxied_certificate;
 
 pub(crate) use client::Client;
 pub(crate) use screen::is_trusted;
@@ -42,6 +49,8 @@ use crate::problem;
 use crate::record::CallRecord;
 use crate::tunnel::Tunnel;
 use crate::worker::Worker;
+use authenticate::Attempt;
+use client_certificate::ProxiedCertificate;
 use http::{Method, StatusCode};
 use keyward_model::{Code, Fault};
 use std::rc::Rc;
@@ -63,6 +72,11 @@ impl Refusal {
 
     fn fault(&self) -> &Fault {
         &self.0.0
+    }
+
+    /// The headers that go with it.
+    fn fields_mut(&mut self) -> &mut Fields {
+        &mut self.0.1
     }
 }
 
@@ -157,6 +171,9 @@ pub(crate) async fn serve_call(
         );
         answer
     });
+    if let Some(nonce) = record.told_nonce() {
+        answer.fields.append_named("dpop-nonce", nonce.as_bytes());
+    }
     answer
         .fields
         .set(Header::RequestId, record.request_id_text());
@@ -182,16 +199,30 @@ async fn way(
         record.answered(answer.status.as_u16());
         return Ok(answer);
     }
+    if let Some(answer) = protected_resource::answer(worker, &snapshot, &head, &path)? {
+        record.answered(answer.status.as_u16());
+        return Ok(answer);
+    }
     let matched = match_route::match_route(worker, &snapshot, &head, &path)?;
     record.route = Some(Rc::clone(&matched.route));
     let route = &matched.route.route;
+    // Before forged names are taken out, of which this would be one.
+    let certificate = ProxiedCertificate::take(worker, route, client, &head);
     let origin = screen::screen(worker, route, client, &mut head, &body)?;
     let upgrades = upgrade::screen(route, client, &head, &body)?;
     record.set_address(origin.address);
-    let authenticated =
-        authenticate::authenticate(worker, route, client, &mut head, record).await?;
+    let attempt = Attempt {
+        worker,
+        route,
+        client,
+        origin,
+        certificate: certificate.as_deref(),
+        now: record.started(),
+        begun: record.begun(),
+    };
+    let authenticated = authenticate::authenticate(&attempt, &mut head, record).await?;
     record.caller = authenticated.caller_of_record();
-    let permit = authorize::authorize(route, &authenticated)?;
+    let permit = authorize::authorize(&attempt, &head, &authenticated)?;
     if let Some(plan) = &route.decompression {
         // Before limits: a body that is not taken uses none up.
         body = decompression::decompress(worker, plan, &mut head, body)?;

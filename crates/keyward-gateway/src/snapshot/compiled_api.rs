@@ -13,9 +13,7 @@ use crate::upstream::UpstreamPlan;
 use keyward_model::id::TeamId;
 use keyward_model::name::Name;
 use keyward_model::resource::route::{Action, Forward, RouteMatch};
-use keyward_model::resource::{
-    Api, Authentication, BasePath, HostPattern, MutualTls, Resource, Spec, route,
-};
+use keyward_model::resource::{Api, BasePath, HostPattern, MutualTls, Resource, Spec, route};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -152,7 +150,7 @@ impl Source {
     fn is_of(&self, api: &Api) -> bool {
         match &self.resource.spec {
             Spec::Api(mine) => mine == api,
-            Spec::Issuer(_) | Spec::Upstream(_) => false,
+            Spec::Issuer(_) | Spec::Upstream(_) | Spec::Credential(_) => false,
         }
     }
 }
@@ -252,9 +250,10 @@ impl Surroundings<'_> {
 
     /// Whether these are the issuers of an API.
     fn has_issuers(&self, resource: &Resource, api: &Api, these: &[Arc<IssuerKeySet>]) -> bool {
-        let Authentication::Jwt { issuers, .. } = &api.authentication else {
+        let Some(tokens) = api.authentication.token() else {
             return these.is_empty();
         };
+        let issuers = &tokens.issuers;
         let of = |name: &Name| self.issuers.get(resource.team, name);
         let mut pairs = issuers.iter().zip(these);
         issuers.len() == these.len()
@@ -282,9 +281,9 @@ impl Surroundings<'_> {
         resource: &Resource,
         api: &Api,
     ) -> Result<Option<Arc<ClientTrust>>, CompileError> {
-        let Authentication::MutualTls(MutualTls {
+        let Some(MutualTls {
             roots: Some(path), ..
-        }) = &api.authentication
+        }) = api.authentication.mutual_tls()
         else {
             return Ok(None);
         };
@@ -306,9 +305,10 @@ impl Surroundings<'_> {
         resource: &Resource,
         api: &Api,
     ) -> Result<Vec<Arc<IssuerKeySet>>, CompileError> {
-        let Authentication::Jwt { issuers, .. } = &api.authentication else {
+        let Some(tokens) = api.authentication.token() else {
             return Ok(Vec::new());
         };
+        let issuers = &tokens.issuers;
         let open = |name: &Name| {
             let opened = self.issuers.get(resource.team, name);
             opened.ok_or_else(|| dangling(resource, api, "issuer", name))

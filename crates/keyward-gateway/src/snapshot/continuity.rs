@@ -151,6 +151,6 @@ impl Continuity {
 fn served_api(resource: &Resource) -> Option<&Api> {
     match &resource.spec {
         Spec::Api(api) => api.state.serves().then_some(api),
-        Spec::Upstream(_) | Spec::Issuer(_) => None,
+        Spec::Upstream(_) | Spec::Issuer(_) | Spec::Credential(_) => None,
     }
 }

@@ -1,6 +1,7 @@
 //! One route of a published API version, ready to serve.
 
 use super::CompileError;
+use super::credentials::Credentials;
 use super::plan::{MirrorPlan, RoutePlan};
 use crate::coding::DecodeBounds;
 use crate::issuer::IssuerKeySet;
@@ -8,17 +9,12 @@ use crate::metrics::{ApiMetrics, LimitMetrics, RouteMetrics};
 use crate::request::identity::{ForgedNames, IdentityPlan};
 use crate::tls::ClientTrust;
 use crate::upstream::UpstreamPlan;
-use aws_lc_rs::digest;
 use http::HeaderValue;
-use keyward_jose::jwt::Profile;
-use keyward_model::id::TeamId;
 use keyward_model::limit::LimitSubject;
 use keyward_model::name::Name;
 use keyward_model::resource::coding::{Compression, ContentCoding, Decompression};
-use keyward_model::resource::issuer::Encrypted;
-use keyward_model::resource::mutual_tls::{Callers, CertificateName};
 use keyward_model::resource::route::Mirror;
-use keyward_model::resource::{Api, Authentication, Capture, Resource, TokenSource, route};
+use keyward_model::resource::{Api, Capture, Resource, route};
 use keyward_model::usage::RouteLabels;
 use keyward_state::rate_limit::{Cell, Gcra};
 use std::collections::BTreeSet;
@@ -32,6 +28,10 @@ pub(crate) struct Route {
     pub(crate) labels: RouteLabels,
     pub(crate) plan: RoutePlan,
     pub(crate) credentials: Credentials,
+    /// How its API is known to those who look for its authorization server, and whose certificates it takes.
+    pub(crate) resource: Arc<ProtectedResource>,
+    /// The part of the query that is an API key.
+    pub(crate) key_parameter: Option<Box<str>>,
     pub(crate) scopes: BTreeSet<String>,
     /// The scopes as a challenge names them.
     pub(crate) scope_list: Box<str>,
@@ -98,51 +98,15 @@ pub(super) enum Mirroring<'a> {
     Copies(&'a Mirror),
 }
 
-/// How callers of a route prove who they are.
-#[derive(Clone, Debug)]
-pub(crate) enum Credentials {
-    /// It is open to everyone.
-    None,
-    Token(Arc<TokenPolicy>),
-    Certificate(Arc<CertificatePolicy>),
-}
-
-/// Which clients' certificates an API takes, and whom they stand for.
+/// What an API is as a protected resource (RFC 9728): where it is, and who speaks for its callers.
 #[derive(Debug)]
-pub(crate) struct CertificatePolicy {
-    /// The team of the API: its callers are this team's.
-    pub(crate) team: TeamId,
-    pub(crate) subject: CertificateName,
-    pub(crate) callers: Callers,
-    /// Roots that the certificate is checked against besides the listener's.
-    pub(crate) trust: Option<Arc<ClientTrust>>,
-    pub(crate) forward_certificate: bool,
-}
-
-/// Which tokens a route takes.
-#[derive(Debug)]
-pub(crate) struct TokenPolicy {
-    pub(crate) issuers: Box<[TrustedIssuer]>,
-    pub(crate) source: TokenSource,
-    pub(crate) forward: bool,
-    /// Stands for all of the above in the key of the cache of verified tokens, so that what was verified
-    /// by one policy is not believed by another.
-    digest: [u8; 32],
-}
-
-/// An issuer as one route trusts it.
-#[derive(Debug)]
-pub(crate) struct TrustedIssuer {
-    pub(crate) name: Name,
-    pub(crate) team: TeamId,
-    /// Shared by all its callers.
-    pub(crate) issuer: Arc<str>,
-    pub(crate) scope_claim: Box<str>,
-    pub(crate) encrypted: Encrypted,
-    pub(crate) leeway: Duration,
-    pub(crate) max_age: Option<Duration>,
-    pub(crate) profile: Profile,
-    pub(crate) keys: Arc<IssuerKeySet>,
+pub(crate) struct ProtectedResource {
+    /// Below it is everything that the API serves.
+    pub(crate) base_path: Box<str>,
+    /// Whether the host that is called is one that the API names, and not just anyone's word.
+    pub(crate) names_hosts: bool,
+    /// Whether certificates may come from trusted proxies.
+    pub(crate) proxied_certificates: bool,
 }
 
 /// One limit of a route.
@@ -161,6 +125,7 @@ pub(crate) struct LimitPolicy {
 /// What all routes of an API version share.
 pub(super) struct ApiPolicy {
     credentials: Credentials,
+    resource: Arc<ProtectedResource>,
     limits: Arc<[LimitPolicy]>,
     limit_header: Option<HeaderValue>,
     identity: Arc<IdentityPlan>,
@@ -182,49 +147,7 @@ impl ApiPolicy {
             api: label.clone(),
             why,
         };
-        let credentials = match &api.authentication {
-            Authentication::None => Credentials::None,
-            Authentication::MutualTls(clients) => {
-                Credentials::Certificate(Arc::new(CertificatePolicy {
-                    team: resource.team,
-                    subject: clients.subject,
-                    callers: clients.callers.clone(),
-                    trust: trust.cloned(),
-                    forward_certificate: clients.forward_certificate,
-                }))
-            }
-            Authentication::Jwt {
-                issuers: _,
-                audiences,
-                token,
-                forward_token,
-            } => {
-                let trusted = issuers
-                    .iter()
-                    .map(|keys| TrustedIssuer::new(audiences, Arc::clone(keys)))
-                    .collect::<Result<Box<[_]>, _>>()
-                    .map_err(unusable)?;
-                // Everything that decides whether a token is taken, and what is remembered with it: who
-                // calls, as the upstream is told, and the cells of limits by their places. By digest,
-                // since a shared secret does not print: two that differ in it alone are two.
-                let definitions: Vec<_> = trusted
-                    .iter()
-                    .map(|issuer| issuer.keys.definition_digest())
-                    .collect();
-                let whose = (resource.team, &resource.name, &api.version);
-                let remembered = (&api.identity_headers, &api.rate_limits);
-                let text = format!(
-                    "{:?}",
-                    (whose, &api.authentication, remembered, definitions)
-                );
-                Credentials::Token(Arc::new(TokenPolicy {
-                    issuers: trusted,
-                    source: token.clone(),
-                    forward: *forward_token,
-                    digest: sha256(&[text.as_bytes()]),
-                }))
-            }
-        };
+        let credentials = Credentials::new(resource, api, issuers, trust).map_err(unusable)?;
         let limits = api.rate_limits.iter().map(|rule| LimitPolicy {
             name: rule.name.clone(),
             id: format!("{label}/{}", rule.name).into_boxed_str(),
@@ -236,6 +159,11 @@ impl ApiPolicy {
         let identity = IdentityPlan::new(&api.identity_headers).map_err(unusable)?;
         Ok(Self {
             credentials,
+            resource: Arc::new(ProtectedResource {
+                base_path: api.base_path.as_str().into(),
+                names_hosts: !api.hosts.is_empty(),
+                proxied_certificates: api.authentication.takes_proxied_certificates(),
+            }),
             limits: limits.collect(),
             limit_header: limit_header(api),
             identity: Arc::new(identity),
@@ -279,6 +207,8 @@ impl Route {
             },
             plan: plan.map_err(unusable)?,
             credentials: policy.credentials.clone(),
+            key_parameter: policy.credentials.key_parameter().map(Into::into),
+            resource: Arc::clone(&policy.resource),
             scope_list: scope_list.join(" ").into(),
             scopes,
             limit_header: policy.limit_header.clone(),
@@ -296,39 +226,6 @@ impl Route {
                 .map(DecompressionPlan::new),
             capture: declared.capture.clone().map(Arc::new),
             metrics,
-        })
-    }
-}
-
-impl TokenPolicy {
-    /// The issuer of this name, if it is trusted.
-    pub(crate) fn issuer(&self, named: &str) -> Option<&TrustedIssuer> {
-        let mut trusted = self.issuers.iter();
-        trusted.find(|issuer| *issuer.issuer == *named)
-    }
-
-    /// The key of a token in the cache.
-    pub(crate) fn cache_key(&self, token: &[u8]) -> [u8; 32] {
-        sha256(&[&self.digest, token])
-    }
-}
-
-impl TrustedIssuer {
-    fn new(audiences: &[Box<str>], keys: Arc<IssuerKeySet>) -> Result<Self, String> {
-        let definition = keys.definition();
-        let profile = keys
-            .profile(audiences)
-            .map_err(|error| format!("issuer `{}`: {error}", keys.name()))?;
-        Ok(Self {
-            name: keys.name().clone(),
-            team: keys.team(),
-            issuer: Arc::from(&*definition.issuer),
-            scope_claim: definition.scope_claim.clone(),
-            encrypted: definition.encrypted,
-            leeway: definition.leeway,
-            max_age: definition.max_age,
-            profile,
-            keys,
         })
     }
 }
@@ -354,16 +251,4 @@ fn limit_header(api: &Api) -> Option<HeaderValue> {
     } else {
         HeaderValue::from_str(&text).ok()
     }
-}
-
-fn sha256(parts: &[&[u8]]) -> [u8; 32] {
-    let mut context = digest::Context::new(&digest::SHA256);
-    for part in parts {
-        context.update(part);
-    }
-    let mut hash = [0; 32];
-    for (to, from) in hash.iter_mut().zip(context.finish().as_ref()) {
-        *to = *from;
-    }
-    hash
 }

@@ -1,6 +1,6 @@
 //! APIs: what is published, under which path, for whom.
 
-use super::mutual_tls::MutualTls;
+use super::authentication::Authentication;
 use super::route::{HostPattern, Route};
 use crate::limit::RateLimit;
 use crate::name::Name;
@@ -64,10 +64,8 @@ pub enum VersionState {
 impl Api {
     /// The files that it names.
     pub fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        let roots = match &mut self.authentication {
-            Authentication::MutualTls(clients) => clients.roots.as_mut(),
-            Authentication::None | Authentication::Jwt { .. } => None,
-        };
+        let clients = self.authentication.mutual_tls_mut();
+        let roots = clients.and_then(|clients| clients.roots.as_mut());
         roots.into_iter()
     }
 }
@@ -97,36 +95,6 @@ impl VersionState {
     pub const fn serves(self) -> bool {
         matches!(self, Self::Published | Self::Deprecated)
     }
-}
-
-/// Who may call an API.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Authentication {
-    /// Everyone.
-    None,
-    /// Bearers of a token of one of these issuers.
-    Jwt {
-        /// Names of issuers of the same team (or of the default team), or `self`; at least one.
-        issuers: Vec<Name>,
-        /// One of these must be in the token's `aud`; at least one.
-        audiences: Vec<Box<str>>,
-        /// Where the token is looked for. Default: the `Authorization` header alone.
-        token: TokenSource,
-        /// Whether the token goes on to the upstream. Default: it is taken out.
-        forward_token: bool,
-    },
-    /// Clients that proved themselves by a certificate when their connection was made.
-    MutualTls(MutualTls),
-}
-
-/// Where a token is looked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum TokenSource {
-    /// `Authorization: Bearer` (RFC 6750, section 2.1).
-    #[default]
-    Header,
-    /// The cookie of this name alone.
-    Cookie(Box<str>),
 }
 
 /// Headers that tell the upstream who calls. On every route, open ones too, a client's own headers of

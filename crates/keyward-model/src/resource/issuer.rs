@@ -30,6 +30,19 @@ pub struct Issuer {
     pub encrypted: Encrypted,
 }
 
+/// How an issuer is asked about tokens.
+#[derive(Clone, Debug)]
+pub struct Introspection {
+    /// Its introspection endpoint.
+    pub url: Box<str>,
+    /// As whom it is asked: HTTP basic, form-encoded as RFC 6749, section 2.3.1, has it.
+    pub client_id: Box<str>,
+    /// What proves that.
+    pub client_secret: Secret<String>,
+    /// How long an answer counts, and never longer than the token. Default 30 s; zero asks at each call.
+    pub cache_for: Duration,
+}
+
 /// Whether an issuer's tokens come encrypted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Encrypted {
@@ -51,6 +64,8 @@ pub enum IssuerKeys {
     File(PathBuf),
     /// A shared secret, for HMAC.
     Secret(Secret<Vec<u8>>),
+    /// None: the issuer is asked about each token (RFC 7662).
+    Introspection(Box<Introspection>),
     /// An address that serves a JWK set, or, with `discover`, the issuer's metadata that names it.
     Url {
         /// `https:` (or `http:` where the operator allows the address).

@@ -4,10 +4,12 @@
 //! people write. The way from raw to typed is the only one.
 
 pub mod api;
+pub mod authentication;
 pub mod capture;
 pub mod coding;
 mod conflict;
 pub mod consistency;
+pub mod credential;
 pub mod issuer;
 pub mod mutual_tls;
 pub mod raw;
@@ -15,10 +17,10 @@ pub mod route;
 pub mod upstream;
 pub mod websocket;
 
-pub use api::{
-    Api, Authentication, BasePath, IdentityHeaders, RateLimitRule, TokenSource, VersionState,
-};
+pub use api::{Api, BasePath, IdentityHeaders, RateLimitRule, VersionState};
+pub use authentication::{Authentication, AuthenticationMethod, TokenMethod, TokenSource};
 pub use capture::Capture;
+pub use credential::Credential;
 pub use issuer::{Issuer, IssuerKeys};
 pub use mutual_tls::MutualTls;
 pub use route::{HostPattern, Route};
@@ -39,11 +41,13 @@ pub enum Kind {
     Upstream,
     /// What is published.
     Api,
+    /// An API key or a password.
+    Credential,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 3] = [Self::Issuer, Self::Upstream, Self::Api];
+    pub const ALL: [Self; 4] = [Self::Issuer, Self::Upstream, Self::Api, Self::Credential];
 
     /// As written in `kind`.
     #[must_use]
@@ -52,6 +56,7 @@ impl Kind {
             Self::Issuer => "issuer",
             Self::Upstream => "upstream",
             Self::Api => "api",
+            Self::Credential => "credential",
         }
     }
 }
@@ -86,6 +91,8 @@ pub enum Spec {
     Upstream(Box<Upstream>),
     /// What is published.
     Api(Api),
+    /// An API key or a password.
+    Credential(Box<Credential>),
 }
 
 impl Spec {
@@ -96,6 +103,7 @@ impl Spec {
             Self::Issuer(_) => Kind::Issuer,
             Self::Upstream(_) => Kind::Upstream,
             Self::Api(_) => Kind::Api,
+            Self::Credential(_) => Kind::Credential,
         }
     }
 }

@@ -3,6 +3,7 @@
 mod algorithm;
 mod check;
 mod completions;
+mod credential;
 mod failure;
 mod input;
 mod jwe;
@@ -51,6 +52,8 @@ enum Command {
     Jwe(jwe::Jwe),
     #[command(subcommand)]
     Jwt(jwt::Jwt),
+    #[command(subcommand)]
+    Credential(credential::Credential),
     Completions(completions::Completions),
     Man(man::Manual),
 }
@@ -66,6 +69,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Jws(command) => command.run().map(done),
         Command::Jwe(command) => command.run().map(done),
         Command::Jwt(command) => command.run().map(done),
+        Command::Credential(command) => command.run().map(done),
         Command::Completions(command) => command.run().map(done),
         Command::Man(command) => command.run().map(done),
     };

@@ -7,6 +7,7 @@
 pub(crate) mod access_log;
 mod acme;
 mod address;
+mod authentication;
 pub(crate) mod captures;
 mod document;
 pub(crate) mod file;
@@ -14,7 +15,6 @@ pub(crate) mod kept;
 mod keys;
 pub(crate) mod listener;
 pub(crate) mod listener_tls;
-mod mutual_tls;
 mod network;
 pub(crate) mod node;
 pub(crate) mod reload;
@@ -29,11 +29,12 @@ mod tests;
 pub(crate) use node::NodeConfiguration;
 pub(crate) use report::Report;
 
+use crate::command::Failure;
 use document::DOCUMENT_MAX_BYTES;
 use file::SeenFile;
 use kept::{Kept, ListPlaces};
 use keyward_model::Origin;
-use keyward_model::resource::raw::{Declared, Node, Place, Problems, read_resource};
+use keyward_model::resource::raw::{Declared, Field, Node, Place, Problems, read_resource};
 use keyward_model::resource::{IssuerKeys, Spec, UpstreamTls, consistency};
 use report::Source;
 use std::path::{Path, PathBuf};
@@ -141,6 +142,31 @@ pub(crate) fn load(path: Option<&Path>, files: &[PathBuf], environment: Environm
         reading.resources(file);
     }
     reading.finished()
+}
+
+/// Where the node of a configuration keeps its data. Nothing else is looked at: the rest may name what is not there
+/// yet, such as the hash that is about to be made.
+pub(crate) fn data_dir(path: &Path) -> Result<PathBuf, Failure> {
+    let failed = |why: String| {
+        Failure::new(
+            format!("configuration {}", path.display()),
+            why,
+            "configuration",
+        )
+    };
+    let text = file::read_text(path, DOCUMENT_MAX_BYTES).map_err(failed)?;
+    let mut problems = Problems::new();
+    let documents = document::read(&text, 0, &mut problems);
+    let Some(first) = documents.first() else {
+        return Err(failed(
+            "it can't be read; `keyward check` says why".to_owned(),
+        ));
+    };
+    let named = first
+        .get("data_dir")
+        .map(|node| Field::of("data_dir", node));
+    let named = named.and_then(|field| field.as_text());
+    Ok(directory(path).join(named.unwrap_or(node::DEFAULT_DATA_DIR)))
 }
 
 struct Reading<'e> {
@@ -271,7 +297,7 @@ fn check_files(
     for declared in declared {
         keys::check(declared, closed, problems);
         upstream_tls::check(declared, problems);
-        mutual_tls::check(declared, configuration, problems);
+        authentication::check(declared, configuration, problems);
     }
 }
 
@@ -289,6 +315,7 @@ fn resource(node: Node, directory: &Path, problems: &mut Problems) -> Option<Dec
                 *path = directory.join(&path);
             }
         }
+        Spec::Credential(_) => {}
         Spec::Api(api) => {
             for path in api.paths_mut() {
                 *path = directory.join(&path);

@@ -5,11 +5,12 @@ use super::captures::{self, Captures};
 use super::listener::{Listener, default_listeners, listeners};
 use super::network::{allow_rules, networks};
 use super::traces::{self, Tracing};
-use keyward_gateway::Http2Limits;
+use keyward_gateway::{Allowance, Http2Limits};
 use keyward_model::Network;
 use keyward_model::network::AllowRule;
 use keyward_model::resource::raw::{Declared, Field, Fields, Node, Problems};
 use serde_json::json;
+use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -36,6 +37,7 @@ const KEYS: &[&str] = &[
     "shared_state",
     "workers",
     "trusted_proxies",
+    "failed_attempts",
     "limits",
     "access_log",
     "tracing",
@@ -47,7 +49,22 @@ const KEYS: &[&str] = &[
 
 const DEFAULT_GATEWAY_URL: &str = "http://localhost:8080";
 const DEFAULT_SITE_URL: &str = "http://localhost:8090";
-const DEFAULT_DATA_DIR: &str = "keyward-data";
+pub(super) const DEFAULT_DATA_DIR: &str = "keyward-data";
+
+/// How many credentials from one address may not be good unless said otherwise: an office behind one address has
+/// some each minute, and a flood is held to a few milliseconds of cryptography in each.
+const FAILED_ATTEMPTS: Allowance = Allowance {
+    attempts: match NonZeroUsize::new(300) {
+        Some(attempts) => attempts,
+        None => NonZeroUsize::MIN,
+    },
+    per: Duration::from_secs(60),
+};
+
+/// More holds nobody back.
+const FAILED_ATTEMPTS_MAX: u64 = 1_000_000;
+
+const FAILED_ATTEMPTS_PER_MAX: Duration = Duration::from_secs(3_600);
 
 /// How a node runs, and the resources that its own files declare.
 #[derive(Clone, Debug)]
@@ -64,6 +81,8 @@ pub(crate) struct NodeConfiguration {
     pub(crate) workers: Option<usize>,
     /// Whose `X-Forwarded-For` and `request-id` are believed.
     pub(crate) trusted_proxies: Vec<Network>,
+    /// How many credentials from one address may not be good.
+    pub(crate) failed_attempts: Allowance,
     /// Bounds of the gateway's listeners.
     pub(crate) limits: Limits,
     /// Where calls are logged, and how.
@@ -91,6 +110,7 @@ impl Default for NodeConfiguration {
             data_dir: PathBuf::from(DEFAULT_DATA_DIR),
             workers: None,
             trusted_proxies: Vec::new(),
+            failed_attempts: FAILED_ATTEMPTS,
             limits: Limits::default(),
             access_log: AccessLog::default(),
             tracing: None,
@@ -117,6 +137,10 @@ impl NodeConfiguration {
             "shared_state": "memory",
             "workers": self.workers,
             "trusted_proxies": proxies.collect::<Vec<_>>(),
+            "failed_attempts": {
+                "attempts": self.failed_attempts.attempts,
+                "per": self.failed_attempts.per.as_secs_f64(),
+            },
             "limits": {
                 "connections": self.limits.connections,
                 "calls_in_flight": self.limits.calls_in_flight,
@@ -192,6 +216,10 @@ pub(super) fn read(
         Some(field) => networks(field, problems),
         None => Vec::new(),
     };
+    let failed_attempts = match fields.optional("failed_attempts") {
+        Some(field) => failed_attempts(field, problems),
+        None => Some(FAILED_ATTEMPTS),
+    };
     let limits = match fields.optional("limits") {
         Some(field) => limits(field, problems),
         None => Some(Limits::default()),
@@ -227,6 +255,7 @@ pub(super) fn read(
         data_dir: data_dir?,
         workers,
         trusted_proxies,
+        failed_attempts: failed_attempts?,
         limits: limits?,
         access_log: access_log?,
         tracing: tracing?,
@@ -307,6 +336,32 @@ fn origin(
         "is no address of this kind: write https://host, with a port or a path if need be, and without a slash at the end",
         problems,
     )
+}
+
+fn failed_attempts(field: Field<'_>, problems: &mut Problems) -> Option<Allowance> {
+    let fields = field.fields(&["attempts", "per"], problems)?;
+    let attempts = match fields.optional("attempts") {
+        Some(field) => {
+            let attempts = field.whole(1..=FAILED_ATTEMPTS_MAX, problems)?;
+            NonZeroUsize::new(usize::try_from(attempts).ok()?)?
+        }
+        None => FAILED_ATTEMPTS.attempts,
+    };
+    let per = match fields.optional("per") {
+        Some(field) => {
+            let per = field.positive_duration(problems)?;
+            if per > FAILED_ATTEMPTS_PER_MAX {
+                field.refuse(
+                    "is more than 1h: whoever shares an address with a flood would be locked out for as long",
+                    problems,
+                );
+                return None;
+            }
+            per
+        }
+        None => FAILED_ATTEMPTS.per,
+    };
+    Some(Allowance { attempts, per })
 }
 
 fn limits(field: Field<'_>, problems: &mut Problems) -> Option<Limits> {

@@ -10,10 +10,11 @@ use keyward_jose::jwt::{self, Claims};
 use keyward_jose::{NumericDate, SignatureAlgorithm};
 use keyward_model::id::TeamId;
 use keyward_model::limit::{LimitSubject, RateLimit};
+use keyward_model::resource::authentication::Dpop;
 use keyward_model::resource::issuer::SELF;
 use keyward_model::resource::{
     Api, Authentication, BasePath, IdentityHeaders, RateLimitRule, Resource, Route, Spec, Target,
-    TokenSource, Upstream, VersionState,
+    TokenMethod, TokenSource, Upstream, VersionState,
 };
 use keyward_model::{Name, Origin, Timestamp};
 use serde_json::{Map, Value, json};
@@ -92,12 +93,14 @@ fn declared(upstream: SocketAddr) -> Result<Vec<Resource>, String> {
         routes: vec![Route::everything(&base_path, name("keyward-demo")?)],
         base_path,
         keep_base_path: false,
-        authentication: Authentication::Jwt {
+        authentication: Authentication::tokens(TokenMethod {
             issuers: vec![name(SELF)?],
             audiences: vec![AUDIENCE.into()],
             token: TokenSource::Header,
             forward_token: false,
-        },
+            dpop: Dpop::default(),
+            proxied_certificate: false,
+        }),
         scopes: BTreeSet::from([SCOPE.to_owned()]),
         rate_limits: vec![RateLimitRule {
             name: name("per-subject")?,

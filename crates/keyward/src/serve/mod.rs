@@ -37,8 +37,8 @@ use keyward_gateway::issuer::{Issuers, IssuersContext};
 use keyward_gateway::tls::Challenges;
 use keyward_gateway::trace::{SpanQueue, TraceSample, Tracing};
 use keyward_gateway::{
-    Gateway, GatewayContext, Limits, ListenerSettings, OwnIssuer, Settings, UpstreamGuard,
-    UsageReceiver,
+    CredentialIndex, Gateway, GatewayContext, Limits, ListenerSettings, OwnIssuer, PublicUrl,
+    Settings, UpstreamGuard, UsageReceiver,
 };
 use keyward_jose::JwkSet;
 use keyward_jose::key::KeyUse;
@@ -353,9 +353,13 @@ async fn gateway(
         decrypters: Arc::new(ArcSwap::from_pointee(own_keys.decrypters(now))),
         runtime: Handle::current(),
         challenges: Arc::clone(&challenges),
+        credentials: Arc::new(CredentialIndex::new(
+            own_keys::credential_keys(store, now).await?,
+        )),
+        nonce_key: own_keys::nonce_key(store, now).await?,
     };
     let listeners = GatewayListeners::load(configuration, &challenges, clock)?;
-    let mut settings = settings(configuration, store.node(), listeners.settings.clone());
+    let mut settings = settings(configuration, store.node(), listeners.settings.clone())?;
     settings.tracing = observed.tracing;
     settings.captures = observed.captures;
     let (gateway, records) = Gateway::bind(settings, given, context)
@@ -396,11 +400,17 @@ fn settings(
     configuration: &NodeConfiguration,
     node: NodeId,
     listeners: Vec<ListenerSettings>,
-) -> Settings {
+) -> Result<Settings, Failure> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = configuration.workers.unwrap_or(cores);
     let limits = &configuration.limits;
-    Settings {
+    let public_url = PublicUrl::parse(&configuration.gateway_url).ok_or_else(|| {
+        let why = "it is no address that anything can be called by: write https://host";
+        failed("gateway_url", &why, "configuration")
+    })?;
+    Ok(Settings {
+        public_url,
+        failed_attempts: configuration.failed_attempts,
         node,
         listeners,
         workers,
@@ -420,7 +430,7 @@ fn settings(
             allow: configuration.upstreams_allow.clone(),
             own_listeners: own_listeners(configuration),
         },
-    }
+    })
 }
 
 fn tracing(configuration: &NodeConfiguration, spans: Option<&SpanQueue>) -> Option<Tracing> {

@@ -3,6 +3,8 @@
 // `cfg(test)` always holds here: it tells the lints that unwrapping is right, in helpers of tests too.
 #[cfg(test)]
 mod bad_input;
+
+mod bound_tokens;
 #[cfg(test)]
 mod coding;
 #[cfg(test)]

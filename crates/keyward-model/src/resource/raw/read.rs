@@ -2,7 +2,7 @@
 
 use super::field::{Field, Fields, listed};
 use super::problem::Problems;
-use super::{Node, Place, Value, api, issuer, upstream};
+use super::{Node, Place, Value, api, credential, issuer, upstream};
 use crate::id::TeamId;
 use crate::name::Name;
 use crate::resource::{Kind, Resource, Spec};
@@ -43,6 +43,7 @@ fn resource(node: &Node, origin: Origin, problems: &mut Problems) -> Option<Reso
             Kind::Issuer => issuer::KEYS,
             Kind::Upstream => upstream::KEYS,
             Kind::Api => api::KEYS,
+            Kind::Credential => credential::KEYS,
         })
         .copied()
         .collect();
@@ -50,6 +51,7 @@ fn resource(node: &Node, origin: Origin, problems: &mut Problems) -> Option<Reso
         Kind::Issuer => "an issuer",
         Kind::Upstream => "an upstream",
         Kind::Api => "an api",
+        Kind::Credential => "a credential",
     };
     let fields = Fields::of(node, what, &known, problems)?;
     let team = match fields.optional("team") {
@@ -65,6 +67,8 @@ fn resource(node: &Node, origin: Origin, problems: &mut Problems) -> Option<Reso
             upstream::read(&fields, problems).map(|upstream| Spec::Upstream(Box::new(upstream)))
         }
         Kind::Api => api::read(&fields, problems).map(Spec::Api),
+        Kind::Credential => credential::read(&fields, name.as_ref(), problems)
+            .map(|credential| Spec::Credential(Box::new(credential))),
     };
     Some(Resource {
         team: TeamId::DEFAULT,

@@ -1,7 +1,8 @@
 use super::*;
+use crate::resource::authentication::Dpop;
 use crate::resource::coding::ContentCoding;
 use crate::resource::mutual_tls::{Callers, CertificateName};
-use crate::resource::{Authentication, IssuerKeys, Spec, TokenSource, consistency};
+use crate::resource::{Authentication, IssuerKeys, Spec, TokenMethod, TokenSource, consistency};
 use crate::revision::Origin;
 use serde_json::{Value as Json, json};
 
@@ -69,12 +70,14 @@ fn the_contracts_api_is_read() {
     };
     assert_eq!(
         api.authentication,
-        Authentication::Jwt {
+        Authentication::tokens(TokenMethod {
             issuers: vec!["bench".parse().unwrap()],
             audiences: vec!["bench-api".into()],
             token: TokenSource::Header,
             forward_token: false,
-        }
+            dpop: Dpop::default(),
+            proxied_certificate: false,
+        })
     );
     assert_eq!(api.rate_limits[0].name.as_str(), "subject-1");
     assert_eq!(api.rate_limits[0].limit.burst.get(), 1_000_000);
@@ -92,9 +95,7 @@ fn callers_by_certificate_have_the_scopes_that_are_given_to_them() {
     let Spec::Api(mut api) = declared.resource.spec else {
         panic!("not an API")
     };
-    let Authentication::MutualTls(read) = api.authentication.clone() else {
-        panic!("not by certificate")
-    };
+    let read = api.authentication.mutual_tls().unwrap().clone();
     assert_eq!(read.subject, CertificateName::SanUri);
     assert!(!read.forward_certificate);
     let Callers::Listed(callers) = read.callers else {
@@ -329,7 +330,7 @@ fn what_is_wrong_is_said_with_what_to_do() {
             api(
                 &json!({ "authentication": { "mutual_tls": { "subject": "san_uri" }, "audience": "x" } }),
             ),
-            "`audience` stands beside `mutual_tls`: an API asks for a token or for a certificate",
+            "`audience` stands beside `mutual_tls`: each method is an entry of its own",
         ),
         (
             api(&json!({ "compression": "on" })),

@@ -30,32 +30,81 @@ impl<'a> BearerToken<'a> {
     }
 }
 
+/// What was taken out of a request: where the token stands, and by which scheme it was shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taken {
+    place: Span,
+    scheme: Scheme,
+}
+
+/// How a token was shown.
+#[derive(Clone, Copy, Debug)]
+enum Scheme {
+    /// `Bearer` (RFC 6750), or a cookie.
+    Bearer,
+    /// `DPoP` (RFC 9449, section 7.1), with where its proof stands.
+    Dpop(Proofs),
+}
+
+/// The `DPoP` headers of a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Proofs {
+    None,
+    One(Span),
+    Several,
+}
+
+impl Taken {
+    /// The token.
+    pub(super) fn token<'f>(&self, fields: &'f Fields) -> BearerToken<'f> {
+        BearerToken(self.place.of(fields.bytes()))
+    }
+
+    /// Whether it came by the scheme `DPoP`.
+    pub(super) fn is_dpop(&self) -> bool {
+        matches!(self.scheme, Scheme::Dpop(_))
+    }
+
+    /// The proofs that came along.
+    pub(super) fn proofs(&self) -> Proofs {
+        match self.scheme {
+            Scheme::Bearer => Proofs::None,
+            Scheme::Dpop(proofs) => proofs,
+        }
+    }
+}
+
 /// The token. Unless it is to be forwarded it is no longer in the headers afterwards.
 ///
 /// A token in another place too is refused (RFC 6750, section 2): the upstream could believe the one that
 /// nobody checked.
-pub(super) fn take<'a>(
+pub(super) fn take(
     source: &TokenSource,
     forward: bool,
-    head: &'a mut RequestHead,
-) -> Result<BearerToken<'a>, Fault> {
+    head: &mut RequestHead,
+) -> Result<Taken, Fault> {
     let in_query = head.query().is_some_and(has_token);
     let fields = &mut head.fields;
-    let token = match source {
+    match source {
         TokenSource::Header => {
-            let token = from_authorization(fields)?;
+            let (place, is_dpop) = from_authorization(fields)?;
             if in_query {
                 return Err(ambiguous(
                     "A token stands in `Authorization` and in the query; send it in `Authorization` alone",
                 ));
             }
+            let scheme = if is_dpop {
+                Scheme::Dpop(proofs(fields))
+            } else {
+                Scheme::Bearer
+            };
             if !forward {
-                fields.remove(Header::Authorization);
+                remove(fields);
             }
-            token
+            Ok(Taken { place, scheme })
         }
         TokenSource::Cookie(name) => {
-            let token = from_cookie(name, fields)?;
+            let place = from_cookie(name, fields)?;
             if in_query || fields.all(Header::Authorization).any(is_bearer) {
                 return Err(ambiguous(
                     "A token stands in the cookie and elsewhere; send it in the cookie alone",
@@ -64,10 +113,43 @@ pub(super) fn take<'a>(
             if !forward {
                 remove_cookie(name, fields);
             }
-            token
+            Ok(Taken {
+                place,
+                scheme: Scheme::Bearer,
+            })
         }
-    };
-    Ok(BearerToken(token.of(fields.bytes())))
+    }
+}
+
+/// Takes out what `Authorization` says, and the proof that goes with it.
+pub(super) fn remove(fields: &mut Fields) {
+    fields.retain(|field| !matches!(field.header, Header::Authorization | Header::Dpop));
+}
+
+/// Whether `Authorization` begins with one of these schemes, which are in lower case.
+pub(super) fn has_scheme(head: &RequestHead, schemes: &[&[u8]]) -> bool {
+    head.fields.all(Header::Authorization).any(|value| {
+        let scheme = value.split(|byte| *byte == b' ').next();
+        scheme.is_some_and(|scheme| {
+            schemes
+                .iter()
+                .any(|known| scheme.eq_ignore_ascii_case(known))
+        })
+    })
+}
+
+/// Whether the cookie of this name is there.
+pub(super) fn has_cookie(head: &RequestHead, name: &str) -> bool {
+    cookies(&head.fields).any(|cookie| named(cookie, name).is_some())
+}
+
+fn proofs(fields: &Fields) -> Proofs {
+    let mut values = fields.all(Header::Dpop);
+    match (values.next(), values.next(), fields.place(Header::Dpop)) {
+        (Some(_), None, Some(place)) => Proofs::One(place),
+        (None, _, _) | (Some(_), None, None) => Proofs::None,
+        (Some(_), Some(_), _) => Proofs::Several,
+    }
 }
 
 /// Whether the token is a JWE in compact form: five parts instead of three (RFC 7516, section 9).
@@ -84,11 +166,13 @@ fn has_token(query: &str) -> bool {
 
 fn is_bearer(value: &[u8]) -> bool {
     let scheme = value.split(|byte| *byte == b' ').next();
-    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"))
+    scheme.is_some_and(|scheme| {
+        scheme.eq_ignore_ascii_case(b"bearer") || scheme.eq_ignore_ascii_case(b"dpop")
+    })
 }
 
-/// RFC 6750, section 2.1.
-fn from_authorization(fields: &Fields) -> Result<Span, Fault> {
+/// The token, and whether the scheme is `DPoP`: RFC 6750, section 2.1; RFC 9449, section 7.1.
+fn from_authorization(fields: &Fields) -> Result<(Span, bool), Fault> {
     let mut values = fields.all(Header::Authorization);
     let (Some(text), Some(place)) = (values.next(), fields.place(Header::Authorization)) else {
         return Err(missing("Send a token as `Authorization: Bearer …`"));
@@ -103,7 +187,8 @@ fn from_authorization(fields: &Fields) -> Result<Span, Fault> {
         .position(|byte| *byte == b' ')
         .unwrap_or(text.len());
     let (scheme, rest) = text.split_at(scheme_end);
-    if !scheme.eq_ignore_ascii_case(b"bearer") {
+    let is_dpop = scheme.eq_ignore_ascii_case(b"dpop");
+    if !is_dpop && !scheme.eq_ignore_ascii_case(b"bearer") {
         return Err(missing(
             "`Authorization` holds no bearer token; send `Authorization: Bearer …`",
         ));
@@ -113,7 +198,7 @@ fn from_authorization(fields: &Fields) -> Result<Span, Fault> {
     if length == 0 {
         return Err(missing("There is no token after `Bearer`"));
     }
-    Ok(place.part(start, start + length))
+    Ok((place.part(start, start + length), is_dpop))
 }
 
 fn cookies(fields: &Fields) -> impl Iterator<Item = &str> {
@@ -153,7 +238,8 @@ fn from_cookie(name: &str, fields: &mut Fields) -> Result<Span, Fault> {
     Ok(fields.keep(value.as_bytes()))
 }
 
-fn remove_cookie(name: &str, fields: &mut Fields) {
+/// Takes the cookie of this name out.
+pub(super) fn remove_cookie(name: &str, fields: &mut Fields) {
     let rest: Vec<&str> = cookies(fields)
         .filter(|cookie| !cookie.is_empty() && named(cookie, name).is_none())
         .collect();
@@ -190,10 +276,9 @@ mod tests {
     /// What is taken, and the fields that are left.
     fn taken(source: &TokenSource, fields: &[(&str, &str)]) -> Result<(String, Fields), Code> {
         let mut head = head("/", fields);
-        let token = take(source, false, &mut head)
-            .and_then(BearerToken::text)
-            .map(str::to_owned)
-            .map_err(|fault| fault.code())?;
+        let taken = take(source, false, &mut head).map_err(|fault| fault.code())?;
+        let token = taken.token(&head.fields).text();
+        let token = token.map(str::to_owned).map_err(|fault| fault.code())?;
         Ok((token, head.fields))
     }
 
@@ -211,6 +296,29 @@ mod tests {
         let mut forwarded = head("/", &[("authorization", "Bearer a.b.c")]);
         assert!(take(&TokenSource::Header, true, &mut forwarded).is_ok());
         assert!(forwarded.fields.has(Header::Authorization));
+    }
+
+    #[test]
+    fn a_token_with_a_proof_is_taken_with_it() {
+        for (proofs, expected) in [
+            (&[][..], "none"),
+            (&["p.q.r"][..], "p.q.r"),
+            (&["p.q.r", "p.q.r"][..], "several"),
+        ] {
+            let mut fields = vec![("authorization", "dpop a.b.c")];
+            fields.extend(proofs.iter().map(|proof| ("dpop", *proof)));
+            let mut head = head("/", &fields);
+            let taken = take(&TokenSource::Header, false, &mut head).unwrap();
+            assert!(taken.is_dpop());
+            assert_eq!(taken.token(&head.fields).text().unwrap(), "a.b.c");
+            let found = match taken.proofs() {
+                Proofs::None => "none",
+                Proofs::One(place) => std::str::from_utf8(place.of(head.fields.bytes())).unwrap(),
+                Proofs::Several => "several",
+            };
+            assert_eq!(found, expected);
+            assert_eq!(head.fields, Fields::new());
+        }
     }
 
     #[test]
