@@ -71,6 +71,17 @@ pub struct Gateway {
     phase: watch::Sender<Phase>,
 }
 
+/// What is remembered of callers who prove themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProvingCounts {
+    /// Addresses from which credentials came that were not good, and that are counted.
+    pub failing_addresses: usize,
+    /// Failures that were not counted for want of room.
+    pub uncounted_failures: u64,
+    /// Proofs of possession that were used lately.
+    pub remembered_proofs: usize,
+}
+
 /// What the workers get when they start.
 #[derive(Debug)]
 struct Start {
@@ -323,6 +334,16 @@ impl Gateway {
     #[must_use]
     pub fn dropped_records(&self) -> u64 {
         self.shared.dropped_records.load(Ordering::Relaxed)
+    }
+
+    /// What is remembered of callers who prove themselves.
+    #[must_use]
+    pub fn proving_counts(&self) -> ProvingCounts {
+        ProvingCounts {
+            failing_addresses: self.shared.failed_attempts.len(),
+            uncounted_failures: self.shared.failed_attempts.uncounted(),
+            remembered_proofs: self.shared.replays.len(),
+        }
     }
 
     /// How many subjects of rate limits are being counted.

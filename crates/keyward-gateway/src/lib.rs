@@ -12,6 +12,8 @@ mod coding;
 pub mod credentials;
 mod deadlines;
 mod drain;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod gateway;
 mod http1;
 mod http2;
@@ -46,12 +48,9 @@ pub use coding::decompress_in_pieces;
 /// For fuzz targets: what this crate's parser and hyper's make of the same bytes.
 #[cfg(feature = "fuzzing")]
 pub use http1::compare as compare_with_hyper;
-/// For fuzz targets: what callers show of themselves, read.
-#[cfg(feature = "fuzzing")]
-pub use request::{read_basic, read_introspection, read_proof, read_proxied_certificate};
 
 pub use credentials::{CredentialIndex, CredentialKeys};
-pub use gateway::{Gateway, GatewayContext, UsageReceiver};
+pub use gateway::{Gateway, GatewayContext, ProvingCounts, UsageReceiver};
 pub use keyward_state::failed_attempts::Allowance;
 pub use public_url::PublicUrl;
 pub use queue::{Queue, QueueEnd};

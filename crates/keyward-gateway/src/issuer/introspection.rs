@@ -297,7 +297,7 @@ impl Entry {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn read(body: &[u8]) -> Result<Option<Claims>, String> {
+pub(crate) fn read(body: &[u8]) -> Result<Option<Claims>, String> {
     let claims = Claims::parse(body, ANSWER_MAX)
         .map_err(|error| format!("its answer can't be read: {error}"))?;
     match claims.get("active") {

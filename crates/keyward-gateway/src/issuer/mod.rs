@@ -29,7 +29,7 @@ pub use epoch::KeyEpoch;
 pub use error::IssuerError;
 pub(crate) use introspection::Introspected;
 #[cfg(feature = "fuzzing")]
-pub use introspection::read as read_introspection;
+pub(crate) use introspection::read as read_introspection;
 pub use key_set::{IssuerKeySet, PreparedIssuer};
 pub use registry::{IssuerStatus, Issuers, IssuersContext};
 

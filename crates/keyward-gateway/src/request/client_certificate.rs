@@ -183,8 +183,7 @@ fn byte_sequence(text: &[u8]) -> Option<Vec<u8>> {
 
 /// For fuzz targets: whether a certificate is read from what a proxy says.
 #[cfg(feature = "fuzzing")]
-#[must_use]
-pub fn read_proxied_certificate(certificate: &[u8], chain: &[u8]) -> bool {
+pub(crate) fn is_read(certificate: &[u8], chain: &[u8]) -> bool {
     matches!(read(&[certificate], &[chain]), Some(Ok(_)))
 }
 

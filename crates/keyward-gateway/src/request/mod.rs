@@ -31,13 +31,6 @@ pub(crate) mod token_cache;
 mod upgrade;
 mod verified_caller;
 
-#[cfg(feature = "fuzzing")]
-pub use crate::issuer::read_introspection;
-#[cfg(feature = "fuzzing")]
-pub use authenticate::{read_basic, read_proof};
-#[cfg(feature = "fuzzing")]
-pub use client_certificate::read_proxied_certificate;
-
 pub(crate) use client::Client;
 pub(crate) use screen::is_trusted;
 pub(crate) use verified_caller::VerifiedCaller;

@@ -66,6 +66,11 @@ fn tell(loaded: &Loaded) -> Result<(), Failure> {
     }
     let counts: Vec<String> = counts(loaded)
         .into_iter()
+        // What every node has is told of even where there is none.
+        .filter(|(kind, count)| match kind {
+            Kind::Issuer | Kind::Upstream | Kind::Api => true,
+            Kind::Credential => *count > 0,
+        })
         .map(|(kind, count)| {
             let plural = if count == 1 { "" } else { "s" };
             format!("{count} {kind}{plural}")

@@ -3,7 +3,7 @@
 // `cfg(test)` always holds here: it tells the lints that unwrapping is right, in helpers of tests too.
 #[cfg(test)]
 mod bad_input;
-
+#[cfg(test)]
 mod bound_tokens;
 #[cfg(test)]
 mod coding;

@@ -24,21 +24,19 @@ const WEIGHT: u32 = 10;
 
 /// A name and a password.
 #[derive(Debug)]
-pub struct Presented {
+pub(crate) struct Presented {
     text: Zeroizing<String>,
     colon: usize,
 }
 
 impl Presented {
     /// The user-id.
-    #[must_use]
-    pub fn username(&self) -> &str {
+    pub(crate) fn username(&self) -> &str {
         self.text.get(..self.colon).unwrap_or_default()
     }
 
     /// The password, which may have colons.
-    #[must_use]
-    pub fn password(&self) -> &str {
+    pub(crate) fn password(&self) -> &str {
         self.text.get(self.colon + 1..).unwrap_or_default()
     }
 }
@@ -47,7 +45,7 @@ impl Presented {
 ///
 /// # Errors
 /// What is wrong with it, without saying what it is.
-pub fn read(text: &[u8]) -> Result<Presented, &'static str> {
+pub(crate) fn read(text: &[u8]) -> Result<Presented, &'static str> {
     if text.len() > LENGTH_MAX {
         return Err("it is too long");
     }

@@ -33,7 +33,7 @@ const JTI_MAX: usize = 256;
 
 /// A proof whose signature is good, and what it says.
 #[derive(Debug)]
-pub struct Proof {
+pub(crate) struct Proof {
     key: Thumbprint,
     method: Box<str>,
     address: Box<str>,
@@ -48,7 +48,7 @@ pub struct Proof {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn read(text: &str, algorithms: &[SignatureAlgorithm]) -> Result<Proof, String> {
+pub(crate) fn read(text: &str, algorithms: &[SignatureAlgorithm]) -> Result<Proof, String> {
     let peek = jwt::peek(text).map_err(|error| error.to_string())?;
     let header = peek.header();
     if !header

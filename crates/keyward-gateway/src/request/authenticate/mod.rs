@@ -18,9 +18,9 @@ mod nonce;
 mod token;
 
 #[cfg(feature = "fuzzing")]
-pub use basic::read as read_basic;
+pub(crate) use basic::read as read_basic;
 #[cfg(feature = "fuzzing")]
-pub use dpop::read as read_proof;
+pub(crate) use dpop::read as read_proof;
 
 pub(crate) use argon2::PasswordChecks;
 pub(crate) use binding::Binding;

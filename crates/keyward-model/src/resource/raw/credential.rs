@@ -1,5 +1,8 @@
 //! Reading `kind: credential`.
 
+#[cfg(test)]
+mod tests;
+
 use super::api::scope_list;
 use super::field::{Field, Fields};
 use super::form;

@@ -223,6 +223,22 @@ fn node(page: &mut Page, gateway: &Gateway) {
         "Subjects whose rate limits are being counted.",
         gateway.counted_subjects(),
     );
+    let proving = gateway.proving_counts();
+    page.gauge(
+        "keyward_failing_addresses",
+        "Addresses from which credentials came that were not good, and that are counted.",
+        proving.failing_addresses,
+    );
+    page.counter(
+        "keyward_failures_uncounted_total",
+        "Credentials that were not good and were not counted, since as many addresses failed as are.",
+        proving.uncounted_failures,
+    );
+    page.gauge(
+        "keyward_remembered_proofs",
+        "Proofs of possession that were used lately.",
+        proving.remembered_proofs,
+    );
     page.gauge(
         "keyward_revision",
         "The configuration's revision.",

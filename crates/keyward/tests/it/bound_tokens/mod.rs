@@ -69,7 +69,10 @@ fn keyward(folder: &Path, arguments: &[&str]) -> String {
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    String::from_utf8(output.stdout)
+        .unwrap()
+        .trim_end()
+        .to_owned()
 }
 
 /// An issuer that is nothing but a key and a command.
@@ -102,7 +105,15 @@ impl Signing {
         }
         let claims = claims.to_string();
         let arguments = [
-            "jwt", "sign", "--key", "key.json", "--claims", &claims, "--expires-in", "5m", "--typ",
+            "jwt",
+            "sign",
+            "--key",
+            "key.json",
+            "--claims",
+            &claims,
+            "--expires-in",
+            "5m",
+            "--typ",
             "at+jwt",
         ];
         keyward(self.folder.path(), &arguments)
@@ -152,7 +163,10 @@ async fn a_certified_client_proves_its_key() {
         let metadata = challenge["resource_metadata"].as_str().unwrap();
         assert!(metadata.ends_with("/.well-known/oauth-protected-resource/orders"));
         let algorithms = challenge["algs"].as_str().unwrap();
-        assert!(algorithms.split(' ').any(|name| name == algorithm), "{answer}");
+        assert!(
+            algorithms.split(' ').any(|name| name == algorithm),
+            "{answer}"
+        );
 
         let unbound = client.call(&signing.token(&Value::Null));
         assert_eq!(unbound["status"], 401, "{unbound}");
@@ -238,6 +252,9 @@ resources:
     let (mut thief, _) = Client::start(&["mtls", &address, &root, &another, &another_key]);
     let answer = thief.call(&bound);
     assert_eq!(answer["status"], 401, "{answer}");
-    assert_eq!(answer["challenges"][0]["error"], "invalid_token", "{answer}");
+    assert_eq!(
+        answer["challenges"][0]["error"], "invalid_token",
+        "{answer}"
+    );
     assert_eq!(upstream.received().len(), 2);
 }

@@ -15,7 +15,10 @@ async fn start(issuer: &Issuer) -> Node {
         .resource(issuer.resource(""))
         .api("orders", &issuer.authentication("dpop: accepted"))
         .api("strict", &issuer.authentication("dpop: required"))
-        .api("nonce", &issuer.authentication("dpop: { tokens: required, nonce: always }"))
+        .api(
+            "nonce",
+            &issuer.authentication("dpop: { tokens: required, nonce: always }"),
+        )
         .start()
         .await
 }
@@ -48,35 +51,113 @@ async fn proofs_of_possession() {
     let private = holder.sign_as("dpop+jwt", holder.jwk(Part::Private), &claims);
     let typ = holder.sign_as("JWT", holder.jwk(Part::Public), &claims);
     let strict = format!("http://{}/strict/7", node.gateway());
-    let mut table = page_table("dpop").upstream_headers(&["authorization", "dpop", "x-keyward-subject"]);
+    let mut table =
+        page_table("dpop").upstream_headers(&["authorization", "dpop", "x-keyward-subject"]);
     let path = "/orders/7";
     for (case, call) in [
         ("a token with a proof", call(path, &token, &used)),
         ("the same proof again", call(path, &token, &used)),
-        ("a new one", call(path, &token, &holder.proof("GET", &address, &token))),
-        ("with a query, which is no part of the address", call("/orders/7?a=b", &token, &holder.proof("GET", &address, &token))),
-        ("the address in another spelling", call(path, &token, &with("htu", json!(format!("HTTP://{}/orders/%37", node.gateway()))))),
-        ("the token as `Bearer`: stolen, or half a client", Call::get(path).bearer(&token)),
-        ("as `Bearer` with the proof", Call::get(path).bearer(&token).header("DPoP", &holder.proof("GET", &address, &token))),
-        ("no proof", Call::get(path).header("Authorization", &format!("DPoP {token}"))),
-        ("two proofs", call(path, &token, &used).header("DPoP", &used)),
+        (
+            "a new one",
+            call(path, &token, &holder.proof("GET", &address, &token)),
+        ),
+        (
+            "with a query, which is no part of the address",
+            call(
+                "/orders/7?a=b",
+                &token,
+                &holder.proof("GET", &address, &token),
+            ),
+        ),
+        (
+            "the address in another spelling",
+            call(
+                path,
+                &token,
+                &with(
+                    "htu",
+                    json!(format!("HTTP://{}/orders/%37", node.gateway())),
+                ),
+            ),
+        ),
+        (
+            "the token as `Bearer`: stolen, or half a client",
+            Call::get(path).bearer(&token),
+        ),
+        (
+            "as `Bearer` with the proof",
+            Call::get(path)
+                .bearer(&token)
+                .header("DPoP", &holder.proof("GET", &address, &token)),
+        ),
+        (
+            "no proof",
+            Call::get(path).header("Authorization", &format!("DPoP {token}")),
+        ),
+        (
+            "two proofs",
+            call(path, &token, &used).header("DPoP", &used),
+        ),
         ("no proof but something", call(path, &token, "abc")),
-        ("a proof by another key", call(path, &token, &thief.proof("GET", &address, &token))),
-        ("for another method", call(path, &token, &holder.proof("POST", &address, &token))),
-        ("for another path", call("/orders/8", &token, &holder.proof("GET", &address, &token))),
-        ("for another host", call(path, &token, &holder.proof("GET", "http://other.example/orders/7", &token))),
-        ("for another token", call(path, &token, &holder.proof("GET", &address, &plain))),
-        ("without the token's hash", call(path, &token, &with("ath", Value::Null))),
-        ("without an identifier", call(path, &token, &with("jti", Value::Null))),
-        ("a minute and more old: a nonce is told", call(path, &token, &with("iat", json!(now().0 - 65)))),
-        ("of a client whose clock is ahead", call(path, &token, &with("iat", json!(now().0 + 60)))),
-        ("with a nonce that is not ours", call(path, &token, &with("nonce", json!("abc")))),
+        (
+            "a proof by another key",
+            call(path, &token, &thief.proof("GET", &address, &token)),
+        ),
+        (
+            "for another method",
+            call(path, &token, &holder.proof("POST", &address, &token)),
+        ),
+        (
+            "for another path",
+            call("/orders/8", &token, &holder.proof("GET", &address, &token)),
+        ),
+        (
+            "for another host",
+            call(
+                path,
+                &token,
+                &holder.proof("GET", "http://other.example/orders/7", &token),
+            ),
+        ),
+        (
+            "for another token",
+            call(path, &token, &holder.proof("GET", &address, &plain)),
+        ),
+        (
+            "without the token's hash",
+            call(path, &token, &with("ath", Value::Null)),
+        ),
+        (
+            "without an identifier",
+            call(path, &token, &with("jti", Value::Null)),
+        ),
+        (
+            "a minute and more old: a nonce is told",
+            call(path, &token, &with("iat", json!(now().0 - 65))),
+        ),
+        (
+            "of a client whose clock is ahead",
+            call(path, &token, &with("iat", json!(now().0 + 60))),
+        ),
+        (
+            "with a nonce that is not ours",
+            call(path, &token, &with("nonce", json!("abc"))),
+        ),
         ("with the private key in it", call(path, &token, &private)),
         ("of another type", call(path, &token, &typ)),
-        ("a token that is bound to no key, as `DPoP`", call(path, &plain, &holder.proof("GET", &address, &plain))),
-        ("the same as `Bearer`, where bound ones are not required", Call::get(path).bearer(&plain)),
+        (
+            "a token that is bound to no key, as `DPoP`",
+            call(path, &plain, &holder.proof("GET", &address, &plain)),
+        ),
+        (
+            "the same as `Bearer`, where bound ones are not required",
+            Call::get(path).bearer(&plain),
+        ),
         ("where they are", Call::get("/strict/7").bearer(&plain)),
-        ("a bound one there", call("/strict/7", &token, &holder.proof("GET", &strict, &token))),
+        (
+            "a bound one there",
+            call("/strict/7", &token, &holder.proof("GET", &strict, &token)),
+        ),
         ("nothing there", Call::get("/strict/7")),
         ("nothing here", Call::get(path)),
     ] {
@@ -94,7 +175,11 @@ async fn nonces_are_told_taken_and_renewed() {
     let address = format!("http://{}/nonce/7", node.gateway());
     let mut table = page_table("nonces");
     let refused = table
-        .drive(&node, "without a nonce", call("/nonce/7", &token, &holder.proof("GET", &address, &token)))
+        .drive(
+            &node,
+            "without a nonce",
+            call("/nonce/7", &token, &holder.proof("GET", &address, &token)),
+        )
         .await;
     let nonce = refused.head.field("dpop-nonce").unwrap().to_owned();
     assert_eq!(refused.head.field("cache-control"), Some("no-store"));
@@ -108,10 +193,18 @@ async fn nonces_are_told_taken_and_renewed() {
     for (case, proof) in [
         ("with the one that was told", good.clone()),
         ("the same proof again", good),
-        ("by a clock that is years off: the nonce tells its age", with(&nonce, 7)),
-        ("with another one", with(&nonce.replace(&nonce[..1], "_"), now().0)),
+        (
+            "by a clock that is years off: the nonce tells its age",
+            with(&nonce, 7),
+        ),
+        (
+            "with another one",
+            with(&nonce.replace(&nonce[..1], "_"), now().0),
+        ),
     ] {
-        table.drive(&node, case, call("/nonce/7", &token, &proof)).await;
+        table
+            .drive(&node, case, call("/nonce/7", &token, &proof))
+            .await;
     }
     table.finish();
 }
@@ -133,7 +226,9 @@ async fn a_proof_from_before_a_restart_is_not_taken_after_it() {
     let nonce = answer.head.field("dpop-nonce").unwrap();
     let mut claims = Holder::claims("GET", &address, &token);
     claims.insert("nonce".to_owned(), json!(nonce));
-    let answer = call("/orders/7", &token, &holder.sign(&claims)).send(&node).await;
+    let answer = call("/orders/7", &token, &holder.sign(&claims))
+        .send(&node)
+        .await;
     check_passed(&answer);
 }
 

@@ -46,30 +46,68 @@ async fn api_keys_by_header_and_query() {
     let reports = || Call::get("/reports/7");
     for (case, call) in [
         ("in the header", reports().header("X-API-Key", &good)),
-        ("in the query", Call::get(&format!("/reports/7?a=b&api_key={good}&c=d"))),
-        ("in the query alone", Call::get(&format!("/reports/7?api_key={good}"))),
-        ("under an escaped name", Call::get(&format!("/reports/7?%61pi_key={good}"))),
-        ("a key that was made elsewhere", reports().header("X-API-Key", FOREIGN)),
+        (
+            "in the query",
+            Call::get(&format!("/reports/7?a=b&api_key={good}&c=d")),
+        ),
+        (
+            "in the query alone",
+            Call::get(&format!("/reports/7?api_key={good}")),
+        ),
+        (
+            "under an escaped name",
+            Call::get(&format!("/reports/7?%61pi_key={good}")),
+        ),
+        (
+            "a key that was made elsewhere",
+            reports().header("X-API-Key", FOREIGN),
+        ),
         ("nothing", reports()),
         ("an empty header", reports().header("X-API-Key", "")),
-        ("in both places", Call::get(&format!("/reports/7?api_key={good}")).header("X-API-Key", &good)),
-        ("twice", reports().header("X-API-Key", &good).header("X-API-Key", &good)),
-        ("cut, refused without a look-up", reports().header("X-API-Key", &cut)),
-        ("mistyped, refused without a look-up", reports().header("X-API-Key", &mistyped)),
+        (
+            "in both places",
+            Call::get(&format!("/reports/7?api_key={good}")).header("X-API-Key", &good),
+        ),
+        (
+            "twice",
+            reports()
+                .header("X-API-Key", &good)
+                .header("X-API-Key", &good),
+        ),
+        (
+            "cut, refused without a look-up",
+            reports().header("X-API-Key", &cut),
+        ),
+        (
+            "mistyped, refused without a look-up",
+            reports().header("X-API-Key", &mistyped),
+        ),
         ("nobody's", reports().header("X-API-Key", &unknown)),
-        ("too short for any key", reports().header("X-API-Key", "secret")),
+        (
+            "too short for any key",
+            reports().header("X-API-Key", "secret"),
+        ),
         ("switched off", reports().header("X-API-Key", &off)),
         ("expired", reports().header("X-API-Key", &over)),
         ("in `Authorization`", reports().bearer(&good)),
-        ("without the scope", Call::get("/write/7").header("X-API-Key", &good)),
-        ("in the query of an API that takes it in the header", Call::get(&format!("/write/7?api_key={good}"))),
+        (
+            "without the scope",
+            Call::get("/write/7").header("X-API-Key", &good),
+        ),
+        (
+            "in the query of an API that takes it in the header",
+            Call::get(&format!("/write/7?api_key={good}")),
+        ),
     ] {
         table.drive(&node, case, call).await;
     }
     table.finish();
     for request in node.upstream.received() {
         let text = format!("{:?}", request.head);
-        assert!(!text.contains(&good) || request.target().starts_with("/7?api_key"), "{text}");
+        assert!(
+            !text.contains(&good) || request.target().starts_with("/7?api_key"),
+            "{text}"
+        );
         assert!(!request.target().contains("pi_key"), "{text}");
     }
     let log = node.process.log();
@@ -90,22 +128,48 @@ async fn names_and_passwords() {
         .start()
         .await;
     let mut table = page_table("basic").upstream_headers(&["authorization", "x-keyward-subject"]);
-    let shown = |text: &str| Call::get("/jobs/7").header("Authorization", &format!("Basic {}", STANDARD.encode(text)));
+    let shown = |text: &str| {
+        Call::get("/jobs/7").header("Authorization", &format!("Basic {}", STANDARD.encode(text)))
+    };
     let good = format!("batch:{PASSWORD}");
     for (case, call) in [
         ("a machine's name and password", shown(&good)),
-        ("the scheme in another case", Call::get("/jobs/7").header("Authorization", &format!("bASIC {}", STANDARD.encode(&good)))),
-        ("a person's password, by argon2id", shown("alice@example.com:correct horse battery staple")),
-        ("the same again, known by now", shown("alice@example.com:correct horse battery staple")),
+        (
+            "the scheme in another case",
+            Call::get("/jobs/7").header(
+                "Authorization",
+                &format!("bASIC {}", STANDARD.encode(&good)),
+            ),
+        ),
+        (
+            "a person's password, by argon2id",
+            shown("alice@example.com:correct horse battery staple"),
+        ),
+        (
+            "the same again, known by now",
+            shown("alice@example.com:correct horse battery staple"),
+        ),
         ("nothing", Call::get("/jobs/7")),
         ("another scheme", Call::get("/jobs/7").bearer("abc")),
         ("another password", shown("batch:wrong")),
-        ("another person's password", shown("alice@example.com:wrong horse")),
+        (
+            "another person's password",
+            shown("alice@example.com:wrong horse"),
+        ),
         ("a name that nobody has", shown("mallory:wrong")),
-        ("another's name with a good password", shown(&format!("alice@example.com:{PASSWORD}"))),
+        (
+            "another's name with a good password",
+            shown(&format!("alice@example.com:{PASSWORD}")),
+        ),
         ("no colon", shown("batch")),
-        ("no base64", Call::get("/jobs/7").header("Authorization", "Basic ???")),
-        ("nothing behind the scheme", Call::get("/jobs/7").header("Authorization", "Basic")),
+        (
+            "no base64",
+            Call::get("/jobs/7").header("Authorization", "Basic ???"),
+        ),
+        (
+            "nothing behind the scheme",
+            Call::get("/jobs/7").header("Authorization", "Basic"),
+        ),
         ("expired", shown(&format!("over:{PASSWORD}"))),
         ("twice", shown(&good).header("Authorization", "Basic YTpi")),
     ] {

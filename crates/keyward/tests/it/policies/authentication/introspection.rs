@@ -57,7 +57,11 @@ async fn tokens_that_their_issuer_is_asked_about() {
         )
         .start()
         .await;
-    let mut table = page_table("introspection").upstream_headers(&["authorization", "x-keyward-subject", "x-keyward-client"]);
+    let mut table = page_table("introspection").upstream_headers(&[
+        "authorization",
+        "x-keyward-subject",
+        "x-keyward-client",
+    ]);
     for (case, token) in [
         ("a good token", "opaque-1"),
         ("the same again: not asked about twice", "opaque-1"),
@@ -73,7 +77,9 @@ async fn tokens_that_their_issuer_is_asked_about() {
         ("what is known passes meanwhile", "opaque-1"),
         ("a character that no token has", "opaque\u{e4}"),
     ] {
-        table.drive(&node, case, Call::get("/orders/7").bearer(token)).await;
+        table
+            .drive(&node, case, Call::get("/orders/7").bearer(token))
+            .await;
     }
     let address = format!("http://{}/orders/7", node.gateway());
     let proof = holder.proof("GET", &address, "opaque-9");

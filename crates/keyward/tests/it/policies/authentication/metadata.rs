@@ -11,7 +11,10 @@ const PATH: &str = "/.well-known/oauth-protected-resource";
 
 #[tokio::test]
 async fn metadata_of_each_api() {
-    let (first, second) = (Issuer::new("first", A::Es256), Issuer::new("second", A::Es256));
+    let (first, second) = (
+        Issuer::new("first", A::Es256),
+        Issuer::new("second", A::Es256),
+    );
     let node = Plan::default()
         .settings("workers: 1")
         .resource(first.resource(""))
@@ -39,9 +42,13 @@ async fn metadata_of_each_api() {
             "dpop_bound_access_tokens_required": true,
         })
     );
-    let below = table.drive(&node, "of a path below it", get("/shop/orders/7")).await;
+    let below = table
+        .drive(&node, "of a path below it", get("/shop/orders/7"))
+        .await;
     assert_eq!(below.body, orders.body);
-    let shop = table.drive(&node, "of the API around it", get("/shop/other")).await;
+    let shop = table
+        .drive(&node, "of the API around it", get("/shop/other"))
+        .await;
     assert_eq!(shop.json().unwrap()["resource"], format!("{gateway}/shop"));
     for (case, call) in [
         ("of an API of another host", get("/pets")),
@@ -49,7 +56,10 @@ async fn metadata_of_each_api() {
         ("of an open one", get("/open")),
         ("of nothing", get("")),
         ("of a path that only begins alike", get("/shopping")),
-        ("by another method", Call::new("POST", &format!("{PATH}/shop"))),
+        (
+            "by another method",
+            Call::new("POST", &format!("{PATH}/shop")),
+        ),
         ("its head", Call::new("HEAD", &format!("{PATH}/shop"))),
     ] {
         table.drive(&node, case, call).await;
@@ -58,18 +68,31 @@ async fn metadata_of_each_api() {
 
     // The address stands in the challenge, and leads there.
     for (path, host, address) in [
-        ("/shop/orders/7", None, format!("{gateway}{PATH}/shop/orders")),
-        ("/pets/7", Some("pets.example"), format!("http://pets.example{PATH}/pets")),
+        (
+            "/shop/orders/7",
+            None,
+            format!("{gateway}{PATH}/shop/orders"),
+        ),
+        (
+            "/pets/7",
+            Some("pets.example"),
+            format!("http://pets.example{PATH}/pets"),
+        ),
     ] {
         let host = host.unwrap_or("api.example");
         let text = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-        let mut client = keyward_testkit::RawClient::connect(node.gateway()).await.unwrap();
+        let mut client = keyward_testkit::RawClient::connect(node.gateway())
+            .await
+            .unwrap();
         client.send(text).await.unwrap();
         let answer = client.answer().await.unwrap();
         let challenges: Vec<_> = answer.head.values("www-authenticate").collect();
         assert!(!challenges.is_empty());
         for challenge in challenges {
-            assert!(challenge.contains(&format!("resource_metadata=\"{address}\"")), "{challenge}");
+            assert!(
+                challenge.contains(&format!("resource_metadata=\"{address}\"")),
+                "{challenge}"
+            );
         }
     }
 }

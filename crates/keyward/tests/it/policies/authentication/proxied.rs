@@ -38,31 +38,67 @@ async fn certificates_of_trusted_proxies_alone() {
             .api("ledger", "authentication: { mutual_tls: { subject: san_uri, roots: clients.pem, proxied: true } }")
             .api("orders", &issuer.authentication("proxied_certificate: true"))
     };
-    let behind = apis(Plan::default().settings("workers: 1\ntrusted_proxies: [ 127.0.0.1 ]")).start().await;
+    let behind = apis(Plan::default().settings("workers: 1\ntrusted_proxies: [ 127.0.0.1 ]"))
+        .start()
+        .await;
     // Here the caller is nobody's proxy.
-    let before = apis(Plan::default().settings("workers: 1\ntrusted_proxies: [ 192.0.2.1 ]")).start().await;
-    let mut table = page_table("proxied-certificates").upstream_headers(&["client-cert", "x-keyward-subject"]);
+    let before = apis(Plan::default().settings("workers: 1\ntrusted_proxies: [ 192.0.2.1 ]"))
+        .start()
+        .await;
+    let mut table =
+        page_table("proxied-certificates").upstream_headers(&["client-cert", "x-keyward-subject"]);
     let ledger = || Call::get("/ledger/7");
     let orders = || Call::get("/orders/7");
     let good = field(&own);
     for (case, call) in [
-        ("a certificate by a trusted proxy", ledger().header("Client-Cert", &good)),
-        ("of another authority than the API's", ledger().header("Client-Cert", &field(&foreign))),
+        (
+            "a certificate by a trusted proxy",
+            ledger().header("Client-Cert", &good),
+        ),
+        (
+            "of another authority than the API's",
+            ledger().header("Client-Cert", &field(&foreign)),
+        ),
         ("none", ledger()),
-        ("that can't be read", ledger().header("Client-Cert", ":AAAA:")),
-        ("that is no byte sequence", ledger().header("Client-Cert", "abc")),
-        ("twice", ledger().header("Client-Cert", &good).header("Client-Cert", &good)),
+        (
+            "that can't be read",
+            ledger().header("Client-Cert", ":AAAA:"),
+        ),
+        (
+            "that is no byte sequence",
+            ledger().header("Client-Cert", "abc"),
+        ),
+        (
+            "twice",
+            ledger()
+                .header("Client-Cert", &good)
+                .header("Client-Cert", &good),
+        ),
         ("in an odd spelling", ledger().header("Client_Cert", &good)),
-        ("a token that is bound to it", orders().bearer(&bound).header("Client-Cert", &good)),
-        ("with another certificate", orders().bearer(&bound).header("Client-Cert", &field(&another))),
+        (
+            "a token that is bound to it",
+            orders().bearer(&bound).header("Client-Cert", &good),
+        ),
+        (
+            "with another certificate",
+            orders()
+                .bearer(&bound)
+                .header("Client-Cert", &field(&another)),
+        ),
         ("without any", orders().bearer(&bound)),
-        ("a token that is bound to none", orders().bearer(&issuer.token())),
+        (
+            "a token that is bound to none",
+            orders().bearer(&issuer.token()),
+        ),
     ] {
         table.drive(&behind, case, call).await;
     }
     for (case, call) in [
         ("by a stranger", ledger().header("Client-Cert", &good)),
-        ("the bound token, by a stranger", orders().bearer(&bound).header("Client-Cert", &good)),
+        (
+            "the bound token, by a stranger",
+            orders().bearer(&bound).header("Client-Cert", &good),
+        ),
     ] {
         table.drive(&before, case, call).await;
     }

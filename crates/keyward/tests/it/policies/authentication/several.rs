@@ -33,7 +33,12 @@ async fn what_is_presented_decides_and_the_first_of_two() {
     let token = issuer.token();
     let basic = STANDARD.encode(format!("batch:{PASSWORD}"));
     let mut table = page_table("several")
-        .upstream_headers(&["authorization", "x-api-key", "x-keyward-issuer", "x-keyward-subject"])
+        .upstream_headers(&[
+            "authorization",
+            "x-api-key",
+            "x-keyward-issuer",
+            "x-keyward-subject",
+        ])
         .naming(&key, "KEY");
     let open = || Call::get("/open/7");
     let closed = || Call::get("/closed/7");
@@ -41,21 +46,57 @@ async fn what_is_presented_decides_and_the_first_of_two() {
     for (case, call) in [
         ("a token", open().bearer(&token)),
         ("an API key", open().header("X-API-Key", &key)),
-        ("a name and password", open().header("Authorization", &basic)),
+        (
+            "a name and password",
+            open().header("Authorization", &basic),
+        ),
         ("nothing: a call without a name", open()),
-        ("nothing, where a scope is asked for", Call::get("/open/guarded")),
-        ("a token and a key: the first of the API's methods counts", open().bearer(&token).header("X-API-Key", &key)),
-        ("a wrong token and a good key: no second try", open().bearer("wrong").header("X-API-Key", &key)),
-        ("a wrong key: never a call without a name", open().header("X-API-Key", "kwk_wrong")),
-        ("a scheme that no method reads", open().header("Authorization", "Negotiate abc")),
-        ("an empty `Authorization`", open().header("Authorization", "")),
-        ("a key without the scope's method", Call::get("/open/guarded").header("X-API-Key", &key)),
-        ("a password without the scope", Call::get("/open/guarded").header("Authorization", &basic)),
-        ("the other order: the key counts", closed().bearer(&token).header("X-API-Key", &key)),
+        (
+            "nothing, where a scope is asked for",
+            Call::get("/open/guarded"),
+        ),
+        (
+            "a token and a key: the first of the API's methods counts",
+            open().bearer(&token).header("X-API-Key", &key),
+        ),
+        (
+            "a wrong token and a good key: no second try",
+            open().bearer("wrong").header("X-API-Key", &key),
+        ),
+        (
+            "a wrong key: never a call without a name",
+            open().header("X-API-Key", "kwk_wrong"),
+        ),
+        (
+            "a scheme that no method reads",
+            open().header("Authorization", "Negotiate abc"),
+        ),
+        (
+            "an empty `Authorization`",
+            open().header("Authorization", ""),
+        ),
+        (
+            "a key that has the scope",
+            Call::get("/open/guarded").header("X-API-Key", &key),
+        ),
+        (
+            "a password without the scope",
+            Call::get("/open/guarded").header("Authorization", &basic),
+        ),
+        (
+            "the other order: the key counts",
+            closed().bearer(&token).header("X-API-Key", &key),
+        ),
         ("there, a token alone", closed().bearer(&token)),
         ("there, nothing", closed()),
-        ("there, a wrong key and a good token", closed().bearer(&token).header("X-API-Key", "kwk_wrong")),
-        ("a key twice", closed().header("X-API-Key", &key).header("X-API-Key", "x")),
+        (
+            "there, a wrong key and a good token",
+            closed().bearer(&token).header("X-API-Key", "kwk_wrong"),
+        ),
+        (
+            "a key twice",
+            closed().header("X-API-Key", &key).header("X-API-Key", "x"),
+        ),
     ] {
         table.drive(&node, case, call).await;
     }
