@@ -7,6 +7,7 @@
 pub(crate) mod access_log;
 mod acme;
 mod address;
+mod address_files;
 pub(crate) mod captures;
 mod document;
 pub(crate) mod file;
@@ -28,6 +29,7 @@ mod tests;
 pub(crate) use node::NodeConfiguration;
 pub(crate) use report::Report;
 
+use address_files::AddressFiles;
 use document::DOCUMENT_MAX_BYTES;
 use file::SeenFile;
 use keyward_model::Origin;
@@ -186,7 +188,9 @@ impl Reading<'_> {
             .configuration
             .as_ref()
             .is_some_and(|configuration| configuration.egress_allow.is_empty());
+        let mut addresses = AddressFiles::default();
         for declared in declared {
+            addresses.check(declared, &mut self.files, &mut self.problems);
             keys::check(declared, closed, &mut self.problems);
             upstream_tls::check(declared, &mut self.problems);
             mutual_tls::check(declared, self.configuration.as_ref(), &mut self.problems);
