@@ -12,6 +12,7 @@ pub mod field;
 pub mod form;
 mod issuer;
 mod limits;
+mod policy;
 mod problem;
 mod read;
 mod route;

@@ -13,12 +13,14 @@ use super::capture;
 use super::coding;
 use super::field::{Field, Fields};
 use super::limits;
+use super::policy;
 use super::problem::Problems;
 use super::read::name;
 use super::websocket;
 use crate::limit::LimitRule;
 use crate::name::Name;
 use crate::resource::coding::{Compression, Decompression};
+use crate::resource::policy::Policies;
 use crate::resource::route::{Action, HostPattern, PathKind, PathPattern, Route};
 use crate::resource::{BasePath, Capture, IdentityHeaders, WebSocket};
 use std::collections::{BTreeSet, HashSet};
@@ -45,6 +47,10 @@ const KEYS: &[&str] = &[
     "respond",
     "capture",
     "websocket",
+    "size_limits",
+    "ip_filter",
+    "cors",
+    "security_headers",
 ];
 
 /// The most hosts of one API: each has its own table of all routes.
@@ -70,6 +76,8 @@ pub(super) struct ApiOfRoutes<'a> {
     pub(super) max_body_bytes: Option<u64>,
     /// The limits that hold for all of them.
     pub(super) limits: &'a [LimitRule],
+    /// What stands in the way of calls to routes that say nothing else.
+    pub(super) policies: &'a Policies,
 }
 
 /// `hosts`: each once.
@@ -178,6 +186,7 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         Some(field) => websocket::read(field, problems)?,
         None => api.websocket.cloned(),
     };
+    let policies = policy::read(&fields, api.policies, problems);
     let label = match given {
         Some(name) => name.as_str().into(),
         None => label(&matching.path, &matching.methods, api.base_path),
@@ -201,6 +210,7 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         websocket: websocket.filter(|_| matches!(action, Action::Forward(_))),
         action,
         capture,
+        policies: policies?,
     })
 }
 
