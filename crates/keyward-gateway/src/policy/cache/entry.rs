@@ -115,15 +115,13 @@ impl Entry {
 pub(super) fn kept_fields(fields: &Fields, set_cookie: SetCookie, date: &[u8]) -> Fields {
     let mut kept = Fields::with_room(fields.bytes().len(), fields.len() + 1);
     for field in fields.iter() {
-        let drop = match field.header {
-            Header::SetCookie => set_cookie != SetCookie::Keep,
-            // Counted anew, or said of one exchange alone.
-            Header::ContentLength
-            | Header::Trailer
-            | Header::RateLimit
-            | Header::RateLimitPolicy => true,
-            _ => field.name == b"age",
-        };
+        // Counted anew, or said of one exchange alone.
+        let passing = matches!(
+            field.header,
+            Header::ContentLength | Header::Trailer | Header::RateLimit | Header::RateLimitPolicy
+        );
+        let cookie = field.header == Header::SetCookie && set_cookie != SetCookie::Keep;
+        let drop = passing || cookie || field.name == b"age";
         if !drop {
             kept.append_field(field);
         }

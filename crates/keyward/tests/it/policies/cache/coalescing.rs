@@ -48,8 +48,9 @@ impl Gate {
                         line.clear();
                         count.fetch_add(1, Ordering::SeqCst);
                         heads.acquire().await.unwrap().forget();
-                        let head =
-                            format!("HTTP/1.1 200 OK\r\n{headers}\r\nContent-Length: 10\r\n\r\nfirst");
+                        let head = format!(
+                            "HTTP/1.1 200 OK\r\n{headers}\r\nContent-Length: 10\r\n\r\nfirst"
+                        );
                         if stream.write_all(head.as_bytes()).await.is_err() {
                             return;
                         }
@@ -78,7 +79,12 @@ impl Gate {
         Plan::default()
             .settings("workers: 2")
             .upstream("gate", &[format!("http://{}", self.address)], "")
-            .api_at("open", "/open", "gate", &format!("authentication: none, {cache}"))
+            .api_at(
+                "open",
+                "/open",
+                "gate",
+                &format!("authentication: none, {cache}"),
+            )
             .start()
             .await
     }
@@ -88,7 +94,12 @@ impl Gate {
 async fn in_flight(node: &Node, calls: u64) {
     let waiting = async {
         loop {
-            let page = node.process.operations_get("/metrics").await.unwrap().text();
+            let page = node
+                .process
+                .operations_get("/metrics")
+                .await
+                .unwrap()
+                .text();
             let now: f64 = page
                 .lines()
                 .filter(|line| line.starts_with("keyward_worker_calls_in_flight{"))
@@ -106,7 +117,10 @@ async fn in_flight(node: &Node, calls: u64) {
 
 async fn begin(node: &Node) -> RawClient {
     let mut client = RawClient::connect(node.gateway()).await.unwrap();
-    client.send(request("GET", "/open/x", &[], "")).await.unwrap();
+    client
+        .send(request("GET", "/open/x", &[], ""))
+        .await
+        .unwrap();
     client
 }
 
@@ -171,17 +185,25 @@ async fn a_fetch_whose_client_leaves_before_the_answer_is_handed_over() {
 async fn a_fetch_whose_client_leaves_in_the_middle_goes_on() {
     let gate = Gate::start("Cache-Control: max-age=60").await;
     let node = gate.node("cache: true").await;
-    let first = begin(&node).await;
+    let mut first = begin(&node).await;
     until("the fetch has begun", || gate.arrived() == 1).await;
     let mut second = begin(&node).await;
     in_flight(&node, 2).await;
     gate.heads.add_permits(1);
+    // The answer has begun.
+    first.bytes(12).await.unwrap();
     drop(first);
     in_flight(&node, 1).await;
     gate.rests.add_permits(1);
     assert_eq!(second.answer().await.unwrap().text(), "first-half");
     let third = call(&node, "/open/x", "GET").await;
-    assert!(third.head.field("cache-status").unwrap().starts_with("keyward; hit"));
+    assert!(
+        third
+            .head
+            .field("cache-status")
+            .unwrap()
+            .starts_with("keyward; hit")
+    );
     assert_eq!(gate.arrived(), 1);
 }
 

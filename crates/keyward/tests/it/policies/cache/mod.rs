@@ -37,7 +37,10 @@ impl Origin {
 
     /// What is answered at this path, one after the other.
     pub(super) fn answers(&self, path: &str, scripts: Vec<Script>) {
-        self.answers.lock().unwrap().insert(path.to_owned(), scripts);
+        self.answers
+            .lock()
+            .unwrap()
+            .insert(path.to_owned(), scripts);
     }
 
     /// What came for this path.
@@ -97,7 +100,13 @@ impl Case<'_> {
         let path: String = self
             .name
             .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
+            .map(|c| {
+                if c.is_ascii_alphanumeric() || c == '.' {
+                    c
+                } else {
+                    '-'
+                }
+            })
             .collect();
         let path = format!("/{path}");
         let scripts = self.origin.iter().enumerate();

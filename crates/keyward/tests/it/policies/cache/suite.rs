@@ -11,14 +11,21 @@ pub(super) const APIS: [(&str, &str); 4] = [
         "eager",
         "authentication: none, cache: { default_ttl: 1h, stale_if_error: 1h, set_cookie: strip }",
     ),
-    ("short", "authentication: none, cache: { max_ttl: 1m, key_headers: [x-tenant] }"),
-    ("deaf", "authentication: none, cache: { client_directives: ignore }"),
+    (
+        "short",
+        "authentication: none, cache: { max_ttl: 1m, key_headers: [x-tenant] }",
+    ),
+    (
+        "deaf",
+        "authentication: none, cache: { client_directives: ignore }",
+    ),
 ];
 
 pub(super) async fn node(origin: &Origin) -> Node {
-    let mut plan = Plan::default()
-        .settings("workers: 2")
-        .upstream("origin", &[origin.upstream.url()], "");
+    let mut plan =
+        Plan::default()
+            .settings("workers: 2")
+            .upstream("origin", &[origin.upstream.url()], "");
     for (name, rest) in APIS {
         plan = plan.api_at(name, &format!("/{name}"), "origin", rest);
     }
