@@ -233,7 +233,10 @@ async fn serve(stream: TcpStream, behaviour: &Behaviour, state: &Mutex<State>) -
                 let received = receive(&mut stream, head).await?;
                 let script = choose(&received);
                 locked(state).received.push(received);
-                if !script.follow(&mut stream).await? {
+                let wrote = |bytes| {
+                    locked(state).written += u64::try_from(bytes).unwrap_or(u64::MAX);
+                };
+                if !script.follow(&mut stream, wrote).await? {
                     return Ok(());
                 }
             }
