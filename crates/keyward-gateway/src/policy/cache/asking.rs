@@ -2,7 +2,7 @@
 
 use super::conditions::{CONDITIONAL, Part, part};
 use super::directives::RequestDirectives;
-use super::entry::{Entry, Use, Varying, is_about, kept_fields, refreshed_fields};
+use super::entry::{Entry, Use, Validators, Varying, is_about, kept_fields, refreshed_fields};
 use super::filling::{Filled, Filling};
 use super::freshness::{Exchange, Freshness, NotKept, varying};
 use super::key::{self, CacheKey};
@@ -54,7 +54,7 @@ impl Asking<'_> {
         loop {
             let now = self.call.worker.moment();
             let found = self.find(now);
-            if let Some(answer) = self.from_kept(&found, now, false, record) {
+            if let Some(answer) = self.kept_answer(&found, now, false, record) {
                 return Ok(answer);
             }
             if self.directives.only_if_cached {
@@ -75,7 +75,7 @@ impl Asking<'_> {
                 Role::Lead(lead) => {
                     // The fetch before may have ended since this call has looked.
                     let found = self.find(self.call.worker.moment());
-                    if let Some(answer) = self.from_kept(&found, now, false, record) {
+                    if let Some(answer) = self.kept_answer(&found, now, false, record) {
                         lead.end(Outcome::Stored);
                         return Ok(answer);
                     }
@@ -84,7 +84,7 @@ impl Asking<'_> {
                 Role::Follow(fetch) => match self.wait(fetch).await {
                     Outcome::Stored => {
                         let now = self.call.worker.moment();
-                        if let Some(answer) = self.from_kept(&self.find(now), now, true, record) {
+                        if let Some(answer) = self.kept_answer(&self.find(now), now, true, record) {
                             return Ok(answer);
                         }
                         // It is for others, or stale at once: nobody stands in line for that.
@@ -151,7 +151,7 @@ impl Asking<'_> {
     }
 
     /// The answer from what was found, if that will do as it is.
-    fn from_kept(
+    fn kept_answer(
         &self,
         found: &Found,
         now: Moment,
@@ -300,7 +300,7 @@ impl Asking<'_> {
             head.fields
                 .retain(|field| !CONDITIONAL.contains(&field.name));
         }
-        if let Some((etag, modified)) = validators {
+        if let Some(Validators { etag, modified }) = validators {
             if let Some(etag) = etag {
                 head.fields.append(Header::IfNoneMatch, etag);
             }

@@ -41,6 +41,13 @@ pub(crate) struct Entry {
 /// The headers that tell answers under one key apart, with the values of one request.
 pub(super) type Varying = Box<[(Box<[u8]>, Option<Box<[u8]>>)]>;
 
+/// What an answer is known by (RFC 9110, section 8.8).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Validators<'e> {
+    pub(super) etag: Option<&'e [u8]>,
+    pub(super) modified: Option<&'e [u8]>,
+}
+
 /// How an entry may be used for a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
@@ -83,11 +90,11 @@ impl Entry {
                 .is_none_or(|stale| stale < stale_if_error.max(asked))
     }
 
-    /// Whether it will never be of use again without being asked about.
-    pub(super) fn validators(&self) -> Option<(Option<&[u8]>, Option<&[u8]>)> {
+    /// What the upstream can be asked by whether it still holds, if there is anything.
+    pub(super) fn validators(&self) -> Option<Validators<'_>> {
         let etag = self.fields.get(Header::Etag);
         let modified = self.fields.get_named(b"last-modified");
-        (etag.is_some() || modified.is_some()).then_some((etag, modified))
+        (etag.is_some() || modified.is_some()).then_some(Validators { etag, modified })
     }
 
     pub(super) fn matches(&self, value: impl Fn(&[u8]) -> Option<Vec<u8>>) -> bool {

@@ -126,15 +126,19 @@ impl Freshness {
             return Err(NotKept::Vary);
         }
         let declared = lifetime(&said, fields, exchange.now);
-        let lifetime = match declared {
-            Some(lifetime) => lifetime,
-            None => cache
-                .default_ttl
-                .filter(|_| said.public || is_heuristically_kept(status))
-                .ok_or(NotKept::NoFreshness)?,
+        let kept = said.public || is_heuristically_kept(status);
+        let (lifetime, silent) = match (declared, cache.default_ttl) {
+            (Some(lifetime), _) => (lifetime, false),
+            (None, Some(usual)) if kept => (usual, false),
+            // It may be kept to be asked about, and for nothing else.
+            (None, None) if kept => (Duration::ZERO, true),
+            (None, Some(_) | None) => return Err(NotKept::NoFreshness),
         };
         let lifetime = cache.max_ttl.map_or(lifetime, |most| lifetime.min(most));
-        let window = |said: Option<u64>, usual| said.map_or(usual, Duration::from_secs);
+        let window = |said: Option<u64>, usual| {
+            let usual = if silent { Duration::ZERO } else { usual };
+            said.map_or(usual, Duration::from_secs)
+        };
         // RFC 9111, section 5.2.2.10, lets `s-maxage` mean `proxy-revalidate`. Who writes beside it for how long a
         // stale answer will do has said otherwise, and is taken at its word.
         let graced = said.stale_while_revalidate.is_some() || said.stale_if_error.is_some();
