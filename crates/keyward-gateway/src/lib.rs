@@ -48,6 +48,7 @@ pub use http1::compare as compare_with_hyper;
 
 pub use gateway::{Gateway, GatewayContext, UsageReceiver};
 pub use policy::{AddressFileError, check_address_file};
+pub use policy::cache::CacheCounts;
 pub use queue::{Queue, QueueEnd};
 pub use settings::{Http2Limits, Limits, ListenerSettings, Protocols, Settings};
 pub use snapshot::{CompileError, OwnIssuer, PublishedKeys};

@@ -9,8 +9,12 @@
 //! 3. [`PolicyPlan::screens`], when the client's address is known and before anyone asks who calls: the address,
 //!    then pages' origins, so that a preflight, which never has a token, is answered without one.
 //! 4. [`CallPolicies::finish`], on every answer.
+//!
+//! What is done with the content of calls is a plan of its own ([`content`]), which has its turn after limits.
 
 mod address_set;
+pub(crate) mod cache;
+pub(crate) mod content;
 mod cors;
 mod ip_filter;
 mod security_headers;

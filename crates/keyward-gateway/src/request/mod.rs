@@ -18,7 +18,7 @@ mod client;
 pub(crate) mod client_certificate;
 mod compression;
 mod decompression;
-mod forward;
+pub(crate) mod forward;
 pub(crate) mod grpc;
 pub(crate) mod headers;
 pub(crate) mod identity;
@@ -32,7 +32,9 @@ mod upgrade;
 mod verified_caller;
 
 pub(crate) use admit::HeldCalls;
+pub(crate) use authenticate::Authenticated;
 pub(crate) use client::Client;
+pub(crate) use match_route::Matched;
 pub(crate) use screen::{CallOrigin, is_trusted};
 pub(crate) use verified_caller::VerifiedCaller;
 
@@ -62,7 +64,7 @@ impl Refusal {
         Self(Box::new((fault, fields)))
     }
 
-    fn fault(&self) -> &Fault {
+    pub(crate) fn fault(&self) -> &Fault {
         &self.0.0
     }
 }
@@ -227,5 +229,8 @@ async fn way(
         admitted,
         upgrades,
     };
+    if let Some(plan) = &route.content {
+        return plan.answer(call, head, body, record).await;
+    }
     forward::forward(call, head, body, record).await
 }

@@ -7,6 +7,7 @@ use crate::coding::DecodeBounds;
 use crate::issuer::IssuerKeySet;
 use crate::metrics::RouteMetrics;
 use crate::policy::PolicyPlan;
+use crate::policy::content::ContentPlan;
 use crate::request::identity::{ForgedNames, IdentityPlan};
 use crate::tls::ClientTrust;
 use crate::upstream::UpstreamPlan;
@@ -50,6 +51,8 @@ pub(crate) struct Route {
     pub(crate) capture: Option<Arc<Capture>>,
     /// `None`: nothing but who calls and how often stands in the way of calls.
     pub(crate) policies: Option<Arc<PolicyPlan>>,
+    /// What is done with the content of its calls.
+    pub(crate) content: Option<Box<ContentPlan>>,
     pub(crate) metrics: Arc<RouteMetrics>,
 }
 
@@ -246,16 +249,18 @@ impl Route {
             api: format!("{}/{}", resource.name, api.version),
             why: format!("route `{}`: {why}", declared.label),
         };
-        let (plan, mirror, compression, policies) = match mirroring {
+        let (plan, mirror, compression, policies, content) = match mirroring {
             Mirroring::Of(mirror) => {
                 let compression = declared.compression.clone();
                 let plan = RoutePlan::new(api, declared);
-                (plan, mirror, compression, policies.cloned())
+                let content = declared.content.as_deref().map(ContentPlan::new);
+                let content = content.map(Box::new);
+                (plan, mirror, compression, policies.cloned(), content)
             }
             // Nobody reads what is answered.
             Mirroring::Copies(mirror) => {
                 let plan = RoutePlan::of_copies(api, declared, mirror);
-                (plan, None, None, None)
+                (plan, None, None, None, None)
             }
         };
         let body_limit = declared.policies.size_limits.and_then(|limits| limits.body);
@@ -287,6 +292,7 @@ impl Route {
                 .map(DecompressionPlan::new),
             capture: declared.capture.clone().map(Arc::new),
             policies,
+            content,
             metrics,
         })
     }

@@ -6,6 +6,7 @@ mod observing;
 mod running;
 mod upstreams;
 mod traffic;
+mod content;
 
 use crate::gateway::node::{call, code, get};
 use crate::protocols::client::{Http2Client, request};

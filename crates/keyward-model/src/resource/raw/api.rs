@@ -3,6 +3,7 @@
 use super::authentication;
 use super::capture;
 use super::coding;
+use super::content;
 use super::field::{Field, Fields};
 use super::limits;
 use super::policy;
@@ -15,7 +16,9 @@ use crate::resource::api::IdentityField;
 use crate::resource::coding::{Compression, Decompression};
 use crate::resource::policy::Policies;
 use crate::resource::route::Route;
-use crate::resource::{Api, BasePath, Capture, IdentityHeaders, VersionState, WebSocket};
+use crate::resource::{
+    Api, BasePath, Capture, ContentPolicies, IdentityHeaders, VersionState, WebSocket,
+};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +48,7 @@ pub(super) const KEYS: &[&str] = &[
     "ip_filter",
     "cors",
     "security_headers",
+    "cache",
 ];
 
 /// How long a body may stand still, unless said otherwise.
@@ -183,6 +187,8 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
     }
     let default = IdentityHeaders::default();
     let no_policies = Policies::default();
+    let content = content::read(fields, &ContentPolicies::default(), problems);
+    let without = ContentPolicies::default();
     let shared = SharedByRoutes {
         websocket: websocket.as_ref(),
         identity_headers: identity_headers.as_ref().unwrap_or(&default),
@@ -193,11 +199,13 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
         max_body_bytes,
         limits: &limits,
         policies: policies.as_ref().unwrap_or(&no_policies),
+        content: content.as_ref().unwrap_or(&without),
     };
     let routes = routes(fields, base_path.as_ref(), &shared, problems);
     // Its routes have them.
     capture?;
     policies.as_ref()?;
+    content?;
     Some(Api {
         version: version?,
         state: state?,
@@ -225,6 +233,7 @@ struct SharedByRoutes<'a> {
     max_body_bytes: Option<u64>,
     limits: &'a [LimitRule],
     policies: &'a Policies,
+    content: &'a ContentPolicies,
 }
 
 /// The routes: those that are listed, or the one of an API that lists none.
@@ -244,6 +253,7 @@ fn routes(
             capture: shared.capture.cloned(),
             websocket: shared.websocket.cloned(),
             policies: shared.policies.clone(),
+            content: shared.content.clone().for_route(true).map(Box::new),
             ..Route::everything(base_path?, upstream?)
         }]);
     };
@@ -263,6 +273,7 @@ fn routes(
         max_body_bytes: shared.max_body_bytes,
         limits: shared.limits,
         policies: shared.policies,
+        content: shared.content,
     };
     let routes = route::routes(listed, &api, problems);
     if let (Some(field), Some(upstream)) = (fields.optional("upstream"), &upstream)

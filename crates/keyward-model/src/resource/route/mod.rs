@@ -28,7 +28,7 @@ pub use path::{
 };
 
 use super::coding::{Compression, Decompression};
-use super::{BasePath, Capture, Policies, WebSocket};
+use super::{BasePath, Capture, ContentPolicies, Policies, WebSocket};
 use crate::limit::LimitRule;
 use crate::name::Name;
 use std::collections::BTreeSet;
@@ -67,6 +67,8 @@ pub struct Route {
     pub capture: Option<Capture>,
     /// What stands in a call's way besides who calls, and what is added to answers.
     pub policies: Policies,
+    /// What is done with the content of calls; `None`: nothing.
+    pub content: Option<Box<ContentPolicies>>,
 }
 
 impl Route {
@@ -87,6 +89,7 @@ impl Route {
             action: Action::Forward(Forward::to(upstream)),
             capture: None,
             policies: Policies::default(),
+            content: None,
         }
     }
 

@@ -11,6 +11,7 @@ mod tests;
 use super::api::scopes;
 use super::capture;
 use super::coding;
+use super::content;
 use super::field::{Field, Fields};
 use super::limits;
 use super::policy;
@@ -22,7 +23,7 @@ use crate::name::Name;
 use crate::resource::coding::{Compression, Decompression};
 use crate::resource::policy::Policies;
 use crate::resource::route::{Action, HostPattern, PathKind, PathPattern, Route};
-use crate::resource::{BasePath, Capture, IdentityHeaders, WebSocket};
+use crate::resource::{BasePath, Capture, ContentPolicies, IdentityHeaders, WebSocket};
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
@@ -51,6 +52,7 @@ const KEYS: &[&str] = &[
     "ip_filter",
     "cors",
     "security_headers",
+    "cache",
 ];
 
 /// The most hosts of one API: each has its own table of all routes.
@@ -78,6 +80,7 @@ pub(super) struct ApiOfRoutes<'a> {
     pub(super) limits: &'a [LimitRule],
     /// What stands in the way of calls to routes that say nothing else.
     pub(super) policies: &'a Policies,
+    pub(super) content: &'a ContentPolicies,
 }
 
 /// `hosts`: each once.
@@ -195,6 +198,7 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         Some(field) => capture::read(field, problems)?,
         None => api.capture.cloned(),
     };
+    let content = content::read(&fields, api.content, problems);
     let action = action?;
     keys_that_do_nothing(&fields, &action, problems);
     Some(Route {
@@ -208,6 +212,9 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         compression: compression?,
         decompression: decompression?,
         websocket: websocket.filter(|_| matches!(action, Action::Forward(_))),
+        content: content?
+            .for_route(matches!(action, Action::Forward(_)))
+            .map(Box::new),
         action,
         capture,
         policies: policies?,
@@ -238,6 +245,7 @@ fn keys_that_do_nothing(fields: &Fields<'_>, action: &Action, problems: &mut Pro
                 "mirror",
                 "capture",
                 "websocket",
+                "cache",
             ],
         ),
         Action::Respond(_) => (
@@ -252,6 +260,7 @@ fn keys_that_do_nothing(fields: &Fields<'_>, action: &Action, problems: &mut Pro
                 "mirror",
                 "capture",
                 "websocket",
+                "cache",
             ],
         ),
     };
