@@ -54,6 +54,8 @@ pub(crate) struct CallRecord {
     pub(crate) limit: Option<Box<str>>,
     /// What counts as long as the call is under way, where a limit on concurrency lets it be.
     pub(crate) held: Option<Box<HeldCalls>>,
+    /// The access policies that decided, where any are attached.
+    pub(crate) policy: Option<Arc<str>>,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     /// Whether the answer's body was handed over whole.
@@ -110,6 +112,7 @@ impl CallRecord {
             because: None,
             limit: None,
             held: None,
+            policy: None,
             bytes_in: 0,
             bytes_out: 0,
             complete: false,
@@ -258,6 +261,7 @@ impl CallRecord {
             code: self.code,
             because: self.because.take(),
             limit: self.limit.take(),
+            policy: self.policy.take(),
             model: None,
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,

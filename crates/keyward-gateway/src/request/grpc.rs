@@ -54,6 +54,9 @@ impl Status {
             | Code::CertificateRevoked => Self::Unauthenticated,
             Code::CallerNotAllowed
             | Code::InsufficientScope
+            | Code::RoleMissing
+            | Code::ClaimsRefused
+            | Code::PolicyRefused
             | Code::OriginRefused
             | Code::PreflightRefused
             | Code::AddressRefused => Self::PermissionDenied,

@@ -12,6 +12,7 @@ use crate::policy::{AddressFileError, AddressSet, PolicyPlan};
 use crate::request::identity::ForgedNames;
 use crate::tls::ClientTrust;
 use crate::upstream::UpstreamPlan;
+use keyward_access::{Catalogue, Inputs, Rule};
 use keyward_model::id::TeamId;
 use keyward_model::name::Name;
 use keyward_model::resource::route::{Action, Forward, RouteMatch};
@@ -43,6 +44,7 @@ struct Source {
     /// Digests of the address files that its policies name.
     addresses: Vec<Vec<u8>>,
     forged: Arc<ForgedNames>,
+    access: Option<Inputs>,
 }
 
 /// A route in all its variants: one for each upstream of a split. They differ in their targets alone.
@@ -58,6 +60,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) upstreams: HashMap<(TeamId, &'a Name), Arc<UpstreamPlan>>,
     pub(super) issuers: OpenIssuers,
     pub(super) forged: Arc<ForgedNames>,
+    /// Roles and policies.
+    pub(super) access: Arc<Catalogue>,
     /// Roots of clients' certificates that were read, so that a file is read once however many APIs name it.
     pub(super) trust: RefCell<HashMap<PathBuf, Arc<ClientTrust>>>,
     /// The same of files of addresses.
@@ -102,6 +106,8 @@ impl CompiledApi {
         let issuers = surroundings.issuers_of(resource, api)?;
         let trust = surroundings.trust_of(resource, api)?;
         let addresses = surroundings.addresses_of(resource, api)?;
+        let access = surroundings.access.inputs(resource.team, api);
+        let access = access.map_err(|error| unusable(resource, api, &error))?;
         if let Some(before) = before
             && before.source.is(
                 api,
@@ -109,6 +115,7 @@ impl CompiledApi {
                 &issuers,
                 trust.as_ref(),
                 &surroundings.forged,
+                access.as_ref(),
             )
             && before.source.addresses == addresses
         {
@@ -121,6 +128,12 @@ impl CompiledApi {
             trust.as_ref(),
             &surroundings.forged,
         )?;
+        let rules = match &access {
+            Some(inputs) => inputs
+                .rules(resource, api)
+                .map_err(|error| unusable(resource, api, &error))?,
+            None => vec![None; api.routes.len()],
+        };
         let label = format!("{}/{}", resource.name, api.version);
         let mut limits = LimitPlans::new(api, &label);
         let mut named = upstreams.iter();
@@ -130,7 +143,8 @@ impl CompiledApi {
         let routes = api
             .routes
             .iter()
-            .map(|route| {
+            .zip(&rules)
+            .map(|(route, rule)| {
                 if *last.0 != route.policies {
                     let plan = surroundings.policies_of(resource, api, route)?;
                     last = (&route.policies, plan);
@@ -139,6 +153,7 @@ impl CompiledApi {
                 let metrics = metrics.route(&route.label);
                 let shared = Prepared {
                     policy: &policy,
+                    rule: rule.as_ref(),
                     limits: &limits,
                     policies: last.1.as_ref(),
                 };
@@ -156,6 +171,7 @@ impl CompiledApi {
                 trust,
                 addresses,
                 forged: Arc::clone(&surroundings.forged),
+                access,
             },
         }))
     }
@@ -169,11 +185,13 @@ impl Source {
         issuers: &[Arc<IssuerKeySet>],
         trust: Option<&Arc<ClientTrust>>,
         forged: &Arc<ForgedNames>,
+        access: Option<&Inputs>,
     ) -> bool {
         // An issuer or upstream that is defined as before is the one that was opened before.
         same(&self.issuers, issuers)
             && same(&self.upstreams, upstreams)
             && self.trust.as_ref() == trust
+            && self.access.as_ref() == access
             && Arc::ptr_eq(&self.forged, forged)
             && self.is_of(api)
     }
@@ -181,7 +199,7 @@ impl Source {
     fn is_of(&self, api: &Api) -> bool {
         match &self.resource.spec {
             Spec::Api(mine) => mine == api,
-            Spec::Issuer(_) | Spec::Upstream(_) => false,
+            Spec::Issuer(_) | Spec::Upstream(_) | Spec::Role(_) | Spec::AccessPolicy(_) => false,
         }
     }
 }
@@ -386,7 +404,7 @@ impl Surroundings<'_> {
     }
 }
 
-fn unusable(resource: &Resource, api: &Api, why: &AddressFileError) -> CompileError {
+fn unusable(resource: &Resource, api: &Api, why: &dyn std::error::Error) -> CompileError {
     CompileError::Unusable {
         api: format!("{}/{}", resource.name, api.version),
         why: why.to_string(),

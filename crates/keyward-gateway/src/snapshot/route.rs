@@ -12,6 +12,7 @@ use crate::request::identity::{ForgedNames, IdentityPlan};
 use crate::tls::ClientTrust;
 use crate::upstream::UpstreamPlan;
 use aws_lc_rs::digest;
+use keyward_access::Rule;
 use keyward_jose::jwt::Profile;
 use keyward_model::id::TeamId;
 use keyward_model::name::Name;
@@ -34,6 +35,8 @@ pub(crate) struct Route {
     pub(crate) scopes: BTreeSet<String>,
     /// The scopes as a challenge names them.
     pub(crate) scope_list: Box<str>,
+    /// What else is asked of callers than those scopes, if anything is.
+    pub(crate) access: Option<Arc<Rule>>,
     pub(crate) limits: Arc<LimitPlan>,
     pub(crate) identity: Arc<IdentityPlan>,
     pub(crate) forged: Arc<ForgedNames>,
@@ -225,6 +228,7 @@ impl ApiPolicy {
 #[derive(Clone, Copy)]
 pub(super) struct Prepared<'a> {
     pub(super) policy: &'a ApiPolicy,
+    pub(super) rule: Option<&'a Arc<Rule>>,
     pub(super) limits: &'a Arc<LimitPlan>,
     pub(super) policies: Option<&'a Arc<PolicyPlan>>,
 }
@@ -242,6 +246,7 @@ impl Route {
     ) -> Result<Self, CompileError> {
         let Prepared {
             policy,
+            rule,
             limits,
             policies,
         } = prepared;
@@ -264,7 +269,8 @@ impl Route {
             }
         };
         let body_limit = declared.policies.size_limits.and_then(|limits| limits.body);
-        let scopes: BTreeSet<String> = api.scopes.union(&declared.scopes).cloned().collect();
+        let (of_api, own) = (&api.authorization.scopes, &declared.authorization.scopes);
+        let scopes: BTreeSet<String> = of_api.union(own).cloned().collect();
         let scope_list: Vec<&str> = scopes.iter().map(String::as_str).collect();
         Ok(Self {
             labels: RouteLabels {
@@ -278,6 +284,7 @@ impl Route {
             credentials: policy.credentials.clone(),
             scope_list: scope_list.join(" ").into(),
             scopes,
+            access: rule.cloned(),
             limits: Arc::clone(limits),
             forged: Arc::clone(&policy.forged),
             identity: Arc::clone(&policy.identity),

@@ -28,10 +28,9 @@ pub use path::{
 };
 
 use super::coding::{Compression, Decompression};
-use super::{BasePath, Capture, ContentPolicies, Policies, WebSocket};
+use super::{Authorization, BasePath, Capture, ContentPolicies, Policies, WebSocket};
 use crate::limit::LimitRule;
 use crate::name::Name;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The most routes that may share one host and path and be told apart by conditions alone: they are
@@ -45,8 +44,8 @@ pub struct Route {
     pub label: Box<str>,
     /// Which calls it takes.
     pub matching: RouteMatch,
-    /// The scopes that a caller needs besides those of the API.
-    pub scopes: BTreeSet<String>,
+    /// What its callers must be besides what the API asks for.
+    pub authorization: Authorization,
     /// Limits of the route's own, taken after those of its API.
     pub limits: Vec<LimitRule>,
     /// Changes to the query, before it goes to the upstream or into a redirect.
@@ -78,7 +77,7 @@ impl Route {
         Self {
             label: base_path.as_str().into(),
             matching: RouteMatch::default(),
-            scopes: BTreeSet::new(),
+            authorization: Authorization::default(),
             limits: Vec::new(),
             query: QueryEdits::default(),
             request_headers: HeaderEdits::default(),

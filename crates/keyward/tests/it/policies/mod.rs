@@ -2,6 +2,7 @@
 //! `docs/policies/` are what came of it.
 
 mod cache;
+mod authorization;
 mod call;
 mod cors;
 mod index;
