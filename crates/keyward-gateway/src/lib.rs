@@ -14,6 +14,7 @@ mod drain;
 mod gateway;
 mod http1;
 mod http2;
+mod http3;
 pub mod issuer;
 mod listener;
 mod load;
@@ -47,6 +48,8 @@ pub use http1::compare as compare_with_hyper;
 
 pub use gateway::{Gateway, GatewayContext, UsageReceiver};
 pub use queue::{Queue, QueueEnd};
-pub use settings::{Http2Limits, Limits, ListenerSettings, Protocols, Settings};
+pub use settings::{
+    Http2Limits, Http3Limits, Http3Settings, Limits, ListenerSettings, Protocols, Settings,
+};
 pub use snapshot::{CompileError, OwnIssuer, PublishedKeys};
 pub use upstream::{TargetCounts, UpstreamCounts, UpstreamGuard};

@@ -4,13 +4,14 @@ use super::client_certificate::KnownCertificate;
 use crate::tls::PresentedCertificate;
 use crate::transport::TlsPeer;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 
 /// Who is connected, as far as the network tells.
 #[derive(Debug)]
 pub(crate) struct Client {
     address: IpAddr,
     address_text: Box<str>,
-    tls: Option<Box<TlsPeer>>,
+    tls: Option<Rc<TlsPeer>>,
     /// What the connection's certificate means to the APIs that were called over it.
     pub(super) known_certificate: KnownCertificate,
 }
@@ -28,7 +29,28 @@ impl Client {
 
     /// The same, with what its TLS handshake told.
     pub(crate) fn with_tls(self, tls: Option<Box<TlsPeer>>) -> Self {
-        Self { tls, ..self }
+        Self {
+            tls: tls.map(Rc::from),
+            ..self
+        }
+    }
+
+    /// The same client, which has come to another address.
+    pub(crate) fn moved_to(&self, peer: SocketAddr) -> Self {
+        Self {
+            tls: self.tls.clone(),
+            ..Self::new(peer)
+        }
+    }
+
+    /// Whether its address is this one.
+    pub(crate) fn is_at(&self, peer: SocketAddr) -> bool {
+        peer.ip().to_canonical() == self.address
+    }
+
+    /// Where else the same is served, for `Alt-Svc`.
+    pub(crate) fn alternative(&self) -> Option<&str> {
+        self.tls.as_ref()?.alternative.as_deref()
     }
 
     /// `http` or `https`, as the client speaks to us.

@@ -420,6 +420,7 @@ fn settings(
             calls_in_flight: (limits.calls_in_flight as usize).div_ceil(workers),
             drain_timeout: limits.shutdown_timeout,
             http2: limits.http2,
+            http3: limits.http3,
             ..Limits::default()
         },
         trusted_proxies: configuration.trusted_proxies.clone(),
