@@ -90,7 +90,8 @@ impl Gateway {
             settings.listeners.iter_mut().enumerate()
         {
             let given = given.extract_if(.., |(at, _)| at == address);
-            let given = given.map(|(_, socket)| socket).collect();
+            let given: Vec<_> = given.map(|(_, socket)| socket).collect();
+            let taken_over = !given.is_empty();
             let opened = listener::sockets(*address, workers, given).map_err(|error| {
                 io::Error::new(error.kind(), format!("can't listen on {address}: {error}"))
             })?;
@@ -98,7 +99,7 @@ impl Gateway {
                 let bound = first.local_addr()?;
                 addresses.push(bound);
                 if let Some(http3) = http3 {
-                    let opened = http3::sockets(bound, workers).map_err(|error| {
+                    let opened = http3::sockets(bound, workers, taken_over).map_err(|error| {
                         io::Error::new(
                             error.kind(),
                             format!("can't listen on {bound} over UDP (http3): {error}"),

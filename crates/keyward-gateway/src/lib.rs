@@ -45,6 +45,9 @@ pub use coding::decompress_in_pieces;
 /// For fuzz targets: what this crate's parser and hyper's make of the same bytes.
 #[cfg(feature = "fuzzing")]
 pub use http1::compare as compare_with_hyper;
+/// For fuzz targets: that HTTP/1.1 reads the same in a head that came over HTTP/3, and how to write one.
+#[cfg(feature = "fuzzing")]
+pub use http3::{compare_section, write_section};
 
 pub use gateway::{Gateway, GatewayContext, UsageReceiver};
 pub use queue::{Queue, QueueEnd};

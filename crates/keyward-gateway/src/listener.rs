@@ -60,18 +60,20 @@ fn beside(socket: &TcpListener) -> io::Result<TcpListener> {
 
 /// Opens one socket per worker on `address`.
 fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
-    bind_all(address, workers, open)
+    bind_all(address, workers, Sharing::Alone, open)
 }
 
-/// Opens one socket of a kind per worker on `address`. With port 0 all get the port that the first was given.
+/// Opens one socket of a kind per worker on `address`, which has to be free of others where it is to be had `alone`.
+/// With port 0 all get the port that the first was given.
 pub(crate) fn bind_all<S: Bound>(
     address: SocketAddr,
     workers: usize,
+    sharing: Sharing,
     open: impl Fn(SocketAddr, Sharing) -> io::Result<S>,
 ) -> io::Result<Vec<S>> {
     let mut sockets = Vec::with_capacity(workers);
     let mut address = address;
-    if address.port() != 0 {
+    if address.port() != 0 && sharing == Sharing::Alone {
         // Sockets that share a port share it with those of another process of the same user, too, which
         // would then get a part of the calls. Somebody who is alone there can have it alone.
         drop(open(address, Sharing::Alone)?);

@@ -101,8 +101,13 @@ pub(crate) fn accept(
                 changed = phase.changed() => if changed.is_err() { break },
             }
         }
-        // Whoever comes now is refused at once, and may go on over TCP or elsewhere.
-        accepting.set_server_config(None);
+        // Whoever comes now is told at once, and may go on over TCP or elsewhere, as long as the worker has connections
+        // to finish.
+        tokio::task::spawn_local(async move {
+            while let Some(incoming) = accepting.accept().await {
+                incoming.refuse();
+            }
+        });
     });
     Ok(Some(Accepting { endpoint, task }))
 }

@@ -128,44 +128,36 @@ impl Reader {
             ));
         }
         let header = Header::of(name);
-        match header {
-            Header::Connection
-            | Header::KeepAlive
-            | Header::ProxyConnection
-            | Header::TransferEncoding
-            | Header::Upgrade => {
+        if is_of_connection(header) {
+            return Err(malformed(
+                "A header of the connection was sent (`Connection`, `Transfer-Encoding`, …): HTTP/3 has none",
+            ));
+        }
+        if header == Header::Te && !value.eq_ignore_ascii_case(b"trailers") {
+            return Err(malformed("`te` is something other than `trailers`"));
+        }
+        if header == Header::Host {
+            if self.host.is_some() {
+                return Err(malformed("`host` stands there twice; send it once"));
+            }
+            self.host = Some(self.keep(value)?);
+            return Ok(());
+        }
+        if header == Header::Cookie {
+            let crumb = self.keep(value)?;
+            self.cookies.push(crumb);
+            // Each costs a place until they are put together.
+            return self.count();
+        }
+        if header == Header::ContentLength {
+            if self.length.is_some() {
                 return Err(malformed(
-                    "A header of the connection was sent (`Connection`, `Transfer-Encoding`, …): HTTP/3 has none",
+                    "`Content-Length` stands there twice; send it once",
                 ));
             }
-            Header::Te if !value.eq_ignore_ascii_case(b"trailers") => {
-                return Err(malformed("`te` is something other than `trailers`"));
-            }
-            Header::Host => {
-                if self.host.is_some() {
-                    return Err(malformed("`host` stands there twice; send it once"));
-                }
-                self.host = Some(self.keep(value)?);
-                return Ok(());
-            }
-            Header::Cookie => {
-                let crumb = self.keep(value)?;
-                self.cookies.push(crumb);
-                // Each costs a place until they are put together.
-                return self.count();
-            }
-            Header::ContentLength => {
-                if self.length.is_some() {
-                    return Err(malformed(
-                        "`Content-Length` stands there twice; send it once",
-                    ));
-                }
-                self.length =
-                    Some(decimal(value).ok_or_else(|| {
-                        malformed("`Content-Length` is not a plain decimal number")
-                    })?);
-            }
-            _ => {}
+            let length = decimal(value)
+                .ok_or_else(|| malformed("`Content-Length` is not a plain decimal number"))?;
+            self.length = Some(length);
         }
         let name = self.keep(name)?;
         let value = self.keep(value)?;
@@ -343,6 +335,18 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+/// The fields that frame a message or steer a connection in HTTP/1.1 (RFC 9114, section 4.2).
+fn is_of_connection(header: Header) -> bool {
+    matches!(
+        header,
+        Header::Connection
+            | Header::KeepAlive
+            | Header::ProxyConnection
+            | Header::TransferEncoding
+            | Header::Upgrade
+    )
 }
 
 /// Whether a field may have this name (RFC 9110, section 5.6.2), which is in lower case.

@@ -13,6 +13,8 @@ mod endpoint;
 mod exchange;
 mod frame;
 mod head;
+#[cfg(any(test, feature = "fuzzing"))]
+mod oracle;
 mod qpack;
 mod request_stream;
 mod sending;
@@ -21,3 +23,9 @@ mod socket;
 pub(crate) use endpoint::{Accepting, accept};
 pub(crate) use exchange::Exchange;
 pub(crate) use socket::{DatagramSocket, sockets};
+
+#[cfg(feature = "fuzzing")]
+pub use oracle::{compare_section, write_section};
+
+#[cfg(test)]
+mod tests;

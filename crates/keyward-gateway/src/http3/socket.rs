@@ -44,15 +44,25 @@ pub(super) struct Steering {
     from: Receiver<HandedOver>,
 }
 
-/// Opens one socket per worker on `address`.
-pub(crate) fn sockets(address: SocketAddr, workers: usize) -> io::Result<Vec<DatagramSocket>> {
+/// Opens one socket per worker on `address`. A process that takes over finds those of the one before still there:
+/// `beside` says that this is so.
+pub(crate) fn sockets(
+    address: SocketAddr,
+    workers: usize,
+    beside: bool,
+) -> io::Result<Vec<DatagramSocket>> {
     let mut random = [0; 16];
     aws_lc_rs::rand::fill(&mut random)
         .map_err(|_| io::Error::other("the random generator failed"))?;
     let key = IdKey::from_random(random);
     let (to, from): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::channel(HANDED_OVER_MAX)).unzip();
     let to: Arc<[_]> = to.into();
-    let sockets = bind_all(address, workers, open)?;
+    let sharing = if beside {
+        Sharing::AmongWorkers
+    } else {
+        Sharing::Alone
+    };
+    let sockets = bind_all(address, workers, sharing, open)?;
     Ok(sockets
         .into_iter()
         .zip(from)

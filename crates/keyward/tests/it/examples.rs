@@ -1,6 +1,7 @@
 //! The examples, each as a node that runs: what its comment promises is called.
 
 mod bodies;
+mod protocols;
 
 use crate::gateway::node::{call, code, get};
 use crate::protocols::client::{Http2Client, request};

@@ -86,7 +86,7 @@ pub(super) fn decode(coded: &[u8], out: &mut Vec<u8>) -> Result<(), Undecodable>
     // The bits that were taken from the input and not used, the next one first.
     let (mut bits, mut count) = (0_u64, 0_u32);
     loop {
-        while count <= 56
+        while count <= 48
             && let Some(byte) = rest.next()
         {
             bits = bits << 8 | u64::from(*byte);

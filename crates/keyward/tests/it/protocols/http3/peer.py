@@ -6,6 +6,7 @@ to the standard output. A case has a connection of its own.
 
 import asyncio
 import json
+import socket
 import ssl
 import sys
 
@@ -16,6 +17,7 @@ from aioquic.buffer import encode_uint_var
 from aioquic.h3.connection import H3_ALPN, H3Connection
 from aioquic.h3.events import DataReceived, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import (
     ConnectionTerminated,
     StopSendingReceived,
@@ -76,8 +78,26 @@ def frame(kind, payload):
     return encode_uint_var(kind) + encode_uint_var(len(payload)) + payload
 
 
+def number(flags, bits, value):
+    most = (1 << bits) - 1
+    if value < most:
+        return bytes([flags << bits | value])
+    out, value = [flags << bits | most], value - most
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    return bytes(out + [value])
+
+
 def section(fields):
     fields = [(name.encode(), value.encode()) for name, value in fields]
+    if any(not name for name, _ in fields):
+        # The library writes no empty names.
+        lines = [
+            number(0b00100, 3, len(name)) + name + number(0, 7, len(value)) + value
+            for name, value in fields
+        ]
+        return bytes(2) + b"".join(lines)
     _, block = pylsqpack.Encoder().encode(0, fields)
     return block
 
@@ -99,21 +119,51 @@ def part(said):
     raise ValueError(kind)
 
 
+def configuration():
+    it = QuicConfiguration(is_client=True, alpn_protocols=H3_ALPN)
+    it.verify_mode = ssl.CERT_NONE
+    it.server_name = "gateway.test"
+    return it
+
+
+async def half_open(port, count):
+    """Begins handshakes and goes no further: how many were answered, and how many by a retry."""
+    gateway = ("127.0.0.1", port)
+    answered, retries = set(), 0
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as there:
+        there.setblocking(False)
+        for _ in range(count):
+            now = asyncio.get_running_loop().time()
+            quic = QuicConnection(configuration=configuration())
+            quic.connect(gateway, now=now)
+            for datagram, _ in quic.datagrams_to_send(now=now):
+                there.sendto(datagram, gateway)
+            await asyncio.sleep(0.002)
+            while True:
+                try:
+                    packet = there.recv(4096)
+                except BlockingIOError:
+                    break
+                # A long header says whom it is for; a retry is of the fourth kind (RFC 9000, section 17.2).
+                if packet[0] & 0x80:
+                    answered.add(packet[6 : 6 + packet[5]])
+                    retries += packet[0] & 0xF0 == 0xF0
+    return {"answered": len(answered), "retries": retries}
+
+
 async def run(port, case):
-    configuration = QuicConfiguration(is_client=True, alpn_protocols=H3_ALPN)
-    configuration.verify_mode = ssl.CERT_NONE
-    configuration.server_name = "gateway.test"
+    half = await half_open(port, case["half_open"]) if "half_open" in case else {}
     try:
         async with asyncio.timeout(PATIENCE):
             async with connect(
                 "127.0.0.1",
                 port,
-                configuration=configuration,
+                configuration=configuration(),
                 create_protocol=Client,
             ) as client:
-                return await on(client, case)
+                return await on(client, case) | half
     except (ConnectionError, TimeoutError) as error:
-        return {"failed": repr(error)}
+        return {"failed": repr(error)} | half
 
 
 async def on(client, case):
@@ -131,15 +181,21 @@ async def on(client, case):
         parts = [part(said) for said in request["parts"]]
         for at, payload in enumerate(parts):
             last = at == len(parts) - 1
-            quic.send_stream_data(stream, payload, request.get("ends", True) and last)
+            try:
+                quic.send_stream_data(stream, payload, request.get("ends", True) and last)
+            except ValueError:
+                # The gateway has told it to stop.
+                break
             if request.get("apart"):
                 client.transmit()
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(request["apart"])
         if request.get("resets") is not None:
             client.transmit()
             quic.reset_stream(stream, request["resets"])
             quic.stop_stream(stream, request["resets"])
             outcomes.append({})
+            if client.closed is not None:
+                break
             continue
         client.transmit()
         seen = client.seen(stream)
