@@ -162,17 +162,15 @@ impl Http3Client {
         answered.expect("an answer comes to its end")
     }
 
-    /// Goes on from another address, as a client does that changes its network.
+    /// Goes on from another port of this address of loopback, as a client does that changes its network.
     ///
     /// # Panics
-    /// When there is no other.
-    pub fn move_elsewhere(&self) -> u16 {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has free ports");
-        let port = socket.local_addr().expect("it is bound").port();
+    /// When there is none.
+    pub fn move_to(&self, address: Ipv4Addr) {
+        let socket = UdpSocket::bind((address, 0)).expect("loopback has free ports");
         self.endpoint
             .rebind(socket)
             .expect("a socket can be exchanged");
-        port
     }
 
     /// The connection below.

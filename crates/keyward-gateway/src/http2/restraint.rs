@@ -1,4 +1,5 @@
-//! How much a client may ask of a connection without making anything of it.
+//! How much a client may ask of a connection without making anything of it. HTTP/3 counts by it too, with the
+//! bytes of its streams.
 //!
 //! The `h2` crate bounds what grows: header blocks and their continuations, streams that are reset before they
 //! are looked at, tiny pieces of bodies, answers to `SETTINGS` and `PING` (it reads on only when those are

@@ -195,19 +195,21 @@ impl Connection {
     /// Begins a call, in a task of its own.
     fn begin(&mut self, mut send: SendStream, mut receive: RecvStream) {
         let id = u64::from(VarInt::from(receive.id()));
-        if let Stage::Going(first) = self.stage
-            && id >= first
-        {
+        // A client may come to another address (RFC 9000, section 9). The library goes on with it at once, and asks
+        // whether it is really there beside; who it is by the address is proven by a handshake alone. A call may be
+        // carried out before such an answer would come, so it is not taken: the client is told to begin it on
+        // another connection. Those that run go on. Another port is what a router on the way does.
+        let is_elsewhere = !self.client.is_at(self.shared.connection.remote_address());
+        if is_elsewhere && self.stage == Stage::Open {
+            self.leave();
+        }
+        let is_late = matches!(self.stage, Stage::Going(first) if id >= first);
+        if is_elsewhere || is_late {
             let _stopped = receive.stop(code::REQUEST_REJECTED);
             let _reset = send.reset(code::REQUEST_REJECTED);
             return;
         }
         self.next = self.next.max(id.saturating_add(4));
-        // A client may come from another address than it began with (RFC 9000, section 9).
-        let address = self.shared.connection.remote_address();
-        if !self.client.is_at(address) {
-            self.client = Rc::new(self.client.moved_to(address));
-        }
         let open = OpenCall::begin(&self.shared);
         let exchange = Exchange::new(send, receive, Rc::clone(&self.shared));
         let client = Rc::clone(&self.client);

@@ -96,7 +96,13 @@ pub(crate) fn accept(
             tokio::select! {
                 incoming = accepting.accept() => match incoming {
                     Some(incoming) => take(&worker, &offer, &tls, incoming),
-                    None => break,
+                    None => {
+                        tracing::error!(
+                            worker = worker.index,
+                            "HTTP/3 has ended on this worker: its clients go on over TCP; please report this"
+                        );
+                        break;
+                    }
                 },
                 changed = phase.changed() => if changed.is_err() { break },
             }

@@ -4,6 +4,7 @@ use super::head::{ReadHead, Unread, read, trailers};
 use super::oracle::{compare_section, write_section};
 use crate::http1::HeadBounds;
 use crate::message::{Fields, Header, RequestHead, Version};
+use crate::settings::Http3Settings;
 use http::Method;
 use keyward_model::{Code, Fault};
 use proptest::prelude::*;
@@ -66,6 +67,16 @@ fn a_head_has_its_target_its_host_and_its_fields() {
         head.fields,
         Fields::from([("x-one", "1"), ("host", "a.test")])
     );
+}
+
+#[test]
+fn clients_are_told_the_port_that_they_reach() {
+    for (advertised, told) in [(None, 8443), (Some(443), 443)] {
+        let mut settings = Http3Settings::at(advertised);
+        settings.bound(8443);
+        let expected = format!("h3=\":{told}\"; ma=86400");
+        assert_eq!(settings.alternative.as_deref(), Some(expected.as_str()));
+    }
 }
 
 #[test]

@@ -4,14 +4,13 @@ use super::client_certificate::KnownCertificate;
 use crate::tls::PresentedCertificate;
 use crate::transport::TlsPeer;
 use std::net::{IpAddr, SocketAddr};
-use std::rc::Rc;
 
 /// Who is connected, as far as the network tells.
 #[derive(Debug)]
 pub(crate) struct Client {
     address: IpAddr,
     address_text: Box<str>,
-    tls: Option<Rc<TlsPeer>>,
+    tls: Option<Box<TlsPeer>>,
     /// What the connection's certificate means to the APIs that were called over it.
     pub(super) known_certificate: KnownCertificate,
 }
@@ -29,18 +28,7 @@ impl Client {
 
     /// The same, with what its TLS handshake told.
     pub(crate) fn with_tls(self, tls: Option<Box<TlsPeer>>) -> Self {
-        Self {
-            tls: tls.map(Rc::from),
-            ..self
-        }
-    }
-
-    /// The same client, which has come to another address.
-    pub(crate) fn moved_to(&self, peer: SocketAddr) -> Self {
-        Self {
-            tls: self.tls.clone(),
-            ..Self::new(peer)
-        }
+        Self { tls, ..self }
     }
 
     /// Whether its address is this one.

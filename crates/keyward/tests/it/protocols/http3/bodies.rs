@@ -118,6 +118,23 @@ async fn trailers_pass_both_ways_and_forged_names_do_not() {
 }
 
 #[tokio::test]
+async fn grpc_is_refused_and_broken_off_in_its_own_way() {
+    let script = Script::new()
+        .write("HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\ntransfer-encoding: chunked\r\n\r\n")
+        .write_chunk("half")
+        .close();
+    let node = Http3Node::before(Upstream::scripted(script).await).await;
+    let mut client = node.connect().await;
+    let grpc = [("content-type", "application/grpc"), ("te", "trailers")];
+    let refused = client.call(request("POST", "/nowhere", &grpc), b"").await;
+    assert_eq!(refused.status, 200);
+    assert_eq!(refused.field("grpc-status"), Some("12"));
+    let cut = client.call(request("POST", "/open/x", &grpc), b"abc").await;
+    assert_eq!(cut.body, b"half");
+    assert_eq!(cut.trailers.unwrap()["grpc-status"], "14");
+}
+
+#[tokio::test]
 async fn events_pass_as_they_come_and_a_client_that_has_seen_enough_ends_the_call() {
     let script = Script::new()
         .write("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")

@@ -6,6 +6,7 @@ use crate::gateway::open_node::until;
 use keyward_testkit::{Http3Client, Http3Connect, Script, Upstream, read_http3};
 use quinn::ConnectionError;
 use serde_json::json;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 /// The code that a connection was closed with.
@@ -183,14 +184,14 @@ async fn no_more_calls_are_begun_than_the_bound_allows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_goes_on_when_its_client_comes_from_elsewhere() {
+async fn a_connection_goes_on_when_its_client_comes_from_another_port() {
     let echo = Upstream::echo().await;
     let api = "authentication: none";
     let node = Http3Node::serving(echo, "", "workers: 4", api, "", &[]).await;
     let mut client = node.connect().await;
     // Each time another of the four workers gets the packets, but for one time in four.
     for _ in 0..12 {
-        client.move_elsewhere();
+        client.move_to(Ipv4Addr::LOCALHOST);
         assert_eq!(client.call(get("/open/x"), b"").await.status, 200);
     }
     assert_eq!(node.upstream.received().len(), 12);
@@ -201,6 +202,28 @@ async fn a_connection_goes_on_when_its_client_comes_from_elsewhere() {
         "{}",
         metrics.text()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_another_address_calls_go_on_and_no_new_one_is_taken() {
+    let script = Script::new()
+        .write("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n")
+        .pause(Duration::from_secs(1))
+        .write("done");
+    let echo = Upstream::scripted(script).await;
+    let api = "authentication: none";
+    let node = Http3Node::serving(echo, "", "workers: 4", api, "", &[]).await;
+    let mut client = node.connect().await;
+    let mut stream = client.send(get("/open/x")).await.unwrap();
+    stream.finish().await.unwrap();
+    until("the call arrives", || node.upstream.received().len() == 1).await;
+    client.move_to(Ipv4Addr::new(127, 0, 0, 2));
+    // What it claims to be by its address is believed after a handshake alone.
+    assert!(client.try_call(get("/open/y"), b"").await.is_err());
+    assert_eq!(read_http3(&mut stream).await.unwrap().body, b"done");
+    assert_eq!(node.upstream.received().len(), 1);
+    drop(stream);
+    assert_eq!(closed_with(&client.ended().await), Some(0x100));
 }
 
 #[tokio::test]
