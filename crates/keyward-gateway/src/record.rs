@@ -181,7 +181,7 @@ impl CallRecord {
 
     /// Whether what happens to an answer after its head can still be told in trailers.
     pub(crate) fn ends_with_trailers(&self) -> bool {
-        self.is_grpc && self.version == Version::Http2
+        self.is_grpc && matches!(self.version, Version::Http2 | Version::Http3)
     }
 
     /// The client broke its request off: what it would be told counts as unsaid.

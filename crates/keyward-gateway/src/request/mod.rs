@@ -166,6 +166,10 @@ pub(crate) async fn serve_call(
     answer
         .fields
         .set(Header::RequestId, record.request_id_text());
+    if let Some(alternative) = client.alternative() {
+        // In place of what an upstream says: it speaks of its own ports.
+        answer.fields.set_named("alt-svc", alternative.as_bytes());
+    }
     answer.body = answer.body.with_record(record);
     answer
 }

@@ -438,6 +438,7 @@ fn settings(
             cache_bytes: limits.cache_bytes,
             drain_timeout: limits.shutdown_timeout,
             http2: limits.http2,
+            http3: limits.http3,
             ..Limits::default()
         },
         trusted_proxies: configuration.trusted_proxies.clone(),

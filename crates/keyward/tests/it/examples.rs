@@ -7,6 +7,7 @@ mod running;
 mod upstreams;
 mod traffic;
 mod content;
+mod protocols;
 
 use crate::gateway::node::{call, code, get};
 use crate::protocols::client::{Http2Client, request};
