@@ -10,6 +10,7 @@ use keyward_model::resource::authorization::{Authorization, PolicyReference};
 use keyward_model::resource::route::Segment;
 use keyward_model::resource::{AccessPolicy, Api, Resource, Spec, route};
 use keyward_model::usage::RouteLabels;
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -51,9 +52,9 @@ impl Catalogue {
     ///
     /// # Errors
     /// The first policy that can't be compiled.
-    pub fn new(resources: &[Resource], before: Option<&Self>) -> Result<Self, Error> {
+    pub fn new<R: Borrow<Resource>>(resources: &[R], before: Option<&Self>) -> Result<Self, Error> {
         let mut catalogue = Self::default();
-        for resource in resources {
+        for resource in resources.iter().map(Borrow::borrow) {
             catalogue.roles.entry(resource.team).or_insert_with(|| {
                 let roles = Roles::of_team(resource.team, resources);
                 match before.and_then(|before| before.roles.get(&resource.team)) {

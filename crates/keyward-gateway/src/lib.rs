@@ -52,8 +52,8 @@ pub use http1::compare as compare_with_hyper;
 pub use http3::{compare_section, write_section};
 
 pub use gateway::{Gateway, GatewayContext, UsageReceiver};
-pub use policy::{AddressFileError, check_address_file};
 pub use policy::cache::CacheCounts;
+pub use policy::{AddressFileError, check_address_file};
 pub use queue::{Queue, QueueEnd};
 pub use settings::{
     Http2Limits, Http3Limits, Http3Settings, Limits, ListenerSettings, Protocols, Settings,

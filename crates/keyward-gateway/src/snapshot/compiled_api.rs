@@ -2,7 +2,7 @@
 
 use super::CompileError;
 use super::issuers::OpenIssuers;
-use super::limits::{LimitPlan, LimitPlans};
+use super::limits::LimitPlans;
 use super::plan::{MirrorPlan, SplitPlan};
 use super::route::{ApiPolicy, MirrorRoute, Mirroring, Prepared, Route};
 use super::route_table::RequestView;
@@ -12,7 +12,7 @@ use crate::policy::{AddressFileError, AddressSet, PolicyPlan};
 use crate::request::identity::ForgedNames;
 use crate::tls::ClientTrust;
 use crate::upstream::UpstreamPlan;
-use keyward_access::{Catalogue, Inputs, Rule};
+use keyward_access::{Catalogue, Inputs};
 use keyward_model::id::TeamId;
 use keyward_model::name::Name;
 use keyward_model::resource::route::{Action, Forward, RouteMatch};

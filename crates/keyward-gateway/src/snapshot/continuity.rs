@@ -54,7 +54,10 @@ impl Continuity {
     }
 
     /// Roles and policies: as before, those that are the same.
-    pub(super) fn access(&self, resources: &[Resource]) -> Result<Arc<Catalogue>, CompileError> {
+    pub(super) fn access(
+        &self,
+        resources: &[Arc<Resource>],
+    ) -> Result<Arc<Catalogue>, CompileError> {
         Catalogue::new(resources, self.access.as_deref())
             .map(Arc::new)
             .map_err(|error| CompileError::Access(error.to_string()))

@@ -129,18 +129,14 @@ impl Found<'_> {
 
 /// Whether a resource is part of who may call, in more than the scopes of an API.
 pub(super) fn concerns(declared: &Declared) -> bool {
-    let beyond_scopes = |authorization: &Authorization| {
-        let scopes = Authorization {
-            scopes: authorization.scopes.clone(),
-            ..Authorization::default()
-        };
-        *authorization != scopes
-    };
     match &declared.resource.spec {
         Spec::AccessPolicy(_) | Spec::Role(_) => true,
         Spec::Api(api) => {
             beyond_scopes(&api.authorization)
-                || api.routes.iter().any(|route| beyond_scopes(&route.authorization))
+                || api
+                    .routes
+                    .iter()
+                    .any(|route| beyond_scopes(&route.authorization))
         }
         Spec::Issuer(_) | Spec::Upstream(_) => false,
     }
@@ -148,10 +144,7 @@ pub(super) fn concerns(declared: &Declared) -> bool {
 
 /// Whether roles and policies make a rule for each route. To be asked when nothing else is wrong.
 pub(super) fn check(declared: &[&Declared], problems: &mut Problems) {
-    let resources: Vec<Resource> = declared
-        .iter()
-        .map(|declared| declared.resource.clone())
-        .collect();
+    let resources: Vec<&Resource> = declared.iter().map(|declared| &declared.resource).collect();
     let catalogue = match Catalogue::new(&resources, None) {
         Ok(catalogue) => catalogue,
         Err(error) => {

@@ -271,7 +271,12 @@ impl Reading<'_> {
             access::check(&declared, &mut self.problems);
         }
         let configuration = self.configuration.as_ref();
-        check_files(&declared, configuration, &mut self.files, &mut self.problems);
+        check_files(
+            &declared,
+            configuration,
+            &mut self.files,
+            &mut self.problems,
+        );
         let failed = self.problems.has_errors();
         Loaded {
             configuration: self.configuration.filter(|_| !failed),

@@ -1,13 +1,13 @@
 //! The examples, each as a node that runs: what its comment promises is called.
 
 mod bodies;
+mod content;
 mod curl;
 mod observing;
-mod running;
-mod upstreams;
-mod traffic;
-mod content;
 mod protocols;
+mod running;
+mod traffic;
+mod upstreams;
 
 use crate::gateway::node::{call, code, get};
 use crate::protocols::client::{Http2Client, request};
