@@ -53,10 +53,11 @@ impl Catalogue {
     /// # Errors
     /// The first policy that can't be compiled.
     pub fn new<R: Borrow<Resource>>(resources: &[R], before: Option<&Self>) -> Result<Self, Error> {
+        let resources: Vec<&Resource> = resources.iter().map(Borrow::borrow).collect();
         let mut catalogue = Self::default();
-        for resource in resources.iter().map(Borrow::borrow) {
+        for resource in resources.iter().copied() {
             catalogue.roles.entry(resource.team).or_insert_with(|| {
-                let roles = Roles::of_team(resource.team, resources);
+                let roles = Roles::of_team(resource.team, &resources);
                 match before.and_then(|before| before.roles.get(&resource.team)) {
                     Some(known) if **known == roles => Arc::clone(known),
                     Some(_) | None => Arc::new(roles),

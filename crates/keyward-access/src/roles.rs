@@ -9,7 +9,6 @@ use keyward_model::resource::issuer::SELF;
 use keyward_model::resource::role::{Holders, Role, Voucher};
 use keyward_model::resource::{Resource, Spec};
 use serde_json::Value;
-use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most roles that a token may name. More is refused: a policy that forbids something to a role must not
@@ -26,13 +25,13 @@ pub(crate) struct Roles {
 
 impl Roles {
     /// What `team` may use: its own, and what the default team has under other names.
-    pub(crate) fn of_team<R: Borrow<Resource>>(team: TeamId, resources: &[R]) -> Self {
+    pub(crate) fn of_team(team: TeamId, resources: &[&Resource]) -> Self {
         let mut roles = Self::default();
-        let own = |resource: &&Resource| resource.team == team;
+        let own = |resource: &&&Resource| resource.team == team;
         let default =
-            |resource: &&Resource| resource.team == TeamId::DEFAULT && resource.team != team;
-        let all = || resources.iter().map(Borrow::borrow);
-        for resource in all().filter(default).chain(all().filter(own)) {
+            |resource: &&&Resource| resource.team == TeamId::DEFAULT && resource.team != team;
+        let shared = resources.iter().filter(default);
+        for resource in shared.chain(resources.iter().filter(own)) {
             match &resource.spec {
                 Spec::Role(role) => {
                     let name = resource.name.as_str().into();

@@ -89,8 +89,13 @@ impl CompiledApi {
             && Arc::ptr_eq(&source.forged, &surroundings.forged)
             // Its files are read again.
             && source.trust.is_none()
+            && source.addresses.is_empty()
             && surroundings.has_upstreams(resource, api, &source.upstreams)
             && surroundings.has_issuers(resource, api, &source.issuers)
+            && surroundings
+                .access
+                .inputs(resource.team, api)
+                .is_ok_and(|access| access == source.access)
     }
 
     /// Compiles an API, or gives back what it was compiled to `before` if nothing that it is made from

@@ -75,7 +75,7 @@ fn check_new(resources: &[&Declared], new: &New, own_issuer: &str, problems: &mu
     let catalogue = Catalogue::of(resources, problems);
     catalogue.own_issuer(own_issuer, problems);
     conflict::check(&catalogue.apis, new, problems);
-    access::check(&catalogue, problems);
+    access::check(&catalogue, new, problems);
     let mut used: HashSet<Key<'_>> = HashSet::new();
     for (declared, api) in &catalogue.apis {
         if !new.has(declared) {

@@ -283,10 +283,10 @@ fn routing(
     let nothing = PublishedKeySet::none();
     let own = own_issuer(&configuration.site_url, &nothing)
         .map_err(|error| failed("own keys", &error))?;
-    let resources: Vec<Resource> = configuration
+    let resources: Vec<Arc<Resource>> = configuration
         .resources
         .iter()
-        .map(|declared| at_hand(&declared.resource))
+        .map(|declared| Arc::new(at_hand(&declared.resource)))
         .collect();
     let mut routing = Routing::new();
     routing

@@ -128,7 +128,7 @@ impl Found<'_> {
 }
 
 /// Whether a resource is part of who may call, in more than the scopes of an API.
-pub(super) fn concerns(declared: &Declared) -> bool {
+pub(super) fn is_about_access(declared: &Declared) -> bool {
     match &declared.resource.spec {
         Spec::AccessPolicy(_) | Spec::Role(_) => true,
         Spec::Api(api) => {

@@ -159,7 +159,7 @@ impl Kept {
         let moved_lines = lines_of(slice) - lines_of(kept.text.get(old.clone())?);
         let before = self.configuration.resources.get(replaced.clone())?;
         // What stands in policies is checked for all routes together.
-        if before.iter().chain(&read).any(access::concerns) {
+        if before.iter().chain(&read).any(access::is_about_access) {
             return None;
         }
         let apis_alone = before.iter().chain(&read).all(is_api);

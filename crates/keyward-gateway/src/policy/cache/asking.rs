@@ -3,25 +3,25 @@
 use super::conditions::{CONDITIONAL, Part, part};
 use super::directives::RequestDirectives;
 use super::entry::{Entry, Use, Validators, Varying, is_about, kept_fields, refreshed_fields};
-use super::filling::{Filled, Filling};
+use super::filling::Filling;
 use super::freshness::{Exchange, Freshness, NotKept, varying};
+use super::keeping::{Keeping, Shape, end, seated};
 use super::key::{self, CacheKey};
 use super::status::{Forwarded, STALE_IF_ERROR, Status};
 use super::store::{FetchKey, Found, Lead, Outcome, ResponseCache, Role, Ticket};
 use super::{CachePlan, ContentPlan};
-use crate::body::{AnswerBody, BodyFailure, RequestBody};
-use crate::deadlines::{Patience, Seat};
+use crate::body::{AnswerBody, RequestBody};
+use crate::deadlines::Patience;
 use crate::message::{Fields, Header, RequestHead};
 use crate::record::CallRecord;
 use crate::request::forward::Call;
 use crate::request::{Answer, Matched, Refusal};
-use crate::worker::Worker;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use keyward_model::resource::content::Cache;
 use keyward_model::{Blame, Code, Fault, Moment};
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -196,7 +196,7 @@ impl Asking<'_> {
     /// The answer from the upstream: a new one, or what is kept if that still holds.
     async fn fetched(
         &self,
-        lead: Option<Lead>,
+        mut lead: Option<Lead>,
         mut before: Before,
         record: &mut CallRecord,
     ) -> Result<Answer, Refusal> {
@@ -220,6 +220,8 @@ impl Asking<'_> {
             let mut answer = match fetched {
                 Ok(answer) => answer,
                 Err(refusal) => {
+                    // Nobody is to fail after the other.
+                    end(lead.take(), Outcome::Released);
                     let theirs = refusal.fault().code().blame() == Blame::Upstream;
                     let kept = before.entry.filter(|_| theirs && keeps);
                     return match self.despite_failure(kept, now, None, why, record) {
@@ -238,6 +240,7 @@ impl Asking<'_> {
                     record,
                 )
             {
+                end(lead.take(), Outcome::Released);
                 if answer.body.left() == Some(0) {
                     answer.body.end();
                 }
@@ -567,100 +570,6 @@ impl Asking<'_> {
     }
 }
 
-/// An answer that is to be kept, but for its body.
-#[derive(Debug)]
-struct Shape {
-    status: StatusCode,
-    fields: Fields,
-    varying: Varying,
-    received: Moment,
-    freshness: Freshness,
-}
-
-/// The keeping of one answer, in a task of its own: it goes on when the client leaves.
-struct Keeping {
-    worker: Rc<Worker>,
-    cache: Arc<ResponseCache>,
-    key: CacheKey,
-    shape: Shape,
-    ticket: Ticket,
-    lead: Option<Lead>,
-}
-
-impl Keeping {
-    async fn run(mut self, mut body: AnswerBody, filling: Rc<Filling>) {
-        let seat = Rc::new(self.worker.deadlines.seat());
-        body.reseat(&seat);
-        let mut lead = self.lead.take();
-        let cache = Arc::clone(&self.cache);
-        let key = self.key.clone();
-        let worker = Rc::clone(&self.worker);
-        let filled = poll_fn(|context| {
-            loop {
-                let filled = filling.poll_fill(context, &mut body, || cache.evict());
-                if filling.spills()
-                    && let Some(lead) = lead.take()
-                    && lead.end(Outcome::Released)
-                {
-                    cache.pass(&key, worker.moment());
-                }
-                match filled {
-                    Poll::Ready(false) => {}
-                    Poll::Ready(true) => return Poll::Ready(()),
-                    Poll::Pending => return Poll::Pending,
-                }
-            }
-        });
-        if seated(&self.worker, &seat, filled).await.is_none() {
-            filling.cut(BodyFailure::Upstream);
-        }
-        drop(body);
-        let kept = match filling.finish() {
-            Filled::Whole(bytes) => self.keep(bytes),
-            Filled::Passed => false,
-        };
-        end(
-            lead,
-            if kept {
-                Outcome::Stored
-            } else {
-                Outcome::Released
-            },
-        );
-    }
-
-    fn keep(self, body: Bytes) -> bool {
-        let Shape {
-            status,
-            fields,
-            varying,
-            received,
-            freshness,
-        } = self.shape;
-        let mut memory = self.cache.memory();
-        // The body counts by itself.
-        if !memory.resize(Entry::size(&fields, 0, &varying), || self.cache.evict()) {
-            return false;
-        }
-        let entry = Entry {
-            status,
-            fields,
-            body,
-            varying,
-            received,
-            freshness,
-            _memory: memory,
-        };
-        self.cache.keep(&self.key, entry, self.ticket)
-    }
-}
-
-fn end(lead: Option<Lead>, outcome: Outcome) {
-    if let Some(lead) = lead {
-        lead.end(outcome);
-    }
-}
-
 /// Whether the answer is a stream of events, which has no end to be kept at.
 fn is_stream(fields: &Fields) -> bool {
     fields.get(Header::ContentType).is_some_and(|kind| {
@@ -669,20 +578,4 @@ fn is_stream(fields: &Fields) -> bool {
                 .get(..17)
                 .is_some_and(|kind| kind.eq_ignore_ascii_case(b"text/event-stream"))
     })
-}
-
-/// What comes of it, in a task of its own; `None` when the worker has no more time.
-async fn seated<F: Future>(worker: &Worker, seat: &Seat, work: F) -> Option<F::Output> {
-    let mut work = pin!(work);
-    poll_fn(|context| {
-        seat.register(context);
-        if let Poll::Ready(done) = Pin::as_mut(&mut work).poll(context) {
-            return Poll::Ready(Some(done));
-        }
-        if worker.drain.cut() {
-            return Poll::Ready(None);
-        }
-        Poll::Pending
-    })
-    .await
 }

@@ -8,7 +8,7 @@
 //! - `key`: what an answer is found by.
 //! - `store`: what is kept, shared by all workers; `memory` counts it; `entry` is one answer.
 //! - `conditions`: what of a kept answer a request gets.
-//! - `filling`: a body on its way in. `asking`: the way of one call.
+//! - `filling`, `keeping`: an answer on its way in. `asking`: the way of one call.
 
 mod asking;
 mod conditions;
@@ -16,6 +16,7 @@ mod directives;
 mod entry;
 mod filling;
 mod freshness;
+mod keeping;
 mod key;
 mod memory;
 mod status;

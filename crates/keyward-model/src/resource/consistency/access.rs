@@ -1,6 +1,6 @@
 //! Whether what authorization names is there: roles, policies, and somebody who can have them.
 
-use super::{Catalogue, Key, meant};
+use super::{Catalogue, Key, New, meant};
 use crate::name::Name;
 use crate::resource::authorization::{Authorization, PolicyReference};
 use crate::resource::issuer::SELF;
@@ -16,7 +16,7 @@ pub(super) struct Rules<'r> {
     pub(super) policies: HashMap<Key<'r>, (&'r Declared, &'r AccessPolicy)>,
 }
 
-pub(super) fn check(catalogue: &Catalogue<'_>, problems: &mut Problems) {
+pub(super) fn check(catalogue: &Catalogue<'_>, new: &New, problems: &mut Problems) {
     let rules = &catalogue.rules;
     for (declared, role) in rules.roles.values() {
         holders(catalogue, declared, role, problems);
@@ -24,8 +24,13 @@ pub(super) fn check(catalogue: &Catalogue<'_>, problems: &mut Problems) {
     }
     let mut used = HashSet::new();
     for (declared, api) in &catalogue.apis {
-        let levels = levels(declared, api);
-        for (authorization, node) in levels {
+        // Those that fitted before are asked for what they use, and no more.
+        let mut unheard = Problems::new();
+        for (authorization, node) in levels(declared, api) {
+            if !new.has(declared) {
+                used.extend(policies(rules, declared, authorization, node, &mut unheard));
+                continue;
+            }
             used.extend(policies(rules, declared, authorization, node, problems));
             roles(catalogue, declared, api, authorization, node, problems);
         }
