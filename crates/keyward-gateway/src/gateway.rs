@@ -5,7 +5,9 @@ use crate::listener;
 use crate::metrics::{LimitCounts, RouteCounts, WorkerCounts, WorkerMetrics};
 use crate::settings::{ListenerSettings, Settings};
 use crate::shared::Shared;
-use crate::snapshot::{CompileError, Continuity, OwnIssuer, Snapshot, Snapshots};
+use crate::snapshot::{
+    CompileError, Continuity, LimitPolicy, OwnIssuer, Route, Snapshot, Snapshots,
+};
 use crate::tls::Challenges;
 use crate::top::{TopCaller, TopCallers};
 use crate::upstream::{UpstreamCounts, Watch};
@@ -16,7 +18,7 @@ use aws_lc_rs::rand;
 use keyward_jose::jwe::Decrypters;
 use keyward_model::resource::Resource;
 use keyward_model::{Clock, Revision, UsageRecord};
-use keyward_state::rate_limit::RateLimits;
+use keyward_state::limit::LimitCells;
 use keyward_state::revocation::Revocations;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -104,7 +106,7 @@ impl Gateway {
         let shared = Shared {
             clock: context.clock,
             snapshots: Snapshots::new(Snapshot::empty()),
-            rate_limits: RateLimits::default(),
+            limits: LimitCells::default(),
             revocations: context.revocations,
             issuers: context.issuers,
             decrypters: context.decrypters,
@@ -266,18 +268,23 @@ impl Gateway {
     #[must_use]
     pub fn limit_counts(&self) -> Vec<LimitCounts> {
         let (_, snapshot) = self.shared.snapshots.load();
-        let routes = snapshot.route_of_each_api();
-        routes
-            .flat_map(|route| {
-                route.limits.iter().map(|limit| LimitCounts {
-                    team: route.labels.team_name.clone(),
-                    api: route.labels.api.clone(),
-                    version: route.labels.version.clone(),
-                    limit: limit.name.clone(),
-                    refused: limit.metrics.read(),
-                })
-            })
-            .collect()
+        let counts = |route: &Route, limit: &LimitPolicy| LimitCounts {
+            team: route.labels.team_name.clone(),
+            api: route.labels.api.clone(),
+            version: route.labels.version.clone(),
+            route: (!limit.of_api).then(|| route.labels.route.clone()),
+            limit: limit.name.clone(),
+            refused: limit.metrics.read(),
+        };
+        let of_apis = snapshot.route_of_each_api().flat_map(|route| {
+            let limits = route.limits.limits.iter().filter(|limit| limit.of_api);
+            limits.map(|limit| counts(route, limit))
+        });
+        let of_routes = snapshot.routes().flat_map(|route| {
+            let limits = route.limits.limits.iter().filter(|limit| !limit.of_api);
+            limits.map(|limit| counts(route, limit))
+        });
+        of_apis.chain(of_routes).collect()
     }
 
     /// How the upstreams are that are served.
@@ -308,6 +315,6 @@ impl Gateway {
     /// How many subjects of rate limits are being counted.
     #[must_use]
     pub fn counted_subjects(&self) -> usize {
-        self.shared.rate_limits.len()
+        self.shared.limits.len()
     }
 }

@@ -4,7 +4,7 @@ use crate::body::BodyFailure;
 use crate::capture::CallCapture;
 use crate::load::InFlight;
 use crate::message::{RequestHead, Version};
-use crate::request::Client;
+use crate::request::{Client, HeldCalls};
 use crate::snapshot::RouteRef;
 use crate::trace::CallTrace;
 use crate::tunnel::TunnelEnd;
@@ -48,6 +48,8 @@ pub(crate) struct CallRecord {
     code: Option<Code>,
     because: Option<Box<str>>,
     pub(crate) limit: Option<Box<str>>,
+    /// What counts as long as the call is under way, where a limit on concurrency lets it be.
+    pub(crate) held: Option<Box<HeldCalls>>,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     /// Whether the answer's body was handed over whole.
@@ -102,6 +104,7 @@ impl CallRecord {
             code: None,
             because: None,
             limit: None,
+            held: None,
             bytes_in: 0,
             bytes_out: 0,
             complete: false,

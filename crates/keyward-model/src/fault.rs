@@ -113,6 +113,12 @@ codes! {
     UpgradeRequired = "upgrade_required", 426, Caller, "Another version is spoken here";
     /// A rate limit is used up.
     RateLimited = "rate_limited", 429, Caller, "The rate limit is used up";
+    /// A quota is used up until its window ends.
+    QuotaExceeded = "quota_exceeded", 429, Caller, "The quota is used up";
+    /// As many calls are under way as may be at one time.
+    TooManyCalls = "too_many_calls", 429, Caller, "Too many calls are under way";
+    /// What limits are counted in by several nodes can't be reached, and a limit lets nothing pass then.
+    LimitsUnavailable = "limits_unavailable", 503, Us, "Limits can't be checked just now";
     /// The client closed the connection before the answer was there. Never sent, only recorded.
     ClientLeft = "client_left", 499, Caller, "The client left";
     /// An expectation other than 100-continue (RFC 9110, section 10.1.1).

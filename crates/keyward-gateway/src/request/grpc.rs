@@ -60,10 +60,13 @@ impl Status {
             | Code::NotImplemented
             | Code::UnsupportedCoding => Self::Unimplemented,
             Code::RequestTimeout | Code::UpstreamTimeout => Self::DeadlineExceeded,
-            Code::BodyTooLarge | Code::UriTooLong | Code::HeadersTooLarge => {
+            // A quota does not come back soon: no client tries that again by itself.
+            Code::BodyTooLarge | Code::UriTooLong | Code::HeadersTooLarge | Code::QuotaExceeded => {
                 Self::ResourceExhausted
             }
             Code::RateLimited
+            | Code::TooManyCalls
+            | Code::LimitsUnavailable
             | Code::UpstreamUnreachable
             | Code::UpstreamFailed
             | Code::UpstreamBusy

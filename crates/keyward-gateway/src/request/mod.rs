@@ -31,6 +31,7 @@ pub(crate) mod token_cache;
 mod upgrade;
 mod verified_caller;
 
+pub(crate) use admit::HeldCalls;
 pub(crate) use client::Client;
 pub(crate) use screen::is_trusted;
 pub(crate) use verified_caller::VerifiedCaller;
@@ -196,7 +197,7 @@ async fn way(
         // Before limits: a body that is not taken uses none up.
         body = decompression::decompress(worker, plan, &mut head, body)?;
     }
-    let admitted = admit::admit(worker, route, permit, authenticated, origin, record)?;
+    let admitted = admit::admit(worker, route, permit, authenticated, origin, &head, record)?;
     if let Some(mut answer) = matched.answer() {
         admitted.tell_limits(route, &mut answer.fields);
         record.answered(answer.status.as_u16());

@@ -2,6 +2,7 @@
 
 use super::CompileError;
 use super::issuers::OpenIssuers;
+use super::limits::{LimitPlan, LimitPlans};
 use super::plan::{MirrorPlan, SplitPlan};
 use super::route::{ApiPolicy, MirrorRoute, Mirroring, Route};
 use super::route_table::RequestView;
@@ -105,15 +106,18 @@ impl CompiledApi {
             &issuers,
             trust.as_ref(),
             &surroundings.forged,
-            metrics,
         )?;
+        let label = format!("{}/{}", resource.name, api.version);
+        let mut limits = LimitPlans::new(api, &label);
         let mut named = upstreams.iter();
         let routes = api
             .routes
             .iter()
             .map(|route| {
+                let limits = limits.of(route, metrics);
                 let metrics = metrics.route(&route.label);
-                CompiledRoute::new(resource, api, route, &policy, &mut named, &metrics)
+                let policies = (&policy, &limits);
+                CompiledRoute::new(resource, api, route, policies, &mut named, &metrics)
                     .map(Arc::new)
             })
             .collect::<Result<_, _>>()?;
@@ -168,13 +172,15 @@ impl CompiledRoute {
         resource: &Resource,
         api: &Api,
         declared: &route::Route,
-        policy: &ApiPolicy,
+        (policy, limits): (&ApiPolicy, &Arc<LimitPlan>),
         named: &mut impl Iterator<Item = &'u Arc<UpstreamPlan>>,
         metrics: &Arc<RouteMetrics>,
     ) -> Result<Self, CompileError> {
         let variant = |upstream: Option<&Arc<UpstreamPlan>>, mirror| {
             let metrics = Arc::clone(metrics);
-            Route::compile(resource, api, declared, policy, upstream, mirror, metrics).map(Arc::new)
+            let policies = (policy, limits);
+            Route::compile(resource, api, declared, policies, upstream, mirror, metrics)
+                .map(Arc::new)
         };
         let (mut variants, mut split) = (Vec::new(), None);
         match &declared.action {

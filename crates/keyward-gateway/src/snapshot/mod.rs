@@ -4,6 +4,7 @@
 mod compiled_api;
 mod continuity;
 mod issuers;
+mod limits;
 mod local;
 mod plan;
 mod route;
@@ -14,11 +15,12 @@ mod upstreams;
 mod tests;
 
 pub(crate) use continuity::Continuity;
+pub(crate) use limits::{CellPlace, LimitPlan, LimitPolicy};
 pub(crate) use local::{LocalRoute, LocalSnapshot, RouteRef};
 pub(crate) use plan::{AnswerPlan, MatchedPath, WebSocketPlan};
 pub(crate) use route::{
-    CertificatePolicy, Credentials, DecompressionPlan, LimitPolicy, MirrorRoute, Route,
-    TokenPolicy, TrustedIssuer,
+    CertificatePolicy, Credentials, DecompressionPlan, MirrorRoute, Route, TokenPolicy,
+    TrustedIssuer,
 };
 pub(crate) use route_table::{Lookup, Occurrence, RequestView, RouteTable};
 

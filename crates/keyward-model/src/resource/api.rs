@@ -2,7 +2,7 @@
 
 use super::mutual_tls::MutualTls;
 use super::route::{HostPattern, Route};
-use crate::limit::RateLimit;
+use crate::limit::LimitRule;
 use crate::name::Name;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -29,23 +29,14 @@ pub struct Api {
     pub authentication: Authentication,
     /// The scopes that a caller needs, all of them.
     pub scopes: BTreeSet<String>,
-    /// Limits, taken in order.
-    pub rate_limits: Vec<RateLimitRule>,
+    /// Limits of all its routes together, taken in order, before those of the route.
+    pub limits: Vec<LimitRule>,
     /// Which headers tell the upstream who calls.
     pub identity_headers: IdentityHeaders,
     /// The largest request body in bytes; `None` for no bound but time.
     pub max_body_bytes: Option<u64>,
     /// How long a body may go without a byte, in either direction. Default 60 s.
     pub idle_body_timeout: Duration,
-}
-
-/// A limit with the name that the answer's `RateLimit` headers give it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RateLimitRule {
-    /// Unique within the API; made from its place when not said.
-    pub name: Name,
-    /// The limit.
-    pub limit: RateLimit,
 }
 
 /// The life of a version.

@@ -15,9 +15,7 @@ pub mod route;
 pub mod upstream;
 pub mod websocket;
 
-pub use api::{
-    Api, Authentication, BasePath, IdentityHeaders, RateLimitRule, TokenSource, VersionState,
-};
+pub use api::{Api, Authentication, BasePath, IdentityHeaders, TokenSource, VersionState};
 pub use capture::Capture;
 pub use issuer::{Issuer, IssuerKeys};
 pub use mutual_tls::MutualTls;

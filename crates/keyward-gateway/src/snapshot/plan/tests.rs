@@ -54,7 +54,7 @@ impl Case {
             routes: vec![route.clone()],
             authentication: Authentication::None,
             scopes: BTreeSet::new(),
-            rate_limits: Vec::new(),
+            limits: Vec::new(),
             identity_headers: IdentityHeaders::default(),
             max_body_bytes: None,
             idle_body_timeout: Duration::from_secs(1),

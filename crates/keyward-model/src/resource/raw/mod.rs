@@ -11,6 +11,7 @@ mod coding;
 pub mod field;
 pub mod form;
 mod issuer;
+mod limits;
 mod problem;
 mod read;
 mod route;

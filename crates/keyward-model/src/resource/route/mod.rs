@@ -29,6 +29,7 @@ pub use path::{
 
 use super::coding::{Compression, Decompression};
 use super::{BasePath, Capture, WebSocket};
+use crate::limit::LimitRule;
 use crate::name::Name;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -46,6 +47,8 @@ pub struct Route {
     pub matching: RouteMatch,
     /// The scopes that a caller needs besides those of the API.
     pub scopes: BTreeSet<String>,
+    /// Limits of the route's own, taken after those of its API.
+    pub limits: Vec<LimitRule>,
     /// Changes to the query, before it goes to the upstream or into a redirect.
     pub query: QueryEdits,
     /// Changes to the headers that the upstream gets.
@@ -72,6 +75,7 @@ impl Route {
             label: base_path.as_str().into(),
             matching: RouteMatch::default(),
             scopes: BTreeSet::new(),
+            limits: Vec::new(),
             query: QueryEdits::default(),
             request_headers: HeaderEdits::default(),
             response_headers: HeaderEdits::default(),

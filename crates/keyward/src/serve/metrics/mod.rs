@@ -399,6 +399,8 @@ fn limits(page: &mut Page, gateway: &Gateway) {
             ("team", limit.team.as_str()),
             ("api", limit.api.as_str()),
             ("version", limit.version.as_str()),
+            // Empty of one that all routes of the API share.
+            ("route", limit.route.as_deref().unwrap_or_default()),
             ("limit", limit.limit.as_str()),
         ]);
         family.sample(&labels, limit.refused);

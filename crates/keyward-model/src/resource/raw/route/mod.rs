@@ -12,9 +12,11 @@ use super::api::scopes;
 use super::capture;
 use super::coding;
 use super::field::{Field, Fields};
+use super::limits;
 use super::problem::Problems;
 use super::read::name;
 use super::websocket;
+use crate::limit::LimitRule;
 use crate::name::Name;
 use crate::resource::coding::{Compression, Decompression};
 use crate::resource::route::{Action, HostPattern, PathKind, PathPattern, Route};
@@ -27,6 +29,9 @@ const KEYS: &[&str] = &[
     "name",
     "match",
     "authorization",
+    "rate_limits",
+    "quotas",
+    "concurrency",
     "rewrite",
     "query",
     "request_headers",
@@ -63,6 +68,8 @@ pub(super) struct ApiOfRoutes<'a> {
     pub(super) compression: Option<&'a Arc<Compression>>,
     pub(super) decompression: Option<&'a Arc<Decompression>>,
     pub(super) max_body_bytes: Option<u64>,
+    /// The limits that hold for all of them.
+    pub(super) limits: &'a [LimitRule],
 }
 
 /// `hosts`: each once.
@@ -144,6 +151,7 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         }
         None => BTreeSet::new(),
     };
+    let limits = limits::read(&fields, api.limits, problems);
     let action = action::read(&fields, &matching.path, api, problems);
     let mut headers = |key: &str, direction| match fields.optional(key) {
         Some(field) => edits::headers(field, direction, problems),
@@ -184,6 +192,7 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         label,
         matching,
         scopes,
+        limits,
         query: query?,
         request_headers: request_headers?,
         response_headers: response_headers?,

@@ -1,4 +1,8 @@
-//! Rate limits: what is counted, for whom, and what the caller is told.
+//! Limits: what is counted, for whom, and what the caller is told.
+
+mod concurrency;
+mod quotas;
+mod subjects;
 
 use crate::node::{Node, Plan, check_passed, check_problem, request};
 use crate::token::Issuer;
@@ -7,7 +11,7 @@ use keyward_testkit::{Answer, RawClient};
 
 /// Makes so many calls with these headers over this many connections at once, and counts the answers that
 /// passed and those that a limit refused.
-async fn flood(
+pub(crate) async fn flood(
     node: &Node,
     path: &str,
     headers: &[(&str, &str)],
@@ -98,7 +102,7 @@ async fn addresses_behind_a_trusted_proxy_are_counted_apart() {
 }
 
 /// The number behind `;key=` in a `RateLimit` field's member for this limit.
-fn member(answer: &Answer, limit: &str, key: &str) -> Option<u64> {
+pub(crate) fn member(answer: &Answer, limit: &str, key: &str) -> Option<u64> {
     let field = answer.head.field("ratelimit")?;
     let named = format!("\"{limit}\"");
     let member = field

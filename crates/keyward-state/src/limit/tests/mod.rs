@@ -1,10 +1,9 @@
 mod properties;
 
 use super::*;
-use keyward_model::Moment;
 use keyward_model::id::TeamId;
-use keyward_model::limit::{LimitSubject, RateLimit};
-use std::borrow::Cow;
+use keyward_model::limit::{Allowance, Period, Quota, RateLimit};
+use keyward_model::{Moment, Timestamp};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -12,33 +11,56 @@ use std::time::Duration;
 
 const SECOND: u64 = 1_000_000_000;
 
-fn gcra(requests: u32, per: Duration, burst: u32) -> Gcra {
-    Gcra::new(&RateLimit {
-        by: LimitSubject::Subject,
+fn gcra(requests: u32, per: Duration, burst: u32) -> Rule {
+    Rule::new(&Allowance::Rate(RateLimit {
         requests: NonZeroU32::new(requests).unwrap(),
         per,
         burst: NonZeroU32::new(burst).unwrap(),
-    })
+    }))
 }
 
-fn at(nanos: u64) -> Moment {
-    Moment::from_nanos(nanos)
-}
-
-fn subject_key(rate: Gcra, subject: &str) -> LimitKey<'_> {
-    LimitKey {
-        team: TeamId::DEFAULT,
-        limit: "api/v1/limit-1",
-        rate,
-        counted: Counted::Subject {
-            issuer: Cow::Borrowed("https://issuer.example"),
-            subject: Cow::Borrowed(subject),
-        },
+/// So long after the clocks' start, which was on 2026-01-01.
+fn at(nanos: u64) -> Now {
+    Now {
+        moment: Moment::from_nanos(nanos),
+        civil: Timestamp::from_seconds(1_767_225_600).plus(Duration::from_nanos(nanos)),
     }
 }
 
-fn limits(cells_max: usize) -> RateLimits {
-    RateLimits::new(NonZeroUsize::new(cells_max).unwrap())
+fn cell_of(
+    limits: &LimitCells,
+    rule: Rule,
+    counted: &[Counted<'_>],
+    now: Now,
+) -> Result<Arc<Cell>, crate::Error> {
+    let key = LimitKey {
+        team: TeamId::DEFAULT,
+        team_name: "default",
+        limit: "api/v1/limit-1",
+        rule,
+        counted,
+    };
+    limits.cell(&key, now)
+}
+
+fn subject_cell(
+    limits: &LimitCells,
+    rule: Rule,
+    subject: &str,
+    now: Now,
+) -> Result<Arc<Cell>, crate::Error> {
+    cell_of(limits, rule, &[subject_of(subject)], now)
+}
+
+fn subject_of(subject: &str) -> Counted<'_> {
+    Counted::Subject {
+        issuer: "https://issuer.example",
+        subject,
+    }
+}
+
+fn limits(cells_max: usize) -> LimitCells {
+    LimitCells::new(NonZeroUsize::new(cells_max).unwrap())
 }
 
 #[test]
@@ -109,8 +131,7 @@ fn an_exact_number_passes_under_many_threads() {
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
-                let key = subject_key(limit, "alice");
-                let cell = limits.cell(&key, at(5)).unwrap();
+                let cell = subject_cell(&limits, limit, "alice", at(5)).unwrap();
                 for _ in 0..CALLS {
                     if cell.take(&limit, at(5)).unwrap().is_allowed() {
                         passed.fetch_add(1, Ordering::Relaxed);
@@ -197,42 +218,65 @@ fn giving_back_what_time_gave_back_already_lets_no_more_pass() {
 fn one_subject_has_one_cell_and_others_their_own() {
     let limit = gcra(5, Duration::from_secs(1), 5);
     let limits = limits(1_000);
-    let alice = subject_key(limit, "alice");
+    let counted = [subject_of("alice")];
+    let alice = LimitKey {
+        team: TeamId::DEFAULT,
+        team_name: "default",
+        limit: "api/v1/limit-1",
+        rule: limit,
+        counted: &counted,
+    };
     let cell = limits.cell(&alice, at(0)).unwrap();
     assert!(Arc::ptr_eq(&cell, &limits.cell(&alice, at(0)).unwrap()));
-    let other_rate = gcra(6, Duration::from_secs(1), 6);
+    let name = alice.shared_name("keyward");
+    let with = |counted| LimitKey { counted, ..alice };
     for other in [
-        subject_key(limit, "bob"),
-        subject_key(other_rate, "alice"),
+        with(&[subject_of("bob")]),
+        LimitKey {
+            rule: gcra(6, Duration::from_secs(1), 6),
+            ..alice
+        },
         LimitKey {
             team: TeamId::from_u128(2),
-            ..alice.clone()
+            ..alice
         },
         LimitKey {
             limit: "api/v1/limit-2",
-            ..alice.clone()
+            ..alice
         },
-        LimitKey {
-            counted: Counted::Route,
-            ..alice.clone()
-        },
-        LimitKey {
-            counted: Counted::Subject {
-                issuer: Cow::Borrowed("https://issuer.examplea"),
-                subject: Cow::Borrowed("lice"),
-            },
-            ..alice.clone()
-        },
-        LimitKey {
-            counted: Counted::address("192.0.2.1".parse().unwrap()),
-            ..alice.clone()
-        },
+        with(&[Counted::Route("/x")]),
+        with(&[Counted::Api]),
+        with(&[]),
+        with(&[subject_of("alice"), Counted::Route("/x")]),
+        with(&[Counted::Client {
+            issuer: "https://issuer.example",
+            client: "alice",
+        }]),
+        with(&[Counted::Subject {
+            issuer: "https://issuer.examplea",
+            subject: "lice",
+        }]),
+        with(&[Counted::Claim {
+            issuer: "https://issuer.example",
+            name: "sub",
+            value: "alice",
+        }]),
+        with(&[Counted::Header {
+            name: "x-tenant",
+            value: b"alice",
+        }]),
+        with(&[Counted::Team(TeamId::DEFAULT)]),
+        with(&[Counted::Issuer("https://issuer.example")]),
+        with(&[Counted::address("192.0.2.1".parse().unwrap())]),
     ] {
         assert!(
             !Arc::ptr_eq(&cell, &limits.cell(&other, at(0)).unwrap()),
             "{other:?}"
         );
+        assert_ne!(other.shared_name("keyward"), name, "{other:?}");
     }
+    assert!(name.starts_with("keyward:{default}:api/v1/limit-1:rate-200ms-x5:"));
+    assert!(!name.contains("alice"), "{name}");
 }
 
 #[test]
@@ -253,8 +297,7 @@ fn addresses_are_counted_by_whoever_has_them() {
 fn an_evicted_cell_sends_its_holder_back_to_the_index() {
     let limit = gcra(1, Duration::from_secs(1), 1);
     let limits = limits(64);
-    let alice = subject_key(limit, "alice");
-    let held = limits.cell(&alice, at(0)).unwrap();
+    let held = subject_cell(&limits, limit, "alice", at(0)).unwrap();
     let Ok(Decision::Allowed { taken, .. }) = held.take(&limit, at(0)) else {
         panic!("refused at first");
     };
@@ -262,7 +305,7 @@ fn an_evicted_cell_sends_its_holder_back_to_the_index() {
     for n in 0..10_000 {
         let name = format!("subject-{n}");
         let now = at(SECOND + n * 10_000_000);
-        if let Ok(cell) = limits.cell(&subject_key(limit, &name), now) {
+        if let Ok(cell) = subject_cell(&limits, limit, &name, now) {
             let _ = cell.take(&limit, now);
         }
         if held.take(&limit, at(0)) == Err(Evicted) {
@@ -270,7 +313,7 @@ fn an_evicted_cell_sends_its_holder_back_to_the_index() {
         }
     }
     assert_eq!(held.take(&limit, at(200 * SECOND)), Err(Evicted));
-    let fresh = limits.cell(&alice, at(200 * SECOND)).unwrap();
+    let fresh = subject_cell(&limits, limit, "alice", at(200 * SECOND)).unwrap();
     assert!(!Arc::ptr_eq(&held, &fresh));
     assert!(fresh.take(&limit, at(200 * SECOND)).unwrap().is_allowed());
     held.give_back(&limit, taken);
@@ -286,7 +329,7 @@ fn at_the_bound_new_subjects_are_refused_and_no_busy_one_is_forgotten() {
     let mut refused = 0;
     for n in 0..10 * CELLS {
         let name = format!("subject-{n}");
-        match limits.cell(&subject_key(limit, &name), at(0)) {
+        match subject_cell(&limits, limit, &name, at(0)) {
             Ok(cell) => {
                 assert!(cell.take(&limit, at(0)).unwrap().is_allowed());
                 busy.push(name);
@@ -303,40 +346,29 @@ fn at_the_bound_new_subjects_are_refused_and_no_busy_one_is_forgotten() {
         limits.len()
     );
     for name in &busy {
-        let cell = limits.cell(&subject_key(limit, name), at(SECOND)).unwrap();
+        let cell = subject_cell(&limits, limit, name, at(SECOND)).unwrap();
         assert!(
             !cell.take(&limit, at(SECOND)).unwrap().is_allowed(),
             "{name} was forgotten"
         );
     }
-    let route = LimitKey {
-        counted: Counted::Route,
-        ..subject_key(limit, "")
-    };
+    let route = [Counted::Route("/x")];
     assert!(
-        limits.cell(&route, at(SECOND)).is_ok(),
+        cell_of(&limits, limit, &route, at(SECOND)).is_ok(),
         "a route's cell is always let in"
     );
     // Once they are idle there is room again.
-    assert!(
-        limits
-            .cell(&subject_key(limit, "late"), at(61 * SECOND))
-            .is_ok()
-    );
+    assert!(subject_cell(&limits, limit, "late", at(61 * SECOND)).is_ok());
 }
 
 #[test]
 fn a_routes_cell_stays_while_someone_holds_it() {
     let limit = gcra(1, Duration::from_secs(1), 1);
     let limits = limits(64);
-    let route = LimitKey {
-        counted: Counted::Route,
-        ..subject_key(limit, "")
-    };
-    let held = limits.cell(&route, at(0)).unwrap();
+    let held = cell_of(&limits, limit, &[Counted::Route("/x")], at(0)).unwrap();
     for n in 0..1_000 {
         let name = format!("subject-{n}");
-        let _ = limits.cell(&subject_key(limit, &name), at(n * SECOND));
+        let _ = subject_cell(&limits, limit, &name, at(n * SECOND));
     }
     assert!(held.take(&limit, at(2_000 * SECOND)).is_ok());
 }
@@ -349,23 +381,25 @@ fn eviction_in_the_middle_of_calls_lets_no_more_pass() {
     const PER_WINDOW: u64 = 2 + 10 + 1;
     let limit = gcra(5, Duration::from_secs(1), 2);
     // One cell a shard, so that each new subject sweeps. Alice calls, rests, calls.
-    let limits = RateLimits::new(NonZeroUsize::MIN);
+    let limits = LimitCells::new(NonZeroUsize::MIN);
     let (time, passed, evicted) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
         for thread in 0..4 {
             let (limits, time, passed, evicted) = (&limits, &time, &passed, &evicted);
             scope.spawn(move || {
-                let alice = subject_key(limit, "alice");
                 let mut held = None;
                 for n in 0..20_000 {
                     let nanos = time.fetch_add(STEP, Ordering::SeqCst);
                     let now = at(nanos);
                     if nanos / WINDOW % 2 == 1 {
                         let name = format!("{thread}-{n}");
-                        let _ = limits.cell(&subject_key(limit, &name), now);
+                        let _ = subject_cell(limits, limit, &name, now);
                         continue;
                     }
-                    let Some(cell) = held.take().or_else(|| limits.cell(&alice, now).ok()) else {
+                    let Some(cell) = held
+                        .take()
+                        .or_else(|| subject_cell(limits, limit, "alice", now).ok())
+                    else {
                         continue;
                     };
                     match cell.take(&limit, now) {
@@ -404,7 +438,7 @@ fn cells_that_have_long_been_idle_do_not_pile_up() {
     for n in 0..100_000_u64 {
         let name = format!("subject-{n}");
         let now = at(n * 1_000_000_000);
-        let cell = limits.cell(&subject_key(limit, &name), now).unwrap();
+        let cell = subject_cell(&limits, limit, &name, now).unwrap();
         assert!(cell.take(&limit, now).unwrap().is_allowed());
     }
     assert!(limits.len() <= 64 * 65, "{} cells are left", limits.len());
@@ -417,7 +451,7 @@ fn subjects_that_call_in_turn_keep_their_cells_while_there_is_room() {
     let name = |n: u64| format!("subject-{n}");
     let first = |n: u64| {
         let now = at(n * 1_000_000);
-        let cell = limits.cell(&subject_key(limit, &name(n)), now).unwrap();
+        let cell = subject_cell(&limits, limit, &name(n), now).unwrap();
         assert!(cell.take(&limit, now).unwrap().is_allowed());
         cell
     };
@@ -425,7 +459,152 @@ fn subjects_that_call_in_turn_keep_their_cells_while_there_is_room() {
     for (n, cell) in (0..).zip(&cells) {
         let now = at((10_000 + n) * 1_000_000);
         assert!(cell.take(&limit, now).unwrap().is_allowed());
-        let same = limits.cell(&subject_key(limit, &name(n)), now).unwrap();
+        let same = subject_cell(&limits, limit, &name(n), now).unwrap();
         assert!(Arc::ptr_eq(cell, &same));
     }
+}
+
+fn quota(requests: u32, per: Period) -> Rule {
+    Rule::new(&Allowance::Quota(Quota {
+        requests: NonZeroU32::new(requests).unwrap(),
+        per,
+    }))
+}
+
+/// Whether one passes at this second since 1970.
+fn passes(cell: &Cell, rule: &Rule, seconds: i64) -> bool {
+    let now = Now {
+        moment: Moment::default(),
+        civil: Timestamp::from_seconds(seconds),
+    };
+    cell.take(rule, now).unwrap().is_allowed()
+}
+
+#[test]
+fn a_quota_begins_anew_with_the_month_and_not_before() {
+    // 2028-02-29T23:59:58Z, of a leap year.
+    const LAST: i64 = 1_835_481_598;
+    let rule = quota(2, Period::Month);
+    let cell = Cell::idle();
+    assert!(passes(&cell, &rule, LAST - 28 * 86_400));
+    assert!(passes(&cell, &rule, LAST));
+    assert!(!passes(&cell, &rule, LAST + 1));
+    assert!(passes(&cell, &rule, LAST + 2));
+    // A clock that is set back finds the newer window, and gets nothing more of it than there is.
+    assert!(passes(&cell, &rule, LAST));
+    assert!(!passes(&cell, &rule, LAST));
+    assert!(!passes(&cell, &rule, LAST + 2));
+}
+
+#[test]
+fn a_quota_says_what_is_left_and_when_it_begins_anew() {
+    let rule = quota(2, Period::Day);
+    let cell = Cell::idle();
+    let now = Now {
+        moment: Moment::default(),
+        civil: Timestamp::from_seconds(86_400 + 3_600),
+    };
+    let left = Duration::from_secs(23 * 3_600);
+    match cell.take(&rule, now).unwrap() {
+        Decision::Allowed {
+            remaining,
+            reset,
+            taken,
+        } => {
+            assert_eq!((remaining, reset), (1, left));
+            cell.give_back(&rule, taken);
+        }
+        Decision::Refused { .. } => panic!("refused at first"),
+    }
+    assert!(cell.take(&rule, now).unwrap().is_allowed());
+    assert!(cell.take(&rule, now).unwrap().is_allowed());
+    assert_eq!(
+        cell.take(&rule, now).unwrap(),
+        Decision::Refused {
+            retry_after: left,
+            reset: left
+        }
+    );
+}
+
+#[test]
+fn calls_under_way_are_counted_until_they_end() {
+    let rule = Rule::new(&Allowance::Concurrency(NonZeroU32::new(2).unwrap()));
+    let cell = Cell::idle();
+    assert!(cell.take(&rule, at(0)).unwrap().is_allowed());
+    assert!(cell.take(&rule, at(0)).unwrap().is_allowed());
+    assert!(!cell.take(&rule, at(1 << 60)).unwrap().is_allowed());
+    cell.end();
+    assert!(cell.take(&rule, at(0)).unwrap().is_allowed());
+    assert!(!cell.take(&rule, at(0)).unwrap().is_allowed());
+}
+
+#[test]
+fn a_cell_in_use_is_not_evicted_whatever_its_limit() {
+    let calls = Rule::new(&Allowance::Concurrency(NonZeroU32::new(2).unwrap()));
+    let monthly = quota(1, Period::Month);
+    let limits = limits(64);
+    let under_way = subject_cell(&limits, calls, "alice", at(0)).unwrap();
+    let used = subject_cell(&limits, monthly, "alice", at(0)).unwrap();
+    assert!(under_way.take(&calls, at(0)).unwrap().is_allowed());
+    assert!(used.take(&monthly, at(0)).unwrap().is_allowed());
+    for n in 0..1_000 {
+        let name = format!("subject-{n}");
+        let _ = subject_cell(&limits, calls, &name, at(n * SECOND));
+    }
+    assert!(under_way.take(&calls, at(0)).is_ok());
+    assert!(used.take(&monthly, at(0)).is_ok());
+    // When the call has ended and the month is over, they are.
+    under_way.end();
+    under_way.end();
+    for n in 0..1_000 {
+        let name = format!("later-{n}");
+        let _ = subject_cell(&limits, calls, &name, at((40 * 86_400 + n) * SECOND));
+    }
+    assert_eq!(under_way.take(&calls, at(0)), Err(Evicted));
+    assert_eq!(used.take(&monthly, at(0)), Err(Evicted));
+}
+
+#[test]
+fn what_was_kept_of_quotas_is_restored_and_two_processes_add_up() {
+    let rule = quota(10, Period::Month);
+    let secret = [7; 16];
+    let before = limits(64).with_secret(&secret);
+    let cell = subject_cell(&before, rule, "alice", at(0)).unwrap();
+    for _ in 0..3 {
+        assert!(cell.take(&rule, at(0)).unwrap().is_allowed());
+    }
+    let [kept] = before.unkept()[..] else {
+        panic!("one was counted");
+    };
+    assert_eq!(kept.used.requests, 3);
+    before.kept(&kept, Some(3));
+    assert!(before.unkept().is_empty());
+    // One that could not be kept is kept with the next.
+    assert!(cell.take(&rule, at(0)).unwrap().is_allowed());
+    let [lost] = before.unkept()[..] else {
+        panic!("one was counted");
+    };
+    before.kept(&lost, None);
+    assert!(cell.take(&rule, at(0)).unwrap().is_allowed());
+    assert_eq!(before.unkept()[0].used.requests, 2);
+
+    let after = limits(64).with_secret(&secret);
+    assert_eq!(after.restore([kept].into_iter()), 0);
+    let restored = subject_cell(&after, rule, "alice", at(1)).unwrap();
+    match restored.take(&rule, at(1)).unwrap() {
+        Decision::Allowed { remaining, .. } => assert_eq!(remaining, 6),
+        Decision::Refused { .. } => panic!("refused"),
+    }
+    let [mine] = after.unkept()[..] else {
+        panic!("one was counted");
+    };
+    assert_eq!(mine.used.requests, 1);
+    // The one before has kept two more meanwhile: 3 + 2 + 1.
+    after.kept(&mine, Some(6));
+    match restored.take(&rule, at(1)).unwrap() {
+        Decision::Allowed { remaining, .. } => assert_eq!(remaining, 3),
+        Decision::Refused { .. } => panic!("refused"),
+    }
+    assert_eq!(after.unkept()[0].used.requests, 1);
 }

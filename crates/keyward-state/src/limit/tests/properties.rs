@@ -23,6 +23,13 @@ impl Line {
     }
 }
 
+fn interval_of(rule: Rule) -> u64 {
+    let Rule::Rate(gcra) = rule else {
+        panic!("{rule} is no rate");
+    };
+    u64::try_from(gcra.interval().as_nanos()).unwrap()
+}
+
 proptest! {
     #[test]
     fn a_cell_decides_as_a_waiting_line_does(
@@ -31,7 +38,7 @@ proptest! {
         steps in prop::collection::vec(0_u64..400_000_000, 1..200),
     ) {
         let limit = gcra(requests, Duration::from_secs(1), burst);
-        let interval = u64::try_from(limit.interval().as_nanos()).unwrap();
+        let interval = interval_of(limit);
         let places = usize::try_from(burst).unwrap();
         let (cell, mut line, mut now) = (Cell::idle(), Line::default(), 0);
         for step in steps {
@@ -65,7 +72,7 @@ proptest! {
         for step in steps {
             now += step;
             passed += u64::from(cell.take(&limit, at(now)).unwrap().is_allowed());
-            let interval = u64::try_from(limit.interval().as_nanos()).unwrap();
+            let interval = interval_of(limit);
             prop_assert!(passed <= u64::from(burst) + now / interval);
         }
     }
@@ -91,5 +98,38 @@ proptest! {
         let first = left(&cell);
         prop_assert_eq!(first, left(&cell));
         prop_assert_eq!(first.is_some(), before < burst);
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_quota_decides_as_a_list_of_calls_does(
+        requests in 1_u32..8,
+        period in prop::sample::select(&Period::ALL[..]),
+        steps in prop::collection::vec((0_i64..40_000, any::<bool>()), 1..200),
+    ) {
+        let rule = quota(requests, period);
+        let (cell, mut passed, mut seconds) = (Cell::idle(), Vec::new(), 1_770_000_000);
+        for (step, given_back) in steps {
+            seconds += step;
+            let civil = Timestamp::from_seconds(seconds);
+            let window = period.window(civil).number;
+            let used = passed.iter().filter(|other| **other == window).count();
+            let now = Now { moment: Moment::default(), civil };
+            match cell.take(&rule, now).unwrap() {
+                Decision::Allowed { remaining, taken, .. } => {
+                    prop_assert_eq!(used + 1 + remaining as usize, requests as usize);
+                    if given_back {
+                        cell.give_back(&rule, taken);
+                    } else {
+                        passed.push(window);
+                    }
+                }
+                Decision::Refused { retry_after, .. } => {
+                    prop_assert_eq!(used, requests as usize);
+                    prop_assert_eq!(civil.plus(retry_after), period.window(civil).ends);
+                }
+            }
+        }
     }
 }
