@@ -4,6 +4,7 @@ use crate::body::BodyFailure;
 use crate::capture::CallCapture;
 use crate::load::InFlight;
 use crate::message::{RequestHead, Version};
+use crate::policy::CallPolicies;
 use crate::request::Client;
 use crate::snapshot::RouteRef;
 use crate::trace::CallTrace;
@@ -42,6 +43,8 @@ pub(crate) struct CallRecord {
     pub(crate) trace: Option<Rc<CallTrace>>,
     /// `None` where the call's bodies are not captured.
     pub(crate) capture: Option<Rc<CallCapture>>,
+    /// What its answer has to carry; `None` on most routes.
+    pub(crate) policies: Option<Box<CallPolicies>>,
     pub(crate) route: Option<RouteRef>,
     pub(crate) caller: Option<Arc<Caller>>,
     status: u16,
@@ -96,6 +99,7 @@ impl CallRecord {
             path: head.path().into(),
             trace: None,
             capture: None,
+            policies: None,
             route: None,
             caller: None,
             status: 0,

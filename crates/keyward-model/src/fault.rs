@@ -95,6 +95,10 @@ codes! {
     InsufficientScope = "insufficient_scope", 403, Caller, "The caller's scopes do not allow this";
     /// A page of this origin may not open a tunnel (RFC 6455, section 10.2).
     OriginRefused = "origin_refused", 403, Caller, "Pages of this origin may not do this";
+    /// A page asks for a method or a header that it may not use (Fetch standard, CORS protocol).
+    PreflightRefused = "preflight_refused", 403, Caller, "Pages may not make this call";
+    /// Calls from the client's address are not taken.
+    AddressRefused = "address_refused", 403, Caller, "Calls from this address are not taken";
     /// Nothing is published at this address.
     NotFound = "not_found", 404, Caller, "Nothing is published here";
     /// The route does not take this method.

@@ -5,12 +5,14 @@ mod copy;
 mod counter;
 mod histogram;
 mod limit;
+mod policy;
 mod route;
 mod worker;
 
 pub use copy::CopyOutcome;
 pub use histogram::{HistogramCounts, LATENCY_BOUNDS_US};
 pub use limit::LimitCounts;
+pub use policy::PolicyEvent;
 pub use route::RouteCounts;
 pub use worker::{HandshakeCounts, WorkerCounts};
 

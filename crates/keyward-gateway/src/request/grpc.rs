@@ -52,9 +52,11 @@ impl Status {
             | Code::CertificateInvalid
             | Code::CertificateExpired
             | Code::CertificateRevoked => Self::Unauthenticated,
-            Code::CallerNotAllowed | Code::InsufficientScope | Code::OriginRefused => {
-                Self::PermissionDenied
-            }
+            Code::CallerNotAllowed
+            | Code::InsufficientScope
+            | Code::OriginRefused
+            | Code::PreflightRefused
+            | Code::AddressRefused => Self::PermissionDenied,
             Code::NotFound
             | Code::MethodNotAllowed
             | Code::NotImplemented

@@ -32,7 +32,7 @@ mod upgrade;
 mod verified_caller;
 
 pub(crate) use client::Client;
-pub(crate) use screen::is_trusted;
+pub(crate) use screen::{CallOrigin, is_trusted};
 pub(crate) use verified_caller::VerifiedCaller;
 
 use crate::body::{AnswerBody, RequestBody};
@@ -157,6 +157,9 @@ pub(crate) async fn serve_call(
         );
         answer
     });
+    if let Some(policies) = record.policies.take() {
+        policies.finish(&mut answer.fields);
+    }
     answer
         .fields
         .set(Header::RequestId, record.request_id_text());
@@ -185,9 +188,22 @@ async fn way(
     let matched = match_route::match_route(worker, &snapshot, &head, &path)?;
     record.route = Some(Rc::clone(&matched.route));
     let route = &matched.route.route;
+    let policies = route.policies.as_ref();
+    if let Some(policies) = policies {
+        record.policies = policies.begins(worker, client, &head.fields);
+        policies.bounds(worker, &head, &body)?;
+    }
     let origin = screen::screen(worker, route, client, &mut head, &body)?;
-    let upgrades = upgrade::screen(route, client, &head, &body)?;
     record.set_address(origin.address);
+    if let Some(policies) = policies {
+        let call = record.policies.as_deref_mut();
+        // Before authentication: a preflight has no token, and a barred address costs no cryptography.
+        if let Some(answer) = policies.screens(worker, client, &origin, &head, call)? {
+            record.answered(answer.status.as_u16());
+            return Ok(answer);
+        }
+    }
+    let upgrades = upgrade::screen(route, client, &head, &body)?;
     let authenticated =
         authenticate::authenticate(worker, route, client, &mut head, record).await?;
     record.caller = authenticated.caller_of_record();

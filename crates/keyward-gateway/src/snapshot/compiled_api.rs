@@ -7,6 +7,7 @@ use super::route::{ApiPolicy, MirrorRoute, Mirroring, Route};
 use super::route_table::RequestView;
 use crate::issuer::IssuerKeySet;
 use crate::metrics::{ApiMetrics, RouteMetrics};
+use crate::policy::{AddressFileError, AddressSet, PolicyPlan};
 use crate::request::identity::ForgedNames;
 use crate::tls::ClientTrust;
 use crate::upstream::UpstreamPlan;
@@ -14,11 +15,11 @@ use keyward_model::id::TeamId;
 use keyward_model::name::Name;
 use keyward_model::resource::route::{Action, Forward, RouteMatch};
 use keyward_model::resource::{
-    Api, Authentication, BasePath, HostPattern, MutualTls, Resource, Spec, route,
+    Api, Authentication, BasePath, HostPattern, MutualTls, Policies, Resource, Spec, route,
 };
 use std::cell::RefCell;
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// An API version, ready to serve.
@@ -38,6 +39,8 @@ struct Source {
     upstreams: Vec<Arc<UpstreamPlan>>,
     issuers: Vec<Arc<IssuerKeySet>>,
     trust: Option<Arc<ClientTrust>>,
+    /// Digests of the address files that its policies name.
+    addresses: Vec<Vec<u8>>,
     forged: Arc<ForgedNames>,
 }
 
@@ -56,6 +59,15 @@ pub(super) struct Surroundings<'a> {
     pub(super) forged: Arc<ForgedNames>,
     /// Roots of clients' certificates that were read, so that a file is read once however many APIs name it.
     pub(super) trust: RefCell<HashMap<PathBuf, Arc<ClientTrust>>>,
+    /// The same of files of addresses.
+    pub(super) addresses: RefCell<HashMap<PathBuf, AddressFile>>,
+}
+
+/// The addresses of a file, and what stands for them.
+#[derive(Clone, Debug)]
+pub(super) struct AddressFile {
+    set: Arc<AddressSet>,
+    digest: Vec<u8>,
 }
 
 impl CompiledApi {
@@ -72,6 +84,7 @@ impl CompiledApi {
             && Arc::ptr_eq(&source.forged, &surroundings.forged)
             // Its files are read again.
             && source.trust.is_none()
+            && source.addresses.is_empty()
             && surroundings.has_upstreams(resource, api, &source.upstreams)
             && surroundings.has_issuers(resource, api, &source.issuers)
     }
@@ -88,6 +101,7 @@ impl CompiledApi {
         let upstreams = surroundings.upstreams_of(resource, api)?;
         let issuers = surroundings.issuers_of(resource, api)?;
         let trust = surroundings.trust_of(resource, api)?;
+        let addresses = surroundings.addresses_of(resource, api)?;
         if let Some(before) = before
             && before.source.is(
                 api,
@@ -96,6 +110,7 @@ impl CompiledApi {
                 trust.as_ref(),
                 &surroundings.forged,
             )
+            && before.source.addresses == addresses
         {
             return Ok(Arc::clone(before));
         }
@@ -108,13 +123,20 @@ impl CompiledApi {
             metrics,
         )?;
         let mut named = upstreams.iter();
+        // Routes mostly have the policies of their API: those are prepared once.
+        let none = Policies::default();
+        let mut last = (&none, None);
         let routes = api
             .routes
             .iter()
             .map(|route| {
+                if *last.0 != route.policies {
+                    let plan = surroundings.policies_of(resource, api, route)?;
+                    last = (&route.policies, plan);
+                }
                 let metrics = metrics.route(&route.label);
-                CompiledRoute::new(resource, api, route, &policy, &mut named, &metrics)
-                    .map(Arc::new)
+                let shared = (&policy, last.1.as_ref());
+                CompiledRoute::new(resource, api, route, shared, &mut named, &metrics).map(Arc::new)
             })
             .collect::<Result<_, _>>()?;
         Ok(Arc::new(Self {
@@ -126,6 +148,7 @@ impl CompiledApi {
                 upstreams,
                 issuers,
                 trust,
+                addresses,
                 forged: Arc::clone(&surroundings.forged),
             },
         }))
@@ -168,13 +191,16 @@ impl CompiledRoute {
         resource: &Resource,
         api: &Api,
         declared: &route::Route,
-        policy: &ApiPolicy,
+        (policy, policies): (&ApiPolicy, Option<&Arc<PolicyPlan>>),
         named: &mut impl Iterator<Item = &'u Arc<UpstreamPlan>>,
         metrics: &Arc<RouteMetrics>,
     ) -> Result<Self, CompileError> {
         let variant = |upstream: Option<&Arc<UpstreamPlan>>, mirror| {
             let metrics = Arc::clone(metrics);
-            Route::compile(resource, api, declared, policy, upstream, mirror, metrics).map(Arc::new)
+            Route::compile(
+                resource, api, declared, policy, upstream, mirror, policies, metrics,
+            )
+            .map(Arc::new)
         };
         let (mut variants, mut split) = (Vec::new(), None);
         match &declared.action {
@@ -301,6 +327,45 @@ impl Surroundings<'_> {
         Ok(Some(read))
     }
 
+    /// The addresses of a file, read once however many APIs name it.
+    fn address_file(&self, path: &Path) -> Result<AddressFile, AddressFileError> {
+        if let Some(known) = self.addresses.borrow().get(path) {
+            return Ok(known.clone());
+        }
+        let set = AddressSet::read(path)?;
+        let read = AddressFile {
+            digest: set.digest(),
+            set: Arc::new(set),
+        };
+        let mut known = self.addresses.borrow_mut();
+        known.insert(path.to_owned(), read.clone());
+        Ok(read)
+    }
+
+    /// What stands for the files of addresses that the API's policies name, each once.
+    fn addresses_of(&self, resource: &Resource, api: &Api) -> Result<Vec<Vec<u8>>, CompileError> {
+        let routes = api.routes.iter();
+        let paths: BTreeSet<_> = routes.flat_map(|route| route.policies.paths()).collect();
+        paths
+            .into_iter()
+            .map(|path| match self.address_file(path) {
+                Ok(file) => Ok(file.digest),
+                Err(error) => Err(unusable(resource, api, &error)),
+            })
+            .collect()
+    }
+
+    fn policies_of(
+        &self,
+        resource: &Resource,
+        api: &Api,
+        route: &route::Route,
+    ) -> Result<Option<Arc<PolicyPlan>>, CompileError> {
+        let mut file = |path: &Path| self.address_file(path).map(|file| file.set);
+        PolicyPlan::compile(&route.policies, &mut file)
+            .map_err(|error| unusable(resource, api, &error))
+    }
+
     fn issuers_of(
         &self,
         resource: &Resource,
@@ -314,6 +379,13 @@ impl Surroundings<'_> {
             opened.ok_or_else(|| dangling(resource, api, "issuer", name))
         };
         issuers.iter().map(open).collect()
+    }
+}
+
+fn unusable(resource: &Resource, api: &Api, why: &AddressFileError) -> CompileError {
+    CompileError::Unusable {
+        api: format!("{}/{}", resource.name, api.version),
+        why: why.to_string(),
     }
 }
 

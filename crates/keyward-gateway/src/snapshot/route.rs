@@ -5,6 +5,7 @@ use super::plan::{MirrorPlan, RoutePlan};
 use crate::coding::DecodeBounds;
 use crate::issuer::IssuerKeySet;
 use crate::metrics::{ApiMetrics, LimitMetrics, RouteMetrics};
+use crate::policy::PolicyPlan;
 use crate::request::identity::{ForgedNames, IdentityPlan};
 use crate::tls::ClientTrust;
 use crate::upstream::UpstreamPlan;
@@ -52,6 +53,8 @@ pub(crate) struct Route {
     pub(crate) decompression: Option<DecompressionPlan>,
     /// `None`: no body is captured.
     pub(crate) capture: Option<Arc<Capture>>,
+    /// `None`: nothing but who calls and how often stands in the way of calls.
+    pub(crate) policies: Option<Arc<PolicyPlan>>,
     pub(crate) metrics: Arc<RouteMetrics>,
 }
 
@@ -253,20 +256,26 @@ impl Route {
         policy: &ApiPolicy,
         upstream: Option<&Arc<UpstreamPlan>>,
         mirroring: Mirroring<'_>,
+        policies: Option<&Arc<PolicyPlan>>,
         metrics: Arc<RouteMetrics>,
     ) -> Result<Self, CompileError> {
         let unusable = |why: String| CompileError::Unusable {
             api: format!("{}/{}", resource.name, api.version),
             why: format!("route `{}`: {why}", declared.label),
         };
-        let (plan, mirror, compression) = match mirroring {
+        let (plan, mirror, compression, policies) = match mirroring {
             Mirroring::Of(mirror) => {
                 let compression = declared.compression.clone();
-                (RoutePlan::new(api, declared), mirror, compression)
+                let plan = RoutePlan::new(api, declared);
+                (plan, mirror, compression, policies.cloned())
             }
             // Nobody reads what is answered.
-            Mirroring::Copies(mirror) => (RoutePlan::of_copies(api, declared, mirror), None, None),
+            Mirroring::Copies(mirror) => {
+                let plan = RoutePlan::of_copies(api, declared, mirror);
+                (plan, None, None, None)
+            }
         };
+        let body_limit = declared.policies.size_limits.and_then(|limits| limits.body);
         let scopes: BTreeSet<String> = api.scopes.union(&declared.scopes).cloned().collect();
         let scope_list: Vec<&str> = scopes.iter().map(String::as_str).collect();
         Ok(Self {
@@ -287,7 +296,7 @@ impl Route {
             identity: Arc::clone(&policy.identity),
             upstream: upstream.cloned(),
             mirror,
-            max_body_bytes: api.max_body_bytes,
+            max_body_bytes: body_limit.or(api.max_body_bytes),
             body_idle: api.idle_body_timeout,
             compression,
             decompression: declared
@@ -295,6 +304,7 @@ impl Route {
                 .as_deref()
                 .map(DecompressionPlan::new),
             capture: declared.capture.clone().map(Arc::new),
+            policies,
             metrics,
         })
     }

@@ -1,6 +1,7 @@
 //! APIs: what is published, under which path, for whom.
 
 use super::mutual_tls::MutualTls;
+use super::policy::Policies;
 use super::route::{HostPattern, Route};
 use crate::limit::RateLimit;
 use crate::name::Name;
@@ -68,7 +69,10 @@ impl Api {
             Authentication::MutualTls(clients) => clients.roots.as_mut(),
             Authentication::None | Authentication::Jwt { .. } => None,
         };
-        roots.into_iter()
+        let policies = self.routes.iter_mut().map(|route| &mut route.policies);
+        roots
+            .into_iter()
+            .chain(policies.flat_map(Policies::paths_mut))
     }
 }
 

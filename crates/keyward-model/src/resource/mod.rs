@@ -10,6 +10,7 @@ mod conflict;
 pub mod consistency;
 pub mod issuer;
 pub mod mutual_tls;
+pub mod policy;
 pub mod raw;
 pub mod route;
 pub mod upstream;
@@ -21,6 +22,7 @@ pub use api::{
 pub use capture::Capture;
 pub use issuer::{Issuer, IssuerKeys};
 pub use mutual_tls::MutualTls;
+pub use policy::Policies;
 pub use route::{HostPattern, Route};
 pub use upstream::{Target, Upstream, UpstreamIdentity, UpstreamTls};
 pub use websocket::{WebOrigin, WebSocket};

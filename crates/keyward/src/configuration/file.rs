@@ -38,6 +38,11 @@ impl SeenFile {
         }
     }
 
+    /// Whether it is the file at `path`.
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        self.path == path
+    }
+
     /// The same file as it is now.
     pub(crate) fn again(&self) -> Self {
         Self::now(&self.path)

@@ -4,6 +4,7 @@ use super::authentication;
 use super::capture;
 use super::coding;
 use super::field::{Field, Fields};
+use super::policy;
 use super::problem::Problems;
 use super::read::name;
 use super::route::{self, ApiOfRoutes};
@@ -11,6 +12,7 @@ use super::websocket;
 use crate::limit::{LimitSubject, RateLimit};
 use crate::resource::api::IdentityField;
 use crate::resource::coding::{Compression, Decompression};
+use crate::resource::policy::Policies;
 use crate::resource::route::Route;
 use crate::resource::{
     Api, BasePath, Capture, IdentityHeaders, RateLimitRule, VersionState, WebSocket,
@@ -39,6 +41,10 @@ pub(super) const KEYS: &[&str] = &[
     "compression",
     "decompression",
     "websocket",
+    "size_limits",
+    "ip_filter",
+    "cors",
+    "security_headers",
 ];
 
 /// How long a body may stand still, unless said otherwise.
@@ -172,7 +178,20 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
         Some(field) => capture::read(field, problems),
         None => Some(None),
     };
+    let policies = policy::read(fields, &Policies::default(), problems);
+    if let (Some(policies), Some(field)) = (&policies, fields.optional("max_body"))
+        && policies
+            .size_limits
+            .is_some_and(|limits| limits.body.is_some())
+    {
+        problems.error(
+            field.place(),
+            "contradiction",
+            "`max_body` and `size_limits: { body: … }` say the same thing twice: take one of them out",
+        );
+    }
     let default = IdentityHeaders::default();
+    let no_policies = Policies::default();
     let shared = SharedByRoutes {
         websocket: websocket.as_ref(),
         identity_headers: identity_headers.as_ref().unwrap_or(&default),
@@ -181,10 +200,12 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
         compression: compression.as_ref(),
         decompression: decompression.as_ref(),
         max_body_bytes,
+        policies: policies.as_ref().unwrap_or(&no_policies),
     };
     let routes = routes(fields, base_path.as_ref(), &shared, problems);
-    // Its routes have it.
+    // Its routes have them.
     capture?;
+    policies.as_ref()?;
     Some(Api {
         version: version?,
         state: state?,
@@ -210,6 +231,7 @@ struct SharedByRoutes<'a> {
     compression: Option<&'a Arc<Compression>>,
     decompression: Option<&'a Arc<Decompression>>,
     max_body_bytes: Option<u64>,
+    policies: &'a Policies,
 }
 
 /// The routes: those that are listed, or the one of an API that lists none.
@@ -228,6 +250,7 @@ fn routes(
             decompression: shared.decompression.cloned(),
             capture: shared.capture.cloned(),
             websocket: shared.websocket.cloned(),
+            policies: shared.policies.clone(),
             ..Route::everything(base_path?, upstream?)
         }]);
     };
@@ -245,6 +268,7 @@ fn routes(
         compression: shared.compression,
         decompression: shared.decompression,
         max_body_bytes: shared.max_body_bytes,
+        policies: shared.policies,
     };
     let routes = route::routes(listed, &api, problems);
     if let (Some(field), Some(upstream)) = (fields.optional("upstream"), &upstream)

@@ -11,6 +11,7 @@ mod coding;
 pub mod field;
 pub mod form;
 mod issuer;
+mod policy;
 mod problem;
 mod read;
 mod route;

@@ -10,7 +10,7 @@ use super::captures::CaptureStatus;
 use super::reload::ReloadCounts;
 use super::traces::ExportStatus;
 use keyward_gateway::issuer::{IssuerStatus, Issuers};
-use keyward_gateway::metrics::{HistogramCounts, RouteCounts, WorkerCounts};
+use keyward_gateway::metrics::{HistogramCounts, PolicyEvent, RouteCounts, WorkerCounts};
 use keyward_gateway::{Gateway, TargetCounts};
 use keyward_model::usage::RouteLabels;
 use keyward_model::{Code, Timestamp};
@@ -46,6 +46,7 @@ pub(super) fn text(sources: &Sources<'_>) -> String {
     totals(&mut page, &workers);
     each_worker(&mut page, &workers);
     codes(&mut page, &workers);
+    policies(&mut page, &workers);
     node(&mut page, sources.gateway);
     if let Some(export) = sources.export {
         traces(&mut page, export);
@@ -208,6 +209,19 @@ fn codes(page: &mut Page, workers: &[WorkerCounts]) {
     for (place, code) in Code::ALL.iter().enumerate() {
         let of = |worker: &WorkerCounts| worker.codes.get(place).copied().unwrap_or_default();
         let labels = Labels::of(&[("code", code.as_str()), ("blame", code.blame().as_str())]);
+        family.sample(&labels, workers.iter().map(of).sum::<u64>());
+    }
+}
+
+fn policies(page: &mut Page, workers: &[WorkerCounts]) {
+    let mut family = page.family(
+        Kind::Counter,
+        "keyward_policy_decisions_total",
+        "Decisions of policies, by policy and by what was decided.",
+    );
+    for (place, event) in PolicyEvent::ALL.iter().enumerate() {
+        let of = |worker: &WorkerCounts| worker.policies.get(place).copied().unwrap_or_default();
+        let labels = Labels::of(&[("policy", event.policy()), ("decision", event.decision())]);
         family.sample(&labels, workers.iter().map(of).sum::<u64>());
     }
 }

@@ -12,11 +12,13 @@ use super::api::scopes;
 use super::capture;
 use super::coding;
 use super::field::{Field, Fields};
+use super::policy;
 use super::problem::Problems;
 use super::read::name;
 use super::websocket;
 use crate::name::Name;
 use crate::resource::coding::{Compression, Decompression};
+use crate::resource::policy::Policies;
 use crate::resource::route::{Action, HostPattern, PathKind, PathPattern, Route};
 use crate::resource::{BasePath, Capture, IdentityHeaders, WebSocket};
 use std::collections::{BTreeSet, HashSet};
@@ -40,6 +42,10 @@ const KEYS: &[&str] = &[
     "respond",
     "capture",
     "websocket",
+    "size_limits",
+    "ip_filter",
+    "cors",
+    "security_headers",
 ];
 
 /// The most hosts of one API: each has its own table of all routes.
@@ -63,6 +69,8 @@ pub(super) struct ApiOfRoutes<'a> {
     pub(super) compression: Option<&'a Arc<Compression>>,
     pub(super) decompression: Option<&'a Arc<Decompression>>,
     pub(super) max_body_bytes: Option<u64>,
+    /// What stands in the way of calls to routes that say nothing else.
+    pub(super) policies: &'a Policies,
 }
 
 /// `hosts`: each once.
@@ -170,6 +178,7 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         Some(field) => websocket::read(field, problems)?,
         None => api.websocket.cloned(),
     };
+    let policies = policy::read(&fields, api.policies, problems);
     let label = match given {
         Some(name) => name.as_str().into(),
         None => label(&matching.path, &matching.methods, api.base_path),
@@ -192,6 +201,7 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         websocket: websocket.filter(|_| matches!(action, Action::Forward(_))),
         action,
         capture,
+        policies: policies?,
     })
 }
 
