@@ -2,8 +2,11 @@
 //! `docs/policies/` are what came of it.
 
 mod call;
+mod cors;
 mod index;
+mod ip_filter;
 mod page;
+mod security_headers;
 mod size_limits;
 mod table;
 
