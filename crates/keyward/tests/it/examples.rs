@@ -85,7 +85,10 @@ impl Example {
                 beside.push((file, std::fs::read_to_string(&path).unwrap()));
             }
         }
-        let beside: Vec<_> = beside.iter().map(|(file, text)| (&**file, &**text)).collect();
+        let beside: Vec<_> = beside
+            .iter()
+            .map(|(file, text)| (&**file, &**text))
+            .collect();
         let binary = env!("CARGO_BIN_EXE_keyward");
         let process = KeywardProcess::start_configured(binary, &text, environment, &beside).await;
         Self {

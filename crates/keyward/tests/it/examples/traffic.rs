@@ -23,7 +23,10 @@ async fn cors() {
     for (name, value) in [
         ("access-control-allow-origin", "https://app.example"),
         ("access-control-allow-methods", "PUT"),
-        ("access-control-allow-headers", "authorization, content-type, x-tenant"),
+        (
+            "access-control-allow-headers",
+            "authorization, content-type, x-tenant",
+        ),
         ("access-control-max-age", "3600"),
     ] {
         assert_eq!(answer.head.field(name), Some(value));
@@ -75,7 +78,10 @@ async fn security_headers() {
     assert_eq!(answer.status, 200);
     for (name, value) in [
         ("x-content-type-options", "nosniff"),
-        ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+        (
+            "content-security-policy",
+            "default-src 'none'; frame-ancestors 'none'",
+        ),
     ] {
         assert_eq!(answer.head.field(name), Some(value));
     }
