@@ -253,7 +253,12 @@ impl Reading<'_> {
             consistency::check(&declared, &own_issuer, &mut self.problems);
         }
         let configuration = self.configuration.as_ref();
-        check_files(&declared, configuration, &mut self.files, &mut self.problems);
+        check_files(
+            &declared,
+            configuration,
+            &mut self.files,
+            &mut self.problems,
+        );
         let failed = self.problems.has_errors();
         Loaded {
             configuration: self.configuration.filter(|_| !failed),
