@@ -3,6 +3,7 @@
 use crate::issuer::Issuers;
 use crate::listener;
 use crate::metrics::{LimitCounts, RouteCounts, WorkerCounts, WorkerMetrics};
+use crate::policy::cache::{CacheCounts, ResponseCache};
 use crate::settings::{ListenerSettings, Settings};
 use crate::shared::Shared;
 use crate::snapshot::{CompileError, Continuity, OwnIssuer, Snapshot, Snapshots};
@@ -105,6 +106,7 @@ impl Gateway {
             clock: context.clock,
             snapshots: Snapshots::new(Snapshot::empty()),
             rate_limits: RateLimits::default(),
+            responses: ResponseCache::new(settings.limits.cache_bytes),
             revocations: context.revocations,
             issuers: context.issuers,
             decrypters: context.decrypters,
@@ -303,6 +305,12 @@ impl Gateway {
     #[must_use]
     pub fn dropped_records(&self) -> u64 {
         self.shared.dropped_records.load(Ordering::Relaxed)
+    }
+
+    /// What the cache of answers has.
+    #[must_use]
+    pub fn cache_counts(&self) -> CacheCounts {
+        self.shared.responses.counts()
     }
 
     /// How many subjects of rate limits are being counted.

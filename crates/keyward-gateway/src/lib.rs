@@ -19,6 +19,7 @@ mod listener;
 mod load;
 mod message;
 pub mod metrics;
+mod policy;
 mod problem;
 pub mod proxy_protocol;
 mod queue;
@@ -46,6 +47,7 @@ pub use coding::decompress_in_pieces;
 pub use http1::compare as compare_with_hyper;
 
 pub use gateway::{Gateway, GatewayContext, UsageReceiver};
+pub use policy::cache::CacheCounts;
 pub use queue::{Queue, QueueEnd};
 pub use settings::{Http2Limits, Limits, ListenerSettings, Protocols, Settings};
 pub use snapshot::{CompileError, OwnIssuer, PublishedKeys};

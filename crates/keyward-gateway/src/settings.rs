@@ -103,6 +103,8 @@ pub struct Limits {
     /// Verified tokens in use that are remembered per worker, and at most as many again on their way out.
     /// Default 16,384.
     pub cached_tokens: usize,
+    /// Memory for answers that are kept for other calls, in bytes, over all routes and workers. Default 64 MiB.
+    pub cache_bytes: usize,
     /// How long a shutdown waits for calls to finish. Default 30 s.
     pub drain_timeout: Duration,
     /// Bounds on a connection of HTTP/2.
@@ -144,6 +146,7 @@ impl Default for Limits {
             connections: 16_384,
             calls_in_flight: 16_384,
             cached_tokens: 16_384,
+            cache_bytes: 64 << 20,
             drain_timeout: Duration::from_secs(30),
             http2: Http2Limits::default(),
         }

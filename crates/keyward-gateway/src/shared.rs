@@ -2,6 +2,7 @@
 
 use crate::issuer::Issuers;
 use crate::metrics::WorkerMetrics;
+use crate::policy::cache::ResponseCache;
 use crate::snapshot::Snapshots;
 use crate::tls::Challenges;
 use crate::top::TopCallers;
@@ -19,6 +20,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) snapshots: Snapshots,
     pub(crate) rate_limits: RateLimits,
+    /// Answers that are kept for other calls.
+    pub(crate) responses: Arc<ResponseCache>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) issuers: Arc<Issuers>,
     pub(crate) decrypters: Arc<ArcSwap<Decrypters>>,

@@ -129,6 +129,8 @@ codes! {
     UpstreamBusy = "upstream_busy", 503, Upstream, "The upstream is busy";
     /// The upstream has failed too often, so that it is left alone for a while.
     UpstreamSpared = "upstream_spared", 503, Upstream, "The upstream is left alone for a while";
+    /// The client wants a kept answer alone, and none is kept that would do (RFC 9111, section 5.2.1.7).
+    NotCached = "not_cached", 504, Caller, "No answer is kept";
     /// The issuer's keys can't be had, so that its tokens can't be checked.
     IssuerUnavailable = "issuer_unavailable", 503, Upstream, "The token's issuer can't be reached";
     /// Too much to do just now.

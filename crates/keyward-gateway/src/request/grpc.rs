@@ -59,7 +59,9 @@ impl Status {
             | Code::MethodNotAllowed
             | Code::NotImplemented
             | Code::UnsupportedCoding => Self::Unimplemented,
-            Code::RequestTimeout | Code::UpstreamTimeout => Self::DeadlineExceeded,
+            Code::RequestTimeout | Code::UpstreamTimeout | Code::NotCached => {
+                Self::DeadlineExceeded
+            }
             Code::BodyTooLarge | Code::UriTooLong | Code::HeadersTooLarge => {
                 Self::ResourceExhausted
             }

@@ -18,7 +18,7 @@ mod client;
 pub(crate) mod client_certificate;
 mod compression;
 mod decompression;
-mod forward;
+pub(crate) mod forward;
 pub(crate) mod grpc;
 pub(crate) mod headers;
 pub(crate) mod identity;
@@ -31,7 +31,9 @@ pub(crate) mod token_cache;
 mod upgrade;
 mod verified_caller;
 
+pub(crate) use authenticate::Authenticated;
 pub(crate) use client::Client;
+pub(crate) use match_route::Matched;
 pub(crate) use screen::is_trusted;
 pub(crate) use verified_caller::VerifiedCaller;
 
@@ -61,7 +63,7 @@ impl Refusal {
         Self(Box::new((fault, fields)))
     }
 
-    fn fault(&self) -> &Fault {
+    pub(crate) fn fault(&self) -> &Fault {
         &self.0.0
     }
 }
@@ -210,5 +212,8 @@ async fn way(
         admitted,
         upgrades,
     };
+    if let Some(plan) = &route.content {
+        return plan.answer(call, head, body, record).await;
+    }
     forward::forward(call, head, body, record).await
 }

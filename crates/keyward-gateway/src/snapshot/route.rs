@@ -5,6 +5,7 @@ use super::plan::{MirrorPlan, RoutePlan};
 use crate::coding::DecodeBounds;
 use crate::issuer::IssuerKeySet;
 use crate::metrics::{ApiMetrics, LimitMetrics, RouteMetrics};
+use crate::policy::content::ContentPlan;
 use crate::request::identity::{ForgedNames, IdentityPlan};
 use crate::tls::ClientTrust;
 use crate::upstream::UpstreamPlan;
@@ -52,6 +53,8 @@ pub(crate) struct Route {
     pub(crate) decompression: Option<DecompressionPlan>,
     /// `None`: no body is captured.
     pub(crate) capture: Option<Arc<Capture>>,
+    /// What is done with the content of its calls.
+    pub(crate) content: Option<Box<ContentPlan>>,
     pub(crate) metrics: Arc<RouteMetrics>,
 }
 
@@ -259,13 +262,22 @@ impl Route {
             api: format!("{}/{}", resource.name, api.version),
             why: format!("route `{}`: {why}", declared.label),
         };
-        let (plan, mirror, compression) = match mirroring {
+        let (plan, mirror, compression, content) = match mirroring {
             Mirroring::Of(mirror) => {
                 let compression = declared.compression.clone();
-                (RoutePlan::new(api, declared), mirror, compression)
+                let content = declared.content.as_deref().map(ContentPlan::new);
+                (
+                    RoutePlan::new(api, declared),
+                    mirror,
+                    compression,
+                    content.map(Box::new),
+                )
             }
             // Nobody reads what is answered.
-            Mirroring::Copies(mirror) => (RoutePlan::of_copies(api, declared, mirror), None, None),
+            Mirroring::Copies(mirror) => {
+                let plan = RoutePlan::of_copies(api, declared, mirror);
+                (plan, None, None, None)
+            }
         };
         let scopes: BTreeSet<String> = api.scopes.union(&declared.scopes).cloned().collect();
         let scope_list: Vec<&str> = scopes.iter().map(String::as_str).collect();
@@ -295,6 +307,7 @@ impl Route {
                 .as_deref()
                 .map(DecompressionPlan::new),
             capture: declared.capture.clone().map(Arc::new),
+            content,
             metrics,
         })
     }

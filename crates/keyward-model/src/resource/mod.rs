@@ -8,6 +8,7 @@ pub mod capture;
 pub mod coding;
 mod conflict;
 pub mod consistency;
+pub mod content;
 pub mod issuer;
 pub mod mutual_tls;
 pub mod raw;
@@ -19,6 +20,7 @@ pub use api::{
     Api, Authentication, BasePath, IdentityHeaders, RateLimitRule, TokenSource, VersionState,
 };
 pub use capture::Capture;
+pub use content::ContentPolicies;
 pub use issuer::{Issuer, IssuerKeys};
 pub use mutual_tls::MutualTls;
 pub use route::{HostPattern, Route};

@@ -120,6 +120,7 @@ impl NodeConfiguration {
             "limits": {
                 "connections": self.limits.connections,
                 "calls_in_flight": self.limits.calls_in_flight,
+                "cache_size": self.limits.cache_bytes,
                 "head_bytes": self.limits.head_bytes,
                 "head_timeout": self.limits.head_timeout.as_secs_f64(),
                 "shutdown_timeout": self.limits.shutdown_timeout.as_secs_f64(),
@@ -145,6 +146,8 @@ pub(crate) struct Limits {
     pub(crate) connections: u32,
     /// The most calls that are not answered to their end, over all workers; more are refused.
     pub(crate) calls_in_flight: u32,
+    /// Memory for answers that are kept for other calls, in bytes.
+    pub(crate) cache_bytes: usize,
     /// The largest request head in bytes.
     pub(crate) head_bytes: usize,
     /// How long a request's head may take to arrive, and a connection may stay idle.
@@ -160,6 +163,7 @@ impl Default for Limits {
         Self {
             connections: 65_536,
             calls_in_flight: 65_536,
+            cache_bytes: 64 << 20,
             head_bytes: 64 << 10,
             head_timeout: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(30),
@@ -315,6 +319,7 @@ fn limits(field: Field<'_>, problems: &mut Problems) -> Option<Limits> {
         &[
             "connections",
             "calls_in_flight",
+            "cache_size",
             "head_bytes",
             "head_timeout",
             "shutdown_timeout",
@@ -333,6 +338,12 @@ fn limits(field: Field<'_>, problems: &mut Problems) -> Option<Limits> {
             .whole(1..=u64::from(u32::MAX), problems)
             .and_then(|count| u32::try_from(count).ok()),
         None => Some(default.calls_in_flight),
+    };
+    let cache_bytes = match fields.optional("cache_size") {
+        Some(field) => field
+            .byte_size(problems)
+            .and_then(|bytes| usize::try_from(bytes).ok()),
+        None => Some(default.cache_bytes),
     };
     let head_bytes = match fields.optional("head_bytes") {
         Some(field) => {
@@ -361,6 +372,7 @@ fn limits(field: Field<'_>, problems: &mut Problems) -> Option<Limits> {
     Some(Limits {
         connections: connections?,
         calls_in_flight: calls_in_flight?,
+        cache_bytes: cache_bytes?,
         head_bytes: head_bytes?,
         head_timeout: head_timeout?,
         shutdown_timeout: shutdown_timeout?,

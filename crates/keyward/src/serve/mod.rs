@@ -409,6 +409,7 @@ fn settings(
             head_timeout: limits.head_timeout,
             connections: (limits.connections as usize).div_ceil(workers),
             calls_in_flight: (limits.calls_in_flight as usize).div_ceil(workers),
+            cache_bytes: limits.cache_bytes,
             drain_timeout: limits.shutdown_timeout,
             http2: limits.http2,
             ..Limits::default()

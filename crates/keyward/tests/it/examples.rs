@@ -1,6 +1,7 @@
 //! The examples, each as a node that runs: what its comment promises is called.
 
 mod bodies;
+mod content;
 mod curl;
 mod observing;
 mod running;

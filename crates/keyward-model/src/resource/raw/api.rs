@@ -3,6 +3,7 @@
 use super::authentication;
 use super::capture;
 use super::coding;
+use super::content;
 use super::field::{Field, Fields};
 use super::problem::Problems;
 use super::read::name;
@@ -13,7 +14,8 @@ use crate::resource::api::IdentityField;
 use crate::resource::coding::{Compression, Decompression};
 use crate::resource::route::Route;
 use crate::resource::{
-    Api, BasePath, Capture, IdentityHeaders, RateLimitRule, VersionState, WebSocket,
+    Api, BasePath, Capture, ContentPolicies, IdentityHeaders, RateLimitRule, VersionState,
+    WebSocket,
 };
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -39,6 +41,7 @@ pub(super) const KEYS: &[&str] = &[
     "compression",
     "decompression",
     "websocket",
+    "cache",
 ];
 
 /// How long a body may stand still, unless said otherwise.
@@ -172,7 +175,9 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
         Some(field) => capture::read(field, problems),
         None => Some(None),
     };
+    let content = content::read(fields, &ContentPolicies::default(), problems);
     let default = IdentityHeaders::default();
+    let without = ContentPolicies::default();
     let shared = SharedByRoutes {
         websocket: websocket.as_ref(),
         identity_headers: identity_headers.as_ref().unwrap_or(&default),
@@ -181,10 +186,12 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
         compression: compression.as_ref(),
         decompression: decompression.as_ref(),
         max_body_bytes,
+        content: content.as_ref().unwrap_or(&without),
     };
     let routes = routes(fields, base_path.as_ref(), &shared, problems);
     // Its routes have it.
     capture?;
+    content?;
     Some(Api {
         version: version?,
         state: state?,
@@ -210,6 +217,7 @@ struct SharedByRoutes<'a> {
     compression: Option<&'a Arc<Compression>>,
     decompression: Option<&'a Arc<Decompression>>,
     max_body_bytes: Option<u64>,
+    content: &'a ContentPolicies,
 }
 
 /// The routes: those that are listed, or the one of an API that lists none.
@@ -228,6 +236,7 @@ fn routes(
             decompression: shared.decompression.cloned(),
             capture: shared.capture.cloned(),
             websocket: shared.websocket.cloned(),
+            content: shared.content.clone().for_route(true).map(Box::new),
             ..Route::everything(base_path?, upstream?)
         }]);
     };
@@ -245,6 +254,7 @@ fn routes(
         compression: shared.compression,
         decompression: shared.decompression,
         max_body_bytes: shared.max_body_bytes,
+        content: shared.content,
     };
     let routes = route::routes(listed, &api, problems);
     if let (Some(field), Some(upstream)) = (fields.optional("upstream"), &upstream)

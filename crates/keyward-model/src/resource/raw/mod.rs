@@ -8,6 +8,7 @@ mod api;
 mod authentication;
 mod capture;
 mod coding;
+mod content;
 pub mod field;
 pub mod form;
 mod issuer;

@@ -28,7 +28,7 @@ pub use path::{
 };
 
 use super::coding::{Compression, Decompression};
-use super::{BasePath, Capture, WebSocket};
+use super::{BasePath, Capture, ContentPolicies, WebSocket};
 use crate::name::Name;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -62,6 +62,8 @@ pub struct Route {
     pub action: Action,
     /// Which bodies are written down: as the route says, else as its API does.
     pub capture: Option<Capture>,
+    /// What is done with the content of calls; `None`: nothing.
+    pub content: Option<Box<ContentPolicies>>,
 }
 
 impl Route {
@@ -80,6 +82,7 @@ impl Route {
             websocket: None,
             action: Action::Forward(Forward::to(upstream)),
             capture: None,
+            content: None,
         }
     }
 

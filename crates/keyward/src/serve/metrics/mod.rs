@@ -53,6 +53,7 @@ pub(super) fn text(sources: &Sources<'_>) -> String {
     if let Some(status) = sources.captures {
         captures(&mut page, status);
     }
+    cache(&mut page, sources.gateway);
     reloads(&mut page, sources.reloads);
     routes(&mut page, &sources.gateway.route_counts());
     limits(&mut page, sources.gateway);
@@ -230,6 +231,30 @@ fn node(page: &mut Page, gateway: &Gateway) {
     );
 }
 
+fn cache(page: &mut Page, gateway: &Gateway) {
+    let counts = gateway.cache_counts();
+    page.gauge(
+        "keyward_cache_entries",
+        "Answers that are kept for other calls.",
+        counts.entries,
+    );
+    page.gauge(
+        "keyward_cache_bytes",
+        "Memory that kept answers take, those included that are no longer kept but still being sent.",
+        counts.bytes,
+    );
+    page.gauge(
+        "keyward_cache_max_bytes",
+        "The most memory that kept answers may take.",
+        counts.max_bytes,
+    );
+    page.counter(
+        "keyward_cache_evictions_total",
+        "Keys whose answers were given up to make room for others.",
+        counts.evicted,
+    );
+}
+
 fn traces(page: &mut Page, export: &ExportStatus) {
     let mut calls = page.family(
         Kind::Counter,
@@ -350,6 +375,16 @@ fn routes(page: &mut Page, routes: &[RouteCounts]) {
     );
     for (labels, route) in &routes {
         for (outcome, count) in route.copies.iter().flatten() {
+            family.sample_with(labels, "outcome", outcome.as_str(), *count);
+        }
+    }
+    let mut family = page.family(
+        Kind::Counter,
+        "keyward_cache_requests_total",
+        "Calls to routes with a cache, by what that did: answered (`hit`, `stale`, `revalidated`, `collapsed`), or let the upstream answer (`missed`, `bypassed`).",
+    );
+    for (labels, route) in &routes {
+        for (outcome, count) in route.cache.iter().flatten() {
             family.sample_with(labels, "outcome", outcome.as_str(), *count);
         }
     }

@@ -11,6 +11,7 @@ mod tests;
 use super::api::scopes;
 use super::capture;
 use super::coding;
+use super::content;
 use super::field::{Field, Fields};
 use super::problem::Problems;
 use super::read::name;
@@ -18,7 +19,7 @@ use super::websocket;
 use crate::name::Name;
 use crate::resource::coding::{Compression, Decompression};
 use crate::resource::route::{Action, HostPattern, PathKind, PathPattern, Route};
-use crate::resource::{BasePath, Capture, IdentityHeaders, WebSocket};
+use crate::resource::{BasePath, Capture, ContentPolicies, IdentityHeaders, WebSocket};
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
@@ -40,6 +41,7 @@ const KEYS: &[&str] = &[
     "respond",
     "capture",
     "websocket",
+    "cache",
 ];
 
 /// The most hosts of one API: each has its own table of all routes.
@@ -63,6 +65,7 @@ pub(super) struct ApiOfRoutes<'a> {
     pub(super) compression: Option<&'a Arc<Compression>>,
     pub(super) decompression: Option<&'a Arc<Decompression>>,
     pub(super) max_body_bytes: Option<u64>,
+    pub(super) content: &'a ContentPolicies,
 }
 
 /// `hosts`: each once.
@@ -178,6 +181,7 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         Some(field) => capture::read(field, problems)?,
         None => api.capture.cloned(),
     };
+    let content = content::read(&fields, api.content, problems);
     let action = action?;
     keys_that_do_nothing(&fields, &action, problems);
     Some(Route {
@@ -190,6 +194,9 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         compression: compression?,
         decompression: decompression?,
         websocket: websocket.filter(|_| matches!(action, Action::Forward(_))),
+        content: content?
+            .for_route(matches!(action, Action::Forward(_)))
+            .map(Box::new),
         action,
         capture,
     })
@@ -219,6 +226,7 @@ fn keys_that_do_nothing(fields: &Fields<'_>, action: &Action, problems: &mut Pro
                 "mirror",
                 "capture",
                 "websocket",
+                "cache",
             ],
         ),
         Action::Respond(_) => (
@@ -233,6 +241,7 @@ fn keys_that_do_nothing(fields: &Fields<'_>, action: &Action, problems: &mut Pro
                 "mirror",
                 "capture",
                 "websocket",
+                "cache",
             ],
         ),
     };
