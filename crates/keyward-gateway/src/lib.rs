@@ -11,6 +11,7 @@ pub mod capture;
 mod coding;
 mod deadlines;
 mod drain;
+pub mod explanation;
 mod gateway;
 mod http1;
 mod http2;

@@ -48,6 +48,8 @@ pub(crate) struct CallRecord {
     code: Option<Code>,
     because: Option<Box<str>>,
     pub(crate) limit: Option<Box<str>>,
+    /// The access policies that decided, where any are attached.
+    pub(crate) policy: Option<Arc<str>>,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     /// Whether the answer's body was handed over whole.
@@ -102,6 +104,7 @@ impl CallRecord {
             code: None,
             because: None,
             limit: None,
+            policy: None,
             bytes_in: 0,
             bytes_out: 0,
             complete: false,
@@ -250,6 +253,7 @@ impl CallRecord {
             code: self.code,
             because: self.because.take(),
             limit: self.limit.take(),
+            policy: self.policy.take(),
             model: None,
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,

@@ -287,6 +287,7 @@ mod tests {
             key_epoch: 0,
             revocation_epoch: Cell::new(u64::MAX),
             cells: RefCell::default(),
+            access: RefCell::default(),
         }
     }
 

@@ -268,6 +268,7 @@ impl Worker {
                 blame: Some(fault.code().blame()),
                 because: Some(fault.detail().into()),
                 limit: None,
+                policy: None,
                 model: None,
                 bytes_in: 0,
                 bytes_out: 0,

@@ -93,6 +93,12 @@ codes! {
     CallerNotAllowed = "caller_not_allowed", 403, Caller, "The caller may not call this";
     /// The caller lacks a scope that the route asks for.
     InsufficientScope = "insufficient_scope", 403, Caller, "The caller's scopes do not allow this";
+    /// The caller lacks a role that the route asks for.
+    RoleMissing = "role_missing", 403, Caller, "The caller's roles do not allow this";
+    /// A claim of the caller's token is not what the route asks for.
+    ClaimsRefused = "claims_refused", 403, Caller, "The caller's claims do not allow this";
+    /// An access policy forbids the call, or none permits it.
+    PolicyRefused = "policy_refused", 403, Caller, "A policy does not allow this";
     /// A page of this origin may not open a tunnel (RFC 6455, section 10.2).
     OriginRefused = "origin_refused", 403, Caller, "Pages of this origin may not do this";
     /// Nothing is published at this address.

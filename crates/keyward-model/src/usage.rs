@@ -137,6 +137,8 @@ pub struct UsageRecord {
     pub because: Option<Box<str>>,
     /// The limit that refused it.
     pub limit: Option<Box<str>>,
+    /// The access policies that let it pass or forbade it.
+    pub policy: Option<Arc<str>>,
     /// The AI part.
     pub model: Option<Box<ModelUse>>,
     /// Bytes of the request's body that were read.

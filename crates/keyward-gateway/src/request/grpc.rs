@@ -52,9 +52,12 @@ impl Status {
             | Code::CertificateInvalid
             | Code::CertificateExpired
             | Code::CertificateRevoked => Self::Unauthenticated,
-            Code::CallerNotAllowed | Code::InsufficientScope | Code::OriginRefused => {
-                Self::PermissionDenied
-            }
+            Code::CallerNotAllowed
+            | Code::InsufficientScope
+            | Code::RoleMissing
+            | Code::ClaimsRefused
+            | Code::PolicyRefused
+            | Code::OriginRefused => Self::PermissionDenied,
             Code::NotFound
             | Code::MethodNotAllowed
             | Code::NotImplemented

@@ -191,7 +191,7 @@ async fn way(
     let authenticated =
         authenticate::authenticate(worker, route, client, &mut head, record).await?;
     record.caller = authenticated.caller_of_record();
-    let permit = authorize::authorize(route, &authenticated)?;
+    let permit = authorize::authorize(route, &authenticated, &head, origin.address, record)?;
     if let Some(plan) = &route.decompression {
         // Before limits: a body that is not taken uses none up.
         body = decompression::decompress(worker, plan, &mut head, body)?;

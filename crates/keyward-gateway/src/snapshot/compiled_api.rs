@@ -10,6 +10,7 @@ use crate::metrics::{ApiMetrics, RouteMetrics};
 use crate::request::identity::ForgedNames;
 use crate::tls::ClientTrust;
 use crate::upstream::UpstreamPlan;
+use keyward_access::{Catalogue, Inputs, Rule};
 use keyward_model::id::TeamId;
 use keyward_model::name::Name;
 use keyward_model::resource::route::{Action, Forward, RouteMatch};
@@ -39,6 +40,7 @@ struct Source {
     issuers: Vec<Arc<IssuerKeySet>>,
     trust: Option<Arc<ClientTrust>>,
     forged: Arc<ForgedNames>,
+    access: Option<Inputs>,
 }
 
 /// A route in all its variants: one for each upstream of a split. They differ in their targets alone.
@@ -54,6 +56,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) upstreams: HashMap<(TeamId, &'a Name), Arc<UpstreamPlan>>,
     pub(super) issuers: OpenIssuers,
     pub(super) forged: Arc<ForgedNames>,
+    /// Roles and policies.
+    pub(super) access: Arc<Catalogue>,
     /// Roots of clients' certificates that were read, so that a file is read once however many APIs name it.
     pub(super) trust: RefCell<HashMap<PathBuf, Arc<ClientTrust>>>,
 }
@@ -74,6 +78,10 @@ impl CompiledApi {
             && source.trust.is_none()
             && surroundings.has_upstreams(resource, api, &source.upstreams)
             && surroundings.has_issuers(resource, api, &source.issuers)
+            && surroundings
+                .access
+                .inputs(resource.team, api)
+                .is_ok_and(|access| access == source.access)
     }
 
     /// Compiles an API, or gives back what it was compiled to `before` if nothing that it is made from
@@ -88,6 +96,8 @@ impl CompiledApi {
         let upstreams = surroundings.upstreams_of(resource, api)?;
         let issuers = surroundings.issuers_of(resource, api)?;
         let trust = surroundings.trust_of(resource, api)?;
+        let access = surroundings.access.inputs(resource.team, api);
+        let access = access.map_err(|error| unusable(resource, api, &error))?;
         if let Some(before) = before
             && before.source.is(
                 api,
@@ -95,6 +105,7 @@ impl CompiledApi {
                 &issuers,
                 trust.as_ref(),
                 &surroundings.forged,
+                access.as_ref(),
             )
         {
             return Ok(Arc::clone(before));
@@ -107,13 +118,20 @@ impl CompiledApi {
             &surroundings.forged,
             metrics,
         )?;
+        let rules = match &access {
+            Some(inputs) => inputs
+                .rules(resource, api)
+                .map_err(|error| unusable(resource, api, &error))?,
+            None => vec![None; api.routes.len()],
+        };
         let mut named = upstreams.iter();
         let routes = api
             .routes
             .iter()
-            .map(|route| {
+            .zip(&rules)
+            .map(|(route, rule)| {
                 let metrics = metrics.route(&route.label);
-                CompiledRoute::new(resource, api, route, &policy, &mut named, &metrics)
+                CompiledRoute::new(resource, api, (route, rule), &policy, &mut named, &metrics)
                     .map(Arc::new)
             })
             .collect::<Result<_, _>>()?;
@@ -127,6 +145,7 @@ impl CompiledApi {
                 issuers,
                 trust,
                 forged: Arc::clone(&surroundings.forged),
+                access,
             },
         }))
     }
@@ -140,11 +159,13 @@ impl Source {
         issuers: &[Arc<IssuerKeySet>],
         trust: Option<&Arc<ClientTrust>>,
         forged: &Arc<ForgedNames>,
+        access: Option<&Inputs>,
     ) -> bool {
         // An issuer or upstream that is defined as before is the one that was opened before.
         same(&self.issuers, issuers)
             && same(&self.upstreams, upstreams)
             && self.trust.as_ref() == trust
+            && self.access.as_ref() == access
             && Arc::ptr_eq(&self.forged, forged)
             && self.is_of(api)
     }
@@ -152,7 +173,7 @@ impl Source {
     fn is_of(&self, api: &Api) -> bool {
         match &self.resource.spec {
             Spec::Api(mine) => mine == api,
-            Spec::Issuer(_) | Spec::Upstream(_) => false,
+            Spec::Issuer(_) | Spec::Upstream(_) | Spec::Role(_) | Spec::AccessPolicy(_) => false,
         }
     }
 }
@@ -167,13 +188,14 @@ impl CompiledRoute {
     fn new<'u>(
         resource: &Resource,
         api: &Api,
-        declared: &route::Route,
+        (declared, rule): (&route::Route, &Option<Arc<Rule>>),
         policy: &ApiPolicy,
         named: &mut impl Iterator<Item = &'u Arc<UpstreamPlan>>,
         metrics: &Arc<RouteMetrics>,
     ) -> Result<Self, CompileError> {
         let variant = |upstream: Option<&Arc<UpstreamPlan>>, mirror| {
             let metrics = Arc::clone(metrics);
+            let declared = (declared, rule);
             Route::compile(resource, api, declared, policy, upstream, mirror, metrics).map(Arc::new)
         };
         let (mut variants, mut split) = (Vec::new(), None);
@@ -314,6 +336,13 @@ impl Surroundings<'_> {
             opened.ok_or_else(|| dangling(resource, api, "issuer", name))
         };
         issuers.iter().map(open).collect()
+    }
+}
+
+fn unusable(resource: &Resource, api: &Api, why: &dyn std::error::Error) -> CompileError {
+    CompileError::Unusable {
+        api: format!("{}/{}", resource.name, api.version),
+        why: why.to_string(),
     }
 }
 

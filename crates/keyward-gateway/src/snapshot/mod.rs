@@ -20,7 +20,7 @@ pub(crate) use route::{
     CertificatePolicy, Credentials, DecompressionPlan, LimitPolicy, MirrorRoute, Route,
     TokenPolicy, TrustedIssuer,
 };
-pub(crate) use route_table::{Lookup, Occurrence, RequestView, RouteTable};
+pub(crate) use route_table::{HostName, Lookup, Occurrence, RequestView, RouteTable};
 
 use crate::issuer::Issuers;
 use crate::request::client_certificate::{CLIENT_CERT, CLIENT_CERT_CHAIN};
@@ -72,6 +72,9 @@ pub enum CompileError {
         /// What is wrong with it.
         why: String,
     },
+    /// Roles or policies can't be used.
+    #[error("{0}")]
+    Access(String),
     /// Something can't be prepared.
     #[error("api `{api}`: {why}")]
     Unusable {
@@ -134,7 +137,9 @@ impl Snapshot {
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, CompileError> {
         let plans = continuity.upstreams(resources, clock)?;
+        let access = continuity.access(resources)?;
         let surroundings = Surroundings {
+            access: Arc::clone(&access),
             upstreams: plans.by_name(),
             issuers: OpenIssuers::open(issuers, own.as_ref().map(|own| &own.issuer), resources)?,
             forged: continuity.forged(identity_names(resources)),
@@ -149,7 +154,7 @@ impl Snapshot {
             apis: apis.values().map(Arc::clone).collect(),
         };
         drop(surroundings);
-        continuity.remember(apis, hosts, plans);
+        continuity.remember(apis, hosts, plans, access);
         Ok(snapshot)
     }
 
@@ -171,7 +176,7 @@ fn identity_names(resources: &[Arc<Resource>]) -> impl Iterator<Item = &str> {
         .iter()
         .filter_map(|resource| match &resource.spec {
             Spec::Api(api) => Some(api),
-            Spec::Upstream(_) | Spec::Issuer(_) => None,
+            Spec::Upstream(_) | Spec::Issuer(_) | Spec::Role(_) | Spec::AccessPolicy(_) => None,
         });
     apis.flat_map(|api| {
         let names = api.identity_headers.headers.iter().map(|(name, _)| &**name);

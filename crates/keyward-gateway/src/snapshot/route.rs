@@ -10,6 +10,7 @@ use crate::tls::ClientTrust;
 use crate::upstream::UpstreamPlan;
 use aws_lc_rs::digest;
 use http::HeaderValue;
+use keyward_access::Rule;
 use keyward_jose::jwt::Profile;
 use keyward_model::id::TeamId;
 use keyward_model::limit::LimitSubject;
@@ -35,6 +36,8 @@ pub(crate) struct Route {
     pub(crate) scopes: BTreeSet<String>,
     /// The scopes as a challenge names them.
     pub(crate) scope_list: Box<str>,
+    /// What else is asked of callers than those scopes, if anything is.
+    pub(crate) access: Option<Arc<Rule>>,
     pub(crate) limits: Arc<[LimitPolicy]>,
     /// `RateLimit-Policy`, if there are limits.
     pub(crate) limit_header: Option<HeaderValue>,
@@ -249,7 +252,7 @@ impl Route {
     pub(super) fn compile(
         resource: &Resource,
         api: &Api,
-        declared: &route::Route,
+        (declared, rule): (&route::Route, &Option<Arc<Rule>>),
         policy: &ApiPolicy,
         upstream: Option<&Arc<UpstreamPlan>>,
         mirroring: Mirroring<'_>,
@@ -267,7 +270,8 @@ impl Route {
             // Nobody reads what is answered.
             Mirroring::Copies(mirror) => (RoutePlan::of_copies(api, declared, mirror), None, None),
         };
-        let scopes: BTreeSet<String> = api.scopes.union(&declared.scopes).cloned().collect();
+        let (of_api, own) = (&api.authorization.scopes, &declared.authorization.scopes);
+        let scopes: BTreeSet<String> = of_api.union(own).cloned().collect();
         let scope_list: Vec<&str> = scopes.iter().map(String::as_str).collect();
         Ok(Self {
             labels: RouteLabels {
@@ -281,6 +285,7 @@ impl Route {
             credentials: policy.credentials.clone(),
             scope_list: scope_list.join(" ").into(),
             scopes,
+            access: rule.clone(),
             limit_header: policy.limit_header.clone(),
             limits: Arc::clone(&policy.limits),
             forged: Arc::clone(&policy.forged),

@@ -1,10 +1,10 @@
 //! APIs: what is published, under which path, for whom.
 
+use super::authorization::{Authorization, PolicyReference};
 use super::mutual_tls::MutualTls;
 use super::route::{HostPattern, Route};
 use crate::limit::RateLimit;
 use crate::name::Name;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -27,8 +27,8 @@ pub struct Api {
     pub routes: Vec<Route>,
     /// Who may call: said for every API, if only `none`.
     pub authentication: Authentication,
-    /// The scopes that a caller needs, all of them.
-    pub scopes: BTreeSet<String>,
+    /// What callers of every route must be.
+    pub authorization: Authorization,
     /// Limits, taken in order.
     pub rate_limits: Vec<RateLimitRule>,
     /// Which headers tell the upstream who calls.
@@ -68,7 +68,14 @@ impl Api {
             Authentication::MutualTls(clients) => clients.roots.as_mut(),
             Authentication::None | Authentication::Jwt { .. } => None,
         };
-        roots.into_iter()
+        let routes = self.routes.iter_mut().map(|route| &mut route.authorization);
+        let levels = std::iter::once(&mut self.authorization).chain(routes);
+        let policies = levels.flat_map(|level| &mut level.policies);
+        let files = policies.filter_map(|policy| match policy {
+            PolicyReference::Named(_) => None,
+            PolicyReference::Inline(policy) => policy.path_mut(),
+        });
+        roots.into_iter().chain(files)
     }
 }
 

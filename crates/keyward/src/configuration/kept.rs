@@ -8,7 +8,7 @@
 use super::document;
 use super::file::{self, SeenFile};
 use super::substitution::{Environment, substitute};
-use super::{Loaded, NodeConfiguration, directory, resource};
+use super::{Loaded, NodeConfiguration, access, directory, resource};
 use keyward_model::resource::raw::{Declared, Node, Problems, Value};
 use keyward_model::resource::{Kind, Resource};
 use std::ops::Range;
@@ -147,7 +147,8 @@ impl Kept {
             );
             read.push(resource(node, directory(&self.path), &mut problems)?);
         }
-        if !problems.as_slice().is_empty() {
+        // What asks for more than scopes is held against roles and policies as a whole.
+        if !problems.as_slice().is_empty() || read.iter().any(access::is_about_access) {
             return None;
         }
         let Change {

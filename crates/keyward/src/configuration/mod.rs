@@ -4,6 +4,7 @@
 //! → typed ([`node`] here, resources in `keyward_model`) → what fits together ([`keys`] and
 //! `keyward_model::resource::consistency`). Mistakes are gathered all the way.
 
+mod access;
 pub(crate) mod access_log;
 mod acme;
 mod address;
@@ -238,6 +239,16 @@ impl Reading<'_> {
             || DEFAULT_ISSUER.into(),
             |configuration| configuration.site_url.clone(),
         );
+        let mut found = access::Found {
+            sources: &mut self.sources,
+            files: &mut self.files,
+            problems: &mut self.problems,
+        };
+        let own = self.configuration.iter_mut();
+        let own = own.flat_map(|configuration| &mut configuration.resources);
+        for declared in own.chain(&mut self.further) {
+            found.read(declared);
+        }
         let declared = self
             .configuration
             .iter()
@@ -248,6 +259,9 @@ impl Reading<'_> {
         // without a mistake is held against each other.
         if !self.problems.has_errors() {
             consistency::check(&declared, &own_issuer, &mut self.problems);
+        }
+        if !self.problems.has_errors() {
+            access::check(&declared, &mut self.problems);
         }
         check_files(&declared, self.configuration.as_ref(), &mut self.problems);
         let failed = self.problems.has_errors();
@@ -294,6 +308,12 @@ fn resource(node: Node, directory: &Path, problems: &mut Problems) -> Option<Dec
                 *path = directory.join(&path);
             }
         }
+        Spec::AccessPolicy(policy) => {
+            if let Some(path) = policy.path_mut() {
+                *path = directory.join(&path);
+            }
+        }
+        Spec::Role(_) => {}
     }
     Some(declared)
 }

@@ -1,6 +1,7 @@
 //! Reading `kind: api`.
 
 use super::authentication;
+use super::authorization;
 use super::capture;
 use super::coding;
 use super::field::{Field, Fields};
@@ -13,7 +14,8 @@ use crate::resource::api::IdentityField;
 use crate::resource::coding::{Compression, Decompression};
 use crate::resource::route::Route;
 use crate::resource::{
-    Api, BasePath, Capture, IdentityHeaders, RateLimitRule, VersionState, WebSocket,
+    Api, Authentication, Authorization, BasePath, Capture, IdentityHeaders, RateLimitRule,
+    VersionState, WebSocket,
 };
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -127,19 +129,10 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
             problems,
         )
         .and_then(|field| authentication::read(field, problems));
-    let scopes = match fields.optional("authorization") {
-        Some(field) => scopes(field, problems),
-        None => Some(BTreeSet::new()),
+    let authorization = match fields.optional("authorization") {
+        Some(field) => authorization::read(field, authentication.as_ref(), problems),
+        None => Some(Authorization::default()),
     };
-    let without_scopes = authentication
-        .as_ref()
-        .and_then(authentication::without_scopes);
-    if let (Some(why), Some(field), Some(scopes)) =
-        (without_scopes, fields.optional("authorization"), &scopes)
-        && !scopes.is_empty()
-    {
-        problems.error(field.place(), "contradiction", why);
-    }
     let rate_limits = match fields.optional("rate_limits") {
         Some(field) => rate_limits(field, problems),
         None => Vec::new(),
@@ -177,7 +170,7 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
         websocket: websocket.as_ref(),
         identity_headers: identity_headers.as_ref().unwrap_or(&default),
         capture: capture.as_ref().and_then(Option::as_ref),
-        without_scopes,
+        authentication: authentication.as_ref(),
         compression: compression.as_ref(),
         decompression: decompression.as_ref(),
         max_body_bytes,
@@ -193,7 +186,7 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
         keep_base_path: keep_base_path?,
         routes: routes?,
         authentication: authentication?,
-        scopes: scopes?,
+        authorization: authorization?,
         rate_limits,
         identity_headers: identity_headers?,
         max_body_bytes,
@@ -206,7 +199,7 @@ struct SharedByRoutes<'a> {
     websocket: Option<&'a WebSocket>,
     identity_headers: &'a IdentityHeaders,
     capture: Option<&'a Capture>,
-    without_scopes: Option<&'static str>,
+    authentication: Option<&'a Authentication>,
     compression: Option<&'a Arc<Compression>>,
     decompression: Option<&'a Arc<Decompression>>,
     max_body_bytes: Option<u64>,
@@ -241,7 +234,7 @@ fn routes(
         websocket: shared.websocket,
         identity_headers: shared.identity_headers,
         capture: shared.capture,
-        without_scopes: shared.without_scopes,
+        authentication: shared.authentication,
         compression: shared.compression,
         decompression: shared.decompression,
         max_body_bytes: shared.max_body_bytes,
@@ -280,16 +273,6 @@ fn base_path(field: Field<'_>, problems: &mut Problems) -> Option<BasePath> {
             None
         }
     }
-}
-
-pub(super) fn scopes(field: Field<'_>, problems: &mut Problems) -> Option<BTreeSet<String>> {
-    let fields = field.fields(&["scopes"], problems)?;
-    let list = fields.required(
-        "scopes",
-        "list the scopes a caller needs, all of them",
-        problems,
-    )?;
-    scope_list(list, problems)
 }
 
 /// Scopes, each once.

@@ -4,8 +4,10 @@
 //! typed resources by [`read_resource`]. Reading goes on after a mistake, so that one run tells of all
 //! of them; every [`Problem`] carries the line and the column.
 
+mod access_policy;
 mod api;
 mod authentication;
+mod authorization;
 mod capture;
 mod coding;
 pub mod field;
@@ -13,6 +15,7 @@ pub mod form;
 mod issuer;
 mod problem;
 mod read;
+mod role;
 mod route;
 mod upstream;
 mod websocket;

@@ -28,9 +28,8 @@ pub use path::{
 };
 
 use super::coding::{Compression, Decompression};
-use super::{BasePath, Capture, WebSocket};
+use super::{Authorization, BasePath, Capture, WebSocket};
 use crate::name::Name;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The most routes that may share one host and path and be told apart by conditions alone: they are
@@ -44,8 +43,8 @@ pub struct Route {
     pub label: Box<str>,
     /// Which calls it takes.
     pub matching: RouteMatch,
-    /// The scopes that a caller needs besides those of the API.
-    pub scopes: BTreeSet<String>,
+    /// What its callers must be besides what the API asks for.
+    pub authorization: Authorization,
     /// Changes to the query, before it goes to the upstream or into a redirect.
     pub query: QueryEdits,
     /// Changes to the headers that the upstream gets.
@@ -71,7 +70,7 @@ impl Route {
         Self {
             label: base_path.as_str().into(),
             matching: RouteMatch::default(),
-            scopes: BTreeSet::new(),
+            authorization: Authorization::default(),
             query: QueryEdits::default(),
             request_headers: HeaderEdits::default(),
             response_headers: HeaderEdits::default(),

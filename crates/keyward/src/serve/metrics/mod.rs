@@ -8,13 +8,16 @@ mod process;
 
 use super::captures::CaptureStatus;
 use super::reload::ReloadCounts;
+use super::revocations::FeedCounts;
 use super::traces::ExportStatus;
 use keyward_gateway::issuer::{IssuerStatus, Issuers};
 use keyward_gateway::metrics::{HistogramCounts, RouteCounts, WorkerCounts};
 use keyward_gateway::{Gateway, TargetCounts};
 use keyward_model::usage::RouteLabels;
 use keyward_model::{Code, Timestamp};
+use keyward_state::revocation::Revocations;
 use page::{Family, Kind, Labels, Page, Seconds};
+use std::sync::atomic::Ordering;
 
 /// What the page is made from.
 pub(super) struct Sources<'a> {
@@ -25,6 +28,8 @@ pub(super) struct Sources<'a> {
     pub(super) export: Option<&'a ExportStatus>,
     /// `None` where no body is captured.
     pub(super) captures: Option<&'a CaptureStatus>,
+    pub(super) revocations: &'a Revocations,
+    pub(super) revocation_feed: &'a FeedCounts,
     /// When the process began to serve.
     pub(super) started: Timestamp,
     pub(super) now: Timestamp,
@@ -54,11 +59,25 @@ pub(super) fn text(sources: &Sources<'_>) -> String {
         captures(&mut page, status);
     }
     reloads(&mut page, sources.reloads);
+    revocations(&mut page, sources);
     routes(&mut page, &sources.gateway.route_counts());
     limits(&mut page, sources.gateway);
     upstreams(&mut page, sources.gateway);
     issuers(&mut page, sources.issuers, sources.now);
     page.into_text()
+}
+
+fn revocations(page: &mut Page, sources: &Sources<'_>) {
+    page.gauge(
+        "keyward_revocations",
+        "Revocations that are held against tokens.",
+        sources.revocations.load().len(),
+    );
+    page.counter(
+        "keyward_revocation_feed_failures_total",
+        "How often revocations could not be taken in from the database.",
+        sources.revocation_feed.failures.load(Ordering::Relaxed),
+    );
 }
 
 /// One of a worker's numbers.

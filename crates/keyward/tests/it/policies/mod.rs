@@ -1,6 +1,7 @@
 //! What policies do with calls, case by case: each module drives its cases over a node, and the tables in
 //! `docs/policies/` are what came of it.
 
+mod authorization;
 mod call;
 mod index;
 mod page;

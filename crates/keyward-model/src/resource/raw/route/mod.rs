@@ -8,7 +8,7 @@ mod mirror;
 #[cfg(test)]
 mod tests;
 
-use super::api::scopes;
+use super::authorization;
 use super::capture;
 use super::coding;
 use super::field::{Field, Fields};
@@ -18,8 +18,10 @@ use super::websocket;
 use crate::name::Name;
 use crate::resource::coding::{Compression, Decompression};
 use crate::resource::route::{Action, HostPattern, PathKind, PathPattern, Route};
-use crate::resource::{BasePath, Capture, IdentityHeaders, WebSocket};
-use std::collections::{BTreeSet, HashSet};
+use crate::resource::{
+    Authentication, Authorization, BasePath, Capture, IdentityHeaders, WebSocket,
+};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// The keys of a route.
@@ -58,8 +60,8 @@ pub(super) struct ApiOfRoutes<'a> {
     pub(super) identity_headers: &'a IdentityHeaders,
     /// What is written down of calls to routes that say nothing else.
     pub(super) capture: Option<&'a Capture>,
-    /// Why no caller can have a scope, if so.
-    pub(super) without_scopes: Option<&'static str>,
+    /// How its callers prove who they are, where that could be read.
+    pub(super) authentication: Option<&'a Authentication>,
     pub(super) compression: Option<&'a Arc<Compression>>,
     pub(super) decompression: Option<&'a Arc<Decompression>>,
     pub(super) max_body_bytes: Option<u64>,
@@ -132,17 +134,9 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         Some(field) => matching::read(field, problems)?,
         None => Default::default(),
     };
-    let scopes = match fields.optional("authorization") {
-        Some(field) => {
-            let scopes = scopes(field, problems)?;
-            if let Some(why) = api.without_scopes
-                && !scopes.is_empty()
-            {
-                problems.error(field.place(), "contradiction", why);
-            }
-            scopes
-        }
-        None => BTreeSet::new(),
+    let authorization = match fields.optional("authorization") {
+        Some(field) => authorization::read(field, api.authentication, problems)?,
+        None => Authorization::default(),
     };
     let action = action::read(&fields, &matching.path, api, problems);
     let mut headers = |key: &str, direction| match fields.optional(key) {
@@ -183,7 +177,7 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
     Some(Route {
         label,
         matching,
-        scopes,
+        authorization,
         query: query?,
         request_headers: request_headers?,
         response_headers: response_headers?,
