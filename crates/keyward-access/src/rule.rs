@@ -184,10 +184,16 @@ impl Rule {
             Entity::new(uid.clone(), attributes, parents)
                 .map_err(|error| Error::Cedar(error.to_string()))
         };
-        let places = vec![
+        let mut places = vec![
             entity(&api, attributes, HashSet::new())?,
             entity(&route, of_route, HashSet::from([api.clone()]))?,
         ];
+        // Which methods read and which write, is known by these.
+        for (method, group) in METHODS {
+            let method = uid("Action", method).ok_or_else(unnamed)?;
+            let group = uid("Action", group).ok_or_else(unnamed)?;
+            places.push(entity(&method, HashMap::new(), HashSet::from([group]))?);
+        }
         let sets = || levels.iter().filter_map(|level| level.set.as_ref());
         let mut claims: BTreeMap<&str, ClaimType> = BTreeMap::new();
         for set in sets() {

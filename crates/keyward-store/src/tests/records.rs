@@ -150,7 +150,7 @@ async fn who_asks_behind_its_mark_gets_what_is_new_and_nothing_else() {
     assert_ne!(none, after_one);
     let second = add("b").await;
     let new = store.revocations_after(after_one, NOW).await.unwrap();
-    assert_eq!(new, [second.clone()]);
+    assert_eq!(new, std::slice::from_ref(&second));
     let all = store.revocations_after(none, NOW).await.unwrap();
     assert_eq!(all, [first.clone(), second.clone()]);
     let latest = store.revocation_mark().await.unwrap();
@@ -213,7 +213,7 @@ async fn revocations_that_come_at_once_are_all_behind_some_mark() {
         })
         .collect();
     let mut mark = store.revocation_mark().await.unwrap();
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for task in tasks {
         let _row = task.await.unwrap();
         let next = store.revocation_mark().await.unwrap();

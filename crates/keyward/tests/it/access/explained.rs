@@ -216,7 +216,11 @@ fn programs_read_it_as_json_and_wrong_usage_is_told() {
     let read: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(
         (code, &read["allowed"], &read["route"]),
-        (0, &json!(true), &json!("orders/v1 /{customer}/{order}"))
+        (
+            0,
+            &json!(true),
+            &json!("orders/v1 /orders/{customer}/{order}")
+        )
     );
     let checks = read["checks"].as_array().unwrap();
     assert!(
