@@ -288,6 +288,7 @@ mod tests {
             revocation_epoch: Cell::new(u64::MAX),
             cells: RefCell::default(),
             binding: None,
+            access: RefCell::default(),
         }
     }
 

@@ -9,6 +9,7 @@ mod gateway;
 mod jose;
 mod load;
 mod peer;
+mod policies;
 mod process;
 mod report;
 mod token;
@@ -29,6 +30,8 @@ struct Bench {
 enum Subject {
     /// The gateway beside HAProxy, nginx and Envoy
     Gateway(gateway::Options),
+    /// What each policy costs over a guarded call
+    Policies(gateway::Options),
     /// The table of the JOSE benchmarks that criterion measured before
     Jose(jose::Options),
     /// The 1 kB upstream that the proxies forward to
@@ -38,6 +41,7 @@ enum Subject {
 fn main() -> ExitCode {
     let result = match Bench::parse().subject {
         Subject::Gateway(options) => gateway::run(&options),
+        Subject::Policies(options) => policies::run(&options),
         Subject::Jose(options) => jose::run(&options),
         Subject::Upstream(options) => upstream::run(&options),
     };

@@ -200,7 +200,7 @@ impl Connection {
         let method = head.method.clone();
         let version = head.version;
         let keep = match version {
-            Version::Http11 | Version::Http2 => !framing.close,
+            Version::Http11 | Version::Http2 | Version::Http3 => !framing.close,
             Version::Http10 => framing.keep_alive && !framing.close,
         };
         let body = self.begin_body(&head, framing);
@@ -233,7 +233,7 @@ impl Connection {
         let connection = match (keep, version) {
             (false, _) => Some("close"),
             (true, Version::Http10) => Some("keep-alive"),
-            (true, Version::Http11 | Version::Http2) => None,
+            (true, Version::Http11 | Version::Http2 | Version::Http3) => None,
         };
         let has_body = answer.has_body(&method);
         let ending = self.write_head(worker, &answer, has_body, version, connection);

@@ -1,11 +1,13 @@
 //! What calls of a route come to.
 
 use super::PerWorker;
+use super::cache::CacheOutcome;
 use super::copy::CopyOutcome;
 use super::counter::Counter;
 use super::histogram::{Histogram, HistogramCounts};
 use keyward_model::UsageRecord;
 use keyward_model::usage::RouteLabels;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Status classes: none (the client left), 1xx to 5xx.
@@ -30,6 +32,8 @@ struct RouteCounters {
     first_byte: Histogram,
     upstream: Histogram,
     copies: [Counter; CopyOutcome::ALL.len()],
+    /// Where the route has a cache.
+    cache: OnceLock<Box<[Counter; CacheOutcome::ALL.len()]>>,
 }
 
 impl RouteMetrics {
@@ -49,6 +53,18 @@ impl RouteMetrics {
     pub(crate) fn count_copy(&self, worker: usize, outcome: CopyOutcome) {
         let counters = self.workers.of(worker);
         if let Some(counter) = counters.and_then(|counters| counters.copies.get(outcome as usize)) {
+            counter.add(1);
+        }
+    }
+
+    /// Counts what the route's cache did with a call.
+    pub(crate) fn count_cache(&self, worker: usize, outcome: CacheOutcome) {
+        if let Some(counters) = self.workers.of(worker)
+            && let Some(counter) = counters
+                .cache
+                .get_or_init(Box::default)
+                .get(outcome as usize)
+        {
             counter.add(1);
         }
     }
@@ -89,6 +105,7 @@ impl RouteMetrics {
             whole: HistogramCounts::default(),
             first_byte: HistogramCounts::default(),
             upstream: HistogramCounts::default(),
+            cache: None,
             copies: mirrors.then(|| CopyOutcome::ALL.map(|outcome| (outcome, 0))),
         };
         for own in self.workers.each() {
@@ -101,6 +118,14 @@ impl RouteMetrics {
             counts.whole.merge(&own.whole);
             counts.first_byte.merge(&own.first_byte);
             counts.upstream.merge(&own.upstream);
+            if let Some(own) = own.cache.get() {
+                let cache = counts
+                    .cache
+                    .get_or_insert(CacheOutcome::ALL.map(|outcome| (outcome, 0)));
+                for ((_, to), from) in cache.iter_mut().zip(own.iter()) {
+                    *to += from.read();
+                }
+            }
             for ((_, to), from) in counts.copies.iter_mut().flatten().zip(&own.copies) {
                 *to += from.read();
             }
@@ -128,6 +153,8 @@ pub struct RouteCounts {
     pub first_byte: HistogramCounts,
     /// Calls by the time that their upstream took to answer, those that went to one.
     pub upstream: HistogramCounts,
+    /// What the route's cache did with calls, where it has done anything.
+    pub cache: Option<[(CacheOutcome, u64); CacheOutcome::ALL.len()]>,
     /// What became of copies, where the route has a mirror.
     pub copies: Option<[(CopyOutcome, u64); CopyOutcome::ALL.len()]>,
 }

@@ -301,6 +301,7 @@ fn verify(
         revocation_epoch: Cell::new(u64::MAX),
         cells: RefCell::default(),
         binding: None,
+        access: RefCell::default(),
         caller: Arc::new(caller),
     })
 }

@@ -154,6 +154,7 @@ mod tests {
             revocation_epoch: Cell::new(0),
             cells: RefCell::default(),
             binding: None,
+            access: RefCell::default(),
         }))
     }
 

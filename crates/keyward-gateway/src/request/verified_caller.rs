@@ -2,8 +2,9 @@
 
 use super::authenticate::Binding;
 use crate::message::Fields;
+use keyward_access::Memory;
 use keyward_model::{Caller, Timestamp};
-use keyward_state::rate_limit::Cell as LimitCell;
+use keyward_state::limit::Cell as LimitCell;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
@@ -28,4 +29,6 @@ pub(crate) struct VerifiedCaller {
     pub(crate) binding: Option<Box<Binding>>,
     /// The caller's cell of each of the route's limits, once it was needed.
     pub(crate) cells: RefCell<Vec<Option<Arc<LimitCell>>>>,
+    /// What was found out about what it may do, where a route asked for more than scopes.
+    pub(crate) access: RefCell<Option<Box<Memory>>>,
 }

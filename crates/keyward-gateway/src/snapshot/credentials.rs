@@ -134,7 +134,9 @@ impl Credentials {
         // calls, as the upstream is told, and the cells of limits by their places. By digest,
         // since a shared secret does not print: two that differ in it alone are two.
         let whose = (resource.team, &resource.name, &api.version);
-        let remembered = (&api.identity_headers, &api.rate_limits);
+        let limited = api.routes.iter().filter(|route| !route.limits.is_empty());
+        let limited: Vec<_> = limited.map(|route| (&route.label, &route.limits)).collect();
+        let remembered = (&api.identity_headers, &api.limits, limited);
         let text = format!(
             "{:?}",
             (whose, &api.authentication, remembered, definitions)

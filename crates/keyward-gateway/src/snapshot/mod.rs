@@ -5,6 +5,7 @@ mod compiled_api;
 mod continuity;
 mod credentials;
 mod issuers;
+mod limits;
 mod local;
 mod plan;
 mod resources;
@@ -20,10 +21,11 @@ pub(crate) use credentials::{
     ApiKeyPolicy, BasicPolicy, CertificatePolicy, Credentials, DpopPolicy, MethodPolicy,
     TokenPolicy, TrustedIssuer,
 };
+pub(crate) use limits::{CellPlace, LimitPlan, LimitPolicy};
 pub(crate) use local::{LocalRoute, LocalSnapshot, RouteRef};
 pub(crate) use plan::{AnswerPlan, MatchedPath, WebSocketPlan};
-pub(crate) use route::{DecompressionPlan, LimitPolicy, MirrorRoute, Route};
-pub(crate) use route_table::{Lookup, Occurrence, RequestView, RouteTable, decodes_to};
+pub(crate) use route::{DecompressionPlan, MirrorRoute, Route};
+pub(crate) use route_table::{HostName, Lookup, Occurrence, RequestView, RouteTable, decodes_to};
 
 use crate::issuer::Issuers;
 use crate::request::client_certificate::{CLIENT_CERT, CLIENT_CERT_CHAIN};
@@ -84,6 +86,9 @@ pub enum CompileError {
         /// What is wrong with it.
         why: String,
     },
+    /// Roles or policies can't be used.
+    #[error("{0}")]
+    Access(String),
     /// Something can't be prepared.
     #[error("api `{api}`: {why}")]
     Unusable {
@@ -148,11 +153,14 @@ impl Snapshot {
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, CompileError> {
         let plans = continuity.upstreams(resources, clock)?;
+        let access = continuity.access(resources)?;
         let surroundings = Surroundings {
+            access: Arc::clone(&access),
             upstreams: plans.by_name(),
             issuers: OpenIssuers::open(issuers, own.as_ref().map(|own| &own.issuer), resources)?,
             forged: continuity.forged(identity_names(resources)),
             trust: RefCell::default(),
+            addresses: RefCell::default(),
         };
         let apis = continuity.apis(resources, &surroundings, workers)?;
         let hosts = continuity.hosts(&apis)?;
@@ -165,7 +173,7 @@ impl Snapshot {
             apis: all,
         };
         drop(surroundings);
-        continuity.remember(apis, hosts, plans);
+        continuity.remember(apis, hosts, plans, access);
         Ok(snapshot)
     }
 
@@ -192,7 +200,11 @@ fn identity_names(resources: &[Arc<Resource>]) -> impl Iterator<Item = &str> {
         .iter()
         .filter_map(|resource| match &resource.spec {
             Spec::Api(api) => Some(api),
-            Spec::Upstream(_) | Spec::Issuer(_) | Spec::Credential(_) => None,
+            Spec::Upstream(_)
+            | Spec::Issuer(_)
+            | Spec::Credential(_)
+            | Spec::Role(_)
+            | Spec::AccessPolicy(_) => None,
         });
     apis.flat_map(|api| {
         let names = api.identity_headers.headers.iter().map(|(name, _)| &**name);

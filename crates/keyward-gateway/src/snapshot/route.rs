@@ -2,24 +2,25 @@
 
 use super::CompileError;
 use super::credentials::Credentials;
+use super::limits::LimitPlan;
 use super::plan::{MirrorPlan, RoutePlan};
 use crate::coding::DecodeBounds;
 use crate::issuer::IssuerKeySet;
-use crate::metrics::{ApiMetrics, LimitMetrics, RouteMetrics};
+use crate::metrics::RouteMetrics;
+use crate::policy::PolicyPlan;
+use crate::policy::content::ContentPlan;
 use crate::request::identity::{ForgedNames, IdentityPlan};
 use crate::tls::ClientTrust;
 use crate::upstream::UpstreamPlan;
-use http::HeaderValue;
-use keyward_model::limit::LimitSubject;
+use keyward_access::Rule;
+use keyward_model::id::TeamId;
 use keyward_model::name::Name;
 use keyward_model::resource::coding::{Compression, ContentCoding, Decompression};
 use keyward_model::resource::route::Mirror;
 use keyward_model::resource::{Api, Capture, Resource, route};
 use keyward_model::usage::RouteLabels;
-use keyward_state::rate_limit::{Cell, Gcra};
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A route.
@@ -35,9 +36,9 @@ pub(crate) struct Route {
     pub(crate) scopes: BTreeSet<String>,
     /// The scopes as a challenge names them.
     pub(crate) scope_list: Box<str>,
-    pub(crate) limits: Arc<[LimitPolicy]>,
-    /// `RateLimit-Policy`, if there are limits.
-    pub(crate) limit_header: Option<HeaderValue>,
+    /// What else is asked of callers than those scopes, if anything is.
+    pub(crate) access: Option<Arc<Rule>>,
+    pub(crate) limits: Arc<LimitPlan>,
     pub(crate) identity: Arc<IdentityPlan>,
     pub(crate) forged: Arc<ForgedNames>,
     /// `None` where the route answers by itself.
@@ -52,6 +53,10 @@ pub(crate) struct Route {
     pub(crate) decompression: Option<DecompressionPlan>,
     /// `None`: no body is captured.
     pub(crate) capture: Option<Arc<Capture>>,
+    /// `None`: nothing but who calls and how often stands in the way of calls.
+    pub(crate) policies: Option<Arc<PolicyPlan>>,
+    /// What is done with the content of its calls.
+    pub(crate) content: Option<Box<ContentPlan>>,
     pub(crate) metrics: Arc<RouteMetrics>,
 }
 
@@ -109,25 +114,10 @@ pub(crate) struct ProtectedResource {
     pub(crate) proxied_certificates: bool,
 }
 
-/// One limit of a route.
-#[derive(Debug)]
-pub(crate) struct LimitPolicy {
-    pub(crate) name: Name,
-    /// `api/version/name`: names the limit within its team.
-    pub(crate) id: Box<str>,
-    pub(crate) by: LimitSubject,
-    pub(crate) rate: Gcra,
-    /// The one cell of a limit by route.
-    pub(crate) cell: OnceLock<Arc<Cell>>,
-    pub(crate) metrics: Arc<LimitMetrics>,
-}
-
 /// What all routes of an API version share.
 pub(super) struct ApiPolicy {
     credentials: Credentials,
     resource: Arc<ProtectedResource>,
-    limits: Arc<[LimitPolicy]>,
-    limit_header: Option<HeaderValue>,
     identity: Arc<IdentityPlan>,
     forged: Arc<ForgedNames>,
 }
@@ -140,7 +130,6 @@ impl ApiPolicy {
         issuers: &[Arc<IssuerKeySet>],
         trust: Option<&Arc<ClientTrust>>,
         forged: &Arc<ForgedNames>,
-        metrics: &mut ApiMetrics,
     ) -> Result<Self, CompileError> {
         let label = format!("{}/{}", resource.name, api.version);
         let unusable = |why: String| CompileError::Unusable {
@@ -148,14 +137,6 @@ impl ApiPolicy {
             why,
         };
         let credentials = Credentials::new(resource, api, issuers, trust).map_err(unusable)?;
-        let limits = api.rate_limits.iter().map(|rule| LimitPolicy {
-            name: rule.name.clone(),
-            id: format!("{label}/{}", rule.name).into_boxed_str(),
-            by: rule.limit.by,
-            rate: Gcra::new(&rule.limit),
-            cell: OnceLock::new(),
-            metrics: metrics.limit(&rule.name),
-        });
         let identity = IdentityPlan::new(&api.identity_headers).map_err(unusable)?;
         Ok(Self {
             credentials,
@@ -164,12 +145,19 @@ impl ApiPolicy {
                 names_hosts: !api.hosts.is_empty(),
                 proxied_certificates: api.authentication.takes_proxied_certificates(),
             }),
-            limits: limits.collect(),
-            limit_header: limit_header(api),
             identity: Arc::new(identity),
             forged: Arc::clone(forged),
         })
     }
+}
+
+/// What was prepared for several routes of an API at once.
+#[derive(Clone, Copy)]
+pub(super) struct Prepared<'a> {
+    pub(super) policy: &'a ApiPolicy,
+    pub(super) rule: Option<&'a Arc<Rule>>,
+    pub(super) limits: &'a Arc<LimitPlan>,
+    pub(super) policies: Option<&'a Arc<PolicyPlan>>,
 }
 
 impl Route {
@@ -178,24 +166,38 @@ impl Route {
         resource: &Resource,
         api: &Api,
         declared: &route::Route,
-        policy: &ApiPolicy,
+        prepared: Prepared<'_>,
         upstream: Option<&Arc<UpstreamPlan>>,
         mirroring: Mirroring<'_>,
         metrics: Arc<RouteMetrics>,
     ) -> Result<Self, CompileError> {
+        let Prepared {
+            policy,
+            rule,
+            limits,
+            policies,
+        } = prepared;
         let unusable = |why: String| CompileError::Unusable {
             api: format!("{}/{}", resource.name, api.version),
             why: format!("route `{}`: {why}", declared.label),
         };
-        let (plan, mirror, compression) = match mirroring {
+        let (plan, mirror, compression, policies, content) = match mirroring {
             Mirroring::Of(mirror) => {
                 let compression = declared.compression.clone();
-                (RoutePlan::new(api, declared), mirror, compression)
+                let plan = RoutePlan::new(api, declared);
+                let content = declared.content.as_deref().map(ContentPlan::new);
+                let content = content.map(Box::new);
+                (plan, mirror, compression, policies.cloned(), content)
             }
             // Nobody reads what is answered.
-            Mirroring::Copies(mirror) => (RoutePlan::of_copies(api, declared, mirror), None, None),
+            Mirroring::Copies(mirror) => {
+                let plan = RoutePlan::of_copies(api, declared, mirror);
+                (plan, None, None, None, None)
+            }
         };
-        let scopes: BTreeSet<String> = api.scopes.union(&declared.scopes).cloned().collect();
+        let body_limit = declared.policies.size_limits.and_then(|limits| limits.body);
+        let (of_api, own) = (&api.authorization.scopes, &declared.authorization.scopes);
+        let scopes: BTreeSet<String> = of_api.union(own).cloned().collect();
         let scope_list: Vec<&str> = scopes.iter().map(String::as_str).collect();
         Ok(Self {
             labels: RouteLabels {
@@ -211,13 +213,13 @@ impl Route {
             resource: Arc::clone(&policy.resource),
             scope_list: scope_list.join(" ").into(),
             scopes,
-            limit_header: policy.limit_header.clone(),
-            limits: Arc::clone(&policy.limits),
+            access: rule.cloned(),
+            limits: Arc::clone(limits),
             forged: Arc::clone(&policy.forged),
             identity: Arc::clone(&policy.identity),
             upstream: upstream.cloned(),
             mirror,
-            max_body_bytes: api.max_body_bytes,
+            max_body_bytes: body_limit.or(api.max_body_bytes),
             body_idle: api.idle_body_timeout,
             compression,
             decompression: declared
@@ -225,30 +227,9 @@ impl Route {
                 .as_deref()
                 .map(DecompressionPlan::new),
             capture: declared.capture.clone().map(Arc::new),
+            policies,
+            content,
             metrics,
         })
-    }
-}
-
-/// Limits by name, quota and window, as the `RateLimit-Policy` field lists them (IETF draft
-/// ratelimit-headers): `"name";q=100;w=60`.
-fn limit_header(api: &Api) -> Option<HeaderValue> {
-    let mut text = String::new();
-    for rule in &api.rate_limits {
-        if !text.is_empty() {
-            text.push_str(", ");
-        }
-        let window = rule.limit.per.as_secs().max(1);
-        // Writing to a string does not fail.
-        let _infallible = write!(
-            text,
-            "\"{}\";q={};w={window}",
-            rule.name, rule.limit.requests
-        );
-    }
-    if text.is_empty() {
-        None
-    } else {
-        HeaderValue::from_str(&text).ok()
     }
 }

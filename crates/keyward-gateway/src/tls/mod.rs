@@ -13,6 +13,7 @@ mod distinguished_name;
 mod error;
 mod presented;
 mod provider;
+mod quic;
 mod revocation_list;
 mod server;
 mod source;
@@ -58,6 +59,8 @@ pub struct TlsSettings {
     pub minimum: TlsVersion,
     /// What is spoken inside (RFC 7301).
     pub protocols: Protocols,
+    /// Whether HTTP/3 is spoken inside QUIC (RFC 9001), with TLS 1.3 alone.
+    pub http3: bool,
 }
 
 /// Where a certificate comes from.

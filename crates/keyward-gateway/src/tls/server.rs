@@ -7,14 +7,16 @@ use super::client_trust::verify;
 use super::error::TlsError;
 use super::presented::PresentedCertificate;
 use super::provider::{ClockTime, provider};
+use super::quic;
 use super::revocation_list::{RevocationLists, revocation_lists};
 use super::source::{Watched, certificate, roots};
 use super::{CertificateFiles, CertificateSource, TlsSettings, TlsVersion};
 use arc_swap::ArcSwap;
 use keyward_model::{Clock, Timestamp};
+use quinn::crypto::rustls::QuicServerConfig;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{Acceptor, ClientHello, ProducesTickets, WebPkiClientVerifier};
-use rustls::{HandshakeKind, RootCertStore, ServerConfig};
+use rustls::{HandshakeKind, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use std::fmt;
 use std::io;
@@ -39,7 +41,7 @@ const ENDING: Duration = Duration::from_secs(7 * 24 * 3600);
 pub struct TlsServer {
     settings: TlsSettings,
     clock: Arc<dyn Clock>,
-    ticketer: Arc<dyn ProducesTickets>,
+    tickets: Tickets,
     files: Mutex<Files>,
     active: ArcSwap<Active>,
     /// Raised when something else is active.
@@ -73,7 +75,16 @@ impl Slot {
 /// What the next handshake works with.
 struct Active {
     config: Arc<ServerConfig>,
+    /// The same inside QUIC, where that is spoken.
+    quic: Option<Arc<QuicServerConfig>>,
     verifier: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+/// What sessions are taken up again by. A ticket of one kind of connection is none for the other: what was
+/// agreed upon differs.
+struct Tickets {
+    tcp: Arc<dyn ProducesTickets>,
+    quic: Arc<dyn ProducesTickets>,
 }
 
 /// A handshake that was finished.
@@ -138,17 +149,21 @@ impl TlsServer {
         };
         // AES-256 under keys that are replaced every six hours and kept for another six. They live in this
         // process alone: after a restart clients shake hands in full once.
-        let ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|error| setup(&error))?;
+        let ticketer = || rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|error| setup(&error));
+        let tickets = Tickets {
+            tcp: ticketer()?,
+            quic: ticketer()?,
+        };
         let files = Files {
             certificates,
             roots,
             revoked,
         };
-        let active = activate(&settings, &files, &clock, &ticketer)?;
+        let active = activate(&settings, &files, &clock, &tickets)?;
         Ok(Self {
             settings,
             clock,
-            ticketer,
+            tickets,
             files: Mutex::new(files),
             active: ArcSwap::from_pointee(active),
             epoch: AtomicU64::new(0),
@@ -248,7 +263,7 @@ impl TlsServer {
     }
 
     fn reactivate(&self, files: &Files) -> Result<(), TlsError> {
-        let active = activate(&self.settings, files, &self.clock, &self.ticketer)?;
+        let active = activate(&self.settings, files, &self.clock, &self.tickets)?;
         self.active.store(Arc::new(active));
         self.epoch.fetch_add(1, Ordering::Release);
         Ok(())
@@ -274,7 +289,7 @@ impl TlsServer {
     }
 
     /// A number that is another one once clients' certificates are checked against something else.
-    pub(super) fn epoch(&self) -> u64 {
+    pub(crate) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }
 
@@ -288,6 +303,38 @@ impl TlsServer {
             Some(verifier) => verify(verifier.as_ref(), chain, now),
             None => Err(rustls::Error::NoCertificatesPresented),
         }
+    }
+
+    /// What QUIC shakes hands with, where it is spoken.
+    pub(crate) fn quic(&self) -> Option<Arc<QuicServerConfig>> {
+        self.active.load().quic.clone()
+    }
+
+    /// The certificate of a client that has shaken hands inside QUIC since this epoch. Whether it took up a session
+    /// is not told there, so that every chain is looked at once more: those of resumed sessions need it.
+    pub(crate) fn quic_client(
+        self: &Arc<Self>,
+        chain: &[CertificateDer<'_>],
+        epoch: u64,
+    ) -> Result<Option<PresentedCertificate>, HandshakeFailure> {
+        let active = self.active.load_full();
+        let (Some(verifier), [_, ..]) = (&active.verifier, chain) else {
+            return Ok(None);
+        };
+        let now = self.clock.now();
+        verify(verifier.as_ref(), chain, now).map_err(HandshakeFailure::Resumed)?;
+        let client = PresentedCertificate::verified(chain, self, epoch, now);
+        Ok(Some(client.ok_or(HandshakeFailure::Unreadable)?))
+    }
+
+    /// Begins a handshake, which is unfinished as long as the value lives.
+    pub(crate) fn begin_handshake(&self, most: usize) -> Result<Unfinished<'_>, HandshakeFailure> {
+        Unfinished::begin(&self.unfinished, most)
+    }
+
+    /// How many handshakes are unfinished, over all workers.
+    pub(crate) fn unfinished(&self) -> usize {
+        self.unfinished.load(Ordering::Relaxed)
     }
 
     /// Shakes hands. The caller sets the bound of time; at most `most` are unfinished at once, over all
@@ -344,7 +391,7 @@ fn activate(
     settings: &TlsSettings,
     files: &Files,
     clock: &Arc<dyn Clock>,
-    ticketer: &Arc<dyn ProducesTickets>,
+    tickets: &Tickets,
 ) -> Result<Active, TlsError> {
     let verifier = match (&files.roots, &settings.client_certificates) {
         (Some(roots), Some(clients)) => {
@@ -373,17 +420,26 @@ fn activate(
         TlsVersion::V12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
         TlsVersion::V13 => &[&rustls::version::TLS13],
     };
-    let builder =
-        ServerConfig::builder_with_details(provider(), Arc::new(ClockTime(Arc::clone(clock))))
-            .with_protocol_versions(versions)
-            .map_err(|error| setup(&error))?;
-    let builder = match &verifier {
-        Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
-        None => builder.with_no_client_auth(),
-    };
     let certificates = files.certificates.iter().filter_map(Slot::certificate);
-    let table = CertificateTable::new(certificates);
-    let mut config = builder.with_cert_resolver(Arc::new(table));
+    let table = Arc::new(CertificateTable::new(certificates));
+    let config = |versions: &[&'static SupportedProtocolVersion]| {
+        let builder =
+            ServerConfig::builder_with_details(provider(), Arc::new(ClockTime(Arc::clone(clock))))
+                .with_protocol_versions(versions)
+                .map_err(|error| setup(&error))?;
+        let builder = match &verifier {
+            Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
+            None => builder.with_no_client_auth(),
+        };
+        Ok::<_, TlsError>(builder.with_cert_resolver(Arc::<CertificateTable>::clone(&table)))
+    };
+    let quic = if settings.http3 {
+        let config = config(&[&rustls::version::TLS13])?;
+        Some(quic::config(config, Arc::clone(&tickets.quic))?)
+    } else {
+        None
+    };
+    let mut config = config(versions)?;
     let protocols = settings.protocols;
     // The preferred first.
     config.alpn_protocols = [(protocols.http2, HTTP2), (protocols.http1, HTTP1)]
@@ -391,9 +447,10 @@ fn activate(
         .filter(|(spoken, _)| *spoken)
         .map(|(_, name)| name.to_vec())
         .collect();
-    config.ticketer = Arc::clone(ticketer);
+    config.ticketer = Arc::clone(&tickets.tcp);
     Ok(Active {
         config: Arc::new(config),
+        quic,
         verifier,
     })
 }
@@ -432,7 +489,7 @@ pub(super) fn unix_time(now: Timestamp) -> UnixTime {
 }
 
 /// A handshake is unfinished as long as this lives.
-struct Unfinished<'a>(&'a AtomicUsize);
+pub(crate) struct Unfinished<'a>(&'a AtomicUsize);
 
 impl<'a> Unfinished<'a> {
     fn begin(count: &'a AtomicUsize, most: usize) -> Result<Self, HandshakeFailure> {

@@ -151,7 +151,7 @@ impl Http1Connection {
             }
             self.decoder = body_of(method, &head, framing);
             self.keep = match head.version {
-                Version::Http11 | Version::Http2 => !framing.close,
+                Version::Http11 | Version::Http2 | Version::Http3 => !framing.close,
                 Version::Http10 => framing.keep_alive && !framing.close,
             } && !self.decoder.ends_with_connection();
             return Poll::Ready(Ok(head));

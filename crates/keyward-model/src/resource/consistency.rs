@@ -1,6 +1,8 @@
 //! Whether resources fit together: names that are unique, references that lead somewhere, paths that
 //! don't hide one another.
 
+mod access;
+
 use super::conflict;
 use super::credential::{CredentialProof, KeyMaterial};
 use super::issuer::SELF;
@@ -27,6 +29,7 @@ struct Catalogue<'r> {
     upstreams: HashMap<Key<'r>, (&'r Declared, &'r Upstream)>,
     apis: Vec<(&'r Declared, &'r Api)>,
     credentials: HashMap<Key<'r>, (&'r Declared, &'r Credential)>,
+    rules: access::Rules<'r>,
 }
 
 /// Tells what does not fit together among `resources`. `own_issuer` is the `iss` of this node's own
@@ -75,6 +78,7 @@ fn check_new(resources: &[&Declared], new: &New, own_issuer: &str, problems: &mu
     catalogue.own_issuer(own_issuer, problems);
     conflict::check(&catalogue.apis, new, problems);
     catalogue.credentials(problems);
+    access::check(&catalogue, new, problems);
     let mut used: HashSet<Key<'_>> = HashSet::new();
     for (declared, api) in &catalogue.apis {
         if !new.has(declared) {
@@ -103,6 +107,7 @@ impl<'r> Catalogue<'r> {
             upstreams: HashMap::new(),
             apis: Vec::new(),
             credentials: HashMap::new(),
+            rules: access::Rules::default(),
         };
         let mut versions: HashMap<(Key<'r>, &'r Name), Place> = HashMap::new();
         for declared in resources.iter().copied() {
@@ -124,12 +129,26 @@ impl<'r> Catalogue<'r> {
                     let earlier = catalogue.credentials.insert(key, (declared, credential));
                     earlier.map(|(earlier, _)| earlier.place())
                 }
+                Spec::Role(role) => catalogue
+                    .rules
+                    .roles
+                    .insert(key, (declared, role))
+                    .map(|(earlier, _)| earlier.place()),
+                Spec::AccessPolicy(policy) => catalogue
+                    .rules
+                    .policies
+                    .insert(key, (declared, policy))
+                    .map(|(earlier, _)| earlier.place()),
             };
             if let Some(earlier) = earlier {
                 let resource = &declared.resource;
                 let version = match &resource.spec {
                     Spec::Api(api) => format!(" version `{}`", api.version),
-                    Spec::Issuer(_) | Spec::Upstream(_) | Spec::Credential(_) => String::new(),
+                    Spec::Issuer(_)
+                    | Spec::Upstream(_)
+                    | Spec::Credential(_)
+                    | Spec::Role(_)
+                    | Spec::AccessPolicy(_) => String::new(),
                 };
                 problems.error(
                     declared.node.place_of(&["name"]),

@@ -3,26 +3,36 @@
 //! Each kind has a typed form, which can't be wrong by itself, and a raw form (`raw`), which is what
 //! people write. The way from raw to typed is the only one.
 
+pub mod access_policy;
 pub mod api;
 pub mod authentication;
+pub mod authorization;
 pub mod capture;
 pub mod coding;
 mod conflict;
 pub mod consistency;
+pub mod content;
 pub mod credential;
 pub mod issuer;
 pub mod mutual_tls;
+pub mod policy;
 pub mod raw;
+pub mod role;
 pub mod route;
 pub mod upstream;
 pub mod websocket;
 
-pub use api::{Api, BasePath, IdentityHeaders, RateLimitRule, VersionState};
+pub use access_policy::{AccessPolicy, PolicySource};
+pub use api::{Api, BasePath, IdentityHeaders, VersionState};
 pub use authentication::{Authentication, AuthenticationMethod, TokenMethod, TokenSource};
+pub use authorization::Authorization;
 pub use capture::Capture;
+pub use content::ContentPolicies;
 pub use credential::Credential;
 pub use issuer::{Issuer, IssuerKeys};
 pub use mutual_tls::MutualTls;
+pub use policy::Policies;
+pub use role::Role;
 pub use route::{HostPattern, Route};
 pub use upstream::{Target, Upstream, UpstreamIdentity, UpstreamTls};
 pub use websocket::{WebOrigin, WebSocket};
@@ -43,11 +53,22 @@ pub enum Kind {
     Api,
     /// An API key or a password.
     Credential,
+    /// A name for what callers do.
+    Role,
+    /// Who may do what, in Cedar.
+    AccessPolicy,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 4] = [Self::Issuer, Self::Upstream, Self::Api, Self::Credential];
+    pub const ALL: [Self; 6] = [
+        Self::Issuer,
+        Self::Upstream,
+        Self::Api,
+        Self::Credential,
+        Self::Role,
+        Self::AccessPolicy,
+    ];
 
     /// As written in `kind`.
     #[must_use]
@@ -57,6 +78,8 @@ impl Kind {
             Self::Upstream => "upstream",
             Self::Api => "api",
             Self::Credential => "credential",
+            Self::Role => "role",
+            Self::AccessPolicy => "access_policy",
         }
     }
 }
@@ -93,6 +116,10 @@ pub enum Spec {
     Api(Api),
     /// An API key or a password.
     Credential(Box<Credential>),
+    /// A name for what callers do.
+    Role(Box<Role>),
+    /// Who may do what, in Cedar.
+    AccessPolicy(Box<AccessPolicy>),
 }
 
 impl Spec {
@@ -104,6 +131,8 @@ impl Spec {
             Self::Upstream(_) => Kind::Upstream,
             Self::Api(_) => Kind::Api,
             Self::Credential(_) => Kind::Credential,
+            Self::Role(_) => Kind::Role,
+            Self::AccessPolicy(_) => Kind::AccessPolicy,
         }
     }
 }

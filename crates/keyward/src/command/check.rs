@@ -69,7 +69,7 @@ fn tell(loaded: &Loaded) -> Result<(), Failure> {
         // What every node has is told of even where there is none.
         .filter(|(kind, count)| match kind {
             Kind::Issuer | Kind::Upstream | Kind::Api => true,
-            Kind::Credential => *count > 0,
+            Kind::Credential | Kind::Role | Kind::AccessPolicy => *count > 0,
         })
         .map(|(kind, count)| {
             let plural = if count == 1 { "" } else { "s" };

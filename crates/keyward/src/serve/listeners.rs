@@ -50,6 +50,7 @@ impl GatewayListeners {
                 proxy_protocol: listener.proxy_protocol.clone(),
                 tls,
                 protocols: listener.protocols,
+                http3: listener.http3.clone(),
             });
         }
         Ok(listeners)

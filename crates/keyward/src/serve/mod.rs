@@ -10,8 +10,9 @@ mod handover;
 mod listeners;
 mod metrics;
 mod operations;
-mod own_issuer;
+pub(crate) mod own_issuer;
 mod reload;
+mod revocations;
 mod supervisor;
 mod top;
 mod traces;
@@ -50,6 +51,7 @@ use keyward_store::Store;
 use listeners::GatewayListeners;
 use operations::Operations;
 use reload::{ReloadCounts, Reloader};
+use revocations::RevocationFeed;
 use std::fmt::Display;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -124,6 +126,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
     let issuers = issuers(&configuration, &clock)?;
     let spans = configuration.tracing.as_ref().map(|_| SpanQueue::new());
     let captures = configuration.captures.as_ref().map(RunningCaptures::start);
+    let feed = revocation_feed(&store, &clock).await?;
     let (gateway, records) = gateway(
         &configuration,
         Observed {
@@ -131,7 +134,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
             captures: captures.as_ref().map(RunningCaptures::settings),
         },
         given.take(&addresses(&configuration, ListenerRole::Gateway)),
-        &store,
+        &feed,
         &own_keys,
         &issuers,
         &clock,
@@ -170,6 +173,8 @@ async fn serve(request: Request) -> Result<(), Failure> {
         started: clock.now(),
         export: export.as_ref().map(RunningExport::status),
         captures: captures.as_ref().map(RunningCaptures::status),
+        revocations: Arc::clone(&feed.revocations),
+        revocation_feed: Arc::clone(&feed.counts),
     };
     let for_operators = operators_sockets(&configuration, &mut given)?;
     given.finish()?;
@@ -189,6 +194,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
     gateway
         .serve()
         .map_err(|error| failed("gateway", &error, "workers"))?;
+    let feeding = tokio::spawn(feed.run());
     serving.store(true, Ordering::Relaxed);
     if let Some(taking_over) = taking_over {
         tokio::task::spawn_blocking(move || taking_over.finish())
@@ -277,6 +283,8 @@ async fn serve(request: Request) -> Result<(), Failure> {
     if let Some(export) = export {
         export.finish().await;
     }
+    // To the last: calls that run until then may be revoked.
+    feeding.abort();
     store.close().await;
     Ok(())
 }
@@ -327,29 +335,47 @@ struct Observed {
     captures: Option<CaptureSettings>,
 }
 
+/// The revocations in force, and what keeps them so.
+async fn revocation_feed(store: &Store, clock: &Arc<dyn Clock>) -> Result<RevocationFeed, Failure> {
+    let now = clock.now();
+    let asked = async {
+        // The mark first: what comes in between is taken in again, and missed never.
+        let mark = store.revocation_mark().await?;
+        Ok((mark, store.revocations(now).await?))
+    };
+    let (mark, stored) = asked
+        .await
+        .map_err(|error: keyward_store::Error| failed("revocations", &error, error.code()))?;
+    let revocations = Revocations::default();
+    revocations
+        .replace(&stored, now)
+        .map_err(|error| failed("revocations", &error, "revocations"))?;
+    Ok(RevocationFeed {
+        store: store.clone(),
+        revocations: Arc::new(revocations),
+        clock: Arc::clone(clock),
+        mark,
+        counts: Arc::default(),
+    })
+}
+
 async fn gateway(
     configuration: &NodeConfiguration,
     observed: Observed,
     given: Vec<(SocketAddr, TcpListener)>,
-    store: &Store,
+    RevocationFeed {
+        store, revocations, ..
+    }: &RevocationFeed,
     own_keys: &OwnKeys,
     issuers: &Arc<Issuers>,
     clock: &Arc<dyn Clock>,
 ) -> Result<(Arc<Gateway>, UsageReceiver), Failure> {
     let now = clock.now();
-    let stored = store
-        .revocations(now)
-        .await
-        .map_err(|error| failed("revocations", &error, error.code()))?;
-    let revocations = Revocations::default();
-    revocations
-        .replace(&stored, now)
-        .map_err(|error| failed("revocations", &error, "revocations"))?;
     let challenges = Arc::new(Challenges::default());
     let context = GatewayContext {
         clock: Arc::clone(clock),
         issuers: Arc::clone(issuers),
-        revocations: Arc::new(revocations),
+        revocations: Arc::clone(revocations),
         decrypters: Arc::new(ArcSwap::from_pointee(own_keys.decrypters(now))),
         runtime: Handle::current(),
         challenges: Arc::clone(&challenges),
@@ -419,8 +445,10 @@ fn settings(
             head_timeout: limits.head_timeout,
             connections: (limits.connections as usize).div_ceil(workers),
             calls_in_flight: (limits.calls_in_flight as usize).div_ceil(workers),
+            cache_bytes: limits.cache_bytes,
             drain_timeout: limits.shutdown_timeout,
             http2: limits.http2,
+            http3: limits.http3,
             ..Limits::default()
         },
         trusted_proxies: configuration.trusted_proxies.clone(),

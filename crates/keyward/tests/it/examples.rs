@@ -2,9 +2,12 @@
 
 mod authentication;
 mod bodies;
+mod content;
 mod curl;
 mod observing;
+mod protocols;
 mod running;
+mod traffic;
 mod upstreams;
 
 use crate::gateway::node::{call, code, get};
@@ -42,6 +45,14 @@ impl Example {
         Self::in_shell(shell, name, moved, environment).await
     }
 
+    /// With a file that the example names.
+    async fn with_file(name: &str, file: (&str, &str)) -> Self {
+        let shell = Shell::new();
+        shell.file("jwks.json", b"{\"keys\":[]}");
+        shell.file(file.0, file.1.as_bytes());
+        Self::in_shell(shell, name, &[], &[]).await
+    }
+
     async fn in_shell(
         shell: Shell,
         name: &str,
@@ -68,14 +79,21 @@ impl Example {
             .iter()
             .chain(&[("127.0.0.1:9000", own.as_str())])
             .fold(text, |text, (from, to)| text.replace(from, to));
-        let jwks = std::fs::read_to_string(shell.directory.path().join("jwks.json")).unwrap();
-        let process = KeywardProcess::start_configured(
-            env!("CARGO_BIN_EXE_keyward"),
-            &text,
-            environment,
-            &[("jwks.json", &jwks)],
-        )
-        .await;
+        // What the example names stands beside it.
+        let mut beside = Vec::new();
+        for entry in std::fs::read_dir(shell.directory.path()).unwrap() {
+            let path = entry.unwrap().path();
+            let file = path.file_name().unwrap().to_string_lossy().into_owned();
+            if [".json", ".txt"].iter().any(|end| file.ends_with(end)) {
+                beside.push((file, std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+        let beside: Vec<_> = beside
+            .iter()
+            .map(|(file, text)| (&**file, &**text))
+            .collect();
+        let binary = env!("CARGO_BIN_EXE_keyward");
+        let process = KeywardProcess::start_configured(binary, &text, environment, &beside).await;
         Self {
             process,
             upstream,

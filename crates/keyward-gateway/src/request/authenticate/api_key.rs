@@ -165,6 +165,7 @@ fn verified(
         key_epoch: epoch,
         revocation_epoch: Cell::new(u64::MAX),
         cells: RefCell::default(),
+        access: RefCell::default(),
         binding: None,
         caller: Arc::new(caller),
     });

@@ -160,6 +160,7 @@ async fn verified(
         key_epoch: epoch,
         revocation_epoch: Cell::new(u64::MAX),
         cells: RefCell::default(),
+        access: RefCell::default(),
         binding: None,
         caller: Arc::new(caller),
     });

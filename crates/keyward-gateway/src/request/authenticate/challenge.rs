@@ -143,7 +143,8 @@ pub(crate) fn insufficient_scope(
     attempt: &Attempt<'_>,
     head: &RequestHead,
     authenticated: &Authenticated,
-    description: &str,
+    fault: &Fault,
+    asked: &str,
 ) -> Fields {
     let metadata = protected_resource::address(attempt.worker, attempt.route, head);
     let binding = authenticated
@@ -154,8 +155,8 @@ pub(crate) fn insufficient_scope(
     let mut fields = Fields::new();
     TokenChallenge {
         scheme: if by_dpop { "DPoP" } else { "Bearer" },
-        error: Some(TokenError::of("insufficient_scope", description)),
-        scope: Some(&attempt.route.scope_list),
+        error: Some(TokenError::of("insufficient_scope", fault.detail())),
+        scope: Some(asked),
         metadata: metadata.as_deref(),
         algorithms: algorithms.map(|policy| &*policy.dpop.list),
     }

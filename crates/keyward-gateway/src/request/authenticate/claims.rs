@@ -21,7 +21,7 @@ pub(super) fn until(issuer: &TrustedIssuer, caller: &Caller) -> Timestamp {
 }
 
 /// The bearer.
-pub(super) fn caller(issuer: &TrustedIssuer, claims: &Claims) -> Result<Caller, Fault> {
+pub(crate) fn caller(issuer: &TrustedIssuer, claims: &Claims) -> Result<Caller, Fault> {
     let text = |name: &str| {
         claims.text(name).map_err(|_| {
             Fault::new(

@@ -124,6 +124,7 @@ async fn known_or_verified(
         key_epoch,
         revocation_epoch: Cell::new(u64::MAX),
         cells: RefCell::default(),
+        access: RefCell::default(),
         binding: Binding::of(&claims)?,
         caller: Arc::new(caller),
     });
@@ -300,7 +301,7 @@ fn decrypt(worker: &Worker, token: &str) -> Result<String, Fault> {
 
 /// The issuer that the token names, if the route trusts it. The name is not verified yet: it only picks
 /// whose keys must verify it.
-fn trusted<'a>(
+pub(crate) fn trusted<'a>(
     policy: &'a TokenPolicy,
     peek: &Peek<'_>,
     encrypted: Encrypted,
@@ -327,7 +328,7 @@ fn trusted<'a>(
     }
 }
 
-fn refused(error: &JoseError) -> Fault {
+pub(crate) fn refused(error: &JoseError) -> Fault {
     let over = matches!(error, JoseError::Expired(_) | JoseError::TooOld(_));
     let code = if over {
         Code::TokenExpired

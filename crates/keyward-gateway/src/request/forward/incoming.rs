@@ -67,7 +67,7 @@ impl Call<'_> {
         Ok(answer)
     }
 
-    /// The answer as the client gets it.
+    /// The answer as it came, but for what ends here.
     pub(super) fn answered(
         &self,
         attempts: &Attempts<'_>,
@@ -89,8 +89,6 @@ impl Call<'_> {
         };
         headers::strip_hop_by_hop(&mut fields);
         fields.remove(Header::ContentLength);
-        route.plan.response_headers.apply(&mut fields);
-        self.admitted.tell_limits(route, &mut fields);
         record.answered(head.status.as_u16());
         if let Some(capture) = &record.capture {
             capture.body(Side::Response, &fields);

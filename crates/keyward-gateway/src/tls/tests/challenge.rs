@@ -68,6 +68,7 @@ async fn a_certificate_that_is_put_is_shown_from_then_on() {
     let (files, authority) = (Files::new(), Authority::new());
     let settings = TlsSettings {
         protocols: Protocols::BOTH,
+        http3: false,
         certificates: vec![crate::tls::CertificateSource::Put("own".into())],
         ..super::settings(&[])
     };

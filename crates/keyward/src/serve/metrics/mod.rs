@@ -8,13 +8,16 @@ mod process;
 
 use super::captures::CaptureStatus;
 use super::reload::ReloadCounts;
+use super::revocations::FeedCounts;
 use super::traces::ExportStatus;
 use keyward_gateway::issuer::{IssuerStatus, Issuers};
-use keyward_gateway::metrics::{HistogramCounts, RouteCounts, WorkerCounts};
+use keyward_gateway::metrics::{HistogramCounts, PolicyEvent, RouteCounts, WorkerCounts};
 use keyward_gateway::{Gateway, TargetCounts};
 use keyward_model::usage::RouteLabels;
 use keyward_model::{Code, Timestamp};
+use keyward_state::revocation::Revocations;
 use page::{Family, Kind, Labels, Page, Seconds};
+use std::sync::atomic::Ordering;
 
 /// What the page is made from.
 pub(super) struct Sources<'a> {
@@ -25,6 +28,8 @@ pub(super) struct Sources<'a> {
     pub(super) export: Option<&'a ExportStatus>,
     /// `None` where no body is captured.
     pub(super) captures: Option<&'a CaptureStatus>,
+    pub(super) revocations: &'a Revocations,
+    pub(super) revocation_feed: &'a FeedCounts,
     /// When the process began to serve.
     pub(super) started: Timestamp,
     pub(super) now: Timestamp,
@@ -46,6 +51,7 @@ pub(super) fn text(sources: &Sources<'_>) -> String {
     totals(&mut page, &workers);
     each_worker(&mut page, &workers);
     codes(&mut page, &workers);
+    policies(&mut page, &workers);
     node(&mut page, sources.gateway);
     if let Some(export) = sources.export {
         traces(&mut page, export);
@@ -53,12 +59,27 @@ pub(super) fn text(sources: &Sources<'_>) -> String {
     if let Some(status) = sources.captures {
         captures(&mut page, status);
     }
+    cache(&mut page, sources.gateway);
     reloads(&mut page, sources.reloads);
+    revocations(&mut page, sources);
     routes(&mut page, &sources.gateway.route_counts());
     limits(&mut page, sources.gateway);
     upstreams(&mut page, sources.gateway);
     issuers(&mut page, sources.issuers, sources.now);
     page.into_text()
+}
+
+fn revocations(page: &mut Page, sources: &Sources<'_>) {
+    page.gauge(
+        "keyward_revocations",
+        "Revocations that are held against tokens.",
+        sources.revocations.load().len(),
+    );
+    page.counter(
+        "keyward_revocation_feed_failures_total",
+        "How often revocations could not be taken in from the database.",
+        sources.revocation_feed.failures.load(Ordering::Relaxed),
+    );
 }
 
 /// One of a worker's numbers.
@@ -212,6 +233,19 @@ fn codes(page: &mut Page, workers: &[WorkerCounts]) {
     }
 }
 
+fn policies(page: &mut Page, workers: &[WorkerCounts]) {
+    let mut family = page.family(
+        Kind::Counter,
+        "keyward_policy_decisions_total",
+        "Decisions of policies, by policy and by what was decided.",
+    );
+    for (place, event) in PolicyEvent::ALL.iter().enumerate() {
+        let of = |worker: &WorkerCounts| worker.policies.get(place).copied().unwrap_or_default();
+        let labels = Labels::of(&[("policy", event.policy()), ("decision", event.decision())]);
+        family.sample(&labels, workers.iter().map(of).sum::<u64>());
+    }
+}
+
 fn node(page: &mut Page, gateway: &Gateway) {
     page.counter(
         "keyward_access_records_dropped_total",
@@ -243,6 +277,30 @@ fn node(page: &mut Page, gateway: &Gateway) {
         "keyward_revision",
         "The configuration's revision.",
         gateway.revision().0,
+    );
+}
+
+fn cache(page: &mut Page, gateway: &Gateway) {
+    let counts = gateway.cache_counts();
+    page.gauge(
+        "keyward_cache_entries",
+        "Answers that are kept for other calls.",
+        counts.entries,
+    );
+    page.gauge(
+        "keyward_cache_bytes",
+        "Memory that kept answers take, those included that are no longer kept but still being sent.",
+        counts.bytes,
+    );
+    page.gauge(
+        "keyward_cache_max_bytes",
+        "The most memory that kept answers may take.",
+        counts.max_bytes,
+    );
+    page.counter(
+        "keyward_cache_evictions_total",
+        "Keys whose answers were given up to make room for others.",
+        counts.evicted,
     );
 }
 
@@ -369,6 +427,16 @@ fn routes(page: &mut Page, routes: &[RouteCounts]) {
             family.sample_with(labels, "outcome", outcome.as_str(), *count);
         }
     }
+    let mut family = page.family(
+        Kind::Counter,
+        "keyward_cache_requests_total",
+        "Calls to routes with a cache, by what that did: answered (`hit`, `stale`, `revalidated`, `collapsed`), or let the upstream answer (`missed`, `bypassed`).",
+    );
+    for (labels, route) in &routes {
+        for (outcome, count) in route.cache.iter().flatten() {
+            family.sample_with(labels, "outcome", outcome.as_str(), *count);
+        }
+    }
     type OfRoute = fn(&RouteCounts) -> &HistogramCounts;
     let histograms: [(&str, &str, OfRoute); 3] = [
         (
@@ -415,6 +483,8 @@ fn limits(page: &mut Page, gateway: &Gateway) {
             ("team", limit.team.as_str()),
             ("api", limit.api.as_str()),
             ("version", limit.version.as_str()),
+            // Empty of one that all routes of the API share.
+            ("route", limit.route.as_deref().unwrap_or_default()),
             ("limit", limit.limit.as_str()),
         ]);
         family.sample(&labels, limit.refused);

@@ -7,6 +7,7 @@ mod http2;
 mod http2_bodies;
 mod http2_heads;
 mod http2_lifecycle;
+pub(crate) mod http3;
 pub(crate) mod tunnel_server;
 pub(crate) mod websocket;
 mod websocket_guarded;
