@@ -22,6 +22,8 @@ pub(crate) struct Options {
 enum Subject {
     /// The gateway beside HAProxy, nginx and Envoy: CPU time a request, for plain calls and JWTs
     Gateway(Rest),
+    /// Reloads of a node with 10,000 APIs: of one that changed, and of all
+    Reload(Rest),
     /// Signing and verifying beside raw aws-lc-rs, jsonwebtoken, josekit and jwt-simple
     Jose(Rest),
 }
@@ -54,6 +56,18 @@ pub(crate) fn run_bench(root: &Path, options: &Options) -> Result<(), String> {
                 ],
             )?;
             measure(root, &["gateway", "--keyward", "target/dist/keyward"], rest)
+        }
+        Subject::Reload(rest) => {
+            run(
+                root,
+                "cargo",
+                &["build", "--release", "--package", "keyward", "--locked"],
+            )?;
+            measure(
+                root,
+                &["reload", "--keyward", "target/release/keyward"],
+                rest,
+            )
         }
         Subject::Jose(rest) => {
             let target = root.join(JOSE_TARGET);

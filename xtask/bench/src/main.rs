@@ -10,6 +10,7 @@ mod jose;
 mod load;
 mod peer;
 mod process;
+mod reload;
 mod report;
 mod token;
 mod upstream;
@@ -31,6 +32,8 @@ enum Subject {
     Gateway(gateway::Options),
     /// The table of the JOSE benchmarks that criterion measured before
     Jose(jose::Options),
+    /// Reloads of a node with 10,000 APIs
+    Reload(reload::Options),
     /// The 1 kB upstream that the proxies forward to
     Upstream(upstream::Options),
 }
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
     let result = match Bench::parse().subject {
         Subject::Gateway(options) => gateway::run(&options),
         Subject::Jose(options) => jose::run(&options),
+        Subject::Reload(options) => reload::run(&options),
         Subject::Upstream(options) => upstream::run(&options),
     };
     match result {
