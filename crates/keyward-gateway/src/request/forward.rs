@@ -92,13 +92,7 @@ pub(crate) async fn forward(
             answer: Patience::new(plan.declared.response_timeout),
             whole: attempts.deadline,
         };
-        let outcome = exchange(
-            &call,
-            &head.method,
-            &mut lease.connection,
-            &mut upload,
-            waiting,
-        );
+        let outcome = exchange(&call, &head, &mut lease.connection, &mut upload, waiting);
         let outcome = outcome.await;
         if let Some(trace) = &trace {
             match &outcome {
