@@ -1,5 +1,6 @@
 //! The examples, each as a node that runs: what its comment promises is called.
 
+mod access;
 mod bodies;
 mod content;
 mod curl;
