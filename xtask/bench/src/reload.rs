@@ -155,6 +155,10 @@ impl Node {
             .ok_or_else(|| format!("there is no {name}"))
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the benchmark is a client, not the gateway"
+    )]
     fn get(&self, path: &str) -> Result<String, String> {
         let failed = |error: std::io::Error| error.to_string();
         let mut stream = TcpStream::connect(self.operations).map_err(failed)?;
