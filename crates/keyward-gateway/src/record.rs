@@ -202,7 +202,7 @@ impl CallRecord {
     /// The tunnel that the call became has ended.
     pub(crate) fn tunnel_ended(&mut self, end: TunnelEnd) {
         let code = match end {
-            TunnelEnd::Closed | TunnelEnd::Idle => None,
+            TunnelEnd::Closed | TunnelEnd::Idle | TunnelEnd::Goodbye => None,
             TunnelEnd::ClientBroke => Some(Code::ClientLeft),
             TunnelEnd::UpstreamBroke => Some(Code::UpstreamFailed),
             TunnelEnd::TokenOver => Some(Code::TokenExpired),

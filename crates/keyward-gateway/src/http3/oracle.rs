@@ -42,12 +42,16 @@ pub fn compare_section(section: &[u8]) {
         fields: BOUNDS.fields,
     };
     let mut parser = HeadParser::of_request(bounds, Fields::new());
-    let end = parser.advance(&mut text).unwrap();
-    assert_eq!(end, Some(text.len()));
+    let end = parser.advance(&mut text);
+    assert!(end.is_ok_and(|end| end == Some(text.len())));
     let framing = parser.framing();
     assert_eq!(framing.content_length, read.content_length);
     assert!(!framing.chunked && !framing.close && !framing.keep_alive);
-    let same = parser.into_request(text).unwrap();
+    let same = parser.into_request(text);
+    assert!(same.is_some());
+    let Some(same) = same else {
+        return;
+    };
     assert_eq!(same.method, head.method);
     assert_eq!(same.path_and_query(), head.path_and_query());
     assert_eq!((same.path(), same.query()), (head.path(), head.query()));

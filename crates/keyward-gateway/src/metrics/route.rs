@@ -10,6 +10,9 @@ use keyward_model::usage::RouteLabels;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// The status of calls that became tunnels.
+const SWITCHING_PROTOCOLS: u16 = 101;
+
 /// Status classes: none (the client left), 1xx to 5xx.
 const CLASSES: usize = 6;
 
@@ -82,7 +85,10 @@ impl RouteMetrics {
         counters.bytes_in.add(usage.bytes_in);
         counters.bytes_out.add(usage.bytes_out);
         let times = &usage.times;
-        counters.whole.count(times.total);
+        // How long a tunnel stood says nothing of how long calls take: nobody waited for its end.
+        if usage.status != SWITCHING_PROTOCOLS {
+            counters.whole.count(times.total);
+        }
         // A call that its client left had none, and one that was answered here no upstream.
         if !times.first_byte.is_zero() {
             counters.first_byte.count(times.first_byte);

@@ -133,13 +133,7 @@ pub(crate) async fn fetch(
             answer: Patience::new(plan.declared.response_timeout),
             whole: attempts.deadline,
         };
-        let outcome = exchange(
-            call,
-            &head.method,
-            &mut lease.connection,
-            &mut upload,
-            waiting,
-        );
+        let outcome = exchange(call, &head, &mut lease.connection, &mut upload, waiting);
         let outcome = outcome.await;
         if let Some(trace) = &trace {
             match &outcome {

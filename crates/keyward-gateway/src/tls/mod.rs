@@ -25,7 +25,7 @@ pub use challenge::{Challenges, PresentedChallenge};
 pub use client_certificate::ClientCertificate;
 pub use client_trust::check_roots;
 pub use error::TlsError;
-pub use server::TlsServer;
+pub use server::{PreparedTls, TlsServer};
 
 pub(crate) use client_trust::ClientTrust;
 pub(crate) use presented::PresentedCertificate;

@@ -39,7 +39,7 @@ const ENDING: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A listener's TLS, shared by the workers.
 pub struct TlsServer {
-    settings: TlsSettings,
+    settings: ArcSwap<TlsSettings>,
     clock: Arc<dyn Clock>,
     tickets: Tickets,
     files: Mutex<Files>,
@@ -55,6 +55,12 @@ struct Files {
     certificates: Vec<Slot>,
     roots: Option<Watched<Arc<RootCertStore>>>,
     revoked: Option<Watched<Arc<RevocationLists>>>,
+}
+
+/// Other settings with their files read, ready to be used.
+pub struct PreparedTls {
+    settings: TlsSettings,
+    files: Files,
 }
 
 /// The place of a certificate, in the order of the settings.
@@ -117,6 +123,69 @@ impl TlsServer {
     /// # Errors
     /// [`TlsError`] with the file that can't be used.
     pub fn load(settings: TlsSettings, clock: Arc<dyn Clock>) -> Result<Self, TlsError> {
+        let files = Files::read(&settings, &clock)?;
+        // AES-256 under keys that are replaced every six hours and kept for another six. They live in this
+        // process alone: after a restart clients shake hands in full once.
+        let ticketer = || rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|error| setup(&error));
+        let tickets = Tickets {
+            tcp: ticketer()?,
+            quic: ticketer()?,
+        };
+        let active = activate(&settings, &files, &clock, &tickets)?;
+        Ok(Self {
+            settings: ArcSwap::from_pointee(settings),
+            clock,
+            tickets,
+            files: Mutex::new(files),
+            active: ArcSwap::from_pointee(active),
+            epoch: AtomicU64::new(0),
+            unfinished: AtomicUsize::new(0),
+            challenges: None,
+        })
+    }
+
+    /// Reads the files of other settings, and changes nothing yet.
+    ///
+    /// # Errors
+    /// [`TlsError`] with the file that can't be used.
+    pub fn prepare(&self, settings: TlsSettings) -> Result<PreparedTls, TlsError> {
+        let files = Files::read(&settings, &self.clock)?;
+        activate(&settings, &files, &self.clock, &self.tickets)?;
+        Ok(PreparedTls { settings, files })
+    }
+
+    /// Uses other settings from the next handshake on. Certificates that were [put](Self::put) stay where their
+    /// names are still asked for. Connections go on as they were agreed upon; clients' certificates are held
+    /// against what holds now with their next call.
+    ///
+    /// # Errors
+    /// [`TlsError::Setup`] when they can't be used with what was put; those before stay.
+    pub fn replace(&self, prepared: PreparedTls) -> Result<(), TlsError> {
+        let PreparedTls {
+            settings,
+            files: mut read,
+        } = prepared;
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        for slot in &mut read.certificates {
+            let Slot::Put(name, place) = slot else {
+                continue;
+            };
+            *place = files.certificates.iter().find_map(|slot| match slot {
+                Slot::Put(own, certificate) if own == name => certificate.clone(),
+                Slot::Put(..) | Slot::Watched(..) => None,
+            });
+        }
+        let active = activate(&settings, &read, &self.clock, &self.tickets)?;
+        *files = read;
+        self.settings.store(Arc::new(settings));
+        self.active.store(Arc::new(active));
+        self.epoch.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+}
+
+impl Files {
+    fn read(settings: &TlsSettings, clock: &Arc<dyn Clock>) -> Result<Self, TlsError> {
         let mut certificates = Vec::with_capacity(settings.certificates.len());
         for source in &settings.certificates {
             certificates.push(match source {
@@ -147,31 +216,15 @@ impl TlsServer {
             }
             None => None,
         };
-        // AES-256 under keys that are replaced every six hours and kept for another six. They live in this
-        // process alone: after a restart clients shake hands in full once.
-        let ticketer = || rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|error| setup(&error));
-        let tickets = Tickets {
-            tcp: ticketer()?,
-            quic: ticketer()?,
-        };
-        let files = Files {
+        Ok(Self {
             certificates,
             roots,
             revoked,
-        };
-        let active = activate(&settings, &files, &clock, &tickets)?;
-        Ok(Self {
-            settings,
-            clock,
-            tickets,
-            files: Mutex::new(files),
-            active: ArcSwap::from_pointee(active),
-            epoch: AtomicU64::new(0),
-            unfinished: AtomicUsize::new(0),
-            challenges: None,
         })
     }
+}
 
+impl TlsServer {
     /// The same, answering `tls-alpn-01` too (RFC 8737).
     #[must_use]
     pub fn with_challenges(self, challenges: Arc<Challenges>) -> Self {
@@ -183,8 +236,8 @@ impl TlsServer {
 
     /// What it was made of.
     #[must_use]
-    pub fn settings(&self) -> &TlsSettings {
-        &self.settings
+    pub fn settings(&self) -> Arc<TlsSettings> {
+        self.settings.load_full()
     }
 
     /// Looks at the files forever.
@@ -206,6 +259,7 @@ impl TlsServer {
     /// told to the log, and what was read before stays.
     pub fn look(&self) {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let settings = self.settings();
         let mut changed = false;
         for slot in &mut files.certificates {
             let Slot::Watched(files, watched) = slot else {
@@ -218,16 +272,14 @@ impl TlsServer {
                 changed = true;
             }
         }
-        if let (Some(watched), Some(clients)) =
-            (&mut files.roots, &self.settings.client_certificates)
-        {
+        if let (Some(watched), Some(clients)) = (&mut files.roots, &settings.client_certificates) {
             let path: &Path = &clients.roots;
             if watched.look(&[path], |contents| roots(path, contents)) {
                 tracing::info!(roots = %path.display(), "the roots of clients' certificates were replaced");
                 changed = true;
             }
         }
-        let list = self.settings.client_certificates.as_ref();
+        let list = settings.client_certificates.as_ref();
         if let (Some(watched), Some(path)) = (
             &mut files.revoked,
             list.and_then(|clients| clients.revocation_list.as_deref()),
@@ -263,7 +315,7 @@ impl TlsServer {
     }
 
     fn reactivate(&self, files: &Files) -> Result<(), TlsError> {
-        let active = activate(&self.settings, files, &self.clock, &self.tickets)?;
+        let active = activate(&self.settings(), files, &self.clock, &self.tickets)?;
         self.active.store(Arc::new(active));
         self.epoch.fetch_add(1, Ordering::Release);
         Ok(())
@@ -382,7 +434,7 @@ fn is_validation(client: &ClientHello<'_>) -> bool {
 impl fmt::Debug for TlsServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsServer")
-            .field("settings", &self.settings)
+            .field("settings", &self.settings())
             .finish_non_exhaustive()
     }
 }

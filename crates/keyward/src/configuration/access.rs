@@ -132,11 +132,9 @@ pub(super) fn is_about_access(declared: &Declared) -> bool {
     match &declared.resource.spec {
         Spec::AccessPolicy(_) | Spec::Role(_) => true,
         Spec::Api(api) => {
-            beyond_scopes(&api.authorization)
-                || api
-                    .routes
-                    .iter()
-                    .any(|route| beyond_scopes(&route.authorization))
+            let routes = api.routes.iter().map(|route| &route.authorization);
+            let mut levels = std::iter::once(&api.authorization).chain(routes);
+            levels.any(|asked| !asked.is_scopes_alone())
         }
         Spec::Issuer(_) | Spec::Upstream(_) | Spec::Credential(_) => false,
     }

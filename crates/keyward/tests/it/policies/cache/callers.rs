@@ -5,6 +5,9 @@ use crate::node::Plan;
 use crate::token::Issuer;
 use keyward_jose::SignatureAlgorithm as A;
 
+/// Name, API, answers, calls.
+type Row<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
+
 const FRESH: &[(&str, &str)] = &[
     ("200 OK", "Cache-Control: max-age=3600"),
     ("200 OK", "Cache-Control: max-age=3600"),
@@ -61,7 +64,7 @@ async fn an_answer_is_for_its_caller_unless_it_is_public() {
         .naming(&admin, "ALICE-AS-ADMIN")
         .naming(&alice, "ALICE")
         .naming(&bob, "BOB");
-    let cases: &[(&'static str, &'static str, &'static [(&str, &str)], &[&str])] = &[
+    let cases: &[Row<'_>] = &[
         (
             "another caller's answer",
             "guarded",

@@ -152,12 +152,16 @@ pub(super) fn table(table: Table) -> Table {
                 Some(parts) => parts,
                 None => return value.to_owned(),
             };
-            let sign = if rest.starts_with('-') { "-" } else { "" };
             let end = rest.find(|c: char| c != '-' && !c.is_ascii_digit());
-            let after = end.map_or("", |end| &rest[end..]);
-            let zero = rest.split(';').next().is_some_and(|ttl| ttl == "0");
-            let ttl = if zero { "0" } else { "SECONDS" };
-            format!("{before}ttl={sign}{ttl}{after}")
+            let (number, after) = rest.split_at(end.unwrap_or(rest.len()));
+            let ttl: i64 = number.parse().unwrap();
+            let ttl = match ttl {
+                // A second may pass while a test runs.
+                -5..=5 => "A FEW",
+                6.. => "SECONDS",
+                _ => "-SECONDS",
+            };
+            format!("{before}ttl={ttl}{after}")
         })
         .masking("age", |value| {
             let seconds: u64 = value.parse().unwrap();

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 /// The code that a connection was closed with.
 fn closed_with(error: &ConnectionError) -> Option<u64> {
-    match error {
-        ConnectionError::ApplicationClosed(close) => Some(close.error_code.into_inner()),
-        _ => None,
-    }
+    let ConnectionError::ApplicationClosed(close) = error else {
+        return None;
+    };
+    Some(close.error_code.into_inner())
 }
 
 #[tokio::test]
