@@ -13,8 +13,6 @@ use crate::request::identity::{ForgedNames, IdentityPlan};
 use crate::tls::ClientTrust;
 use crate::upstream::UpstreamPlan;
 use keyward_access::Rule;
-use keyward_model::id::TeamId;
-use keyward_model::name::Name;
 use keyward_model::resource::coding::{Compression, ContentCoding, Decompression};
 use keyward_model::resource::route::Mirror;
 use keyward_model::resource::{Api, Capture, Resource, route};

@@ -193,7 +193,11 @@ mod tests {
                 .into_iter()
                 .map(|route| route.content.and_then(|content| content.cache.clone()))
                 .collect(),
-            Spec::Issuer(_) | Spec::Upstream(_) | Spec::Role(_) | Spec::AccessPolicy(_) => {
+            Spec::Issuer(_)
+            | Spec::Upstream(_)
+            | Spec::Credential(_)
+            | Spec::Role(_)
+            | Spec::AccessPolicy(_) => {
                 panic!("not an API")
             }
         }

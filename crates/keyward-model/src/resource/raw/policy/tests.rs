@@ -10,7 +10,11 @@ use std::time::Duration;
 fn declared(value: &Json) -> Api {
     match read(&api(value)).unwrap().resource.spec {
         Spec::Api(api) => api,
-        Spec::Issuer(_) | Spec::Upstream(_) | Spec::Role(_) | Spec::AccessPolicy(_) => {
+        Spec::Issuer(_)
+        | Spec::Upstream(_)
+        | Spec::Credential(_)
+        | Spec::Role(_)
+        | Spec::AccessPolicy(_) => {
             panic!("not an API")
         }
     }
