@@ -54,7 +54,7 @@ async fn drive(
 ) {
     let sent = format!(
         "{}<br>a token with {}",
-        call.told(),
+        call.told(&Names::default()),
         code(&claims.to_string())
     );
     let before = node.upstream.received().len();
