@@ -24,6 +24,8 @@ enum Subject {
     Gateway(Rest),
     /// What each policy costs over a guarded call, in CPU time a request
     Policies(Rest),
+    /// Reloads of a node with 10,000 APIs: of one that changed, and of all
+    Reload(Rest),
     /// Signing and verifying beside raw aws-lc-rs, jsonwebtoken, josekit and jwt-simple
     Jose(Rest),
 }
@@ -53,6 +55,18 @@ pub(crate) fn run_bench(root: &Path, options: &Options) -> Result<(), String> {
             peers(root)?;
             built(root)?;
             measure(root, &["gateway", "--keyward", "target/dist/keyward"], rest)
+        }
+        Subject::Reload(rest) => {
+            run(
+                root,
+                "cargo",
+                &["build", "--release", "--package", "keyward", "--locked"],
+            )?;
+            measure(
+                root,
+                &["reload", "--keyward", "target/release/keyward"],
+                rest,
+            )
         }
         Subject::Jose(rest) => {
             let target = root.join(JOSE_TARGET);

@@ -11,6 +11,7 @@ mod load;
 mod peer;
 mod policies;
 mod process;
+mod reload;
 mod report;
 mod token;
 mod upstream;
@@ -34,6 +35,8 @@ enum Subject {
     Policies(gateway::Options),
     /// The table of the JOSE benchmarks that criterion measured before
     Jose(jose::Options),
+    /// Reloads of a node with 10,000 APIs
+    Reload(reload::Options),
     /// The 1 kB upstream that the proxies forward to
     Upstream(upstream::Options),
 }
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Subject::Gateway(options) => gateway::run(&options),
         Subject::Policies(options) => policies::run(&options),
         Subject::Jose(options) => jose::run(&options),
+        Subject::Reload(options) => reload::run(&options),
         Subject::Upstream(options) => upstream::run(&options),
     };
     match result {

@@ -145,7 +145,7 @@ impl Peer {
                 "warn",
                 "--disable-hot-restart",
             ],
-            Self::Keyward => &["serve", "--config", file],
+            Self::Keyward | Self::KeywardPolicies => &["serve", "--config", file],
         };
         arguments
             .iter()

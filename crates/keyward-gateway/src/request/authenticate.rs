@@ -14,7 +14,7 @@ use keyward_jose::{Error as JoseError, NumericDate};
 use keyward_model::caller::{TokenClaims, TokenFacts, TokenScopes};
 use keyward_model::resource::issuer::Encrypted;
 use keyward_model::{Caller, Code, Fault, Timestamp};
-use keyward_state::rate_limit::Cell as LimitCell;
+use keyward_state::limit::Cell as LimitCell;
 use keyward_state::revocation::{Revocations, TokenIdentity};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

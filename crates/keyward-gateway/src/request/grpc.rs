@@ -57,16 +57,23 @@ impl Status {
             | Code::RoleMissing
             | Code::ClaimsRefused
             | Code::PolicyRefused
-            | Code::OriginRefused => Self::PermissionDenied,
+            | Code::OriginRefused
+            | Code::PreflightRefused
+            | Code::AddressRefused => Self::PermissionDenied,
             Code::NotFound
             | Code::MethodNotAllowed
             | Code::NotImplemented
             | Code::UnsupportedCoding => Self::Unimplemented,
-            Code::RequestTimeout | Code::UpstreamTimeout => Self::DeadlineExceeded,
-            Code::BodyTooLarge | Code::UriTooLong | Code::HeadersTooLarge => {
+            Code::RequestTimeout | Code::UpstreamTimeout | Code::NotCached => {
+                Self::DeadlineExceeded
+            }
+            // A quota does not come back soon: no client tries that again by itself.
+            Code::BodyTooLarge | Code::UriTooLong | Code::HeadersTooLarge | Code::QuotaExceeded => {
                 Self::ResourceExhausted
             }
             Code::RateLimited
+            | Code::TooManyCalls
+            | Code::LimitsUnavailable
             | Code::UpstreamUnreachable
             | Code::UpstreamFailed
             | Code::UpstreamBusy

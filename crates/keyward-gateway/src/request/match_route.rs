@@ -91,7 +91,7 @@ pub(crate) fn match_route(
 
 impl Matched {
     /// Of a copy of a call.
-    pub(super) fn of_copy(route: RouteRef, path: Box<str>) -> Self {
+    pub(crate) fn of_copy(route: RouteRef, path: Box<str>) -> Self {
         Self {
             route,
             path,

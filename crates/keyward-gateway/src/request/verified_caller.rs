@@ -3,7 +3,7 @@
 use crate::message::Fields;
 use keyward_access::Memory;
 use keyward_model::{Caller, Timestamp};
-use keyward_state::rate_limit::Cell as LimitCell;
+use keyward_state::limit::Cell as LimitCell;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 

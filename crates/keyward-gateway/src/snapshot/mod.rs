@@ -4,6 +4,7 @@
 mod compiled_api;
 mod continuity;
 mod issuers;
+mod limits;
 mod local;
 mod plan;
 mod route;
@@ -14,11 +15,12 @@ mod upstreams;
 mod tests;
 
 pub(crate) use continuity::Continuity;
+pub(crate) use limits::{CellPlace, LimitPlan, LimitPolicy};
 pub(crate) use local::{LocalRoute, LocalSnapshot, RouteRef};
 pub(crate) use plan::{AnswerPlan, MatchedPath, WebSocketPlan};
 pub(crate) use route::{
-    CertificatePolicy, Credentials, DecompressionPlan, LimitPolicy, MirrorRoute, Route,
-    TokenPolicy, TrustedIssuer,
+    CertificatePolicy, Credentials, DecompressionPlan, MirrorRoute, Route, TokenPolicy,
+    TrustedIssuer,
 };
 pub(crate) use route_table::{HostName, Lookup, Occurrence, RequestView, RouteTable};
 
@@ -144,6 +146,7 @@ impl Snapshot {
             issuers: OpenIssuers::open(issuers, own.as_ref().map(|own| &own.issuer), resources)?,
             forged: continuity.forged(identity_names(resources)),
             trust: RefCell::default(),
+            addresses: RefCell::default(),
         };
         let apis = continuity.apis(resources, &surroundings, workers)?;
         let hosts = continuity.hosts(&apis)?;

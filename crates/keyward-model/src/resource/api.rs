@@ -2,8 +2,9 @@
 
 use super::authorization::{Authorization, PolicyReference};
 use super::mutual_tls::MutualTls;
+use super::policy::Policies;
 use super::route::{HostPattern, Route};
-use crate::limit::RateLimit;
+use crate::limit::LimitRule;
 use crate::name::Name;
 use std::fmt;
 use std::path::PathBuf;
@@ -29,23 +30,14 @@ pub struct Api {
     pub authentication: Authentication,
     /// What callers of every route must be.
     pub authorization: Authorization,
-    /// Limits, taken in order.
-    pub rate_limits: Vec<RateLimitRule>,
+    /// Limits of all its routes together, taken in order, before those of the route.
+    pub limits: Vec<LimitRule>,
     /// Which headers tell the upstream who calls.
     pub identity_headers: IdentityHeaders,
     /// The largest request body in bytes; `None` for no bound but time.
     pub max_body_bytes: Option<u64>,
     /// How long a body may go without a byte, in either direction. Default 60 s.
     pub idle_body_timeout: Duration,
-}
-
-/// A limit with the name that the answer's `RateLimit` headers give it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RateLimitRule {
-    /// Unique within the API; made from its place when not said.
-    pub name: Name,
-    /// The limit.
-    pub limit: RateLimit,
 }
 
 /// The life of a version.
@@ -68,14 +60,19 @@ impl Api {
             Authentication::MutualTls(clients) => clients.roots.as_mut(),
             Authentication::None | Authentication::Jwt { .. } => None,
         };
-        let routes = self.routes.iter_mut().map(|route| &mut route.authorization);
-        let levels = std::iter::once(&mut self.authorization).chain(routes);
-        let policies = levels.flat_map(|level| &mut level.policies);
-        let files = policies.filter_map(|policy| match policy {
+        let mut policies = Vec::new();
+        let mut levels = vec![&mut self.authorization];
+        for route in &mut self.routes {
+            policies.push(&mut route.policies);
+            levels.push(&mut route.authorization);
+        }
+        let access = levels.into_iter().flat_map(|level| &mut level.policies);
+        let access = access.filter_map(|policy| match policy {
             PolicyReference::Named(_) => None,
             PolicyReference::Inline(policy) => policy.path_mut(),
         });
-        roots.into_iter().chain(files)
+        let addresses = policies.into_iter().flat_map(Policies::paths_mut);
+        roots.into_iter().chain(addresses).chain(access)
     }
 }
 

@@ -10,8 +10,10 @@ pub mod capture;
 pub mod coding;
 mod conflict;
 pub mod consistency;
+pub mod content;
 pub mod issuer;
 pub mod mutual_tls;
+pub mod policy;
 pub mod raw;
 pub mod role;
 pub mod route;
@@ -19,13 +21,13 @@ pub mod upstream;
 pub mod websocket;
 
 pub use access_policy::{AccessPolicy, PolicySource};
-pub use api::{
-    Api, Authentication, BasePath, IdentityHeaders, RateLimitRule, TokenSource, VersionState,
-};
+pub use api::{Api, Authentication, BasePath, IdentityHeaders, TokenSource, VersionState};
 pub use authorization::Authorization;
 pub use capture::Capture;
+pub use content::ContentPolicies;
 pub use issuer::{Issuer, IssuerKeys};
 pub use mutual_tls::MutualTls;
+pub use policy::Policies;
 pub use role::Role;
 pub use route::{HostPattern, Route};
 pub use upstream::{Target, Upstream, UpstreamIdentity, UpstreamTls};

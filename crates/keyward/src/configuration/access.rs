@@ -127,10 +127,10 @@ impl Found<'_> {
     }
 }
 
-/// Whether a resource has to do with roles or policies.
+/// Whether a resource is part of who may call, in more than the scopes of an API.
 pub(super) fn is_about_access(declared: &Declared) -> bool {
     match &declared.resource.spec {
-        Spec::Role(_) | Spec::AccessPolicy(_) => true,
+        Spec::AccessPolicy(_) | Spec::Role(_) => true,
         Spec::Api(api) => {
             let routes = api.routes.iter().map(|route| &route.authorization);
             let mut levels = std::iter::once(&api.authorization).chain(routes);

@@ -147,8 +147,7 @@ impl Kept {
             );
             read.push(resource(node, directory(&self.path), &mut problems)?);
         }
-        // What asks for more than scopes is held against roles and policies as a whole.
-        if !problems.as_slice().is_empty() || read.iter().any(access::is_about_access) {
+        if !problems.as_slice().is_empty() {
             return None;
         }
         let Change {
@@ -159,6 +158,10 @@ impl Kept {
         let old = kept.bytes_of(&replaced)?;
         let moved_lines = lines_of(slice) - lines_of(kept.text.get(old.clone())?);
         let before = self.configuration.resources.get(replaced.clone())?;
+        // What stands in policies is checked for all routes together.
+        if before.iter().chain(&read).any(access::is_about_access) {
+            return None;
+        }
         let apis_alone = before.iter().chain(&read).all(is_api);
         self.resources.splice(replaced.clone(), shared(&read));
         self.configuration.resources.splice(replaced.clone(), read);

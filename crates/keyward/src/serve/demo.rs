@@ -9,11 +9,11 @@ use keyward_gateway::Gateway;
 use keyward_jose::jwt::{self, Claims};
 use keyward_jose::{NumericDate, SignatureAlgorithm};
 use keyward_model::id::TeamId;
-use keyward_model::limit::{LimitSubject, RateLimit};
+use keyward_model::limit::{Allowance, LimitRule, LimitSubject, OnOutage, RateLimit};
 use keyward_model::resource::issuer::SELF;
 use keyward_model::resource::{
-    Api, Authentication, Authorization, BasePath, IdentityHeaders, RateLimitRule, Resource, Route,
-    Spec, Target, TokenSource, Upstream, VersionState,
+    Api, Authentication, Authorization, BasePath, IdentityHeaders, Resource, Route, Spec, Target,
+    TokenSource, Upstream, VersionState,
 };
 use keyward_model::{Name, Origin, Timestamp};
 use serde_json::{Map, Value, json};
@@ -102,14 +102,15 @@ fn declared(upstream: SocketAddr) -> Result<Vec<Resource>, String> {
             scopes: BTreeSet::from([SCOPE.to_owned()]),
             ..Authorization::default()
         },
-        rate_limits: vec![RateLimitRule {
+        limits: vec![LimitRule {
             name: name("per-subject")?,
-            limit: RateLimit {
-                by: LimitSubject::Subject,
+            by: Box::new([LimitSubject::Subject]),
+            allows: Allowance::Rate(RateLimit {
                 requests,
                 per: Duration::from_secs(60),
                 burst: requests,
-            },
+            }),
+            on_outage: OnOutage::default(),
         }],
         identity_headers: IdentityHeaders::default(),
         max_body_bytes: Some(1 << 20),

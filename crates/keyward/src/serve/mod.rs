@@ -13,6 +13,7 @@ mod operations;
 pub(crate) mod own_issuer;
 mod reload;
 mod revocations;
+mod running;
 mod supervisor;
 mod top;
 mod traces;
@@ -36,7 +37,7 @@ use keyward_egress::{Egress, Policy};
 use keyward_gateway::capture::CaptureSettings;
 use keyward_gateway::issuer::{Issuers, IssuersContext};
 use keyward_gateway::tls::Challenges;
-use keyward_gateway::trace::{SpanQueue, TraceSample, Tracing};
+use keyward_gateway::trace::{SpanQueue, TraceRules, TraceSample, Tracing};
 use keyward_gateway::{
     Gateway, GatewayContext, Limits, ListenerSettings, OwnIssuer, Settings, UpstreamGuard,
     UsageReceiver,
@@ -48,10 +49,11 @@ use keyward_model::resource::Resource;
 use keyward_model::{Clock, Revision, Secret, SystemClock};
 use keyward_state::revocation::Revocations;
 use keyward_store::Store;
-use listeners::GatewayListeners;
+use listeners::{GatewayListeners, ListeningTls};
 use operations::Operations;
 use reload::{ReloadCounts, Reloader};
 use revocations::RevocationFeed;
+use running::Running;
 use std::fmt::Display;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -127,10 +129,12 @@ async fn serve(request: Request) -> Result<(), Failure> {
     let spans = configuration.tracing.as_ref().map(|_| SpanQueue::new());
     let captures = configuration.captures.as_ref().map(RunningCaptures::start);
     let feed = revocation_feed(&store, &clock).await?;
-    let (gateway, records) = gateway(
+    let traced = tracing(&configuration, spans.as_ref().map(|(queue, _)| queue));
+    let rules = traced.as_ref().map(|tracing| tracing.rules.clone());
+    let (gateway, records, listening) = gateway(
         &configuration,
         Observed {
-            tracing: tracing(&configuration, spans.as_ref().map(|(queue, _)| queue)),
+            tracing: traced,
             captures: captures.as_ref().map(RunningCaptures::settings),
         },
         given.take(&addresses(&configuration, ListenerRole::Gateway)),
@@ -219,6 +223,12 @@ async fn serve(request: Request) -> Result<(), Failure> {
         access_log: configuration.access_log.clone(),
         started_with: configuration,
         kept: Some(kept),
+        running: Running {
+            listening,
+            rules,
+            export,
+            captures,
+        },
         beside,
         gateway: Arc::clone(&gateway),
         issuers,
@@ -263,7 +273,9 @@ async fn serve(request: Request) -> Result<(), Failure> {
             Event::SuccessorEnded => upgrading = false,
         }
     }
-    drop(reloader);
+    let Running {
+        export, captures, ..
+    } = reloader.into_running();
     if let Some(offer) = offer {
         offer.close();
     }
@@ -369,7 +381,7 @@ async fn gateway(
     own_keys: &OwnKeys,
     issuers: &Arc<Issuers>,
     clock: &Arc<dyn Clock>,
-) -> Result<(Arc<Gateway>, UsageReceiver), Failure> {
+) -> Result<(Arc<Gateway>, UsageReceiver, ListeningTls), Failure> {
     let now = clock.now();
     let challenges = Arc::new(Challenges::default());
     let context = GatewayContext {
@@ -392,8 +404,9 @@ async fn gateway(
         challenges,
         policy: egress_policy(configuration),
     };
+    let listening = listeners.tls();
     listeners.keep(renewals).await;
-    Ok((Arc::new(gateway), records))
+    Ok((Arc::new(gateway), records, listening))
 }
 
 fn own_issuer(
@@ -435,8 +448,10 @@ fn settings(
             head_timeout: limits.head_timeout,
             connections: (limits.connections as usize).div_ceil(workers),
             calls_in_flight: (limits.calls_in_flight as usize).div_ceil(workers),
+            cache_bytes: limits.cache_bytes,
             drain_timeout: limits.shutdown_timeout,
             http2: limits.http2,
+            http3: limits.http3,
             ..Limits::default()
         },
         trusted_proxies: configuration.trusted_proxies.clone(),
@@ -449,11 +464,14 @@ fn settings(
     }
 }
 
+fn sample_of(tracing: &crate::configuration::traces::Tracing) -> TraceSample {
+    TraceSample::of_millionths(tracing.sample.millionths())
+}
+
 fn tracing(configuration: &NodeConfiguration, spans: Option<&SpanQueue>) -> Option<Tracing> {
     let tracing = configuration.tracing.as_ref()?;
     Some(Tracing {
-        sample: TraceSample::of_millionths(tracing.sample.millionths()),
-        believed: tracing.believed,
+        rules: TraceRules::new(sample_of(tracing), tracing.believed),
         queue: spans?.clone(),
     })
 }

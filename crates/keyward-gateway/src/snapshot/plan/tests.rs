@@ -53,7 +53,7 @@ impl Case {
             routes: vec![route.clone()],
             authentication: Authentication::None,
             authorization: Default::default(),
-            rate_limits: Vec::new(),
+            limits: Vec::new(),
             identity_headers: IdentityHeaders::default(),
             max_body_bytes: None,
             idle_body_timeout: Duration::from_secs(1),

@@ -28,7 +28,8 @@ pub use path::{
 };
 
 use super::coding::{Compression, Decompression};
-use super::{Authorization, BasePath, Capture, WebSocket};
+use super::{Authorization, BasePath, Capture, ContentPolicies, Policies, WebSocket};
+use crate::limit::LimitRule;
 use crate::name::Name;
 use std::sync::Arc;
 
@@ -45,6 +46,8 @@ pub struct Route {
     pub matching: RouteMatch,
     /// What its callers must be besides what the API asks for.
     pub authorization: Authorization,
+    /// Limits of the route's own, taken after those of its API.
+    pub limits: Vec<LimitRule>,
     /// Changes to the query, before it goes to the upstream or into a redirect.
     pub query: QueryEdits,
     /// Changes to the headers that the upstream gets.
@@ -61,6 +64,10 @@ pub struct Route {
     pub action: Action,
     /// Which bodies are written down: as the route says, else as its API does.
     pub capture: Option<Capture>,
+    /// What stands in a call's way besides who calls, and what is added to answers.
+    pub policies: Policies,
+    /// What is done with the content of calls; `None`: nothing.
+    pub content: Option<Box<ContentPolicies>>,
 }
 
 impl Route {
@@ -71,6 +78,7 @@ impl Route {
             label: base_path.as_str().into(),
             matching: RouteMatch::default(),
             authorization: Authorization::default(),
+            limits: Vec::new(),
             query: QueryEdits::default(),
             request_headers: HeaderEdits::default(),
             response_headers: HeaderEdits::default(),
@@ -79,6 +87,8 @@ impl Route {
             websocket: None,
             action: Action::Forward(Forward::to(upstream)),
             capture: None,
+            policies: Policies::default(),
+            content: None,
         }
     }
 

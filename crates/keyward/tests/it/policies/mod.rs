@@ -2,9 +2,13 @@
 //! `docs/policies/` are what came of it.
 
 mod authorization;
+mod cache;
 mod call;
+mod cors;
 mod index;
+mod ip_filter;
 mod page;
+mod security_headers;
 mod size_limits;
 mod table;
 

@@ -11,15 +11,20 @@ mod tests;
 use super::authorization;
 use super::capture;
 use super::coding;
+use super::content;
 use super::field::{Field, Fields};
+use super::limits;
+use super::policy;
 use super::problem::Problems;
 use super::read::name;
 use super::websocket;
+use crate::limit::LimitRule;
 use crate::name::Name;
 use crate::resource::coding::{Compression, Decompression};
+use crate::resource::policy::Policies;
 use crate::resource::route::{Action, HostPattern, PathKind, PathPattern, Route};
 use crate::resource::{
-    Authentication, Authorization, BasePath, Capture, IdentityHeaders, WebSocket,
+    Authentication, Authorization, BasePath, Capture, ContentPolicies, IdentityHeaders, WebSocket,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -29,6 +34,9 @@ const KEYS: &[&str] = &[
     "name",
     "match",
     "authorization",
+    "rate_limits",
+    "quotas",
+    "concurrency",
     "rewrite",
     "query",
     "request_headers",
@@ -42,6 +50,11 @@ const KEYS: &[&str] = &[
     "respond",
     "capture",
     "websocket",
+    "size_limits",
+    "ip_filter",
+    "cors",
+    "security_headers",
+    "cache",
 ];
 
 /// The most hosts of one API: each has its own table of all routes.
@@ -65,6 +78,11 @@ pub(super) struct ApiOfRoutes<'a> {
     pub(super) compression: Option<&'a Arc<Compression>>,
     pub(super) decompression: Option<&'a Arc<Decompression>>,
     pub(super) max_body_bytes: Option<u64>,
+    /// The limits that hold for all of them.
+    pub(super) limits: &'a [LimitRule],
+    /// What stands in the way of calls to routes that say nothing else.
+    pub(super) policies: &'a Policies,
+    pub(super) content: &'a ContentPolicies,
 }
 
 /// `hosts`: each once.
@@ -138,6 +156,7 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         Some(field) => authorization::read(field, api.authentication, problems)?,
         None => Authorization::default(),
     };
+    let limits = limits::read(&fields, api.limits, problems);
     let action = action::read(&fields, &matching.path, api, problems);
     let mut headers = |key: &str, direction| match fields.optional(key) {
         Some(field) => edits::headers(field, direction, problems),
@@ -164,6 +183,7 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         Some(field) => websocket::read(field, problems)?,
         None => api.websocket.cloned(),
     };
+    let policies = policy::read(&fields, api.policies, problems);
     let label = match given {
         Some(name) => name.as_str().into(),
         None => label(&matching.path, &matching.methods, api.base_path),
@@ -172,20 +192,26 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         Some(field) => capture::read(field, problems)?,
         None => api.capture.cloned(),
     };
+    let content = content::read(&fields, api.content, problems);
     let action = action?;
     keys_that_do_nothing(&fields, &action, problems);
     Some(Route {
         label,
         matching,
         authorization,
+        limits,
         query: query?,
         request_headers: request_headers?,
         response_headers: response_headers?,
         compression: compression?,
         decompression: decompression?,
         websocket: websocket.filter(|_| matches!(action, Action::Forward(_))),
+        content: content?
+            .for_route(matches!(action, Action::Forward(_)))
+            .map(Box::new),
         action,
         capture,
+        policies: policies?,
     })
 }
 
@@ -213,6 +239,7 @@ fn keys_that_do_nothing(fields: &Fields<'_>, action: &Action, problems: &mut Pro
                 "mirror",
                 "capture",
                 "websocket",
+                "cache",
             ],
         ),
         Action::Respond(_) => (
@@ -227,6 +254,7 @@ fn keys_that_do_nothing(fields: &Fields<'_>, action: &Action, problems: &mut Pro
                 "mirror",
                 "capture",
                 "websocket",
+                "cache",
             ],
         ),
     };
