@@ -1,6 +1,6 @@
 //! Scopes, roles, claims and Cedar policies: who passes, and how the others are refused.
 
-use super::table::code;
+use super::table::{Names, code};
 use super::{Call, Table};
 use crate::node::{Node, Plan};
 use crate::token::Issuer;
