@@ -152,25 +152,28 @@ impl Attempt<'_> {
 
     /// Counts what failed, and tells when another attempt may be made.
     fn refused(&self, mut refusal: Refusal) -> Refusal {
-        match refusal.fault().code() {
+        let code = refusal.fault().code();
+        let failed = matches!(
+            code,
             Code::TokenInvalid
-            | Code::TokenExpired
-            | Code::TokenRevoked
-            | Code::CredentialInvalid
-            | Code::CredentialExpired
-            | Code::ProofInvalid
-            | Code::ProofReplayed
-            | Code::BindingMismatch => self.failed(1),
-            Code::TooManyFailures => {
-                let attempts = &self.worker.shared.failed_attempts;
-                let wait = attempts.check(self.origin.address, self.begun);
-                let wait = wait.err().unwrap_or_default();
-                // Rounded up: who comes a moment too early would be refused again.
-                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-                let fields = refusal.fields_mut();
-                fields.append(Header::RetryAfter, seconds.max(1).to_string().as_bytes());
-            }
-            _ => {}
+                | Code::TokenExpired
+                | Code::TokenRevoked
+                | Code::CredentialInvalid
+                | Code::CredentialExpired
+                | Code::ProofInvalid
+                | Code::ProofReplayed
+                | Code::BindingMismatch
+        );
+        if failed {
+            self.failed(1);
+        } else if code == Code::TooManyFailures {
+            let attempts = &self.worker.shared.failed_attempts;
+            let wait = attempts.check(self.origin.address, self.begun);
+            let wait = wait.err().unwrap_or_default();
+            // Rounded up: who comes a moment too early would be refused again.
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            let fields = refusal.fields_mut();
+            fields.append(Header::RetryAfter, seconds.max(1).to_string().as_bytes());
         }
         refusal
     }

@@ -29,7 +29,11 @@ fn credential(change: &Json) -> Json {
 fn typed(change: &Json) -> Credential {
     match read(&credential(change)).unwrap().resource.spec {
         Spec::Credential(credential) => *credential,
-        Spec::Api(_) | Spec::Issuer(_) | Spec::Upstream(_) => panic!("no credential"),
+        Spec::Api(_)
+        | Spec::Issuer(_)
+        | Spec::Upstream(_)
+        | Spec::Role(_)
+        | Spec::AccessPolicy(_) => panic!("no credential"),
     }
 }
 
@@ -43,7 +47,11 @@ fn api(authentication: &Json) -> Json {
 fn typed_api(authentication: &Json) -> Api {
     match read(&api(authentication)).unwrap().resource.spec {
         Spec::Api(api) => api,
-        Spec::Credential(_) | Spec::Issuer(_) | Spec::Upstream(_) => panic!("no API"),
+        Spec::Credential(_)
+        | Spec::Issuer(_)
+        | Spec::Upstream(_)
+        | Spec::Role(_)
+        | Spec::AccessPolicy(_) => panic!("no API"),
     }
 }
 
