@@ -153,7 +153,7 @@ impl Attempt<'_> {
     /// Counts what failed, and tells when another attempt may be made.
     fn refused(&self, mut refusal: Refusal) -> Refusal {
         let code = refusal.fault().code();
-        let counts = matches!(
+        let failed = matches!(
             code,
             Code::TokenInvalid
                 | Code::TokenExpired
@@ -164,10 +164,9 @@ impl Attempt<'_> {
                 | Code::ProofReplayed
                 | Code::BindingMismatch
         );
-        if counts {
+        if failed {
             self.failed(1);
-        }
-        if code == Code::TooManyFailures {
+        } else if code == Code::TooManyFailures {
             let attempts = &self.worker.shared.failed_attempts;
             let wait = attempts.check(self.origin.address, self.begun);
             let wait = wait.err().unwrap_or_default();
