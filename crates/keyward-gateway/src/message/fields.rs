@@ -207,6 +207,11 @@ impl Fields {
         self.append_as(Header::of(name.as_bytes()), name.as_bytes(), value);
     }
 
+    /// Adds a field of other fields behind these.
+    pub(crate) fn append_field(&mut self, field: Field<'_>) {
+        self.append_as(field.header, field.name, field.value);
+    }
+
     /// Adds all of another's fields behind these.
     pub(crate) fn append_all(&mut self, others: &Self) {
         self.bytes.reserve(others.bytes.len());

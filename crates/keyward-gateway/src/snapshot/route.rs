@@ -5,7 +5,7 @@ use super::plan::{MirrorPlan, RoutePlan};
 use crate::coding::DecodeBounds;
 use crate::issuer::IssuerKeySet;
 use crate::metrics::{ApiMetrics, LimitMetrics, RouteMetrics};
-use crate::policy::PolicyPlan;
+use crate::policy::{DecisionRoute, PolicyPlan};
 use crate::request::identity::{ForgedNames, IdentityPlan};
 use crate::tls::ClientTrust;
 use crate::upstream::UpstreamPlan;
@@ -55,6 +55,8 @@ pub(crate) struct Route {
     pub(crate) capture: Option<Arc<Capture>>,
     /// `None`: nothing but who calls and how often stands in the way of calls.
     pub(crate) policies: Option<Arc<PolicyPlan>>,
+    /// Who else decides whether a call may pass.
+    pub(crate) decision: Option<Arc<DecisionRoute>>,
     pub(crate) metrics: Arc<RouteMetrics>,
 }
 
@@ -99,6 +101,8 @@ pub(super) enum Mirroring<'a> {
     Of(Option<Arc<MirrorRoute>>),
     /// Its calls are copies.
     Copies(&'a Mirror),
+    /// Its calls are questions about the route's calls.
+    Questions,
 }
 
 /// How callers of a route prove who they are.
@@ -256,7 +260,7 @@ impl Route {
         policy: &ApiPolicy,
         upstream: Option<&Arc<UpstreamPlan>>,
         mirroring: Mirroring<'_>,
-        policies: Option<&Arc<PolicyPlan>>,
+        (policies, decision): (Option<&Arc<PolicyPlan>>, Option<&Arc<DecisionRoute>>),
         metrics: Arc<RouteMetrics>,
     ) -> Result<Self, CompileError> {
         let unusable = |why: String| CompileError::Unusable {
@@ -269,6 +273,7 @@ impl Route {
                 let plan = RoutePlan::new(api, declared);
                 (plan, mirror, compression, policies.cloned())
             }
+            Mirroring::Questions => (RoutePlan::new(api, declared), None, None, None),
             // Nobody reads what is answered.
             Mirroring::Copies(mirror) => {
                 let plan = RoutePlan::of_copies(api, declared, mirror);
@@ -305,6 +310,7 @@ impl Route {
                 .map(DecompressionPlan::new),
             capture: declared.capture.clone().map(Arc::new),
             policies,
+            decision: decision.cloned(),
             metrics,
         })
     }

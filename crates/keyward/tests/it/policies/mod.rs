@@ -3,6 +3,7 @@
 
 mod call;
 mod cors;
+mod external_decision;
 mod index;
 mod ip_filter;
 mod page;

@@ -46,6 +46,7 @@ const KEYS: &[&str] = &[
     "ip_filter",
     "cors",
     "security_headers",
+    "external_decision",
 ];
 
 /// The most hosts of one API: each has its own table of all routes.
