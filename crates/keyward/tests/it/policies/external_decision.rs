@@ -49,7 +49,9 @@ async fn what_the_service_says_happens() {
         (
             "a client's own header of that name never goes on",
             pass(&[("X-User", "alice")]),
-            Call::get("/open/x").header("X-User", "root").header("X_User", "root"),
+            Call::get("/open/x")
+                .header("X-User", "root")
+                .header("X_User", "root"),
         ),
         (
             "nor where the service says nothing of it",
@@ -65,7 +67,11 @@ async fn what_the_service_says_happens() {
             "401 is given to the caller, with the challenge and the page",
             Script::answer(
                 "401 Unauthorized",
-                &[("WWW-Authenticate", "Basic realm=\"gate\""), html[0], html[1]],
+                &[
+                    ("WWW-Authenticate", "Basic realm=\"gate\""),
+                    html[0],
+                    html[1],
+                ],
                 "<p>Who are you?</p>",
             ),
             Call::get("/open/x"),
@@ -100,7 +106,11 @@ async fn what_the_service_says_happens() {
         ),
         (
             "429 of the service's own",
-            Script::answer("429 Too Many Requests", &[("Content-Type", "text/plain")], "slow"),
+            Script::answer(
+                "429 Too Many Requests",
+                &[("Content-Type", "text/plain")],
+                "slow",
+            ),
             Call::get("/open/x"),
         ),
         (
@@ -130,7 +140,11 @@ async fn what_the_service_says_happens() {
         ),
     ];
     let gate = Upstream::scripts(cases.iter().map(|(_, script, _)| script.clone()).collect()).await;
-    let node = node(&gate, "path: /decide, set_headers: [x-user], timeout: 400ms").await;
+    let node = node(
+        &gate,
+        "path: /decide, set_headers: [x-user], timeout: 400ms",
+    )
+    .await;
     let mut table = Table::new("external-decision", "answers")
         .headers(HEADERS)
         .upstream_headers(&["x-user", "x_user", "x-internal"]);
@@ -138,8 +152,18 @@ async fn what_the_service_says_happens() {
         table.drive(&node, case, call).await;
     }
     table.finish();
-    let page = node.process.operations_get("/metrics").await.unwrap().text();
-    for (decision, count) in [("passed", 5), ("refused", 6), ("failed", 5), ("failed_open", 0)] {
+    let page = node
+        .process
+        .operations_get("/metrics")
+        .await
+        .unwrap()
+        .text();
+    for (decision, count) in [
+        ("passed", 5),
+        ("refused", 6),
+        ("failed", 5),
+        ("failed_open", 0),
+    ] {
         let line = format!(
             "keyward_policy_decisions_total{{policy=\"external_decision\",decision=\"{decision}\"}} {count}\n"
         );
@@ -258,10 +282,19 @@ async fn without_a_decision_calls_pass_where_that_is_said() {
     let mut table = Table::new("external-decision", "failures").upstream_headers(&["x-user"]);
     let forged = |target: &str| Call::get(target).header("X-User", "root");
     for (case, call) in [
-        ("`on_failure: allow`, and the service fails", forged("/open/x")),
+        (
+            "`on_failure: allow`, and the service fails",
+            forged("/open/x"),
+        ),
         ("the same, and it refuses", forged("/open/x")),
-        ("`on_failure: allow`, and nobody is there", forged("/dead-open/x")),
-        ("`on_failure: refuse`, and nobody is there", forged("/dead-closed/x")),
+        (
+            "`on_failure: allow`, and nobody is there",
+            forged("/dead-open/x"),
+        ),
+        (
+            "`on_failure: refuse`, and nobody is there",
+            forged("/dead-closed/x"),
+        ),
     ] {
         table.drive(&node, case, call).await;
     }
@@ -288,7 +321,12 @@ async fn decisions_are_remembered_for_the_caller_and_call_that_they_were_made_fo
         ("without a cookie", Call::get("/open/a")),
         ("another path", with("/open/b", "s=1")),
         ("another query", with("/open/a?x=1", "s=1")),
-        ("another method", Call::new("POST", "/open/a").header("Cookie", "s=1").body("x")),
+        (
+            "another method",
+            Call::new("POST", "/open/a")
+                .header("Cookie", "s=1")
+                .body("x"),
+        ),
         ("a refusal", with("/open/c", "s=1")),
         ("is not remembered", with("/open/c", "s=1")),
         ("what was let in then is", with("/open/c", "s=1")),
@@ -312,7 +350,7 @@ async fn a_refused_call_uses_no_limit_up_and_is_told_why_to_pages() {
         .upstream("gate", &[gate.url()], "")
         .api(
             "open",
-            &api("} , rate_limits: [ { by: route, requests: 1, per: 1h } ], cors: { origins: [ \"https://app.example\" ]"),
+"authentication: none, external_decision: { upstream: gate }, rate_limits: [ { by: route, requests: 1, per: 1h } ], cors: { origins: [ \"https://app.example\" ] }",
         )
         .start()
         .await;
