@@ -1,22 +1,25 @@
 //! The data plane as a whole: bound, configured, served, drained.
 
 use crate::issuer::Issuers;
-use crate::listener;
 use crate::metrics::{LimitCounts, RouteCounts, WorkerCounts, WorkerMetrics};
+use crate::policy::cache::{CacheCounts, ResponseCache};
 use crate::settings::{ListenerSettings, Settings};
 use crate::shared::Shared;
-use crate::snapshot::{CompileError, Continuity, OwnIssuer, Snapshot, Snapshots};
+use crate::snapshot::{
+    CompileError, Continuity, LimitPolicy, OwnIssuer, Route, Snapshot, Snapshots,
+};
 use crate::tls::Challenges;
 use crate::top::{TopCaller, TopCallers};
 use crate::upstream::{UpstreamCounts, Watch};
 use crate::usage::UsageQueue;
-use crate::worker::{self, Phase, Seeds};
+use crate::worker::{self, Phase, Seeds, WorkerSockets};
+use crate::{http3, listener};
 use arc_swap::ArcSwap;
 use aws_lc_rs::rand;
 use keyward_jose::jwe::Decrypters;
 use keyward_model::resource::Resource;
 use keyward_model::{Clock, Revision, UsageRecord};
-use keyward_state::rate_limit::RateLimits;
+use keyward_state::limit::LimitCells;
 use keyward_state::revocation::Revocations;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -66,8 +69,8 @@ pub struct Gateway {
 /// What the workers get when they start.
 #[derive(Debug)]
 struct Start {
-    /// For each worker, its sockets with the place of the listener that they belong to.
-    sockets: Vec<Vec<(usize, TcpListener)>>,
+    /// For each worker.
+    sockets: Vec<WorkerSockets>,
     usage: UsageQueue,
 }
 
@@ -78,25 +81,42 @@ impl Gateway {
     /// # Errors
     /// With the address, when one can't be listened on.
     pub fn bind(
-        settings: Settings,
+        mut settings: Settings,
         mut given: Vec<(SocketAddr, TcpListener)>,
         context: GatewayContext,
     ) -> io::Result<(Self, UsageReceiver)> {
         let workers = settings.workers.max(1);
         let mut addresses = Vec::with_capacity(settings.listeners.len());
-        let mut sockets: Vec<Vec<(usize, TcpListener)>> =
-            (0..workers).map(|_| Vec::new()).collect();
-        for (index, ListenerSettings { address, .. }) in settings.listeners.iter().enumerate() {
+        let mut sockets: Vec<WorkerSockets> =
+            (0..workers).map(|_| WorkerSockets::default()).collect();
+        for (index, ListenerSettings { address, http3, .. }) in
+            settings.listeners.iter_mut().enumerate()
+        {
             let given = given.extract_if(.., |(at, _)| at == address);
-            let given = given.map(|(_, socket)| socket).collect();
+            let given: Vec<_> = given.map(|(_, socket)| socket).collect();
+            let taken_over = !given.is_empty();
             let opened = listener::sockets(*address, workers, given).map_err(|error| {
                 io::Error::new(error.kind(), format!("can't listen on {address}: {error}"))
             })?;
             if let Some(first) = opened.iter().flatten().next() {
-                addresses.push(first.local_addr()?);
+                let bound = first.local_addr()?;
+                addresses.push(bound);
+                if let Some(http3) = http3 {
+                    let opened = http3::sockets(bound, workers, taken_over).map_err(|error| {
+                        io::Error::new(
+                            error.kind(),
+                            format!("can't listen on {bound} over UDP (http3): {error}"),
+                        )
+                    })?;
+                    http3.bound(bound.port());
+                    for (worker, socket) in sockets.iter_mut().zip(opened) {
+                        worker.udp.push((index, socket));
+                    }
+                }
             }
             for (worker, opened) in sockets.iter_mut().zip(opened) {
-                worker.extend(opened.into_iter().map(|socket| (index, socket)));
+                let opened = opened.into_iter().map(|socket| (index, socket));
+                worker.tcp.extend(opened);
             }
         }
         let dropped_records = Arc::new(AtomicU64::new(0));
@@ -104,7 +124,8 @@ impl Gateway {
         let shared = Shared {
             clock: context.clock,
             snapshots: Snapshots::new(Snapshot::empty()),
-            rate_limits: RateLimits::default(),
+            limits: LimitCells::default(),
+            responses: ResponseCache::new(settings.limits.cache_bytes),
             revocations: context.revocations,
             issuers: context.issuers,
             decrypters: context.decrypters,
@@ -143,7 +164,7 @@ impl Gateway {
         let sockets = start
             .sockets
             .iter()
-            .flatten()
+            .flat_map(|sockets| &sockets.tcp)
             .filter_map(|(listener, socket)| {
                 Some((self.settings.listeners.get(*listener)?, socket))
             });
@@ -266,18 +287,23 @@ impl Gateway {
     #[must_use]
     pub fn limit_counts(&self) -> Vec<LimitCounts> {
         let (_, snapshot) = self.shared.snapshots.load();
-        let routes = snapshot.route_of_each_api();
-        routes
-            .flat_map(|route| {
-                route.limits.iter().map(|limit| LimitCounts {
-                    team: route.labels.team_name.clone(),
-                    api: route.labels.api.clone(),
-                    version: route.labels.version.clone(),
-                    limit: limit.name.clone(),
-                    refused: limit.metrics.read(),
-                })
-            })
-            .collect()
+        let counts = |route: &Route, limit: &LimitPolicy| LimitCounts {
+            team: route.labels.team_name.clone(),
+            api: route.labels.api.clone(),
+            version: route.labels.version.clone(),
+            route: (!limit.of_api).then(|| route.labels.route.clone()),
+            limit: limit.name.clone(),
+            refused: limit.metrics.read(),
+        };
+        let of_apis = snapshot.route_of_each_api().flat_map(|route| {
+            let limits = route.limits.limits.iter().filter(|limit| limit.of_api);
+            limits.map(|limit| counts(route, limit))
+        });
+        let of_routes = snapshot.routes().flat_map(|route| {
+            let limits = route.limits.limits.iter().filter(|limit| !limit.of_api);
+            limits.map(|limit| counts(route, limit))
+        });
+        of_apis.chain(of_routes).collect()
     }
 
     /// How the upstreams are that are served.
@@ -305,9 +331,15 @@ impl Gateway {
         self.shared.dropped_records.load(Ordering::Relaxed)
     }
 
+    /// What the cache of answers has.
+    #[must_use]
+    pub fn cache_counts(&self) -> CacheCounts {
+        self.shared.responses.counts()
+    }
+
     /// How many subjects of rate limits are being counted.
     #[must_use]
     pub fn counted_subjects(&self) -> usize {
-        self.shared.rate_limits.len()
+        self.shared.limits.len()
     }
 }

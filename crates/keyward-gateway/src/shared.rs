@@ -2,13 +2,14 @@
 
 use crate::issuer::Issuers;
 use crate::metrics::WorkerMetrics;
+use crate::policy::cache::ResponseCache;
 use crate::snapshot::Snapshots;
 use crate::tls::Challenges;
 use crate::top::TopCallers;
 use arc_swap::ArcSwap;
 use keyward_jose::jwe::Decrypters;
 use keyward_model::Clock;
-use keyward_state::rate_limit::RateLimits;
+use keyward_state::limit::LimitCells;
 use keyward_state::revocation::Revocations;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -18,7 +19,9 @@ use std::sync::atomic::AtomicU64;
 pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) snapshots: Snapshots,
-    pub(crate) rate_limits: RateLimits,
+    pub(crate) limits: LimitCells,
+    /// Answers that are kept for other calls.
+    pub(crate) responses: Arc<ResponseCache>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) issuers: Arc<Issuers>,
     pub(crate) decrypters: Arc<ArcSwap<Decrypters>>,

@@ -93,6 +93,12 @@ codes! {
     CallerNotAllowed = "caller_not_allowed", 403, Caller, "The caller may not call this";
     /// The caller lacks a scope that the route asks for.
     InsufficientScope = "insufficient_scope", 403, Caller, "The caller's scopes do not allow this";
+    /// The caller lacks a role that the route asks for.
+    RoleMissing = "role_missing", 403, Caller, "The caller's roles do not allow this";
+    /// A claim of the caller's token is not what the route asks for.
+    ClaimsRefused = "claims_refused", 403, Caller, "The caller's claims do not allow this";
+    /// An access policy forbids the call, or none permits it.
+    PolicyRefused = "policy_refused", 403, Caller, "A policy does not allow this";
     /// A page of this origin may not open a tunnel (RFC 6455, section 10.2).
     OriginRefused = "origin_refused", 403, Caller, "Pages of this origin may not do this";
     /// A page asks for a method or a header that it may not use (Fetch standard, CORS protocol).
@@ -123,6 +129,12 @@ codes! {
     UpgradeRequired = "upgrade_required", 426, Caller, "Another version is spoken here";
     /// A rate limit is used up.
     RateLimited = "rate_limited", 429, Caller, "The rate limit is used up";
+    /// A quota is used up until its window ends.
+    QuotaExceeded = "quota_exceeded", 429, Caller, "The quota is used up";
+    /// As many calls are under way as may be at one time.
+    TooManyCalls = "too_many_calls", 429, Caller, "Too many calls are under way";
+    /// What limits are counted in by several nodes can't be reached, and a limit lets nothing pass then.
+    LimitsUnavailable = "limits_unavailable", 503, Us, "Limits can't be checked just now";
     /// The client closed the connection before the answer was there. Never sent, only recorded.
     ClientLeft = "client_left", 499, Caller, "The client left";
     /// An expectation other than 100-continue (RFC 9110, section 10.1.1).
@@ -139,6 +151,8 @@ codes! {
     UpstreamBusy = "upstream_busy", 503, Upstream, "The upstream is busy";
     /// The upstream has failed too often, so that it is left alone for a while.
     UpstreamSpared = "upstream_spared", 503, Upstream, "The upstream is left alone for a while";
+    /// The client wants a kept answer alone, and none is kept that would do (RFC 9111, section 5.2.1.7).
+    NotCached = "not_cached", 504, Caller, "No answer is kept";
     /// The issuer's keys can't be had, so that its tokens can't be checked.
     IssuerUnavailable = "issuer_unavailable", 503, Upstream, "The token's issuer can't be reached";
     /// Too much to do just now.

@@ -22,4 +22,5 @@ pub use error::Error;
 pub use hierarchy::{MasterKey, Purpose};
 pub use key::{KeyChange, KeyPurpose, KeyState, KeyTimes, NewKey, StoredKey};
 pub use resource::StoredResource;
+pub use revocation::RevocationMark;
 pub use store::Store;

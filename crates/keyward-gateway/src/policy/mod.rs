@@ -10,8 +10,12 @@
 //!    then pages' origins, so that a preflight, which never has a token, is answered without one.
 //! 4. [`decide`], where another service has its say.
 //! 5. [`CallPolicies::finish`], on every answer.
+//!
+//! What is done with the content of calls is a plan of its own ([`content`]), which has its turn after limits.
 
 mod address_set;
+pub(crate) mod cache;
+pub(crate) mod content;
 mod cors;
 mod external_decision;
 mod ip_filter;

@@ -15,7 +15,7 @@ const DIGESTS: &[&str] = &["content-digest", "repr-digest", "digest", "content-m
 
 /// What a call's client takes, of what its route would do.
 #[derive(Debug)]
-pub(super) struct Wanted {
+pub(crate) struct Wanted {
     compression: Arc<Compression>,
     acceptable: Acceptable,
 }

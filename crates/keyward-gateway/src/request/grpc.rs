@@ -55,6 +55,9 @@ impl Status {
             | Code::DecisionUnauthorized => Self::Unauthenticated,
             Code::CallerNotAllowed
             | Code::InsufficientScope
+            | Code::RoleMissing
+            | Code::ClaimsRefused
+            | Code::PolicyRefused
             | Code::OriginRefused
             | Code::PreflightRefused
             | Code::AddressRefused
@@ -63,11 +66,16 @@ impl Status {
             | Code::MethodNotAllowed
             | Code::NotImplemented
             | Code::UnsupportedCoding => Self::Unimplemented,
-            Code::RequestTimeout | Code::UpstreamTimeout => Self::DeadlineExceeded,
-            Code::BodyTooLarge | Code::UriTooLong | Code::HeadersTooLarge => {
+            Code::RequestTimeout | Code::UpstreamTimeout | Code::NotCached => {
+                Self::DeadlineExceeded
+            }
+            // A quota does not come back soon: no client tries that again by itself.
+            Code::BodyTooLarge | Code::UriTooLong | Code::HeadersTooLarge | Code::QuotaExceeded => {
                 Self::ResourceExhausted
             }
             Code::RateLimited
+            | Code::TooManyCalls
+            | Code::LimitsUnavailable
             | Code::UpstreamUnreachable
             | Code::UpstreamFailed
             | Code::UpstreamBusy

@@ -31,7 +31,10 @@ pub(crate) mod token_cache;
 mod upgrade;
 mod verified_caller;
 
+pub(crate) use admit::HeldCalls;
+pub(crate) use authenticate::Authenticated;
 pub(crate) use client::Client;
+pub(crate) use match_route::Matched;
 pub(crate) use screen::{CallOrigin, is_trusted};
 pub(crate) use verified_caller::VerifiedCaller;
 
@@ -62,7 +65,7 @@ impl Refusal {
         Self(Box::new((fault, fields)))
     }
 
-    fn fault(&self) -> &Fault {
+    pub(crate) fn fault(&self) -> &Fault {
         &self.0.0
     }
 
@@ -173,6 +176,10 @@ pub(crate) async fn serve_call(
     answer
         .fields
         .set(Header::RequestId, record.request_id_text());
+    if let Some(alternative) = client.alternative() {
+        // In place of what an upstream says: it speaks of its own ports.
+        answer.fields.set_named("alt-svc", alternative.as_bytes());
+    }
     answer.body = answer.body.with_record(record);
     answer
 }
@@ -217,7 +224,7 @@ async fn way(
     let authenticated =
         authenticate::authenticate(worker, route, client, &mut head, record).await?;
     record.caller = authenticated.caller_of_record();
-    let permit = authorize::authorize(route, &authenticated)?;
+    let permit = authorize::authorize(route, &authenticated, &head, origin.address, record)?;
     if let Some(decision) = &route.decision {
         // Behind our own rules, so that nobody is asked about calls that may not pass anyway; before limits,
         // so that what is refused uses none up.
@@ -239,7 +246,7 @@ async fn way(
         // Before limits: a body that is not taken uses none up.
         body = decompression::decompress(worker, plan, &mut head, body)?;
     }
-    let admitted = admit::admit(worker, route, permit, authenticated, origin, record)?;
+    let admitted = admit::admit(worker, route, permit, authenticated, origin, &head, record)?;
     if let Some(mut answer) = matched.answer() {
         admitted.tell_limits(route, &mut answer.fields);
         record.answered(answer.status.as_u16());
@@ -253,5 +260,8 @@ async fn way(
         admitted,
         upgrades,
     };
+    if let Some(plan) = &route.content {
+        return plan.answer(call, head, body, record).await;
+    }
     forward::forward(call, head, body, record).await
 }

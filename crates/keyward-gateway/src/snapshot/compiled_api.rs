@@ -2,8 +2,9 @@
 
 use super::CompileError;
 use super::issuers::OpenIssuers;
+use super::limits::LimitPlans;
 use super::plan::{MirrorPlan, SplitPlan};
-use super::route::{ApiPolicy, MirrorRoute, Mirroring, Route};
+use super::route::{ApiPolicy, MirrorRoute, Mirroring, Prepared, Route};
 use super::route_table::RequestView;
 use crate::issuer::IssuerKeySet;
 use crate::metrics::{ApiMetrics, RouteMetrics};
@@ -11,6 +12,7 @@ use crate::policy::{AddressFileError, AddressSet, DecisionRoute, PolicyPlan};
 use crate::request::identity::ForgedNames;
 use crate::tls::ClientTrust;
 use crate::upstream::UpstreamPlan;
+use keyward_access::{Catalogue, Inputs};
 use keyward_model::id::TeamId;
 use keyward_model::name::Name;
 use keyward_model::resource::route::{Action, Forward, HeaderEdits, QueryEdits, RouteMatch};
@@ -42,6 +44,7 @@ struct Source {
     /// Digests of the address files that its policies name.
     addresses: Vec<Vec<u8>>,
     forged: Arc<ForgedNames>,
+    access: Option<Inputs>,
 }
 
 /// A route in all its variants: one for each upstream of a split. They differ in their targets alone.
@@ -57,6 +60,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) upstreams: HashMap<(TeamId, &'a Name), Arc<UpstreamPlan>>,
     pub(super) issuers: OpenIssuers,
     pub(super) forged: Arc<ForgedNames>,
+    /// Roles and policies.
+    pub(super) access: Arc<Catalogue>,
     /// Roots of clients' certificates that were read, so that a file is read once however many APIs name it.
     pub(super) trust: RefCell<HashMap<PathBuf, Arc<ClientTrust>>>,
     /// The same of files of addresses.
@@ -87,6 +92,10 @@ impl CompiledApi {
             && source.addresses.is_empty()
             && surroundings.has_upstreams(resource, api, &source.upstreams)
             && surroundings.has_issuers(resource, api, &source.issuers)
+            && surroundings
+                .access
+                .inputs(resource.team, api)
+                .is_ok_and(|access| access == source.access)
     }
 
     /// Compiles an API, or gives back what it was compiled to `before` if nothing that it is made from
@@ -102,6 +111,8 @@ impl CompiledApi {
         let issuers = surroundings.issuers_of(resource, api)?;
         let trust = surroundings.trust_of(resource, api)?;
         let addresses = surroundings.addresses_of(resource, api)?;
+        let access = surroundings.access.inputs(resource.team, api);
+        let access = access.map_err(|error| unusable(resource, api, &error))?;
         if let Some(before) = before
             && before.source.is(
                 api,
@@ -109,6 +120,7 @@ impl CompiledApi {
                 &issuers,
                 trust.as_ref(),
                 &surroundings.forged,
+                access.as_ref(),
             )
             && before.source.addresses == addresses
         {
@@ -120,8 +132,15 @@ impl CompiledApi {
             &issuers,
             trust.as_ref(),
             &surroundings.forged,
-            metrics,
         )?;
+        let rules = match &access {
+            Some(inputs) => inputs
+                .rules(resource, api)
+                .map_err(|error| unusable(resource, api, &error))?,
+            None => vec![None; api.routes.len()],
+        };
+        let label = format!("{}/{}", resource.name, api.version);
+        let mut limits = LimitPlans::new(api, &label);
         let mut named = upstreams.iter();
         // Routes mostly have the policies of their API: those are prepared once.
         let none = Policies::default();
@@ -129,13 +148,21 @@ impl CompiledApi {
         let routes = api
             .routes
             .iter()
-            .map(|route| {
+            .zip(&rules)
+            .map(|(route, rule)| {
                 if *last.0 != route.policies {
                     let plan = surroundings.policies_of(resource, api, route)?;
                     last = (&route.policies, plan);
                 }
+                let limits = limits.of(route, metrics);
                 let metrics = metrics.route(&route.label);
-                let shared = (&policy, last.1.as_ref());
+                let shared = Prepared {
+                    policy: &policy,
+                    rule: rule.as_ref(),
+                    limits: &limits,
+                    policies: last.1.as_ref(),
+                    decision: None,
+                };
                 CompiledRoute::new(resource, api, route, shared, &mut named, &metrics).map(Arc::new)
             })
             .collect::<Result<_, _>>()?;
@@ -150,6 +177,7 @@ impl CompiledApi {
                 trust,
                 addresses,
                 forged: Arc::clone(&surroundings.forged),
+                access,
             },
         }))
     }
@@ -163,11 +191,13 @@ impl Source {
         issuers: &[Arc<IssuerKeySet>],
         trust: Option<&Arc<ClientTrust>>,
         forged: &Arc<ForgedNames>,
+        access: Option<&Inputs>,
     ) -> bool {
         // An issuer or upstream that is defined as before is the one that was opened before.
         same(&self.issuers, issuers)
             && same(&self.upstreams, upstreams)
             && self.trust.as_ref() == trust
+            && self.access.as_ref() == access
             && Arc::ptr_eq(&self.forged, forged)
             && self.is_of(api)
     }
@@ -175,7 +205,7 @@ impl Source {
     fn is_of(&self, api: &Api) -> bool {
         match &self.resource.spec {
             Spec::Api(mine) => mine == api,
-            Spec::Issuer(_) | Spec::Upstream(_) => false,
+            Spec::Issuer(_) | Spec::Upstream(_) | Spec::Role(_) | Spec::AccessPolicy(_) => false,
         }
     }
 }
@@ -191,7 +221,7 @@ impl CompiledRoute {
         resource: &Resource,
         api: &Api,
         declared: &route::Route,
-        (policy, policies): (&ApiPolicy, Option<&Arc<PolicyPlan>>),
+        prepared: Prepared<'_>,
         named: &mut impl Iterator<Item = &'u Arc<UpstreamPlan>>,
         metrics: &Arc<RouteMetrics>,
     ) -> Result<Self, CompileError> {
@@ -200,9 +230,8 @@ impl CompiledRoute {
             Some(decision) => {
                 let asks = question_route(declared, &decision.upstream);
                 let (kind, metrics) = (Mirroring::Questions, Arc::clone(metrics));
-                let none = (None, None);
                 let route =
-                    Route::compile(resource, api, &asks, policy, own.pop(), kind, none, metrics)?;
+                    Route::compile(resource, api, &asks, prepared, own.pop(), kind, metrics)?;
                 Some(Arc::new(DecisionRoute::new(decision, Arc::new(route))))
             }
             None => None,
@@ -214,11 +243,12 @@ impl CompiledRoute {
                 Mirroring::Of(_) => decision.as_ref(),
                 Mirroring::Copies(_) | Mirroring::Questions => None,
             };
-            let policies = (policies, decision);
-            Route::compile(
-                resource, api, declared, policy, upstream, mirror, policies, metrics,
-            )
-            .map(Arc::new)
+            let prepared = Prepared {
+                decision,
+                ..prepared
+            };
+            Route::compile(resource, api, declared, prepared, upstream, mirror, metrics)
+                .map(Arc::new)
         };
         let mut named = own.into_iter();
         let (mut variants, mut split) = (Vec::new(), None);
@@ -291,6 +321,7 @@ fn question_route(declared: &route::Route, upstream: &Name) -> route::Route {
         websocket: None,
         action: Action::Forward(Forward::to(upstream.clone())),
         capture: None,
+        content: None,
         policies: Policies::default(),
         ..declared.clone()
     }
@@ -417,7 +448,7 @@ impl Surroundings<'_> {
     }
 }
 
-fn unusable(resource: &Resource, api: &Api, why: &AddressFileError) -> CompileError {
+fn unusable(resource: &Resource, api: &Api, why: &dyn std::error::Error) -> CompileError {
     CompileError::Unusable {
         api: format!("{}/{}", resource.name, api.version),
         why: why.to_string(),

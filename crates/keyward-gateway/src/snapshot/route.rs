@@ -1,19 +1,20 @@
 //! One route of a published API version, ready to serve.
 
 use super::CompileError;
+use super::limits::LimitPlan;
 use super::plan::{MirrorPlan, RoutePlan};
 use crate::coding::DecodeBounds;
 use crate::issuer::IssuerKeySet;
-use crate::metrics::{ApiMetrics, LimitMetrics, RouteMetrics};
+use crate::metrics::RouteMetrics;
+use crate::policy::content::ContentPlan;
 use crate::policy::{DecisionRoute, PolicyPlan};
 use crate::request::identity::{ForgedNames, IdentityPlan};
 use crate::tls::ClientTrust;
 use crate::upstream::UpstreamPlan;
 use aws_lc_rs::digest;
-use http::HeaderValue;
+use keyward_access::Rule;
 use keyward_jose::jwt::Profile;
 use keyward_model::id::TeamId;
-use keyward_model::limit::LimitSubject;
 use keyward_model::name::Name;
 use keyward_model::resource::coding::{Compression, ContentCoding, Decompression};
 use keyward_model::resource::issuer::Encrypted;
@@ -21,10 +22,8 @@ use keyward_model::resource::mutual_tls::{Callers, CertificateName};
 use keyward_model::resource::route::Mirror;
 use keyward_model::resource::{Api, Authentication, Capture, Resource, TokenSource, route};
 use keyward_model::usage::RouteLabels;
-use keyward_state::rate_limit::{Cell, Gcra};
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A route.
@@ -36,9 +35,9 @@ pub(crate) struct Route {
     pub(crate) scopes: BTreeSet<String>,
     /// The scopes as a challenge names them.
     pub(crate) scope_list: Box<str>,
-    pub(crate) limits: Arc<[LimitPolicy]>,
-    /// `RateLimit-Policy`, if there are limits.
-    pub(crate) limit_header: Option<HeaderValue>,
+    /// What else is asked of callers than those scopes, if anything is.
+    pub(crate) access: Option<Arc<Rule>>,
+    pub(crate) limits: Arc<LimitPlan>,
     pub(crate) identity: Arc<IdentityPlan>,
     pub(crate) forged: Arc<ForgedNames>,
     /// `None` where the route answers by itself.
@@ -57,6 +56,8 @@ pub(crate) struct Route {
     pub(crate) policies: Option<Arc<PolicyPlan>>,
     /// Who else decides whether a call may pass.
     pub(crate) decision: Option<Arc<DecisionRoute>>,
+    /// What is done with the content of its calls.
+    pub(crate) content: Option<Box<ContentPlan>>,
     pub(crate) metrics: Arc<RouteMetrics>,
 }
 
@@ -152,24 +153,9 @@ pub(crate) struct TrustedIssuer {
     pub(crate) keys: Arc<IssuerKeySet>,
 }
 
-/// One limit of a route.
-#[derive(Debug)]
-pub(crate) struct LimitPolicy {
-    pub(crate) name: Name,
-    /// `api/version/name`: names the limit within its team.
-    pub(crate) id: Box<str>,
-    pub(crate) by: LimitSubject,
-    pub(crate) rate: Gcra,
-    /// The one cell of a limit by route.
-    pub(crate) cell: OnceLock<Arc<Cell>>,
-    pub(crate) metrics: Arc<LimitMetrics>,
-}
-
 /// What all routes of an API version share.
 pub(super) struct ApiPolicy {
     credentials: Credentials,
-    limits: Arc<[LimitPolicy]>,
-    limit_header: Option<HeaderValue>,
     identity: Arc<IdentityPlan>,
     forged: Arc<ForgedNames>,
 }
@@ -182,7 +168,6 @@ impl ApiPolicy {
         issuers: &[Arc<IssuerKeySet>],
         trust: Option<&Arc<ClientTrust>>,
         forged: &Arc<ForgedNames>,
-        metrics: &mut ApiMetrics,
     ) -> Result<Self, CompileError> {
         let label = format!("{}/{}", resource.name, api.version);
         let unusable = |why: String| CompileError::Unusable {
@@ -219,7 +204,9 @@ impl ApiPolicy {
                     .map(|issuer| issuer.keys.definition_digest())
                     .collect();
                 let whose = (resource.team, &resource.name, &api.version);
-                let remembered = (&api.identity_headers, &api.rate_limits);
+                let limited = api.routes.iter().filter(|route| !route.limits.is_empty());
+                let limited: Vec<_> = limited.map(|route| (&route.label, &route.limits)).collect();
+                let remembered = (&api.identity_headers, &api.limits, limited);
                 let text = format!(
                     "{:?}",
                     (whose, &api.authentication, remembered, definitions)
@@ -232,23 +219,24 @@ impl ApiPolicy {
                 }))
             }
         };
-        let limits = api.rate_limits.iter().map(|rule| LimitPolicy {
-            name: rule.name.clone(),
-            id: format!("{label}/{}", rule.name).into_boxed_str(),
-            by: rule.limit.by,
-            rate: Gcra::new(&rule.limit),
-            cell: OnceLock::new(),
-            metrics: metrics.limit(&rule.name),
-        });
         let identity = IdentityPlan::new(&api.identity_headers).map_err(unusable)?;
         Ok(Self {
             credentials,
-            limits: limits.collect(),
-            limit_header: limit_header(api),
             identity: Arc::new(identity),
             forged: Arc::clone(forged),
         })
     }
+}
+
+/// What was prepared for several routes of an API at once.
+#[derive(Clone, Copy)]
+pub(super) struct Prepared<'a> {
+    pub(super) policy: &'a ApiPolicy,
+    pub(super) rule: Option<&'a Arc<Rule>>,
+    pub(super) limits: &'a Arc<LimitPlan>,
+    pub(super) policies: Option<&'a Arc<PolicyPlan>>,
+    /// Of the one route alone.
+    pub(super) decision: Option<&'a Arc<DecisionRoute>>,
 }
 
 impl Route {
@@ -257,31 +245,40 @@ impl Route {
         resource: &Resource,
         api: &Api,
         declared: &route::Route,
-        policy: &ApiPolicy,
+        prepared: Prepared<'_>,
         upstream: Option<&Arc<UpstreamPlan>>,
         mirroring: Mirroring<'_>,
-        (policies, decision): (Option<&Arc<PolicyPlan>>, Option<&Arc<DecisionRoute>>),
         metrics: Arc<RouteMetrics>,
     ) -> Result<Self, CompileError> {
+        let Prepared {
+            policy,
+            rule,
+            limits,
+            policies,
+            decision,
+        } = prepared;
         let unusable = |why: String| CompileError::Unusable {
             api: format!("{}/{}", resource.name, api.version),
             why: format!("route `{}`: {why}", declared.label),
         };
-        let (plan, mirror, compression, policies) = match mirroring {
+        let (plan, mirror, compression, policies, content) = match mirroring {
             Mirroring::Of(mirror) => {
                 let compression = declared.compression.clone();
                 let plan = RoutePlan::new(api, declared);
-                (plan, mirror, compression, policies.cloned())
+                let content = declared.content.as_deref().map(ContentPlan::new);
+                let content = content.map(Box::new);
+                (plan, mirror, compression, policies.cloned(), content)
             }
-            Mirroring::Questions => (RoutePlan::new(api, declared), None, None, None),
+            Mirroring::Questions => (RoutePlan::new(api, declared), None, None, None, None),
             // Nobody reads what is answered.
             Mirroring::Copies(mirror) => {
                 let plan = RoutePlan::of_copies(api, declared, mirror);
-                (plan, None, None, None)
+                (plan, None, None, None, None)
             }
         };
         let body_limit = declared.policies.size_limits.and_then(|limits| limits.body);
-        let scopes: BTreeSet<String> = api.scopes.union(&declared.scopes).cloned().collect();
+        let (of_api, own) = (&api.authorization.scopes, &declared.authorization.scopes);
+        let scopes: BTreeSet<String> = of_api.union(own).cloned().collect();
         let scope_list: Vec<&str> = scopes.iter().map(String::as_str).collect();
         Ok(Self {
             labels: RouteLabels {
@@ -295,8 +292,8 @@ impl Route {
             credentials: policy.credentials.clone(),
             scope_list: scope_list.join(" ").into(),
             scopes,
-            limit_header: policy.limit_header.clone(),
-            limits: Arc::clone(&policy.limits),
+            access: rule.cloned(),
+            limits: Arc::clone(limits),
             forged: Arc::clone(&policy.forged),
             identity: Arc::clone(&policy.identity),
             upstream: upstream.cloned(),
@@ -310,6 +307,7 @@ impl Route {
                 .map(DecompressionPlan::new),
             capture: declared.capture.clone().map(Arc::new),
             policies,
+            content,
             decision: decision.cloned(),
             metrics,
         })
@@ -346,29 +344,6 @@ impl TrustedIssuer {
             profile,
             keys,
         })
-    }
-}
-
-/// Limits by name, quota and window, as the `RateLimit-Policy` field lists them (IETF draft
-/// ratelimit-headers): `"name";q=100;w=60`.
-fn limit_header(api: &Api) -> Option<HeaderValue> {
-    let mut text = String::new();
-    for rule in &api.rate_limits {
-        if !text.is_empty() {
-            text.push_str(", ");
-        }
-        let window = rule.limit.per.as_secs().max(1);
-        // Writing to a string does not fail.
-        let _infallible = write!(
-            text,
-            "\"{}\";q={};w={window}",
-            rule.name, rule.limit.requests
-        );
-    }
-    if text.is_empty() {
-        None
-    } else {
-        HeaderValue::from_str(&text).ok()
     }
 }
 

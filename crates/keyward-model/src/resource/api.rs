@@ -1,11 +1,11 @@
 //! APIs: what is published, under which path, for whom.
 
+use super::authorization::{Authorization, PolicyReference};
 use super::mutual_tls::MutualTls;
 use super::policy::Policies;
 use super::route::{HostPattern, Route};
-use crate::limit::RateLimit;
+use crate::limit::LimitRule;
 use crate::name::Name;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -28,25 +28,16 @@ pub struct Api {
     pub routes: Vec<Route>,
     /// Who may call: said for every API, if only `none`.
     pub authentication: Authentication,
-    /// The scopes that a caller needs, all of them.
-    pub scopes: BTreeSet<String>,
-    /// Limits, taken in order.
-    pub rate_limits: Vec<RateLimitRule>,
+    /// What callers of every route must be.
+    pub authorization: Authorization,
+    /// Limits of all its routes together, taken in order, before those of the route.
+    pub limits: Vec<LimitRule>,
     /// Which headers tell the upstream who calls.
     pub identity_headers: IdentityHeaders,
     /// The largest request body in bytes; `None` for no bound but time.
     pub max_body_bytes: Option<u64>,
     /// How long a body may go without a byte, in either direction. Default 60 s.
     pub idle_body_timeout: Duration,
-}
-
-/// A limit with the name that the answer's `RateLimit` headers give it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RateLimitRule {
-    /// Unique within the API; made from its place when not said.
-    pub name: Name,
-    /// The limit.
-    pub limit: RateLimit,
 }
 
 /// The life of a version.
@@ -69,10 +60,19 @@ impl Api {
             Authentication::MutualTls(clients) => clients.roots.as_mut(),
             Authentication::None | Authentication::Jwt { .. } => None,
         };
-        let policies = self.routes.iter_mut().map(|route| &mut route.policies);
-        roots
-            .into_iter()
-            .chain(policies.flat_map(Policies::paths_mut))
+        let mut policies = Vec::new();
+        let mut levels = vec![&mut self.authorization];
+        for route in &mut self.routes {
+            policies.push(&mut route.policies);
+            levels.push(&mut route.authorization);
+        }
+        let access = levels.into_iter().flat_map(|level| &mut level.policies);
+        let access = access.filter_map(|policy| match policy {
+            PolicyReference::Named(_) => None,
+            PolicyReference::Inline(policy) => policy.path_mut(),
+        });
+        let addresses = policies.into_iter().flat_map(Policies::paths_mut);
+        roots.into_iter().chain(addresses).chain(access)
     }
 }
 

@@ -8,10 +8,15 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 /// The files that were looked at, so that each is read once however many routes name it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct AddressFiles(HashSet<PathBuf>);
 
 impl AddressFiles {
+    /// Those that are among `files` were looked at, and have not changed since.
+    pub(super) fn beside(files: &[SeenFile]) -> Self {
+        Self(files.iter().map(|file| file.path().to_owned()).collect())
+    }
+
     /// Tells what is wrong with the files of an API's policies, and adds them to those that are watched.
     pub(super) fn check(
         &mut self,
@@ -26,9 +31,7 @@ impl AddressFiles {
             if !self.0.insert(path.clone()) {
                 continue;
             }
-            if !files.iter().any(|file| file.is_at(path)) {
-                files.push(SeenFile::now(path));
-            }
+            files.push(SeenFile::now(path));
             if let Err(error) = check_address_file(path) {
                 problems.error(
                     declared.node.place_of(&["ip_filter"]),

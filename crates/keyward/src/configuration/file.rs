@@ -23,6 +23,11 @@ struct Mark {
 }
 
 impl SeenFile {
+    /// Where it stands.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The file at `path` as it is now, behind all links; also one that is not there.
     pub(crate) fn now(path: &Path) -> Self {
         let mark = std::fs::metadata(path).ok().map(|found| Mark {
@@ -36,11 +41,6 @@ impl SeenFile {
             path: path.to_owned(),
             mark,
         }
-    }
-
-    /// Whether it is the file at `path`.
-    pub(crate) fn is_at(&self, path: &Path) -> bool {
-        self.path == path
     }
 
     /// The same file as it is now.

@@ -4,6 +4,7 @@
 //! → typed ([`node`] here, resources in `keyward_model`) → what fits together ([`keys`] and
 //! `keyward_model::resource::consistency`). Mistakes are gathered all the way.
 
+mod access;
 pub(crate) mod access_log;
 mod acme;
 mod address;
@@ -91,8 +92,12 @@ pub(crate) fn reread(
         } else {
             consistency::check(&declared, own_issuer, &mut problems);
         }
-        let configuration = Some(&kept.configuration);
-        check_files(&declared, configuration, &mut kept.files, &mut problems);
+        check_files(
+            &declared,
+            Some(&kept.configuration),
+            &mut kept.files,
+            &mut problems,
+        );
         if !problems.has_errors() {
             let sources = vec![Source::new(path, String::new())];
             return Ok(Reread {
@@ -241,6 +246,16 @@ impl Reading<'_> {
             || DEFAULT_ISSUER.into(),
             |configuration| configuration.site_url.clone(),
         );
+        let mut found = access::Found {
+            sources: &mut self.sources,
+            files: &mut self.files,
+            problems: &mut self.problems,
+        };
+        let own = self.configuration.iter_mut();
+        let own = own.flat_map(|configuration| &mut configuration.resources);
+        for declared in own.chain(&mut self.further) {
+            found.read(declared);
+        }
         let declared = self
             .configuration
             .iter()
@@ -251,6 +266,9 @@ impl Reading<'_> {
         // without a mistake is held against each other.
         if !self.problems.has_errors() {
             consistency::check(&declared, &own_issuer, &mut self.problems);
+        }
+        if !self.problems.has_errors() {
+            access::check(&declared, &mut self.problems);
         }
         let configuration = self.configuration.as_ref();
         check_files(
@@ -270,16 +288,16 @@ impl Reading<'_> {
     }
 }
 
-/// Whether what resources name outside of themselves is there and fits: keys, certificates, addresses, listeners.
-/// Files that are a part of the configuration are added to `files`.
+/// Whether what resources name outside of themselves is there and fits: keys, certificates, listeners, lists of
+/// addresses. `files` are those that are known, and as they were when they were read.
 fn check_files(
     declared: &[&Declared],
     configuration: Option<&NodeConfiguration>,
     files: &mut Vec<SeenFile>,
     problems: &mut Problems,
 ) {
-    let mut addresses = AddressFiles::default();
     let closed = configuration.is_some_and(|configuration| configuration.egress_allow.is_empty());
+    let mut addresses = AddressFiles::beside(files);
     for declared in declared {
         addresses.check(declared, files, problems);
         keys::check(declared, closed, problems);
@@ -307,6 +325,12 @@ fn resource(node: Node, directory: &Path, problems: &mut Problems) -> Option<Dec
                 *path = directory.join(&path);
             }
         }
+        Spec::AccessPolicy(policy) => {
+            if let Some(path) = policy.path_mut() {
+                *path = directory.join(&path);
+            }
+        }
+        Spec::Role(_) => {}
     }
     Some(declared)
 }

@@ -9,10 +9,10 @@ use keyward_gateway::Gateway;
 use keyward_jose::jwt::{self, Claims};
 use keyward_jose::{NumericDate, SignatureAlgorithm};
 use keyward_model::id::TeamId;
-use keyward_model::limit::{LimitSubject, RateLimit};
+use keyward_model::limit::{Allowance, LimitRule, LimitSubject, OnOutage, RateLimit};
 use keyward_model::resource::issuer::SELF;
 use keyward_model::resource::{
-    Api, Authentication, BasePath, IdentityHeaders, RateLimitRule, Resource, Route, Spec, Target,
+    Api, Authentication, Authorization, BasePath, IdentityHeaders, Resource, Route, Spec, Target,
     TokenSource, Upstream, VersionState,
 };
 use keyward_model::{Name, Origin, Timestamp};
@@ -98,15 +98,19 @@ fn declared(upstream: SocketAddr) -> Result<Vec<Resource>, String> {
             token: TokenSource::Header,
             forward_token: false,
         },
-        scopes: BTreeSet::from([SCOPE.to_owned()]),
-        rate_limits: vec![RateLimitRule {
+        authorization: Authorization {
+            scopes: BTreeSet::from([SCOPE.to_owned()]),
+            ..Authorization::default()
+        },
+        limits: vec![LimitRule {
             name: name("per-subject")?,
-            limit: RateLimit {
-                by: LimitSubject::Subject,
+            by: Box::new([LimitSubject::Subject]),
+            allows: Allowance::Rate(RateLimit {
                 requests,
                 per: Duration::from_secs(60),
                 burst: requests,
-            },
+            }),
+            on_outage: OnOutage::default(),
         }],
         identity_headers: IdentityHeaders::default(),
         max_body_bytes: Some(1 << 20),

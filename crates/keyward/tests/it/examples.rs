@@ -1,8 +1,11 @@
 //! The examples, each as a node that runs: what its comment promises is called.
 
+mod access;
 mod bodies;
+mod content;
 mod curl;
 mod observing;
+mod protocols;
 mod running;
 mod traffic;
 mod upstreams;
@@ -11,6 +14,7 @@ use crate::gateway::node::{call, code, get};
 use crate::protocols::client::{Http2Client, request};
 use crate::protocols::tunnel_server::TunnelServer;
 use crate::protocols::websocket::handshake;
+use crate::protocols::websocket_http2::extended;
 use crate::shell::Shell;
 use keyward_jose::jwt::{self, Claims};
 use keyward_jose::{Key, LocalSigner, NumericDate, SignatureAlgorithm};
@@ -465,11 +469,25 @@ async fn websocket() {
     assert_eq!(client.bytes(5).await.unwrap(), b"hello");
     assert_eq!(open("https://gateway.test").await.0, 101);
     assert_eq!(open("https://evil.example").await.0, 403);
+    // In a stream of HTTP/2 it is the same (RFC 8441).
+    let mut over_http2 = Http2Client::connect(example.process.gateway()).await;
+    over_http2.until_extended_connect().await;
+    for (origin, status) in [("https://shop.example", 200), ("https://evil.example", 403)] {
+        let session = cookie.trim_end().trim_start_matches("Cookie: ");
+        let fields = [
+            ("sec-websocket-version", "13"),
+            ("origin", origin),
+            ("cookie", session),
+        ];
+        let asked = extended("websocket", "/feed/prices", &fields);
+        let (answer, _stream) = over_http2.send(asked, false).await;
+        assert_eq!(answer.await.unwrap().status(), status, "{origin}");
+    }
     assert!(feed.heads()[0].starts_with("get /prices http/1.1\r\n"));
     assert!(!feed.heads()[0].contains("session="));
     let refused = example.get("/feed/prices", None, "").await;
     assert_refused(&refused, 401, "token_missing");
-    // Two tunnels were opened; eight more calls pass.
+    // Three tunnels were opened; seven more calls pass.
     let mut statuses = Vec::new();
     for _ in 0..10 {
         statuses.push(open("https://shop.example").await.0);

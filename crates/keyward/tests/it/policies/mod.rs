@@ -1,6 +1,8 @@
 //! What policies do with calls, case by case: each module drives its cases over a node, and the tables in
 //! `docs/policies/` are what came of it.
 
+mod authorization;
+mod cache;
 mod call;
 mod cors;
 mod external_decision;

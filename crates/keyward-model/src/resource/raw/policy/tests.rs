@@ -10,7 +10,9 @@ use std::time::Duration;
 fn declared(value: &Json) -> Api {
     match read(&api(value)).unwrap().resource.spec {
         Spec::Api(api) => api,
-        _ => panic!("not an API"),
+        Spec::Issuer(_) | Spec::Upstream(_) | Spec::Role(_) | Spec::AccessPolicy(_) => {
+            panic!("not an API")
+        }
     }
 }
 

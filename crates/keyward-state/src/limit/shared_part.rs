@@ -1,0 +1,22 @@
+//! What a cell has beside its number where several nodes count together.
+
+use std::sync::atomic::AtomicU64;
+
+/// The part of a cell that is about what is shared.
+#[derive(Debug)]
+#[expect(dead_code, reason = "read where nodes count together, which follows")]
+pub(crate) struct SharedPart {
+    /// What the limit of this subject is called where nodes count together.
+    pub(crate) name: Box<str>,
+    /// Of a rate, the lease or how long not to ask; of a quota, what has passed here and was not told yet.
+    pub(crate) aside: AtomicU64,
+}
+
+impl SharedPart {
+    pub(crate) fn new(name: Box<str>) -> Box<Self> {
+        Box::new(Self {
+            name,
+            aside: AtomicU64::new(0),
+        })
+    }
+}
