@@ -20,6 +20,7 @@ use keyward_model::resource::Resource;
 use keyward_model::{Clock, Revision, UsageRecord};
 use keyward_state::limit::LimitCells;
 use keyward_state::revocation::Revocations;
+use keyward_state::shared::{SharedCounts, SharedState};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,6 +41,10 @@ pub struct GatewayContext {
     pub clock: Arc<dyn Clock>,
     /// Whose tokens are believed.
     pub issuers: Arc<Issuers>,
+    /// Where limits are counted on this node.
+    pub limits: Arc<LimitCells>,
+    /// What several nodes count limits in together; `None`: this one counts by itself.
+    pub shared_limits: Option<Arc<SharedState>>,
     /// What is no longer believed.
     pub revocations: Arc<Revocations>,
     /// This node's own keys for encrypted tokens; replaced when they rotate.
@@ -106,7 +111,8 @@ impl Gateway {
         let shared = Shared {
             clock: context.clock,
             snapshots: Snapshots::new(Snapshot::empty()),
-            limits: LimitCells::default(),
+            limits: context.limits,
+            shared_limits: context.shared_limits,
             revocations: context.revocations,
             issuers: context.issuers,
             decrypters: context.decrypters,
@@ -285,6 +291,13 @@ impl Gateway {
             limits.map(|limit| counts(route, limit))
         });
         of_apis.chain(of_routes).collect()
+    }
+
+    /// What was counted of what nodes share, where they do.
+    #[must_use]
+    pub fn shared_counts(&self) -> Option<SharedCounts> {
+        let shared = self.shared.shared_limits.as_ref();
+        shared.map(|shared| shared.counts())
     }
 
     /// How the upstreams are that are served.

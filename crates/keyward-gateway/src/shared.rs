@@ -10,6 +10,7 @@ use keyward_jose::jwe::Decrypters;
 use keyward_model::Clock;
 use keyward_state::limit::LimitCells;
 use keyward_state::revocation::Revocations;
+use keyward_state::shared::SharedState;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -18,7 +19,8 @@ use std::sync::atomic::AtomicU64;
 pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) snapshots: Snapshots,
-    pub(crate) limits: LimitCells,
+    pub(crate) limits: Arc<LimitCells>,
+    pub(crate) shared_limits: Option<Arc<SharedState>>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) issuers: Arc<Issuers>,
     pub(crate) decrypters: Arc<ArcSwap<Decrypters>>,

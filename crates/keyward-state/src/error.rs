@@ -1,8 +1,11 @@
 //! What can be refused here.
 
 /// Why something could not be counted or remembered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
+    /// What nodes share can't be used as it is configured.
+    #[error("the shared state can't be used: {0}")]
+    SharedState(Box<str>),
     /// Every cell for counting is in use by a subject that has used up some of its limit. Forgetting one
     /// would lift its limit, so the new subject is refused.
     #[error(

@@ -18,6 +18,7 @@ mod issuer;
 mod message;
 mod port;
 mod process;
+mod redis;
 mod script;
 mod task;
 mod upstream;
@@ -32,6 +33,7 @@ pub use issuer::{Failure, IssuerServer};
 pub use message::{Fields, Head};
 pub use port::{free_addresses, free_ports};
 pub use process::KeywardProcess;
+pub use redis::RedisServer;
 pub use script::Script;
 pub use upstream::{Received, Upstream};
 

@@ -19,6 +19,7 @@ mod network;
 pub(crate) mod node;
 pub(crate) mod reload;
 mod report;
+pub(crate) mod shared_state;
 mod substitution;
 pub(crate) mod traces;
 mod upstream_tls;
@@ -272,6 +273,7 @@ fn check_files(
         keys::check(declared, closed, problems);
         upstream_tls::check(declared, problems);
         mutual_tls::check(declared, configuration, problems);
+        shared_state::check(declared, configuration, problems);
     }
 }
 

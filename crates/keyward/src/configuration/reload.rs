@@ -23,6 +23,7 @@ pub(crate) fn needing_restart(
         captures,
         egress_allow,
         upstreams_allow,
+        shared_state,
         resources: _,
     } = running;
     [
@@ -35,6 +36,7 @@ pub(crate) fn needing_restart(
         ("tracing", *tracing != read.tracing),
         ("captures", *captures != read.captures),
         ("egress", *egress_allow != read.egress_allow),
+        ("shared_state", *shared_state != read.shared_state),
         ("network", *upstreams_allow != read.upstreams_allow),
     ]
     .into_iter()

@@ -143,8 +143,10 @@ fn changes_that_break_the_example_are_told_with_line_and_advice() {
         ),
         (
             "shared_state: memory",
-            "shared_state: redis://h",
-            &["10: `shared_state`: `redis://h` can't be used: this version counts in memory alone"],
+            "shared_state: memcached://h",
+            &[
+                "10: `shared_state`: it is none that is known: write `memory`, `redis://host:6379`, or `rediss://host:6379` for TLS",
+            ],
         ),
         (
             "127.0.0.1:9090",

@@ -45,7 +45,9 @@ use keyward_jose::key::KeyUse;
 use keyward_model::id::NodeId;
 use keyward_model::resource::Resource;
 use keyward_model::{Clock, Revision, Secret, SystemClock};
+use keyward_state::limit::LimitCells;
 use keyward_state::revocation::Revocations;
+use keyward_state::shared::SharedState;
 use keyward_store::Store;
 use listeners::GatewayListeners;
 use operations::Operations;
@@ -346,7 +348,19 @@ async fn gateway(
         .replace(&stored, now)
         .map_err(|error| failed("revocations", &error, "revocations"))?;
     let challenges = Arc::new(Challenges::default());
+    let shared_limits = configuration
+        .shared_state
+        .as_ref()
+        .map(|shared| SharedState::new(&shared.settings(), store.node()))
+        .transpose()
+        .map_err(|error| failed("shared state", &error, "shared_state"))?;
+    let mut limits = LimitCells::default();
+    if let Some(shared) = &configuration.shared_state {
+        limits = limits.shared_under(shared.settings().prefix);
+    }
     let context = GatewayContext {
+        limits: Arc::new(limits),
+        shared_limits,
         clock: Arc::clone(clock),
         issuers: Arc::clone(issuers),
         revocations: Arc::new(revocations),

@@ -5,6 +5,7 @@
 
 mod page;
 mod process;
+mod shared_state;
 
 use super::captures::CaptureStatus;
 use super::reload::ReloadCounts;
@@ -56,6 +57,9 @@ pub(super) fn text(sources: &Sources<'_>) -> String {
     reloads(&mut page, sources.reloads);
     routes(&mut page, &sources.gateway.route_counts());
     limits(&mut page, sources.gateway);
+    if let Some(counts) = sources.gateway.shared_counts() {
+        shared_state::write(&mut page, &counts);
+    }
     upstreams(&mut page, sources.gateway);
     issuers(&mut page, sources.issuers, sources.now);
     page.into_text()
