@@ -154,7 +154,7 @@ impl Cell {
     }
 
     #[cfg(test)]
-    pub(super) const fn idle() -> Self {
+    pub(crate) const fn idle() -> Self {
         Self::new(0, None)
     }
 

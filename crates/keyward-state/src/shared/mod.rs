@@ -61,12 +61,12 @@ impl SharedSettings {
     /// Whether they can be used, as far as that can be told without a connection.
     ///
     /// # Errors
-    /// [`Error::SharedState`].
+    /// [`Error::SharedAddress`].
     pub fn check(&self) -> Result<(), Error> {
         let url = self.url.reveal().as_str();
         match url.into_connection_info() {
             Ok(_) => Ok(()),
-            Err(error) => Err(Error::SharedState(error.to_string().into())),
+            Err(_) => Err(Error::SharedAddress),
         }
     }
 }
@@ -93,20 +93,21 @@ impl SharedState {
     /// Nothing is connected yet. `node` tells this process's slots from others'.
     ///
     /// # Errors
-    /// [`Error::SharedState`] when the URL or the certificates can't be used.
+    /// [`Error::SharedAddress`]; [`Error::SharedAuthorities`].
     pub fn new(settings: &SharedSettings, node: NodeId) -> Result<Arc<Self>, Error> {
-        let unusable = |error: redis::RedisError| Error::SharedState(error.to_string().into());
         let url = settings.url.reveal().as_str();
-        let info = url.into_connection_info().map_err(unusable)?;
+        let info = url
+            .into_connection_info()
+            .map_err(|_| Error::SharedAddress)?;
         let client = match &settings.authorities {
             Some(pem) => {
                 let certificates = TlsCertificates {
                     client_tls: None,
                     root_cert: Some(pem.clone()),
                 };
-                Client::build_with_tls(info, certificates).map_err(unusable)?
+                Client::build_with_tls(info, certificates).map_err(|_| Error::SharedAuthorities)?
             }
-            None => Client::open(info).map_err(unusable)?,
+            None => Client::open(info).map_err(|_| Error::SharedAddress)?,
         };
         // The process's one provider of cryptography. Another part of it may have said so before.
         let _said_before = rustls::crypto::aws_lc_rs::default_provider().install_default();

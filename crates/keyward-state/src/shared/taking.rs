@@ -124,7 +124,9 @@ impl SharedWorker {
         });
         let query = Query::new(None, named);
         match self.ask(&query).await {
-            Ok(Answer::Granted(granted)) => taking.allowed(&granted, &asks, now),
+            Ok(Answer::Granted(granted)) if granted.len() == asks.len() => {
+                taking.allowed(&granted, &asks, now)
+            }
             Ok(Answer::Refused {
                 index,
                 retry_after,
@@ -139,7 +141,8 @@ impl SharedWorker {
                     reset,
                 }
             }
-            Err(Outage) => taking.locally(&asks, now),
+            // No script of ours answers for another number of limits.
+            Ok(Answer::Granted(_)) | Err(Outage) => taking.locally(&asks, now),
         }
     }
 }
@@ -264,9 +267,10 @@ impl<'l> Taking<'l> {
 
     /// Nobody can be asked: each limit does what it says for that.
     fn locally(mut self, asks: &[(usize, Ask)], now: Now) -> SharedAdmission {
-        let counters = &self.worker.state.counters;
+        let (worker, limits) = (self.worker, self.limits);
+        let counters = &worker.state.counters;
         let asked = |index: usize| asks.iter().any(|(asked, _)| *asked == index);
-        for (index, limit) in self.limits.iter().enumerate() {
+        for (index, limit) in limits.iter().enumerate() {
             if asked(index) && limit.on_outage == OnOutage::Refuse {
                 add(&counters.unavailable);
                 return SharedAdmission::Unavailable { index };
@@ -274,7 +278,7 @@ impl<'l> Taking<'l> {
         }
         let mut left = SmallVec::new();
         let mut slots = Vec::new();
-        for (index, limit) in self.limits.iter().enumerate() {
+        for (index, limit) in limits.iter().enumerate() {
             if !asked(index) {
                 left.push(match limit.rule {
                     Rule::Rate(gcra) => gcra.left(limit.cell, now.moment),
@@ -320,7 +324,7 @@ impl<'l> Taking<'l> {
         for step in std::mem::take(&mut self.steps) {
             if let Step::Calls { slot } = step {
                 // Told to the server when it is back.
-                slots.push(self.worker.held(slot));
+                slots.push(worker.held(slot));
             }
         }
         SharedAdmission::Allowed { left, slots }

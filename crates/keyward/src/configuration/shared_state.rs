@@ -203,7 +203,11 @@ fn state(field: Field<'_>, problems: &mut Problems) -> Option<SharedState> {
     };
     // What only the client itself can tell.
     if let Err(error) = state.settings().check() {
-        refused(problems, &format!("can't be used ({error})"));
+        problems.error(
+            field.place(),
+            "bad_value",
+            format!("`{key}`: {error}: {ADVICE}"),
+        );
         return None;
     }
     Some(state)

@@ -11,6 +11,7 @@ mod listeners;
 mod metrics;
 mod operations;
 mod own_issuer;
+mod quotas;
 mod reload;
 mod supervisor;
 mod top;
@@ -51,6 +52,7 @@ use keyward_state::shared::SharedState;
 use keyward_store::Store;
 use listeners::GatewayListeners;
 use operations::Operations;
+use quotas::KeepingQuotas;
 use reload::{ReloadCounts, Reloader};
 use std::fmt::Display;
 use std::io;
@@ -126,6 +128,15 @@ async fn serve(request: Request) -> Result<(), Failure> {
     let issuers = issuers(&configuration, &clock)?;
     let spans = configuration.tracing.as_ref().map(|_| SpanQueue::new());
     let captures = configuration.captures.as_ref().map(RunningCaptures::start);
+    // Where several nodes count together, what has passed is in what they share.
+    let limits = Arc::new(match &configuration.shared_state {
+        Some(shared) => LimitCells::default().shared_under(shared.settings().prefix),
+        None => quotas::restored(&store, &*clock).await?,
+    });
+    let keeping = configuration
+        .shared_state
+        .is_none()
+        .then(|| KeepingQuotas::start(Arc::clone(&limits), store.clone(), Arc::clone(&clock)));
     let (gateway, records) = gateway(
         &configuration,
         Observed {
@@ -136,6 +147,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
         &store,
         &own_keys,
         &issuers,
+        &limits,
         &clock,
     )
     .await?;
@@ -279,6 +291,9 @@ async fn serve(request: Request) -> Result<(), Failure> {
     if let Some(export) = export {
         export.finish().await;
     }
+    if let Some(keeping) = keeping {
+        keeping.finish().await;
+    }
     store.close().await;
     Ok(())
 }
@@ -336,6 +351,7 @@ async fn gateway(
     store: &Store,
     own_keys: &OwnKeys,
     issuers: &Arc<Issuers>,
+    limits: &Arc<LimitCells>,
     clock: &Arc<dyn Clock>,
 ) -> Result<(Arc<Gateway>, UsageReceiver), Failure> {
     let now = clock.now();
@@ -354,12 +370,8 @@ async fn gateway(
         .map(|shared| SharedState::new(&shared.settings(), store.node()))
         .transpose()
         .map_err(|error| failed("shared state", &error, "shared_state"))?;
-    let mut limits = LimitCells::default();
-    if let Some(shared) = &configuration.shared_state {
-        limits = limits.shared_under(shared.settings().prefix);
-    }
     let context = GatewayContext {
-        limits: Arc::new(limits),
+        limits: Arc::clone(limits),
         shared_limits,
         clock: Arc::clone(clock),
         issuers: Arc::clone(issuers),

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod curl;
+mod limits;
 mod observing;
 mod running;
 mod upstreams;

@@ -3,6 +3,7 @@
 
 mod call;
 mod index;
+mod limits;
 mod page;
 mod size_limits;
 mod table;
