@@ -83,6 +83,8 @@ const PYTHON_COLLECTOR: &[&str] = &["rotel==0.0.1a15"];
 const PYTHON_GRPC: &[&str] = &["grpcio==1.85.3"];
 /// A client and a server of WebSocket that others wrote.
 const PYTHON_WEBSOCKETS: &[&str] = &["websockets==17.4"];
+/// A client of HTTP/3 that others wrote, and that sends what it is told.
+const PYTHON_HTTP3: &[&str] = &["aioquic==1.7.2"];
 
 /// The tests look for their Python here.
 const PYTHON_FOLDER: &str = ".venv";
@@ -174,7 +176,8 @@ fn python_peers(root: &Path) -> Result<(), String> {
     python_packages(root, "observers", PYTHON_OBSERVERS)?;
     python_packages(root, "collector", PYTHON_COLLECTOR)?;
     python_packages(root, "grpc", PYTHON_GRPC)?;
-    python_packages(root, "websockets", PYTHON_WEBSOCKETS)
+    python_packages(root, "websockets", PYTHON_WEBSOCKETS)?;
+    python_packages(root, "http3", PYTHON_HTTP3)
 }
 
 /// Puts packages into the repository's own Python; `stamp` remembers that they are there.

@@ -1,8 +1,8 @@
 //! The data plane as a whole: bound, configured, served, drained.
 
 use crate::issuer::Issuers;
-use crate::listener;
 use crate::metrics::{LimitCounts, RouteCounts, WorkerCounts, WorkerMetrics};
+use crate::policy::cache::{CacheCounts, ResponseCache};
 use crate::settings::{ListenerSettings, Settings};
 use crate::shared::Shared;
 use crate::snapshot::{
@@ -12,7 +12,8 @@ use crate::tls::Challenges;
 use crate::top::{TopCaller, TopCallers};
 use crate::upstream::{UpstreamCounts, Watch};
 use crate::usage::UsageQueue;
-use crate::worker::{self, Phase, Seeds};
+use crate::worker::{self, Phase, Seeds, WorkerSockets};
+use crate::{http3, listener};
 use arc_swap::ArcSwap;
 use aws_lc_rs::rand;
 use keyward_jose::jwe::Decrypters;
@@ -73,8 +74,8 @@ pub struct Gateway {
 /// What the workers get when they start.
 #[derive(Debug)]
 struct Start {
-    /// For each worker, its sockets with the place of the listener that they belong to.
-    sockets: Vec<Vec<(usize, TcpListener)>>,
+    /// For each worker.
+    sockets: Vec<WorkerSockets>,
     usage: UsageQueue,
 }
 
@@ -85,25 +86,42 @@ impl Gateway {
     /// # Errors
     /// With the address, when one can't be listened on.
     pub fn bind(
-        settings: Settings,
+        mut settings: Settings,
         mut given: Vec<(SocketAddr, TcpListener)>,
         context: GatewayContext,
     ) -> io::Result<(Self, UsageReceiver)> {
         let workers = settings.workers.max(1);
         let mut addresses = Vec::with_capacity(settings.listeners.len());
-        let mut sockets: Vec<Vec<(usize, TcpListener)>> =
-            (0..workers).map(|_| Vec::new()).collect();
-        for (index, ListenerSettings { address, .. }) in settings.listeners.iter().enumerate() {
+        let mut sockets: Vec<WorkerSockets> =
+            (0..workers).map(|_| WorkerSockets::default()).collect();
+        for (index, ListenerSettings { address, http3, .. }) in
+            settings.listeners.iter_mut().enumerate()
+        {
             let given = given.extract_if(.., |(at, _)| at == address);
-            let given = given.map(|(_, socket)| socket).collect();
+            let given: Vec<_> = given.map(|(_, socket)| socket).collect();
+            let taken_over = !given.is_empty();
             let opened = listener::sockets(*address, workers, given).map_err(|error| {
                 io::Error::new(error.kind(), format!("can't listen on {address}: {error}"))
             })?;
             if let Some(first) = opened.iter().flatten().next() {
-                addresses.push(first.local_addr()?);
+                let bound = first.local_addr()?;
+                addresses.push(bound);
+                if let Some(http3) = http3 {
+                    let opened = http3::sockets(bound, workers, taken_over).map_err(|error| {
+                        io::Error::new(
+                            error.kind(),
+                            format!("can't listen on {bound} over UDP (http3): {error}"),
+                        )
+                    })?;
+                    http3.bound(bound.port());
+                    for (worker, socket) in sockets.iter_mut().zip(opened) {
+                        worker.udp.push((index, socket));
+                    }
+                }
             }
             for (worker, opened) in sockets.iter_mut().zip(opened) {
-                worker.extend(opened.into_iter().map(|socket| (index, socket)));
+                let opened = opened.into_iter().map(|socket| (index, socket));
+                worker.tcp.extend(opened);
             }
         }
         let dropped_records = Arc::new(AtomicU64::new(0));
@@ -113,6 +131,7 @@ impl Gateway {
             snapshots: Snapshots::new(Snapshot::empty()),
             limits: context.limits,
             shared_limits: context.shared_limits,
+            responses: ResponseCache::new(settings.limits.cache_bytes),
             revocations: context.revocations,
             issuers: context.issuers,
             decrypters: context.decrypters,
@@ -151,7 +170,7 @@ impl Gateway {
         let sockets = start
             .sockets
             .iter()
-            .flatten()
+            .flat_map(|sockets| &sockets.tcp)
             .filter_map(|(listener, socket)| {
                 Some((self.settings.listeners.get(*listener)?, socket))
             });
@@ -323,6 +342,12 @@ impl Gateway {
     #[must_use]
     pub fn dropped_records(&self) -> u64 {
         self.shared.dropped_records.load(Ordering::Relaxed)
+    }
+
+    /// What the cache of answers has.
+    #[must_use]
+    pub fn cache_counts(&self) -> CacheCounts {
+        self.shared.responses.counts()
     }
 
     /// How many subjects of rate limits are being counted.

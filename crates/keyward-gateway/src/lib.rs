@@ -11,14 +11,17 @@ pub mod capture;
 mod coding;
 mod deadlines;
 mod drain;
+pub mod explanation;
 mod gateway;
 mod http1;
 mod http2;
+mod http3;
 pub mod issuer;
 mod listener;
 mod load;
 mod message;
 pub mod metrics;
+mod policy;
 mod problem;
 pub mod proxy_protocol;
 mod queue;
@@ -44,9 +47,16 @@ pub use coding::decompress_in_pieces;
 /// For fuzz targets: what this crate's parser and hyper's make of the same bytes.
 #[cfg(feature = "fuzzing")]
 pub use http1::compare as compare_with_hyper;
+/// For fuzz targets: that HTTP/1.1 reads the same in a head that came over HTTP/3, and how to write one.
+#[cfg(feature = "fuzzing")]
+pub use http3::{compare_section, write_section};
 
 pub use gateway::{Gateway, GatewayContext, UsageReceiver};
+pub use policy::cache::CacheCounts;
+pub use policy::{AddressFileError, check_address_file};
 pub use queue::{Queue, QueueEnd};
-pub use settings::{Http2Limits, Limits, ListenerSettings, Protocols, Settings};
+pub use settings::{
+    Http2Limits, Http3Limits, Http3Settings, Limits, ListenerSettings, Protocols, Settings,
+};
 pub use snapshot::{CompileError, OwnIssuer, PublishedKeys};
 pub use upstream::{TargetCounts, UpstreamCounts, UpstreamGuard};

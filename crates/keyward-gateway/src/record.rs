@@ -4,6 +4,7 @@ use crate::body::BodyFailure;
 use crate::capture::CallCapture;
 use crate::load::InFlight;
 use crate::message::{RequestHead, Version};
+use crate::policy::CallPolicies;
 use crate::request::{Client, HeldCalls};
 use crate::snapshot::RouteRef;
 use crate::trace::CallTrace;
@@ -42,6 +43,8 @@ pub(crate) struct CallRecord {
     pub(crate) trace: Option<Rc<CallTrace>>,
     /// `None` where the call's bodies are not captured.
     pub(crate) capture: Option<Rc<CallCapture>>,
+    /// What its answer has to carry; `None` on most routes.
+    pub(crate) policies: Option<Box<CallPolicies>>,
     pub(crate) route: Option<RouteRef>,
     pub(crate) caller: Option<Arc<Caller>>,
     status: u16,
@@ -50,6 +53,8 @@ pub(crate) struct CallRecord {
     pub(crate) limit: Option<Box<str>>,
     /// What counts as long as the call is under way, where a limit on concurrency lets it be.
     pub(crate) held: Option<Box<HeldCalls>>,
+    /// The access policies that decided, where any are attached.
+    pub(crate) policy: Option<Arc<str>>,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     /// Whether the answer's body was handed over whole.
@@ -98,6 +103,7 @@ impl CallRecord {
             path: head.path().into(),
             trace: None,
             capture: None,
+            policies: None,
             route: None,
             caller: None,
             status: 0,
@@ -105,6 +111,7 @@ impl CallRecord {
             because: None,
             limit: None,
             held: None,
+            policy: None,
             bytes_in: 0,
             bytes_out: 0,
             complete: false,
@@ -173,7 +180,7 @@ impl CallRecord {
 
     /// Whether what happens to an answer after its head can still be told in trailers.
     pub(crate) fn ends_with_trailers(&self) -> bool {
-        self.is_grpc && self.version == Version::Http2
+        self.is_grpc && matches!(self.version, Version::Http2 | Version::Http3)
     }
 
     /// The client broke its request off: what it would be told counts as unsaid.
@@ -184,7 +191,7 @@ impl CallRecord {
     /// The tunnel that the call became has ended.
     pub(crate) fn tunnel_ended(&mut self, end: TunnelEnd) {
         let code = match end {
-            TunnelEnd::Closed | TunnelEnd::Idle => None,
+            TunnelEnd::Closed | TunnelEnd::Idle | TunnelEnd::Goodbye => None,
             TunnelEnd::ClientBroke => Some(Code::ClientLeft),
             TunnelEnd::UpstreamBroke => Some(Code::UpstreamFailed),
             TunnelEnd::TokenOver => Some(Code::TokenExpired),
@@ -253,6 +260,7 @@ impl CallRecord {
             code: self.code,
             because: self.because.take(),
             limit: self.limit.take(),
+            policy: self.policy.take(),
             model: None,
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,

@@ -2,6 +2,7 @@
 
 use crate::issuer::Issuers;
 use crate::metrics::WorkerMetrics;
+use crate::policy::cache::ResponseCache;
 use crate::snapshot::Snapshots;
 use crate::tls::Challenges;
 use crate::top::TopCallers;
@@ -21,6 +22,8 @@ pub(crate) struct Shared {
     pub(crate) snapshots: Snapshots,
     pub(crate) limits: Arc<LimitCells>,
     pub(crate) shared_limits: Option<Arc<SharedState>>,
+    /// Answers that are kept for other calls.
+    pub(crate) responses: Arc<ResponseCache>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) issuers: Arc<Issuers>,
     pub(crate) decrypters: Arc<ArcSwap<Decrypters>>,

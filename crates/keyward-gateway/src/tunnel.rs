@@ -1,6 +1,8 @@
 //! A call that has become a tunnel: bytes pass both ways, as fast as the slower side takes them, until one side
 //! is through, nothing has come for too long, or the token that opened it is over.
 
+mod frames;
+
 use crate::deadlines::{Patience, Seat};
 use crate::http1::Stream;
 use crate::record::CallRecord;
@@ -9,6 +11,7 @@ use crate::request::authenticate::{self, Authenticated};
 use crate::snapshot::WebSocketPlan;
 use crate::upstream::{Http1Connection, Occupied};
 use crate::worker::Worker;
+use frames::Frames;
 use keyward_model::Timestamp;
 use keyward_state::revocation::Revocations;
 use std::cell::RefCell;
@@ -43,14 +46,28 @@ pub(crate) struct Tunnel {
 }
 
 /// How far one direction is.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Way {
+    /// Where its frames end; known of what goes to the client alone.
+    frames: Option<Frames>,
+    goodbye: Goodbye,
     /// Bytes that were passed on.
     passed: u64,
     /// Whether the last read filled its room.
     busy: bool,
     /// Whether its sender is through, and its receiver knows.
     ended: bool,
+}
+
+/// Whether the client is told that this node goes away, so that it comes back to another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Goodbye {
+    #[default]
+    No,
+    /// As soon as a frame has ended.
+    Wanted,
+    /// Nothing may follow it (RFC 6455, section 5.5.1).
+    Said,
 }
 
 /// Why a tunnel has ended.
@@ -68,6 +85,8 @@ pub(crate) enum TunnelEnd {
     TokenOver,
     #[error("the credential that opened the tunnel was revoked")]
     TokenRevoked,
+    #[error("this node goes away, and the client was told so")]
+    Goodbye,
     #[error("the tunnel outlasted the shutdown")]
     ShuttingDown,
 }
@@ -98,7 +117,10 @@ impl Tunnel {
             afterwards: Patience::new(AFTERWARDS),
             token: token.map(Rc::clone),
             up: Way::default(),
-            down: Way::default(),
+            down: Way {
+                frames: Some(Frames::default()),
+                ..Way::default()
+            },
         }
     }
 
@@ -140,6 +162,9 @@ impl Tunnel {
         if let Some(end) = self.token_ended() {
             return Poll::Ready(end);
         }
+        if self.worker.drain.draining() && self.down.goodbye == Goodbye::No {
+            self.down.goodbye = Goodbye::Wanted;
+        }
         let before = (self.up.passed, self.down.passed);
         let upstream = self.upstream.stream();
         if let Poll::Ready(Err(broken)) = self.up.poll(context, client, upstream) {
@@ -154,16 +179,23 @@ impl Tunnel {
                 Broken::Receiver => TunnelEnd::ClientBroke,
             });
         }
+        let said = self.down.goodbye == Goodbye::Said;
+        let closed = if said {
+            TunnelEnd::Goodbye
+        } else {
+            TunnelEnd::Closed
+        };
         if self.up.ended && self.down.ended {
-            return Poll::Ready(TunnelEnd::Closed);
+            return Poll::Ready(closed);
         }
         if before != (self.up.passed, self.down.passed) {
             self.idle.moved();
             self.afterwards.moved();
         }
-        if self.up.ended || self.down.ended {
+        // Who was told goodbye has as long to answer it.
+        if self.up.ended || self.down.ended || said {
             ready!(self.afterwards.poll(&self.seat));
-            return Poll::Ready(TunnelEnd::Closed);
+            return Poll::Ready(closed);
         }
         // What waits holds no more memory than it needs.
         client.shrink();
@@ -220,11 +252,10 @@ impl Way {
         }
         let mut through = false;
         loop {
+            self.say_goodbye(to);
             if from.has_unread() && !to.is_full() {
-                let count = from.unread().len();
-                to.output().extend_from_slice(from.unread());
-                from.use_up(count);
-                self.passed += count as u64;
+                self.pass_on(from, to);
+                self.say_goodbye(to);
             }
             let flushed = to.poll_flush(context, &mut || ());
             match flushed {
@@ -247,6 +278,45 @@ impl Way {
                 Ok(count) => self.busy = count >= ROOM,
                 Err(_) => return Poll::Ready(Err(Broken::Sender)),
             }
+        }
+    }
+}
+
+impl Way {
+    /// Moves what has come, as far as it is wanted.
+    fn pass_on<A, B>(&mut self, from: &mut Stream<A>, to: &mut Stream<B>)
+    where
+        A: AsyncRead + AsyncWrite + Unpin,
+        B: AsyncRead + AsyncWrite + Unpin,
+    {
+        let bytes = from.unread();
+        let all = bytes.len();
+        let wanted = match (&mut self.frames, self.goodbye) {
+            (None, _) => all,
+            (Some(frames), Goodbye::No) => {
+                frames.pass(bytes);
+                all
+            }
+            (Some(frames), Goodbye::Wanted) => frames.pass_to_border(bytes),
+            (Some(_), Goodbye::Said) => 0,
+        };
+        to.output()
+            .extend_from_slice(bytes.get(..wanted).unwrap_or_default());
+        self.passed += wanted as u64;
+        // What comes after the goodbye is for nobody; before it, what comes after the border is looked at again.
+        let used = match self.goodbye {
+            Goodbye::No | Goodbye::Said => all,
+            Goodbye::Wanted => wanted,
+        };
+        from.use_up(used);
+    }
+
+    /// Ends what the client gets by a frame that says so, where one has just ended.
+    fn say_goodbye<B: AsyncRead + AsyncWrite + Unpin>(&mut self, to: &mut Stream<B>) {
+        let border = self.frames.as_ref().is_some_and(Frames::are_at_border);
+        if self.goodbye == Goodbye::Wanted && border {
+            to.output().extend_from_slice(&frames::GOING_AWAY);
+            self.goodbye = Goodbye::Said;
         }
     }
 }
@@ -287,6 +357,7 @@ mod tests {
             key_epoch: 0,
             revocation_epoch: Cell::new(u64::MAX),
             cells: RefCell::default(),
+            access: RefCell::default(),
         }
     }
 

@@ -93,8 +93,18 @@ codes! {
     CallerNotAllowed = "caller_not_allowed", 403, Caller, "The caller may not call this";
     /// The caller lacks a scope that the route asks for.
     InsufficientScope = "insufficient_scope", 403, Caller, "The caller's scopes do not allow this";
+    /// The caller lacks a role that the route asks for.
+    RoleMissing = "role_missing", 403, Caller, "The caller's roles do not allow this";
+    /// A claim of the caller's token is not what the route asks for.
+    ClaimsRefused = "claims_refused", 403, Caller, "The caller's claims do not allow this";
+    /// An access policy forbids the call, or none permits it.
+    PolicyRefused = "policy_refused", 403, Caller, "A policy does not allow this";
     /// A page of this origin may not open a tunnel (RFC 6455, section 10.2).
     OriginRefused = "origin_refused", 403, Caller, "Pages of this origin may not do this";
+    /// A page asks for a method or a header that it may not use (Fetch standard, CORS protocol).
+    PreflightRefused = "preflight_refused", 403, Caller, "Pages may not make this call";
+    /// Calls from the client's address are not taken.
+    AddressRefused = "address_refused", 403, Caller, "Calls from this address are not taken";
     /// Nothing is published at this address.
     NotFound = "not_found", 404, Caller, "Nothing is published here";
     /// The route does not take this method.
@@ -135,6 +145,8 @@ codes! {
     UpstreamBusy = "upstream_busy", 503, Upstream, "The upstream is busy";
     /// The upstream has failed too often, so that it is left alone for a while.
     UpstreamSpared = "upstream_spared", 503, Upstream, "The upstream is left alone for a while";
+    /// The client wants a kept answer alone, and none is kept that would do (RFC 9111, section 5.2.1.7).
+    NotCached = "not_cached", 504, Caller, "No answer is kept";
     /// The issuer's keys can't be had, so that its tokens can't be checked.
     IssuerUnavailable = "issuer_unavailable", 503, Upstream, "The token's issuer can't be reached";
     /// Too much to do just now.

@@ -24,4 +24,5 @@ pub use hierarchy::{MasterKey, Purpose};
 pub use key::{KeyChange, KeyPurpose, KeyState, KeyTimes, NewKey, StoredKey};
 pub use quota::QuotaCount;
 pub use resource::StoredResource;
+pub use revocation::RevocationMark;
 pub use store::Store;

@@ -32,6 +32,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../migrations/0002_acme.sql"),
     },
     Migration {
+        version: 3,
+        serves_from: 1,
+        sql: include_str!("../migrations/0003_revocation_changes.sql"),
+    },
+    Migration {
         version: 4,
         serves_from: 1,
         sql: include_str!("../migrations/0004_quotas.sql"),

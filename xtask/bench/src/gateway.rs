@@ -45,18 +45,18 @@ pub(crate) struct Options {
 
 /// What a scenario's requests carry.
 #[derive(Clone, Copy)]
-enum Traffic {
+pub(crate) enum Traffic {
     Plain,
     OneToken,
     TenThousandTokens,
     EveryTokenNew,
 }
 
-struct Scenario {
-    name: &'static str,
-    peer: Peer,
-    path: &'static str,
-    traffic: Traffic,
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) peer: Peer,
+    pub(crate) path: &'static str,
+    pub(crate) traffic: Traffic,
 }
 
 const fn scenario(name: &'static str, peer: Peer, traffic: Traffic) -> Scenario {
@@ -147,8 +147,17 @@ const BOUNDS: &[Bound] = &[
 const WARM_UP: Duration = Duration::from_secs(5);
 const WARM_UP_AGAIN: Duration = Duration::from_secs(1);
 
-/// Measures, prints the table, and fails when a window of every scenario could not be used.
+/// Measures the gateway and its peers.
 pub(crate) fn run(options: &Options) -> Result<(), String> {
+    measure_all(options, SCENARIOS, BOUNDS)
+}
+
+/// Measures, prints the table, and fails when a window of every scenario could not be used.
+pub(crate) fn measure_all(
+    options: &Options,
+    scenarios: &'static [Scenario],
+    bounds: &'static [Bound],
+) -> Result<(), String> {
     let folder = std::path::absolute(&options.folder).map_err(|error| error.to_string())?;
     let (windows, window, warm_up, count) = if options.quick {
         (
@@ -193,7 +202,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     })?;
     report.ceiling(&ceiling);
 
-    let chosen: Vec<&Scenario> = SCENARIOS
+    let chosen: Vec<&Scenario> = scenarios
         .iter()
         .filter(|scenario| {
             options.only.is_empty() || options.only.iter().any(|text| scenario.name.contains(text))
@@ -241,9 +250,9 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     }
     drop(proxies);
     report.rows = rows;
-    report.print(BOUNDS);
+    report.print(bounds);
     match &options.json {
-        Some(file) => report.write_json(file, BOUNDS),
+        Some(file) => report.write_json(file, bounds),
         None => Ok(()),
     }
 }

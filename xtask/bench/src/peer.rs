@@ -1,6 +1,7 @@
 //! The proxies that are compared: each does the same work, forwards the same headers, keeps its upstream
 //! connections, and has one worker.
 
+use crate::policies;
 use crate::process::{Place, Process};
 use crate::token::{AUDIENCE, ISSUER, SCOPE, Tokens};
 use std::fs;
@@ -19,6 +20,15 @@ pub(crate) enum Peer {
     EnvoyCache,
     EnvoyNoCache,
     Keyward,
+    /// One API for each policy.
+    KeywardPolicies,
+}
+
+/// An API of Keyward's that is guarded by the bench's issuer.
+pub(crate) struct ApiOfBench {
+    pub(crate) name: &'static str,
+    /// What else is said of it, in YAML.
+    pub(crate) more: &'static str,
 }
 
 /// Where the programs are.
@@ -68,6 +78,7 @@ impl Peer {
             Self::EnvoyCache => "envoy-cache",
             Self::EnvoyNoCache => "envoy-no-cache",
             Self::Keyward => "keyward",
+            Self::KeywardPolicies => "keyward-policies",
         }
     }
 
@@ -81,7 +92,7 @@ impl Peer {
             Self::HaproxyPlain | Self::HaproxyJwt => Some(&programs.haproxy),
             Self::Nginx => Some(&programs.nginx),
             Self::EnvoyCache | Self::EnvoyNoCache => Some(&programs.envoy),
-            Self::Keyward => programs.keyward.as_deref(),
+            Self::Keyward | Self::KeywardPolicies => programs.keyward.as_deref(),
         }
     }
 
@@ -102,6 +113,13 @@ impl Peer {
             Self::EnvoyCache => ("envoy.yaml", envoy(setting, address, true)),
             Self::EnvoyNoCache => ("envoy.yaml", envoy(setting, address, false)),
             Self::Keyward => ("keyward.yaml", keyward(setting, address, &folder)?),
+            Self::KeywardPolicies => {
+                let text = keyward(setting, address, &folder)?;
+                (
+                    "keyward.yaml",
+                    text + policies::RULES + &guarded(policies::APIS),
+                )
+            }
         };
         let file = folder.join(file);
         fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
@@ -127,7 +145,7 @@ impl Peer {
                 "warn",
                 "--disable-hot-restart",
             ],
-            Self::Keyward => &["serve", "--config", file],
+            Self::Keyward | Self::KeywardPolicies => &["serve", "--config", file],
         };
         arguments
             .iter()
@@ -288,4 +306,15 @@ resources:
         jwks = setting.tokens.jwks_file.display(),
         upstream = setting.upstream,
     ))
+}
+
+/// These APIs, as resources.
+fn guarded(apis: &[ApiOfBench]) -> String {
+    let resources = apis.iter().map(|api| {
+        let (name, more) = (api.name, api.more);
+        format!(
+            "  - {{ kind: api, name: {name}, version: v1, state: published, base_path: /{name}, upstream: echo, authentication: {{ issuers: [bench], audience: {AUDIENCE} }}, {more} }}\n"
+        )
+    });
+    resources.collect()
 }

@@ -86,6 +86,8 @@ pub(super) fn definition(issuer: &Issuer) -> Digest {
         max_age,
         scope_claim,
         encrypted,
+        // Roles are found out from the caller, whichever keys it was verified with.
+        roles_from: _,
     } = issuer;
     fields.add(iss.as_bytes());
     match keys {

@@ -174,6 +174,30 @@ impl Fields {
             .map(|field| field.value)
     }
 
+    /// The value of the first field of this name, which is in lower case.
+    pub(crate) fn get_named(&self, name: &[u8]) -> Option<&[u8]> {
+        self.iter()
+            .find(|field| field.name == name)
+            .map(|field| field.value)
+    }
+
+    /// How much memory they take.
+    pub(crate) fn footprint(&self) -> usize {
+        self.bytes.capacity() + self.places.capacity() * size_of::<Place>()
+    }
+
+    /// The same without what was removed, and without room for more.
+    pub(crate) fn compact(mut self) -> Self {
+        let bytes = self
+            .iter()
+            .map(|field| field.name.len() + field.value.len())
+            .sum();
+        let mut compact = Self::with_room(bytes, self.len());
+        compact.append_all(&self);
+        self.places.clear();
+        compact
+    }
+
     /// Keeps the fields that `keep` says yes to.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(Field<'_>) -> bool) {
         let bytes = &self.bytes;
@@ -205,6 +229,11 @@ impl Fields {
     /// The same for any name, which is in lower case and was checked.
     pub(crate) fn append_named(&mut self, name: &str, value: &[u8]) {
         self.append_as(Header::of(name.as_bytes()), name.as_bytes(), value);
+    }
+
+    /// The same for a field of another message.
+    pub(crate) fn append_field(&mut self, field: Field<'_>) {
+        self.append_as(field.header, field.name, field.value);
     }
 
     /// Adds all of another's fields behind these.

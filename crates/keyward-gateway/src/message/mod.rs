@@ -18,6 +18,7 @@ pub(crate) enum Version {
     Http10,
     Http11,
     Http2,
+    Http3,
 }
 
 impl Version {
@@ -27,6 +28,7 @@ impl Version {
             Self::Http10 => HttpVersion::Http10,
             Self::Http11 => HttpVersion::Http11,
             Self::Http2 => HttpVersion::Http2,
+            Self::Http3 => HttpVersion::Http3,
         }
     }
 
@@ -36,6 +38,7 @@ impl Version {
             Self::Http10 => b"1.0 keyward",
             Self::Http11 => b"1.1 keyward",
             Self::Http2 => b"2.0 keyward",
+            Self::Http3 => b"3.0 keyward",
         }
     }
 
@@ -45,6 +48,7 @@ impl Version {
             Self::Http10 => "1.0",
             Self::Http11 => "1.1",
             Self::Http2 => "2",
+            Self::Http3 => "3",
         }
     }
 }

@@ -45,7 +45,7 @@ impl Admitted {
     }
 
     /// The same for a copy of the call that nobody waits for: it uses no limit up a second time.
-    pub(super) fn of_copy(&self) -> Self {
+    pub(crate) fn of_copy(&self) -> Self {
         Self {
             authenticated: self.authenticated.clone(),
             origin: self.origin,

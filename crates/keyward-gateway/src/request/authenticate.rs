@@ -180,6 +180,7 @@ async fn known_or_verified(
         key_epoch,
         revocation_epoch: Cell::new(u64::MAX),
         cells: RefCell::default(),
+        access: RefCell::default(),
         caller: Arc::new(caller),
     });
     check_revocations(&worker.shared.revocations, &verified, now)?;
@@ -303,7 +304,7 @@ fn decrypt(worker: &Worker, token: &str) -> Result<String, Fault> {
 
 /// The issuer that the token names, if the route trusts it. The name is not verified yet: it only picks
 /// whose keys must verify it.
-fn trusted<'a>(
+pub(crate) fn trusted<'a>(
     policy: &'a TokenPolicy,
     peek: &Peek<'_>,
     encrypted: Encrypted,
@@ -330,7 +331,7 @@ fn trusted<'a>(
     }
 }
 
-fn refused(error: &JoseError) -> Fault {
+pub(crate) fn refused(error: &JoseError) -> Fault {
     let over = matches!(error, JoseError::Expired(_) | JoseError::TooOld(_));
     let code = if over {
         Code::TokenExpired
@@ -353,7 +354,7 @@ fn until(issuer: &TrustedIssuer, caller: &Caller) -> Timestamp {
     }
 }
 
-fn caller(issuer: &TrustedIssuer, claims: &Claims) -> Result<Caller, Fault> {
+pub(crate) fn caller(issuer: &TrustedIssuer, claims: &Claims) -> Result<Caller, Fault> {
     let text = |name: &str| {
         claims.text(name).map_err(|_| {
             Fault::new(

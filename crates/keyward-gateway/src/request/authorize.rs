@@ -2,14 +2,28 @@
 
 use super::Refusal;
 use super::authenticate::{Authenticated, challenge};
-use crate::snapshot::{Credentials, Route};
+use super::match_route::called_host;
+use super::path::RequestPath;
+use crate::message::RequestHead;
+use crate::record::CallRecord;
+use crate::snapshot::{Credentials, HostName, Occurrence, Route};
+use keyward_access::{Call, Decision, HeaderValue, Refusal as AccessRefusal, Rule};
+use keyward_model::caller::Method;
 use keyward_model::{Code, Fault, Permit};
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The one place that grants: the API lists the caller, if it lists any, and every scope that the route asks
 /// for is among the caller's.
-pub(crate) fn authorize(route: &Route, authenticated: &Authenticated) -> Result<Permit, Refusal> {
+/// What else is asked for, if anything is, `keyward-access` decides.
+pub(crate) fn authorize(
+    route: &Route,
+    authenticated: &Authenticated,
+    head: &RequestHead,
+    origin: IpAddr,
+    record: &mut CallRecord,
+) -> Result<Permit, Refusal> {
     let caller = authenticated.caller();
     if !authenticated.is_listed() {
         return Err(Fault::new(
@@ -41,10 +55,96 @@ pub(crate) fn authorize(route: &Route, authenticated: &Authenticated) -> Result<
         );
         return Err(Refusal::with(fault, challenge));
     }
+    if let Some(rule) = &route.access {
+        // Read once already; only who asks for more than scopes pays for it again.
+        let path = RequestPath::parse(head)?;
+        let called = HostName::of(called_host(head).unwrap_or_default());
+        let header = |name: &str| match Occurrence::of(head.fields.all_named(name)) {
+            Occurrence::Absent => HeaderValue::Absent,
+            Occurrence::Several => HeaderValue::Several,
+            Occurrence::Once(value) => match std::str::from_utf8(value) {
+                Ok(value) => HeaderValue::Once(Cow::Borrowed(value)),
+                Err(_) => HeaderValue::NotText,
+            },
+        };
+        let call = Call {
+            method: head.method.as_str(),
+            path: path.for_matching(),
+            host: called.as_ref().map(HostName::as_str).unwrap_or_default(),
+            address: origin,
+            time: record.started(),
+            header: &header,
+        };
+        return by_rule(rule, route, authenticated, &call, record);
+    }
     let rule = match route.credentials {
         Credentials::None => "open",
         Credentials::Token(_) => "scopes",
         Credentials::Certificate(_) => "certificate",
     };
     Ok(Permit::grant(Arc::clone(caller), Cow::Borrowed(rule)))
+}
+
+/// What a rule decides, told to the caller without what only the operator may know.
+fn by_rule(
+    rule: &Rule,
+    route: &Route,
+    authenticated: &Authenticated,
+    call: &Call<'_>,
+    record: &mut CallRecord,
+) -> Result<Permit, Refusal> {
+    let caller = authenticated.caller();
+    let decision = match authenticated.verified() {
+        Some(verified) => {
+            let mut memory = verified.access.borrow_mut();
+            rule.decide(caller, Some(memory.get_or_insert_default()), call)
+        }
+        None => rule.decide(caller, None, call),
+    };
+    record.policy = decision.by().cloned();
+    match decision {
+        Decision::Allowed(by) => {
+            let by = by.map_or(Cow::Borrowed("rules"), |by| Cow::Owned(by.to_string()));
+            Ok(Permit::grant(Arc::clone(caller), by))
+        }
+        Decision::Refused(refusal) => Err(refused(&refusal, route, caller.method)),
+    }
+}
+
+fn refused(refusal: &AccessRefusal, route: &Route, method: Method) -> Refusal {
+    let detail = match refusal {
+        AccessRefusal::AnyScopeMissing { scopes } => {
+            let detail = format!(
+                "The token has none of the scopes `{scopes}`; ask its issuer for one of them"
+            );
+            let fault = Fault::new(refusal.code(), detail);
+            if method != Method::Jwt {
+                return fault.into();
+            }
+            // RFC 6750, section 3.1: what was asked for is named, so that a client can get it.
+            let mut asked = route.scope_list.to_string();
+            if !asked.is_empty() {
+                asked.push(' ');
+            }
+            asked.push_str(scopes);
+            let challenge = challenge(
+                Some("insufficient_scope"),
+                Some(fault.detail()),
+                Some(&asked),
+            );
+            return Refusal::with(fault, challenge);
+        }
+        AccessRefusal::RoleMissing { .. } => {
+            "You are known here, and have no role that may do this; ask the API's publisher for it"
+        }
+        AccessRefusal::ClaimUnfit { .. } => {
+            "Your token does not say what this asks for; ask the API's publisher who may call"
+        }
+        AccessRefusal::Forbidden { .. }
+        | AccessRefusal::NotPermitted { .. }
+        | AccessRefusal::Failed { .. } => {
+            "A policy does not let this call pass; ask the API's publisher who may call, and when"
+        }
+    };
+    Fault::new(refusal.code(), detail).because(refusal).into()
 }

@@ -157,6 +157,7 @@ fn verify(
         key_epoch: 0,
         revocation_epoch: Cell::new(u64::MAX),
         cells: RefCell::default(),
+        access: RefCell::default(),
         caller: Arc::new(caller),
     })
 }

@@ -52,14 +52,21 @@ impl Status {
             | Code::CertificateInvalid
             | Code::CertificateExpired
             | Code::CertificateRevoked => Self::Unauthenticated,
-            Code::CallerNotAllowed | Code::InsufficientScope | Code::OriginRefused => {
-                Self::PermissionDenied
-            }
+            Code::CallerNotAllowed
+            | Code::InsufficientScope
+            | Code::RoleMissing
+            | Code::ClaimsRefused
+            | Code::PolicyRefused
+            | Code::OriginRefused
+            | Code::PreflightRefused
+            | Code::AddressRefused => Self::PermissionDenied,
             Code::NotFound
             | Code::MethodNotAllowed
             | Code::NotImplemented
             | Code::UnsupportedCoding => Self::Unimplemented,
-            Code::RequestTimeout | Code::UpstreamTimeout => Self::DeadlineExceeded,
+            Code::RequestTimeout | Code::UpstreamTimeout | Code::NotCached => {
+                Self::DeadlineExceeded
+            }
             // A quota does not come back soon: no client tries that again by itself.
             Code::BodyTooLarge | Code::UriTooLong | Code::HeadersTooLarge | Code::QuotaExceeded => {
                 Self::ResourceExhausted

@@ -81,6 +81,18 @@ pub(crate) fn set_forwarded(
     fields.append(Header::Via, version.of_via());
 }
 
+/// Adds a name, which is in lower case, to `Vary`, unless that is said (RFC 9110, section 12.5.5).
+pub(crate) fn vary(fields: &mut Fields, name: &[u8]) {
+    let said = fields
+        .all(Header::Vary)
+        .flat_map(|value| value.split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .any(|known| known == b"*" || known.eq_ignore_ascii_case(name));
+    if !said {
+        fields.append(Header::Vary, name);
+    }
+}
+
 /// Whether the method promises to change nothing, so that it may be sent a second time (RFC 9110,
 /// section 9.2.1).
 pub(crate) fn is_safe(method: &Method) -> bool {

@@ -91,7 +91,7 @@ pub(crate) fn match_route(
 
 impl Matched {
     /// Of a copy of a call.
-    pub(super) fn of_copy(route: RouteRef, path: Box<str>) -> Self {
+    pub(crate) fn of_copy(route: RouteRef, path: Box<str>) -> Self {
         Self {
             route,
             path,
@@ -119,7 +119,7 @@ impl Matched {
 
 /// With a target in absolute form, its authority is what is called, whatever `Host` says (RFC 9112,
 /// section 3.2.2).
-fn called_host(head: &RequestHead) -> Option<&str> {
+pub(crate) fn called_host(head: &RequestHead) -> Option<&str> {
     match head.authority() {
         Some(authority) => Some(authority),
         None => std::str::from_utf8(head.fields.get(Header::Host)?).ok(),

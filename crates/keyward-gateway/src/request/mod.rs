@@ -18,7 +18,7 @@ mod client;
 pub(crate) mod client_certificate;
 mod compression;
 mod decompression;
-mod forward;
+pub(crate) mod forward;
 pub(crate) mod grpc;
 pub(crate) mod headers;
 pub(crate) mod identity;
@@ -32,8 +32,10 @@ mod upgrade;
 mod verified_caller;
 
 pub(crate) use admit::HeldCalls;
+pub(crate) use authenticate::Authenticated;
 pub(crate) use client::Client;
-pub(crate) use screen::is_trusted;
+pub(crate) use match_route::Matched;
+pub(crate) use screen::{CallOrigin, is_trusted};
 pub(crate) use verified_caller::VerifiedCaller;
 
 use crate::body::{AnswerBody, RequestBody};
@@ -62,7 +64,7 @@ impl Refusal {
         Self(Box::new((fault, fields)))
     }
 
-    fn fault(&self) -> &Fault {
+    pub(crate) fn fault(&self) -> &Fault {
         &self.0.0
     }
 }
@@ -158,9 +160,16 @@ pub(crate) async fn serve_call(
         );
         answer
     });
+    if let Some(policies) = record.policies.take() {
+        policies.finish(&mut answer.fields);
+    }
     answer
         .fields
         .set(Header::RequestId, record.request_id_text());
+    if let Some(alternative) = client.alternative() {
+        // In place of what an upstream says: it speaks of its own ports.
+        answer.fields.set_named("alt-svc", alternative.as_bytes());
+    }
     answer.body = answer.body.with_record(record);
     answer
 }
@@ -186,13 +195,26 @@ async fn way(
     let matched = match_route::match_route(worker, &snapshot, &head, &path)?;
     record.route = Some(Rc::clone(&matched.route));
     let route = &matched.route.route;
+    let policies = route.policies.as_ref();
+    if let Some(policies) = policies {
+        record.policies = policies.begins(worker, client, &head.fields);
+        policies.bounds(worker, &head, &body)?;
+    }
     let origin = screen::screen(worker, route, client, &mut head, &body)?;
-    let upgrades = upgrade::screen(route, client, &head, &body)?;
     record.set_address(origin.address);
+    if let Some(policies) = policies {
+        let call = record.policies.as_deref_mut();
+        // Before authentication: a preflight has no token, and a barred address costs no cryptography.
+        if let Some(answer) = policies.screens(worker, client, &origin, &head, call)? {
+            record.answered(answer.status.as_u16());
+            return Ok(answer);
+        }
+    }
+    let upgrades = upgrade::screen(route, client, &head, &body)?;
     let authenticated =
         authenticate::authenticate(worker, route, client, &mut head, record).await?;
     record.caller = authenticated.caller_of_record();
-    let permit = authorize::authorize(route, &authenticated)?;
+    let permit = authorize::authorize(route, &authenticated, &head, origin.address, record)?;
     if let Some(plan) = &route.decompression {
         // Before limits: a body that is not taken uses none up.
         body = decompression::decompress(worker, plan, &mut head, body)?;
@@ -223,5 +245,8 @@ async fn way(
         admitted,
         upgrades,
     };
+    if let Some(plan) = &route.content {
+        return plan.answer(call, head, body, record).await;
+    }
     forward::forward(call, head, body, record).await
 }

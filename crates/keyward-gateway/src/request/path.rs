@@ -43,6 +43,26 @@ impl<'a> RequestPath<'a> {
         })
     }
 
+    /// Of a target by itself: path and query.
+    pub(crate) fn of_target(target: &'a str) -> Result<Self, Fault> {
+        let (sent, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (target, None),
+        };
+        if !sent.starts_with('/') {
+            return Err(Fault::new(
+                Code::BadRequest,
+                "The request's target is no path; it begins with `/`",
+            ));
+        }
+        Ok(Self {
+            whole: Cow::Borrowed(target),
+            length: sent.len(),
+            query,
+            decoded: one_reading(sent)?,
+        })
+    }
+
     /// The path that routes are found by.
     pub(crate) fn for_matching(&self) -> &str {
         &self.decoded

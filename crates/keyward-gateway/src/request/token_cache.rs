@@ -153,6 +153,7 @@ mod tests {
             key_epoch,
             revocation_epoch: Cell::new(0),
             cells: RefCell::default(),
+            access: RefCell::default(),
         }))
     }
 

@@ -1,6 +1,7 @@
 //! A caller who has proved who it is, with what later calls would have to work out again.
 
 use crate::message::Fields;
+use keyward_access::Memory;
 use keyward_model::{Caller, Timestamp};
 use keyward_state::limit::Cell as LimitCell;
 use std::cell::{Cell, RefCell};
@@ -25,4 +26,6 @@ pub(crate) struct VerifiedCaller {
     pub(crate) revocation_epoch: Cell<u64>,
     /// The caller's cell of each of the route's limits, once it was needed.
     pub(crate) cells: RefCell<Vec<Option<Arc<LimitCell>>>>,
+    /// What was found out about what it may do, where a route asked for more than scopes.
+    pub(crate) access: RefCell<Option<Box<Memory>>>,
 }

@@ -22,7 +22,7 @@ pub(crate) use route::{
     CertificatePolicy, Credentials, DecompressionPlan, MirrorRoute, Route, TokenPolicy,
     TrustedIssuer,
 };
-pub(crate) use route_table::{Lookup, Occurrence, RequestView, RouteTable};
+pub(crate) use route_table::{HostName, Lookup, Occurrence, RequestView, RouteTable};
 
 use crate::issuer::Issuers;
 use crate::request::client_certificate::{CLIENT_CERT, CLIENT_CERT_CHAIN};
@@ -74,6 +74,9 @@ pub enum CompileError {
         /// What is wrong with it.
         why: String,
     },
+    /// Roles or policies can't be used.
+    #[error("{0}")]
+    Access(String),
     /// Something can't be prepared.
     #[error("api `{api}`: {why}")]
     Unusable {
@@ -136,11 +139,14 @@ impl Snapshot {
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, CompileError> {
         let plans = continuity.upstreams(resources, clock)?;
+        let access = continuity.access(resources)?;
         let surroundings = Surroundings {
+            access: Arc::clone(&access),
             upstreams: plans.by_name(),
             issuers: OpenIssuers::open(issuers, own.as_ref().map(|own| &own.issuer), resources)?,
             forged: continuity.forged(identity_names(resources)),
             trust: RefCell::default(),
+            addresses: RefCell::default(),
         };
         let apis = continuity.apis(resources, &surroundings, workers)?;
         let hosts = continuity.hosts(&apis)?;
@@ -151,7 +157,7 @@ impl Snapshot {
             apis: apis.values().map(Arc::clone).collect(),
         };
         drop(surroundings);
-        continuity.remember(apis, hosts, plans);
+        continuity.remember(apis, hosts, plans, access);
         Ok(snapshot)
     }
 
@@ -173,7 +179,7 @@ fn identity_names(resources: &[Arc<Resource>]) -> impl Iterator<Item = &str> {
         .iter()
         .filter_map(|resource| match &resource.spec {
             Spec::Api(api) => Some(api),
-            Spec::Upstream(_) | Spec::Issuer(_) => None,
+            Spec::Upstream(_) | Spec::Issuer(_) | Spec::Role(_) | Spec::AccessPolicy(_) => None,
         });
     apis.flat_map(|api| {
         let names = api.identity_headers.headers.iter().map(|(name, _)| &**name);

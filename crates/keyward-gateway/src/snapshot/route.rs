@@ -6,10 +6,13 @@ use super::plan::{MirrorPlan, RoutePlan};
 use crate::coding::DecodeBounds;
 use crate::issuer::IssuerKeySet;
 use crate::metrics::RouteMetrics;
+use crate::policy::PolicyPlan;
+use crate::policy::content::ContentPlan;
 use crate::request::identity::{ForgedNames, IdentityPlan};
 use crate::tls::ClientTrust;
 use crate::upstream::UpstreamPlan;
 use aws_lc_rs::digest;
+use keyward_access::Rule;
 use keyward_jose::jwt::Profile;
 use keyward_model::id::TeamId;
 use keyward_model::name::Name;
@@ -32,6 +35,8 @@ pub(crate) struct Route {
     pub(crate) scopes: BTreeSet<String>,
     /// The scopes as a challenge names them.
     pub(crate) scope_list: Box<str>,
+    /// What else is asked of callers than those scopes, if anything is.
+    pub(crate) access: Option<Arc<Rule>>,
     pub(crate) limits: Arc<LimitPlan>,
     pub(crate) identity: Arc<IdentityPlan>,
     pub(crate) forged: Arc<ForgedNames>,
@@ -47,6 +52,10 @@ pub(crate) struct Route {
     pub(crate) decompression: Option<DecompressionPlan>,
     /// `None`: no body is captured.
     pub(crate) capture: Option<Arc<Capture>>,
+    /// `None`: nothing but who calls and how often stands in the way of calls.
+    pub(crate) policies: Option<Arc<PolicyPlan>>,
+    /// What is done with the content of its calls.
+    pub(crate) content: Option<Box<ContentPlan>>,
     pub(crate) metrics: Arc<RouteMetrics>,
 }
 
@@ -215,30 +224,53 @@ impl ApiPolicy {
     }
 }
 
+/// What was prepared for several routes of an API at once.
+#[derive(Clone, Copy)]
+pub(super) struct Prepared<'a> {
+    pub(super) policy: &'a ApiPolicy,
+    pub(super) rule: Option<&'a Arc<Rule>>,
+    pub(super) limits: &'a Arc<LimitPlan>,
+    pub(super) policies: Option<&'a Arc<PolicyPlan>>,
+}
+
 impl Route {
     /// The variant of a declared route that goes to `upstream`; `None` for one that answers by itself.
     pub(super) fn compile(
         resource: &Resource,
         api: &Api,
         declared: &route::Route,
-        (policy, limits): (&ApiPolicy, &Arc<LimitPlan>),
+        prepared: Prepared<'_>,
         upstream: Option<&Arc<UpstreamPlan>>,
         mirroring: Mirroring<'_>,
         metrics: Arc<RouteMetrics>,
     ) -> Result<Self, CompileError> {
+        let Prepared {
+            policy,
+            rule,
+            limits,
+            policies,
+        } = prepared;
         let unusable = |why: String| CompileError::Unusable {
             api: format!("{}/{}", resource.name, api.version),
             why: format!("route `{}`: {why}", declared.label),
         };
-        let (plan, mirror, compression) = match mirroring {
+        let (plan, mirror, compression, policies, content) = match mirroring {
             Mirroring::Of(mirror) => {
                 let compression = declared.compression.clone();
-                (RoutePlan::new(api, declared), mirror, compression)
+                let plan = RoutePlan::new(api, declared);
+                let content = declared.content.as_deref().map(ContentPlan::new);
+                let content = content.map(Box::new);
+                (plan, mirror, compression, policies.cloned(), content)
             }
             // Nobody reads what is answered.
-            Mirroring::Copies(mirror) => (RoutePlan::of_copies(api, declared, mirror), None, None),
+            Mirroring::Copies(mirror) => {
+                let plan = RoutePlan::of_copies(api, declared, mirror);
+                (plan, None, None, None, None)
+            }
         };
-        let scopes: BTreeSet<String> = api.scopes.union(&declared.scopes).cloned().collect();
+        let body_limit = declared.policies.size_limits.and_then(|limits| limits.body);
+        let (of_api, own) = (&api.authorization.scopes, &declared.authorization.scopes);
+        let scopes: BTreeSet<String> = of_api.union(own).cloned().collect();
         let scope_list: Vec<&str> = scopes.iter().map(String::as_str).collect();
         Ok(Self {
             labels: RouteLabels {
@@ -252,12 +284,13 @@ impl Route {
             credentials: policy.credentials.clone(),
             scope_list: scope_list.join(" ").into(),
             scopes,
+            access: rule.cloned(),
             limits: Arc::clone(limits),
             forged: Arc::clone(&policy.forged),
             identity: Arc::clone(&policy.identity),
             upstream: upstream.cloned(),
             mirror,
-            max_body_bytes: api.max_body_bytes,
+            max_body_bytes: body_limit.or(api.max_body_bytes),
             body_idle: api.idle_body_timeout,
             compression,
             decompression: declared
@@ -265,6 +298,8 @@ impl Route {
                 .as_deref()
                 .map(DecompressionPlan::new),
             capture: declared.capture.clone().map(Arc::new),
+            policies,
+            content,
             metrics,
         })
     }

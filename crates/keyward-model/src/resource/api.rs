@@ -1,10 +1,11 @@
 //! APIs: what is published, under which path, for whom.
 
+use super::authorization::{Authorization, PolicyReference};
 use super::mutual_tls::MutualTls;
+use super::policy::Policies;
 use super::route::{HostPattern, Route};
 use crate::limit::LimitRule;
 use crate::name::Name;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -27,8 +28,8 @@ pub struct Api {
     pub routes: Vec<Route>,
     /// Who may call: said for every API, if only `none`.
     pub authentication: Authentication,
-    /// The scopes that a caller needs, all of them.
-    pub scopes: BTreeSet<String>,
+    /// What callers of every route must be.
+    pub authorization: Authorization,
     /// Limits of all its routes together, taken in order, before those of the route.
     pub limits: Vec<LimitRule>,
     /// Which headers tell the upstream who calls.
@@ -59,7 +60,19 @@ impl Api {
             Authentication::MutualTls(clients) => clients.roots.as_mut(),
             Authentication::None | Authentication::Jwt { .. } => None,
         };
-        roots.into_iter()
+        let mut policies = Vec::new();
+        let mut levels = vec![&mut self.authorization];
+        for route in &mut self.routes {
+            policies.push(&mut route.policies);
+            levels.push(&mut route.authorization);
+        }
+        let access = levels.into_iter().flat_map(|level| &mut level.policies);
+        let access = access.filter_map(|policy| match policy {
+            PolicyReference::Named(_) => None,
+            PolicyReference::Inline(policy) => policy.path_mut(),
+        });
+        let addresses = policies.into_iter().flat_map(Policies::paths_mut);
+        roots.into_iter().chain(addresses).chain(access)
     }
 }
 

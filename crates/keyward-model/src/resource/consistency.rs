@@ -1,6 +1,8 @@
 //! Whether resources fit together: names that are unique, references that lead somewhere, paths that
 //! don't hide one another.
 
+mod access;
+
 use super::conflict;
 use super::issuer::SELF;
 use super::raw::{Declared, Node, Place, Problems, Value, closest};
@@ -25,6 +27,7 @@ struct Catalogue<'r> {
     issuers: HashMap<Key<'r>, (&'r Declared, &'r Issuer)>,
     upstreams: HashMap<Key<'r>, (&'r Declared, &'r Upstream)>,
     apis: Vec<(&'r Declared, &'r Api)>,
+    rules: access::Rules<'r>,
 }
 
 /// Tells what does not fit together among `resources`. `own_issuer` is the `iss` of this node's own
@@ -72,6 +75,7 @@ fn check_new(resources: &[&Declared], new: &New, own_issuer: &str, problems: &mu
     let catalogue = Catalogue::of(resources, problems);
     catalogue.own_issuer(own_issuer, problems);
     conflict::check(&catalogue.apis, new, problems);
+    access::check(&catalogue, new, problems);
     let mut used: HashSet<Key<'_>> = HashSet::new();
     for (declared, api) in &catalogue.apis {
         if !new.has(declared) {
@@ -99,6 +103,7 @@ impl<'r> Catalogue<'r> {
             issuers: HashMap::new(),
             upstreams: HashMap::new(),
             apis: Vec::new(),
+            rules: access::Rules::default(),
         };
         let mut versions: HashMap<(Key<'r>, &'r Name), Place> = HashMap::new();
         for declared in resources.iter().copied() {
@@ -116,12 +121,24 @@ impl<'r> Catalogue<'r> {
                     catalogue.apis.push((declared, api));
                     versions.insert((key, &api.version), declared.place())
                 }
+                Spec::Role(role) => catalogue
+                    .rules
+                    .roles
+                    .insert(key, (declared, role))
+                    .map(|(earlier, _)| earlier.place()),
+                Spec::AccessPolicy(policy) => catalogue
+                    .rules
+                    .policies
+                    .insert(key, (declared, policy))
+                    .map(|(earlier, _)| earlier.place()),
             };
             if let Some(earlier) = earlier {
                 let resource = &declared.resource;
                 let version = match &resource.spec {
                     Spec::Api(api) => format!(" version `{}`", api.version),
-                    Spec::Issuer(_) | Spec::Upstream(_) => String::new(),
+                    Spec::Issuer(_) | Spec::Upstream(_) | Spec::Role(_) | Spec::AccessPolicy(_) => {
+                        String::new()
+                    }
                 };
                 problems.error(
                     declared.node.place_of(&["name"]),

@@ -1,5 +1,6 @@
 //! Issuers: whose tokens are believed, and by which keys.
 
+use super::authorization::ClaimPath;
 use crate::secret::Secret;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub struct Issuer {
     pub max_age: Option<Duration>,
     /// The claim that holds the scopes: `scope`, unless said otherwise.
     pub scope_claim: Box<str>,
+    /// Where its tokens say which roles their bearer has; none: they say nothing of roles that counts.
+    pub roles_from: Vec<ClaimPath>,
     /// Whether tokens encrypted to a key of ours (nested JWE) are taken.
     pub encrypted: Encrypted,
 }

@@ -339,6 +339,15 @@ impl Revocations {
         })
     }
 
+    /// Forgets those whose time is over at `now`. Each is of no consequence any more, so that nothing has to be
+    /// asked again.
+    pub fn drop_expired(&self, now: Timestamp) {
+        let _held = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut index = RevocationIndex::clone(&self.index.load());
+        index.drop_expired(now);
+        self.index.store(Arc::new(index));
+    }
+
     fn change(&self, change: impl FnOnce(&mut RevocationIndex)) -> Result<(), Error> {
         let _held = self.change.lock().unwrap_or_else(PoisonError::into_inner);
         let mut index = RevocationIndex::clone(&self.index.load());

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod access;
 mod algorithm;
 mod check;
 mod completions;
@@ -11,6 +12,7 @@ mod jws;
 mod jwt;
 mod key_arguments;
 mod man;
+mod revoke;
 mod serve;
 pub(crate) mod terminal;
 mod time;
@@ -44,6 +46,11 @@ enum Command {
     Check(check::Check),
     Top(top::Top),
     #[command(subcommand)]
+    Access(access::Access),
+    Revoke(revoke::Revoke),
+    #[command(subcommand)]
+    Revocation(revoke::Revocations),
+    #[command(subcommand)]
     Jwk(jwk::Jwk),
     #[command(subcommand)]
     Jws(jws::Jws),
@@ -62,6 +69,9 @@ pub(crate) fn run() -> ExitCode {
         Command::Serve(command) => command.run().map(done),
         Command::Check(command) => command.run(),
         Command::Top(command) => command.run().map(done),
+        Command::Access(command) => command.run(),
+        Command::Revoke(command) => command.run().map(done),
+        Command::Revocation(command) => command.run().map(done),
         Command::Jwk(command) => command.run().map(done),
         Command::Jws(command) => command.run().map(done),
         Command::Jwe(command) => command.run().map(done),

@@ -23,6 +23,11 @@ struct Mark {
 }
 
 impl SeenFile {
+    /// Where it stands.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The file at `path` as it is now, behind all links; also one that is not there.
     pub(crate) fn now(path: &Path) -> Self {
         let mark = std::fs::metadata(path).ok().map(|found| Mark {

@@ -4,9 +4,11 @@
 //! → typed ([`node`] here, resources in `keyward_model`) → what fits together ([`keys`] and
 //! `keyward_model::resource::consistency`). Mistakes are gathered all the way.
 
+mod access;
 pub(crate) mod access_log;
 mod acme;
 mod address;
+mod address_files;
 pub(crate) mod captures;
 mod document;
 pub(crate) mod file;
@@ -30,6 +32,7 @@ mod tests;
 pub(crate) use node::NodeConfiguration;
 pub(crate) use report::Report;
 
+use address_files::AddressFiles;
 use document::DOCUMENT_MAX_BYTES;
 use file::SeenFile;
 use kept::{Kept, ListPlaces};
@@ -90,7 +93,12 @@ pub(crate) fn reread(
         } else {
             consistency::check(&declared, own_issuer, &mut problems);
         }
-        check_files(&declared, Some(&kept.configuration), &mut problems);
+        check_files(
+            &declared,
+            Some(&kept.configuration),
+            &mut kept.files,
+            &mut problems,
+        );
         if !problems.has_errors() {
             let sources = vec![Source::new(path, String::new())];
             return Ok(Reread {
@@ -239,6 +247,16 @@ impl Reading<'_> {
             || DEFAULT_ISSUER.into(),
             |configuration| configuration.site_url.clone(),
         );
+        let mut found = access::Found {
+            sources: &mut self.sources,
+            files: &mut self.files,
+            problems: &mut self.problems,
+        };
+        let own = self.configuration.iter_mut();
+        let own = own.flat_map(|configuration| &mut configuration.resources);
+        for declared in own.chain(&mut self.further) {
+            found.read(declared);
+        }
         let declared = self
             .configuration
             .iter()
@@ -250,7 +268,16 @@ impl Reading<'_> {
         if !self.problems.has_errors() {
             consistency::check(&declared, &own_issuer, &mut self.problems);
         }
-        check_files(&declared, self.configuration.as_ref(), &mut self.problems);
+        if !self.problems.has_errors() {
+            access::check(&declared, &mut self.problems);
+        }
+        let configuration = self.configuration.as_ref();
+        check_files(
+            &declared,
+            configuration,
+            &mut self.files,
+            &mut self.problems,
+        );
         let failed = self.problems.has_errors();
         Loaded {
             configuration: self.configuration.filter(|_| !failed),
@@ -262,14 +289,18 @@ impl Reading<'_> {
     }
 }
 
-/// Whether what resources name outside of themselves is there and fits: keys, certificates, listeners.
+/// Whether what resources name outside of themselves is there and fits: keys, certificates, listeners, lists of
+/// addresses. `files` are those that are known, and as they were when they were read.
 fn check_files(
     declared: &[&Declared],
     configuration: Option<&NodeConfiguration>,
+    files: &mut Vec<SeenFile>,
     problems: &mut Problems,
 ) {
     let closed = configuration.is_some_and(|configuration| configuration.egress_allow.is_empty());
+    let mut addresses = AddressFiles::beside(files);
     for declared in declared {
+        addresses.check(declared, files, problems);
         keys::check(declared, closed, problems);
         upstream_tls::check(declared, problems);
         mutual_tls::check(declared, configuration, problems);
@@ -296,6 +327,12 @@ fn resource(node: Node, directory: &Path, problems: &mut Problems) -> Option<Dec
                 *path = directory.join(&path);
             }
         }
+        Spec::AccessPolicy(policy) => {
+            if let Some(path) = policy.path_mut() {
+                *path = directory.join(&path);
+            }
+        }
+        Spec::Role(_) => {}
     }
     Some(declared)
 }

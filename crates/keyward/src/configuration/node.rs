@@ -6,7 +6,7 @@ use super::listener::{Listener, default_listeners, listeners};
 use super::network::{allow_rules, networks};
 use super::shared_state::{self, SharedState};
 use super::traces::{self, Tracing};
-use keyward_gateway::Http2Limits;
+use keyward_gateway::{Http2Limits, Http3Limits};
 use keyward_model::Network;
 use keyward_model::network::AllowRule;
 use keyward_model::resource::raw::{Declared, Field, Fields, Node, Problems};
@@ -22,10 +22,10 @@ const FORMAT: u64 = 1;
 const WORKERS_MAX: u64 = 1024;
 
 /// Each is a call with a task of its own: more over one connection are of no use to anyone.
-const HTTP2_STREAMS_MAX: u32 = 10_000;
+const STREAMS_MAX: u32 = 10_000;
 
 /// A connection begins with 64 KiB, of which nothing can be taken back; above a gigabyte nothing is bounded.
-const HTTP2_WINDOWS: RangeInclusive<u64> = 64 << 10..=1 << 30;
+const WINDOWS: RangeInclusive<u64> = 64 << 10..=1 << 30;
 
 const KEYS: &[&str] = &[
     "format",
@@ -124,6 +124,7 @@ impl NodeConfiguration {
             "limits": {
                 "connections": self.limits.connections,
                 "calls_in_flight": self.limits.calls_in_flight,
+                "cache_size": self.limits.cache_bytes,
                 "head_bytes": self.limits.head_bytes,
                 "head_timeout": self.limits.head_timeout.as_secs_f64(),
                 "shutdown_timeout": self.limits.shutdown_timeout.as_secs_f64(),
@@ -131,6 +132,11 @@ impl NodeConfiguration {
                     "streams": self.limits.http2.streams,
                     "stream_window": self.limits.http2.stream_window,
                     "connection_window": self.limits.http2.connection_window,
+                },
+                "http3": {
+                    "streams": self.limits.http3.streams,
+                    "stream_window": self.limits.http3.stream_window,
+                    "connection_window": self.limits.http3.connection_window,
                 },
             },
             "access_log": self.access_log.to_json(),
@@ -149,6 +155,8 @@ pub(crate) struct Limits {
     pub(crate) connections: u32,
     /// The most calls that are not answered to their end, over all workers; more are refused.
     pub(crate) calls_in_flight: u32,
+    /// Memory for answers that are kept for other calls, in bytes.
+    pub(crate) cache_bytes: usize,
     /// The largest request head in bytes.
     pub(crate) head_bytes: usize,
     /// How long a request's head may take to arrive, and a connection may stay idle.
@@ -157,6 +165,8 @@ pub(crate) struct Limits {
     pub(crate) shutdown_timeout: Duration,
     /// Bounds on a connection of HTTP/2.
     pub(crate) http2: Http2Limits,
+    /// Bounds on a connection of HTTP/3.
+    pub(crate) http3: Http3Limits,
 }
 
 impl Default for Limits {
@@ -164,10 +174,12 @@ impl Default for Limits {
         Self {
             connections: 65_536,
             calls_in_flight: 65_536,
+            cache_bytes: 64 << 20,
             head_bytes: 64 << 10,
             head_timeout: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(30),
             http2: Http2Limits::default(),
+            http3: Http3Limits::default(),
         }
     }
 }
@@ -310,10 +322,12 @@ fn limits(field: Field<'_>, problems: &mut Problems) -> Option<Limits> {
         &[
             "connections",
             "calls_in_flight",
+            "cache_size",
             "head_bytes",
             "head_timeout",
             "shutdown_timeout",
             "http2",
+            "http3",
         ],
         problems,
     )?;
@@ -328,6 +342,12 @@ fn limits(field: Field<'_>, problems: &mut Problems) -> Option<Limits> {
             .whole(1..=u64::from(u32::MAX), problems)
             .and_then(|count| u32::try_from(count).ok()),
         None => Some(default.calls_in_flight),
+    };
+    let cache_bytes = match fields.optional("cache_size") {
+        Some(field) => field
+            .byte_size(problems)
+            .and_then(|bytes| usize::try_from(bytes).ok()),
+        None => Some(default.cache_bytes),
     };
     let head_bytes = match fields.optional("head_bytes") {
         Some(field) => {
@@ -353,41 +373,76 @@ fn limits(field: Field<'_>, problems: &mut Problems) -> Option<Limits> {
         Some(field) => http2_limits(field, problems),
         None => Some(default.http2),
     };
+    let http3 = match fields.optional("http3") {
+        Some(field) => http3_limits(field, problems),
+        None => Some(default.http3),
+    };
     Some(Limits {
         connections: connections?,
         calls_in_flight: calls_in_flight?,
+        cache_bytes: cache_bytes?,
         head_bytes: head_bytes?,
         head_timeout: head_timeout?,
         shutdown_timeout: shutdown_timeout?,
         http2: http2?,
+        http3: http3?,
     })
 }
 
 fn http2_limits(field: Field<'_>, problems: &mut Problems) -> Option<Http2Limits> {
     let default = Http2Limits::default();
+    let default = [
+        default.streams,
+        default.stream_window,
+        default.connection_window,
+    ];
+    let [streams, stream_window, connection_window] = streams(field, default, problems)?;
+    Some(Http2Limits {
+        streams,
+        stream_window,
+        connection_window,
+    })
+}
+
+fn http3_limits(field: Field<'_>, problems: &mut Problems) -> Option<Http3Limits> {
+    let default = Http3Limits::default();
+    let default = [
+        default.streams,
+        default.stream_window,
+        default.connection_window,
+    ];
+    let [streams, stream_window, connection_window] = streams(field, default, problems)?;
+    Some(Http3Limits {
+        streams,
+        stream_window,
+        connection_window,
+    })
+}
+
+/// The bounds on a connection with streams: how many at a time, the window of each, and that of all.
+fn streams(field: Field<'_>, default: [u32; 3], problems: &mut Problems) -> Option<[u32; 3]> {
     let fields = field.fields(&["streams", "stream_window", "connection_window"], problems)?;
+    let [streams, stream_window, connection_window] = default;
     let streams = match fields.optional("streams") {
         Some(field) => field
-            .whole(1..=u64::from(HTTP2_STREAMS_MAX), problems)
+            .whole(1..=u64::from(STREAMS_MAX), problems)
             .and_then(|count| u32::try_from(count).ok()),
-        None => Some(default.streams),
+        None => Some(streams),
     };
     let mut window = |key, default| {
         let Some(field) = fields.optional(key) else {
             return Some(default);
         };
         let bytes = field.byte_size(problems)?;
-        if !HTTP2_WINDOWS.contains(&bytes) {
+        if !WINDOWS.contains(&bytes) {
             field.refuse("is not between 64KiB and 1GiB", problems);
             return None;
         }
         u32::try_from(bytes).ok()
     };
-    Some(Http2Limits {
-        stream_window: window("stream_window", default.stream_window)?,
-        connection_window: window("connection_window", default.connection_window)?,
-        streams: streams?,
-    })
+    let stream_window = window("stream_window", stream_window);
+    let connection_window = window("connection_window", connection_window);
+    Some([streams?, stream_window?, connection_window?])
 }
 
 fn allowed(

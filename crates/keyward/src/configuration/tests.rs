@@ -375,6 +375,32 @@ fn changes_that_break_the_example_are_told_with_line_and_advice() {
         ),
         (
             "workers: 2",
+            "workers: 2\nlimits: { http3: { streams: 0 } }",
+            &["12: `streams` is a whole number from 1 to 10000, not `0`"],
+        ),
+        (
+            "serves: gateway }",
+            "serves: gateway, http3: true }",
+            &[
+                "3: `http3`",
+                "needs `tls`: HTTP/3 is spoken inside TLS alone",
+            ],
+        ),
+        (
+            "serves: gateway }",
+            "serves: gateway, http3: { port: 443 } }",
+            &["3: ", "`port`", "`advertised_port`"],
+        ),
+        (
+            "serves: operations }",
+            "serves: operations, http3: true }",
+            &[
+                "5: `http3`",
+                "is for listeners that serve the gateway alone",
+            ],
+        ),
+        (
+            "workers: 2",
             "workers: 2\nlimits: { conections: 1 }",
             &["did you mean `connections`?"],
         ),

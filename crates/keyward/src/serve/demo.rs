@@ -12,8 +12,8 @@ use keyward_model::id::TeamId;
 use keyward_model::limit::{Allowance, LimitRule, LimitSubject, OnOutage, RateLimit};
 use keyward_model::resource::issuer::SELF;
 use keyward_model::resource::{
-    Api, Authentication, BasePath, IdentityHeaders, Resource, Route, Spec, Target, TokenSource,
-    Upstream, VersionState,
+    Api, Authentication, Authorization, BasePath, IdentityHeaders, Resource, Route, Spec, Target,
+    TokenSource, Upstream, VersionState,
 };
 use keyward_model::{Name, Origin, Timestamp};
 use serde_json::{Map, Value, json};
@@ -98,7 +98,10 @@ fn declared(upstream: SocketAddr) -> Result<Vec<Resource>, String> {
             token: TokenSource::Header,
             forward_token: false,
         },
-        scopes: BTreeSet::from([SCOPE.to_owned()]),
+        authorization: Authorization {
+            scopes: BTreeSet::from([SCOPE.to_owned()]),
+            ..Authorization::default()
+        },
         limits: vec![LimitRule {
             name: name("per-subject")?,
             by: Box::new([LimitSubject::Subject]),

@@ -22,7 +22,7 @@ use keyward_model::resource::HostPattern;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tree::PathTree;
-use view::HostName;
+pub(crate) use view::HostName;
 
 /// The routes of one host.
 #[derive(Debug, Default)]

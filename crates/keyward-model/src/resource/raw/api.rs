@@ -1,10 +1,13 @@
 //! Reading `kind: api`.
 
 use super::authentication;
+use super::authorization;
 use super::capture;
 use super::coding;
+use super::content;
 use super::field::{Field, Fields};
 use super::limits;
+use super::policy;
 use super::problem::Problems;
 use super::read::name;
 use super::route::{self, ApiOfRoutes};
@@ -12,8 +15,12 @@ use super::websocket;
 use crate::limit::LimitRule;
 use crate::resource::api::IdentityField;
 use crate::resource::coding::{Compression, Decompression};
+use crate::resource::policy::Policies;
 use crate::resource::route::Route;
-use crate::resource::{Api, BasePath, Capture, IdentityHeaders, VersionState, WebSocket};
+use crate::resource::{
+    Api, Authentication, Authorization, BasePath, Capture, ContentPolicies, IdentityHeaders,
+    VersionState, WebSocket,
+};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +46,11 @@ pub(super) const KEYS: &[&str] = &[
     "compression",
     "decompression",
     "websocket",
+    "size_limits",
+    "ip_filter",
+    "cors",
+    "security_headers",
+    "cache",
 ];
 
 /// How long a body may stand still, unless said otherwise.
@@ -121,19 +133,10 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
             problems,
         )
         .and_then(|field| authentication::read(field, problems));
-    let scopes = match fields.optional("authorization") {
-        Some(field) => scopes(field, problems),
-        None => Some(BTreeSet::new()),
+    let authorization = match fields.optional("authorization") {
+        Some(field) => authorization::read(field, authentication.as_ref(), problems),
+        None => Some(Authorization::default()),
     };
-    let without_scopes = authentication
-        .as_ref()
-        .and_then(authentication::without_scopes);
-    if let (Some(why), Some(field), Some(scopes)) =
-        (without_scopes, fields.optional("authorization"), &scopes)
-        && !scopes.is_empty()
-    {
-        problems.error(field.place(), "contradiction", why);
-    }
     let limits = limits::read(fields, &[], problems);
     let identity_headers = match fields.optional("identity_headers") {
         Some(field) => identity_headers(field, problems),
@@ -163,20 +166,39 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
         Some(field) => capture::read(field, problems),
         None => Some(None),
     };
+    let policies = policy::read(fields, &Policies::default(), problems);
+    if let (Some(policies), Some(field)) = (&policies, fields.optional("max_body"))
+        && policies
+            .size_limits
+            .is_some_and(|limits| limits.body.is_some())
+    {
+        problems.error(
+            field.place(),
+            "contradiction",
+            "`max_body` and `size_limits: { body: … }` say the same thing twice: take one of them out",
+        );
+    }
     let default = IdentityHeaders::default();
+    let no_policies = Policies::default();
+    let content = content::read(fields, &ContentPolicies::default(), problems);
+    let without = ContentPolicies::default();
     let shared = SharedByRoutes {
         websocket: websocket.as_ref(),
         identity_headers: identity_headers.as_ref().unwrap_or(&default),
         capture: capture.as_ref().and_then(Option::as_ref),
-        without_scopes,
+        authentication: authentication.as_ref(),
         compression: compression.as_ref(),
         decompression: decompression.as_ref(),
         max_body_bytes,
         limits: &limits,
+        policies: policies.as_ref().unwrap_or(&no_policies),
+        content: content.as_ref().unwrap_or(&without),
     };
     let routes = routes(fields, base_path.as_ref(), &shared, problems);
-    // Its routes have it.
+    // Its routes have them.
     capture?;
+    policies.as_ref()?;
+    content?;
     Some(Api {
         version: version?,
         state: state?,
@@ -185,7 +207,7 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
         keep_base_path: keep_base_path?,
         routes: routes?,
         authentication: authentication?,
-        scopes: scopes?,
+        authorization: authorization?,
         limits,
         identity_headers: identity_headers?,
         max_body_bytes,
@@ -198,11 +220,13 @@ struct SharedByRoutes<'a> {
     websocket: Option<&'a WebSocket>,
     identity_headers: &'a IdentityHeaders,
     capture: Option<&'a Capture>,
-    without_scopes: Option<&'static str>,
+    authentication: Option<&'a Authentication>,
     compression: Option<&'a Arc<Compression>>,
     decompression: Option<&'a Arc<Decompression>>,
     max_body_bytes: Option<u64>,
     limits: &'a [LimitRule],
+    policies: &'a Policies,
+    content: &'a ContentPolicies,
 }
 
 /// The routes: those that are listed, or the one of an API that lists none.
@@ -221,6 +245,8 @@ fn routes(
             decompression: shared.decompression.cloned(),
             capture: shared.capture.cloned(),
             websocket: shared.websocket.cloned(),
+            policies: shared.policies.clone(),
+            content: shared.content.clone().for_route(true).map(Box::new),
             ..Route::everything(base_path?, upstream?)
         }]);
     };
@@ -234,11 +260,13 @@ fn routes(
         websocket: shared.websocket,
         identity_headers: shared.identity_headers,
         capture: shared.capture,
-        without_scopes: shared.without_scopes,
+        authentication: shared.authentication,
         compression: shared.compression,
         decompression: shared.decompression,
         max_body_bytes: shared.max_body_bytes,
         limits: shared.limits,
+        policies: shared.policies,
+        content: shared.content,
     };
     let routes = route::routes(listed, &api, problems);
     if let (Some(field), Some(upstream)) = (fields.optional("upstream"), &upstream)
@@ -274,16 +302,6 @@ fn base_path(field: Field<'_>, problems: &mut Problems) -> Option<BasePath> {
             None
         }
     }
-}
-
-pub(super) fn scopes(field: Field<'_>, problems: &mut Problems) -> Option<BTreeSet<String>> {
-    let fields = field.fields(&["scopes"], problems)?;
-    let list = fields.required(
-        "scopes",
-        "list the scopes a caller needs, all of them",
-        problems,
-    )?;
-    scope_list(list, problems)
 }
 
 /// Scopes, each once.

@@ -2,6 +2,7 @@
 
 use super::field::{Field, Fields};
 use super::problem::Problems;
+use crate::resource::authorization::ClaimPath;
 use crate::resource::issuer::{Encrypted, SELF};
 use crate::resource::{Issuer, IssuerKeys};
 use crate::secret::Secret;
@@ -20,6 +21,7 @@ pub(super) const KEYS: &[&str] = &[
     "types",
     "max_age",
     "scope_claim",
+    "roles_from",
     "encrypted",
 ];
 
@@ -40,6 +42,9 @@ const LEEWAY_MAX: Duration = Duration::from_secs(300);
 
 /// How long the last good keys are used while the issuer can't be reached, unless said otherwise.
 const STALE_FOR: Duration = Duration::from_secs(24 * 3600);
+
+/// The most claims that say which roles a bearer has.
+const ROLES_FROM_MAX: usize = 8;
 
 /// Where OpenID Connect Discovery puts an issuer's metadata (section 4).
 const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
@@ -84,6 +89,10 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Issue
         Some(field) => field.text(problems),
         None => Some("scope"),
     };
+    let roles_from = match fields.optional("roles_from") {
+        Some(field) => roles_from(field, problems),
+        None => Some(Vec::new()),
+    };
     let encrypted = match fields.optional("encrypted") {
         Some(field) => field.one_of(
             &[("no", Encrypted::No), ("required", Encrypted::Required)],
@@ -102,8 +111,32 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Issue
             .unwrap_or_default(),
         max_age,
         scope_claim: scope_claim?.into(),
+        roles_from: roles_from?,
         encrypted: encrypted?,
     })
+}
+
+/// `roles_from`: one claim, or a list of them.
+fn roles_from(field: Field<'_>, problems: &mut Problems) -> Option<Vec<ClaimPath>> {
+    let named = match field.as_text() {
+        Some(_) => vec![field],
+        None => field.filled_list(problems)?,
+    };
+    if named.len() > ROLES_FROM_MAX {
+        field.refuse("has more than 8 claims", problems);
+        return None;
+    }
+    let paths: Vec<_> = named
+        .into_iter()
+        .map(|member| {
+            member.parsed(
+                ClaimPath::parse,
+                "names no claim: write its name, with `.` for what is inside of objects, such as `realm_access.roles`",
+                problems,
+            )
+        })
+        .collect();
+    paths.into_iter().collect()
 }
 
 fn keys(fields: &Fields<'_>, issuer: Option<&str>, problems: &mut Problems) -> Option<IssuerKeys> {

@@ -28,10 +28,9 @@ pub use path::{
 };
 
 use super::coding::{Compression, Decompression};
-use super::{BasePath, Capture, WebSocket};
+use super::{Authorization, BasePath, Capture, ContentPolicies, Policies, WebSocket};
 use crate::limit::LimitRule;
 use crate::name::Name;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The most routes that may share one host and path and be told apart by conditions alone: they are
@@ -45,8 +44,8 @@ pub struct Route {
     pub label: Box<str>,
     /// Which calls it takes.
     pub matching: RouteMatch,
-    /// The scopes that a caller needs besides those of the API.
-    pub scopes: BTreeSet<String>,
+    /// What its callers must be besides what the API asks for.
+    pub authorization: Authorization,
     /// Limits of the route's own, taken after those of its API.
     pub limits: Vec<LimitRule>,
     /// Changes to the query, before it goes to the upstream or into a redirect.
@@ -65,6 +64,10 @@ pub struct Route {
     pub action: Action,
     /// Which bodies are written down: as the route says, else as its API does.
     pub capture: Option<Capture>,
+    /// What stands in a call's way besides who calls, and what is added to answers.
+    pub policies: Policies,
+    /// What is done with the content of calls; `None`: nothing.
+    pub content: Option<Box<ContentPolicies>>,
 }
 
 impl Route {
@@ -74,7 +77,7 @@ impl Route {
         Self {
             label: base_path.as_str().into(),
             matching: RouteMatch::default(),
-            scopes: BTreeSet::new(),
+            authorization: Authorization::default(),
             limits: Vec::new(),
             query: QueryEdits::default(),
             request_headers: HeaderEdits::default(),
@@ -84,6 +87,8 @@ impl Route {
             websocket: None,
             action: Action::Forward(Forward::to(upstream)),
             capture: None,
+            policies: Policies::default(),
+            content: None,
         }
     }
 

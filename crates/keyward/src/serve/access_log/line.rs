@@ -95,6 +95,7 @@ impl JsonLines {
         );
         text(out, F::Because, b",\"because\":", record.because.as_deref());
         text(out, F::Limit, b",\"limit\":", record.limit.as_deref());
+        text(out, F::Policy, b",\"policy\":", record.policy.as_deref());
         if let Some(address) = record.address.filter(|_| fields.has(F::Address)) {
             out.extend_from_slice(b",\"address\":\"");
             ip(out, mask.of_address(address));

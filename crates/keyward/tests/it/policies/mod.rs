@@ -1,10 +1,15 @@
 //! What policies do with calls, case by case: each module drives its cases over a node, and the tables in
 //! `docs/policies/` are what came of it.
 
+mod authorization;
+mod cache;
 mod call;
+mod cors;
 mod index;
+mod ip_filter;
 mod limits;
 mod page;
+mod security_headers;
 mod size_limits;
 mod table;
 

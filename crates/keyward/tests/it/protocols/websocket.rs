@@ -362,6 +362,8 @@ async fn tunnels_outlast_a_shutdown_no_longer_than_calls() {
     )
     .await;
     let mut client = open(&node, &handshake("/open/x", "")).await;
+    // A frame that is long under way: nothing can be said before it ends.
+    passes(&mut client, b"\x82\x7f\0\0\0\0\x7f\xff\xff\xff").await;
     node.signal("TERM");
     // It goes on for as long as calls may.
     passes(&mut client, b"still here").await;

@@ -207,6 +207,10 @@ async fn wait(what: &str, holds: impl AsyncFn() -> bool) {
     assert!(waited(holds).await, "{what} did not come");
 }
 
+/// How long anything may take: an attempt at a certificate that fails, because an authority is just being replaced,
+/// is made again after up to a minute.
+const PATIENCE: Duration = Duration::from_secs(150);
+
 /// Whether something holds at last.
 async fn waited(holds: impl AsyncFn() -> bool) -> bool {
     let waiting = async {
@@ -214,7 +218,5 @@ async fn waited(holds: impl AsyncFn() -> bool) -> bool {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), waiting)
-        .await
-        .is_ok()
+    tokio::time::timeout(PATIENCE, waiting).await.is_ok()
 }

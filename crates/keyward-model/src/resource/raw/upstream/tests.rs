@@ -67,7 +67,9 @@ fn read_with(keys: &serde_json::Value) -> Result<Upstream, String> {
     match declared.filter(|_| !problems.has_errors()) {
         Some(declared) => match declared.resource.spec {
             Spec::Upstream(upstream) => Ok(*upstream),
-            Spec::Api(_) | Spec::Issuer(_) => Err("no upstream".to_owned()),
+            Spec::Api(_) | Spec::Issuer(_) | Spec::Role(_) | Spec::AccessPolicy(_) => {
+                Err("no upstream".to_owned())
+            }
         },
         None => Err(told),
     }

@@ -1,0 +1,41 @@
+//! What policies have decided.
+
+macro_rules! events {
+    ($($(#[$doc:meta])* $variant:ident = $policy:literal, $decision:literal;)+) => {
+        /// A decision of a policy, to be counted.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum PolicyEvent {
+            $($(#[$doc])* $variant,)+
+        }
+
+        impl PolicyEvent {
+            /// All of them, in the order of their counters.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// Which policy decided.
+            #[must_use]
+            pub const fn policy(self) -> &'static str {
+                match self { $(Self::$variant => $policy,)+ }
+            }
+
+            /// What.
+            #[must_use]
+            pub const fn decision(self) -> &'static str {
+                match self { $(Self::$variant => $decision,)+ }
+            }
+        }
+    };
+}
+
+events! {
+    /// A call was larger than its route takes.
+    SizeRefused = "size_limits", "refused";
+    /// A call came from an address that may not call.
+    AddressRefused = "ip_filter", "refused";
+    /// A page was told that it may call.
+    PreflightAnswered = "cors", "preflight_answered";
+    /// A page was told that it may not.
+    PreflightRefused = "cors", "preflight_refused";
+    /// A call of a page was refused for its origin.
+    OriginRefused = "cors", "refused";
+}
