@@ -93,6 +93,11 @@ impl SharedWorker {
         limits: &[SharedLimit<'_>],
         now: Now,
     ) -> SharedAdmission {
+        // The call may have waited since it began, for an issuer's keys.
+        let now = Now {
+            moment: self.moment(),
+            ..now
+        };
         let mut taking = Taking {
             worker: self,
             limits,
@@ -167,7 +172,7 @@ impl<'l> Taking<'l> {
                         Ok(Some(Ask::Rate {
                             gcra: *gcra,
                             want,
-                            ahead: Gcra::ahead(cell, now.moment),
+                            ahead: self.worker.known(Gcra::ahead(cell, now.moment)),
                         }))
                     }
                 }

@@ -87,6 +87,7 @@ impl SharedWorker {
     pub async fn keep(self: Rc<Self>) {
         let mut wait = BACK_OFF.0;
         let mut since = self.clock.moment();
+        let mut renewed = since;
         loop {
             if !self.is_connected() {
                 let now = self.clock.moment();
@@ -97,18 +98,25 @@ impl SharedWorker {
                 wait = (wait * 2).min(BACK_OFF.1);
                 if self.connect().await.is_ok() {
                     since = self.clock.moment();
+                    renewed = since;
                     tracing::info!(worker = self.index, "the shared state is reached again");
                 } else {
                     since = now;
                 }
                 continue;
             }
-            let asked = tokio::time::timeout(RENEWED_EVERY, self.attention.notified()).await;
+            // Whether something asked for attention or the time has come: it is looked at.
+            let _asked = tokio::time::timeout(RENEWED_EVERY, self.attention.notified()).await;
             if !self.is_connected() {
                 since = self.good_since(since);
                 continue;
             }
-            self.tend(asked.is_err()).await;
+            let now = self.clock.moment();
+            let due = now.since(renewed) >= RENEWED_EVERY;
+            if due {
+                renewed = now;
+            }
+            self.tend(due).await;
         }
     }
 
@@ -248,6 +256,13 @@ impl SharedWorker {
     #[cfg(test)]
     pub(super) fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.clock)
+    }
+
+    /// How far ahead a subject is for sure by the server's clock, told so that a server that has lost it knows.
+    /// Questions take different times, and as much may be wrong: without this allowance each slow one would push
+    /// the subject a little further ahead, and less would pass than may.
+    pub(super) fn known(&self, ahead: Duration) -> Duration {
+        ahead.saturating_sub(self.state.wait)
     }
 
     pub(super) fn moment(&self) -> Moment {
