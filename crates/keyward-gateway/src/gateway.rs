@@ -3,6 +3,8 @@
 use crate::issuer::Issuers;
 use crate::metrics::{LimitCounts, RouteCounts, WorkerCounts, WorkerMetrics};
 use crate::policy::cache::{CacheCounts, ResponseCache};
+use crate::policy::memory::Memory;
+use crate::policy::whole::BODIES_MAX;
 use crate::settings::{ListenerSettings, Settings};
 use crate::shared::Shared;
 use crate::snapshot::{
@@ -125,6 +127,7 @@ impl Gateway {
             clock: context.clock,
             snapshots: Snapshots::new(Snapshot::empty()),
             limits: LimitCells::default(),
+            bodies: Memory::new(BODIES_MAX),
             responses: ResponseCache::new(settings.limits.cache_bytes),
             revocations: context.revocations,
             issuers: context.issuers,

@@ -3,6 +3,7 @@
 use crate::issuer::Issuers;
 use crate::metrics::WorkerMetrics;
 use crate::policy::cache::ResponseCache;
+use crate::policy::memory::Memory;
 use crate::snapshot::Snapshots;
 use crate::tls::Challenges;
 use crate::top::TopCallers;
@@ -22,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) limits: LimitCells,
     /// Answers that are kept for other calls.
     pub(crate) responses: Arc<ResponseCache>,
+    /// Memory for bodies that are read whole.
+    pub(crate) bodies: Arc<Memory>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) issuers: Arc<Issuers>,
     pub(crate) decrypters: Arc<ArcSwap<Decrypters>>,

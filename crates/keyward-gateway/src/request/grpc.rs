@@ -43,6 +43,8 @@ impl Status {
             | Code::AmbiguousPath
             | Code::TokenAmbiguous
             | Code::ExpectationFailed
+            | Code::ValidationFailed
+            | Code::UntransformableRequest
             | Code::Internal => Self::Internal,
             Code::TokenMissing
             | Code::TokenInvalid
@@ -63,7 +65,8 @@ impl Status {
             Code::NotFound
             | Code::MethodNotAllowed
             | Code::NotImplemented
-            | Code::UnsupportedCoding => Self::Unimplemented,
+            | Code::UnsupportedCoding
+            | Code::UnsupportedMediaType => Self::Unimplemented,
             Code::RequestTimeout | Code::UpstreamTimeout | Code::NotCached => {
                 Self::DeadlineExceeded
             }
@@ -76,6 +79,7 @@ impl Status {
             | Code::LimitsUnavailable
             | Code::UpstreamUnreachable
             | Code::UpstreamFailed
+            | Code::UntransformableAnswer
             | Code::UpstreamBusy
             | Code::UpstreamSpared
             | Code::IssuerUnavailable

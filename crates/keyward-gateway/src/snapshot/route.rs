@@ -7,7 +7,7 @@ use crate::coding::DecodeBounds;
 use crate::issuer::IssuerKeySet;
 use crate::metrics::RouteMetrics;
 use crate::policy::PolicyPlan;
-use crate::policy::content::ContentPlan;
+use crate::policy::content::{ContentPlan, Descriptions};
 use crate::request::identity::{ForgedNames, IdentityPlan};
 use crate::tls::ClientTrust;
 use crate::upstream::UpstreamPlan;
@@ -154,6 +154,7 @@ pub(super) struct ApiPolicy {
     credentials: Credentials,
     identity: Arc<IdentityPlan>,
     forged: Arc<ForgedNames>,
+    descriptions: Descriptions,
 }
 
 impl ApiPolicy {
@@ -220,6 +221,7 @@ impl ApiPolicy {
             credentials,
             identity: Arc::new(identity),
             forged: Arc::clone(forged),
+            descriptions: Descriptions::default(),
         })
     }
 }
@@ -258,7 +260,11 @@ impl Route {
             Mirroring::Of(mirror) => {
                 let compression = declared.compression.clone();
                 let plan = RoutePlan::new(api, declared);
-                let content = declared.content.as_deref().map(ContentPlan::new);
+                let content = declared.content.as_deref();
+                let content = content
+                    .map(|content| ContentPlan::new(api, content, &policy.descriptions))
+                    .transpose()
+                    .map_err(unusable)?;
                 let content = content.map(Box::new);
                 (plan, mirror, compression, policies.cloned(), content)
             }

@@ -10,6 +10,7 @@ mod acme;
 mod address;
 mod address_files;
 pub(crate) mod captures;
+mod content;
 mod document;
 pub(crate) mod file;
 pub(crate) mod kept;
@@ -303,6 +304,7 @@ fn check_files(
         keys::check(declared, closed, problems);
         upstream_tls::check(declared, problems);
         mutual_tls::check(declared, configuration, problems);
+        content::check(declared, problems);
     }
 }
 

@@ -51,6 +51,8 @@ pub(super) const KEYS: &[&str] = &[
     "cors",
     "security_headers",
     "cache",
+    "validation",
+    "transformation",
 ];
 
 /// How long a body may stand still, unless said otherwise.

@@ -11,6 +11,8 @@ mod page;
 mod security_headers;
 mod size_limits;
 mod table;
+mod transformation;
+mod validation;
 
 pub(crate) use call::Call;
 pub(crate) use table::Table;

@@ -55,6 +55,8 @@ const KEYS: &[&str] = &[
     "cors",
     "security_headers",
     "cache",
+    "validation",
+    "transformation",
 ];
 
 /// The most hosts of one API: each has its own table of all routes.
@@ -240,6 +242,8 @@ fn keys_that_do_nothing(fields: &Fields<'_>, action: &Action, problems: &mut Pro
                 "capture",
                 "websocket",
                 "cache",
+                "validation",
+                "transformation",
             ],
         ),
         Action::Respond(_) => (
@@ -255,6 +259,8 @@ fn keys_that_do_nothing(fields: &Fields<'_>, action: &Action, problems: &mut Pro
                 "capture",
                 "websocket",
                 "cache",
+                "validation",
+                "transformation",
             ],
         ),
     };
