@@ -57,9 +57,9 @@ pub use policy::{cache::read_cache_headers, validation::read_json_body};
 
 pub use gateway::{Gateway, GatewayContext, UsageReceiver};
 pub use policy::cache::CacheCounts;
-pub use policy::{AddressFileError, check_address_file};
 pub use policy::transformation::check_templates;
 pub use policy::validation::check_description;
+pub use policy::{AddressFileError, check_address_file};
 pub use queue::{Queue, QueueEnd};
 pub use settings::{
     Http2Limits, Http3Limits, Http3Settings, Limits, ListenerSettings, Protocols, Settings,
