@@ -8,6 +8,7 @@
 mod call;
 mod catalogue;
 mod claims;
+mod context;
 mod decision;
 mod error;
 mod memory;

@@ -1,10 +1,12 @@
 //! The text of policies, compiled and checked.
 
 use crate::error::Flaw;
-use crate::reads::{CONTEXT, Reads};
+use crate::reads::{CALLER, CONTEXT, ROUTE, Reads};
 use crate::schema;
 use cedar_policy::{Policy, PolicyId, PolicySet, ValidationMode, Validator};
 use keyward_model::resource::access_policy::{AccessPolicy, ClaimType, PolicySource};
+use keyward_model::resource::raw::closest;
+use keyward_model::resource::raw::field::listed;
 use miette::Diagnostic;
 use std::collections::{BTreeMap, HashSet};
 use std::str::FromStr;
@@ -91,15 +93,24 @@ pub(crate) fn compile(
         }
     }
     headers(text, &reads, &mut flaws);
+    let unknown = unknown(text, &reads, declared, &mut flaws);
     let set = PolicySet::from_policies(policies.iter().map(|(_, policy)| policy.clone()))
         .map_err(|error| vec![fatal(None, "cedar", error.to_string())])?;
     let schema = schema::schema(&declared.claims, &reads)
         .map_err(|error| vec![fatal(None, "cedar_schema", error)])?;
     let validated = Validator::new(schema).validate(&set, ValidationMode::Strict);
     for error in validated.validation_errors() {
+        let message = explained(error, name);
+        if unknown
+            .iter()
+            .any(|name| message.contains(&format!("`{name}`")))
+        {
+            // Told in our words already.
+            continue;
+        }
         flaws.push(Flaw {
             offset: offset(error),
-            message: explained(error, name, declared),
+            message,
             code: "cedar_type",
             fatal: true,
         });
@@ -232,27 +243,74 @@ fn message(diagnostic: &dyn Diagnostic) -> String {
     text.replace('\n', " ")
 }
 
-/// What Cedar says of a mistake, and what there is, where something was asked for that is not.
-fn explained(error: &cedar_policy::ValidationError, name: &str, declared: &AccessPolicy) -> String {
+/// What Cedar says of a mistake, and what to do, where it does not say that itself.
+fn explained(error: &cedar_policy::ValidationError, name: &str) -> String {
     use cedar_policy::ValidationError as E;
     let mut text = message(error).replace(&format!("for policy `{name}`, "), "");
-    if matches!(error, E::UnsafeAttributeAccess(_)) {
-        let list = |names: &mut dyn Iterator<Item = &str>| {
-            let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
-            names.join(", ")
-        };
-        if text.contains("context") {
-            let known = list(&mut CONTEXT.into_iter());
-            text = format!("{text}. The context has {known}, `headers`, `parameters`");
-        } else {
-            text.push_str(". Claims that policies read are declared: `claims: { NAME: String }`");
-            if !declared.claims.is_empty() {
-                let declared = list(&mut declared.claims.keys().map(|claim| &**claim));
-                text = format!("{text} (so far {declared})");
-            }
-        }
-    } else if matches!(error, E::UnsafeOptionalAttributeAccess(_)) {
+    if matches!(error, E::UnsafeOptionalAttributeAccess(_)) {
         text.push_str(". Not every call has it: ask first, as in `principal has subject && principal.subject == …`");
     }
     text
+}
+
+/// Attributes that nothing has. Cedar takes `x has typo && …` for a question whose answer is no, so that what is
+/// forbidden by it would never be.
+fn unknown<'r>(
+    text: &str,
+    reads: &'r Reads,
+    declared: &AccessPolicy,
+    flaws: &mut Vec<Flaw>,
+) -> Vec<&'r str> {
+    let mut found = Vec::new();
+    let records: [(&str, _, &[&str]); 3] = [
+        ("context", &reads.context, &CONTEXT),
+        ("principal", &reads.caller, &CALLER),
+        ("resource", &reads.route, &ROUTE),
+    ];
+    for (record, read, known) in records {
+        for name in read.iter().filter(|name| !known.contains(&&***name)) {
+            let also = if record == "context" {
+                &["headers", "parameters"][..]
+            } else {
+                &[]
+            };
+            let known: Vec<&str> = known.iter().chain(also).copied().collect();
+            let hint = match closest(name, known.iter().copied()) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => format!("it has {}", listed(&known)),
+            };
+            let message = format!("`{record}` has no `{name}`: {hint}");
+            flaws.push(fatal(word(text, name), "cedar_type", message));
+            found.push(&**name);
+        }
+    }
+    for name in reads
+        .claims
+        .iter()
+        .filter(|name| !declared.claims.contains_key(*name))
+    {
+        let known: Vec<&str> = declared.claims.keys().map(|name| &**name).collect();
+        let hint = match closest(name, known.iter().copied()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("say what it is, `claims: {{ {name}: String }}`"),
+        };
+        let message = format!("claim `{name}` is not declared: {hint}");
+        flaws.push(fatal(word(text, name), "cedar_type", message));
+        found.push(&**name);
+    }
+    found
+}
+
+/// Where a name stands in a text, and not a part of another.
+fn word(text: &str, name: &str) -> Option<usize> {
+    let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.match_indices(name).map(|(at, _)| at).find(|at| {
+        let before = text
+            .get(..*at)
+            .and_then(|before| before.chars().next_back());
+        let after = text
+            .get(at + name.len()..)
+            .and_then(|after| after.chars().next());
+        !before.is_some_and(part) && !after.is_some_and(part)
+    })
 }

@@ -12,6 +12,10 @@ pub(crate) struct Reads {
     pub(crate) headers: BTreeSet<Box<str>>,
     /// Parameters of the route's path.
     pub(crate) parameters: BTreeSet<Box<str>>,
+    /// Attributes of `principal`, `claims` among them.
+    pub(crate) caller: BTreeSet<Box<str>>,
+    /// Attributes of `resource`.
+    pub(crate) route: BTreeSet<Box<str>>,
     /// Claims of the caller, by path.
     pub(crate) claims: BTreeSet<Box<str>>,
     /// Whether `context` is used as a whole somewhere, so that all of it must be there.
@@ -25,6 +29,14 @@ pub(crate) const CONTEXT: [&str; 7] = [
     "method", "path", "host", "address", "time", "hour", "weekday",
 ];
 
+/// All that `principal` has.
+pub(crate) const CALLER: [&str; 7] = [
+    "method", "issuer", "subject", "client", "scopes", "roles", "claims",
+];
+
+/// All that `resource` has.
+pub(crate) const ROUTE: [&str; 4] = ["name", "api", "version", "team"];
+
 impl Reads {
     /// What a policy reads, by its form in JSON.
     pub(crate) fn of(policy: &Value) -> Self {
@@ -37,6 +49,8 @@ impl Reads {
         self.context.extend(other.context.iter().cloned());
         self.headers.extend(other.headers.iter().cloned());
         self.parameters.extend(other.parameters.iter().cloned());
+        self.caller.extend(other.caller.iter().cloned());
+        self.route.extend(other.route.iter().cloned());
         self.claims.extend(other.claims.iter().cloned());
         self.whole_context |= other.whole_context;
         self.whole_claims |= other.whole_claims;
@@ -107,6 +121,12 @@ impl Reads {
                 self.claims.insert((*name).into());
             }
             ("principal", ["claims"]) => self.whole_claims = true,
+            ("principal", [name, ..]) => {
+                self.caller.insert((*name).into());
+            }
+            ("resource", [name, ..]) => {
+                self.route.insert((*name).into());
+            }
             _ => {}
         }
     }

@@ -1,7 +1,8 @@
 //! What one route asks of a call, and the decision.
 
-use crate::call::{Call, HeaderValue, action};
+use crate::call::{Call, action};
 use crate::claims::{claim, fits, kind};
+use crate::context::context;
 use crate::decision::{Decision, Refusal};
 use crate::error::Error;
 use crate::memory::{Known, Memory};
@@ -10,7 +11,7 @@ use crate::reads::Reads;
 use crate::roles::Roles;
 use crate::schema::{METHODS, uid};
 use cedar_policy::{
-    Authorizer, Context, Effect, Entities, Entity, EntityUid, Policy, PolicyId, PolicySet, Request,
+    Authorizer, Effect, Entities, Entity, EntityUid, Policy, PolicyId, PolicySet, Request,
     Response, RestrictedExpression as Expression,
 };
 use keyward_model::Caller;
@@ -333,7 +334,7 @@ impl Rule {
         action: &EntityUid,
         call: &Call<'_>,
     ) -> Result<Response, String> {
-        let context = self.context(&set.reads, call)?;
+        let context = context(&set.reads, &self.parameters, call)?;
         let request = Request::new(
             prepared.principal.clone(),
             action.clone(),
@@ -604,122 +605,4 @@ fn typed(value: &Value, declared: ClaimType) -> Option<Expression> {
             | Value::Object(_) => text(value).map(|one| Expression::new_set([one])),
         },
     }
-}
-
-const SECONDS_A_DAY: i64 = 86_400;
-
-impl Rule {
-    /// What policies read of the call, and nothing else.
-    fn context(&self, reads: &Reads, call: &Call<'_>) -> Result<Context, String> {
-        if !reads.depends_on_the_call() && !reads.needs_method() {
-            return Ok(empty_records());
-        }
-        let text = |text: &str| Expression::new_string(text.to_owned());
-        let mut pairs: Vec<(String, Expression)> = Vec::new();
-        let mut put = |name: &str, value: &dyn Fn() -> Expression| {
-            if reads.needs(name) {
-                pairs.push((name.to_owned(), value()));
-            }
-        };
-        let seconds = call.time.as_seconds();
-        put("method", &|| text(call.method));
-        put("path", &|| text(call.path));
-        put("host", &|| text(call.host));
-        put("address", &|| {
-            Expression::new_ip(call.address.to_canonical().to_string())
-        });
-        put("time", &|| Expression::new_datetime(date_and_time(call)));
-        put("hour", &|| {
-            Expression::new_long(seconds.rem_euclid(SECONDS_A_DAY) / 3600)
-        });
-        // The first of January 1970 was a Thursday, the fourth day of a week (ISO 8601).
-        put("weekday", &|| {
-            Expression::new_long((seconds.div_euclid(SECONDS_A_DAY) + 3).rem_euclid(7) + 1)
-        });
-        let mut headers = Vec::new();
-        for name in &reads.headers {
-            match (call.header)(name) {
-                HeaderValue::Absent => {}
-                HeaderValue::Once(value) => headers.push((name.to_string(), text(&value))),
-                HeaderValue::Several => {
-                    return Err(format!(
-                        "header `{name}`, which policies read, came more than once"
-                    ));
-                }
-                HeaderValue::NotText => {
-                    return Err(format!("header `{name}`, which policies read, is no text"));
-                }
-            }
-        }
-        let mut parameters = Vec::new();
-        for (name, segment) in &self.parameters {
-            if reads.parameters.contains(name)
-                && let Some(value) = decoded(call.path, *segment)?
-            {
-                parameters.push((name.to_string(), text(&value)));
-            }
-        }
-        for (name, record) in [("headers", headers), ("parameters", parameters)] {
-            let record = Expression::new_record(record).map_err(|error| error.to_string())?;
-            pairs.push((name.to_owned(), record));
-        }
-        Context::from_pairs(pairs).map_err(|error| error.to_string())
-    }
-}
-
-/// The segment of a path, without its own parameters (RFC 3986, section 3.3) and decoded, as the upstream will
-/// read it.
-fn decoded(path: &str, segment: usize) -> Result<Option<String>, String> {
-    let Some(encoded) = path.split('/').skip(1).nth(segment) else {
-        return Ok(None);
-    };
-    let encoded = encoded.split(';').next().unwrap_or_default();
-    let mut bytes = Vec::with_capacity(encoded.len());
-    let mut rest = encoded.as_bytes();
-    while let [first, after @ ..] = rest {
-        let (byte, left) = match (first, after) {
-            (b'%', [high, low, left @ ..]) => match (digit(*high), digit(*low)) {
-                (Some(high), Some(low)) => (high << 4 | low, left),
-                (None, _) | (_, None) => (b'%', after),
-            },
-            (plain, _) => (*plain, after),
-        };
-        bytes.push(byte);
-        rest = left;
-    }
-    String::from_utf8(bytes)
-        .map(Some)
-        .map_err(|_| "a parameter of the path, which policies read, is no text".to_owned())
-}
-
-fn digit(byte: u8) -> Option<u8> {
-    let digit = char::from(byte).to_digit(16)?;
-    u8::try_from(digit).ok()
-}
-
-/// The records that are always there, with nothing in them.
-fn empty_records() -> Context {
-    static EMPTY: LazyLock<Context> = LazyLock::new(|| {
-        let record = || Expression::new_record(Vec::new());
-        let records = record().and_then(|headers| Ok((headers, record()?)));
-        let pairs = records.map(|(headers, parameters)| {
-            [
-                ("headers".to_owned(), headers),
-                ("parameters".to_owned(), parameters),
-            ]
-        });
-        pairs
-            .ok()
-            .and_then(|pairs| Context::from_pairs(pairs).ok())
-            .unwrap_or_else(Context::empty)
-    });
-    EMPTY.clone()
-}
-
-/// As Cedar reads it: to the millisecond.
-fn date_and_time(call: &Call<'_>) -> String {
-    let text = call.time.to_string();
-    // `2026-11-29T22:00:00.123456Z`
-    let millis = text.len().saturating_sub("456Z".len());
-    format!("{}Z", text.get(..millis).unwrap_or_default())
 }

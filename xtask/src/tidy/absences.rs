@@ -94,17 +94,28 @@ const WORD_BANS: &[WordBan] = &[
         reason: "this crate does no input or output: take bytes and give bytes",
     },
     WordBan {
-        words: &[
-            "TcpStream::connect",
-            "TcpSocket",
-            "UdpSocket",
-            "hyper_util::client",
-        ],
+        words: &["TcpStream::connect", "TcpSocket", "hyper_util::client"],
         scope: Scope::OutsideOf(&[
             "crates/keyward-egress/",
             "crates/keyward-gateway/src/upstream",
         ]),
         reason: "only keyward-egress and the gateway's upstreams open outgoing connections: go through one",
+    },
+    WordBan {
+        words: &["UdpSocket"],
+        scope: Scope::OutsideOf(&[
+            "crates/keyward-egress/",
+            "crates/keyward-gateway/src/upstream",
+            // HTTP/3 is listened for at one: it answers clients, and never begins anything.
+            "crates/keyward-gateway/src/listener.rs",
+            "crates/keyward-gateway/src/http3/socket.rs",
+        ]),
+        reason: "only keyward-egress and the gateway's upstreams open outgoing connections: go through one",
+    },
+    WordBan {
+        words: &["Endpoint::client"],
+        scope: Scope::OutsideOf(&[]),
+        reason: "QUIC is spoken to clients alone: an outgoing connection of it would pass the upstreams' guard by",
     },
     WordBan {
         words: &["UnixStream::connect", "UnixDatagram"],

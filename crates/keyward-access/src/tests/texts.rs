@@ -86,7 +86,11 @@ fn mistakes_in_policies_are_told_with_their_place() {
         "@id",
     ));
     for (condition, said, at) in [
-        ("principal.subjekt == \"x\"", "subjekt", "principal.subjekt"),
+        (
+            "principal.subjekt == \"x\"",
+            "did you mean `subject`?",
+            "subjekt",
+        ),
         (
             "principal.subject == \"x\"",
             "ask first",
@@ -94,8 +98,8 @@ fn mistakes_in_policies_are_told_with_their_place() {
         ),
         (
             "principal.claims has tenat && principal.claims.tenat == \"x\"",
-            "claims: { NAME: String }",
-            "principal.claims.tenat",
+            "claim `tenat` is not declared: did you mean `tenant`?",
+            "tenat",
         ),
         (
             "principal.claims.tenant == \"x\"",
@@ -117,7 +121,11 @@ fn mistakes_in_policies_are_told_with_their_place() {
             "type",
             "principal.claims.level",
         ),
-        ("context.adress.isIpv4()", "address", "context.adress"),
+        (
+            "context.adress.isIpv4()",
+            "did you mean `address`?",
+            "adress",
+        ),
         (
             "context.address == \"192.0.2.1\"",
             "type",
@@ -141,7 +149,11 @@ fn mistakes_in_policies_are_told_with_their_place() {
         ),
         ("principal in Group::\"staff\"", "Group", "Group"),
         ("principal in Api::\"orders\"", "", ""),
-        ("resource.path == \"/x\"", "path", "resource.path"),
+        (
+            "resource.path == \"/x\"",
+            "`resource` has no `path`",
+            "path",
+        ),
     ] {
         let text = when(condition);
         if at.is_empty() {

@@ -5,13 +5,14 @@ use super::connection::Shared;
 use super::control;
 use super::frame;
 use super::head::{self, ReadHead, Unread};
+use super::incoming::{BodyEnd, Incoming};
 use super::qpack::Section;
 use super::request_stream::{Part, RequestStream, StreamFailure};
 use super::sending::{Cut, Sending};
 use crate::body::RequestBody;
 use crate::deadlines::{Patience, Seat};
 use crate::http1::{HeadBounds, ReadFailure};
-use crate::message::{Fields, Header, RequestHead};
+use crate::message::{AnswerHead, Fields, Header, RequestHead, Version};
 use crate::problem;
 use crate::request::{Answer, Client, serve_call};
 use crate::worker::Worker;
@@ -33,9 +34,6 @@ pub(super) const WRITE_STALL: Duration = Duration::from_secs(60);
 /// The most of an answer's body that is put to a stream at once.
 const PIECE_MAX: usize = 64 * 1024;
 
-/// All trailer fields together, as in HTTP/1.1.
-const TRAILERS_MAX: usize = 8 * 1024;
-
 /// A stream. The one who answers holds it, and so does the body of its request: both on one task, never at
 /// the same moment.
 pub(crate) struct Exchange {
@@ -46,34 +44,6 @@ pub(crate) struct Exchange {
     left: Cell<bool>,
     /// Whether the client waits for an answer of 100 before it sends its body.
     waits_for_continue: Cell<bool>,
-}
-
-/// A request's body as it comes.
-struct Incoming {
-    stream: RequestStream,
-    /// How many bytes of it are to be given on, where the client has told it.
-    left: Option<u64>,
-    /// Of these, how many no frame has announced yet.
-    unannounced: Option<u64>,
-    ended: bool,
-    /// Whether it is not what the head or the protocol says that it is.
-    malformed: bool,
-    trailers: Option<Fields>,
-}
-
-impl Incoming {
-    /// A frame of so many bytes begins: together they are as long as the head has told.
-    fn announce(&mut self, bytes: u64) {
-        if let Some(unannounced) = self.unannounced {
-            self.malformed |= bytes > unannounced;
-            self.unannounced = Some(unannounced.saturating_sub(bytes));
-        }
-    }
-
-    fn keep_trailers(&mut self, section: &[u8]) {
-        self.trailers = head::trailers(section, TRAILERS_MAX);
-        self.malformed |= self.trailers.is_none();
-    }
 }
 
 /// Why there is no call.
@@ -97,14 +67,7 @@ impl Exchange {
         let section_max = control::section_size(&connection.worker.settings.limits);
         let stream = RequestStream::new(receive, Rc::clone(&connection), section_max);
         Self {
-            body: RefCell::new(Incoming {
-                stream,
-                left: None,
-                unannounced: None,
-                ended: false,
-                malformed: false,
-                trailers: None,
-            }),
+            body: RefCell::new(Incoming::new(stream)),
             sending: RefCell::new(Sending::new(send)),
             connection,
             left: Cell::new(false),
@@ -198,7 +161,12 @@ impl Exchange {
             let mut call = pin!(serve_call(worker, client, seat, head, body));
             poll_fn(|context| {
                 seat.register(context);
-                if let Poll::Ready(answer) = call.as_mut().poll(context) {
+                let polled = call.as_mut().poll(context);
+                // They came before what counts, even if both came at once.
+                for hint in seat.take_hints() {
+                    self.hint(context, &hint);
+                }
+                if let Poll::Ready(answer) = polled {
                     return Poll::Ready(Some(answer));
                 }
                 if worker.drain.cut() || self.has_left(context) {
@@ -212,6 +180,18 @@ impl Exchange {
             Some(answer) => self.answer(worker, seat, &method, answer).await,
             None => self.reset(code::REQUEST_CANCELLED),
         }
+    }
+
+    /// Gives the client an interim answer.
+    fn hint(&self, context: &mut Context<'_>, hint: &AnswerHead) {
+        let mut section = Section::of_answer(hint.status, hint.fields.bytes().len());
+        for field in hint.fields.iter() {
+            section.field(field.name, field.value);
+        }
+        let mut sending = self.sending.borrow_mut();
+        sending.put(frame::whole(frame::HEADERS, section.bytes()));
+        // What does not go at once goes before the answer; a client that has left has nothing to wait for.
+        let _sent = sending.poll_flush(context, || {});
     }
 
     /// Answers what could not be read.
@@ -237,22 +217,9 @@ impl Exchange {
         head: &RequestHead,
         length: Option<u64>,
     ) -> RequestBody {
-        let mut body = self.body.borrow_mut();
-        body.left = length;
-        body.unannounced = length;
-        // Most requests end with their head. What is wrong with the body is found where it is read.
-        let begun = body.stream.poll_part(context);
-        match begun {
-            Poll::Ready(Ok(Part::End)) if length.unwrap_or(0) == 0 => {
-                body.ended = true;
-                return RequestBody::Empty;
-            }
-            Poll::Ready(Ok(Part::Data(announced))) => body.announce(announced),
-            // Told again when it is asked for again.
-            Poll::Ready(Ok(Part::End | Part::Piece(_)) | Err(_)) | Poll::Pending => {}
-            Poll::Ready(Ok(Part::Section(section))) => body.keep_trailers(&section),
+        if !self.body.borrow_mut().begin(context, length) {
+            return RequestBody::Empty;
         }
-        drop(body);
         self.waits_for_continue.set(head.fields.has(Header::Expect));
         RequestBody::Http3(Rc::clone(self))
     }
@@ -301,7 +268,7 @@ impl Exchange {
         };
         match given {
             Ok(()) => {
-                self.check_rest().await;
+                self.look_behind_its_end().await;
                 self.sending.borrow_mut().finish();
                 // What is left of a request that was answered is not needed (RFC 9114, section 4.1).
                 self.body.borrow_mut().stream.stop(code::NO_ERROR);
@@ -316,20 +283,10 @@ impl Exchange {
         }
     }
 
-    /// Looks once for what came behind the end that the request's head told of: such a request is malformed, if
-    /// only after it was answered.
-    async fn check_rest(&self) {
+    async fn look_behind_its_end(&self) {
         poll_fn(|context| {
             let mut body = self.body.borrow_mut();
-            if body.left == Some(0)
-                && !body.ended
-                && matches!(
-                    body.stream.poll_part(context),
-                    Poll::Ready(Ok(Part::Data(_)))
-                )
-            {
-                body.stream.stop(code::MESSAGE_ERROR);
-            }
+            body.look_behind_its_end(context, code::MESSAGE_ERROR);
             Poll::Ready(())
         })
         .await;
@@ -428,42 +385,19 @@ impl Exchange {
 
     /// How many bytes of the next piece of the request's body are there; none at the end.
     pub(crate) fn poll_body(&self, context: &mut Context<'_>) -> Poll<Result<usize, ReadFailure>> {
-        let mut body = self.body.borrow_mut();
-        loop {
-            if body.malformed {
-                return Poll::Ready(Err(ReadFailure::Malformed));
-            }
-            if body.ended {
-                return Poll::Ready(Ok(0));
-            }
-            match body.stream.poll_part(context) {
-                Poll::Ready(Ok(Part::Piece(count))) => {
-                    return Poll::Ready(Ok(count));
-                }
-                Poll::Ready(Ok(Part::Data(announced))) => body.announce(announced),
-                Poll::Ready(Ok(Part::Section(section))) => body.keep_trailers(&section),
-                Poll::Ready(Ok(Part::End)) => {
-                    body.ended = true;
-                    body.malformed |= body.left.unwrap_or(0) > 0;
-                }
-                Poll::Ready(Err(failure)) => {
-                    drop(body);
-                    return Poll::Ready(Err(self.failed(failure)));
-                }
-                Poll::Pending => {
-                    drop(body);
-                    if self.waits_for_continue.take() {
-                        let go_on = Section::of_answer(StatusCode::CONTINUE, 0);
-                        let mut sending = self.sending.borrow_mut();
-                        sending.put(frame::whole(frame::HEADERS, go_on.bytes()));
-                        // What does not go at once goes before the answer; a client that has left waits for
-                        // nothing.
-                        let _sent = sending.poll_flush(context, || {});
-                    }
-                    return Poll::Pending;
-                }
-            }
+        let piece = self.body.borrow_mut().poll_piece(context);
+        if piece.is_pending() && self.waits_for_continue.take() {
+            let go_on = AnswerHead {
+                status: StatusCode::CONTINUE,
+                version: Version::Http3,
+                fields: Fields::new(),
+            };
+            self.hint(context, &go_on);
         }
+        piece.map_err(|end| match end {
+            BodyEnd::Malformed => ReadFailure::Malformed,
+            BodyEnd::Failed(failure) => self.failed(failure),
+        })
     }
 
     fn failed(&self, failure: StreamFailure) -> ReadFailure {
@@ -483,21 +417,15 @@ impl Exchange {
 
     /// Moves bytes of the body's piece.
     pub(crate) fn move_body(&self, count: usize, out: &mut Vec<u8>) {
-        let mut body = self.body.borrow_mut();
-        let piece = body.stream.take(count);
-        out.extend_from_slice(&piece);
-        body.left = body
-            .left
-            .map(|left| left.saturating_sub(piece.len() as u64));
+        self.body.borrow_mut().move_piece(count, out);
     }
 
     /// How many bytes of the body are to come, where that is known.
     pub(crate) fn body_left(&self) -> Option<u64> {
-        let body = self.body.borrow();
-        if body.ended { Some(0) } else { body.left }
+        self.body.borrow().left()
     }
 
     pub(crate) fn take_trailers(&self) -> Option<Fields> {
-        self.body.borrow_mut().trailers.take()
+        self.body.borrow_mut().take_trailers()
     }
 }

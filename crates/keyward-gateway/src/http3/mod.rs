@@ -13,6 +13,7 @@ mod endpoint;
 mod exchange;
 mod frame;
 mod head;
+mod incoming;
 #[cfg(any(test, feature = "fuzzing"))]
 mod oracle;
 mod qpack;

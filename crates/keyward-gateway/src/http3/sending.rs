@@ -22,8 +22,8 @@ type Stopped = Pin<Box<dyn Future<Output = Result<Option<VarInt>, StoppedError>>
 /// A stream, what was put to it and did not go yet, and how it ends.
 pub(super) struct Sending {
     stream: SendStream,
-    /// The head of a frame, or a whole one; then a piece of a body.
-    unsent: [Bytes; 3],
+    /// Frames, of which the last may be a head alone; then the piece of a body that this is of.
+    unsent: [Bytes; 2],
     /// Made when it is first asked for.
     stopped: Option<Stopped>,
     outcome: Option<Result<(), Cut>>,
@@ -33,30 +33,28 @@ impl Sending {
     pub(super) fn new(stream: SendStream) -> Self {
         Self {
             stream,
-            unsent: [NOTHING; 3],
+            unsent: [NOTHING; 2],
             stopped: None,
             outcome: None,
         }
     }
 
-    /// Puts a frame behind what has not gone yet.
+    /// Puts a frame behind those that have not gone yet.
     pub(super) fn put(&mut self, frame: Bytes) {
-        let [first, second, third] = &mut self.unsent;
-        let place = if first.is_empty() {
-            first
-        } else if second.is_empty() {
-            second
+        let [frames, piece] = &mut self.unsent;
+        debug_assert!(piece.is_empty(), "a piece is sent before more is put");
+        if frames.is_empty() {
+            *frames = frame;
         } else {
-            third
-        };
-        debug_assert!(place.is_empty(), "it is flushed before more is put");
-        *place = frame;
+            *frames = [&**frames, &*frame].concat().into();
+        }
     }
 
-    /// Puts a piece of a body, without a copy of it.
-    pub(super) fn put_data(&mut self, piece: Bytes) {
-        self.put(frame::head(frame::DATA, piece.len()));
-        self.put(piece);
+    /// Puts a piece of a body, without a copy of it. All that was put before has gone.
+    pub(super) fn put_data(&mut self, bytes: Bytes) {
+        self.put(frame::head(frame::DATA, bytes.len()));
+        let [_, piece] = &mut self.unsent;
+        *piece = bytes;
     }
 
     /// Sends what was put, as far as the client and its network take it; `moved` when they do.

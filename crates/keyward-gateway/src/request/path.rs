@@ -59,7 +59,7 @@ impl<'a> RequestPath<'a> {
         Ok(Self {
             whole: Cow::Borrowed(target),
             length: sent.len(),
-            query,
+            query: query.map(Cow::Borrowed),
             decoded: one_reading(sent)?,
         })
     }

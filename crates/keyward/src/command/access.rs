@@ -245,6 +245,7 @@ impl Explain {
             return Ok((String::new(), self.url.clone()));
         }
         let uri: http::Uri = self.url.parse().map_err(|_| bad())?;
+        uri.scheme().ok_or_else(bad)?;
         let authority = uri.authority().ok_or_else(bad)?;
         let target = uri
             .path_and_query()

@@ -90,8 +90,10 @@ pub(super) fn listeners(
         return default_listeners();
     };
     let mut listeners: Vec<Listener> = Vec::new();
+    let mut all_read = true;
     for member in field.filled_list(problems).unwrap_or_default() {
         let Some(listener) = listener(member, directory, problems) else {
+            all_read = false;
             continue;
         };
         if listener.serves == ListenerRole::Site {
@@ -119,8 +121,10 @@ pub(super) fn listeners(
         }
         listeners.push(listener);
     }
+    // One that could not be read may be the gateway's: what is wrong with it is told, and comes first.
     let read = listeners.len();
-    if read > 0
+    if all_read
+        && read > 0
         && !listeners
             .iter()
             .any(|listener| listener.serves == ListenerRole::Gateway)

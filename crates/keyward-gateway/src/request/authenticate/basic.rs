@@ -124,7 +124,7 @@ async fn verified(
     }
     worker.metrics.token_miss();
     attempt.may_try()?;
-    let presented = read(text).map_err(|why| invalid(why))?;
+    let presented = read(text).map_err(invalid)?;
     let entries = index.load();
     let entry = entries.of_username(policy.team, presented.username());
     let good = match entry.as_deref().and_then(Entry::password) {

@@ -30,19 +30,19 @@ pub(super) fn token_refused(
     fault: Fault,
 ) -> Refusal {
     let code = fault.code();
-    let (error, by_dpop) = if matches!(code, Code::ProofInvalid | Code::ProofReplayed) {
+    let (code, by_dpop) = if matches!(code, Code::ProofInvalid | Code::ProofReplayed) {
         ("invalid_dpop_proof", true)
-    } else if code == Code::NonceNeeded {
-        ("use_dpop_nonce", true)
     } else if code == Code::ProofMissing {
         // Whatever the token came as: a proof is what is missing.
         ("invalid_token", true)
+    } else if code == Code::NonceNeeded {
+        ("use_dpop_nonce", true)
     } else if code.status() == 401 {
         ("invalid_token", by_dpop)
     } else {
         return Refusal::from(fault);
     };
-    let error = TokenError::of(error, fault.detail());
+    let error = TokenError::of(code, fault.detail());
     let mut fields = of_token(attempt, policy, head, by_dpop, Some(error));
     if fault.code() == Code::NonceNeeded {
         let nonce = attempt.worker.shared.nonces.issue(attempt.now);

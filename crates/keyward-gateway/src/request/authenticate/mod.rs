@@ -153,7 +153,7 @@ impl Attempt<'_> {
     /// Counts what failed, and tells when another attempt may be made.
     fn refused(&self, mut refusal: Refusal) -> Refusal {
         let code = refusal.fault().code();
-        let failed = matches!(
+        let counts = matches!(
             code,
             Code::TokenInvalid
                 | Code::TokenExpired
@@ -164,9 +164,10 @@ impl Attempt<'_> {
                 | Code::ProofReplayed
                 | Code::BindingMismatch
         );
-        if failed {
+        if counts {
             self.failed(1);
-        } else if code == Code::TooManyFailures {
+        }
+        if code == Code::TooManyFailures {
             let attempts = &self.worker.shared.failed_attempts;
             let wait = attempts.check(self.origin.address, self.begun);
             let wait = wait.err().unwrap_or_default();

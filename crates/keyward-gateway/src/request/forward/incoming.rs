@@ -20,11 +20,11 @@ impl Call<'_> {
     /// `asked` is its request as it goes to the upstream.
     pub(super) fn hint(&self, hint: AnswerHead, asked: &RequestHead) {
         let understands = match asked.version {
-            Version::Http2 => true,
+            Version::Http2 | Version::Http3 => true,
             // Libraries that speak HTTP/1.1 take whatever comes first but 100 for the answer (RFC 8297, section 3):
             // a browser does not, and no one else says this of a request.
             Version::Http11 => asked.fields.all_named("sec-fetch-mode").next().is_some(),
-            Version::Http10 | Version::Http3 => false,
+            Version::Http10 => false,
         };
         // Nobody asked the upstream whether a body may come.
         if !understands || hint.status == StatusCode::CONTINUE {

@@ -59,11 +59,11 @@ fn mistakes_in_a_policy_are_told_with_their_line() {
     for (cedar, expected) in [
         (
             "permit (principal, action, resource)\nwhen { principal.claims has tenat &&\n  principal.claims.tenat == \"acme\" };",
-            "keyward.yaml:17:3: attribute `tenat`",
+            "keyward.yaml:16:35: claim `tenat` is not declared: did you mean `tenant`? [cedar_type]",
         ),
         (
             "permit (principal, action, resource)\nwhen { context.adress.isIpv4() };",
-            "keyward.yaml:16:14: attribute `adress`",
+            "keyward.yaml:16:22: `context` has no `adress`: did you mean `address`? [cedar_type]",
         ),
         (
             "permit (principal, action, resource)\nwhen { principal.subject == \"x\" };",
@@ -79,7 +79,7 @@ fn mistakes_in_a_policy_are_told_with_their_line() {
         ),
         (
             "permit (principal, action, resource)\nwhen { context.headers has \"x-forwarded-for\" };",
-            "keyward.yaml:16:29: header `x-forwarded-for`: anyone can send it: read `context.address` instead [cedar_header]",
+            "keyward.yaml:16:34: header `x-forwarded-for`: anyone can send it: read `context.address` instead [cedar_header]",
         ),
         (
             "permit (principal, action, resource)\nwhen { context.parameters has user };",
@@ -109,7 +109,7 @@ fn mistakes_in_a_policys_file_are_told_with_its_line() {
     shell.file("policies/orders.cedar", cedar.as_bytes());
     let wrong = run();
     assert!(
-        wrong.contains("policies/orders.cedar:3:8: attribute `minute`"),
+        wrong.contains("policies/orders.cedar:3:16: `context` has no `minute`"),
         "{wrong}"
     );
     assert!(wrong.contains("`hour`"), "{wrong}");

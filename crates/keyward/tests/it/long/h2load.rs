@@ -1,4 +1,5 @@
-//! A client that others wrote calls on while the process that serves is replaced.
+//! A client that others wrote calls on while the process that serves is replaced. Over HTTP/1.1: h2load opens no other
+//! connection where one of HTTP/2 is told to go away, and counts the calls that it would have made on it as failed.
 
 use super::soak::upstream;
 use crate::protocols::configuration;
@@ -16,12 +17,12 @@ const CALLS: usize = 2_000;
 const CONNECTIONS: usize = 8;
 
 /// Runs until it is told to stop: how many calls passed. A call that fails panics.
-fn call_on(gateway: SocketAddr, protocol: &'static str, stop: &AtomicBool, passed: &AtomicUsize) {
+fn call_on(gateway: SocketAddr, stop: &AtomicBool, passed: &AtomicUsize) {
     while !stop.load(Ordering::Relaxed) {
         let output = Command::new("h2load")
             .args(["--requests", &CALLS.to_string()])
             .args(["--clients", &CONNECTIONS.to_string()])
-            .arg(protocol)
+            .arg("--h1")
             .arg(format!("http://{gateway}/open/x"))
             .output()
             .expect("h2load is needed: `cargo xtask test` installs it");
@@ -46,30 +47,14 @@ async fn ten_upgrades_under_h2load_fail_no_call() {
     let mut process = KeywardProcess::start_configured(binary, &text, &[], &[]).await;
     let gateway = process.gateway();
     let stop = Arc::new(AtomicBool::new(false));
-    let runs: Vec<_> = ["--h1", "--no-tls-proto=h2c"]
-        .into_iter()
-        .map(|protocol| {
-            let passed = Arc::new(AtomicUsize::new(0));
-            let (stop, counted) = (Arc::clone(&stop), Arc::clone(&passed));
-            let run = std::thread::spawn(move || call_on(gateway, protocol, &stop, &counted));
-            (protocol, passed, run)
-        })
-        .collect();
+    let passed = Arc::new(AtomicUsize::new(0));
+    let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&passed));
+    let run = std::thread::spawn(move || call_on(gateway, &stopped, &counted));
     for upgrade in 0..UPGRADES {
-        let before: Vec<usize> = runs
-            .iter()
-            .map(|(_, passed, _)| passed.load(Ordering::Relaxed))
-            .collect();
-        until(
-            "each client has called since the last upgrade",
-            async || {
-                let failed = runs.iter().any(|(.., run)| run.is_finished());
-                let mut pairs = runs.iter().zip(&before);
-                failed
-                    || pairs
-                        .all(|((_, passed, _), before)| passed.load(Ordering::Relaxed) > *before)
-            },
-        )
+        let before = passed.load(Ordering::Relaxed);
+        until("it has called since the last upgrade", async || {
+            run.is_finished() || passed.load(Ordering::Relaxed) > before
+        })
         .await;
         let workers = |count: usize| format!("workers: {count}");
         edit(&process, |text| {
@@ -78,13 +63,9 @@ async fn ten_upgrades_under_h2load_fail_no_call() {
         assert!(process.take_over().await.success(), "{}", process.log());
     }
     stop.store(true, Ordering::Relaxed);
-    for (protocol, passed, run) in runs {
-        run.join().unwrap();
-        println!(
-            "{protocol}: {} calls passed over {UPGRADES} upgrades",
-            passed.load(Ordering::Relaxed)
-        );
-    }
+    run.join().unwrap();
+    let passed = passed.load(Ordering::Relaxed);
+    println!("{passed} calls passed over {UPGRADES} upgrades");
     let (status, log) = process.stop().await;
     assert!(status.success(), "{log}");
 }

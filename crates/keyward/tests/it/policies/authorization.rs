@@ -1,5 +1,6 @@
 //! Scopes, roles, claims and Cedar policies: who passes, and how the others are refused.
 
+use super::table::{Names, code};
 use super::{Call, Table};
 use crate::node::{Node, Plan};
 use crate::token::Issuer;
@@ -51,16 +52,16 @@ async fn drive(
     claims: Value,
     call: Call,
 ) {
-    let token = token(issuer, &claims);
-    table.name_also(&format!("Authorization: Bearer {token}"), "TOKEN");
-    // A long token is told by its beginning and its length.
-    let shown = format!("Bearer {token}");
-    if shown.len() > 120 {
-        let beginning: String = shown.chars().take(20).collect();
-        let short = format!("Authorization: {beginning}… ({} bytes)", shown.len());
-        table.name_also(&short, &format!("a token that says {claims}"));
-    }
-    table.drive(node, case, call.bearer(&token)).await;
+    let sent = format!(
+        "{}<br>a token with {}",
+        call.told(&Names::default()),
+        code(&claims.to_string())
+    );
+    let before = node.upstream.received().len();
+    let answer = call.bearer(&token(issuer, &claims)).send(node).await;
+    let received = node.upstream.received();
+    let received = received.get(before..).unwrap_or_default();
+    table.add_received(case, &sent, &answer, received);
 }
 
 fn get() -> Call {

@@ -16,7 +16,7 @@ async fn a_client_is_told_at_once_where_no_frame_is_under_way() {
     let mut quiet = open(&node, &handshake("/open/quiet", "")).await;
     let mut client = open(&node, &handshake("/open/x", "")).await;
     passes(&mut client, b"\x82\x05hello").await;
-    let folder = node.folder();
+    let log = std::fs::File::open(node.folder().join("access.log")).unwrap();
     node.signal("TERM");
     for client in [&mut quiet, &mut client] {
         assert_eq!(client.bytes(4).await.unwrap(), GOING_AWAY);
@@ -25,9 +25,10 @@ async fn a_client_is_told_at_once_where_no_frame_is_under_way() {
         client.finish_sending().await.unwrap();
         assert_eq!(client.rest().await.unwrap(), b"");
     }
-    let (status, log) = node.stop().await;
-    assert!(status.success(), "{log}");
-    let log = std::fs::read_to_string(folder.join("access.log")).unwrap();
+    let (status, told) = node.stop().await;
+    assert!(status.success(), "{told}");
+    // Its folder is gone with the node.
+    let log = std::io::read_to_string(log).unwrap();
     for line in log.lines() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!(line.get("code"), None, "nobody's fault: {line}");

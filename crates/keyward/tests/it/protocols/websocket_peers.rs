@@ -49,7 +49,7 @@ const WAITING_CLIENT: &str = r#"
 import asyncio, sys
 from websockets.asyncio.client import connect
 async def main(url):
-    async with connect(url) as connection:
+    async with connect(url, subprotocols=["chat"]) as connection:
         await connection.send("hello")
         assert await connection.recv() == "hello"
         print("open", flush=True)

@@ -50,13 +50,10 @@ fn claims(change: &[(&str, Value)]) -> Value {
         claims.insert(name.to_owned(), value);
     }
     for (name, value) in change {
-        match value {
-            Value::Null => {
-                claims.remove(*name);
-            }
-            value => {
-                claims.insert((*name).to_owned(), value.clone());
-            }
+        if value.is_null() {
+            claims.remove(*name);
+        } else {
+            claims.insert((*name).to_owned(), value.clone());
         }
     }
     Value::Object(claims)

@@ -1,6 +1,6 @@
 //! Bodies over HTTP/3: streamed both ways, with their trailers, held back by whoever is slower.
 
-use super::peer::{self, POST, headers};
+use super::peer::{self, GET, POST, headers, one};
 use super::{Http3Node, get, request};
 use crate::gateway::open_node::until;
 use bytes::{Buf as _, Bytes};
@@ -202,6 +202,20 @@ async fn who_waits_to_be_told_to_go_on_is_told() {
     // A refused call's client is not told to.
     assert_eq!(peer::status(&outcomes[1]), Some(404));
     assert_eq!(outcomes[1]["requests"][0]["interim"], json!([]));
+}
+
+#[tokio::test]
+async fn hints_come_before_the_answer() {
+    let hint = "HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload\r\nconnection: x-hop\r\nx-hop: 1\r\n\r\n";
+    let script = Script::new()
+        .write(hint)
+        .write(hint)
+        .write("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nafter");
+    let node = Http3Node::before(Upstream::scripted(script).await).await;
+    let outcome = peer::run(&node, &[one(&[headers(&GET)])]).await.remove(0);
+    assert_eq!(peer::status(&outcome), Some(200), "{outcome}");
+    assert_eq!(outcome["requests"][0]["interim"], json!([103, 103]));
+    assert_eq!(outcome["requests"][0]["body"], "after");
 }
 
 #[tokio::test]
