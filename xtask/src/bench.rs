@@ -22,6 +22,10 @@ pub(crate) struct Options {
 enum Subject {
     /// The gateway beside HAProxy, nginx and Envoy: CPU time a request, for plain calls and JWTs
     Gateway(Rest),
+    /// What each policy costs over a guarded call, in CPU time a request
+    Policies(Rest),
+    /// Reloads of a node with 10,000 APIs: of one that changed, and of all
+    Reload(Rest),
     /// Signing and verifying beside raw aws-lc-rs, jsonwebtoken, josekit and jwt-simple
     Jose(Rest),
 }
@@ -39,21 +43,30 @@ struct Rest {
 
 pub(crate) fn run_bench(root: &Path, options: &Options) -> Result<(), String> {
     match &options.subject {
+        Subject::Policies(rest) => {
+            built(root)?;
+            measure(
+                root,
+                &["policies", "--keyward", "target/dist/keyward"],
+                rest,
+            )
+        }
         Subject::Gateway(rest) => {
             peers(root)?;
+            built(root)?;
+            measure(root, &["gateway", "--keyward", "target/dist/keyward"], rest)
+        }
+        Subject::Reload(rest) => {
             run(
                 root,
                 "cargo",
-                &[
-                    "build",
-                    "--profile",
-                    "dist",
-                    "--package",
-                    "keyward",
-                    "--locked",
-                ],
+                &["build", "--release", "--package", "keyward", "--locked"],
             )?;
-            measure(root, &["gateway", "--keyward", "target/dist/keyward"], rest)
+            measure(
+                root,
+                &["reload", "--keyward", "target/release/keyward"],
+                rest,
+            )
         }
         Subject::Jose(rest) => {
             let target = root.join(JOSE_TARGET);
@@ -122,6 +135,19 @@ fn missing(needs: &[(&str, &'static str)]) -> Vec<&'static str> {
         .filter(|(program, _)| !Path::new("/").join(program).exists())
         .map(|(_, package)| *package)
         .collect()
+}
+
+/// Keyward as it is shipped.
+fn built(root: &Path) -> Result<(), String> {
+    let arguments = [
+        "build",
+        "--profile",
+        "dist",
+        "--package",
+        "keyward",
+        "--locked",
+    ];
+    run(root, "cargo", &arguments)
 }
 
 fn peers(root: &Path) -> Result<(), String> {

@@ -47,6 +47,12 @@ const NEEDS: &[Need] = &[
         program: "haproxy",
         arguments: &["-v"],
     },
+    // What several nodes share; only its program: the tests start it themselves.
+    Need {
+        packages: &["redis-server"],
+        program: "redis-server",
+        arguments: &["--version"],
+    },
     // A client of HTTP/2 that opens many streams at once.
     Need {
         packages: &["nghttp2-client"],
@@ -58,6 +64,12 @@ const NEEDS: &[Need] = &[
         packages: &["pebble"],
         program: "pebble-challtestsrv",
         arguments: &["-help"],
+    },
+    // A certified client of OAuth is written in JavaScript.
+    Need {
+        packages: &["nodejs", "npm"],
+        program: "npm",
+        arguments: &["--version"],
     },
     Need {
         packages: &["python3", "python3-venv"],
@@ -77,6 +89,15 @@ const PYTHON_COLLECTOR: &[&str] = &["rotel==0.0.1a15"];
 const PYTHON_GRPC: &[&str] = &["grpcio==1.85.3"];
 /// A client and a server of WebSocket that others wrote.
 const PYTHON_WEBSOCKETS: &[&str] = &["websockets==17.4"];
+/// A client of HTTP/3 that others wrote, and that sends what it is told.
+const PYTHON_HTTP3: &[&str] = &["aioquic==1.7.2"];
+
+/// Clients in JavaScript that others wrote, all of them: what is not listed is taken away. A certified client of OAuth
+/// proves what it holds (DPoP, certificate-bound tokens).
+const NPM_PACKAGES: &[&str] = &["oauth4webapi@3.8.8"];
+
+/// The tests look for their JavaScript here.
+const NPM_FOLDER: &str = "node_modules";
 
 /// The tests look for their Python here.
 const PYTHON_FOLDER: &str = ".venv";
@@ -91,6 +112,7 @@ const CARGO_FUZZ: (&str, &str) = ("cargo-fuzz", "0.13.2");
 pub(crate) fn everything(root: &Path) -> Result<(), String> {
     debian_needs(root)?;
     python_peers(root)?;
+    npm_packages(root)?;
     cargo_tool(root, "deny", CARGO_DENY)
 }
 
@@ -168,7 +190,8 @@ fn python_peers(root: &Path) -> Result<(), String> {
     python_packages(root, "observers", PYTHON_OBSERVERS)?;
     python_packages(root, "collector", PYTHON_COLLECTOR)?;
     python_packages(root, "grpc", PYTHON_GRPC)?;
-    python_packages(root, "websockets", PYTHON_WEBSOCKETS)
+    python_packages(root, "websockets", PYTHON_WEBSOCKETS)?;
+    python_packages(root, "http3", PYTHON_HTTP3)
 }
 
 /// Puts packages into the repository's own Python; `stamp` remembers that they are there.
@@ -195,6 +218,28 @@ pub(crate) fn python_packages(root: &Path, stamp: &str, packages: &[&str]) -> Re
     ];
     arguments.extend(packages);
     run(root, python, &arguments)?;
+    std::fs::write(&stamp, wanted)
+        .map_err(|error| format!("{} could not be written: {error}", stamp.display()))
+}
+
+/// Puts packages of npm into the repository's own folder, without running anything of theirs; a stamp remembers that
+/// they are there.
+fn npm_packages(root: &Path) -> Result<(), String> {
+    let stamp = root.join(NPM_FOLDER).join(".installed");
+    let wanted = NPM_PACKAGES.join("\n");
+    if std::fs::read_to_string(&stamp).is_ok_and(|there| there == wanted) {
+        return Ok(());
+    }
+    let mut arguments = vec![
+        "install",
+        "--no-save",
+        "--no-package-lock",
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+    ];
+    arguments.extend(NPM_PACKAGES);
+    run(root, "npm", &arguments)?;
     std::fs::write(&stamp, wanted)
         .map_err(|error| format!("{} could not be written: {error}", stamp.display()))
 }

@@ -183,6 +183,9 @@ fn long_tests(root: &Path) -> Result<(), String> {
         "--locked",
         "--",
         "long::",
+        // They measure: one at a time, and what they found is shown.
+        "--test-threads=1",
+        "--nocapture",
     ];
     run(root, "cargo", &arguments)
 }

@@ -21,21 +21,25 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keyward_egress::{Egress, Policy};
 use keyward_gateway::issuer::{Issuers, IssuersContext};
-use keyward_gateway::{Gateway, GatewayContext, Limits, ListenerSettings, Settings, UpstreamGuard};
+use keyward_gateway::{
+    Allowance, CredentialIndex, CredentialKeys, Gateway, GatewayContext, Limits, ListenerSettings,
+    PublicUrl, Settings, UpstreamGuard,
+};
 use keyward_jose::jwe::Decrypters;
 use keyward_jose::jwt::{self, Claims, Profile};
 use keyward_jose::key::{Encoding, Part};
 use keyward_jose::{
     Algorithm, JwkSet, Key, LocalSigner, NumericDate, SignatureAlgorithm, Verifiers,
 };
-use keyward_model::id::NodeId;
+use keyward_model::id::{DataKeyId, NodeId};
 use keyward_model::resource::raw::{Node, Problems, read_resource};
-use keyward_model::{Clock, Origin, Revision, SystemClock};
+use keyward_model::{Clock, Origin, Revision, Secret, SystemClock};
 use serde_json::{Value as Json, json};
 use std::fs;
 use std::hint::black_box;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -314,16 +318,28 @@ fn gateway(key: &Key, upstream: SocketAddr, runtime: &tokio::runtime::Handle) ->
         workers: 1,
         limits: Limits::default(),
         trusted_proxies: Vec::new(),
+        public_url: PublicUrl::parse("http://localhost").unwrap(),
+        failed_attempts: Allowance {
+            attempts: NonZeroUsize::MIN,
+            per: Duration::from_secs(1),
+        },
         tracing: None,
         captures: None,
         upstream_guard: UpstreamGuard::default(),
     };
     let context = GatewayContext {
+        limits: Arc::default(),
+        shared_limits: None,
         clock,
         issuers: Arc::new(issuers),
         revocations: Arc::default(),
         decrypters: Arc::new(ArcSwap::from_pointee(Decrypters::new(&[], &[], &[]))),
         challenges: Arc::default(),
+        credentials: Arc::new(CredentialIndex::new(CredentialKeys::new(
+            (DataKeyId::from_u128(1), Secret::new([1; 32])),
+            [],
+        ))),
+        nonce_key: Secret::new([2; 32]),
         runtime: runtime.clone(),
     };
     let (gateway, usage) = Gateway::bind(settings, Vec::new(), context).unwrap();

@@ -98,7 +98,7 @@ fn compile(bench: &mut Criterion) {
             group.bench_function(format!("a start, {layout}, {count} routes"), |bench| {
                 bench.iter(|| {
                     let mut routing = Routing::new();
-                    routing.compile(&resources, &issuers).unwrap();
+                    routing.compile(&resources, &issuers, None).unwrap();
                     routing
                 });
             });
@@ -120,7 +120,7 @@ fn compile(bench: &mut Criterion) {
                     if let Spec::Api(api) = &mut Arc::make_mut(&mut changed[count / 2]).spec {
                         api.max_body_bytes = Some(turn);
                     }
-                    routing.compile(&changed, &issuers).unwrap();
+                    routing.compile(&changed, &issuers, None).unwrap();
                 });
             });
         }
@@ -136,7 +136,9 @@ fn look_up(bench: &mut Criterion) {
     for (layout, spread) in Layout::ALL {
         for count in COUNTS {
             let mut routing = Routing::new();
-            routing.compile(&spread.resources(count), &issuers).unwrap();
+            routing
+                .compile(&spread.resources(count), &issuers, None)
+                .unwrap();
             // All of them in turn, in no order that a cache could like.
             let requests: Vec<(String, String)> = (0..count)
                 .map(|step| {

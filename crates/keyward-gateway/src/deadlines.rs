@@ -7,6 +7,7 @@
 //! The rule is that of wakers: whoever returns `Pending` and wants to be asked again by some time says so
 //! each time.
 
+use crate::message::AnswerHead;
 use keyward_model::{Clock, Moment};
 use std::cell::{Cell, RefCell};
 use std::future::{Future as _, poll_fn};
@@ -93,6 +94,7 @@ impl Deadlines {
             deadlines: Rc::clone(self),
             index,
             registered: Cell::new(false),
+            hints: RefCell::default(),
         }
     }
 
@@ -157,9 +159,21 @@ pub(crate) struct Seat {
     deadlines: Rc<Deadlines>,
     index: usize,
     registered: Cell<bool>,
+    /// Interim answers on their way to the task's client, who gets them before the one that counts.
+    hints: RefCell<Vec<AnswerHead>>,
 }
 
 impl Seat {
+    /// Leaves an interim answer for whoever writes to the task's client.
+    pub(crate) fn hint(&self, hint: AnswerHead) {
+        self.hints.borrow_mut().push(hint);
+    }
+
+    /// The interim answers that were left.
+    pub(crate) fn take_hints(&self) -> Vec<AnswerHead> {
+        self.hints.take()
+    }
+
     /// Says who is to be woken. Once is enough.
     pub(crate) fn register(&self, context: &Context<'_>) {
         if !self.registered.replace(true)

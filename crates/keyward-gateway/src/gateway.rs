@@ -1,23 +1,35 @@
 //! The data plane as a whole: bound, configured, served, drained.
 
+use crate::credentials::CredentialIndex;
 use crate::issuer::Issuers;
-use crate::listener;
 use crate::metrics::{LimitCounts, RouteCounts, WorkerCounts, WorkerMetrics};
+use crate::policy::cache::{CacheCounts, ResponseCache};
+use crate::policy::idempotency::{KeyCounts, KeyMemory};
+use crate::policy::memory::Memory;
+use crate::policy::validation;
+use crate::policy::whole::BODIES_MAX;
+use crate::request::authenticate::{Nonces, PasswordChecks, REPLAY_WINDOW};
 use crate::settings::{ListenerSettings, Settings};
 use crate::shared::Shared;
-use crate::snapshot::{CompileError, Continuity, OwnIssuer, Snapshot, Snapshots};
+use crate::snapshot::{
+    CompileError, Continuity, LimitPolicy, OwnIssuer, Route, Snapshot, Snapshots,
+};
 use crate::tls::Challenges;
 use crate::top::{TopCaller, TopCallers};
 use crate::upstream::{UpstreamCounts, Watch};
 use crate::usage::UsageQueue;
-use crate::worker::{self, Phase, Seeds};
+use crate::worker::{self, Phase, Seeds, WorkerSockets};
+use crate::{http3, listener};
 use arc_swap::ArcSwap;
 use aws_lc_rs::rand;
 use keyward_jose::jwe::Decrypters;
 use keyward_model::resource::Resource;
-use keyward_model::{Clock, Revision, UsageRecord};
-use keyward_state::rate_limit::RateLimits;
+use keyward_model::{Clock, Revision, Secret, UsageRecord};
+use keyward_state::failed_attempts::FailedAttempts;
+use keyward_state::limit::LimitCells;
+use keyward_state::replay::ReplayMemory;
 use keyward_state::revocation::Revocations;
+use keyward_state::shared::{SharedCounts, SharedState};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,6 +50,10 @@ pub struct GatewayContext {
     pub clock: Arc<dyn Clock>,
     /// Whose tokens are believed.
     pub issuers: Arc<Issuers>,
+    /// Where limits are counted on this node.
+    pub limits: Arc<LimitCells>,
+    /// What several nodes count limits in together; `None`: this one counts by itself.
+    pub shared_limits: Option<Arc<SharedState>>,
     /// What is no longer believed.
     pub revocations: Arc<Revocations>,
     /// This node's own keys for encrypted tokens; replaced when they rotate.
@@ -46,6 +62,10 @@ pub struct GatewayContext {
     pub runtime: Handle,
     /// What certificate authorities ask for.
     pub challenges: Arc<Challenges>,
+    /// API keys and passwords.
+    pub credentials: Arc<CredentialIndex>,
+    /// Under which nonces are made that clients put into their proofs; all nodes of a database have the same.
+    pub nonce_key: Secret<[u8; 32]>,
 }
 
 /// The data plane.
@@ -63,11 +83,22 @@ pub struct Gateway {
     phase: watch::Sender<Phase>,
 }
 
+/// What is remembered of callers who prove themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProvingCounts {
+    /// Addresses from which credentials came that were not good, and that are counted.
+    pub failing_addresses: usize,
+    /// Failures that were not counted for want of room.
+    pub uncounted_failures: u64,
+    /// Proofs of possession that were used lately.
+    pub remembered_proofs: usize,
+}
+
 /// What the workers get when they start.
 #[derive(Debug)]
 struct Start {
-    /// For each worker, its sockets with the place of the listener that they belong to.
-    sockets: Vec<Vec<(usize, TcpListener)>>,
+    /// For each worker.
+    sockets: Vec<WorkerSockets>,
     usage: UsageQueue,
 }
 
@@ -78,37 +109,64 @@ impl Gateway {
     /// # Errors
     /// With the address, when one can't be listened on.
     pub fn bind(
-        settings: Settings,
+        mut settings: Settings,
         mut given: Vec<(SocketAddr, TcpListener)>,
         context: GatewayContext,
     ) -> io::Result<(Self, UsageReceiver)> {
         let workers = settings.workers.max(1);
         let mut addresses = Vec::with_capacity(settings.listeners.len());
-        let mut sockets: Vec<Vec<(usize, TcpListener)>> =
-            (0..workers).map(|_| Vec::new()).collect();
-        for (index, ListenerSettings { address, .. }) in settings.listeners.iter().enumerate() {
+        let mut sockets: Vec<WorkerSockets> =
+            (0..workers).map(|_| WorkerSockets::default()).collect();
+        for (index, ListenerSettings { address, http3, .. }) in
+            settings.listeners.iter_mut().enumerate()
+        {
             let given = given.extract_if(.., |(at, _)| at == address);
-            let given = given.map(|(_, socket)| socket).collect();
+            let given: Vec<_> = given.map(|(_, socket)| socket).collect();
+            let taken_over = !given.is_empty();
             let opened = listener::sockets(*address, workers, given).map_err(|error| {
                 io::Error::new(error.kind(), format!("can't listen on {address}: {error}"))
             })?;
             if let Some(first) = opened.iter().flatten().next() {
-                addresses.push(first.local_addr()?);
+                let bound = first.local_addr()?;
+                addresses.push(bound);
+                if let Some(http3) = http3 {
+                    let opened = http3::sockets(bound, workers, taken_over).map_err(|error| {
+                        io::Error::new(
+                            error.kind(),
+                            format!("can't listen on {bound} over UDP (http3): {error}"),
+                        )
+                    })?;
+                    http3.bound(bound.port());
+                    for (worker, socket) in sockets.iter_mut().zip(opened) {
+                        worker.udp.push((index, socket));
+                    }
+                }
             }
             for (worker, opened) in sockets.iter_mut().zip(opened) {
-                worker.extend(opened.into_iter().map(|socket| (index, socket)));
+                let opened = opened.into_iter().map(|socket| (index, socket));
+                worker.tcp.extend(opened);
             }
         }
         let dropped_records = Arc::new(AtomicU64::new(0));
         let (usage, receiver) = UsageQueue::new(Arc::clone(&dropped_records));
+        let started = context.clock.now();
         let shared = Shared {
             clock: context.clock,
             snapshots: Snapshots::new(Snapshot::empty()),
-            rate_limits: RateLimits::default(),
+            limits: context.limits,
+            shared_limits: context.shared_limits,
+            bodies: Memory::new(BODIES_MAX),
+            responses: ResponseCache::new(settings.limits.cache_bytes),
+            keys: KeyMemory::new(settings.limits.idempotency_bytes),
             revocations: context.revocations,
             issuers: context.issuers,
             decrypters: context.decrypters,
             challenges: context.challenges,
+            credentials: context.credentials,
+            failed_attempts: FailedAttempts::new(settings.failed_attempts),
+            replays: ReplayMemory::new(REPLAY_WINDOW, started),
+            nonces: Nonces::new(&context.nonce_key),
+            passwords: PasswordChecks::new(context.runtime.clone()),
             dropped_records,
             metrics: (0..workers)
                 .map(|_| Arc::new(WorkerMetrics::default()))
@@ -143,7 +201,7 @@ impl Gateway {
         let sockets = start
             .sockets
             .iter()
-            .flatten()
+            .flat_map(|sockets| &sockets.tcp)
             .filter_map(|(listener, socket)| {
                 Some((self.settings.listeners.get(*listener)?, socket))
             });
@@ -172,6 +230,11 @@ impl Gateway {
             .continuity
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        let credentials = self.shared.credentials.prepare(resources);
+        let credentials = credentials.map_err(|(credential, error)| CompileError::Credential {
+            credential,
+            why: error.to_string(),
+        })?;
         let snapshot = Snapshot::compile(
             revision,
             resources,
@@ -181,8 +244,10 @@ impl Gateway {
             self.shared.metrics.len(),
             &self.shared.clock,
         )?;
+        self.shared.credentials.publish(credentials);
         self.shared.snapshots.publish(snapshot);
         continuity.forget_unused();
+        validation::forget_unused();
         let served = continuity.served_upstreams().map(Arc::clone);
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         watch.follow(served, &self.runtime, &self.shared.clock);
@@ -266,18 +331,30 @@ impl Gateway {
     #[must_use]
     pub fn limit_counts(&self) -> Vec<LimitCounts> {
         let (_, snapshot) = self.shared.snapshots.load();
-        let routes = snapshot.route_of_each_api();
-        routes
-            .flat_map(|route| {
-                route.limits.iter().map(|limit| LimitCounts {
-                    team: route.labels.team_name.clone(),
-                    api: route.labels.api.clone(),
-                    version: route.labels.version.clone(),
-                    limit: limit.name.clone(),
-                    refused: limit.metrics.read(),
-                })
-            })
-            .collect()
+        let counts = |route: &Route, limit: &LimitPolicy| LimitCounts {
+            team: route.labels.team_name.clone(),
+            api: route.labels.api.clone(),
+            version: route.labels.version.clone(),
+            route: (!limit.of_api).then(|| route.labels.route.clone()),
+            limit: limit.name.clone(),
+            refused: limit.metrics.read(),
+        };
+        let of_apis = snapshot.route_of_each_api().flat_map(|route| {
+            let limits = route.limits.limits.iter().filter(|limit| limit.of_api);
+            limits.map(|limit| counts(route, limit))
+        });
+        let of_routes = snapshot.routes().flat_map(|route| {
+            let limits = route.limits.limits.iter().filter(|limit| !limit.of_api);
+            limits.map(|limit| counts(route, limit))
+        });
+        of_apis.chain(of_routes).collect()
+    }
+
+    /// What was counted of what nodes share, where they do.
+    #[must_use]
+    pub fn shared_counts(&self) -> Option<SharedCounts> {
+        let shared = self.shared.shared_limits.as_ref();
+        shared.map(|shared| shared.counts())
     }
 
     /// How the upstreams are that are served.
@@ -305,9 +382,31 @@ impl Gateway {
         self.shared.dropped_records.load(Ordering::Relaxed)
     }
 
+    /// What is remembered of callers who prove themselves.
+    #[must_use]
+    pub fn proving_counts(&self) -> ProvingCounts {
+        ProvingCounts {
+            failing_addresses: self.shared.failed_attempts.len(),
+            uncounted_failures: self.shared.failed_attempts.uncounted(),
+            remembered_proofs: self.shared.replays.len(),
+        }
+    }
+
+    /// What the cache of answers has.
+    #[must_use]
+    pub fn cache_counts(&self) -> CacheCounts {
+        self.shared.responses.counts()
+    }
+
+    /// What is remembered of idempotency keys.
+    #[must_use]
+    pub fn key_counts(&self) -> KeyCounts {
+        self.shared.keys.counts()
+    }
+
     /// How many subjects of rate limits are being counted.
     #[must_use]
     pub fn counted_subjects(&self) -> usize {
-        self.shared.rate_limits.len()
+        self.shared.limits.len()
     }
 }

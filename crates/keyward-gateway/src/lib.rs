@@ -9,18 +9,25 @@
 mod body;
 pub mod capture;
 mod coding;
+pub mod credentials;
 mod deadlines;
 mod drain;
+pub mod explanation;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod gateway;
 mod http1;
 mod http2;
+mod http3;
 pub mod issuer;
 mod listener;
 mod load;
 mod message;
 pub mod metrics;
+mod policy;
 mod problem;
 pub mod proxy_protocol;
+mod public_url;
 mod queue;
 mod record;
 mod replay;
@@ -44,9 +51,28 @@ pub use coding::decompress_in_pieces;
 /// For fuzz targets: what this crate's parser and hyper's make of the same bytes.
 #[cfg(feature = "fuzzing")]
 pub use http1::compare as compare_with_hyper;
+/// For fuzz targets: that HTTP/1.1 reads the same in a head that came over HTTP/3, and how to write one.
+#[cfg(feature = "fuzzing")]
+pub use http3::{compare_section, write_section};
 
-pub use gateway::{Gateway, GatewayContext, UsageReceiver};
+/// For fuzz targets: what policies read of strangers.
+#[cfg(feature = "fuzzing")]
+pub use policy::{
+    cache::read_cache_headers, idempotency::read_idempotency_key, validation::read_json_body,
+};
+
+pub use credentials::{CredentialIndex, CredentialKeys};
+pub use gateway::{Gateway, GatewayContext, ProvingCounts, UsageReceiver};
+pub use keyward_state::failed_attempts::Allowance;
+pub use policy::cache::CacheCounts;
+pub use policy::idempotency::KeyCounts;
+pub use policy::transformation::check_templates;
+pub use policy::validation::check_description;
+pub use policy::{AddressFileError, check_address_file};
+pub use public_url::PublicUrl;
 pub use queue::{Queue, QueueEnd};
-pub use settings::{Http2Limits, Limits, ListenerSettings, Protocols, Settings};
+pub use settings::{
+    Http2Limits, Http3Limits, Http3Settings, Limits, ListenerSettings, Protocols, Settings,
+};
 pub use snapshot::{CompileError, OwnIssuer, PublishedKeys};
 pub use upstream::{TargetCounts, UpstreamCounts, UpstreamGuard};

@@ -5,7 +5,7 @@ use crate::settings::ListenerSettings;
 use crate::worker::{Phase, Worker, serve};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -58,26 +58,54 @@ fn beside(socket: &TcpListener) -> io::Result<TcpListener> {
     socket.try_clone()
 }
 
-/// Opens one socket per worker on `address`. With port 0 all get the port that the first was given.
+/// Opens one socket per worker on `address`.
 fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
+    bind_all(address, workers, Sharing::Alone, open)
+}
+
+/// Opens one socket of a kind per worker on `address`, which has to be free of others where it is to be had `alone`.
+/// With port 0 all get the port that the first was given.
+pub(crate) fn bind_all<S: Bound>(
+    address: SocketAddr,
+    workers: usize,
+    sharing: Sharing,
+    open: impl Fn(SocketAddr, Sharing) -> io::Result<S>,
+) -> io::Result<Vec<S>> {
     let mut sockets = Vec::with_capacity(workers);
     let mut address = address;
-    if address.port() != 0 {
+    if address.port() != 0 && sharing == Sharing::Alone {
         // Sockets that share a port share it with those of another process of the same user, too, which
         // would then get a part of the calls. Somebody who is alone there can have it alone.
         drop(open(address, Sharing::Alone)?);
     }
     for _ in 0..workers {
         let socket = open(address, Sharing::AmongWorkers)?;
-        address = socket.local_addr()?;
+        address = socket.address()?;
         sockets.push(socket);
     }
     Ok(sockets)
 }
 
+/// A socket that has an address.
+pub(crate) trait Bound {
+    fn address(&self) -> io::Result<SocketAddr>;
+}
+
+impl Bound for TcpListener {
+    fn address(&self) -> io::Result<SocketAddr> {
+        self.local_addr()
+    }
+}
+
+impl Bound for UdpSocket {
+    fn address(&self) -> io::Result<SocketAddr> {
+        self.local_addr()
+    }
+}
+
 /// Who else may listen at a socket's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sharing {
+pub(crate) enum Sharing {
     Alone,
     AmongWorkers,
 }

@@ -4,7 +4,8 @@ use crate::body::BodyFailure;
 use crate::capture::CallCapture;
 use crate::load::InFlight;
 use crate::message::{RequestHead, Version};
-use crate::request::Client;
+use crate::policy::CallPolicies;
+use crate::request::{Client, HeldCalls};
 use crate::snapshot::RouteRef;
 use crate::trace::CallTrace;
 use crate::tunnel::TunnelEnd;
@@ -42,19 +43,30 @@ pub(crate) struct CallRecord {
     pub(crate) trace: Option<Rc<CallTrace>>,
     /// `None` where the call's bodies are not captured.
     pub(crate) capture: Option<Rc<CallCapture>>,
+    /// What its answer has to carry; `None` on most routes.
+    pub(crate) policies: Option<Box<CallPolicies>>,
     pub(crate) route: Option<RouteRef>,
     pub(crate) caller: Option<Arc<Caller>>,
     status: u16,
     code: Option<Code>,
     because: Option<Box<str>>,
     pub(crate) limit: Option<Box<str>>,
+    /// What counts as long as the call is under way, where a limit on concurrency lets it be.
+    pub(crate) held: Option<Box<HeldCalls>>,
+    /// The access policies that decided, where any are attached.
+    pub(crate) policy: Option<Arc<str>>,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
+    /// A nonce that the caller is told for its next proofs.
+    nonce: Option<Box<str>>,
     /// Whether the answer's body was handed over whole.
     pub(crate) complete: bool,
     left: bool,
-    /// Whether nothing is to be written: the call is a copy of another.
+    /// Whether the upstream may have seen anything of the call, and so may have done what it asks for.
+    pub(crate) sent: bool,
+    /// Whether nothing is to be written: the call is a copy of another, or its record is another one.
     silent: bool,
+    copy: bool,
 }
 
 impl CallRecord {
@@ -68,12 +80,41 @@ impl CallRecord {
         let mut record = Box::new(Self::begin(worker, client, head));
         record.set_request_id(id);
         record.silent = true;
+        record.copy = true;
         record
+    }
+
+    /// A record of the same call for a task that goes on when the client leaves: it takes along what counts as long as
+    /// the call is under way, writes nothing, and is to be [given back](Self::take_back).
+    pub(crate) fn lend(&mut self, client: &Client, head: &RequestHead) -> Box<Self> {
+        let mut lent = Box::new(Self::begin(Rc::clone(&self.worker), client, head));
+        lent.set_request_id(self.request_id);
+        lent.silent = true;
+        lent.is_grpc = self.is_grpc;
+        lent.trace = self.trace.clone();
+        lent.route = self.route.clone();
+        lent.in_flight = self.in_flight.take();
+        lent.held = self.held.take();
+        lent
+    }
+
+    /// Takes over what became of the call in the task, and what the task no longer holds.
+    pub(crate) fn take_back(&mut self, mut lent: Box<Self>) {
+        self.first_byte = lent.first_byte;
+        self.upstream_since = lent.upstream_since;
+        self.upstream_done = lent.upstream_done;
+        self.status = lent.status;
+        self.grpc_status = lent.grpc_status;
+        self.bytes_in = lent.bytes_in;
+        self.sent = lent.sent;
+        self.capture = lent.capture.take();
+        self.in_flight = lent.in_flight.take();
+        self.held = lent.held.take();
     }
 
     /// Whether it is a copy's, of which nothing is told.
     pub(crate) fn is_of_copy(&self) -> bool {
-        self.silent
+        self.copy
     }
 
     pub(crate) fn begin(worker: Rc<Worker>, client: &Client, head: &RequestHead) -> Self {
@@ -96,17 +137,23 @@ impl CallRecord {
             path: head.path().into(),
             trace: None,
             capture: None,
+            policies: None,
             route: None,
             caller: None,
             status: 0,
             code: None,
             because: None,
             limit: None,
+            nonce: None,
+            held: None,
+            policy: None,
             bytes_in: 0,
             bytes_out: 0,
             complete: false,
             left: false,
+            sent: false,
             silent: false,
+            copy: false,
             worker,
         }
     }
@@ -128,6 +175,14 @@ impl CallRecord {
 
     pub(crate) fn begun(&self) -> Moment {
         self.begun
+    }
+
+    pub(crate) fn tell_nonce(&mut self, nonce: String) {
+        self.nonce = Some(nonce.into());
+    }
+
+    pub(crate) fn told_nonce(&mut self) -> Option<Box<str>> {
+        self.nonce.take()
     }
 
     pub(crate) fn set_address(&mut self, address: IpAddr) {
@@ -170,7 +225,7 @@ impl CallRecord {
 
     /// Whether what happens to an answer after its head can still be told in trailers.
     pub(crate) fn ends_with_trailers(&self) -> bool {
-        self.is_grpc && self.version == Version::Http2
+        self.is_grpc && matches!(self.version, Version::Http2 | Version::Http3)
     }
 
     /// The client broke its request off: what it would be told counts as unsaid.
@@ -181,11 +236,12 @@ impl CallRecord {
     /// The tunnel that the call became has ended.
     pub(crate) fn tunnel_ended(&mut self, end: TunnelEnd) {
         let code = match end {
-            TunnelEnd::Closed | TunnelEnd::Idle => None,
+            TunnelEnd::Closed | TunnelEnd::Idle | TunnelEnd::Goodbye => None,
             TunnelEnd::ClientBroke => Some(Code::ClientLeft),
             TunnelEnd::UpstreamBroke => Some(Code::UpstreamFailed),
             TunnelEnd::TokenOver => Some(Code::TokenExpired),
             TunnelEnd::TokenRevoked => Some(Code::TokenRevoked),
+            TunnelEnd::CredentialGone => Some(Code::CredentialInvalid),
             TunnelEnd::ShuttingDown => Some(Code::ShuttingDown),
         };
         self.code = code;
@@ -250,6 +306,7 @@ impl CallRecord {
             code: self.code,
             because: self.because.take(),
             limit: self.limit.take(),
+            policy: self.policy.take(),
             model: None,
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,

@@ -2,7 +2,9 @@
 //! find that out.
 
 use crate::issuer::Issuers;
-use crate::snapshot::{CompileError, Continuity, Lookup, Occurrence, RequestView, Snapshot};
+use crate::snapshot::{
+    CompileError, Continuity, Lookup, Occurrence, OwnIssuer, RequestView, RouteTable, Snapshot,
+};
 use http::{HeaderMap, HeaderValue, Method};
 use keyward_model::resource::Resource;
 use keyward_model::usage::RouteLabels;
@@ -50,13 +52,18 @@ impl Routing {
         &mut self,
         resources: &[Arc<Resource>],
         issuers: &Issuers,
+        own: Option<OwnIssuer>,
     ) -> Result<(), CompileError> {
         let revision = Revision::default();
         let continuity = &mut self.continuity;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         self.snapshot =
-            Snapshot::compile(revision, resources, issuers, None, continuity, 1, &clock)?;
+            Snapshot::compile(revision, resources, issuers, own, continuity, 1, &clock)?;
         Ok(())
+    }
+
+    pub(crate) fn table(&self) -> &RouteTable {
+        &self.snapshot.table
     }
 
     /// The route that takes a request, if one does.

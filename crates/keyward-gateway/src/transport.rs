@@ -7,6 +7,7 @@ use rustls::HandshakeKind;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -40,6 +41,8 @@ pub(crate) struct TlsPeer {
     pub(crate) resumed: bool,
     /// What was agreed upon to be spoken inside.
     pub(crate) protocol: Option<ApplicationProtocol>,
+    /// Where else the same is served, as clients are told (RFC 7838).
+    pub(crate) alternative: Option<Arc<str>>,
 }
 
 /// What is spoken inside TLS (RFC 7301).
@@ -47,6 +50,7 @@ pub(crate) struct TlsPeer {
 pub(crate) enum ApplicationProtocol {
     Http1,
     Http2,
+    Http3,
 }
 
 /// Why a connection was closed before anything was served.
@@ -117,6 +121,10 @@ async fn prepare(
             Some(HTTP1) => Some(ApplicationProtocol::Http1),
             Some(_) | None => None,
         },
+        alternative: listener
+            .http3
+            .as_ref()
+            .and_then(|http3| http3.alternative.clone()),
     };
     Ok((
         Transport::Tls(Box::new(handshake.stream)),

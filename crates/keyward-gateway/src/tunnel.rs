@@ -1,6 +1,9 @@
 //! A call that has become a tunnel: bytes pass both ways, as fast as the slower side takes them, until one side
 //! is through, nothing has come for too long, or the token that opened it is over.
 
+mod frames;
+
+use crate::credentials::CredentialIndex;
 use crate::deadlines::{Patience, Seat};
 use crate::http1::Stream;
 use crate::record::CallRecord;
@@ -9,6 +12,7 @@ use crate::request::authenticate::{self, Authenticated};
 use crate::snapshot::WebSocketPlan;
 use crate::upstream::{Http1Connection, Occupied};
 use crate::worker::Worker;
+use frames::Frames;
 use keyward_model::Timestamp;
 use keyward_state::revocation::Revocations;
 use std::cell::RefCell;
@@ -43,14 +47,28 @@ pub(crate) struct Tunnel {
 }
 
 /// How far one direction is.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Way {
+    /// Where its frames end; known of what goes to the client alone.
+    frames: Option<Frames>,
+    goodbye: Goodbye,
     /// Bytes that were passed on.
     passed: u64,
     /// Whether the last read filled its room.
     busy: bool,
     /// Whether its sender is through, and its receiver knows.
     ended: bool,
+}
+
+/// Whether the client is told that this node goes away, so that it comes back to another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Goodbye {
+    #[default]
+    No,
+    /// As soon as a frame has ended.
+    Wanted,
+    /// Nothing may follow it (RFC 6455, section 5.5.1).
+    Said,
 }
 
 /// Why a tunnel has ended.
@@ -68,6 +86,10 @@ pub(crate) enum TunnelEnd {
     TokenOver,
     #[error("the credential that opened the tunnel was revoked")]
     TokenRevoked,
+    #[error("the credential that opened the tunnel was removed or switched off")]
+    CredentialGone,
+    #[error("this node goes away, and the client was told so")]
+    Goodbye,
     #[error("the tunnel outlasted the shutdown")]
     ShuttingDown,
 }
@@ -98,7 +120,10 @@ impl Tunnel {
             afterwards: Patience::new(AFTERWARDS),
             token: token.map(Rc::clone),
             up: Way::default(),
-            down: Way::default(),
+            down: Way {
+                frames: Some(Frames::default()),
+                ..Way::default()
+            },
         }
     }
 
@@ -140,6 +165,9 @@ impl Tunnel {
         if let Some(end) = self.token_ended() {
             return Poll::Ready(end);
         }
+        if self.worker.drain.draining() && self.down.goodbye == Goodbye::No {
+            self.down.goodbye = Goodbye::Wanted;
+        }
         let before = (self.up.passed, self.down.passed);
         let upstream = self.upstream.stream();
         if let Poll::Ready(Err(broken)) = self.up.poll(context, client, upstream) {
@@ -154,16 +182,23 @@ impl Tunnel {
                 Broken::Receiver => TunnelEnd::ClientBroke,
             });
         }
+        let said = self.down.goodbye == Goodbye::Said;
+        let closed = if said {
+            TunnelEnd::Goodbye
+        } else {
+            TunnelEnd::Closed
+        };
         if self.up.ended && self.down.ended {
-            return Poll::Ready(TunnelEnd::Closed);
+            return Poll::Ready(closed);
         }
         if before != (self.up.passed, self.down.passed) {
             self.idle.moved();
             self.afterwards.moved();
         }
-        if self.up.ended || self.down.ended {
+        // Who was told goodbye has as long to answer it.
+        if self.up.ended || self.down.ended || said {
             ready!(self.afterwards.poll(&self.seat));
-            return Poll::Ready(TunnelEnd::Closed);
+            return Poll::Ready(closed);
         }
         // What waits holds no more memory than it needs.
         client.shrink();
@@ -176,7 +211,8 @@ impl Tunnel {
         let token = self.token.as_ref()?;
         let latest = self.worker.deadlines.latest();
         let now = self.worker.civil(latest);
-        match standing(token, &self.worker.shared.revocations, now) {
+        let shared = &self.worker.shared;
+        match standing(token, &shared.revocations, &shared.credentials, now) {
             Ok(left) => {
                 self.seat.wake_at(latest.plus(left));
                 None
@@ -190,6 +226,7 @@ impl Tunnel {
 fn standing(
     token: &VerifiedCaller,
     revocations: &Revocations,
+    credentials: &CredentialIndex,
     now: Timestamp,
 ) -> Result<Duration, TunnelEnd> {
     // One without a time is taken only where an issuer's definition says so.
@@ -199,6 +236,11 @@ fn standing(
     }
     authenticate::check_revocations(revocations, token, now)
         .map_err(|_| TunnelEnd::TokenRevoked)?;
+    if let Some(credential) = token.caller.credential
+        && !credentials.still_has(credential, token.key_epoch, now)
+    {
+        return Err(TunnelEnd::CredentialGone);
+    }
     let left = ends.map_or(LOOK_EVERY, |ends| ends.since(now));
     Ok(left.min(LOOK_EVERY))
 }
@@ -220,11 +262,10 @@ impl Way {
         }
         let mut through = false;
         loop {
+            self.say_goodbye(to);
             if from.has_unread() && !to.is_full() {
-                let count = from.unread().len();
-                to.output().extend_from_slice(from.unread());
-                from.use_up(count);
-                self.passed += count as u64;
+                self.pass_on(from, to);
+                self.say_goodbye(to);
             }
             let flushed = to.poll_flush(context, &mut || ());
             match flushed {
@@ -251,14 +292,58 @@ impl Way {
     }
 }
 
+impl Way {
+    /// Moves what has come, as far as it is wanted.
+    fn pass_on<A, B>(&mut self, from: &mut Stream<A>, to: &mut Stream<B>)
+    where
+        A: AsyncRead + AsyncWrite + Unpin,
+        B: AsyncRead + AsyncWrite + Unpin,
+    {
+        let bytes = from.unread();
+        let all = bytes.len();
+        let wanted = match (&mut self.frames, self.goodbye) {
+            (None, _) => all,
+            (Some(frames), Goodbye::No) => {
+                frames.pass(bytes);
+                all
+            }
+            (Some(frames), Goodbye::Wanted) => frames.pass_to_border(bytes),
+            (Some(_), Goodbye::Said) => 0,
+        };
+        to.output()
+            .extend_from_slice(bytes.get(..wanted).unwrap_or_default());
+        self.passed += wanted as u64;
+        // What comes after the goodbye is for nobody; before it, what comes after the border is looked at again.
+        let used = match self.goodbye {
+            Goodbye::No | Goodbye::Said => all,
+            Goodbye::Wanted => wanted,
+        };
+        from.use_up(used);
+    }
+
+    /// Ends what the client gets by a frame that says so, where one has just ended.
+    fn say_goodbye<B: AsyncRead + AsyncWrite + Unpin>(&mut self, to: &mut Stream<B>) {
+        let border = self.frames.as_ref().is_some_and(Frames::are_at_border);
+        if self.goodbye == Goodbye::Wanted && border {
+            to.output().extend_from_slice(&frames::GOING_AWAY);
+            self.goodbye = Goodbye::Said;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credentials::CredentialKeys;
     use crate::message::Fields;
     use keyward_model::Caller;
+    use keyward_model::caller::Method;
     use keyward_model::caller::TokenFacts;
-    use keyward_model::id::{RevocationId, TeamId};
+    use keyward_model::id::{DataKeyId, RevocationId, TeamId};
+    use keyward_model::resource::raw::{Node, Problems, read_resource};
     use keyward_model::revocation::{Revocation, RevocationKind};
+    use keyward_model::{Origin, Secret};
+    use serde_json::json;
     use std::cell::Cell;
     use std::sync::Arc;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
@@ -287,24 +372,27 @@ mod tests {
             key_epoch: 0,
             revocation_epoch: Cell::new(u64::MAX),
             cells: RefCell::default(),
+            binding: None,
+            access: RefCell::default(),
         }
     }
 
     #[test]
     fn a_tunnel_stands_as_long_as_its_token() {
         let (token, revocations) = (token(1000), Revocations::default());
+        let credentials = no_credentials();
         let seconds = Duration::from_secs;
-        assert_eq!(standing(&token, &revocations, at(10)), Ok(LOOK_EVERY));
-        assert_eq!(standing(&token, &revocations, at(997)), Ok(seconds(3)));
-        assert_eq!(
-            standing(&token, &revocations, at(1000)),
-            Err(TunnelEnd::TokenOver)
-        );
+        let standing = |now| standing(&token, &revocations, &credentials, now);
+        assert_eq!(standing(at(10)), Ok(LOOK_EVERY));
+        assert_eq!(standing(at(997)), Ok(seconds(3)));
+        assert_eq!(standing(at(1000)), Err(TunnelEnd::TokenOver));
     }
 
     #[test]
     fn a_tunnel_whose_token_is_revoked_ends_at_the_next_look() {
         let (token, revocations) = (token(1000), Revocations::default());
+        let credentials = no_credentials();
+        let standing = |now| standing(&token, &revocations, &credentials, now);
         let revoked = |value: &str| Revocation {
             id: RevocationId::from_u128(1),
             team: TeamId::DEFAULT,
@@ -315,12 +403,69 @@ mod tests {
             expires: at(2000),
         };
         revocations.insert(&revoked("other"), at(10)).unwrap();
-        assert_eq!(standing(&token, &revocations, at(10)), Ok(LOOK_EVERY));
+        assert_eq!(standing(at(10)), Ok(LOOK_EVERY));
         revocations.insert(&revoked("one"), at(10)).unwrap();
-        assert_eq!(
-            standing(&token, &revocations, at(10)),
-            Err(TunnelEnd::TokenRevoked)
-        );
+        assert_eq!(standing(at(10)), Err(TunnelEnd::TokenRevoked));
+    }
+
+    fn no_credentials() -> CredentialIndex {
+        let key = (DataKeyId::from_u128(1), Secret::new([1; 32]));
+        CredentialIndex::new(CredentialKeys::new(key, []))
+    }
+
+    /// Makes these the credentials there are, each an API key.
+    fn publish(index: &CredentialIndex, declared: &[serde_json::Value]) {
+        let mut problems = Problems::new();
+        let resources: Vec<_> = declared
+            .iter()
+            .map(|json| read_resource(Node::from_json(json), Origin::File, &mut problems))
+            .map(|read| Arc::new(read.unwrap().resource))
+            .collect();
+        index.publish(index.prepare(&resources).unwrap());
+    }
+
+    #[test]
+    fn a_tunnel_whose_credential_is_removed_switched_off_or_over_ends_at_the_next_look() {
+        let key = "a-key-that-was-made-elsewhere";
+        let named = |name: &str, more: serde_json::Value| {
+            let mut json =
+                json!({ "kind": "credential", "name": name, "api_key": format!("{key}-{name}") });
+            json.as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
+            json
+        };
+        for (after, expected) in [
+            (
+                vec![named("other", json!({}))],
+                Err(TunnelEnd::CredentialGone),
+            ),
+            (
+                vec![named("one", json!({ "enabled": false }))],
+                Err(TunnelEnd::CredentialGone),
+            ),
+            (
+                vec![named("one", json!({ "expires": "1970-01-01T00:00:05Z" }))],
+                Err(TunnelEnd::CredentialGone),
+            ),
+            (
+                vec![named("other", json!({})), named("one", json!({}))],
+                Ok(LOOK_EVERY),
+            ),
+        ] {
+            let (index, revocations) = (no_credentials(), Revocations::default());
+            publish(&index, &[named("one", json!({}))]);
+            let entry = index.of_api_key(TeamId::DEFAULT, format!("{key}-one").as_bytes());
+            let opened_by = VerifiedCaller {
+                caller: Arc::new(entry.unwrap().caller(Method::ApiKey).unwrap()),
+                key_epoch: index.epoch(),
+                ..token(1000)
+            };
+            let standing = || standing(&opened_by, &revocations, &index, at(10));
+            assert_eq!(standing(), Ok(LOOK_EVERY));
+            publish(&index, &after);
+            assert_eq!(standing(), expected, "{after:?}");
+        }
     }
 
     /// Passes everything from one pipe to another; nothing here may take longer than a test may.

@@ -5,6 +5,7 @@ use crate::capture::CapturedCall;
 use crate::coding::CodingBudget;
 use crate::deadlines::Deadlines;
 use crate::drain::Drain;
+use crate::http3::DatagramSocket;
 use crate::load::{self, Gate};
 use crate::message::RequestHead;
 use crate::metrics::{State, WorkerMetrics};
@@ -19,10 +20,11 @@ use crate::trace::{CallTrace, Ids, TracedCall};
 use crate::transport::{ApplicationProtocol, Transport};
 use crate::upstream::Pools;
 use crate::usage::{UsageBatch, UsageQueue};
-use crate::{http1, http2, listener, transport};
+use crate::{http1, http2, http3, listener, transport};
 use keyward_model::id::RequestId;
 use keyward_model::usage::{HttpVersion, Times, UsageRecord};
 use keyward_model::{Clock, Fault, Moment, Revision, Timestamp};
+use keyward_state::shared::SharedWorker;
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::net::TcpListener;
@@ -58,6 +60,8 @@ pub(crate) struct Worker {
     /// Memory for bodies that are compressed or decompressed.
     pub(crate) coding: Rc<CodingBudget>,
     pub(crate) tokens: RefCell<TokenCache>,
+    /// `None` where limits are this node's alone.
+    pub(crate) shared_limits: Option<Rc<SharedWorker>>,
     pub(crate) metrics: Arc<WorkerMetrics>,
     /// Ids for traces and spans.
     pub(crate) ids: Ids,
@@ -133,6 +137,9 @@ impl Worker {
             coding: CodingBudget::new(),
             tokens: RefCell::new(TokenCache::new(settings.limits.cached_tokens)),
             metrics,
+            shared_limits: shared.shared_limits.as_ref().map(|state| {
+                SharedWorker::new(Arc::clone(state), Arc::clone(&shared.clock), index)
+            }),
             top: WorkerTop::default(),
             usage: RefCell::new(UsageBatch::new(usage)),
             snapshot: RefCell::new(snapshot),
@@ -268,6 +275,7 @@ impl Worker {
                 blame: Some(fault.code().blame()),
                 because: Some(fault.detail().into()),
                 limit: None,
+                policy: None,
                 model: None,
                 bytes_in: 0,
                 bytes_out: 0,
@@ -300,12 +308,19 @@ impl Worker {
     }
 }
 
+/// A worker's sockets, each with the place of the listener that it belongs to.
+#[derive(Debug, Default)]
+pub(crate) struct WorkerSockets {
+    pub(crate) tcp: Vec<(usize, TcpListener)>,
+    pub(crate) udp: Vec<(usize, DatagramSocket)>,
+}
+
 /// Runs a worker until it has drained.
 pub(crate) fn run(
     index: usize,
     settings: Arc<Settings>,
     shared: Arc<Shared>,
-    sockets: Vec<(usize, TcpListener)>,
+    sockets: WorkerSockets,
     usage: UsageQueue,
     seeds: Seeds,
     phase: watch::Receiver<Phase>,
@@ -319,23 +334,51 @@ pub(crate) fn run(
             let worker = Rc::clone(&worker);
             async move { worker.deadlines.watch(|| worker.tick()).await }
         });
+        if let Some(shared) = &worker.shared_limits {
+            shared.begin().await;
+            tokio::task::spawn_local(Rc::clone(shared).keep());
+        }
         let gate = Rc::clone(&worker.gate);
         let measuring = load::measure(gate, Arc::clone(&worker.clock));
         let measuring = tokio::task::spawn_local(measuring);
         let settings = worker.settings.listeners.clone();
         let settings: Vec<Rc<ListenerSettings>> = settings.into_iter().map(Rc::new).collect();
         let listening = sockets
+            .tcp
             .into_iter()
             .filter_map(|(listener, socket)| Some((settings.get(listener).cloned()?, socket)))
             .map(|(settings, socket)| {
                 listener::accept(Rc::clone(&worker), settings, socket, phase.clone())
             })
             .collect::<std::io::Result<Vec<_>>>()?;
+        let mut quic = Vec::new();
+        for (listener, socket) in sockets.udp {
+            if let Some(settings) = settings.get(listener) {
+                quic.extend(http3::accept(
+                    Rc::clone(&worker),
+                    settings,
+                    socket,
+                    phase.clone(),
+                )?);
+            }
+        }
         for accepting in listening {
             // A listener's task ends when draining begins; it does not fail.
             let _joined = accepting.await;
         }
+        let mut farewells = Vec::with_capacity(quic.len());
+        for accepting in quic {
+            if let Some(farewell) = http3::Accepting::stopped(accepting).await {
+                farewells.push(farewell);
+            }
+        }
         drain(&worker).await;
+        for farewell in farewells {
+            farewell.wait().await;
+        }
+        if let Some(shared) = &worker.shared_limits {
+            shared.finish().await;
+        }
         ticking.abort();
         measuring.abort();
         worker.tick();
@@ -422,7 +465,9 @@ async fn speak(
     let (http1, http2) = match agreed {
         Some(Some(ApplicationProtocol::Http2)) => (false, true),
         // Without ALPN nobody may begin with HTTP/2 inside TLS (RFC 9113, section 3.2).
-        Some(Some(ApplicationProtocol::Http1) | None) => (spoken.http1, false),
+        Some(Some(ApplicationProtocol::Http1 | ApplicationProtocol::Http3) | None) => {
+            (spoken.http1, false)
+        }
         None => (spoken.http1, spoken.http2),
     };
     let opening = if http1 {

@@ -21,8 +21,12 @@ use text::{Place, TextBuilder};
 pub enum Method {
     /// No credential, on a route that asks for none.
     Anonymous,
-    /// A signed token (RFC 7519).
+    /// A token: one that is signed (RFC 7519), or one that its issuer was asked about (RFC 7662).
     Jwt,
+    /// An API key that a credential of ours holds.
+    ApiKey,
+    /// A name and a password that a credential of ours holds (RFC 7617).
+    Basic,
     /// A certificate, when its connection was made (RFC 8446, section 4.4.2).
     MutualTls,
 }
@@ -34,6 +38,8 @@ impl Method {
         match self {
             Self::Anonymous => "anonymous",
             Self::Jwt => "jwt",
+            Self::ApiKey => "api_key",
+            Self::Basic => "basic",
             Self::MutualTls => "mutual_tls",
         }
     }

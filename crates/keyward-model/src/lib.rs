@@ -3,6 +3,7 @@
 //! No async, no SQL, no HTTP. Each type is built by a constructor that refuses what it can't mean, so
 //! that the inside never checks again ("parse, don't validate").
 
+pub mod api_key;
 pub mod caller;
 pub mod clock;
 pub mod fault;
@@ -17,6 +18,7 @@ pub mod revocation;
 pub mod secret;
 pub mod usage;
 
+pub use api_key::ApiKey;
 pub use caller::Caller;
 pub use clock::{Clock, Moment, SystemClock, Timestamp};
 pub use fault::{Blame, Code, Fault};

@@ -66,6 +66,8 @@ pub enum HttpVersion {
     Http11,
     /// HTTP/2.
     Http2,
+    /// HTTP/3.
+    Http3,
 }
 
 impl HttpVersion {
@@ -76,6 +78,7 @@ impl HttpVersion {
             Self::Http10 => "HTTP/1.0",
             Self::Http11 => "HTTP/1.1",
             Self::Http2 => "HTTP/2",
+            Self::Http3 => "HTTP/3",
         }
     }
 }
@@ -137,6 +140,8 @@ pub struct UsageRecord {
     pub because: Option<Box<str>>,
     /// The limit that refused it.
     pub limit: Option<Box<str>>,
+    /// The access policies that let it pass or forbade it.
+    pub policy: Option<Arc<str>>,
     /// The AI part.
     pub model: Option<Box<ModelUse>>,
     /// Bytes of the request's body that were read.

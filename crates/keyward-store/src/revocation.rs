@@ -7,6 +7,7 @@ use keyward_model::Timestamp;
 use keyward_model::id::{RevocationId, TeamId};
 use keyward_model::revocation::{Revocation, RevocationKind};
 use serde_json::json;
+use sqlx::{Any, Transaction};
 
 #[derive(sqlx::FromRow)]
 struct RevocationRow {
@@ -35,7 +36,115 @@ impl TryFrom<RevocationRow> for Revocation {
     }
 }
 
+/// How far the rows of revocations have come: what a node asks for often, and compares with what it has seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RevocationMark {
+    /// How many rows have come.
+    pub inserted: i64,
+    /// How many were taken back.
+    pub removed: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct CounterRow {
+    subject: String,
+    counter: i64,
+}
+
+const INSERTED: &str = "revocations";
+const REMOVED: &str = "revocations_removed";
+
 impl Store {
+    /// How far the rows have come. To be asked before the rows themselves: what comes between is then asked for
+    /// again, and missed never.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn revocation_mark(&self) -> Result<RevocationMark, Error> {
+        let rows: Vec<CounterRow> = sqlx::query_as("SELECT subject, counter FROM change_counters")
+            .fetch_all(self.pool())
+            .await?;
+        let of = |subject: &str| {
+            let row = rows.iter().find(|row| row.subject == subject);
+            row.map_or(0, |row| row.counter)
+        };
+        Ok(RevocationMark {
+            inserted: of(INSERTED),
+            removed: of(REMOVED),
+        })
+    }
+
+    /// The revocations in force at `now` that came after `mark`.
+    ///
+    /// # Errors
+    /// What the database says, or a row that can't be read.
+    pub async fn revocations_after(
+        &self,
+        mark: RevocationMark,
+        now: Timestamp,
+    ) -> Result<Vec<Revocation>, Error> {
+        let rows: Vec<RevocationRow> = sqlx::query_as(
+            "SELECT id, team, issuer, kind, value, not_before, expires_at
+             FROM revocations WHERE sequence > $1 AND expires_at > $2 ORDER BY sequence",
+        )
+        .bind(mark.inserted)
+        .bind(now.as_micros())
+        .fetch_all(self.pool())
+        .await?;
+        rows.into_iter().map(Revocation::try_from).collect()
+    }
+
+    /// Takes a revocation back: `false` when there is none with this id.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn remove_revocation(
+        &self,
+        id: RevocationId,
+        actor: &str,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let mut transaction = self.begin_write().await?;
+        let row: Option<RevocationRow> = sqlx::query_as(
+            "DELETE FROM revocations WHERE id = $1
+             RETURNING id, team, issuer, kind, value, not_before, expires_at",
+        )
+        .bind(id.to_string())
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let Some(row) = row else {
+            return Ok(false);
+        };
+        let revocation = Revocation::try_from(row)?;
+        count(&mut transaction, REMOVED).await?;
+        let action = Action {
+            team: revocation.team,
+            actor,
+            action: "revocation.remove",
+            object: &format!("revocation {id}"),
+            detail: json!({
+                "issuer": revocation.issuer,
+                "kind": revocation.kind.as_str(),
+                "value": revocation.value,
+            }),
+        };
+        audit::append(&mut transaction, self.node(), action, now).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    /// Forgets the revocations whose time is over; how many there were.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn sweep_revocations(&self, now: Timestamp) -> Result<u64, Error> {
+        let swept = sqlx::query("DELETE FROM revocations WHERE expires_at <= $1")
+            .bind(now.as_micros())
+            .execute(self.pool())
+            .await?;
+        Ok(swept.rows_affected())
+    }
+
     /// The revocations in force at `now`.
     ///
     /// # Errors
@@ -49,6 +158,20 @@ impl Store {
         .fetch_all(self.pool())
         .await?;
         rows.into_iter().map(Revocation::try_from).collect()
+    }
+
+    /// How many revocations are in force at `now`.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn revocation_count(&self, now: Timestamp) -> Result<usize, Error> {
+        let count: i64 =
+            sqlx::query_scalar("SELECT COUNT(*) FROM revocations WHERE expires_at > $1")
+                .bind(now.as_micros())
+                .fetch_one(self.pool())
+                .await?;
+        // A count is never negative.
+        Ok(usize::try_from(count).unwrap_or(usize::MAX))
     }
 
     /// Stores a revocation before it goes into the index, and forgets those that have expired.
@@ -84,10 +207,12 @@ impl Store {
             .bind(now.as_micros())
             .execute(&mut *transaction)
             .await?;
+        // The counter's row is held until the end: rows come in the order of their numbers.
+        let sequence = count(&mut transaction, INSERTED).await?;
         sqlx::query(
             "INSERT INTO revocations
-             (id, team, issuer, kind, value, not_before, expires_at, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+             (id, team, issuer, kind, value, not_before, expires_at, created_at, sequence)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         )
         .bind(revocation.id.to_string())
         .bind(team.to_string())
@@ -97,6 +222,7 @@ impl Store {
         .bind(not_before.as_micros())
         .bind(expires.as_micros())
         .bind(now.as_micros())
+        .bind(sequence)
         .execute(&mut *transaction)
         .await?;
         let action = Action {
@@ -116,4 +242,15 @@ impl Store {
         transaction.commit().await?;
         Ok(revocation)
     }
+}
+
+/// Raises a counter; what it is then.
+async fn count(transaction: &mut Transaction<'_, Any>, subject: &str) -> Result<i64, Error> {
+    let (counter,): (i64,) = sqlx::query_as(
+        "UPDATE change_counters SET counter = counter + 1 WHERE subject = $1 RETURNING counter",
+    )
+    .bind(subject)
+    .fetch_one(&mut **transaction)
+    .await?;
+    Ok(counter)
 }

@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::audit::{self, Action};
 use crate::database::{self, BEGIN_WRITE, BUSY_TIMEOUT};
-use crate::hierarchy::{Keyring, MasterKey, random_id};
+use crate::hierarchy::{Keyring, MacKey, MasterKey, Purpose, random_id};
 use crate::schema::{self, BINARY_VERSION, MIGRATIONS};
 use keyward_model::Timestamp;
 use keyward_model::id::{NodeId, TeamId};
@@ -111,6 +111,21 @@ impl Store {
         transaction.commit().await?;
         self.keyring.adopt(replaced);
         Ok(())
+    }
+
+    /// Keys for MACs of this purpose, the same on every node of the database: the current one first, made now if
+    /// there is none, then those before it.
+    ///
+    /// # Errors
+    /// [`Error::MasterKeyReplaced`] when another process has replaced the master key since this one was started.
+    pub async fn mac_keys(&self, purpose: Purpose, now: Timestamp) -> Result<Vec<MacKey>, Error> {
+        let mut transaction = self.begin_write().await?;
+        let keys = self
+            .keyring
+            .mac_keys(&mut transaction, purpose, now)
+            .await?;
+        transaction.commit().await?;
+        Ok(keys)
     }
 
     /// Whether the database answers.

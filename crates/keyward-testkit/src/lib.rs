@@ -14,10 +14,12 @@ mod clock;
 mod condition;
 mod frames;
 mod http2;
+mod http3;
 mod issuer;
 mod message;
 mod port;
 mod process;
+mod redis;
 mod script;
 mod task;
 mod upstream;
@@ -28,11 +30,13 @@ pub use clock::{FakeClock, TokioClock};
 pub use condition::{until, until_at_rest};
 pub use frames::{Frame, FrameUpstream, Told};
 pub use http2::{Http2Script, Http2Upstream};
+pub use http3::{Http3Client, Http3Connect, Http3Reply, Http3Stream, read_http3};
 pub use issuer::{Failure, IssuerServer};
 pub use message::{Fields, Head};
 pub use port::{free_addresses, free_ports};
 pub use process::KeywardProcess;
-pub use script::Script;
+pub use redis::RedisServer;
+pub use script::{Gate, Script};
 pub use upstream::{Received, Upstream};
 
 #[cfg(test)]

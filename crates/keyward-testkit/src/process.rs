@@ -304,6 +304,19 @@ impl KeywardProcess {
         assert!(sent.success(), "no process {} to signal", self.pid());
     }
 
+    /// Lets all its threads run on one processor alone, counted from 0. Linux, with `taskset`.
+    ///
+    /// # Panics
+    /// When there is no such processor.
+    pub fn pin(&self, processor: u32) {
+        let output = Command::new("taskset")
+            .args(["--all-tasks", "--cpu-list", "--pid", &processor.to_string()])
+            .arg(self.pid().to_string())
+            .output()
+            .expect("taskset is a part of util-linux");
+        assert!(output.status.success(), "{output:?}");
+    }
+
     /// Asks it to end, and waits until it has.
     ///
     /// # Panics

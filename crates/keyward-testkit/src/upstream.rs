@@ -89,6 +89,8 @@ enum Behaviour {
     Echo,
     /// The n-th request gets the n-th script, those after the last get the last.
     Scripts(Vec<Script>),
+    /// Each request gets the script that is made for it.
+    Chosen(Box<dyn Fn(&Received) -> Script + Send + Sync>),
 }
 
 impl Upstream {
@@ -112,6 +114,11 @@ impl Upstream {
     /// A server that follows the n-th script for the n-th request, and the last for all after it.
     pub async fn scripts(scripts: Vec<Script>) -> Self {
         Self::start(Behaviour::Scripts(scripts)).await
+    }
+
+    /// A server that reads each request to its end and follows the script that `choose` gives for it.
+    pub async fn choosing(choose: impl Fn(&Received) -> Script + Send + Sync + 'static) -> Self {
+        Self::start(Behaviour::Chosen(Box::new(choose))).await
     }
 
     async fn start(behaviour: Behaviour) -> Self {
@@ -230,6 +237,17 @@ async fn serve(stream: TcpStream, behaviour: &Behaviour, state: &Mutex<State>) -
                 );
                 let body = if is_head { "" } else { &answer };
                 stream.write_all(format!("{head}{body}").as_bytes()).await?;
+            }
+            Behaviour::Chosen(choose) => {
+                let received = receive(&mut stream, head).await?;
+                let script = choose(&received);
+                locked(state).received.push(received);
+                let wrote = |bytes| {
+                    locked(state).written += u64::try_from(bytes).unwrap_or(u64::MAX);
+                };
+                if !script.follow(&mut stream, wrote).await? {
+                    return Ok(());
+                }
             }
             Behaviour::Scripts(scripts) => {
                 let at = locked(state).received.len();

@@ -5,11 +5,14 @@
     reason = "a task speaks to the terminal it runs in"
 )]
 
+mod certificate;
 mod gateway;
 mod jose;
 mod load;
 mod peer;
+mod policies;
 mod process;
+mod reload;
 mod report;
 mod token;
 mod upstream;
@@ -29,8 +32,12 @@ struct Bench {
 enum Subject {
     /// The gateway beside HAProxy, nginx and Envoy
     Gateway(gateway::Options),
+    /// What each policy costs over a guarded call
+    Policies(gateway::Options),
     /// The table of the JOSE benchmarks that criterion measured before
     Jose(jose::Options),
+    /// Reloads of a node with 10,000 APIs
+    Reload(reload::Options),
     /// The 1 kB upstream that the proxies forward to
     Upstream(upstream::Options),
 }
@@ -38,7 +45,9 @@ enum Subject {
 fn main() -> ExitCode {
     let result = match Bench::parse().subject {
         Subject::Gateway(options) => gateway::run(&options),
+        Subject::Policies(options) => policies::run(&options),
         Subject::Jose(options) => jose::run(&options),
+        Subject::Reload(options) => reload::run(&options),
         Subject::Upstream(options) => upstream::run(&options),
     };
     match result {

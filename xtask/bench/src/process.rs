@@ -64,6 +64,11 @@ impl Process {
         })
     }
 
+    /// Its process id. (`taskset` becomes the program that it starts.)
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// An error when it ended by itself.
     pub(crate) fn alive(&mut self) -> Result<(), String> {
         match self.child.try_wait() {

@@ -43,9 +43,15 @@ const DEPENDENCY_BANS: &[DependencyBan] = &[
         reason: "no crate but the store names a database: ask keyward-store through a seam",
     },
     DependencyBan {
-        dependencies: &["askama", "maud", "minijinja", "tera", "handlebars"],
+        dependencies: &["askama", "maud", "tera", "handlebars"],
         scope: Scope::OutsideOf(&["crates/keyward-web"]),
         reason: "only keyward-web renders HTML: return an outcome and let it draw the page",
+    },
+    DependencyBan {
+        // Decision 0016: operators' templates of JSON are filled where calls pass.
+        dependencies: &["minijinja"],
+        scope: Scope::OutsideOf(&["crates/keyward-web", "crates/keyward-gateway"]),
+        reason: "templates make pages in keyward-web and messages in the gateway's transformation",
     },
     DependencyBan {
         dependencies: &[
@@ -67,6 +73,11 @@ const DEPENDENCY_BANS: &[DependencyBan] = &[
             "keyward-access",
         ]),
         reason: "this crate opens no socket: take bytes and give bytes",
+    },
+    DependencyBan {
+        dependencies: &["redis", "fred", "rustis", "deadpool-redis"],
+        scope: Scope::OutsideOf(&["crates/keyward-state"]),
+        reason: "no crate but keyward-state speaks to what nodes share: ask it",
     },
     DependencyBan {
         dependencies: &["reqwest", "ureq", "isahc", "curl", "surf"],
@@ -94,17 +105,28 @@ const WORD_BANS: &[WordBan] = &[
         reason: "this crate does no input or output: take bytes and give bytes",
     },
     WordBan {
-        words: &[
-            "TcpStream::connect",
-            "TcpSocket",
-            "UdpSocket",
-            "hyper_util::client",
-        ],
+        words: &["TcpStream::connect", "TcpSocket", "hyper_util::client"],
         scope: Scope::OutsideOf(&[
             "crates/keyward-egress/",
             "crates/keyward-gateway/src/upstream",
         ]),
         reason: "only keyward-egress and the gateway's upstreams open outgoing connections: go through one",
+    },
+    WordBan {
+        words: &["UdpSocket"],
+        scope: Scope::OutsideOf(&[
+            "crates/keyward-egress/",
+            "crates/keyward-gateway/src/upstream",
+            // HTTP/3 is listened for at one: it answers clients, and never begins anything.
+            "crates/keyward-gateway/src/listener.rs",
+            "crates/keyward-gateway/src/http3/socket.rs",
+        ]),
+        reason: "only keyward-egress and the gateway's upstreams open outgoing connections: go through one",
+    },
+    WordBan {
+        words: &["Endpoint::client"],
+        scope: Scope::OutsideOf(&[]),
+        reason: "QUIC is spoken to clients alone: an outgoing connection of it would pass the upstreams' guard by",
     },
     WordBan {
         words: &["UnixStream::connect", "UnixDatagram"],

@@ -3,10 +3,13 @@
 use super::{BodyFailure, Download, move_bytes};
 use crate::capture::{CallCapture, Side};
 use crate::coding::{Compressing, Pieces};
+use crate::deadlines::Seat;
 use crate::message::Fields;
+use crate::policy::FillingReader;
 use crate::record::CallRecord;
 use crate::request::{grpc, headers};
 use bytes::Bytes;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 /// The answer's body on its way to the client. It carries the call's record, which is written when the
@@ -22,6 +25,8 @@ enum Source {
     /// All there; how much of it was given.
     Full(Bytes, usize),
     Upstream(Box<Download>),
+    /// It comes from an upstream too, on its way into memory.
+    Filling(FillingReader),
     /// It was cut, and what is told of that in trailers.
     Cut(Option<Fields>),
 }
@@ -42,6 +47,22 @@ impl AnswerBody {
             source: Source::Upstream(Box::new(download)),
             compressing: None,
             record: None,
+        }
+    }
+
+    /// A body that comes from an upstream by way of the cache.
+    pub(crate) fn filling(reader: FillingReader) -> Self {
+        Self {
+            source: Source::Filling(reader),
+            compressing: None,
+            record: None,
+        }
+    }
+
+    /// From here on it is read by another task, which has this seat.
+    pub(crate) fn reseat(&mut self, seat: &Rc<Seat>) {
+        if let Source::Upstream(download) = &mut self.source {
+            download.seat = Rc::clone(seat);
         }
     }
 
@@ -66,7 +87,7 @@ impl AnswerBody {
     pub(crate) fn is_own(&self) -> bool {
         match &self.source {
             Source::Full(..) => true,
-            Source::Upstream(_) | Source::Cut(_) => false,
+            Source::Upstream(_) | Source::Filling(_) | Source::Cut(_) => false,
         }
     }
 
@@ -81,6 +102,7 @@ impl AnswerBody {
                 Some(connection) => connection.body_left(),
                 None => Some(0),
             },
+            Source::Filling(reader) => reader.left(),
             // The trailers.
             Source::Cut(_) => None,
         }
@@ -165,6 +187,7 @@ impl AnswerBody {
                 }
                 trailers
             }),
+            Source::Filling(reader) => reader.take_trailers(),
             Source::Cut(trailers) => trailers.take(),
         }
     }
@@ -232,6 +255,12 @@ impl<'a> Tapped<'a> {
                 self.keep(&piece);
                 piece
             }
+            Source::Filling(reader) => {
+                let mut piece = Vec::with_capacity(count);
+                reader.move_piece(count, &mut piece);
+                self.keep(&piece);
+                piece.into()
+            }
             Source::Cut(_) => Bytes::new(),
         }
     }
@@ -242,6 +271,7 @@ impl Pieces for Tapped<'_> {
         match &mut self.source {
             Source::Full(bytes, given) => Poll::Ready(Ok(bytes.len() - *given)),
             Source::Upstream(download) => download.poll_piece(context),
+            Source::Filling(reader) => reader.poll_piece(context),
             Source::Cut(_) => Poll::Ready(Ok(0)),
         }
     }
@@ -255,6 +285,11 @@ impl Pieces for Tapped<'_> {
                     connection.move_body(count, out);
                     self.keep(out.get(from..).unwrap_or_default());
                 }
+            }
+            Source::Filling(reader) => {
+                let from = out.len();
+                reader.move_piece(count, out);
+                self.keep(out.get(from..).unwrap_or_default());
             }
             Source::Cut(_) => {}
         }

@@ -4,6 +4,7 @@ use super::{BodyFailure, move_bytes};
 use crate::coding::{CodingBudget, DecodeBounds, Decompressing, Pieces};
 use crate::http1::{self, ReadFailure};
 use crate::http2;
+use crate::http3;
 use crate::message::Fields;
 use bytes::Bytes;
 use keyward_model::resource::coding::ContentCoding;
@@ -22,6 +23,8 @@ pub(crate) enum RequestBody {
     Decompressing(Box<Decompressing<RequestBody>>),
     /// What a stream of the client's connection holds.
     Http2(Rc<http2::Exchange>),
+    /// The same over HTTP/3.
+    Http3(Rc<http3::Exchange>),
 }
 
 impl RequestBody {
@@ -52,6 +55,7 @@ impl RequestBody {
             Self::Http1(connection) => connection.body_left(),
             Self::Whole(bytes, given) => Some((bytes.len() - given) as u64),
             Self::Http2(exchange) => exchange.body_left(),
+            Self::Http3(exchange) => exchange.body_left(),
             Self::Decompressing(_) => None,
         }
     }
@@ -59,7 +63,9 @@ impl RequestBody {
     /// How many bytes have come from the client, where these are others than those that go on.
     pub(super) fn came_in(&self) -> Option<u64> {
         match self {
-            Self::Empty | Self::Http1(_) | Self::Http2(_) | Self::Whole(..) => None,
+            Self::Empty | Self::Http1(_) | Self::Http2(_) | Self::Http3(_) | Self::Whole(..) => {
+                None
+            }
             Self::Decompressing(body) => Some(body.came_in()),
         }
     }
@@ -69,6 +75,7 @@ impl RequestBody {
             Self::Empty | Self::Whole(..) => None,
             Self::Http1(connection) => connection.take_trailers(),
             Self::Http2(exchange) => exchange.take_trailers(),
+            Self::Http3(exchange) => exchange.take_trailers(),
             Self::Decompressing(body) => body.body().take_trailers(),
         }
     }
@@ -82,6 +89,7 @@ impl Pieces for RequestBody {
             Self::Whole(bytes, given) => Poll::Ready(Ok(bytes.len() - *given)),
             Self::Http1(connection) => connection.poll_body(context),
             Self::Http2(exchange) => exchange.poll_body(context),
+            Self::Http3(exchange) => exchange.poll_body(context),
         }
         .map_err(|failure| match failure {
             ReadFailure::Malformed => BodyFailure::Client,
@@ -96,6 +104,7 @@ impl Pieces for RequestBody {
             Self::Http1(connection) => connection.move_body(count, out),
             Self::Whole(bytes, given) => move_bytes(bytes, given, count, out),
             Self::Http2(exchange) => exchange.move_body(count, out),
+            Self::Http3(exchange) => exchange.move_body(count, out),
         }
     }
 }

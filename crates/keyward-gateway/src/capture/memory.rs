@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// A bound that all workers share: only calls that are captured touch it.
 #[derive(Clone, Debug)]
 pub(super) struct Memory {
-    bound: usize,
+    bound: Arc<AtomicUsize>,
     held: Arc<AtomicUsize>,
 }
 
@@ -20,9 +20,14 @@ pub(super) struct Held {
 impl Memory {
     pub(super) fn of(bound: usize) -> Self {
         Self {
-            bound,
+            bound: Arc::new(AtomicUsize::new(bound)),
             held: Arc::default(),
         }
+    }
+
+    /// From now on so much may be held. What is held beyond it stays until it is written.
+    pub(super) fn resize(&self, bound: usize) {
+        self.bound.store(bound, Ordering::Relaxed);
     }
 
     pub(super) fn held(&self) -> usize {
@@ -41,7 +46,7 @@ impl Held {
     /// Takes more, if there is as much.
     pub(super) fn more(&mut self, bytes: usize) -> bool {
         let taken = self.memory.held.fetch_add(bytes, Ordering::Relaxed);
-        if taken.saturating_add(bytes) > self.memory.bound {
+        if taken.saturating_add(bytes) > self.memory.bound.load(Ordering::Relaxed) {
             self.memory.held.fetch_sub(bytes, Ordering::Relaxed);
             return false;
         }

@@ -42,6 +42,11 @@ impl CaptureSettings {
         }
     }
 
+    /// From now on all captures together may take so many bytes, those under way included.
+    pub fn resize(&self, bytes: usize) {
+        self.memory.resize(bytes);
+    }
+
     /// How much memory captures take that are not written yet, in bytes.
     #[must_use]
     pub fn memory(&self) -> usize {

@@ -7,7 +7,7 @@ use super::{write_chunk, write_last_chunk, write_status_line};
 use crate::body::RequestBody;
 use crate::deadlines::{Patience, Seat};
 use crate::http2;
-use crate::message::{Fields, Header, RequestHead, Version};
+use crate::message::{AnswerHead, Fields, Header, RequestHead, Version};
 use crate::problem;
 use crate::request::{Answer, Client, serve_call};
 use crate::transport::Transport;
@@ -200,13 +200,18 @@ impl Connection {
         let method = head.method.clone();
         let version = head.version;
         let keep = match version {
-            Version::Http11 | Version::Http2 => !framing.close,
+            Version::Http11 | Version::Http2 | Version::Http3 => !framing.close,
             Version::Http10 => framing.keep_alive && !framing.close,
         };
         let body = self.begin_body(&head, framing);
         let mut call = pin!(serve_call(worker, client, &self.seat, head, body));
         let answer = poll_fn(|context| {
-            if let Poll::Ready(answer) = call.as_mut().poll(context) {
+            let polled = call.as_mut().poll(context);
+            // They came before what counts, even if both came at once.
+            for hint in self.seat.take_hints() {
+                self.hint(context, &hint);
+            }
+            if let Poll::Ready(answer) = polled {
                 return Poll::Ready(Some(answer));
             }
             if worker.drain.cut() || self.has_left(context) {
@@ -233,7 +238,7 @@ impl Connection {
         let connection = match (keep, version) {
             (false, _) => Some("close"),
             (true, Version::Http10) => Some("keep-alive"),
-            (true, Version::Http11 | Version::Http2) => None,
+            (true, Version::Http11 | Version::Http2 | Version::Http3) => None,
         };
         let has_body = answer.has_body(&method);
         let ending = self.write_head(worker, &answer, has_body, version, connection);
@@ -251,6 +256,18 @@ impl Connection {
             self.stream.borrow_mut().shrink();
         }
         (after, spent)
+    }
+
+    /// Writes an interim answer. It is of use at once or not at all: what the client does not take now goes with
+    /// the answer.
+    fn hint(&self, context: &mut Context<'_>, hint: &AnswerHead) {
+        let mut stream = self.stream.borrow_mut();
+        let out = stream.output();
+        write_status_line(out, hint.status);
+        hint.fields.write(out);
+        out.extend_from_slice(b"\r\n");
+        // Who answers will see a broken connection.
+        let _later = stream.poll_flush(context, &mut || ());
     }
 
     fn begin_body(self: &Rc<Self>, head: &RequestHead, framing: Framing) -> RequestBody {

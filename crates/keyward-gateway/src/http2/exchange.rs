@@ -6,7 +6,7 @@ use super::restraint::Restraint;
 use crate::body::RequestBody;
 use crate::deadlines::{Patience, Seat};
 use crate::http1::{ReadFailure, Stream};
-use crate::message::{Fields, Header, RequestHead};
+use crate::message::{AnswerHead, Fields, Header, RequestHead};
 use crate::problem;
 use crate::request::{Answer, Client, serve_call};
 use crate::tunnel::Tunnel;
@@ -110,7 +110,12 @@ impl Exchange {
             let mut call = pin!(serve_call(&worker, &client, &seat, head, body));
             poll_fn(|context| {
                 seat.register(context);
-                if let Poll::Ready(answer) = call.as_mut().poll(context) {
+                let polled = call.as_mut().poll(context);
+                // They came before what counts, even if both came at once.
+                for hint in seat.take_hints() {
+                    self.hint(&hint);
+                }
+                if let Poll::Ready(answer) = polled {
                     return Poll::Ready(Some(answer));
                 }
                 if worker.drain.cut() || self.has_left(context) {
@@ -126,6 +131,15 @@ impl Exchange {
         self.settle();
     }
 
+    /// Gives the client an interim answer.
+    fn hint(&self, hint: &AnswerHead) {
+        let mut response = Response::new(());
+        *response.status_mut() = hint.status;
+        *response.headers_mut() = hint.fields.to_header_map(0);
+        // A client that has left has nothing to wait for.
+        let _sent = self.respond.borrow_mut().send_informational(response);
+    }
+
     /// Answers what could not be read.
     pub(super) async fn refuse(
         self: Rc<Self>,
@@ -136,7 +150,7 @@ impl Exchange {
     ) {
         let request_id = worker.request_id();
         worker.record_unreadable(&client, HttpVersion::Http2, request_id, &fault);
-        let mut answer = problem::answer(&fault, request_id, Fields::new());
+        let mut answer = problem::answer(&fault, request_id, Fields::new(), &[]);
         let text = request_id.to_string();
         answer.fields.set(Header::RequestId, text.as_bytes());
         let seat = worker.deadlines.seat();

@@ -13,6 +13,7 @@ mod wire;
 
 pub(crate) use connection::{Opening, serve};
 pub(crate) use exchange::Exchange;
+pub(crate) use restraint::Restraint;
 
 /// What a client that knows beforehand that HTTP/2 is spoken begins with (RFC 9113, section 3.4): its first
 /// line, which no HTTP/1.1 request has.

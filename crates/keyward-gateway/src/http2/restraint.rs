@@ -1,4 +1,5 @@
-//! How much a client may ask of a connection without making anything of it.
+//! How much a client may ask of a connection without making anything of it. HTTP/3 counts by it too, with the
+//! bytes of its streams.
 //!
 //! The `h2` crate bounds what grows: header blocks and their continuations, streams that are reset before they
 //! are looked at, tiny pieces of bodies, answers to `SETTINGS` and `PING` (it reads on only when those are
@@ -26,7 +27,7 @@ const BROKEN_OFF_MAX: u32 = 200;
 
 /// One connection's restraint.
 #[derive(Debug)]
-pub(super) struct Restraint {
+pub(crate) struct Restraint {
     full: u64,
     allowance: Cell<u64>,
     /// Bytes that were read when this was last looked at.
@@ -37,7 +38,7 @@ pub(super) struct Restraint {
 
 /// Why a client has to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Excess {
+pub(crate) enum Excess {
     #[error("it sent many frames that lead to nothing")]
     Idle,
     #[error("it broke off more calls than it let be answered")]
@@ -47,7 +48,7 @@ pub(super) enum Excess {
 impl Restraint {
     /// `window` bytes of bodies may come that no call has looked at yet. Their frames' heads are less than that:
     /// `h2` bounds the small ones.
-    pub(super) fn new(window: u32, now: Moment) -> Self {
+    pub(crate) fn new(window: u32, now: Moment) -> Self {
         let full = ALLOWANCE + 2 * u64::from(window);
         Self {
             full,
@@ -59,22 +60,22 @@ impl Restraint {
     }
 
     /// A call has come.
-    pub(super) fn call(&self) {
+    pub(crate) fn call(&self) {
         self.allowance.set(self.full);
     }
 
     /// A piece of a body has come, or was given to the client.
-    pub(super) fn piece(&self, bytes: usize) {
+    pub(crate) fn piece(&self, bytes: usize) {
         self.give(PER_PIECE.saturating_add(bytes as u64));
     }
 
     /// A call was answered to its end.
-    pub(super) fn answered(&self) {
+    pub(crate) fn answered(&self) {
         self.broken_off.set(self.broken_off.get().saturating_sub(1));
     }
 
     /// The client has broken a call off.
-    pub(super) fn broken_off(&self) {
+    pub(crate) fn broken_off(&self) {
         self.broken_off.set(self.broken_off.get().saturating_add(1));
     }
 
@@ -84,7 +85,7 @@ impl Restraint {
     }
 
     /// Looks at it, now that so many bytes have been read in all.
-    pub(super) fn check(&self, read: u64, now: Moment) -> Result<(), Excess> {
+    pub(crate) fn check(&self, read: u64, now: Moment) -> Result<(), Excess> {
         if self.broken_off.get() > BROKEN_OFF_MAX {
             return Err(Excess::BrokenOff);
         }

@@ -5,6 +5,7 @@ use super::demand::{Demand, Waited};
 use super::epoch::KeyEpoch;
 use super::error::IssuerError;
 use super::freshness::FRESH_MIN;
+use super::introspection::{Introspected, Introspector};
 use super::source::{Digest, algorithms, definition};
 use arc_swap::ArcSwapOption;
 use keyward_jose::jwt::Profile;
@@ -39,6 +40,8 @@ pub struct PreparedIssuer {
 pub struct IssuerKeySet {
     state: Arc<State>,
     task: Option<JoinHandle<()>>,
+    /// There where the issuer is asked about its tokens, and has no keys here.
+    introspector: Option<Arc<Introspector>>,
 }
 
 /// What an issuer's task and the workers share.
@@ -67,7 +70,11 @@ pub(super) const FOREVER: Moment = Moment::from_nanos(u64::MAX);
 
 impl IssuerKeySet {
     pub(super) fn new(state: Arc<State>) -> Self {
-        Self { state, task: None }
+        Self {
+            state,
+            task: None,
+            introspector: None,
+        }
     }
 
     /// With a task that ends when the issuer goes.
@@ -78,6 +85,21 @@ impl IssuerKeySet {
     ) -> Self {
         self.task = Some(runtime.spawn(task));
         self
+    }
+
+    /// With whom to ask.
+    pub(super) fn with_introspector(mut self, introspector: Introspector) -> Self {
+        self.introspector = Some(Arc::new(introspector));
+        self
+    }
+
+    /// What the issuer says of an opaque token.
+    pub(crate) async fn introspect(&self, token: &str) -> Result<Introspected, Fault> {
+        let Some(introspector) = &self.introspector else {
+            return Err(self.unavailable());
+        };
+        let known = introspector.ask(token).await?;
+        Ok(Introspected::clone(&known))
     }
 
     pub(super) fn state(&self) -> &State {
@@ -364,7 +386,11 @@ impl State {
         use keyward_model::resource::IssuerKeys as Keys;
         match &self.definition.keys {
             Keys::Url { .. } => true,
-            Keys::Own | Keys::Inline(_) | Keys::File(_) | Keys::Secret(_) => false,
+            Keys::Own
+            | Keys::Inline(_)
+            | Keys::File(_)
+            | Keys::Secret(_)
+            | Keys::Introspection(_) => false,
         }
     }
 

@@ -16,6 +16,7 @@ mod epoch;
 mod error;
 mod file;
 mod freshness;
+mod introspection;
 mod key_set;
 mod metadata;
 mod refetch;
@@ -26,6 +27,9 @@ mod source;
 pub use counters::IssuerCounts;
 pub use epoch::KeyEpoch;
 pub use error::IssuerError;
+pub(crate) use introspection::Introspected;
+#[cfg(feature = "fuzzing")]
+pub(crate) use introspection::read as read_introspection;
 pub use key_set::{IssuerKeySet, PreparedIssuer};
 pub use registry::{IssuerStatus, Issuers, IssuersContext};
 

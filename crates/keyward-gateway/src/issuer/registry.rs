@@ -4,6 +4,7 @@ use super::counters::IssuerCounts;
 use super::epoch::KeyEpoch;
 use super::error::IssuerError;
 use super::file::WatchedFile;
+use super::introspection::Introspector;
 use super::key_set::{FOREVER, IssuerKeySet, State};
 use super::remote::Remote;
 use super::source::{Digest, definition, digest_of, read_keys, secret_key};
@@ -148,6 +149,11 @@ impl Issuers {
                 let secret = secret.reveal();
                 state.publish(&secret_key(secret)?, digest_of(secret), FOREVER)?;
                 Ok(opened)
+            }
+            IssuerKeys::Introspection(asked) => {
+                let asked =
+                    Introspector::new(asked, egress.clone(), runtime.clone(), Arc::clone(clock));
+                Ok(opened.with_introspector(asked.map_err(IssuerError::Fetch)?))
             }
             IssuerKeys::File(path) => {
                 let mut file = WatchedFile::new(state, path.clone());

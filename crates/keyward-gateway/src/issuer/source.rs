@@ -3,7 +3,7 @@
 use super::error::IssuerError;
 use aws_lc_rs::digest::{Context, SHA256, digest};
 use keyward_jose::{JwkSet, Key, SignatureAlgorithm};
-use keyward_model::resource::issuer::Encrypted;
+use keyward_model::resource::issuer::{Encrypted, Introspection};
 use keyward_model::resource::{Issuer, IssuerKeys};
 use std::time::Duration;
 
@@ -21,9 +21,11 @@ const HMAC: [SignatureAlgorithm; 3] = [
 pub(super) fn algorithms(issuer: &Issuer) -> Result<Vec<SignatureAlgorithm>, IssuerError> {
     let secret = match &issuer.keys {
         IssuerKeys::Secret(_) => true,
-        IssuerKeys::Own | IssuerKeys::Inline(_) | IssuerKeys::File(_) | IssuerKeys::Url { .. } => {
-            false
-        }
+        IssuerKeys::Own
+        | IssuerKeys::Inline(_)
+        | IssuerKeys::File(_)
+        | IssuerKeys::Introspection(_)
+        | IssuerKeys::Url { .. } => false,
     };
     let of_family = |algorithm: SignatureAlgorithm| HMAC.contains(&algorithm) == secret;
     if issuer.algorithms.is_empty() {
@@ -86,6 +88,8 @@ pub(super) fn definition(issuer: &Issuer) -> Digest {
         max_age,
         scope_claim,
         encrypted,
+        // Roles are found out from the caller, whichever keys it was verified with.
+        roles_from: _,
     } = issuer;
     fields.add(iss.as_bytes());
     match keys {
@@ -93,6 +97,20 @@ pub(super) fn definition(issuer: &Issuer) -> Digest {
         IssuerKeys::Inline(text) => fields.add(b"inline").add(text.as_bytes()),
         IssuerKeys::File(path) => fields.add(b"file").add(path.as_os_str().as_encoded_bytes()),
         IssuerKeys::Secret(secret) => fields.add(b"secret").add(secret.reveal()),
+        IssuerKeys::Introspection(asked) => {
+            let Introspection {
+                url,
+                client_id,
+                client_secret,
+                cache_for,
+            } = &**asked;
+            fields
+                .add(b"introspection")
+                .add(url.as_bytes())
+                .add(client_id.as_bytes())
+                .add(client_secret.reveal().as_bytes())
+                .add_time(*cache_for)
+        }
         IssuerKeys::Url {
             url,
             discover,

@@ -22,10 +22,24 @@ impl Span {
         }
     }
 
+    /// Where it begins.
+    pub(super) fn start(self) -> usize {
+        self.start as usize
+    }
+
     /// A part of it.
     pub(crate) fn part(self, start: usize, end: usize) -> Self {
         let begin = self.start as usize;
         Self::new(begin + start, begin + end)
+    }
+
+    /// The same in bytes that stand behind so many others.
+    fn moved(self, by: usize) -> Self {
+        let start = u32::try_from(by).unwrap_or(u32::MAX);
+        Self {
+            start: self.start.saturating_add(start),
+            length: self.length,
+        }
     }
 
     /// From here to the end of `later`, where only one byte stands between the two.
@@ -174,6 +188,30 @@ impl Fields {
             .map(|field| field.value)
     }
 
+    /// The value of the first field of this name, which is in lower case.
+    pub(crate) fn get_named(&self, name: &[u8]) -> Option<&[u8]> {
+        self.iter()
+            .find(|field| field.name == name)
+            .map(|field| field.value)
+    }
+
+    /// How much memory they take.
+    pub(crate) fn footprint(&self) -> usize {
+        self.bytes.capacity() + self.places.capacity() * size_of::<Place>()
+    }
+
+    /// The same without what was removed, and without room for more.
+    pub(crate) fn compact(mut self) -> Self {
+        let bytes = self
+            .iter()
+            .map(|field| field.name.len() + field.value.len())
+            .sum();
+        let mut compact = Self::with_room(bytes, self.len());
+        compact.append_all(&self);
+        self.places.clear();
+        compact
+    }
+
     /// Keeps the fields that `keep` says yes to.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(Field<'_>) -> bool) {
         let bytes = &self.bytes;
@@ -207,12 +245,20 @@ impl Fields {
         self.append_as(Header::of(name.as_bytes()), name.as_bytes(), value);
     }
 
-    /// Adds all of another's fields behind these.
+    /// The same for a field of another message.
+    pub(crate) fn append_field(&mut self, field: Field<'_>) {
+        self.append_as(field.header, field.name, field.value);
+    }
+
+    /// Adds all of another's fields behind these: its bytes as they are, which were checked when they came in.
     pub(crate) fn append_all(&mut self, others: &Self) {
-        self.bytes.reserve(others.bytes.len());
-        for field in others.iter() {
-            self.append_as(field.header, field.name, field.value);
-        }
+        let by = self.bytes.len();
+        self.bytes.extend_from_slice(&others.bytes);
+        self.places.extend(others.places.iter().map(|place| Place {
+            header: place.header,
+            name: place.name.moved(by),
+            value: place.value.moved(by),
+        }));
     }
 
     fn append_as(&mut self, header: Header, name: &[u8], value: &[u8]) {
@@ -271,12 +317,33 @@ pub(crate) fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Whether a control character other than a tab is in it. It looks at all bytes, so that the compiler can
-/// look at many at once: tokens are long.
+/// Whether a control character other than a tab is in it.
 pub(crate) fn has_control(value: &[u8]) -> bool {
-    value.iter().fold(false, |found, byte| {
-        found | ((*byte < b' ') & (*byte != b'\t')) | (*byte == 0x7f)
-    })
+    // Eight bytes at a time: most values are too short for the compiler to look at more of them at once.
+    let (eights, rest) = value.as_chunks::<8>();
+    let found = eights.iter().fold(0, |found, eight| {
+        found | controls(u64::from_le_bytes(*eight))
+    });
+    let mut last = [b' '; 8];
+    for (to, from) in last.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    (found | controls(u64::from_le_bytes(last))) != 0
+}
+
+/// Not zero if any of the eight bytes is a control character other than a tab.
+const fn controls(bytes: u64) -> u64 {
+    /// A byte in each place.
+    const fn all(byte: u8) -> u64 {
+        u64::from_ne_bytes([byte; 8])
+    }
+    // Of bytes with seven bits, the eighth is set by what is added where they are at least as large as meant;
+    // bytes with the eighth bit are no control characters.
+    let low = bytes & all(0x7f);
+    let printable = low + all(0x80 - 0x20);
+    let deleted = low + all(1);
+    let tab = !((low ^ all(b'\t')) + all(0x7f));
+    ((!printable & !tab) | deleted) & !bytes & all(0x80)
 }
 
 impl PartialEq for Fields {
@@ -323,6 +390,39 @@ mod tests {
         let mut out = Vec::new();
         fields.write(&mut out);
         assert_eq!(out, b"cookie: b=c\r\nhost: d\r\nx-two: 3\r\n");
+    }
+
+    #[test]
+    fn control_characters_are_found_wherever_they_stand() {
+        for length in 1..=20 {
+            for at in 0..length {
+                for byte in 0..=u8::MAX {
+                    let mut value = vec![b'~'; length];
+                    value[at] = byte;
+                    let control = byte.is_ascii_control() && byte != b'\t';
+                    assert_eq!(
+                        has_control(&value),
+                        control,
+                        "{byte:#x} at {at} of {length}"
+                    );
+                }
+            }
+        }
+        assert!(!has_control(b""));
+    }
+
+    #[test]
+    fn fields_are_the_same_behind_others() {
+        let mut fields = Fields::from([("host", "a"), ("x-gone", "1")]);
+        fields.remove_named(b"x-gone");
+        let mut others = Fields::from([("x-one", "1"), ("x-gone", "2"), ("via", "c")]);
+        others.remove_named(b"x-gone");
+        fields.append_all(&others);
+        assert_eq!(
+            fields,
+            Fields::from([("host", "a"), ("x-one", "1"), ("via", "c")])
+        );
+        assert_eq!(fields.get(Header::Via), Some(&b"c"[..]));
     }
 
     #[test]

@@ -86,6 +86,7 @@ headers! {
     ContentType = b"content-type": HEADS_ALONE;
     Cookie = b"cookie": HEADS_ALONE;
     Date = b"date": HEADS_ALONE;
+    Dpop = b"dpop": HEADS_ALONE;
     Etag = b"etag": NONE;
     Expect = b"expect": HEADS_ALONE;
     Forwarded = b"forwarded": NOT_BELIEVED;

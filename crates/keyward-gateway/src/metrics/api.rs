@@ -11,7 +11,8 @@ use std::sync::Arc;
 pub(crate) struct ApiMetrics {
     workers: usize,
     routes: HashMap<Box<str>, Arc<RouteMetrics>>,
-    limits: HashMap<Name, Arc<LimitMetrics>>,
+    /// By the route that has it for itself, if one does, and the name.
+    limits: HashMap<(Option<Box<str>>, Name), Arc<LimitMetrics>>,
 }
 
 impl ApiMetrics {
@@ -33,11 +34,12 @@ impl ApiMetrics {
         new
     }
 
-    /// The counter of the limit of this name.
-    pub(crate) fn limit(&mut self, name: &Name) -> Arc<LimitMetrics> {
+    /// The counter of the limit of this name, which all routes share or one has for itself.
+    pub(crate) fn limit(&mut self, route: Option<&str>, name: &Name) -> Arc<LimitMetrics> {
         let workers = self.workers;
         let new = || Arc::new(LimitMetrics::new(workers));
-        Arc::clone(self.limits.entry(name.clone()).or_insert_with(new))
+        let key = (route.map(Into::into), name.clone());
+        Arc::clone(self.limits.entry(key).or_insert_with(new))
     }
 
     /// Drops what was counted for routes and limits that are gone, once the last call to them is. Whether

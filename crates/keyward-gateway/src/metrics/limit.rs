@@ -38,6 +38,8 @@ pub struct LimitCounts {
     pub api: Name,
     /// Its version.
     pub version: Name,
+    /// The route, of a limit that a route has for itself.
+    pub route: Option<Box<str>>,
     /// The limit's name within it.
     pub limit: Name,
     /// Calls refused.

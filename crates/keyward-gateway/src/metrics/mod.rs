@@ -1,16 +1,20 @@
 //! What is counted, per worker, and merged when it is read: no worker writes where another does.
 
 mod api;
+mod cache;
 mod copy;
 mod counter;
 mod histogram;
 mod limit;
+mod policy;
 mod route;
 mod worker;
 
+pub use cache::CacheOutcome;
 pub use copy::CopyOutcome;
 pub use histogram::{HistogramCounts, LATENCY_BOUNDS_US};
 pub use limit::LimitCounts;
+pub use policy::PolicyEvent;
 pub use route::RouteCounts;
 pub use worker::{HandshakeCounts, WorkerCounts};
 

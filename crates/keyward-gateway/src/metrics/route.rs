@@ -1,12 +1,17 @@
 //! What calls of a route come to.
 
 use super::PerWorker;
+use super::cache::CacheOutcome;
 use super::copy::CopyOutcome;
 use super::counter::Counter;
 use super::histogram::{Histogram, HistogramCounts};
 use keyward_model::UsageRecord;
 use keyward_model::usage::RouteLabels;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The status of calls that became tunnels.
+const SWITCHING_PROTOCOLS: u16 = 101;
 
 /// Status classes: none (the client left), 1xx to 5xx.
 const CLASSES: usize = 6;
@@ -30,6 +35,8 @@ struct RouteCounters {
     first_byte: Histogram,
     upstream: Histogram,
     copies: [Counter; CopyOutcome::ALL.len()],
+    /// Where the route has a cache.
+    cache: OnceLock<Box<[Counter; CacheOutcome::ALL.len()]>>,
 }
 
 impl RouteMetrics {
@@ -53,6 +60,18 @@ impl RouteMetrics {
         }
     }
 
+    /// Counts what the route's cache did with a call.
+    pub(crate) fn count_cache(&self, worker: usize, outcome: CacheOutcome) {
+        if let Some(counters) = self.workers.of(worker)
+            && let Some(counter) = counters
+                .cache
+                .get_or_init(Box::default)
+                .get(outcome as usize)
+        {
+            counter.add(1);
+        }
+    }
+
     pub(crate) fn count(&self, worker: usize, usage: &UsageRecord) {
         let Some(counters) = self.workers.of(worker) else {
             return;
@@ -66,7 +85,10 @@ impl RouteMetrics {
         counters.bytes_in.add(usage.bytes_in);
         counters.bytes_out.add(usage.bytes_out);
         let times = &usage.times;
-        counters.whole.count(times.total);
+        // How long a tunnel stood says nothing of how long calls take: nobody waited for its end.
+        if usage.status != SWITCHING_PROTOCOLS {
+            counters.whole.count(times.total);
+        }
         // A call that its client left had none, and one that was answered here no upstream.
         if !times.first_byte.is_zero() {
             counters.first_byte.count(times.first_byte);
@@ -89,6 +111,7 @@ impl RouteMetrics {
             whole: HistogramCounts::default(),
             first_byte: HistogramCounts::default(),
             upstream: HistogramCounts::default(),
+            cache: None,
             copies: mirrors.then(|| CopyOutcome::ALL.map(|outcome| (outcome, 0))),
         };
         for own in self.workers.each() {
@@ -101,6 +124,14 @@ impl RouteMetrics {
             counts.whole.merge(&own.whole);
             counts.first_byte.merge(&own.first_byte);
             counts.upstream.merge(&own.upstream);
+            if let Some(own) = own.cache.get() {
+                let cache = counts
+                    .cache
+                    .get_or_insert(CacheOutcome::ALL.map(|outcome| (outcome, 0)));
+                for ((_, to), from) in cache.iter_mut().zip(own.iter()) {
+                    *to += from.read();
+                }
+            }
             for ((_, to), from) in counts.copies.iter_mut().flatten().zip(&own.copies) {
                 *to += from.read();
             }
@@ -128,6 +159,8 @@ pub struct RouteCounts {
     pub first_byte: HistogramCounts,
     /// Calls by the time that their upstream took to answer, those that went to one.
     pub upstream: HistogramCounts,
+    /// What the route's cache did with calls, where it has done anything.
+    pub cache: Option<[(CacheOutcome, u64); CacheOutcome::ALL.len()]>,
     /// What became of copies, where the route has a mirror.
     pub copies: Option<[(CopyOutcome, u64); CopyOutcome::ALL.len()]>,
 }

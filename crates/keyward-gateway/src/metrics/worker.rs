@@ -1,6 +1,7 @@
 //! What a worker does, over all routes.
 
 use super::counter::Counter;
+use super::policy::PolicyEvent;
 use crate::tls::HandshakeFailure;
 use crate::transport::AcceptFailure;
 use keyward_model::{Code, UsageRecord};
@@ -8,6 +9,7 @@ use std::array;
 use std::time::Duration;
 
 const CODES: usize = Code::ALL.len();
+const POLICY_EVENTS: usize = PolicyEvent::ALL.len();
 
 /// What one worker counts over all routes. Two cache lines apart from the next worker's.
 #[derive(Debug)]
@@ -20,6 +22,7 @@ pub(crate) struct WorkerMetrics {
     token_misses: Counter,
     shed: Counter,
     codes: [Counter; CODES],
+    policies: [Counter; POLICY_EVENTS],
     handshakes: Handshakes,
     balancer_failures: Counter,
     upstream_opened: Counter,
@@ -50,6 +53,7 @@ impl Default for WorkerMetrics {
             token_misses: Counter::default(),
             shed: Counter::default(),
             codes: array::from_fn(|_| Counter::default()),
+            policies: array::from_fn(|_| Counter::default()),
             handshakes: Handshakes::default(),
             balancer_failures: Counter::default(),
             upstream_opened: Counter::default(),
@@ -124,6 +128,13 @@ impl WorkerMetrics {
         self.shed.add(1);
     }
 
+    /// A policy has decided.
+    pub(crate) fn policy(&self, event: PolicyEvent) {
+        if let Some(counter) = self.policies.get(event as usize) {
+            counter.add(1);
+        }
+    }
+
     /// An attempt has a connection: a new one, or one that has carried a call before.
     pub(crate) fn leased(&self, reused: bool) {
         if reused {
@@ -164,6 +175,7 @@ impl WorkerMetrics {
             token_cache_misses: self.token_misses.read(),
             shed: self.shed.read(),
             codes: array::from_fn(|code| self.codes.get(code).map_or(0, Counter::read)),
+            policies: array::from_fn(|event| self.policies.get(event).map_or(0, Counter::read)),
             handshakes: HandshakeCounts {
                 full: self.handshakes.full.read(),
                 resumed: self.handshakes.resumed.read(),
@@ -200,6 +212,8 @@ pub struct WorkerCounts {
     pub shed: u64,
     /// Calls that were refused or failed, by their code's place in [`Code::ALL`].
     pub codes: [u64; CODES],
+    /// Decisions of policies, by their place in [`PolicyEvent::ALL`].
+    pub policies: [u64; POLICY_EVENTS],
     /// TLS handshakes with clients.
     pub handshakes: HandshakeCounts,
     /// Connections of trusted balancers that did not begin as the PROXY protocol wants.

@@ -31,6 +31,16 @@ impl Client {
         Self { tls, ..self }
     }
 
+    /// Whether its address is this one.
+    pub(crate) fn is_at(&self, peer: SocketAddr) -> bool {
+        peer.ip().to_canonical() == self.address
+    }
+
+    /// Where else the same is served, for `Alt-Svc`.
+    pub(crate) fn alternative(&self) -> Option<&str> {
+        self.tls.as_ref()?.alternative.as_deref()
+    }
+
     /// `http` or `https`, as the client speaks to us.
     pub(crate) fn scheme(&self) -> &'static str {
         if self.is_protected() { "https" } else { "http" }

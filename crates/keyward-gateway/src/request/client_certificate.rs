@@ -3,13 +3,12 @@
 //! A connection's certificate is made a caller once for each API that is called over it; a call then costs
 //! a look at whether the certificate still counts.
 
-use super::authenticate::{Authenticated, check_revocations};
+use super::authenticate::{Attempt, Authenticated, check_revocations};
 use super::verified_caller::VerifiedCaller;
-use super::{Client, Refusal};
-use crate::message::{Fields, Header};
-use crate::record::CallRecord;
+use super::{Client, Refusal, is_trusted};
+use crate::message::{Fields, Header, RequestHead};
 use crate::snapshot::{CertificatePolicy, Route};
-use crate::tls::{ClientCertificate, PresentedCertificate};
+use crate::tls::ClientCertificate;
 use crate::worker::Worker;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,6 +16,7 @@ use keyward_model::caller::{Method, TokenClaims, TokenFacts, TokenScopes};
 use keyward_model::resource::mutual_tls::{Callers, CertificateName};
 use keyward_model::{Caller, Code, Fault, Timestamp};
 use rustls::CertificateError;
+use rustls_pki_types::CertificateDer;
 use serde_json::json;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -70,26 +70,173 @@ impl KnownCertificate {
     }
 }
 
-/// The caller that the connection's certificate stands for.
+/// The longest `Client-Cert`: a certificate has one or two kilobytes as a rule.
+const PROXIED_MAX: usize = 16 * 1024;
+/// The longest `Client-Cert-Chain`.
+const PROXIED_CHAIN_MAX: usize = 48 * 1024;
+
+/// A client's certificate that a proxy tells of, which has ended TLS and checked it (RFC 9440).
+#[derive(Debug)]
+pub(crate) struct ProxiedCertificate(Result<Proxied, &'static str>);
+
+#[derive(Debug)]
+struct Proxied {
+    certificate: ClientCertificate,
+    /// The certificate, then those between it and the root, where the proxy tells them.
+    chain: Vec<CertificateDer<'static>>,
+}
+
+impl ProxiedCertificate {
+    /// What a trusted proxy says in `Client-Cert`, where the route's API believes it; from anybody else it is
+    /// taken out like a forged name. Must come before those are.
+    pub(crate) fn take(
+        worker: &Worker,
+        route: &Route,
+        client: &Client,
+        head: &RequestHead,
+    ) -> Option<Box<Self>> {
+        if !route.resource.proxied_certificates || !is_trusted(worker, client.address()) {
+            return None;
+        }
+        let fields = &head.fields;
+        let certificates: Vec<_> = fields.all_named(CLIENT_CERT).collect();
+        let chain: Vec<_> = fields.all_named(CLIENT_CERT_CHAIN).collect();
+        let read = read(&certificates, &chain)?;
+        Some(Box::new(Self(read)))
+    }
+
+    /// Whether it can be read, and its time has come and is not over.
+    pub(crate) fn check(&self, now: Timestamp) -> Result<(), Fault> {
+        let proxied = self.0.as_ref().map_err(|why| unreadable(why))?;
+        let certificate = &proxied.certificate;
+        if now < certificate.not_before {
+            return Err(Fault::new(
+                Code::CertificateInvalid,
+                "The client certificate is not valid yet; connect with another one",
+            ));
+        }
+        // RFC 5280, section 4.1.2.5: the last second is within.
+        if now >= certificate.not_after.plus(Duration::from_secs(1)) {
+            return Err(Fault::new(
+                Code::CertificateExpired,
+                "The client certificate has expired; connect with a new one",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The thumbprint, if the certificate can be read.
+    pub(crate) fn thumbprint(&self) -> Option<&str> {
+        self.0
+            .as_ref()
+            .ok()
+            .map(|proxied| &*proxied.certificate.thumbprint)
+    }
+}
+
+fn unreadable(why: &str) -> Fault {
+    Fault::new(
+        Code::CertificateInvalid,
+        "The client certificate that the proxy tells of can't be read",
+    )
+    .because(why)
+}
+
+/// Reads `Client-Cert` and `Client-Cert-Chain`: byte sequences of structured fields (RFC 8941, section 3.3.5).
+/// `None` where there is none.
+fn read(certificates: &[&[u8]], chain: &[&[u8]]) -> Option<Result<Proxied, &'static str>> {
+    let (first, others) = certificates.split_first()?;
+    if !others.is_empty() {
+        return Some(Err("`Client-Cert` stands there twice"));
+    }
+    if first.len() > PROXIED_MAX
+        || chain.iter().map(|part| part.len()).sum::<usize>() > PROXIED_CHAIN_MAX
+    {
+        return Some(Err("`Client-Cert` or its chain is too long"));
+    }
+    let read = || {
+        let own = byte_sequence(first).ok_or("`Client-Cert` is no byte sequence")?;
+        let certificate =
+            ClientCertificate::read(&own).ok_or("`Client-Cert` holds no certificate")?;
+        let mut all = vec![CertificateDer::from(own)];
+        for part in chain
+            .iter()
+            .flat_map(|part| part.split(|byte| *byte == b','))
+        {
+            let der =
+                byte_sequence(part).ok_or("`Client-Cert-Chain` is no list of byte sequences")?;
+            all.push(CertificateDer::from(der));
+        }
+        Ok(Proxied {
+            certificate,
+            chain: all,
+        })
+    };
+    Some(read())
+}
+
+/// `:base64:`
+fn byte_sequence(text: &[u8]) -> Option<Vec<u8>> {
+    let inner = text.trim_ascii().strip_prefix(b":")?.strip_suffix(b":")?;
+    STANDARD.decode(inner).ok()
+}
+
+/// For fuzz targets: whether a certificate is read from what a proxy says.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn is_read(certificate: &[u8], chain: &[u8]) -> bool {
+    matches!(read(&[certificate], &[chain]), Some(Ok(_)))
+}
+
+/// The caller that the certificate stands for: the proxy's word where the API takes it, else the connection's.
 pub(super) fn authenticate(
-    worker: &Worker,
-    route: &Route,
+    attempt: &Attempt<'_>,
     policy: &Arc<CertificatePolicy>,
-    client: &Client,
-    record: &CallRecord,
 ) -> Result<Authenticated, Refusal> {
-    let now = record.started();
-    let verified = verified(worker, route, policy, client, now);
+    let verified = match attempt.certificate.filter(|_| policy.proxied) {
+        Some(proxied) => of_proxy(attempt, policy, proxied),
+        None => of_connection(attempt, policy),
+    };
     verified.map(Authenticated::Caller).map_err(challenged)
 }
 
-fn verified(
-    worker: &Worker,
-    route: &Route,
-    policy: &Arc<CertificatePolicy>,
-    client: &Client,
-    now: Timestamp,
+fn of_proxy(
+    attempt: &Attempt<'_>,
+    policy: &CertificatePolicy,
+    proxied: &ProxiedCertificate,
 ) -> Result<Rc<VerifiedCaller>, Fault> {
+    proxied.check(attempt.now)?;
+    let read = proxied.0.as_ref().map_err(|why| unreadable(why))?;
+    let verified = verify(
+        attempt.route,
+        policy,
+        &read.certificate,
+        &read.chain,
+        attempt.now,
+    )?;
+    check_revocations(&attempt.worker.shared.revocations, &verified, attempt.now)
+        .map_err(|fault| revoked(&fault))?;
+    Ok(Rc::new(verified))
+}
+
+fn revoked(fault: &Fault) -> Fault {
+    Fault::new(
+        Code::CertificateRevoked,
+        "The client certificate was revoked; connect with a new one",
+    )
+    .because(fault.reason().unwrap_or_default())
+}
+
+fn of_connection(
+    attempt: &Attempt<'_>,
+    policy: &Arc<CertificatePolicy>,
+) -> Result<Rc<VerifiedCaller>, Fault> {
+    let Attempt {
+        worker,
+        route,
+        client,
+        now,
+        ..
+    } = *attempt;
     let presented = client.certificate().ok_or_else(|| missing(client))?;
     presented
         .check(now)
@@ -98,7 +245,8 @@ fn verified(
     let outcome = match known.get(policy, now) {
         Some(outcome) => outcome,
         None => {
-            let outcome = verify(route, policy, presented, now).map(Rc::new);
+            let (own, chain) = (&presented.certificate, presented.chain());
+            let outcome = verify(route, policy, own, chain, now).map(Rc::new);
             known.remember(Known {
                 policy: Arc::clone(policy),
                 outcome: outcome.clone(),
@@ -108,24 +256,20 @@ fn verified(
         }
     };
     let verified = outcome?;
-    check_revocations(&worker.shared.revocations, &verified, now).map_err(|fault| {
-        let revoked = Fault::new(
-            Code::CertificateRevoked,
-            "The client certificate was revoked; connect with a new one",
-        );
-        revoked.because(fault.reason().unwrap_or_default())
-    })?;
+    check_revocations(&worker.shared.revocations, &verified, now)
+        .map_err(|fault| revoked(&fault))?;
     Ok(verified)
 }
 
 fn verify(
     route: &Route,
     policy: &CertificatePolicy,
-    presented: &PresentedCertificate,
+    certificate: &ClientCertificate,
+    chain: &[CertificateDer<'static>],
     now: Timestamp,
 ) -> Result<VerifiedCaller, Fault> {
     if let Some(trust) = &policy.trust {
-        trust.check(presented.chain(), now).map_err(|error| {
+        trust.check(chain, now).map_err(|error| {
             Fault::new(
                 Code::CertificateInvalid,
                 "The client certificate is of no authority that this API trusts; connect with another one",
@@ -133,7 +277,6 @@ fn verify(
             .because(error)
         })?;
     }
-    let certificate = &presented.certificate;
     let subject = subject(policy, certificate)?;
     let scopes = match &policy.callers {
         Callers::Certified => None,
@@ -144,7 +287,7 @@ fn verify(
     let caller = caller(policy, certificate, subject, &scopes)?;
     let mut identity = route.identity.headers_of(&caller);
     if policy.forward_certificate
-        && let Some(der) = presented.chain().first()
+        && let Some(der) = chain.first()
     {
         let value = format!(":{}:", STANDARD.encode(der));
         identity.append_named(CLIENT_CERT, value.as_bytes());
@@ -157,6 +300,8 @@ fn verify(
         key_epoch: 0,
         revocation_epoch: Cell::new(u64::MAX),
         cells: RefCell::default(),
+        binding: None,
+        access: RefCell::default(),
         caller: Arc::new(caller),
     })
 }
@@ -328,6 +473,7 @@ mod tests {
             },
             trust: None,
             forward_certificate: false,
+            proxied: false,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Answers that are compressed on their way to clients that ask for it (RFC 9110, section 8.4).
 
 use super::Answer;
+use super::headers::vary;
 use crate::coding::{Acceptable, Compressing, acceptable};
 use crate::message::{Fields, Header, RequestHead};
 use crate::snapshot::Route;
@@ -14,7 +15,7 @@ const DIGESTS: &[&str] = &["content-digest", "repr-digest", "digest", "content-m
 
 /// What a call's client takes, of what its route would do.
 #[derive(Debug)]
-pub(super) struct Wanted {
+pub(crate) struct Wanted {
     compression: Arc<Compression>,
     acceptable: Acceptable,
 }
@@ -42,7 +43,7 @@ pub(super) fn compress(worker: &Worker, wanted: &Wanted, method: &Method, answer
     } = wanted;
     if answer.status == StatusCode::NOT_MODIFIED {
         // As the answer would have been that this one stands for.
-        vary(&mut answer.fields);
+        vary(&mut answer.fields, b"accept-encoding");
         if !acceptable.codings.is_empty() {
             weaken_etag(&mut answer.fields);
         }
@@ -52,7 +53,7 @@ pub(super) fn compress(worker: &Worker, wanted: &Wanted, method: &Method, answer
         return;
     }
     // For caches: this answer, or another one under the same address, depends on what the client takes.
-    vary(&mut answer.fields);
+    vary(&mut answer.fields, b"accept-encoding");
     let head_only = *method == Method::HEAD;
     let length = if head_only {
         answer.declared_length
@@ -138,18 +139,6 @@ fn says(fields: &Fields, directive: &[u8]) -> bool {
         .all(Header::CacheControl)
         .flat_map(|value| value.split(|byte| *byte == b','))
         .any(|said| said.trim_ascii().eq_ignore_ascii_case(directive))
-}
-
-/// Adds `Accept-Encoding` to `Vary`, unless that is said (RFC 9110, section 12.5.5).
-fn vary(fields: &mut Fields) {
-    let said = fields
-        .all(Header::Vary)
-        .flat_map(|value| value.split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .any(|name| name == b"*" || name.eq_ignore_ascii_case(b"accept-encoding"));
-    if !said {
-        fields.append(Header::Vary, b"accept-encoding");
-    }
 }
 
 /// Two answers that differ in their bytes may not share a strong validator (RFC 9110, section 8.8.1).

@@ -17,7 +17,7 @@ use crate::replay::Replay;
 use crate::upstream::{AnswerFailure, RetryCause, Sent};
 use crate::worker::Worker;
 use exchange::{Attempt, Waiting, exchange};
-use http::StatusCode;
+use http::{Method, StatusCode};
 use keyward_model::{Code, Fault};
 use outgoing::{Outgoing, target_of, told_length};
 use std::rc::Rc;
@@ -40,6 +40,48 @@ pub(crate) struct Call<'a> {
 /// Sends the call on and streams the answer back.
 pub(crate) async fn forward(
     call: Call<'_>,
+    head: RequestHead,
+    body: RequestBody,
+    record: &mut CallRecord,
+) -> Result<Answer, Refusal> {
+    let finish = Finish::of(&call, &head);
+    let mut answer = fetch(&call, head, body, record).await?;
+    finish.apply(&call, &mut answer);
+    Ok(answer)
+}
+
+/// What is done to an answer before its client gets it, whether it comes from an upstream or was kept.
+pub(crate) struct Finish {
+    compressible: Option<compression::Wanted>,
+    method: Method,
+}
+
+impl Finish {
+    /// `head` is as the client sent it.
+    pub(crate) fn of(call: &Call<'_>, head: &RequestHead) -> Self {
+        Self {
+            compressible: compression::wanted(&call.matched.route.route, head),
+            method: head.method.clone(),
+        }
+    }
+
+    /// The route's changes to the answer's headers, what is left of limits, and the coding.
+    pub(crate) fn apply(&self, call: &Call<'_>, answer: &mut Answer) {
+        if answer.tunnel.is_some() {
+            return;
+        }
+        let route = &call.matched.route.route;
+        route.plan.response_headers.apply(&mut answer.fields);
+        call.admitted.tell_limits(route, &mut answer.fields);
+        if let Some(wanted) = &self.compressible {
+            compression::compress(call.worker, wanted, &self.method, answer);
+        }
+    }
+}
+
+/// Sends the call on, and gives the answer as it came, but for what ends at a hop.
+pub(crate) async fn fetch(
+    call: &Call<'_>,
     mut head: RequestHead,
     body: RequestBody,
     record: &mut CallRecord,
@@ -50,7 +92,6 @@ pub(crate) async fn forward(
     };
     record.upstream_begins();
     let safe = headers::is_safe(&head.method);
-    let compressible = compression::wanted(route, &head);
     let takes_trailers =
         plan.may_share() && (record.is_grpc || headers::takes_trailers(&head.fields));
     let mut upload = Upload::new(
@@ -73,9 +114,9 @@ pub(crate) async fn forward(
     } else {
         None
     };
-    let mut attempts = Attempts::new(&call, plan, &head, patience, trace.clone());
+    let mut attempts = Attempts::new(call, plan, &head, patience, trace.clone());
     let mut lease = attempts.lease().await?;
-    upload.copied_by(mirror::copy(&call, &head, upload.length(), record));
+    upload.copied_by(mirror::copy(call, &head, upload.length(), record));
     call.edit(&mut head, record);
     let mut stale = 0;
     let answer = loop {
@@ -92,13 +133,7 @@ pub(crate) async fn forward(
             answer: Patience::new(plan.declared.response_timeout),
             whole: attempts.deadline,
         };
-        let outcome = exchange(
-            &call,
-            &head.method,
-            &mut lease.connection,
-            &mut upload,
-            waiting,
-        );
+        let outcome = exchange(call, &head, &mut lease.connection, &mut upload, waiting);
         let outcome = outcome.await;
         if let Some(trace) = &trace {
             match &outcome {
@@ -119,6 +154,7 @@ pub(crate) async fn forward(
             safe,
             replayable: upload.can_start_again(),
         };
+        record.sent |= sent.any;
         // The upstream closed an old connection just when it was used, or says that it has done nothing of the
         // request: not the call's fault, and nothing has been done that doing it again would do twice.
         let was_stale = matches!(outcome, Err(Attempt::Failed(_)))
@@ -193,9 +229,6 @@ pub(crate) async fn forward(
         return call.switched(lease, answer, &head.fields, record);
     }
     let mut answer = call.answered(&attempts, lease, upload, answer, &head.method, record)?;
-    if let Some(wanted) = compressible {
-        compression::compress(call.worker, &wanted, &head.method, &mut answer);
-    }
     answer.spent = head.fields;
     Ok(answer)
 }

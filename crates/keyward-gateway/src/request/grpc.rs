@@ -36,42 +36,77 @@ impl Status {
     }
 
     /// What tells a refusal. Where the mapping has a row for the HTTP status, it is that row's; but that a time
-    /// is over is told as such.
+    /// is over or a quota used up is told as such.
     pub(crate) const fn of(code: Code) -> Self {
         match code {
             Code::BadRequest
             | Code::AmbiguousPath
             | Code::TokenAmbiguous
+            | Code::CredentialAmbiguous
             | Code::ExpectationFailed
+            | Code::ValidationFailed
+            | Code::UntransformableRequest
+            | Code::IdempotencyKeyMissing
+            | Code::IdempotencyKeyInvalid
             | Code::Internal => Self::Internal,
             Code::TokenMissing
             | Code::TokenInvalid
             | Code::TokenExpired
             | Code::TokenRevoked
+            | Code::CredentialMissing
+            | Code::CredentialInvalid
+            | Code::CredentialExpired
+            | Code::ProofMissing
+            | Code::ProofInvalid
+            | Code::ProofReplayed
+            | Code::NonceNeeded
+            | Code::BindingMismatch
             | Code::CertificateMissing
             | Code::CertificateInvalid
             | Code::CertificateExpired
-            | Code::CertificateRevoked => Self::Unauthenticated,
-            Code::CallerNotAllowed | Code::InsufficientScope | Code::OriginRefused => {
-                Self::PermissionDenied
-            }
+            | Code::CertificateRevoked
+            | Code::DecisionUnauthorized => Self::Unauthenticated,
+            Code::CallerNotAllowed
+            | Code::InsufficientScope
+            | Code::RoleMissing
+            | Code::ClaimsRefused
+            | Code::PolicyRefused
+            | Code::OriginRefused
+            | Code::PreflightRefused
+            | Code::AddressRefused
+            | Code::DecisionRefused => Self::PermissionDenied,
             Code::NotFound
             | Code::MethodNotAllowed
             | Code::NotImplemented
-            | Code::UnsupportedCoding => Self::Unimplemented,
-            Code::RequestTimeout | Code::UpstreamTimeout => Self::DeadlineExceeded,
-            Code::BodyTooLarge | Code::UriTooLong | Code::HeadersTooLarge => {
+            | Code::UnsupportedCoding
+            | Code::UnsupportedMediaType => Self::Unimplemented,
+            Code::RequestTimeout | Code::UpstreamTimeout | Code::NotCached => {
+                Self::DeadlineExceeded
+            }
+            // A quota does not come back soon: no client tries that again by itself.
+            Code::BodyTooLarge | Code::UriTooLong | Code::HeadersTooLarge | Code::QuotaExceeded => {
                 Self::ResourceExhausted
             }
             Code::RateLimited
+            | Code::TooManyFailures
+            | Code::TooManyCalls
+            | Code::TooManyIdempotencyKeys
+            | Code::IdempotencyMemoryFull
+            | Code::LimitsUnavailable
             | Code::UpstreamUnreachable
             | Code::UpstreamFailed
+            | Code::UntransformableAnswer
             | Code::UpstreamBusy
             | Code::UpstreamSpared
             | Code::IssuerUnavailable
+            | Code::DecisionUnavailable
             | Code::Overloaded
             | Code::ShuttingDown => Self::Unavailable,
-            Code::ClientLeft | Code::UpgradeRequired => Self::Unknown,
+            Code::ClientLeft
+            | Code::UpgradeRequired
+            | Code::IdempotencyKeyReused
+            | Code::IdempotentCallUnderWay
+            | Code::IdempotentAnswerLost => Self::Unknown,
         }
     }
 
@@ -238,6 +273,13 @@ mod tests {
                 404 => Some(Status::Unimplemented),
                 429 | 502 | 503 => Some(Status::Unavailable),
                 _ => None,
+            };
+            // Told as such: a client that is told `UNAVAILABLE` tries again by itself, for which a quota is
+            // no better.
+            let mapped = if *code == Code::QuotaExceeded {
+                Some(Status::ResourceExhausted)
+            } else {
+                mapped
             };
             assert_eq!(mapped.unwrap_or(status), status, "{code}");
         }

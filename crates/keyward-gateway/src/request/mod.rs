@@ -9,46 +9,53 @@
 //!
 //! The call's record rides in the answer's body and is written when that ends or the client leaves.
 
-mod admit;
+pub(crate) mod admit;
 mod attempts;
 pub(crate) mod authenticate;
 mod authorize;
-mod bearer;
 mod client;
 pub(crate) mod client_certificate;
 mod compression;
 mod decompression;
-mod forward;
+pub(crate) mod forward;
 pub(crate) mod grpc;
 pub(crate) mod headers;
 pub(crate) mod identity;
-mod match_route;
+pub(crate) mod match_route;
 pub(crate) mod mirror;
 mod own;
 pub(crate) mod path;
+mod protected_resource;
 mod screen;
 pub(crate) mod token_cache;
 mod upgrade;
 mod verified_caller;
 
+pub(crate) use admit::HeldCalls;
+pub(crate) use authenticate::Authenticated;
 pub(crate) use client::Client;
-pub(crate) use screen::is_trusted;
+pub(crate) use match_route::Matched;
+pub(crate) use screen::{CallOrigin, is_trusted};
 pub(crate) use verified_caller::VerifiedCaller;
 
 use crate::body::{AnswerBody, RequestBody};
 use crate::deadlines::Seat;
 use crate::message::{Fields, Header, RequestHead};
+use crate::policy::{self, Asked};
 use crate::problem;
 use crate::record::CallRecord;
 use crate::tunnel::Tunnel;
 use crate::worker::Worker;
+use authenticate::Attempt;
+use client_certificate::ProxiedCertificate;
 use http::{Method, StatusCode};
 use keyward_model::{Code, Fault};
+use serde_json::Value;
 use std::rc::Rc;
 
 /// A call that goes no further: what the caller is told, and the headers that go with it.
 #[derive(Debug)]
-pub(crate) struct Refusal(Box<(Fault, Fields)>);
+pub(crate) struct Refusal(Box<(Fault, Fields, Vec<Value>)>);
 
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
@@ -58,11 +65,30 @@ impl From<Fault> for Refusal {
 
 impl Refusal {
     pub(crate) fn with(fault: Fault, fields: Fields) -> Self {
-        Self(Box::new((fault, fields)))
+        Self(Box::new((fault, fields, Vec::new())))
     }
 
-    fn fault(&self) -> &Fault {
+    /// The same with all that is wrong, as `errors` of the problem (RFC 9457, section 3).
+    pub(crate) fn with_errors(fault: Fault, errors: Vec<Value>) -> Self {
+        Self(Box::new((fault, Fields::new(), errors)))
+    }
+
+    pub(crate) fn fault(&self) -> &Fault {
         &self.0.0
+    }
+
+    /// The headers that go with it.
+    fn fields_mut(&mut self) -> &mut Fields {
+        &mut self.0.1
+    }
+
+    /// What the operator's log says of it.
+    pub(crate) fn for_operator(&self) -> String {
+        let fault = self.fault();
+        match fault.reason() {
+            Some(reason) => format!("{}: {reason}", fault.code()),
+            None => fault.to_string(),
+        }
     }
 }
 
@@ -142,13 +168,13 @@ pub(crate) async fn serve_call(
         Err(overload) => Err(overload.refusal(&worker.metrics)),
     };
     let mut answer = outcome.unwrap_or_else(|refusal| {
-        let (fault, fields) = *refusal.0;
+        let (fault, fields, errors) = *refusal.0;
         record.refused(&fault);
         let mut answer = if record.is_grpc {
             record.told_grpc(grpc::Status::of(fault.code()).number());
             grpc::answer(&fault, fields)
         } else {
-            problem::answer(&fault, record.request_id, fields)
+            problem::answer(&fault, record.request_id, fields, &errors)
         };
         // The rest of a body is not read, and a connection keeps its certificate: neither can carry another call.
         answer.closes = matches!(
@@ -157,9 +183,19 @@ pub(crate) async fn serve_call(
         );
         answer
     });
+    if let Some(nonce) = record.told_nonce() {
+        answer.fields.append_named("dpop-nonce", nonce.as_bytes());
+    }
+    if let Some(policies) = record.policies.take() {
+        policies.finish(&mut answer.fields);
+    }
     answer
         .fields
         .set(Header::RequestId, record.request_id_text());
+    if let Some(alternative) = client.alternative() {
+        // In place of what an upstream says: it speaks of its own ports.
+        answer.fields.set_named("alt-svc", alternative.as_bytes());
+    }
     answer.body = answer.body.with_record(record);
     answer
 }
@@ -182,21 +218,77 @@ async fn way(
         record.answered(answer.status.as_u16());
         return Ok(answer);
     }
+    if let Some(answer) = protected_resource::answer(worker, &snapshot, &head, &path)? {
+        record.answered(answer.status.as_u16());
+        return Ok(answer);
+    }
     let matched = match_route::match_route(worker, &snapshot, &head, &path)?;
     record.route = Some(Rc::clone(&matched.route));
     let route = &matched.route.route;
+    // Before forged names are taken out, of which this would be one.
+    let certificate = ProxiedCertificate::take(worker, route, client, &head);
+    let policies = route.policies.as_ref();
+    if let Some(policies) = policies {
+        record.policies = policies.begins(worker, client, &head.fields);
+        policies.bounds(worker, &head, &body)?;
+    }
     let origin = screen::screen(worker, route, client, &mut head, &body)?;
-    let upgrades = upgrade::screen(route, client, &head, &body)?;
     record.set_address(origin.address);
-    let authenticated =
-        authenticate::authenticate(worker, route, client, &mut head, record).await?;
+    if let Some(policies) = policies {
+        let call = record.policies.as_deref_mut();
+        // Before authentication: a preflight has no token, and a barred address costs no cryptography.
+        if let Some(answer) = policies.screens(worker, client, &origin, &head, call)? {
+            record.answered(answer.status.as_u16());
+            return Ok(answer);
+        }
+    }
+    let upgrades = upgrade::screen(route, client, &head, &body)?;
+    let attempt = Attempt {
+        worker,
+        route,
+        client,
+        origin,
+        certificate: certificate.as_deref(),
+        now: record.started(),
+        begun: record.begun(),
+    };
+    let authenticated = authenticate::authenticate(&attempt, &mut head, record).await?;
     record.caller = authenticated.caller_of_record();
-    let permit = authorize::authorize(route, &authenticated)?;
+    let permit = authorize::authorize(&attempt, &authenticated, &head, record)?;
+    if let Some(decision) = &route.decision {
+        // Behind our own rules, so that nobody is asked about calls that may not pass anyway; before limits,
+        // so that what is refused uses none up.
+        let asked = Asked {
+            worker,
+            client,
+            seat,
+            local: &matched.route,
+            admitted: admit::Admitted::to_ask(&permit, &authenticated, origin),
+            request_id: record.request_id,
+            is_grpc: record.is_grpc,
+        };
+        if let Some(answer) = Box::pin(policy::decide(asked, decision, &mut head)).await? {
+            record.answered(answer.status.as_u16());
+            return Ok(answer);
+        }
+    }
     if let Some(plan) = &route.decompression {
         // Before limits: a body that is not taken uses none up.
         body = decompression::decompress(worker, plan, &mut head, body)?;
     }
-    let admitted = admit::admit(worker, route, permit, authenticated, origin, record)?;
+    let asking = admit::Asking {
+        worker,
+        route,
+        permit,
+        authenticated,
+        origin,
+        head: &head,
+    };
+    let admitted = match &worker.shared_limits {
+        None => admit::admit(asking, record)?,
+        // In a box: calls of a node that counts by itself don't carry its state along.
+        Some(shared) => Box::pin(admit::admit_together(shared, asking, record)).await?,
+    };
     if let Some(mut answer) = matched.answer() {
         admitted.tell_limits(route, &mut answer.fields);
         record.answered(answer.status.as_u16());
@@ -210,5 +302,8 @@ async fn way(
         admitted,
         upgrades,
     };
+    if let Some(plan) = &route.content {
+        return plan.answer(call, head, body, record).await;
+    }
     forward::forward(call, head, body, record).await
 }

@@ -4,6 +4,7 @@
 //! by different servers. Who decides by path has to refuse what could lead the upstream elsewhere.
 
 use crate::message::RequestHead;
+use crate::snapshot::decodes_to;
 use http::Method;
 use keyward_model::{Code, Fault};
 use std::borrow::Cow;
@@ -15,7 +16,7 @@ pub(crate) struct RequestPath<'a> {
     whole: Cow<'a, str>,
     /// How much of it is the path.
     length: usize,
-    query: Option<&'a str>,
+    query: Option<Cow<'a, str>>,
     /// With unreserved characters decoded, where any were encoded: routes are found by it.
     decoded: Cow<'a, str>,
 }
@@ -38,7 +39,27 @@ impl<'a> RequestPath<'a> {
         Ok(Self {
             whole: head.path_and_query(),
             length: sent.len(),
-            query: head.query(),
+            query: head.query().map(Cow::Borrowed),
+            decoded: one_reading(sent)?,
+        })
+    }
+
+    /// Of a target by itself: path and query.
+    pub(crate) fn of_target(target: &'a str) -> Result<Self, Fault> {
+        let (sent, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (target, None),
+        };
+        if !sent.starts_with('/') {
+            return Err(Fault::new(
+                Code::BadRequest,
+                "The request's target is no path; it begins with `/`",
+            ));
+        }
+        Ok(Self {
+            whole: Cow::Borrowed(target),
+            length: sent.len(),
+            query: query.map(Cow::Borrowed),
             decoded: one_reading(sent)?,
         })
     }
@@ -54,8 +75,32 @@ impl<'a> RequestPath<'a> {
     }
 
     /// The query as sent, without the question mark.
-    pub(crate) fn query(&self) -> Option<&'a str> {
-        self.query
+    pub(crate) fn query(&self) -> Option<&str> {
+        self.query.as_deref()
+    }
+
+    /// The same without the parts of the query that have this name; `None` where none has.
+    pub(crate) fn without(&self, name: &str) -> Option<RequestPath<'_>> {
+        let query = self.query()?;
+        let named = |pair: &&str| {
+            let key = pair.split_once('=').map_or(*pair, |(key, _)| key);
+            decodes_to(key.as_bytes(), name.as_bytes())
+        };
+        if !query.split('&').any(|pair| named(&pair)) {
+            return None;
+        }
+        let rest: Vec<&str> = query.split('&').filter(|pair| !named(pair)).collect();
+        let rest = (!rest.is_empty()).then(|| rest.join("&"));
+        let whole = match &rest {
+            Some(rest) => format!("{}?{rest}", self.path()),
+            None => self.path().to_owned(),
+        };
+        Some(RequestPath {
+            whole: Cow::Owned(whole),
+            length: self.length,
+            query: rest.map(Cow::Owned),
+            decoded: Cow::Borrowed(&self.decoded),
+        })
     }
 
     /// Path and query as sent, after the first `segments` segments: empty, or beginning with `/` or `?`.

@@ -153,6 +153,8 @@ mod tests {
             key_epoch,
             revocation_epoch: Cell::new(0),
             cells: RefCell::default(),
+            binding: None,
+            access: RefCell::default(),
         }))
     }
 

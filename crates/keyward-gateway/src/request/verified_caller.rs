@@ -1,8 +1,10 @@
 //! A caller who has proved who it is, with what later calls would have to work out again.
 
+use super::authenticate::Binding;
 use crate::message::Fields;
+use keyward_access::Memory;
 use keyward_model::{Caller, Timestamp};
-use keyward_state::rate_limit::Cell as LimitCell;
+use keyward_state::limit::Cell as LimitCell;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
@@ -23,6 +25,10 @@ pub(crate) struct VerifiedCaller {
     pub(crate) key_epoch: u64,
     /// The number of changes to revocations when it was last looked up there.
     pub(crate) revocation_epoch: Cell<u64>,
+    /// What its token is bound to, which is checked at each call; `None` for most.
+    pub(crate) binding: Option<Box<Binding>>,
     /// The caller's cell of each of the route's limits, once it was needed.
     pub(crate) cells: RefCell<Vec<Option<Arc<LimitCell>>>>,
+    /// What was found out about what it may do, where a route asked for more than scopes.
+    pub(crate) access: RefCell<Option<Box<Memory>>>,
 }

@@ -2,23 +2,26 @@
 
 use super::CompileError;
 use super::issuers::OpenIssuers;
+use super::limits::LimitPlans;
 use super::plan::{MirrorPlan, SplitPlan};
-use super::route::{ApiPolicy, MirrorRoute, Mirroring, Route};
+use super::route::{ApiPolicy, MirrorRoute, Mirroring, Prepared, Route};
 use super::route_table::RequestView;
 use crate::issuer::IssuerKeySet;
 use crate::metrics::{ApiMetrics, RouteMetrics};
+use crate::policy::{AddressFileError, AddressSet, DecisionRoute, PolicyPlan};
 use crate::request::identity::ForgedNames;
 use crate::tls::ClientTrust;
 use crate::upstream::UpstreamPlan;
+use keyward_access::{Catalogue, Inputs};
 use keyward_model::id::TeamId;
 use keyward_model::name::Name;
-use keyward_model::resource::route::{Action, Forward, RouteMatch};
+use keyward_model::resource::route::{Action, Forward, HeaderEdits, QueryEdits, RouteMatch};
 use keyward_model::resource::{
-    Api, Authentication, BasePath, HostPattern, MutualTls, Resource, Spec, route,
+    Api, BasePath, HostPattern, MutualTls, Policies, Resource, Spec, route,
 };
 use std::cell::RefCell;
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// An API version, ready to serve.
@@ -38,7 +41,10 @@ struct Source {
     upstreams: Vec<Arc<UpstreamPlan>>,
     issuers: Vec<Arc<IssuerKeySet>>,
     trust: Option<Arc<ClientTrust>>,
+    /// Digests of the address files that its policies name.
+    addresses: Vec<Vec<u8>>,
     forged: Arc<ForgedNames>,
+    access: Option<Inputs>,
 }
 
 /// A route in all its variants: one for each upstream of a split. They differ in their targets alone.
@@ -54,8 +60,19 @@ pub(super) struct Surroundings<'a> {
     pub(super) upstreams: HashMap<(TeamId, &'a Name), Arc<UpstreamPlan>>,
     pub(super) issuers: OpenIssuers,
     pub(super) forged: Arc<ForgedNames>,
+    /// Roles and policies.
+    pub(super) access: Arc<Catalogue>,
     /// Roots of clients' certificates that were read, so that a file is read once however many APIs name it.
     pub(super) trust: RefCell<HashMap<PathBuf, Arc<ClientTrust>>>,
+    /// The same of files of addresses.
+    pub(super) addresses: RefCell<HashMap<PathBuf, AddressFile>>,
+}
+
+/// The addresses of a file, and what stands for them.
+#[derive(Clone, Debug)]
+pub(super) struct AddressFile {
+    set: Arc<AddressSet>,
+    digest: Vec<u8>,
 }
 
 impl CompiledApi {
@@ -72,8 +89,13 @@ impl CompiledApi {
             && Arc::ptr_eq(&source.forged, &surroundings.forged)
             // Its files are read again.
             && source.trust.is_none()
+            && source.addresses.is_empty()
             && surroundings.has_upstreams(resource, api, &source.upstreams)
             && surroundings.has_issuers(resource, api, &source.issuers)
+            && surroundings
+                .access
+                .inputs(resource.team, api)
+                .is_ok_and(|access| access == source.access)
     }
 
     /// Compiles an API, or gives back what it was compiled to `before` if nothing that it is made from
@@ -88,6 +110,9 @@ impl CompiledApi {
         let upstreams = surroundings.upstreams_of(resource, api)?;
         let issuers = surroundings.issuers_of(resource, api)?;
         let trust = surroundings.trust_of(resource, api)?;
+        let addresses = surroundings.addresses_of(resource, api)?;
+        let access = surroundings.access.inputs(resource.team, api);
+        let access = access.map_err(|error| unusable(resource, api, &error))?;
         if let Some(before) = before
             && before.source.is(
                 api,
@@ -95,7 +120,9 @@ impl CompiledApi {
                 &issuers,
                 trust.as_ref(),
                 &surroundings.forged,
+                access.as_ref(),
             )
+            && before.source.addresses == addresses
         {
             return Ok(Arc::clone(before));
         }
@@ -105,16 +132,38 @@ impl CompiledApi {
             &issuers,
             trust.as_ref(),
             &surroundings.forged,
-            metrics,
         )?;
+        let rules = match &access {
+            Some(inputs) => inputs
+                .rules(resource, api)
+                .map_err(|error| unusable(resource, api, &error))?,
+            None => vec![None; api.routes.len()],
+        };
+        let label = format!("{}/{}", resource.name, api.version);
+        let mut limits = LimitPlans::new(api, &label);
         let mut named = upstreams.iter();
+        // Routes mostly have the policies of their API: those are prepared once.
+        let none = Policies::default();
+        let mut last = (&none, None);
         let routes = api
             .routes
             .iter()
-            .map(|route| {
+            .zip(&rules)
+            .map(|(route, rule)| {
+                if *last.0 != route.policies {
+                    let plan = surroundings.policies_of(resource, api, route)?;
+                    last = (&route.policies, plan);
+                }
+                let limits = limits.of(route, metrics);
                 let metrics = metrics.route(&route.label);
-                CompiledRoute::new(resource, api, route, &policy, &mut named, &metrics)
-                    .map(Arc::new)
+                let shared = Prepared {
+                    policy: &policy,
+                    rule: rule.as_ref(),
+                    limits: &limits,
+                    policies: last.1.as_ref(),
+                    decision: None,
+                };
+                CompiledRoute::new(resource, api, route, shared, &mut named, &metrics).map(Arc::new)
             })
             .collect::<Result<_, _>>()?;
         Ok(Arc::new(Self {
@@ -126,7 +175,9 @@ impl CompiledApi {
                 upstreams,
                 issuers,
                 trust,
+                addresses,
                 forged: Arc::clone(&surroundings.forged),
+                access,
             },
         }))
     }
@@ -140,11 +191,13 @@ impl Source {
         issuers: &[Arc<IssuerKeySet>],
         trust: Option<&Arc<ClientTrust>>,
         forged: &Arc<ForgedNames>,
+        access: Option<&Inputs>,
     ) -> bool {
         // An issuer or upstream that is defined as before is the one that was opened before.
         same(&self.issuers, issuers)
             && same(&self.upstreams, upstreams)
             && self.trust.as_ref() == trust
+            && self.access.as_ref() == access
             && Arc::ptr_eq(&self.forged, forged)
             && self.is_of(api)
     }
@@ -152,7 +205,11 @@ impl Source {
     fn is_of(&self, api: &Api) -> bool {
         match &self.resource.spec {
             Spec::Api(mine) => mine == api,
-            Spec::Issuer(_) | Spec::Upstream(_) => false,
+            Spec::Upstream(_)
+            | Spec::Issuer(_)
+            | Spec::Credential(_)
+            | Spec::Role(_)
+            | Spec::AccessPolicy(_) => false,
         }
     }
 }
@@ -168,14 +225,36 @@ impl CompiledRoute {
         resource: &Resource,
         api: &Api,
         declared: &route::Route,
-        policy: &ApiPolicy,
+        prepared: Prepared<'_>,
         named: &mut impl Iterator<Item = &'u Arc<UpstreamPlan>>,
         metrics: &Arc<RouteMetrics>,
     ) -> Result<Self, CompileError> {
+        let mut own: Vec<_> = named.take(declared.upstreams().count()).collect();
+        let decision = match &declared.policies.external_decision {
+            Some(decision) => {
+                let asks = question_route(declared, &decision.upstream);
+                let (kind, metrics) = (Mirroring::Questions, Arc::clone(metrics));
+                let route =
+                    Route::compile(resource, api, &asks, prepared, own.pop(), kind, metrics)?;
+                Some(Arc::new(DecisionRoute::new(decision, Arc::new(route))))
+            }
+            None => None,
+        };
         let variant = |upstream: Option<&Arc<UpstreamPlan>>, mirror| {
             let metrics = Arc::clone(metrics);
-            Route::compile(resource, api, declared, policy, upstream, mirror, metrics).map(Arc::new)
+            // Copies are of calls that were decided about.
+            let decision = match &mirror {
+                Mirroring::Of(_) => decision.as_ref(),
+                Mirroring::Copies(_) | Mirroring::Questions => None,
+            };
+            let prepared = Prepared {
+                decision,
+                ..prepared
+            };
+            Route::compile(resource, api, declared, prepared, upstream, mirror, metrics)
+                .map(Arc::new)
         };
+        let mut named = own.into_iter();
         let (mut variants, mut split) = (Vec::new(), None);
         match &declared.action {
             Action::Forward(Forward {
@@ -235,6 +314,23 @@ impl CompiledRoute {
     }
 }
 
+/// The way of questions about a route's calls: nothing that the route says of its own upstream holds for it.
+fn question_route(declared: &route::Route, upstream: &Name) -> route::Route {
+    route::Route {
+        query: QueryEdits::default(),
+        request_headers: HeaderEdits::default(),
+        response_headers: HeaderEdits::default(),
+        compression: None,
+        decompression: None,
+        websocket: None,
+        action: Action::Forward(Forward::to(upstream.clone())),
+        capture: None,
+        content: None,
+        policies: Policies::default(),
+        ..declared.clone()
+    }
+}
+
 impl Surroundings<'_> {
     /// Whether these are the upstreams of all routes of an API.
     fn has_upstreams(&self, resource: &Resource, api: &Api, these: &[Arc<UpstreamPlan>]) -> bool {
@@ -252,9 +348,10 @@ impl Surroundings<'_> {
 
     /// Whether these are the issuers of an API.
     fn has_issuers(&self, resource: &Resource, api: &Api, these: &[Arc<IssuerKeySet>]) -> bool {
-        let Authentication::Jwt { issuers, .. } = &api.authentication else {
+        let Some(tokens) = api.authentication.token() else {
             return these.is_empty();
         };
+        let issuers = &tokens.issuers;
         let of = |name: &Name| self.issuers.get(resource.team, name);
         let mut pairs = issuers.iter().zip(these);
         issuers.len() == these.len()
@@ -282,9 +379,9 @@ impl Surroundings<'_> {
         resource: &Resource,
         api: &Api,
     ) -> Result<Option<Arc<ClientTrust>>, CompileError> {
-        let Authentication::MutualTls(MutualTls {
+        let Some(MutualTls {
             roots: Some(path), ..
-        }) = &api.authentication
+        }) = api.authentication.mutual_tls()
         else {
             return Ok(None);
         };
@@ -301,19 +398,66 @@ impl Surroundings<'_> {
         Ok(Some(read))
     }
 
+    /// The addresses of a file, read once however many APIs name it.
+    fn address_file(&self, path: &Path) -> Result<AddressFile, AddressFileError> {
+        if let Some(known) = self.addresses.borrow().get(path) {
+            return Ok(known.clone());
+        }
+        let set = AddressSet::read(path)?;
+        let read = AddressFile {
+            digest: set.digest(),
+            set: Arc::new(set),
+        };
+        let mut known = self.addresses.borrow_mut();
+        known.insert(path.to_owned(), read.clone());
+        Ok(read)
+    }
+
+    /// What stands for the files of addresses that the API's policies name, each once.
+    fn addresses_of(&self, resource: &Resource, api: &Api) -> Result<Vec<Vec<u8>>, CompileError> {
+        let routes = api.routes.iter();
+        let paths: BTreeSet<_> = routes.flat_map(|route| route.policies.paths()).collect();
+        paths
+            .into_iter()
+            .map(|path| match self.address_file(path) {
+                Ok(file) => Ok(file.digest),
+                Err(error) => Err(unusable(resource, api, &error)),
+            })
+            .collect()
+    }
+
+    fn policies_of(
+        &self,
+        resource: &Resource,
+        api: &Api,
+        route: &route::Route,
+    ) -> Result<Option<Arc<PolicyPlan>>, CompileError> {
+        let mut file = |path: &Path| self.address_file(path).map(|file| file.set);
+        PolicyPlan::compile(&route.policies, &mut file)
+            .map_err(|error| unusable(resource, api, &error))
+    }
+
     fn issuers_of(
         &self,
         resource: &Resource,
         api: &Api,
     ) -> Result<Vec<Arc<IssuerKeySet>>, CompileError> {
-        let Authentication::Jwt { issuers, .. } = &api.authentication else {
+        let Some(tokens) = api.authentication.token() else {
             return Ok(Vec::new());
         };
+        let issuers = &tokens.issuers;
         let open = |name: &Name| {
             let opened = self.issuers.get(resource.team, name);
             opened.ok_or_else(|| dangling(resource, api, "issuer", name))
         };
         issuers.iter().map(open).collect()
+    }
+}
+
+fn unusable(resource: &Resource, api: &Api, why: &dyn std::error::Error) -> CompileError {
+    CompileError::Unusable {
+        api: format!("{}/{}", resource.name, api.version),
+        why: why.to_string(),
     }
 }
 

@@ -7,6 +7,7 @@ use super::upstreams::{UpstreamPlans, Upstreams};
 use crate::metrics::ApiMetrics;
 use crate::request::identity::ForgedNames;
 use crate::upstream::{UpstreamGuard, UpstreamPlan};
+use keyward_access::Catalogue;
 use keyward_model::Clock;
 use keyward_model::id::TeamId;
 use keyward_model::name::Name;
@@ -32,6 +33,7 @@ pub(crate) struct Continuity {
     hosts: Hosts,
     forged: Option<(HashSet<Box<str>>, Arc<ForgedNames>)>,
     upstreams: Upstreams,
+    access: Option<Arc<Catalogue>>,
 }
 
 impl Continuity {
@@ -49,6 +51,16 @@ impl Continuity {
         clock: &Arc<dyn Clock>,
     ) -> Result<UpstreamPlans, CompileError> {
         self.upstreams.prepare(resources, clock)
+    }
+
+    /// Roles and policies: as before, those that are the same.
+    pub(super) fn access(
+        &self,
+        resources: &[Arc<Resource>],
+    ) -> Result<Arc<Catalogue>, CompileError> {
+        Catalogue::new(resources, self.access.as_deref())
+            .map(Arc::new)
+            .map_err(|error| CompileError::Access(error.to_string()))
     }
 
     /// The upstreams that are served.
@@ -141,7 +153,14 @@ impl Continuity {
     }
 
     /// Keeps what a snapshot was made of for the next one.
-    pub(super) fn remember(&mut self, apis: Apis, hosts: Hosts, upstreams: UpstreamPlans) {
+    pub(super) fn remember(
+        &mut self,
+        apis: Apis,
+        hosts: Hosts,
+        upstreams: UpstreamPlans,
+        access: Arc<Catalogue>,
+    ) {
+        self.access = Some(access);
         self.apis = apis;
         self.hosts = hosts;
         self.upstreams.serve(upstreams);
@@ -151,6 +170,10 @@ impl Continuity {
 fn served_api(resource: &Resource) -> Option<&Api> {
     match &resource.spec {
         Spec::Api(api) => api.state.serves().then_some(api),
-        Spec::Upstream(_) | Spec::Issuer(_) => None,
+        Spec::Upstream(_)
+        | Spec::Issuer(_)
+        | Spec::Credential(_)
+        | Spec::Role(_)
+        | Spec::AccessPolicy(_) => None,
     }
 }

@@ -3,9 +3,12 @@
 
 mod compiled_api;
 mod continuity;
+mod credentials;
 mod issuers;
+mod limits;
 mod local;
 mod plan;
+mod resources;
 mod route;
 mod route_table;
 mod upstreams;
@@ -14,13 +17,15 @@ mod upstreams;
 mod tests;
 
 pub(crate) use continuity::Continuity;
-pub(crate) use local::{LocalRoute, LocalSnapshot, RouteRef};
-pub(crate) use plan::{AnswerPlan, MatchedPath, WebSocketPlan};
-pub(crate) use route::{
-    CertificatePolicy, Credentials, DecompressionPlan, LimitPolicy, MirrorRoute, Route,
+pub(crate) use credentials::{
+    ApiKeyPolicy, BasicPolicy, CertificatePolicy, Credentials, DpopPolicy, MethodPolicy,
     TokenPolicy, TrustedIssuer,
 };
-pub(crate) use route_table::{Lookup, Occurrence, RequestView, RouteTable};
+pub(crate) use limits::{CellPlace, LimitPlan, LimitPolicy};
+pub(crate) use local::{LocalRoute, LocalSnapshot, RouteRef};
+pub(crate) use plan::{AnswerPlan, MatchedPath, WebSocketPlan};
+pub(crate) use route::{DecompressionPlan, MirrorRoute, Route};
+pub(crate) use route_table::{HostName, Lookup, Occurrence, RequestView, RouteTable, decodes_to};
 
 use crate::issuer::Issuers;
 use crate::request::client_certificate::{CLIENT_CERT, CLIENT_CERT_CHAIN};
@@ -29,8 +34,9 @@ use bytes::Bytes;
 use compiled_api::{CompiledApi, Surroundings};
 use http::HeaderValue;
 use issuers::OpenIssuers;
-use keyward_model::resource::{Api, Authentication, Issuer, Resource, Spec};
+use keyward_model::resource::{Api, Issuer, Resource, Spec};
 use keyward_model::{Clock, Revision};
+use resources::ProtectedResources;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -72,6 +78,17 @@ pub enum CompileError {
         /// What is wrong with it.
         why: String,
     },
+    /// A credential can't be used.
+    #[error("credential `{credential}`: {why}")]
+    Credential {
+        /// The credential.
+        credential: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Roles or policies can't be used.
+    #[error("{0}")]
+    Access(String),
     /// Something can't be prepared.
     #[error("api `{api}`: {why}")]
     Unusable {
@@ -108,6 +125,7 @@ pub(crate) struct Snapshot {
     pub(crate) revision: Revision,
     apis: Vec<Arc<CompiledApi>>,
     pub(crate) table: RouteTable,
+    resources: ProtectedResources,
     pub(crate) published_keys: Option<PublishedKeys>,
 }
 
@@ -118,6 +136,7 @@ impl Snapshot {
             revision: Revision::default(),
             apis: Vec::new(),
             table: RouteTable::default(),
+            resources: ProtectedResources::default(),
             published_keys: None,
         }
     }
@@ -134,23 +153,33 @@ impl Snapshot {
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, CompileError> {
         let plans = continuity.upstreams(resources, clock)?;
+        let access = continuity.access(resources)?;
         let surroundings = Surroundings {
+            access: Arc::clone(&access),
             upstreams: plans.by_name(),
             issuers: OpenIssuers::open(issuers, own.as_ref().map(|own| &own.issuer), resources)?,
             forged: continuity.forged(identity_names(resources)),
             trust: RefCell::default(),
+            addresses: RefCell::default(),
         };
         let apis = continuity.apis(resources, &surroundings, workers)?;
         let hosts = continuity.hosts(&apis)?;
+        let all: Vec<_> = apis.values().map(Arc::clone).collect();
         let snapshot = Self {
             revision,
             table: RouteTable::new(&hosts),
+            resources: ProtectedResources::of(&all),
             published_keys: own.map(|own| own.published),
-            apis: apis.values().map(Arc::clone).collect(),
+            apis: all,
         };
         drop(surroundings);
-        continuity.remember(apis, hosts, plans);
+        continuity.remember(apis, hosts, plans, access);
         Ok(snapshot)
+    }
+
+    /// The routes of the APIs that a client asks about as a protected resource.
+    pub(crate) fn resource_at(&self, host: Option<&str>, path: &str) -> Vec<&Route> {
+        self.resources.at(host, path)
     }
 
     /// Every route once: the first of its variants, which all count as one.
@@ -171,22 +200,39 @@ fn identity_names(resources: &[Arc<Resource>]) -> impl Iterator<Item = &str> {
         .iter()
         .filter_map(|resource| match &resource.spec {
             Spec::Api(api) => Some(api),
-            Spec::Upstream(_) | Spec::Issuer(_) => None,
+            Spec::Upstream(_)
+            | Spec::Issuer(_)
+            | Spec::Credential(_)
+            | Spec::Role(_)
+            | Spec::AccessPolicy(_) => None,
         });
     apis.flat_map(|api| {
         let names = api.identity_headers.headers.iter().map(|(name, _)| &**name);
-        names.chain(certificate_names(api).iter().copied())
+        names
+            .chain(certificate_names(api).iter().copied())
+            .chain(decided_names(api))
     })
+}
+
+/// What a service that decides about calls tells the upstream. Every caller has its own `authorization`.
+fn decided_names(api: &Api) -> impl Iterator<Item = &str> {
+    let routes = api.routes.iter();
+    routes
+        .filter_map(|route| route.policies.external_decision.as_ref())
+        .flat_map(|decision| &decision.set_headers)
+        .map(|name| &**name)
+        .filter(|name| *name != "authorization")
 }
 
 /// What tells an upstream of a certificate (RFC 9440, section 2.4): where one API's upstream believes it, no
 /// client may send it.
 fn certificate_names(api: &Api) -> &'static [&'static str] {
-    match &api.authentication {
-        Authentication::MutualTls(clients) if clients.forward_certificate => {
-            &[CLIENT_CERT, CLIENT_CERT_CHAIN]
-        }
-        Authentication::MutualTls(_) | Authentication::Jwt { .. } | Authentication::None => &[],
+    let clients = api.authentication.mutual_tls();
+    let forwards = clients.is_some_and(|clients| clients.forward_certificate);
+    if forwards || api.authentication.takes_proxied_certificates() {
+        &[CLIENT_CERT, CLIENT_CERT_CHAIN]
+    } else {
+        &[]
     }
 }
 

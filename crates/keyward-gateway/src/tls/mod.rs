@@ -13,6 +13,7 @@ mod distinguished_name;
 mod error;
 mod presented;
 mod provider;
+mod quic;
 mod revocation_list;
 mod server;
 mod source;
@@ -24,7 +25,7 @@ pub use challenge::{Challenges, PresentedChallenge};
 pub use client_certificate::ClientCertificate;
 pub use client_trust::check_roots;
 pub use error::TlsError;
-pub use server::TlsServer;
+pub use server::{PreparedTls, TlsServer};
 
 pub(crate) use client_trust::ClientTrust;
 pub(crate) use presented::PresentedCertificate;
@@ -58,6 +59,8 @@ pub struct TlsSettings {
     pub minimum: TlsVersion,
     /// What is spoken inside (RFC 7301).
     pub protocols: Protocols,
+    /// Whether HTTP/3 is spoken inside QUIC (RFC 9001), with TLS 1.3 alone.
+    pub http3: bool,
 }
 
 /// Where a certificate comes from.

@@ -7,14 +7,16 @@ use super::client_trust::verify;
 use super::error::TlsError;
 use super::presented::PresentedCertificate;
 use super::provider::{ClockTime, provider};
+use super::quic;
 use super::revocation_list::{RevocationLists, revocation_lists};
 use super::source::{Watched, certificate, roots};
 use super::{CertificateFiles, CertificateSource, TlsSettings, TlsVersion};
 use arc_swap::ArcSwap;
 use keyward_model::{Clock, Timestamp};
+use quinn::crypto::rustls::QuicServerConfig;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{Acceptor, ClientHello, ProducesTickets, WebPkiClientVerifier};
-use rustls::{HandshakeKind, RootCertStore, ServerConfig};
+use rustls::{HandshakeKind, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use std::fmt;
 use std::io;
@@ -37,9 +39,9 @@ const ENDING: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A listener's TLS, shared by the workers.
 pub struct TlsServer {
-    settings: TlsSettings,
+    settings: ArcSwap<TlsSettings>,
     clock: Arc<dyn Clock>,
-    ticketer: Arc<dyn ProducesTickets>,
+    tickets: ArcSwap<Tickets>,
     files: Mutex<Files>,
     active: ArcSwap<Active>,
     /// Raised when something else is active.
@@ -53,6 +55,12 @@ struct Files {
     certificates: Vec<Slot>,
     roots: Option<Watched<Arc<RootCertStore>>>,
     revoked: Option<Watched<Arc<RevocationLists>>>,
+}
+
+/// Other settings with their files read, ready to be used.
+pub struct PreparedTls {
+    settings: TlsSettings,
+    files: Files,
 }
 
 /// The place of a certificate, in the order of the settings.
@@ -73,7 +81,28 @@ impl Slot {
 /// What the next handshake works with.
 struct Active {
     config: Arc<ServerConfig>,
+    /// The same inside QUIC, where that is spoken.
+    quic: Option<Arc<QuicServerConfig>>,
     verifier: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+/// What sessions are taken up again by. A ticket of one kind of connection is none for the other: what was
+/// agreed upon differs.
+struct Tickets {
+    tcp: Arc<dyn ProducesTickets>,
+    quic: Arc<dyn ProducesTickets>,
+}
+
+impl Tickets {
+    /// AES-256 under keys that are replaced every six hours and kept for another six. They live in this process
+    /// alone: after a restart clients shake hands in full once.
+    fn new() -> Result<Self, TlsError> {
+        let ticketer = || rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|error| setup(&error));
+        Ok(Self {
+            tcp: ticketer()?,
+            quic: ticketer()?,
+        })
+    }
 }
 
 /// A handshake that was finished.
@@ -106,6 +135,70 @@ impl TlsServer {
     /// # Errors
     /// [`TlsError`] with the file that can't be used.
     pub fn load(settings: TlsSettings, clock: Arc<dyn Clock>) -> Result<Self, TlsError> {
+        let files = Files::read(&settings, &clock)?;
+        let tickets = Tickets::new()?;
+        let active = activate(&settings, &files, &clock, &tickets)?;
+        Ok(Self {
+            settings: ArcSwap::from_pointee(settings),
+            clock,
+            tickets: ArcSwap::from_pointee(tickets),
+            files: Mutex::new(files),
+            active: ArcSwap::from_pointee(active),
+            epoch: AtomicU64::new(0),
+            unfinished: AtomicUsize::new(0),
+            challenges: None,
+        })
+    }
+
+    /// Reads the files of other settings, and changes nothing yet.
+    ///
+    /// # Errors
+    /// [`TlsError`] with the file that can't be used.
+    pub fn prepare(&self, settings: TlsSettings) -> Result<PreparedTls, TlsError> {
+        let files = Files::read(&settings, &self.clock)?;
+        activate(&settings, &files, &self.clock, &self.tickets.load())?;
+        Ok(PreparedTls { settings, files })
+    }
+
+    /// Uses other settings from the next handshake on. Certificates that were [put](Self::put) stay where their
+    /// names are still asked for. Connections go on as they were agreed upon; clients' certificates are held
+    /// against what holds now with their next call. Where other certificates are asked of clients, sessions are not
+    /// taken up again: a session has the certificate that was shown when it began, or none.
+    ///
+    /// # Errors
+    /// [`TlsError::Setup`] when they can't be used with what was put; those before stay.
+    pub fn replace(&self, prepared: PreparedTls) -> Result<(), TlsError> {
+        let PreparedTls {
+            settings,
+            files: mut read,
+        } = prepared;
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        for slot in &mut read.certificates {
+            let Slot::Put(name, place) = slot else {
+                continue;
+            };
+            *place = files.certificates.iter().find_map(|slot| match slot {
+                Slot::Put(own, certificate) if own == name => certificate.clone(),
+                Slot::Put(..) | Slot::Watched(..) => None,
+            });
+        }
+        let tickets = if settings.client_certificates == self.settings().client_certificates {
+            self.tickets.load_full()
+        } else {
+            Arc::new(Tickets::new()?)
+        };
+        let active = activate(&settings, &read, &self.clock, &tickets)?;
+        self.tickets.store(tickets);
+        *files = read;
+        self.settings.store(Arc::new(settings));
+        self.active.store(Arc::new(active));
+        self.epoch.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+}
+
+impl Files {
+    fn read(settings: &TlsSettings, clock: &Arc<dyn Clock>) -> Result<Self, TlsError> {
         let mut certificates = Vec::with_capacity(settings.certificates.len());
         for source in &settings.certificates {
             certificates.push(match source {
@@ -136,27 +229,15 @@ impl TlsServer {
             }
             None => None,
         };
-        // AES-256 under keys that are replaced every six hours and kept for another six. They live in this
-        // process alone: after a restart clients shake hands in full once.
-        let ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|error| setup(&error))?;
-        let files = Files {
+        Ok(Self {
             certificates,
             roots,
             revoked,
-        };
-        let active = activate(&settings, &files, &clock, &ticketer)?;
-        Ok(Self {
-            settings,
-            clock,
-            ticketer,
-            files: Mutex::new(files),
-            active: ArcSwap::from_pointee(active),
-            epoch: AtomicU64::new(0),
-            unfinished: AtomicUsize::new(0),
-            challenges: None,
         })
     }
+}
 
+impl TlsServer {
     /// The same, answering `tls-alpn-01` too (RFC 8737).
     #[must_use]
     pub fn with_challenges(self, challenges: Arc<Challenges>) -> Self {
@@ -168,8 +249,8 @@ impl TlsServer {
 
     /// What it was made of.
     #[must_use]
-    pub fn settings(&self) -> &TlsSettings {
-        &self.settings
+    pub fn settings(&self) -> Arc<TlsSettings> {
+        self.settings.load_full()
     }
 
     /// Looks at the files forever.
@@ -191,6 +272,7 @@ impl TlsServer {
     /// told to the log, and what was read before stays.
     pub fn look(&self) {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let settings = self.settings();
         let mut changed = false;
         for slot in &mut files.certificates {
             let Slot::Watched(files, watched) = slot else {
@@ -203,16 +285,14 @@ impl TlsServer {
                 changed = true;
             }
         }
-        if let (Some(watched), Some(clients)) =
-            (&mut files.roots, &self.settings.client_certificates)
-        {
+        if let (Some(watched), Some(clients)) = (&mut files.roots, &settings.client_certificates) {
             let path: &Path = &clients.roots;
             if watched.look(&[path], |contents| roots(path, contents)) {
                 tracing::info!(roots = %path.display(), "the roots of clients' certificates were replaced");
                 changed = true;
             }
         }
-        let list = self.settings.client_certificates.as_ref();
+        let list = settings.client_certificates.as_ref();
         if let (Some(watched), Some(path)) = (
             &mut files.revoked,
             list.and_then(|clients| clients.revocation_list.as_deref()),
@@ -248,7 +328,7 @@ impl TlsServer {
     }
 
     fn reactivate(&self, files: &Files) -> Result<(), TlsError> {
-        let active = activate(&self.settings, files, &self.clock, &self.ticketer)?;
+        let active = activate(&self.settings(), files, &self.clock, &self.tickets.load())?;
         self.active.store(Arc::new(active));
         self.epoch.fetch_add(1, Ordering::Release);
         Ok(())
@@ -274,7 +354,7 @@ impl TlsServer {
     }
 
     /// A number that is another one once clients' certificates are checked against something else.
-    pub(super) fn epoch(&self) -> u64 {
+    pub(crate) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }
 
@@ -288,6 +368,41 @@ impl TlsServer {
             Some(verifier) => verify(verifier.as_ref(), chain, now),
             None => Err(rustls::Error::NoCertificatesPresented),
         }
+    }
+
+    /// What QUIC shakes hands with, where it is spoken.
+    pub(crate) fn quic(&self) -> Option<Arc<QuicServerConfig>> {
+        self.active.load().quic.clone()
+    }
+
+    /// The certificate of a client that has shaken hands inside QUIC since this epoch. Whether it took up a session
+    /// is not told there, so that every chain is looked at once more: those of resumed sessions need it.
+    pub(crate) fn quic_client(
+        self: &Arc<Self>,
+        chain: &[CertificateDer<'_>],
+        epoch: u64,
+    ) -> Result<Option<PresentedCertificate>, HandshakeFailure> {
+        let active = self.active.load_full();
+        let Some(verifier) = &active.verifier else {
+            return Ok(None);
+        };
+        if chain.is_empty() {
+            return without_certificate(verifier.as_ref());
+        }
+        let now = self.clock.now();
+        verify(verifier.as_ref(), chain, now).map_err(HandshakeFailure::Resumed)?;
+        let client = PresentedCertificate::verified(chain, self, epoch, now);
+        Ok(Some(client.ok_or(HandshakeFailure::Unreadable)?))
+    }
+
+    /// Begins a handshake, which is unfinished as long as the value lives.
+    pub(crate) fn begin_handshake(&self, most: usize) -> Result<Unfinished<'_>, HandshakeFailure> {
+        Unfinished::begin(&self.unfinished, most)
+    }
+
+    /// How many handshakes are unfinished, over all workers.
+    pub(crate) fn unfinished(&self) -> usize {
+        self.unfinished.load(Ordering::Relaxed)
     }
 
     /// Shakes hands. The caller sets the bound of time; at most `most` are unfinished at once, over all
@@ -318,10 +433,24 @@ impl TlsServer {
                 let client = PresentedCertificate::verified(chain, self, epoch, now);
                 Some(client.ok_or(HandshakeFailure::Unreadable)?)
             }
-            (Some(_) | None, _) => None,
+            (Some(_) | None, Some(verifier)) => without_certificate(verifier.as_ref())?,
+            (Some(_) | None, None) => None,
         };
         Ok(Handshake { stream, client })
     }
+}
+
+/// A client without a certificate. A handshake in full fails where one is required; but this one may have taken up a
+/// session that began when none was, or inside QUIC have begun before other settings were used.
+fn without_certificate<T>(
+    verifier: &dyn ClientCertVerifier,
+) -> Result<Option<T>, HandshakeFailure> {
+    if verifier.client_auth_mandatory() {
+        return Err(HandshakeFailure::Resumed(
+            rustls::Error::NoCertificatesPresented,
+        ));
+    }
+    Ok(None)
 }
 
 /// Whether a certificate authority asks if a host is ours (RFC 8737, section 3).
@@ -335,7 +464,7 @@ fn is_validation(client: &ClientHello<'_>) -> bool {
 impl fmt::Debug for TlsServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsServer")
-            .field("settings", &self.settings)
+            .field("settings", &self.settings())
             .finish_non_exhaustive()
     }
 }
@@ -344,7 +473,7 @@ fn activate(
     settings: &TlsSettings,
     files: &Files,
     clock: &Arc<dyn Clock>,
-    ticketer: &Arc<dyn ProducesTickets>,
+    tickets: &Tickets,
 ) -> Result<Active, TlsError> {
     let verifier = match (&files.roots, &settings.client_certificates) {
         (Some(roots), Some(clients)) => {
@@ -373,17 +502,26 @@ fn activate(
         TlsVersion::V12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
         TlsVersion::V13 => &[&rustls::version::TLS13],
     };
-    let builder =
-        ServerConfig::builder_with_details(provider(), Arc::new(ClockTime(Arc::clone(clock))))
-            .with_protocol_versions(versions)
-            .map_err(|error| setup(&error))?;
-    let builder = match &verifier {
-        Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
-        None => builder.with_no_client_auth(),
-    };
     let certificates = files.certificates.iter().filter_map(Slot::certificate);
-    let table = CertificateTable::new(certificates);
-    let mut config = builder.with_cert_resolver(Arc::new(table));
+    let table = Arc::new(CertificateTable::new(certificates));
+    let config = |versions: &[&'static SupportedProtocolVersion]| {
+        let builder =
+            ServerConfig::builder_with_details(provider(), Arc::new(ClockTime(Arc::clone(clock))))
+                .with_protocol_versions(versions)
+                .map_err(|error| setup(&error))?;
+        let builder = match &verifier {
+            Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
+            None => builder.with_no_client_auth(),
+        };
+        Ok::<_, TlsError>(builder.with_cert_resolver(Arc::<CertificateTable>::clone(&table)))
+    };
+    let quic = if settings.http3 {
+        let config = config(&[&rustls::version::TLS13])?;
+        Some(quic::config(config, Arc::clone(&tickets.quic))?)
+    } else {
+        None
+    };
+    let mut config = config(versions)?;
     let protocols = settings.protocols;
     // The preferred first.
     config.alpn_protocols = [(protocols.http2, HTTP2), (protocols.http1, HTTP1)]
@@ -391,9 +529,10 @@ fn activate(
         .filter(|(spoken, _)| *spoken)
         .map(|(_, name)| name.to_vec())
         .collect();
-    config.ticketer = Arc::clone(ticketer);
+    config.ticketer = Arc::clone(&tickets.tcp);
     Ok(Active {
         config: Arc::new(config),
+        quic,
         verifier,
     })
 }
@@ -432,7 +571,7 @@ pub(super) fn unix_time(now: Timestamp) -> UnixTime {
 }
 
 /// A handshake is unfinished as long as this lives.
-struct Unfinished<'a>(&'a AtomicUsize);
+pub(crate) struct Unfinished<'a>(&'a AtomicUsize);
 
 impl<'a> Unfinished<'a> {
     fn begin(count: &'a AtomicUsize, most: usize) -> Result<Self, HandshakeFailure> {

@@ -18,6 +18,8 @@ use context::{TraceParent, trace_state};
 
 use crate::message::{Fields, Header};
 use crate::queue::{Queue, QueueEnd};
+use arc_swap::ArcSwap;
+use std::sync::Arc;
 
 /// Where recorded calls go: no call waits for a collector.
 pub type SpanQueue = Queue<TracedCall>;
@@ -27,12 +29,29 @@ pub type SpanReceiver = QueueEnd<TracedCall>;
 /// How calls are traced.
 #[derive(Clone, Debug)]
 pub struct Tracing {
-    /// The share of the calls that is recorded, where nobody else has decided.
-    pub sample: TraceSample,
-    /// Whose trace is continued.
-    pub believed: Believed,
+    /// Which calls are recorded.
+    pub rules: TraceRules,
     /// Where calls that are recorded go.
     pub queue: SpanQueue,
+}
+
+/// Which calls are recorded, and whose trace is continued. Clones share it: what is set holds for calls that begin
+/// from then on.
+#[derive(Clone, Debug)]
+pub struct TraceRules(Arc<ArcSwap<(TraceSample, Believed)>>);
+
+impl TraceRules {
+    /// `sample` is the share of the calls that is recorded where nobody else has decided; `believed` says whose trace
+    /// is continued.
+    #[must_use]
+    pub fn new(sample: TraceSample, believed: Believed) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee((sample, believed))))
+    }
+
+    /// Others hold from now on.
+    pub fn set(&self, sample: TraceSample, believed: Believed) {
+        self.0.store(Arc::new((sample, believed)));
+    }
 }
 
 /// Whose `traceparent` is continued; others' is replaced by one of a new trace.
@@ -80,7 +99,9 @@ struct Decision {
 impl Tracing {
     /// `chance` is a number that nobody who calls can foresee.
     fn decide(&self, fields: &Fields, trusted: bool, chance: u64) -> Decision {
-        let believed = match self.believed {
+        let rules = self.rules.0.load();
+        let (sample, believed) = **rules;
+        let believed = match believed {
             Believed::Nobody => false,
             Believed::TrustedProxies => trusted,
             Believed::Everyone => true,
@@ -89,7 +110,7 @@ impl Tracing {
         Decision {
             sampled: match &parent {
                 Some(parent) if trusted => parent.sampled,
-                Some(_) | None => self.sample.takes(chance),
+                Some(_) | None => sample.takes(chance),
             },
             // It speaks of the parent, and without one of nothing.
             state: parent.as_ref().and_then(|_| trace_state(fields)),

@@ -8,8 +8,7 @@ const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 fn tracing(millionths: u32, believed: Believed) -> Tracing {
     Tracing {
-        sample: TraceSample::of_millionths(millionths),
-        believed,
+        rules: TraceRules::new(TraceSample::of_millionths(millionths), believed),
         queue: SpanQueue::new().0,
     }
 }

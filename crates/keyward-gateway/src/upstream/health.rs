@@ -144,7 +144,7 @@ async fn ask_http1(
             return Poll::Ready(Err(error.to_string()));
         }
         connection
-            .poll_head(context, &Method::GET)
+            .poll_head(context, &Method::GET, &mut drop)
             .map_err(|failure| failure.to_string())
     });
     Ok(head.await?.status.as_u16())

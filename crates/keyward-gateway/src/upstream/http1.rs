@@ -107,11 +107,12 @@ impl Http1Connection {
         self.stream.output()
     }
 
-    /// The head of the answer to a request with this method.
+    /// The head of the answer to a request with this method. `hint` gets the interim ones before it.
     pub(crate) fn poll_head(
         &mut self,
         context: &mut Context<'_>,
         method: &Method,
+        hint: &mut dyn FnMut(AnswerHead),
     ) -> Poll<Result<AnswerHead, AnswerFailure>> {
         loop {
             let parser = self
@@ -147,11 +148,12 @@ impl Http1Connection {
                     let error = io::Error::other("interim answers without end");
                     return Poll::Ready(Err(AnswerFailure::Broken(error)));
                 }
+                hint(head);
                 continue;
             }
             self.decoder = body_of(method, &head, framing);
             self.keep = match head.version {
-                Version::Http11 | Version::Http2 => !framing.close,
+                Version::Http11 | Version::Http2 | Version::Http3 => !framing.close,
                 Version::Http10 => framing.keep_alive && !framing.close,
             } && !self.decoder.ends_with_connection();
             return Poll::Ready(Ok(head));

@@ -64,15 +64,17 @@ impl UpstreamConnection {
         }
     }
 
-    /// The head of the answer to a request with this method.
+    /// The head of the answer to a request with this method. `hint` gets the interim ones before it (RFC 9110,
+    /// section 15.2), which are few.
     pub(crate) fn poll_head(
         &mut self,
         context: &mut Context<'_>,
         method: &Method,
+        hint: &mut dyn FnMut(AnswerHead),
     ) -> Poll<Result<AnswerHead, AnswerFailure>> {
         match self {
-            Self::Http1(connection) => connection.poll_head(context, method),
-            Self::Http2(call) => call.poll_head(context, method),
+            Self::Http1(connection) => connection.poll_head(context, method, hint),
+            Self::Http2(call) => call.poll_head(context, method, hint),
         }
     }
 

@@ -1,10 +1,11 @@
 //! APIs: what is published, under which path, for whom.
 
-use super::mutual_tls::MutualTls;
+use super::authentication::Authentication;
+use super::authorization::{Authorization, PolicyReference};
+use super::policy::Policies;
 use super::route::{HostPattern, Route};
-use crate::limit::RateLimit;
+use crate::limit::LimitRule;
 use crate::name::Name;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -27,25 +28,16 @@ pub struct Api {
     pub routes: Vec<Route>,
     /// Who may call: said for every API, if only `none`.
     pub authentication: Authentication,
-    /// The scopes that a caller needs, all of them.
-    pub scopes: BTreeSet<String>,
-    /// Limits, taken in order.
-    pub rate_limits: Vec<RateLimitRule>,
+    /// What callers of every route must be.
+    pub authorization: Authorization,
+    /// Limits of all its routes together, taken in order, before those of the route.
+    pub limits: Vec<LimitRule>,
     /// Which headers tell the upstream who calls.
     pub identity_headers: IdentityHeaders,
     /// The largest request body in bytes; `None` for no bound but time.
     pub max_body_bytes: Option<u64>,
     /// How long a body may go without a byte, in either direction. Default 60 s.
     pub idle_body_timeout: Duration,
-}
-
-/// A limit with the name that the answer's `RateLimit` headers give it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RateLimitRule {
-    /// Unique within the API; made from its place when not said.
-    pub name: Name,
-    /// The limit.
-    pub limit: RateLimit,
 }
 
 /// The life of a version.
@@ -64,11 +56,21 @@ pub enum VersionState {
 impl Api {
     /// The files that it names.
     pub fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        let roots = match &mut self.authentication {
-            Authentication::MutualTls(clients) => clients.roots.as_mut(),
-            Authentication::None | Authentication::Jwt { .. } => None,
-        };
-        roots.into_iter()
+        let clients = self.authentication.mutual_tls_mut();
+        let roots = clients.and_then(|clients| clients.roots.as_mut());
+        let mut policies = Vec::new();
+        let mut levels = vec![&mut self.authorization];
+        for route in &mut self.routes {
+            policies.push(&mut route.policies);
+            levels.push(&mut route.authorization);
+        }
+        let access = levels.into_iter().flat_map(|level| &mut level.policies);
+        let access = access.filter_map(|policy| match policy {
+            PolicyReference::Named(_) => None,
+            PolicyReference::Inline(policy) => policy.path_mut(),
+        });
+        let addresses = policies.into_iter().flat_map(Policies::paths_mut);
+        roots.into_iter().chain(addresses).chain(access)
     }
 }
 
@@ -97,36 +99,6 @@ impl VersionState {
     pub const fn serves(self) -> bool {
         matches!(self, Self::Published | Self::Deprecated)
     }
-}
-
-/// Who may call an API.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Authentication {
-    /// Everyone.
-    None,
-    /// Bearers of a token of one of these issuers.
-    Jwt {
-        /// Names of issuers of the same team (or of the default team), or `self`; at least one.
-        issuers: Vec<Name>,
-        /// One of these must be in the token's `aud`; at least one.
-        audiences: Vec<Box<str>>,
-        /// Where the token is looked for. Default: the `Authorization` header alone.
-        token: TokenSource,
-        /// Whether the token goes on to the upstream. Default: it is taken out.
-        forward_token: bool,
-    },
-    /// Clients that proved themselves by a certificate when their connection was made.
-    MutualTls(MutualTls),
-}
-
-/// Where a token is looked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum TokenSource {
-    /// `Authorization: Bearer` (RFC 6750, section 2.1).
-    #[default]
-    Header,
-    /// The cookie of this name alone.
-    Cookie(Box<str>),
 }
 
 /// Headers that tell the upstream who calls. On every route, open ones too, a client's own headers of

@@ -1,11 +1,14 @@
 //! Whether resources fit together: names that are unique, references that lead somewhere, paths that
 //! don't hide one another.
 
+mod access;
+
 use super::conflict;
+use super::credential::{CredentialProof, KeyMaterial};
 use super::issuer::SELF;
 use super::raw::{Declared, Node, Place, Problems, Value, closest};
 use super::upstream::Protocol;
-use super::{Api, Authentication, Issuer, Route, Spec, Upstream};
+use super::{Api, Credential, Issuer, IssuerKeys, Route, Spec, Upstream};
 use crate::name::Name;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -25,6 +28,8 @@ struct Catalogue<'r> {
     issuers: HashMap<Key<'r>, (&'r Declared, &'r Issuer)>,
     upstreams: HashMap<Key<'r>, (&'r Declared, &'r Upstream)>,
     apis: Vec<(&'r Declared, &'r Api)>,
+    credentials: HashMap<Key<'r>, (&'r Declared, &'r Credential)>,
+    rules: access::Rules<'r>,
 }
 
 /// Tells what does not fit together among `resources`. `own_issuer` is the `iss` of this node's own
@@ -72,6 +77,8 @@ fn check_new(resources: &[&Declared], new: &New, own_issuer: &str, problems: &mu
     let catalogue = Catalogue::of(resources, problems);
     catalogue.own_issuer(own_issuer, problems);
     conflict::check(&catalogue.apis, new, problems);
+    catalogue.credentials(problems);
+    access::check(&catalogue, new, problems);
     let mut used: HashSet<Key<'_>> = HashSet::new();
     for (declared, api) in &catalogue.apis {
         if !new.has(declared) {
@@ -99,6 +106,8 @@ impl<'r> Catalogue<'r> {
             issuers: HashMap::new(),
             upstreams: HashMap::new(),
             apis: Vec::new(),
+            credentials: HashMap::new(),
+            rules: access::Rules::default(),
         };
         let mut versions: HashMap<(Key<'r>, &'r Name), Place> = HashMap::new();
         for declared in resources.iter().copied() {
@@ -116,12 +125,30 @@ impl<'r> Catalogue<'r> {
                     catalogue.apis.push((declared, api));
                     versions.insert((key, &api.version), declared.place())
                 }
+                Spec::Credential(credential) => {
+                    let earlier = catalogue.credentials.insert(key, (declared, credential));
+                    earlier.map(|(earlier, _)| earlier.place())
+                }
+                Spec::Role(role) => catalogue
+                    .rules
+                    .roles
+                    .insert(key, (declared, role))
+                    .map(|(earlier, _)| earlier.place()),
+                Spec::AccessPolicy(policy) => catalogue
+                    .rules
+                    .policies
+                    .insert(key, (declared, policy))
+                    .map(|(earlier, _)| earlier.place()),
             };
             if let Some(earlier) = earlier {
                 let resource = &declared.resource;
                 let version = match &resource.spec {
                     Spec::Api(api) => format!(" version `{}`", api.version),
-                    Spec::Issuer(_) | Spec::Upstream(_) => String::new(),
+                    Spec::Issuer(_)
+                    | Spec::Upstream(_)
+                    | Spec::Credential(_)
+                    | Spec::Role(_)
+                    | Spec::AccessPolicy(_) => String::new(),
                 };
                 problems.error(
                     declared.node.place_of(&["name"]),
@@ -145,6 +172,29 @@ impl<'r> Catalogue<'r> {
                     declared.node.place_of(&["issuer"]),
                     "duplicate_issuer",
                     format!("`issuer`: `{own_issuer}` is this node itself (`site_url`): name it `self` in APIs instead of declaring it"),
+                );
+            }
+        }
+    }
+
+    /// No two credentials of a team are shown in one way: whose call would it be?
+    fn credentials(&self, problems: &mut Problems) {
+        let mut known: HashMap<(&Name, String), &Name> = HashMap::new();
+        let mut all: Vec<_> = self.credentials.iter().collect();
+        all.sort_by_key(|(_, (declared, _))| declared.place());
+        for ((team, name), (declared, credential)) in all {
+            let (shown, key) = match &credential.proof {
+                CredentialProof::ApiKey(KeyMaterial::Clear(key)) => {
+                    (key.reveal().to_owned(), "api_key")
+                }
+                CredentialProof::ApiKey(KeyMaterial::Hashed(hash)) => (hash.to_string(), "api_key"),
+                CredentialProof::Password { username, .. } => (format!("{username}:"), "username"),
+            };
+            if let Some(other) = known.insert((team, shown), name) {
+                problems.error(
+                    declared.node.place_of(&[key]),
+                    "duplicate_credential",
+                    format!("`{key}`: the credentials `{other}` and `{name}` have the same one, so that nobody could say which of them calls"),
                 );
             }
         }
@@ -208,17 +258,26 @@ impl<'r> Catalogue<'r> {
         own_issuer: &str,
         problems: &mut Problems,
     ) {
-        let Authentication::Jwt { issuers, .. } = &api.authentication else {
+        let Some(tokens) = api.authentication.token() else {
             return;
         };
+        let issuers = &tokens.issuers;
         let mut seen: HashMap<&str, &Name> = HashMap::new();
+        let mut asked: Option<&Name> = None;
         for (index, name) in issuers.iter().enumerate() {
-            let place = declared
-                .node
-                .place_of_member(&["authentication", "issuers"], index);
+            let place = place_of_issuer(&declared.node, index);
             let identifier = if name.as_str() == SELF {
                 own_issuer
             } else if let Some((_, issuer)) = self.issuer(&declared.resource.team_name, name) {
+                if matches!(issuer.keys, IssuerKeys::Introspection(_))
+                    && let Some(other) = asked.replace(name)
+                {
+                    problems.error(
+                        place,
+                        "contradiction",
+                        format!("`issuers`: `{other}` and `{name}` both have to be asked about a token, and one that is opaque does not say which: it would be shown to the wrong one"),
+                    );
+                }
                 &issuer.issuer
             } else {
                 let team = &declared.resource.team_name;
@@ -254,6 +313,19 @@ impl<'r> Catalogue<'r> {
     }
 }
 
+/// Where an API names this issuer.
+fn place_of_issuer(node: &Node, index: usize) -> Place {
+    let methods = node.get("authentication");
+    let in_list = methods
+        .map_or(&[][..], Node::members)
+        .iter()
+        .find(|method| method.get("issuers").is_some());
+    match in_list {
+        Some(method) => method.place_of_member(&["issuers"], index),
+        None => node.place_of_member(&["authentication", "issuers"], index),
+    }
+}
+
 /// Where a route names an upstream, or else where its API does.
 fn place_of_upstream(node: &Node, route: usize, upstream: &Name) -> Place {
     let named = |node: &Node| {
@@ -267,8 +339,12 @@ fn place_of_upstream(node: &Node, route: usize, upstream: &Name) -> Place {
         named(route)
             .or_else(|| shares.iter().find_map(named))
             .or_else(|| route.get("mirror").and_then(named))
+            .or_else(|| route.get("external_decision").and_then(named))
     });
-    in_route.unwrap_or_else(|| node.place_of(&["upstream"]))
+    let in_policy = || node.get("external_decision").and_then(named);
+    in_route
+        .or_else(in_policy)
+        .unwrap_or_else(|| node.place_of(&["upstream"]))
 }
 
 fn meant<'c>(name: &Name, candidates: impl Iterator<Item = &'c str>) -> Option<String> {

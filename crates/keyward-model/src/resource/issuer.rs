@@ -1,5 +1,6 @@
 //! Issuers: whose tokens are believed, and by which keys.
 
+use super::authorization::ClaimPath;
 use crate::secret::Secret;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,8 +27,23 @@ pub struct Issuer {
     pub max_age: Option<Duration>,
     /// The claim that holds the scopes: `scope`, unless said otherwise.
     pub scope_claim: Box<str>,
+    /// Where its tokens say which roles their bearer has; none: they say nothing of roles that counts.
+    pub roles_from: Vec<ClaimPath>,
     /// Whether tokens encrypted to a key of ours (nested JWE) are taken.
     pub encrypted: Encrypted,
+}
+
+/// How an issuer is asked about tokens.
+#[derive(Clone, Debug)]
+pub struct Introspection {
+    /// Its introspection endpoint.
+    pub url: Box<str>,
+    /// As whom it is asked: HTTP basic, form-encoded as RFC 6749, section 2.3.1, has it.
+    pub client_id: Box<str>,
+    /// What proves that.
+    pub client_secret: Secret<String>,
+    /// How long an answer counts, and never longer than the token. Default 30 s; zero asks at each call.
+    pub cache_for: Duration,
 }
 
 /// Whether an issuer's tokens come encrypted.
@@ -51,6 +67,8 @@ pub enum IssuerKeys {
     File(PathBuf),
     /// A shared secret, for HMAC.
     Secret(Secret<Vec<u8>>),
+    /// None: the issuer is asked about each token (RFC 7662).
+    Introspection(Box<Introspection>),
     /// An address that serves a JWK set, or, with `discover`, the issuer's metadata that names it.
     Url {
         /// `https:` (or `http:` where the operator allows the address).

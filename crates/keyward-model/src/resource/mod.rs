@@ -3,24 +3,36 @@
 //! Each kind has a typed form, which can't be wrong by itself, and a raw form (`raw`), which is what
 //! people write. The way from raw to typed is the only one.
 
+pub mod access_policy;
 pub mod api;
+pub mod authentication;
+pub mod authorization;
 pub mod capture;
 pub mod coding;
 mod conflict;
 pub mod consistency;
+pub mod content;
+pub mod credential;
 pub mod issuer;
 pub mod mutual_tls;
+pub mod policy;
 pub mod raw;
+pub mod role;
 pub mod route;
 pub mod upstream;
 pub mod websocket;
 
-pub use api::{
-    Api, Authentication, BasePath, IdentityHeaders, RateLimitRule, TokenSource, VersionState,
-};
+pub use access_policy::{AccessPolicy, PolicySource};
+pub use api::{Api, BasePath, IdentityHeaders, VersionState};
+pub use authentication::{Authentication, AuthenticationMethod, TokenMethod, TokenSource};
+pub use authorization::Authorization;
 pub use capture::Capture;
+pub use content::ContentPolicies;
+pub use credential::Credential;
 pub use issuer::{Issuer, IssuerKeys};
 pub use mutual_tls::MutualTls;
+pub use policy::Policies;
+pub use role::Role;
 pub use route::{HostPattern, Route};
 pub use upstream::{Target, Upstream, UpstreamIdentity, UpstreamTls};
 pub use websocket::{WebOrigin, WebSocket};
@@ -39,11 +51,24 @@ pub enum Kind {
     Upstream,
     /// What is published.
     Api,
+    /// An API key or a password.
+    Credential,
+    /// A name for what callers do.
+    Role,
+    /// Who may do what, in Cedar.
+    AccessPolicy,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 3] = [Self::Issuer, Self::Upstream, Self::Api];
+    pub const ALL: [Self; 6] = [
+        Self::Issuer,
+        Self::Upstream,
+        Self::Api,
+        Self::Credential,
+        Self::Role,
+        Self::AccessPolicy,
+    ];
 
     /// As written in `kind`.
     #[must_use]
@@ -52,6 +77,9 @@ impl Kind {
             Self::Issuer => "issuer",
             Self::Upstream => "upstream",
             Self::Api => "api",
+            Self::Credential => "credential",
+            Self::Role => "role",
+            Self::AccessPolicy => "access_policy",
         }
     }
 }
@@ -86,6 +114,12 @@ pub enum Spec {
     Upstream(Box<Upstream>),
     /// What is published.
     Api(Api),
+    /// An API key or a password.
+    Credential(Box<Credential>),
+    /// A name for what callers do.
+    Role(Box<Role>),
+    /// Who may do what, in Cedar.
+    AccessPolicy(Box<AccessPolicy>),
 }
 
 impl Spec {
@@ -96,6 +130,9 @@ impl Spec {
             Self::Issuer(_) => Kind::Issuer,
             Self::Upstream(_) => Kind::Upstream,
             Self::Api(_) => Kind::Api,
+            Self::Credential(_) => Kind::Credential,
+            Self::Role(_) => Kind::Role,
+            Self::AccessPolicy(_) => Kind::AccessPolicy,
         }
     }
 }

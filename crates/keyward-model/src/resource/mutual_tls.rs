@@ -14,6 +14,8 @@ pub struct MutualTls {
     pub roots: Option<PathBuf>,
     /// Whether the upstream gets the certificate, in `Client-Cert` (RFC 9440).
     pub forward_certificate: bool,
+    /// Whether the certificate may come from a trusted proxy that ended TLS, in `Client-Cert` (RFC 9440).
+    pub proxied: bool,
 }
 
 /// A kind of name in a certificate. The words are those of RFC 8705, section 2.1.2, with one beside them.

@@ -5,7 +5,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::rate_limit::Counted;
+use crate::limit::customer;
 use hashbrown::HashTable;
 use keyward_model::Moment;
 use std::hash::{BuildHasher as _, RandomState};
@@ -188,10 +188,7 @@ impl FailedAttempts {
 
 /// What is counted as one address.
 fn network(address: IpAddr) -> IpAddr {
-    match Counted::address(address) {
-        Counted::Address(address) => address,
-        Counted::Subject { .. } | Counted::Route => address,
-    }
+    customer(address)
 }
 
 impl Shard {

@@ -168,3 +168,17 @@ fn what_has_expired_is_not_taken_from_the_store() {
     revocations.replace(&rows, at(250)).unwrap();
     assert_eq!(revocations.load().len(), 500);
 }
+
+#[test]
+fn what_is_over_is_forgotten_and_nothing_has_to_be_asked_again() {
+    let revocations = Revocations::default();
+    for (value, expires) in [("a", 100), ("b", 200)] {
+        let revocation = revocation(RevocationKind::Session, value, 0, expires);
+        revocations.insert(&revocation, at(0)).unwrap();
+    }
+    let epoch = revocations.epoch();
+    revocations.drop_expired(at(150));
+    assert_eq!(revocations.load().len(), 1);
+    assert_eq!(revocations.epoch(), epoch);
+    assert_eq!(revocations.load().epoch(), epoch);
+}

@@ -1,13 +1,16 @@
 //! The data keys of a database, unwrapped as they are needed.
 
-use super::{KEY_LENGTH, MasterKey, Place, Purpose, Sealed, WrappingKey, random_id, random_key};
+use super::{
+    KEY_LENGTH, MacKey, MasterKey, Place, Purpose, Sealed, WrappingKey, expand, random_id,
+    random_key,
+};
 use crate::Error;
 use crate::database::BEGIN_WRITE;
 use aws_lc_rs::constant_time;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use keyward_model::Timestamp;
 use keyward_model::id::DataKeyId;
+use keyward_model::{Secret, Timestamp};
 use sqlx::{Any, AnyConnection, AnyPool, Transaction};
 use std::collections::HashMap;
 use std::str::FromStr as _;
@@ -126,6 +129,31 @@ impl Keyring {
             return Err(place.refused());
         }
         key.key.open(purpose.as_str(), place, &sealed)
+    }
+
+    /// Keys for MACs that are derived from the data keys of `purpose`: the current one first, made now if there is
+    /// none yet, then those before it.
+    pub(crate) async fn mac_keys(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        purpose: Purpose,
+        now: Timestamp,
+    ) -> Result<Vec<MacKey>, Error> {
+        let rows: Vec<DataKeyRow> = sqlx::query_as(
+            "SELECT id, purpose, wrapped FROM data_keys WHERE purpose = $1
+             ORDER BY CASE WHEN current = 1 THEN 0 ELSE 1 END, created_at DESC",
+        )
+        .bind(purpose.as_str())
+        .fetch_all(&mut **transaction)
+        .await?;
+        let mut keys = rows
+            .iter()
+            .map(|row| self.unwrap(row)?.mac_key())
+            .collect::<Result<Vec<_>, _>>()?;
+        if keys.is_empty() {
+            keys.push(self.make(transaction, purpose, now).await?.mac_key()?);
+        }
+        Ok(keys)
     }
 
     /// Wraps all data keys with `new` in the place of `old`. No field is touched.
@@ -249,6 +277,18 @@ impl Keyring {
 
     fn known(&self) -> std::sync::MutexGuard<'_, HashMap<DataKeyId, Arc<DataKey>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl DataKey {
+    /// A key of its own for MACs, so that one key never serves two constructions.
+    fn mac_key(&self) -> Result<MacKey, Error> {
+        let salt = format!("keyward {} mac", self.purpose.as_str());
+        let key = expand(salt.as_bytes(), &self.key.0, &[b"hmac-sha-256"])?;
+        Ok(MacKey {
+            id: self.id,
+            key: Secret::new(*key),
+        })
     }
 }
 

@@ -23,7 +23,7 @@ use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use keyward_model::Secret;
-use keyward_model::id::TeamId;
+use keyward_model::id::{DataKeyId, TeamId};
 use std::fmt;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -137,6 +137,16 @@ impl MasterKey {
         let key = expand(b"keyward master key", self.0.reveal(), &[what])?;
         Ok(WrappingKey(key))
     }
+}
+
+/// A key for MACs (HMAC-SHA-256), and the data key that it was derived from. It stays the same when the master key
+/// is replaced, so that no hash under it breaks.
+#[derive(Clone, Debug)]
+pub struct MacKey {
+    /// The data key.
+    pub id: DataKeyId,
+    /// The key.
+    pub key: Secret<[u8; KEY_LENGTH]>,
 }
 
 fn hexadecimal_key(text: &str) -> Option<Vec<u8>> {

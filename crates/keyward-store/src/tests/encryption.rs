@@ -131,3 +131,32 @@ async fn changing_the_master_key_wraps_anew_and_touches_no_field() {
     }
     store.verify_audit_chain().await.unwrap();
 }
+
+#[tokio::test]
+async fn mac_keys_stay_the_same_when_the_master_key_is_replaced() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    let keys = async |purpose| {
+        let keys = store.mac_keys(purpose, NOW).await.unwrap();
+        keys.into_iter()
+            .map(|key| (key.id, *key.key.reveal()))
+            .collect::<Vec<_>>()
+    };
+    let first = keys(Purpose::ApiKeyHashing).await;
+    assert_eq!(first.len(), 1);
+    let new = MasterKey::generate().unwrap();
+    store
+        .rotate_master(&bench.master, &new, "test", NOW)
+        .await
+        .unwrap();
+    assert_eq!(keys(Purpose::ApiKeyHashing).await, first);
+    assert_ne!(keys(Purpose::Nonces).await[0].1, first[0].1);
+    // An older one stays behind the current one.
+    execute(
+        &store,
+        "UPDATE data_keys SET current = NULL WHERE purpose = 'nonces'",
+    )
+    .await;
+    execute(&store, "INSERT INTO data_keys (id, purpose, current, wrapped, created_at) SELECT id, purpose, current, wrapped, created_at FROM data_keys WHERE 1 = 0").await;
+    assert_eq!(keys(Purpose::Nonces).await.len(), 1);
+}

@@ -24,7 +24,9 @@ async fn expired_revocations_are_forgotten() {
         add(kind, "x", at(10), NOW).await;
     }
     assert_eq!(store.revocations(at(9)).await.unwrap().len(), 5);
+    assert_eq!(store.revocation_count(at(9)).await.unwrap(), 5);
     assert!(store.revocations(at(10)).await.unwrap().is_empty());
+    assert_eq!(store.revocation_count(at(10)).await.unwrap(), 0);
     let last = add(RevocationKind::Subject, "y", at(100), at(20)).await;
     let (rows,): (i64,) = sqlx::query_as("SELECT count(*) FROM revocations")
         .fetch_one(store.pool())
@@ -129,4 +131,98 @@ async fn resources_of_the_database_are_listed_with_their_team() {
         unknown_team.execute(store.pool()).await.is_err(),
         "foreign keys are on"
     );
+}
+
+#[tokio::test]
+async fn who_asks_behind_its_mark_gets_what_is_new_and_nothing_else() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    let add = async |value: &str| {
+        let until = NOW.plus(Duration::from_secs(100));
+        let kind = RevocationKind::Session;
+        let issuer = "https://i.example";
+        store
+            .insert_revocation(TEAM, issuer, kind, value, NOW, until, "test", NOW)
+            .await
+            .unwrap()
+    };
+    let none = store.revocation_mark().await.unwrap();
+    let first = add("a").await;
+    let after_one = store.revocation_mark().await.unwrap();
+    assert_ne!(none, after_one);
+    let second = add("b").await;
+    let new = store.revocations_after(after_one, NOW).await.unwrap();
+    assert_eq!(new, std::slice::from_ref(&second));
+    let all = store.revocations_after(none, NOW).await.unwrap();
+    assert_eq!(all, [first.clone(), second.clone()]);
+    let latest = store.revocation_mark().await.unwrap();
+    assert!(
+        store
+            .revocations_after(latest, NOW)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    // One that is taken back is told by the other counter.
+    assert!(
+        store
+            .remove_revocation(first.id, "test", NOW)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !store
+            .remove_revocation(first.id, "test", NOW)
+            .await
+            .unwrap()
+    );
+    let removed = store.revocation_mark().await.unwrap();
+    assert_eq!(
+        (removed.inserted, removed.removed),
+        (latest.inserted, latest.removed + 1)
+    );
+    assert_eq!(store.revocations(NOW).await.unwrap(), [second]);
+    let over = NOW.plus(Duration::from_secs(100));
+    assert_eq!(store.sweep_revocations(over).await.unwrap(), 1);
+    assert_eq!(store.verify_audit_chain().await.unwrap().events, 3);
+}
+
+#[tokio::test]
+async fn revocations_that_come_at_once_are_all_behind_some_mark() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    let tasks: Vec<_> = (0..16)
+        .map(|number| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let until = NOW.plus(Duration::from_secs(100));
+                let kind = RevocationKind::TokenId;
+                let value = format!("t-{number}");
+                store
+                    .insert_revocation(
+                        TEAM,
+                        "https://i.example",
+                        kind,
+                        &value,
+                        NOW,
+                        until,
+                        "test",
+                        NOW,
+                    )
+                    .await
+                    .unwrap()
+            })
+        })
+        .collect();
+    let mut mark = store.revocation_mark().await.unwrap();
+    let mut seen = BTreeSet::new();
+    for task in tasks {
+        let _row = task.await.unwrap();
+        let next = store.revocation_mark().await.unwrap();
+        for row in store.revocations_after(mark, NOW).await.unwrap() {
+            seen.insert(row.value);
+        }
+        mark = next;
+    }
+    assert_eq!(seen.len(), 16);
 }

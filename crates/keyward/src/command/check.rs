@@ -66,12 +66,23 @@ fn tell(loaded: &Loaded) -> Result<(), Failure> {
     }
     let counts: Vec<String> = counts(loaded)
         .into_iter()
-        .map(|(kind, count)| {
-            let plural = if count == 1 { "" } else { "s" };
-            format!("{count} {kind}{plural}")
+        .filter(|(kind, count)| *count > 0 || always_told(*kind))
+        .map(|(kind, count)| match (kind, count) {
+            (Kind::AccessPolicy, 1) => "1 access policy".to_owned(),
+            (Kind::AccessPolicy, count) => format!("{count} access policies"),
+            (kind, 1) => format!("1 {kind}"),
+            (kind, count) => format!("{count} {kind}s"),
         })
         .collect();
     terminal::write_line(&format!("good: {}", counts.join(", ")))
+}
+
+/// Kinds that most nodes have some of: that there is none is worth a word.
+const fn always_told(kind: Kind) -> bool {
+    match kind {
+        Kind::Issuer | Kind::Upstream | Kind::Api => true,
+        Kind::Credential | Kind::Role | Kind::AccessPolicy => false,
+    }
 }
 
 fn summary(loaded: &Loaded) -> serde_json::Value {

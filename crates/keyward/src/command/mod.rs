@@ -1,8 +1,10 @@
 //! The command line.
 
+mod access;
 mod algorithm;
 mod check;
 mod completions;
+mod credential;
 mod failure;
 mod input;
 mod jwe;
@@ -11,6 +13,7 @@ mod jws;
 mod jwt;
 mod key_arguments;
 mod man;
+mod revoke;
 mod serve;
 pub(crate) mod terminal;
 mod time;
@@ -44,6 +47,11 @@ enum Command {
     Check(check::Check),
     Top(top::Top),
     #[command(subcommand)]
+    Access(access::Access),
+    Revoke(revoke::Revoke),
+    #[command(subcommand)]
+    Revocation(revoke::Revocations),
+    #[command(subcommand)]
     Jwk(jwk::Jwk),
     #[command(subcommand)]
     Jws(jws::Jws),
@@ -51,6 +59,8 @@ enum Command {
     Jwe(jwe::Jwe),
     #[command(subcommand)]
     Jwt(jwt::Jwt),
+    #[command(subcommand)]
+    Credential(credential::Credential),
     Completions(completions::Completions),
     Man(man::Manual),
 }
@@ -62,10 +72,14 @@ pub(crate) fn run() -> ExitCode {
         Command::Serve(command) => command.run().map(done),
         Command::Check(command) => command.run(),
         Command::Top(command) => command.run().map(done),
+        Command::Access(command) => command.run(),
+        Command::Revoke(command) => command.run().map(done),
+        Command::Revocation(command) => command.run().map(done),
         Command::Jwk(command) => command.run().map(done),
         Command::Jws(command) => command.run().map(done),
         Command::Jwe(command) => command.run().map(done),
         Command::Jwt(command) => command.run().map(done),
+        Command::Credential(command) => command.run().map(done),
         Command::Completions(command) => command.run().map(done),
         Command::Man(command) => command.run().map(done),
     };

@@ -96,6 +96,7 @@ pub(crate) enum LogField {
     Blame,
     Because,
     Limit,
+    Policy,
     Address,
     Team,
     Api,
@@ -115,7 +116,7 @@ pub(crate) enum LogField {
 
 impl LogField {
     /// All, by the names that they have in a line.
-    pub(crate) const NAMED: [(&'static str, Self); 27] = [
+    pub(crate) const NAMED: [(&'static str, Self); 28] = [
         ("time", Self::Time),
         ("request_id", Self::RequestId),
         ("trace_id", Self::TraceId),
@@ -128,6 +129,7 @@ impl LogField {
         ("blame", Self::Blame),
         ("because", Self::Because),
         ("limit", Self::Limit),
+        ("policy", Self::Policy),
         ("address", Self::Address),
         ("team", Self::Team),
         ("api", Self::Api),

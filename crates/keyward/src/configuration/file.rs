@@ -23,6 +23,11 @@ struct Mark {
 }
 
 impl SeenFile {
+    /// Where it stands.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The file at `path` as it is now, behind all links; also one that is not there.
     pub(crate) fn now(path: &Path) -> Self {
         let mark = std::fs::metadata(path).ok().map(|found| Mark {
@@ -60,7 +65,10 @@ pub(crate) fn read(path: &Path, max_bytes: u64) -> Result<Vec<u8>, String> {
         }
     };
     let file = File::open(path).map_err(failed)?;
-    let mut bytes = Vec::new();
+    // As much as there is, at once: a large file read into a buffer that grows is copied several times.
+    let length = file.metadata().map_or(0, |found| found.len());
+    let room = length.min(max_bytes).saturating_add(1);
+    let mut bytes = Vec::with_capacity(usize::try_from(room).unwrap_or_default());
     file.take(max_bytes + 1)
         .read_to_end(&mut bytes)
         .map_err(failed)?;

@@ -8,7 +8,7 @@
 use super::document;
 use super::file::{self, SeenFile};
 use super::substitution::{Environment, substitute};
-use super::{Loaded, NodeConfiguration, directory, resource};
+use super::{Loaded, NodeConfiguration, access, directory, resource};
 use keyward_model::resource::raw::{Declared, Node, Problems, Value};
 use keyward_model::resource::{Kind, Resource};
 use std::ops::Range;
@@ -158,6 +158,10 @@ impl Kept {
         let old = kept.bytes_of(&replaced)?;
         let moved_lines = lines_of(slice) - lines_of(kept.text.get(old.clone())?);
         let before = self.configuration.resources.get(replaced.clone())?;
+        // What stands in policies is checked for all routes together.
+        if before.iter().chain(&read).any(access::is_about_access) {
+            return None;
+        }
         let apis_alone = before.iter().chain(&read).all(is_api);
         self.resources.splice(replaced.clone(), shared(&read));
         self.configuration.resources.splice(replaced.clone(), read);

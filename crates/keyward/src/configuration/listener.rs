@@ -2,8 +2,8 @@
 
 use super::listener_tls::{self, ListenerTls};
 use crate::acme::AcmeChallenge;
-use keyward_gateway::Protocols;
 use keyward_gateway::proxy_protocol::TrustedSenders;
+use keyward_gateway::{Http3Settings, Protocols};
 use keyward_model::resource::raw::{Field, Fields, Problems};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -22,6 +22,8 @@ pub(crate) struct Listener {
     pub(crate) proxy_protocol: Option<TrustedSenders>,
     /// The versions of HTTP that are spoken.
     pub(crate) protocols: Protocols,
+    /// How HTTP/3 is offered beside them; `None`: it is not.
+    pub(crate) http3: Option<Http3Settings>,
 }
 
 impl Listener {
@@ -33,6 +35,7 @@ impl Listener {
             tls: None,
             proxy_protocol: None,
             protocols: Protocols::HTTP1,
+            http3: None,
         }
     }
 
@@ -43,6 +46,9 @@ impl Listener {
             "address": self.address,
             "serves": self.serves.as_str(),
             "protocols": protocols_json(self.protocols),
+            "http3": self.http3.as_ref().map(|http3| {
+                json!({ "advertised_port": http3.advertised_port.unwrap_or(self.address.port()) })
+            }),
             "tls": self.tls.as_ref().map(listener_tls::to_json),
             "proxy_protocol": senders.map(|senders| {
                 let from: Vec<_> = senders.from.iter().map(ToString::to_string).collect();
@@ -84,8 +90,10 @@ pub(super) fn listeners(
         return default_listeners();
     };
     let mut listeners: Vec<Listener> = Vec::new();
+    let mut all_read = true;
     for member in field.filled_list(problems).unwrap_or_default() {
         let Some(listener) = listener(member, directory, problems) else {
+            all_read = false;
             continue;
         };
         if listener.serves == ListenerRole::Site {
@@ -113,8 +121,10 @@ pub(super) fn listeners(
         }
         listeners.push(listener);
     }
+    // One that could not be read may be the gateway's: what is wrong with it is told, and comes first.
     let read = listeners.len();
-    if read > 0
+    if all_read
+        && read > 0
         && !listeners
             .iter()
             .any(|listener| listener.serves == ListenerRole::Gateway)
@@ -155,7 +165,14 @@ pub(super) fn default_listeners() -> Vec<Listener> {
 
 fn listener(field: Field<'_>, directory: &Path, problems: &mut Problems) -> Option<Listener> {
     let fields = field.fields(
-        &["address", "serves", "protocols", "tls", "proxy_protocol"],
+        &[
+            "address",
+            "serves",
+            "protocols",
+            "tls",
+            "http3",
+            "proxy_protocol",
+        ],
         problems,
     )?;
     let address = fields
@@ -185,7 +202,11 @@ fn listener(field: Field<'_>, directory: &Path, problems: &mut Problems) -> Opti
         });
     let (tls, proxy_protocol) = (fields.optional("tls"), fields.optional("proxy_protocol"));
     let spoken = fields.optional("protocols");
-    for field in tls.iter().chain(&proxy_protocol).chain(&spoken) {
+    let offered = fields.optional("http3");
+    for field in [&tls, &proxy_protocol, &spoken, &offered]
+        .into_iter()
+        .flatten()
+    {
         if serves.is_some_and(|serves| serves != ListenerRole::Gateway) {
             field.refuse("is for listeners that serve the gateway alone", problems);
         }
@@ -196,8 +217,17 @@ fn listener(field: Field<'_>, directory: &Path, problems: &mut Problems) -> Opti
         None if tls.is_none() => Protocols::HTTP1,
         None => Protocols::BOTH,
     };
+    let http3 = match offered {
+        Some(field) => http3(field, tls.is_some(), proxy_protocol.is_some(), problems)?,
+        None => None,
+    };
     let tls = match tls {
-        Some(field) => Some(listener_tls::tls(field, protocols, directory, problems)?),
+        Some(field) => Some(listener_tls::tls(
+            field,
+            (protocols, http3.is_some()),
+            directory,
+            problems,
+        )?),
         None => None,
     };
     let proxy_protocol = match proxy_protocol {
@@ -208,8 +238,52 @@ fn listener(field: Field<'_>, directory: &Path, problems: &mut Problems) -> Opti
         tls,
         proxy_protocol,
         protocols,
+        http3,
         ..Listener::plain(address?, serves?)
     })
+}
+
+/// Reads `http3` of a listener: `true`, or the port that clients reach it at.
+#[expect(
+    clippy::option_option,
+    reason = "the outer is whether it could be read, as everywhere here"
+)]
+fn http3(
+    field: Field<'_>,
+    has_tls: bool,
+    has_proxy_protocol: bool,
+    problems: &mut Problems,
+) -> Option<Option<Http3Settings>> {
+    let advertised_port = match field.as_boolean() {
+        Some(false) => return Some(None),
+        Some(true) => None,
+        None => {
+            let fields = field.fields(&["advertised_port"], problems)?;
+            let port = fields
+                .required(
+                    "advertised_port",
+                    "write the UDP port that clients reach this listener at, or `http3: true` where it is the address's own",
+                    problems,
+                )?
+                .whole(1..=u64::from(u16::MAX), problems)?;
+            u16::try_from(port).ok()
+        }
+    };
+    if !has_tls {
+        field.refuse(
+            "needs `tls`: HTTP/3 is spoken inside TLS alone (RFC 9001)",
+            problems,
+        );
+        return None;
+    }
+    if has_proxy_protocol {
+        field.refuse(
+            "can't stand beside `proxy_protocol`: QUIC's packets carry no such header, so that every client would have the balancer's address; give HTTP/3 a listener of its own",
+            problems,
+        );
+        return None;
+    }
+    Some(Some(Http3Settings::at(advertised_port)))
 }
 
 /// Reads `protocols` of a listener.

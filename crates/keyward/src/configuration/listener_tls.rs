@@ -23,11 +23,11 @@ pub(crate) struct ListenerTls {
     pub(crate) acme: Vec<AcmeDeclaration>,
 }
 
-/// Reads `tls` of a listener that speaks these protocols. Relative paths are taken from `directory`. The files are looked at, so that
-/// what can't be used is told by `check` already.
+/// Reads `tls` of a listener that speaks these protocols, and perhaps HTTP/3. Relative paths are taken from
+/// `directory`. The files are looked at, so that what can't be used is told by `check` already.
 pub(super) fn tls(
     field: Field<'_>,
-    protocols: Protocols,
+    (protocols, http3): (Protocols, bool),
     directory: &Path,
     problems: &mut Problems,
 ) -> Option<ListenerTls> {
@@ -65,6 +65,7 @@ pub(super) fn tls(
         client_certificates,
         minimum,
         protocols,
+        http3,
     };
     if let Err(error) = TlsServer::load(settings.clone(), Arc::new(SystemClock::new())) {
         problems.error(field.place(), error.code(), format!("`tls`: {error}"));

@@ -4,21 +4,26 @@
 //! → typed ([`node`] here, resources in `keyward_model`) → what fits together ([`keys`] and
 //! `keyward_model::resource::consistency`). Mistakes are gathered all the way.
 
+mod access;
 pub(crate) mod access_log;
 mod acme;
 mod address;
+mod address_files;
+mod authentication;
 pub(crate) mod captures;
+mod content;
 mod document;
 pub(crate) mod file;
 pub(crate) mod kept;
 mod keys;
+mod limits;
 pub(crate) mod listener;
 pub(crate) mod listener_tls;
-mod mutual_tls;
 mod network;
 pub(crate) mod node;
 pub(crate) mod reload;
 mod report;
+pub(crate) mod shared_state;
 mod substitution;
 pub(crate) mod traces;
 mod upstream_tls;
@@ -29,11 +34,13 @@ mod tests;
 pub(crate) use node::NodeConfiguration;
 pub(crate) use report::Report;
 
+use crate::command::Failure;
+use address_files::AddressFiles;
 use document::DOCUMENT_MAX_BYTES;
 use file::SeenFile;
 use kept::{Kept, ListPlaces};
 use keyward_model::Origin;
-use keyward_model::resource::raw::{Declared, Node, Place, Problems, read_resource};
+use keyward_model::resource::raw::{Declared, Field, Node, Place, Problems, read_resource};
 use keyward_model::resource::{IssuerKeys, Spec, UpstreamTls, consistency};
 use report::Source;
 use std::path::{Path, PathBuf};
@@ -89,7 +96,12 @@ pub(crate) fn reread(
         } else {
             consistency::check(&declared, own_issuer, &mut problems);
         }
-        check_files(&declared, Some(&kept.configuration), &mut problems);
+        check_files(
+            &declared,
+            Some(&kept.configuration),
+            &mut kept.files,
+            &mut problems,
+        );
         if !problems.has_errors() {
             let sources = vec![Source::new(path, String::new())];
             return Ok(Reread {
@@ -141,6 +153,31 @@ pub(crate) fn load(path: Option<&Path>, files: &[PathBuf], environment: Environm
         reading.resources(file);
     }
     reading.finished()
+}
+
+/// Where the node of a configuration keeps its data. Nothing else is looked at: the rest may name what is not there
+/// yet, such as the hash that is about to be made.
+pub(crate) fn data_dir(path: &Path) -> Result<PathBuf, Failure> {
+    let failed = |why: String| {
+        Failure::new(
+            format!("configuration {}", path.display()),
+            why,
+            "configuration",
+        )
+    };
+    let text = file::read_text(path, DOCUMENT_MAX_BYTES).map_err(failed)?;
+    let mut problems = Problems::new();
+    let documents = document::read(&text, 0, &mut problems);
+    let Some(first) = documents.first() else {
+        return Err(failed(
+            "it can't be read; `keyward check` says why".to_owned(),
+        ));
+    };
+    let named = first
+        .get("data_dir")
+        .map(|node| Field::of("data_dir", node));
+    let named = named.and_then(|field| field.as_text());
+    Ok(directory(path).join(named.unwrap_or(node::DEFAULT_DATA_DIR)))
 }
 
 struct Reading<'e> {
@@ -238,6 +275,16 @@ impl Reading<'_> {
             || DEFAULT_ISSUER.into(),
             |configuration| configuration.site_url.clone(),
         );
+        let mut found = access::Found {
+            sources: &mut self.sources,
+            files: &mut self.files,
+            problems: &mut self.problems,
+        };
+        let own = self.configuration.iter_mut();
+        let own = own.flat_map(|configuration| &mut configuration.resources);
+        for declared in own.chain(&mut self.further) {
+            found.read(declared);
+        }
         let declared = self
             .configuration
             .iter()
@@ -249,7 +296,16 @@ impl Reading<'_> {
         if !self.problems.has_errors() {
             consistency::check(&declared, &own_issuer, &mut self.problems);
         }
-        check_files(&declared, self.configuration.as_ref(), &mut self.problems);
+        if !self.problems.has_errors() {
+            access::check(&declared, &mut self.problems);
+        }
+        let configuration = self.configuration.as_ref();
+        check_files(
+            &declared,
+            configuration,
+            &mut self.files,
+            &mut self.problems,
+        );
         let failed = self.problems.has_errors();
         Loaded {
             configuration: self.configuration.filter(|_| !failed),
@@ -261,17 +317,24 @@ impl Reading<'_> {
     }
 }
 
-/// Whether what resources name outside of themselves is there and fits: keys, certificates, listeners.
+/// Whether what resources name outside of themselves is there and fits: keys, certificates, listeners, lists of
+/// addresses. `files` are those that are known, and as they were when they were read.
 fn check_files(
     declared: &[&Declared],
     configuration: Option<&NodeConfiguration>,
+    files: &mut Vec<SeenFile>,
     problems: &mut Problems,
 ) {
     let closed = configuration.is_some_and(|configuration| configuration.egress_allow.is_empty());
+    let mut addresses = AddressFiles::beside(files);
     for declared in declared {
+        addresses.check(declared, files, problems);
         keys::check(declared, closed, problems);
         upstream_tls::check(declared, problems);
-        mutual_tls::check(declared, configuration, problems);
+        authentication::check(declared, configuration, problems);
+        shared_state::check(declared, configuration, problems);
+        limits::check(declared, configuration, problems);
+        content::check(declared, problems);
     }
 }
 
@@ -289,11 +352,18 @@ fn resource(node: Node, directory: &Path, problems: &mut Problems) -> Option<Dec
                 *path = directory.join(&path);
             }
         }
+        Spec::Credential(_) => {}
         Spec::Api(api) => {
             for path in api.paths_mut() {
                 *path = directory.join(&path);
             }
         }
+        Spec::AccessPolicy(policy) => {
+            if let Some(path) = policy.path_mut() {
+                *path = directory.join(&path);
+            }
+        }
+        Spec::Role(_) => {}
     }
     Some(declared)
 }

@@ -4,12 +4,14 @@ use super::access_log::{self, AccessLog};
 use super::captures::{self, Captures};
 use super::listener::{Listener, default_listeners, listeners};
 use super::network::{allow_rules, networks};
+use super::shared_state::{self, SharedState};
 use super::traces::{self, Tracing};
-use keyward_gateway::Http2Limits;
+use keyward_gateway::{Allowance, Http2Limits, Http3Limits};
 use keyward_model::Network;
 use keyward_model::network::AllowRule;
 use keyward_model::resource::raw::{Declared, Field, Fields, Node, Problems};
 use serde_json::json;
+use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,10 +23,10 @@ const FORMAT: u64 = 1;
 const WORKERS_MAX: u64 = 1024;
 
 /// Each is a call with a task of its own: more over one connection are of no use to anyone.
-const HTTP2_STREAMS_MAX: u32 = 10_000;
+const STREAMS_MAX: u32 = 10_000;
 
 /// A connection begins with 64 KiB, of which nothing can be taken back; above a gigabyte nothing is bounded.
-const HTTP2_WINDOWS: RangeInclusive<u64> = 64 << 10..=1 << 30;
+const WINDOWS: RangeInclusive<u64> = 64 << 10..=1 << 30;
 
 const KEYS: &[&str] = &[
     "format",
@@ -36,6 +38,7 @@ const KEYS: &[&str] = &[
     "shared_state",
     "workers",
     "trusted_proxies",
+    "failed_attempts",
     "limits",
     "access_log",
     "tracing",
@@ -47,7 +50,22 @@ const KEYS: &[&str] = &[
 
 const DEFAULT_GATEWAY_URL: &str = "http://localhost:8080";
 const DEFAULT_SITE_URL: &str = "http://localhost:8090";
-const DEFAULT_DATA_DIR: &str = "keyward-data";
+pub(super) const DEFAULT_DATA_DIR: &str = "keyward-data";
+
+/// How many credentials from one address may not be good unless said otherwise: an office behind one address has
+/// some each minute, and a flood is held to a few milliseconds of cryptography in each.
+const FAILED_ATTEMPTS: Allowance = Allowance {
+    attempts: match NonZeroUsize::new(300) {
+        Some(attempts) => attempts,
+        None => NonZeroUsize::MIN,
+    },
+    per: Duration::from_secs(60),
+};
+
+/// More holds nobody back.
+const FAILED_ATTEMPTS_MAX: u64 = 1_000_000;
+
+const FAILED_ATTEMPTS_PER_MAX: Duration = Duration::from_secs(3_600);
 
 /// How a node runs, and the resources that its own files declare.
 #[derive(Clone, Debug)]
@@ -64,6 +82,8 @@ pub(crate) struct NodeConfiguration {
     pub(crate) workers: Option<usize>,
     /// Whose `X-Forwarded-For` and `request-id` are believed.
     pub(crate) trusted_proxies: Vec<Network>,
+    /// How many credentials from one address may not be good.
+    pub(crate) failed_attempts: Allowance,
     /// Bounds of the gateway's listeners.
     pub(crate) limits: Limits,
     /// Where calls are logged, and how.
@@ -77,6 +97,8 @@ pub(crate) struct NodeConfiguration {
     /// Addresses of this machine and its surroundings that upstreams may have which are not the operator's
     /// own.
     pub(crate) upstreams_allow: Vec<AllowRule>,
+    /// What it counts limits in together with other nodes; `None`: it counts by itself.
+    pub(crate) shared_state: Option<SharedState>,
     /// The resources, in the order they were declared.
     pub(crate) resources: Vec<Declared>,
 }
@@ -91,12 +113,14 @@ impl Default for NodeConfiguration {
             data_dir: PathBuf::from(DEFAULT_DATA_DIR),
             workers: None,
             trusted_proxies: Vec::new(),
+            failed_attempts: FAILED_ATTEMPTS,
             limits: Limits::default(),
             access_log: AccessLog::default(),
             tracing: None,
             captures: Some(Captures::in_data_dir(Path::new(DEFAULT_DATA_DIR))),
             egress_allow: Vec::new(),
             upstreams_allow: Vec::new(),
+            shared_state: None,
             resources: Vec::new(),
         }
     }
@@ -114,12 +138,18 @@ impl NodeConfiguration {
             "site_url": self.site_url,
             "data_dir": self.data_dir,
             "database": "sqlite",
-            "shared_state": "memory",
+            "shared_state": self.shared_state.as_ref().map_or_else(|| json!("memory"), SharedState::to_json),
             "workers": self.workers,
             "trusted_proxies": proxies.collect::<Vec<_>>(),
+            "failed_attempts": {
+                "attempts": self.failed_attempts.attempts,
+                "per": self.failed_attempts.per.as_secs_f64(),
+            },
             "limits": {
                 "connections": self.limits.connections,
                 "calls_in_flight": self.limits.calls_in_flight,
+                "cache_size": self.limits.cache_bytes,
+                "idempotency_size": self.limits.idempotency_bytes,
                 "head_bytes": self.limits.head_bytes,
                 "head_timeout": self.limits.head_timeout.as_secs_f64(),
                 "shutdown_timeout": self.limits.shutdown_timeout.as_secs_f64(),
@@ -127,6 +157,11 @@ impl NodeConfiguration {
                     "streams": self.limits.http2.streams,
                     "stream_window": self.limits.http2.stream_window,
                     "connection_window": self.limits.http2.connection_window,
+                },
+                "http3": {
+                    "streams": self.limits.http3.streams,
+                    "stream_window": self.limits.http3.stream_window,
+                    "connection_window": self.limits.http3.connection_window,
                 },
             },
             "access_log": self.access_log.to_json(),
@@ -145,6 +180,10 @@ pub(crate) struct Limits {
     pub(crate) connections: u32,
     /// The most calls that are not answered to their end, over all workers; more are refused.
     pub(crate) calls_in_flight: u32,
+    /// Memory for answers that are kept for other calls, in bytes.
+    pub(crate) cache_bytes: usize,
+    /// Memory for idempotency keys and the answers to their calls, in bytes.
+    pub(crate) idempotency_bytes: usize,
     /// The largest request head in bytes.
     pub(crate) head_bytes: usize,
     /// How long a request's head may take to arrive, and a connection may stay idle.
@@ -153,6 +192,8 @@ pub(crate) struct Limits {
     pub(crate) shutdown_timeout: Duration,
     /// Bounds on a connection of HTTP/2.
     pub(crate) http2: Http2Limits,
+    /// Bounds on a connection of HTTP/3.
+    pub(crate) http3: Http3Limits,
 }
 
 impl Default for Limits {
@@ -160,10 +201,13 @@ impl Default for Limits {
         Self {
             connections: 65_536,
             calls_in_flight: 65_536,
+            cache_bytes: 64 << 20,
+            idempotency_bytes: 128 << 20,
             head_bytes: 64 << 10,
             head_timeout: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(30),
             http2: Http2Limits::default(),
+            http3: Http3Limits::default(),
         }
     }
 }
@@ -176,7 +220,11 @@ pub(super) fn read(
 ) -> Option<NodeConfiguration> {
     let fields = Fields::of(&node, "the configuration", KEYS, problems)?;
     format(&fields, problems);
-    memory_and_sqlite(&fields, problems);
+    sqlite(&fields, problems);
+    let shared_state = match fields.optional("shared_state") {
+        Some(field) => shared_state::read(field, directory, problems),
+        None => Some(None),
+    };
     let listeners = listeners(&fields, directory, problems);
     let gateway_url = origin(&fields, "gateway_url", DEFAULT_GATEWAY_URL, problems);
     let site_url = origin(&fields, "site_url", DEFAULT_SITE_URL, problems);
@@ -191,6 +239,10 @@ pub(super) fn read(
     let trusted_proxies = match fields.optional("trusted_proxies") {
         Some(field) => networks(field, problems),
         None => Vec::new(),
+    };
+    let failed_attempts = match fields.optional("failed_attempts") {
+        Some(field) => failed_attempts(field, problems),
+        None => Some(FAILED_ATTEMPTS),
     };
     let limits = match fields.optional("limits") {
         Some(field) => limits(field, problems),
@@ -227,12 +279,14 @@ pub(super) fn read(
         data_dir: data_dir?,
         workers,
         trusted_proxies,
+        failed_attempts: failed_attempts?,
         limits: limits?,
         access_log: access_log?,
         tracing: tracing?,
         captures: captures?,
         egress_allow,
         upstreams_allow,
+        shared_state: shared_state?,
         resources,
     })
 }
@@ -252,9 +306,9 @@ fn format(fields: &Fields<'_>, problems: &mut Problems) {
     }
 }
 
-/// This version keeps everything on the node itself: what would be shared is refused, rather than
+/// This version keeps its database on the node itself: one that would be shared is refused, rather than
 /// silently kept apart.
-fn memory_and_sqlite(fields: &Fields<'_>, problems: &mut Problems) {
+fn sqlite(fields: &Fields<'_>, problems: &mut Problems) {
     if let Some(field) = fields.optional("database")
         && let Some(text) = field.text(problems)
         && text != "sqlite"
@@ -265,20 +319,6 @@ fn memory_and_sqlite(fields: &Fields<'_>, problems: &mut Problems) {
                 "can't be used: this version has SQLite alone (`database: sqlite`); PostgreSQL comes later"
             } else {
                 "is no database: write `sqlite`"
-            },
-            problems,
-        );
-    }
-    if let Some(field) = fields.optional("shared_state")
-        && let Some(text) = field.text(problems)
-        && text != "memory"
-    {
-        let redis = text.starts_with("redis://") || text.starts_with("rediss://");
-        field.refuse(
-            if redis {
-                "can't be used: this version counts in memory alone (`shared_state: memory`); Redis comes later"
-            } else {
-                "is no shared state: write `memory`"
             },
             problems,
         );
@@ -309,16 +349,45 @@ fn origin(
     )
 }
 
+fn failed_attempts(field: Field<'_>, problems: &mut Problems) -> Option<Allowance> {
+    let fields = field.fields(&["attempts", "per"], problems)?;
+    let attempts = match fields.optional("attempts") {
+        Some(field) => {
+            let attempts = field.whole(1..=FAILED_ATTEMPTS_MAX, problems)?;
+            NonZeroUsize::new(usize::try_from(attempts).ok()?)?
+        }
+        None => FAILED_ATTEMPTS.attempts,
+    };
+    let per = match fields.optional("per") {
+        Some(field) => {
+            let per = field.positive_duration(problems)?;
+            if per > FAILED_ATTEMPTS_PER_MAX {
+                field.refuse(
+                    "is more than 1h: whoever shares an address with a flood would be locked out for as long",
+                    problems,
+                );
+                return None;
+            }
+            per
+        }
+        None => FAILED_ATTEMPTS.per,
+    };
+    Some(Allowance { attempts, per })
+}
+
 fn limits(field: Field<'_>, problems: &mut Problems) -> Option<Limits> {
     let default = Limits::default();
     let fields = field.fields(
         &[
             "connections",
             "calls_in_flight",
+            "cache_size",
+            "idempotency_size",
             "head_bytes",
             "head_timeout",
             "shutdown_timeout",
             "http2",
+            "http3",
         ],
         problems,
     )?;
@@ -333,6 +402,24 @@ fn limits(field: Field<'_>, problems: &mut Problems) -> Option<Limits> {
             .whole(1..=u64::from(u32::MAX), problems)
             .and_then(|count| u32::try_from(count).ok()),
         None => Some(default.calls_in_flight),
+    };
+    let cache_bytes = match fields.optional("cache_size") {
+        Some(field) => field
+            .byte_size(problems)
+            .and_then(|bytes| usize::try_from(bytes).ok()),
+        None => Some(default.cache_bytes),
+    };
+    let idempotency_bytes = match fields.optional("idempotency_size") {
+        Some(field) => {
+            let bytes = field.byte_size(problems)?;
+            // Half of it is a caller's, which has to hold the largest answer that a route may keep.
+            if bytes < 16 << 20 {
+                field.refuse("is less than 16MiB", problems);
+                return None;
+            }
+            usize::try_from(bytes).ok()
+        }
+        None => Some(default.idempotency_bytes),
     };
     let head_bytes = match fields.optional("head_bytes") {
         Some(field) => {
@@ -358,41 +445,77 @@ fn limits(field: Field<'_>, problems: &mut Problems) -> Option<Limits> {
         Some(field) => http2_limits(field, problems),
         None => Some(default.http2),
     };
+    let http3 = match fields.optional("http3") {
+        Some(field) => http3_limits(field, problems),
+        None => Some(default.http3),
+    };
     Some(Limits {
         connections: connections?,
         calls_in_flight: calls_in_flight?,
+        cache_bytes: cache_bytes?,
+        idempotency_bytes: idempotency_bytes?,
         head_bytes: head_bytes?,
         head_timeout: head_timeout?,
         shutdown_timeout: shutdown_timeout?,
         http2: http2?,
+        http3: http3?,
     })
 }
 
 fn http2_limits(field: Field<'_>, problems: &mut Problems) -> Option<Http2Limits> {
     let default = Http2Limits::default();
+    let default = [
+        default.streams,
+        default.stream_window,
+        default.connection_window,
+    ];
+    let [streams, stream_window, connection_window] = streams(field, default, problems)?;
+    Some(Http2Limits {
+        streams,
+        stream_window,
+        connection_window,
+    })
+}
+
+fn http3_limits(field: Field<'_>, problems: &mut Problems) -> Option<Http3Limits> {
+    let default = Http3Limits::default();
+    let default = [
+        default.streams,
+        default.stream_window,
+        default.connection_window,
+    ];
+    let [streams, stream_window, connection_window] = streams(field, default, problems)?;
+    Some(Http3Limits {
+        streams,
+        stream_window,
+        connection_window,
+    })
+}
+
+/// The bounds on a connection with streams: how many at a time, the window of each, and that of all.
+fn streams(field: Field<'_>, default: [u32; 3], problems: &mut Problems) -> Option<[u32; 3]> {
     let fields = field.fields(&["streams", "stream_window", "connection_window"], problems)?;
+    let [streams, stream_window, connection_window] = default;
     let streams = match fields.optional("streams") {
         Some(field) => field
-            .whole(1..=u64::from(HTTP2_STREAMS_MAX), problems)
+            .whole(1..=u64::from(STREAMS_MAX), problems)
             .and_then(|count| u32::try_from(count).ok()),
-        None => Some(default.streams),
+        None => Some(streams),
     };
     let mut window = |key, default| {
         let Some(field) = fields.optional(key) else {
             return Some(default);
         };
         let bytes = field.byte_size(problems)?;
-        if !HTTP2_WINDOWS.contains(&bytes) {
+        if !WINDOWS.contains(&bytes) {
             field.refuse("is not between 64KiB and 1GiB", problems);
             return None;
         }
         u32::try_from(bytes).ok()
     };
-    Some(Http2Limits {
-        stream_window: window("stream_window", default.stream_window)?,
-        connection_window: window("connection_window", default.connection_window)?,
-        streams: streams?,
-    })
+    let stream_window = window("stream_window", stream_window);
+    let connection_window = window("connection_window", connection_window);
+    Some([streams?, stream_window?, connection_window?])
 }
 
 fn allowed(

@@ -1,6 +1,25 @@
 //! What of a configuration takes effect while the node runs, and what needs a new process.
 
 use super::NodeConfiguration;
+use super::listener::Listener;
+
+/// Whether listeners differ in no more than what those that speak TLS agree on with their clients: that can be
+/// another for the next connection. Certificates that are obtained have tasks of their own since the start.
+pub(crate) fn listeners_can_follow(running: &[Listener], read: &[Listener]) -> bool {
+    let pairs = running.iter().zip(read);
+    let follows = |(mine, other): (&Listener, &Listener)| match (&mine.tls, &other.tls) {
+        (Some(tls), Some(new)) if tls.acme == new.acme => {
+            let as_before = Listener {
+                tls: mine.tls.clone(),
+                protocols: mine.protocols,
+                ..other.clone()
+            };
+            as_before == *mine
+        }
+        (Some(_) | None, _) => mine == other,
+    };
+    running.len() == read.len() && pairs.into_iter().all(follows)
+}
 
 /// The keys at the top of `keyward.yaml` whose values differ between what a process was started with and
 /// what was read now, and that only a new process can follow: sockets, threads and the database are made
@@ -17,24 +36,32 @@ pub(crate) fn needing_restart(
         data_dir,
         workers,
         trusted_proxies,
+        failed_attempts,
         limits,
         access_log: _,
         tracing,
         captures,
         egress_allow,
         upstreams_allow,
+        shared_state,
         resources: _,
     } = running;
     [
-        ("listeners", *listeners != read.listeners),
+        (
+            "listeners",
+            !listeners_can_follow(listeners, &read.listeners),
+        ),
         ("gateway_url", *gateway_url != read.gateway_url),
         ("data_dir", *data_dir != read.data_dir),
         ("workers", *workers != read.workers),
         ("trusted_proxies", *trusted_proxies != read.trusted_proxies),
+        ("failed_attempts", *failed_attempts != read.failed_attempts),
         ("limits", *limits != read.limits),
-        ("tracing", *tracing != read.tracing),
-        ("captures", *captures != read.captures),
+        // Whether there is any is decided at the start; all else of them can change.
+        ("tracing", tracing.is_some() != read.tracing.is_some()),
+        ("captures", captures.is_some() != read.captures.is_some()),
         ("egress", *egress_allow != read.egress_allow),
+        ("shared_state", *shared_state != read.shared_state),
         ("network", *upstreams_allow != read.upstreams_allow),
     ]
     .into_iter()

@@ -22,6 +22,10 @@ impl Source {
             text,
         }
     }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
 }
 
 /// All problems, with the files they stand in.

@@ -52,6 +52,7 @@ fn load_text(text: &str) -> (tempfile::TempDir, Loaded) {
         "0123456789abcdef0123456789abcdef\n",
     )
     .unwrap();
+    std::fs::write(directory.path().join("harm.txt"), "198.51.100.0/24\n").unwrap();
     let loaded = load(Some(&path), &[], &environment);
     (directory, loaded)
 }
@@ -143,8 +144,56 @@ fn changes_that_break_the_example_are_told_with_line_and_advice() {
         ),
         (
             "shared_state: memory",
-            "shared_state: redis://h",
-            &["10: `shared_state`: `redis://h` can't be used: this version counts in memory alone"],
+            "shared_state: memcached://h",
+            &[
+                "10: `shared_state`: it is none that is known: write `memory`, `redis://host:6379`, or `rediss://host:6379` for TLS",
+            ],
+        ),
+        (
+            "shared_state: memory",
+            "shared_state: redis://:hunter2@:6379",
+            &["10: `shared_state`: it names no host"],
+        ),
+        (
+            "shared_state: memory",
+            "shared_state: redis://127.0.0.1/orders",
+            &[
+                "10: `shared_state`: it has something behind the host that is no number of a database",
+            ],
+        ),
+        (
+            "shared_state: memory",
+            "shared_state: { url: \"redis://127.0.0.1\", timeout: 10s }",
+            &["10: `timeout`: `10s` is longer than 5s"],
+        ),
+        (
+            "shared_state: memory",
+            "shared_state: { url: \"redis://127.0.0.1\", ca: nowhere.pem }",
+            &["10: `ca`: there is no file"],
+        ),
+        (
+            "shared_state: memory",
+            "shared_state: { url: \"rediss://127.0.0.1\", ca: keyward.yaml }",
+            &["10: `ca`: the certificate authorities of the shared state are no PEM certificates"],
+        ),
+        (
+            "shared_state: memory",
+            "shared_state: \"rediss://127.0.0.1#insecure\"",
+            &[
+                "10: `shared_state`: it has something behind the host that is no number of a database",
+            ],
+        ),
+        (
+            "shared_state: memory",
+            "shared_state: \"redis://127.0.0.1?protocol=resp3\"",
+            &[
+                "10: `shared_state`: it has something behind the host that is no number of a database",
+            ],
+        ),
+        (
+            "shared_state: memory",
+            "shared_state: { urls: x }",
+            &["10: unknown key `urls`: did you mean `url`?"],
         ),
         (
             "127.0.0.1:9090",
@@ -343,6 +392,32 @@ fn changes_that_break_the_example_are_told_with_line_and_advice() {
             "workers: 2",
             "workers: 2\nlimits: { http2: { stream_window: 1KiB } }",
             &["12: `stream_window`: `1KiB` is not between 64KiB and 1GiB"],
+        ),
+        (
+            "workers: 2",
+            "workers: 2\nlimits: { http3: { streams: 0 } }",
+            &["12: `streams` is a whole number from 1 to 10000, not `0`"],
+        ),
+        (
+            "serves: gateway }",
+            "serves: gateway, http3: true }",
+            &[
+                "3: `http3`",
+                "needs `tls`: HTTP/3 is spoken inside TLS alone",
+            ],
+        ),
+        (
+            "serves: gateway }",
+            "serves: gateway, http3: { port: 443 } }",
+            &["3: ", "`port`", "`advertised_port`"],
+        ),
+        (
+            "serves: operations }",
+            "serves: operations, http3: true }",
+            &[
+                "5: `http3`",
+                "is for listeners that serve the gateway alone",
+            ],
         ),
         (
             "workers: 2",
@@ -577,6 +652,8 @@ fn the_file_of_the_guide_is_taken() {
     let text = text.split("```").next().unwrap();
     let text = text.replace("JOBS_SECRET", "SECRET");
     let text = text.replace("COLLECTOR_KEY", "SECRET");
+    let text = text.replace("ASK_SECRET", "SECRET");
+    let text = text.replace("PARTNER_KEY", "SECRET");
     let found = problems(&text);
     assert_eq!(found.len(), 0, "{found:#?}");
 }

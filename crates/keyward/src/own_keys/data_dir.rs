@@ -72,6 +72,24 @@ pub(crate) async fn open_store(
     Ok((store, source))
 }
 
+/// Opens the database that a node has made before: a command that makes one would write where nobody reads.
+pub(crate) async fn open_existing(
+    data_dir: &Path,
+    from_environment: Option<Secret<String>>,
+    now: Timestamp,
+) -> Result<Store, Failure> {
+    let database = data_dir.join(DATABASE_FILE);
+    if !database.exists() {
+        return Err(Failure::new(
+            format!("database {}", database.display()),
+            "it is not there: no node has run with this configuration (`data_dir`)",
+            "database_missing",
+        ));
+    }
+    let (store, _) = open_store(data_dir, from_environment, now).await?;
+    Ok(store)
+}
+
 fn read_or_make(data_dir: &Path, database: &Path) -> Result<(MasterKey, MasterKeySource), Failure> {
     let path = data_dir.join(MASTER_KEY_FILE);
     // Asked first: whoever makes a database has its key by then.

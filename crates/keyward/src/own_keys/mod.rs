@@ -7,11 +7,13 @@
 
 pub(crate) mod data_dir;
 mod published;
+mod shared_secrets;
 mod succession;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use published::PublishedKeySet;
+pub(crate) use shared_secrets::{credential_keys, nonce_key};
 
 use crate::command::Failure;
 use keyward_jose::jwe::Decrypters;

@@ -22,6 +22,15 @@ pub(crate) struct PublishedKeySet {
 }
 
 impl PublishedKeySet {
+    /// Of no key, for who publishes nothing.
+    pub(crate) fn none() -> Self {
+        Self {
+            json: r#"{"keys":[]}"#.into(),
+            entity_tag: "\"none\"".into(),
+            cache_control: "no-store".into(),
+        }
+    }
+
     pub(super) fn new(set: &JwkSet) -> Result<Self, Error> {
         let json = set.to_json(Part::Public)?;
         let hash = digest(&SHA256, json.as_bytes());

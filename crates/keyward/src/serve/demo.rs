@@ -9,11 +9,12 @@ use keyward_gateway::Gateway;
 use keyward_jose::jwt::{self, Claims};
 use keyward_jose::{NumericDate, SignatureAlgorithm};
 use keyward_model::id::TeamId;
-use keyward_model::limit::{LimitSubject, RateLimit};
+use keyward_model::limit::{Allowance, LimitRule, LimitSubject, OnOutage, RateLimit};
+use keyward_model::resource::authentication::Dpop;
 use keyward_model::resource::issuer::SELF;
 use keyward_model::resource::{
-    Api, Authentication, BasePath, IdentityHeaders, RateLimitRule, Resource, Route, Spec, Target,
-    TokenSource, Upstream, VersionState,
+    Api, Authentication, Authorization, BasePath, IdentityHeaders, Resource, Route, Spec, Target,
+    TokenMethod, TokenSource, Upstream, VersionState,
 };
 use keyward_model::{Name, Origin, Timestamp};
 use serde_json::{Map, Value, json};
@@ -92,21 +93,27 @@ fn declared(upstream: SocketAddr) -> Result<Vec<Resource>, String> {
         routes: vec![Route::everything(&base_path, name("keyward-demo")?)],
         base_path,
         keep_base_path: false,
-        authentication: Authentication::Jwt {
+        authentication: Authentication::tokens(TokenMethod {
             issuers: vec![name(SELF)?],
             audiences: vec![AUDIENCE.into()],
             token: TokenSource::Header,
             forward_token: false,
+            dpop: Dpop::default(),
+            proxied_certificate: false,
+        }),
+        authorization: Authorization {
+            scopes: BTreeSet::from([SCOPE.to_owned()]),
+            ..Authorization::default()
         },
-        scopes: BTreeSet::from([SCOPE.to_owned()]),
-        rate_limits: vec![RateLimitRule {
+        limits: vec![LimitRule {
             name: name("per-subject")?,
-            limit: RateLimit {
-                by: LimitSubject::Subject,
+            by: Box::new([LimitSubject::Subject]),
+            allows: Allowance::Rate(RateLimit {
                 requests,
                 per: Duration::from_secs(60),
                 burst: requests,
-            },
+            }),
+            on_outage: OnOutage::default(),
         }],
         identity_headers: IdentityHeaders::default(),
         max_body_bytes: Some(1 << 20),

@@ -6,9 +6,65 @@ use crate::command::Failure;
 use crate::configuration::NodeConfiguration;
 use crate::configuration::listener::ListenerRole;
 use keyward_gateway::ListenerSettings;
-use keyward_gateway::tls::{Challenges, TlsServer};
+use keyward_gateway::tls::{Challenges, PreparedTls, TlsServer};
 use keyward_model::Clock;
+use std::net::SocketAddr;
 use std::sync::Arc;
+
+/// The listeners that speak TLS, by their addresses.
+#[derive(Debug)]
+pub(super) struct ListeningTls(Vec<(SocketAddr, Arc<TlsServer>)>);
+
+/// Other settings of a listener's TLS, ready to be used.
+pub(super) struct PreparedListener {
+    server: Arc<TlsServer>,
+    address: SocketAddr,
+    prepared: PreparedTls,
+}
+
+impl ListeningTls {
+    /// Reads what other settings name, for listeners whose settings have changed. Nothing is changed yet.
+    pub(super) fn prepare(
+        &self,
+        configuration: &NodeConfiguration,
+    ) -> Result<Vec<PreparedListener>, String> {
+        let mut changed = Vec::new();
+        for listener in &configuration.listeners {
+            let speaking = self
+                .0
+                .iter()
+                .find(|(address, _)| *address == listener.address);
+            let (Some((address, server)), Some(tls)) = (speaking, &listener.tls) else {
+                continue;
+            };
+            if *server.settings() == tls.settings {
+                continue;
+            }
+            let prepared = server.prepare(tls.settings.clone());
+            changed.push(PreparedListener {
+                server: Arc::clone(server),
+                address: *address,
+                prepared: prepared
+                    .map_err(|error| format!("{address}: {error} [{}]", error.code()))?,
+            });
+        }
+        Ok(changed)
+    }
+}
+
+impl PreparedListener {
+    /// Uses them from the next handshake on.
+    pub(super) fn take_effect(self) {
+        match self.server.replace(self.prepared) {
+            Ok(()) => {
+                tracing::info!(address = %self.address, "tls: other settings hold for new connections")
+            }
+            Err(error) => {
+                tracing::error!(address = %self.address, %error, "tls: other settings can't be used: those before stay");
+            }
+        }
+    }
+}
 
 /// The listeners, with their certificates read.
 pub(super) struct GatewayListeners {
@@ -50,6 +106,7 @@ impl GatewayListeners {
                 proxy_protocol: listener.proxy_protocol.clone(),
                 tls,
                 protocols: listener.protocols,
+                http3: listener.http3.clone(),
             });
         }
         Ok(listeners)
@@ -66,6 +123,15 @@ impl GatewayListeners {
                 .obtained
                 .push((declaration.clone(), vec![Arc::clone(server)])),
         }
+    }
+
+    /// The listeners that speak TLS.
+    pub(super) fn tls(&self) -> ListeningTls {
+        let speaking = self.settings.iter().filter_map(|listener| {
+            let server = listener.tls.as_ref()?;
+            Some((listener.address, Arc::clone(server)))
+        });
+        ListeningTls(speaking.collect())
     }
 
     /// Looks at files, and obtains and renews certificates, from now on. Needs the control plane's runtime.

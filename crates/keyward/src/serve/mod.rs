@@ -10,8 +10,11 @@ mod handover;
 mod listeners;
 mod metrics;
 mod operations;
-mod own_issuer;
+pub(crate) mod own_issuer;
+mod quotas;
 mod reload;
+mod revocations;
+mod running;
 mod supervisor;
 mod top;
 mod traces;
@@ -35,21 +38,26 @@ use keyward_egress::{Egress, Policy};
 use keyward_gateway::capture::CaptureSettings;
 use keyward_gateway::issuer::{Issuers, IssuersContext};
 use keyward_gateway::tls::Challenges;
-use keyward_gateway::trace::{SpanQueue, TraceSample, Tracing};
+use keyward_gateway::trace::{SpanQueue, TraceRules, TraceSample, Tracing};
 use keyward_gateway::{
-    Gateway, GatewayContext, Limits, ListenerSettings, OwnIssuer, Settings, UpstreamGuard,
-    UsageReceiver,
+    CredentialIndex, Gateway, GatewayContext, Limits, ListenerSettings, OwnIssuer, PublicUrl,
+    Settings, UpstreamGuard, UsageReceiver,
 };
 use keyward_jose::JwkSet;
 use keyward_jose::key::KeyUse;
 use keyward_model::id::NodeId;
 use keyward_model::resource::Resource;
 use keyward_model::{Clock, Revision, Secret, SystemClock};
+use keyward_state::limit::LimitCells;
 use keyward_state::revocation::Revocations;
+use keyward_state::shared::SharedState;
 use keyward_store::Store;
-use listeners::GatewayListeners;
+use listeners::{GatewayListeners, ListeningTls};
 use operations::Operations;
+use quotas::KeepingQuotas;
 use reload::{ReloadCounts, Reloader};
+use revocations::RevocationFeed;
+use running::Running;
 use std::fmt::Display;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -124,16 +132,28 @@ async fn serve(request: Request) -> Result<(), Failure> {
     let issuers = issuers(&configuration, &clock)?;
     let spans = configuration.tracing.as_ref().map(|_| SpanQueue::new());
     let captures = configuration.captures.as_ref().map(RunningCaptures::start);
-    let (gateway, records) = gateway(
+    // Where several nodes count together, what has passed is in what they share.
+    let limits = Arc::new(match &configuration.shared_state {
+        Some(shared) => LimitCells::default().shared_under(shared.settings().prefix),
+        None => quotas::restored(&store, &*clock).await?,
+    });
+    let keeping = configuration
+        .shared_state
+        .is_none()
+        .then(|| KeepingQuotas::start(Arc::clone(&limits), store.clone(), Arc::clone(&clock)));
+    let feed = revocation_feed(&store, &clock).await?;
+    let traced = tracing(&configuration, spans.as_ref().map(|(queue, _)| queue));
+    let rules = traced.as_ref().map(|tracing| tracing.rules.clone());
+    let (gateway, records, listening) = gateway(
         &configuration,
         Observed {
-            tracing: tracing(&configuration, spans.as_ref().map(|(queue, _)| queue)),
+            tracing: traced,
             captures: captures.as_ref().map(RunningCaptures::settings),
         },
         given.take(&addresses(&configuration, ListenerRole::Gateway)),
-        &store,
+        &feed,
         &own_keys,
-        &issuers,
+        (&issuers, &limits),
         &clock,
     )
     .await?;
@@ -170,6 +190,8 @@ async fn serve(request: Request) -> Result<(), Failure> {
         started: clock.now(),
         export: export.as_ref().map(RunningExport::status),
         captures: captures.as_ref().map(RunningCaptures::status),
+        revocations: Arc::clone(&feed.revocations),
+        revocation_feed: Arc::clone(&feed.counts),
     };
     let for_operators = operators_sockets(&configuration, &mut given)?;
     given.finish()?;
@@ -189,6 +211,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
     gateway
         .serve()
         .map_err(|error| failed("gateway", &error, "workers"))?;
+    let feeding = tokio::spawn(feed.run());
     serving.store(true, Ordering::Relaxed);
     if let Some(taking_over) = taking_over {
         tokio::task::spawn_blocking(move || taking_over.finish())
@@ -213,6 +236,12 @@ async fn serve(request: Request) -> Result<(), Failure> {
         access_log: configuration.access_log.clone(),
         started_with: configuration,
         kept: Some(kept),
+        running: Running {
+            listening,
+            rules,
+            export,
+            captures,
+        },
         beside,
         gateway: Arc::clone(&gateway),
         issuers,
@@ -257,7 +286,9 @@ async fn serve(request: Request) -> Result<(), Failure> {
             Event::SuccessorEnded => upgrading = false,
         }
     }
-    drop(reloader);
+    let Running {
+        export, captures, ..
+    } = reloader.into_running();
     if let Some(offer) = offer {
         offer.close();
     }
@@ -276,6 +307,11 @@ async fn serve(request: Request) -> Result<(), Failure> {
     }
     if let Some(export) = export {
         export.finish().await;
+    }
+    // To the last: calls that run until then may be revoked.
+    feeding.abort();
+    if let Some(keeping) = keeping {
+        keeping.finish().await;
     }
     store.close().await;
     Ok(())
@@ -327,35 +363,65 @@ struct Observed {
     captures: Option<CaptureSettings>,
 }
 
-async fn gateway(
-    configuration: &NodeConfiguration,
-    observed: Observed,
-    given: Vec<(SocketAddr, TcpListener)>,
-    store: &Store,
-    own_keys: &OwnKeys,
-    issuers: &Arc<Issuers>,
-    clock: &Arc<dyn Clock>,
-) -> Result<(Arc<Gateway>, UsageReceiver), Failure> {
+/// The revocations in force, and what keeps them so.
+async fn revocation_feed(store: &Store, clock: &Arc<dyn Clock>) -> Result<RevocationFeed, Failure> {
     let now = clock.now();
-    let stored = store
-        .revocations(now)
+    let asked = async {
+        // The mark first: what comes in between is taken in again, and missed never.
+        let mark = store.revocation_mark().await?;
+        Ok((mark, store.revocations(now).await?))
+    };
+    let (mark, stored) = asked
         .await
-        .map_err(|error| failed("revocations", &error, error.code()))?;
+        .map_err(|error: keyward_store::Error| failed("revocations", &error, error.code()))?;
     let revocations = Revocations::default();
     revocations
         .replace(&stored, now)
         .map_err(|error| failed("revocations", &error, "revocations"))?;
+    Ok(RevocationFeed {
+        store: store.clone(),
+        revocations: Arc::new(revocations),
+        clock: Arc::clone(clock),
+        mark,
+        counts: Arc::default(),
+    })
+}
+
+async fn gateway(
+    configuration: &NodeConfiguration,
+    observed: Observed,
+    given: Vec<(SocketAddr, TcpListener)>,
+    RevocationFeed {
+        store, revocations, ..
+    }: &RevocationFeed,
+    own_keys: &OwnKeys,
+    (issuers, limits): (&Arc<Issuers>, &Arc<LimitCells>),
+    clock: &Arc<dyn Clock>,
+) -> Result<(Arc<Gateway>, UsageReceiver, ListeningTls), Failure> {
+    let now = clock.now();
     let challenges = Arc::new(Challenges::default());
+    let shared_limits = configuration
+        .shared_state
+        .as_ref()
+        .map(|shared| SharedState::new(&shared.settings(), store.node()))
+        .transpose()
+        .map_err(|error| failed("shared state", &error, "shared_state"))?;
     let context = GatewayContext {
+        limits: Arc::clone(limits),
+        shared_limits,
         clock: Arc::clone(clock),
         issuers: Arc::clone(issuers),
-        revocations: Arc::new(revocations),
+        revocations: Arc::clone(revocations),
         decrypters: Arc::new(ArcSwap::from_pointee(own_keys.decrypters(now))),
         runtime: Handle::current(),
         challenges: Arc::clone(&challenges),
+        credentials: Arc::new(CredentialIndex::new(
+            own_keys::credential_keys(store, now).await?,
+        )),
+        nonce_key: own_keys::nonce_key(store, now).await?,
     };
     let listeners = GatewayListeners::load(configuration, &challenges, clock)?;
-    let mut settings = settings(configuration, store.node(), listeners.settings.clone());
+    let mut settings = settings(configuration, store.node(), listeners.settings.clone())?;
     settings.tracing = observed.tracing;
     settings.captures = observed.captures;
     let (gateway, records) = Gateway::bind(settings, given, context)
@@ -366,8 +432,9 @@ async fn gateway(
         challenges,
         policy: egress_policy(configuration),
     };
+    let listening = listeners.tls();
     listeners.keep(renewals).await;
-    Ok((Arc::new(gateway), records))
+    Ok((Arc::new(gateway), records, listening))
 }
 
 fn own_issuer(
@@ -396,11 +463,17 @@ fn settings(
     configuration: &NodeConfiguration,
     node: NodeId,
     listeners: Vec<ListenerSettings>,
-) -> Settings {
+) -> Result<Settings, Failure> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = configuration.workers.unwrap_or(cores);
     let limits = &configuration.limits;
-    Settings {
+    let public_url = PublicUrl::parse(&configuration.gateway_url).ok_or_else(|| {
+        let why = "it is no address that anything can be called by: write https://host";
+        failed("gateway_url", &why, "configuration")
+    })?;
+    Ok(Settings {
+        public_url,
+        failed_attempts: configuration.failed_attempts,
         node,
         listeners,
         workers,
@@ -409,8 +482,11 @@ fn settings(
             head_timeout: limits.head_timeout,
             connections: (limits.connections as usize).div_ceil(workers),
             calls_in_flight: (limits.calls_in_flight as usize).div_ceil(workers),
+            cache_bytes: limits.cache_bytes,
+            idempotency_bytes: limits.idempotency_bytes,
             drain_timeout: limits.shutdown_timeout,
             http2: limits.http2,
+            http3: limits.http3,
             ..Limits::default()
         },
         trusted_proxies: configuration.trusted_proxies.clone(),
@@ -420,14 +496,17 @@ fn settings(
             allow: configuration.upstreams_allow.clone(),
             own_listeners: own_listeners(configuration),
         },
-    }
+    })
+}
+
+fn sample_of(tracing: &crate::configuration::traces::Tracing) -> TraceSample {
+    TraceSample::of_millionths(tracing.sample.millionths())
 }
 
 fn tracing(configuration: &NodeConfiguration, spans: Option<&SpanQueue>) -> Option<Tracing> {
     let tracing = configuration.tracing.as_ref()?;
     Some(Tracing {
-        sample: TraceSample::of_millionths(tracing.sample.millionths()),
-        believed: tracing.believed,
+        rules: TraceRules::new(sample_of(tracing), tracing.believed),
         queue: spans?.clone(),
     })
 }

@@ -3,6 +3,7 @@
 use super::captures::CaptureStatus;
 use super::metrics;
 use super::reload::ReloadCounts;
+use super::revocations::FeedCounts;
 use super::top;
 use super::traces::ExportStatus;
 use axum::Router;
@@ -13,6 +14,7 @@ use axum::routing::get;
 use keyward_gateway::Gateway;
 use keyward_gateway::issuer::Issuers;
 use keyward_model::{Clock, Timestamp};
+use keyward_state::revocation::Revocations;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -30,6 +32,8 @@ pub(super) struct Operations {
     pub(super) export: Option<ExportStatus>,
     /// `None` where no body is captured.
     pub(super) captures: Option<CaptureStatus>,
+    pub(super) revocations: Arc<Revocations>,
+    pub(super) revocation_feed: Arc<FeedCounts>,
 }
 
 /// Serves until the process ends.
@@ -65,6 +69,8 @@ async fn metrics(State(operations): State<Operations>) -> impl IntoResponse {
         started: operations.started,
         export: operations.export.as_ref(),
         captures: operations.captures.as_ref(),
+        revocations: &operations.revocations,
+        revocation_feed: &operations.revocation_feed,
         now: operations.clock.now(),
     });
     (

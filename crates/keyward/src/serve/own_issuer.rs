@@ -11,7 +11,7 @@ use std::time::Duration;
 const LEEWAY: Duration = Duration::from_secs(30);
 
 /// The issuer with this URL and what it publishes.
-pub(super) fn own_issuer(
+pub(crate) fn own_issuer(
     url: &str,
     published: &PublishedKeySet,
 ) -> Result<OwnIssuer, http::header::InvalidHeaderValue> {
@@ -25,6 +25,8 @@ pub(super) fn own_issuer(
             types: vec!["at+jwt".into()],
             max_age: None,
             scope_claim: "scope".into(),
+            // `keyward-access` reads the claim that RFC 9068 has for it.
+            roles_from: Vec::new(),
             encrypted: Encrypted::No,
         },
         published: PublishedKeys {

@@ -3,6 +3,7 @@
 
 use super::access_log::{OpenLog, RunningLog};
 use super::own_issuer;
+use super::running::Running;
 use super::watched_files::WatchedFiles;
 use crate::configuration::access_log::AccessLog;
 use crate::configuration::kept::Kept;
@@ -97,6 +98,8 @@ pub(super) struct Reloader {
     pub(super) path: Option<PathBuf>,
     /// What the process was started with, without its resources.
     pub(super) started_with: NodeConfiguration,
+    /// What follows beside the gateway.
+    pub(super) running: Running,
     /// What was read last, if it is served.
     pub(super) kept: Option<Kept>,
     /// The access log as it is written now.
@@ -153,6 +156,7 @@ impl Reloader {
             tracing::warn!("{}", report.told(problem));
         }
         let configuration = kept.configuration();
+        let listeners = self.running.prepare(&self.started_with, configuration)?;
         let opened = OpenLog::open(&configuration.access_log, &self.started_with.data_dir)
             .map_err(|error| format!("access_log: {error} [access_log]"))?;
         let resources = [kept.resources(), &self.beside].concat();
@@ -174,6 +178,7 @@ impl Reloader {
             .map_err(|error| error.to_string())?
             .map_err(|error| format!("{error} [configuration]"))?;
         log.replace(opened);
+        self.running.follow(configuration, listeners);
         self.access_log = configuration.access_log.clone();
         let fixed = needing_restart(&self.started_with, configuration);
         if !fixed.is_empty() {
@@ -188,6 +193,11 @@ impl Reloader {
             resources: count,
             read,
         })
+    }
+
+    /// What runs beside the gateway, to be ended.
+    pub(super) fn into_running(self) -> Running {
+        self.running
     }
 
     async fn read(&mut self, path: PathBuf) -> Result<Reread, String> {

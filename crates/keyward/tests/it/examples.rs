@@ -1,15 +1,22 @@
 //! The examples, each as a node that runs: what its comment promises is called.
 
+mod access;
+mod authentication;
 mod bodies;
+mod content;
 mod curl;
+mod limits;
 mod observing;
+mod protocols;
 mod running;
+mod traffic;
 mod upstreams;
 
 use crate::gateway::node::{call, code, get};
 use crate::protocols::client::{Http2Client, request};
 use crate::protocols::tunnel_server::TunnelServer;
 use crate::protocols::websocket::handshake;
+use crate::protocols::websocket_http2::extended;
 use crate::shell::Shell;
 use keyward_jose::jwt::{self, Claims};
 use keyward_jose::{Key, LocalSigner, NumericDate, SignatureAlgorithm};
@@ -41,6 +48,14 @@ impl Example {
         Self::in_shell(shell, name, moved, environment).await
     }
 
+    /// With a file that the example names.
+    async fn with_file(name: &str, file: (&str, &str)) -> Self {
+        let shell = Shell::new();
+        shell.file("jwks.json", b"{\"keys\":[]}");
+        shell.file(file.0, file.1.as_bytes());
+        Self::in_shell(shell, name, &[], &[]).await
+    }
+
     async fn in_shell(
         shell: Shell,
         name: &str,
@@ -67,14 +82,21 @@ impl Example {
             .iter()
             .chain(&[("127.0.0.1:9000", own.as_str())])
             .fold(text, |text, (from, to)| text.replace(from, to));
-        let jwks = std::fs::read_to_string(shell.directory.path().join("jwks.json")).unwrap();
-        let process = KeywardProcess::start_configured(
-            env!("CARGO_BIN_EXE_keyward"),
-            &text,
-            environment,
-            &[("jwks.json", &jwks)],
-        )
-        .await;
+        // What the example names stands beside it.
+        let mut beside = Vec::new();
+        for entry in std::fs::read_dir(shell.directory.path()).unwrap() {
+            let path = entry.unwrap().path();
+            let file = path.file_name().unwrap().to_string_lossy().into_owned();
+            if [".json", ".txt"].iter().any(|end| file.ends_with(end)) {
+                beside.push((file, std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+        let beside: Vec<_> = beside
+            .iter()
+            .map(|(file, text)| (&**file, &**text))
+            .collect();
+        let binary = env!("CARGO_BIN_EXE_keyward");
+        let process = KeywardProcess::start_configured(binary, &text, environment, &beside).await;
         Self {
             process,
             upstream,
@@ -449,11 +471,25 @@ async fn websocket() {
     assert_eq!(client.bytes(5).await.unwrap(), b"hello");
     assert_eq!(open("https://gateway.test").await.0, 101);
     assert_eq!(open("https://evil.example").await.0, 403);
+    // In a stream of HTTP/2 it is the same (RFC 8441).
+    let mut over_http2 = Http2Client::connect(example.process.gateway()).await;
+    over_http2.until_extended_connect().await;
+    for (origin, status) in [("https://shop.example", 200), ("https://evil.example", 403)] {
+        let session = cookie.trim_end().trim_start_matches("Cookie: ");
+        let fields = [
+            ("sec-websocket-version", "13"),
+            ("origin", origin),
+            ("cookie", session),
+        ];
+        let asked = extended("websocket", "/feed/prices", &fields);
+        let (answer, _stream) = over_http2.send(asked, false).await;
+        assert_eq!(answer.await.unwrap().status(), status, "{origin}");
+    }
     assert!(feed.heads()[0].starts_with("get /prices http/1.1\r\n"));
     assert!(!feed.heads()[0].contains("session="));
     let refused = example.get("/feed/prices", None, "").await;
     assert_refused(&refused, 401, "token_missing");
-    // Two tunnels were opened; eight more calls pass.
+    // Three tunnels were opened; seven more calls pass.
     let mut statuses = Vec::new();
     for _ in 0..10 {
         statuses.push(open("https://shop.example").await.0);

@@ -2,7 +2,11 @@
 
 // `cfg(test)` always holds here: it tells the lints that unwrapping is right, in helpers of tests too.
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod bad_input;
+#[cfg(test)]
+mod bound_tokens;
 #[cfg(test)]
 mod coding;
 #[cfg(test)]

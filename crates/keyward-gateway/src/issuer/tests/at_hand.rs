@@ -73,6 +73,7 @@ async fn definitions_that_differ_in_anything_are_two() {
         },
         Issuer {
             scope_claim: "scp".into(),
+            roles_from: Vec::new(),
             ..base()
         },
         Issuer {

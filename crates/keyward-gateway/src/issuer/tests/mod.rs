@@ -40,6 +40,7 @@ fn issuer(keys: IssuerKeys) -> Issuer {
         types: Vec::new(),
         max_age: None,
         scope_claim: "scope".into(),
+        roles_from: Vec::new(),
         encrypted: Encrypted::No,
     }
 }

@@ -3,12 +3,11 @@
 use super::Call;
 use crate::body::{BodyFailure, Upload, UploadStop};
 use crate::deadlines::{Deadline, Patience};
-use crate::message::AnswerHead;
+use crate::message::{AnswerHead, RequestHead};
 use crate::record::CallRecord;
 use crate::request::Refusal;
 use crate::trace::AttemptFailure;
 use crate::upstream::{AnswerFailure, UpstreamConnection};
-use http::Method;
 use keyward_model::{Code, Fault};
 use std::fmt::Write as _;
 use std::future::poll_fn;
@@ -24,7 +23,7 @@ pub(super) struct Waiting {
 /// One request and the head of its answer.
 pub(super) async fn exchange(
     call: &Call<'_>,
-    method: &Method,
+    head: &RequestHead,
     connection: &mut UpstreamConnection,
     upload: &mut Upload,
     mut waiting: Waiting,
@@ -42,7 +41,8 @@ pub(super) async fn exchange(
                 Poll::Ready(Err(UploadStop::Upstream)) => refused = true,
             }
         }
-        if let Poll::Ready(head) = connection.poll_head(context, method) {
+        let hint = &mut |hint| call.hint(hint, head);
+        if let Poll::Ready(head) = connection.poll_head(context, &head.method, hint) {
             return Poll::Ready(head.map_err(Attempt::Failed));
         }
         if (upload.is_done() || refused) && waiting.answer.poll(call.seat).is_ready() {

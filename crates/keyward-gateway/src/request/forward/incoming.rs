@@ -4,7 +4,7 @@ use super::Call;
 use crate::body::{AnswerBody, Download, Upload};
 use crate::capture::Side;
 use crate::deadlines::Patience;
-use crate::message::{AnswerHead, Fields, Header};
+use crate::message::{AnswerHead, Fields, Header, RequestHead, Version};
 use crate::record::CallRecord;
 use crate::request::attempts::{Attempts, Lease};
 use crate::request::{Answer, Refusal, grpc, headers, upgrade};
@@ -16,6 +16,36 @@ use keyward_model::{Code, Fault};
 use std::rc::Rc;
 
 impl Call<'_> {
+    /// Passes an interim answer on (RFC 9110, section 15.2; RFC 8297), where the client takes it for what it is.
+    /// `asked` is its request as it goes to the upstream.
+    pub(super) fn hint(&self, hint: AnswerHead, asked: &RequestHead) {
+        let understands = match asked.version {
+            Version::Http2 | Version::Http3 => true,
+            // Libraries that speak HTTP/1.1 take whatever comes first but 100 for the answer (RFC 8297, section 3):
+            // a browser does not, and no one else says this of a request.
+            Version::Http11 => asked.fields.all_named("sec-fetch-mode").next().is_some(),
+            Version::Http10 => false,
+        };
+        // Nobody asked the upstream whether a body may come.
+        if !understands || hint.status == StatusCode::CONTINUE {
+            return;
+        }
+        let AnswerHead {
+            status,
+            version,
+            mut fields,
+        } = hint;
+        headers::strip_hop_by_hop(&mut fields);
+        fields.remove(Header::ContentLength);
+        let route = &self.matched.route.route;
+        route.plan.response_headers.apply(&mut fields);
+        self.seat.hint(AnswerHead {
+            status,
+            version,
+            fields,
+        });
+    }
+
     /// The tunnel that the upstream has agreed to. `asked` are the fields of the request.
     pub(super) fn switched(
         &self,
@@ -67,7 +97,7 @@ impl Call<'_> {
         Ok(answer)
     }
 
-    /// The answer as the client gets it.
+    /// The answer as it came, but for what ends here.
     pub(super) fn answered(
         &self,
         attempts: &Attempts<'_>,
@@ -89,8 +119,6 @@ impl Call<'_> {
         };
         headers::strip_hop_by_hop(&mut fields);
         fields.remove(Header::ContentLength);
-        route.plan.response_headers.apply(&mut fields);
-        self.admitted.tell_limits(route, &mut fields);
         record.answered(head.status.as_u16());
         if let Some(capture) = &record.capture {
             capture.body(Side::Response, &fields);

@@ -11,7 +11,6 @@ use keyward_model::resource::{
     Authentication, IdentityHeaders, Route as DeclaredRoute, VersionState,
 };
 use proptest::prelude::*;
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 fn path(text: &str) -> RequestPath<'static> {
@@ -53,8 +52,8 @@ impl Case {
             keep_base_path: self.keep_base_path,
             routes: vec![route.clone()],
             authentication: Authentication::None,
-            scopes: BTreeSet::new(),
-            rate_limits: Vec::new(),
+            authorization: Default::default(),
+            limits: Vec::new(),
             identity_headers: IdentityHeaders::default(),
             max_body_bytes: None,
             idle_body_timeout: Duration::from_secs(1),

@@ -1,6 +1,8 @@
 //! What a route's tunnels are allowed, prepared.
 
-use keyward_model::resource::{Api, Authentication, TokenSource, WebOrigin, WebSocket};
+use keyward_model::resource::{
+    Api, Authentication, AuthenticationMethod, TokenSource, WebOrigin, WebSocket,
+};
 use std::time::Duration;
 
 /// That a route's calls may become tunnels.
@@ -45,14 +47,14 @@ impl WebSocketPlan {
 
 /// Whether browsers send the credential with whatever any page asks for.
 fn sends_unasked(authentication: &Authentication) -> bool {
-    match authentication {
-        Authentication::None => false,
-        Authentication::MutualTls(_) => true,
-        Authentication::Jwt { token, .. } => match token {
+    authentication.methods().iter().any(|method| match method {
+        AuthenticationMethod::MutualTls(_) | AuthenticationMethod::Basic(_) => true,
+        AuthenticationMethod::Token(tokens) => match tokens.token {
             TokenSource::Header => false,
             TokenSource::Cookie(_) => true,
         },
-    }
+        AuthenticationMethod::ApiKey(_) | AuthenticationMethod::Anonymous => false,
+    })
 }
 
 #[cfg(test)]

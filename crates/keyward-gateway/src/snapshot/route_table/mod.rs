@@ -10,19 +10,17 @@ mod view;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use condition::ConditionPlan;
-pub(crate) use tree::Parameters;
-pub(crate) use view::{Occurrence, RequestView, decodes_to, name_of};
-
-use super::Route;
+pub(super) use super::Route;
 use super::compiled_api::{CompiledApi, CompiledRoute};
+pub(crate) use condition::ConditionPlan;
 use hashbrown::HashMap;
 use http::HeaderValue;
 use keyward_model::resource::HostPattern;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+pub(crate) use tree::Parameters;
 use tree::PathTree;
-use view::HostName;
+pub(crate) use view::{HostName, Occurrence, RequestView, decodes_to, name_of};
 
 /// The routes of one host.
 #[derive(Debug, Default)]

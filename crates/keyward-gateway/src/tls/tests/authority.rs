@@ -176,6 +176,7 @@ impl Files {
 pub(crate) fn settings(certificates: &[CertificateFiles]) -> TlsSettings {
     TlsSettings {
         protocols: Protocols::BOTH,
+        http3: false,
         certificates: certificates
             .iter()
             .cloned()

@@ -41,7 +41,7 @@ async fn a_validator_is_shown_the_answer_as_long_as_it_is_due() {
     let issued = authority.issue(&["a.example"]);
     // A validator shows no certificate, whatever is asked of clients.
     let required = files.mutual(&issued, &clients, true);
-    let settings = TlsSettings::clone(required.settings());
+    let settings = TlsSettings::clone(&required.settings());
     let server = TlsServer::load(settings, files.clock()).unwrap();
     let server = Arc::new(server.with_challenges(Arc::clone(&challenges)));
     let config = validator(&authority);
@@ -68,6 +68,7 @@ async fn a_certificate_that_is_put_is_shown_from_then_on() {
     let (files, authority) = (Files::new(), Authority::new());
     let settings = TlsSettings {
         protocols: Protocols::BOTH,
+        http3: false,
         certificates: vec![crate::tls::CertificateSource::Put("own".into())],
         ..super::settings(&[])
     };

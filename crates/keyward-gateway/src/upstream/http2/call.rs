@@ -192,11 +192,12 @@ impl Http2Call {
         .map_err(|_| Stopped)
     }
 
-    /// The head of the answer to a request with this method.
+    /// The head of the answer to a request with this method. `hint` gets the interim ones before it.
     pub(crate) fn poll_head(
         &mut self,
         context: &mut Context<'_>,
         method: &Method,
+        hint: &mut dyn FnMut(AnswerHead),
     ) -> Poll<Result<AnswerHead, AnswerFailure>> {
         let (answer, interim) = match &mut self.state {
             State::Waiting(answer, interim) => (answer, interim),
@@ -209,15 +210,20 @@ impl Http2Call {
             // The upload has not come to the head: whoever sends wakes us.
             State::Idle | State::Written(_) | State::Answered(_) => return Poll::Pending,
         };
-        while let Poll::Ready(Some(Ok(hint))) = answer.poll_informational(context) {
+        while let Poll::Ready(Some(Ok(interim_answer))) = answer.poll_informational(context) {
             self.heard = true;
             *interim += 1;
-            if hint.status() == StatusCode::SWITCHING_PROTOCOLS {
+            if interim_answer.status() == StatusCode::SWITCHING_PROTOCOLS {
                 return Poll::Ready(Err(malformed("101 is none in HTTP/2")));
             }
             if *interim > INTERIM_MAX {
                 return Poll::Ready(Err(malformed("interim answers without end")));
             }
+            hint(AnswerHead {
+                status: interim_answer.status(),
+                version: Version::Http2,
+                fields: head::fields(interim_answer.headers()).map_err(malformed)?,
+            });
         }
         let answer = ready!(Pin::new(answer).poll(context)).map_err(failure)?;
         self.heard = true;

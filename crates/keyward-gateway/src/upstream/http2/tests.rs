@@ -156,7 +156,7 @@ const FRAMES: usize = 60_000;
 async fn read_late(mut call: Http2Call, uri: String, full: Rc<tokio::sync::Barrier>) -> Vec<u8> {
     call.begin(http::Request::get(uri).body(()).unwrap());
     call.send_head(true);
-    let head = poll_fn(|context| call.poll_head(context, &Method::GET)).await;
+    let head = poll_fn(|context| call.poll_head(context, &Method::GET, &mut drop)).await;
     assert_eq!(head.unwrap().status, 200);
     poll_fn(|context| call.poll_body(context)).await.unwrap();
     poll_fn(|context| {

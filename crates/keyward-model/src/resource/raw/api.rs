@@ -1,22 +1,27 @@
 //! Reading `kind: api`.
 
 use super::authentication;
+use super::authorization;
 use super::capture;
 use super::coding;
+use super::content;
 use super::field::{Field, Fields};
+use super::limits;
+use super::policy;
 use super::problem::Problems;
 use super::read::name;
 use super::route::{self, ApiOfRoutes};
 use super::websocket;
-use crate::limit::{LimitSubject, RateLimit};
+use crate::limit::LimitRule;
 use crate::resource::api::IdentityField;
 use crate::resource::coding::{Compression, Decompression};
+use crate::resource::policy::Policies;
 use crate::resource::route::Route;
 use crate::resource::{
-    Api, BasePath, Capture, IdentityHeaders, RateLimitRule, VersionState, WebSocket,
+    Api, Authentication, Authorization, BasePath, Capture, ContentPolicies, IdentityHeaders,
+    VersionState, WebSocket,
 };
 use std::collections::BTreeSet;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +37,8 @@ pub(super) const KEYS: &[&str] = &[
     "authentication",
     "authorization",
     "rate_limits",
+    "quotas",
+    "concurrency",
     "identity_headers",
     "capture",
     "max_body",
@@ -39,23 +46,26 @@ pub(super) const KEYS: &[&str] = &[
     "compression",
     "decompression",
     "websocket",
+    "size_limits",
+    "ip_filter",
+    "cors",
+    "security_headers",
+    "external_decision",
+    "cache",
+    "validation",
+    "transformation",
+    "idempotency",
 ];
 
 /// How long a body may stand still, unless said otherwise.
 const IDLE_BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The most limits of one API: each costs a look-up per call.
-const RATE_LIMITS_MAX: usize = 16;
-
 /// The most identity headers of one API: each goes out with every call.
 const IDENTITY_HEADERS_MAX: usize = 32;
 
-/// The longest time of a rate limit: counts are kept in memory for as long.
-const RATE_LIMIT_PER_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
-
 /// Headers that frame the message, belong to the connection (RFC 9110, section 7.6.1) or carry
 /// credentials or addresses: the gateway sets or strips these itself.
-const TAKEN_HEADERS: &[&str] = &[
+pub(super) const TAKEN_HEADERS: &[&str] = &[
     "authorization",
     "connection",
     "content-encoding",
@@ -127,23 +137,11 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
             problems,
         )
         .and_then(|field| authentication::read(field, problems));
-    let scopes = match fields.optional("authorization") {
-        Some(field) => scopes(field, problems),
-        None => Some(BTreeSet::new()),
+    let authorization = match fields.optional("authorization") {
+        Some(field) => authorization::read(field, authentication.as_ref(), problems),
+        None => Some(Authorization::default()),
     };
-    let without_scopes = authentication
-        .as_ref()
-        .and_then(authentication::without_scopes);
-    if let (Some(why), Some(field), Some(scopes)) =
-        (without_scopes, fields.optional("authorization"), &scopes)
-        && !scopes.is_empty()
-    {
-        problems.error(field.place(), "contradiction", why);
-    }
-    let rate_limits = match fields.optional("rate_limits") {
-        Some(field) => rate_limits(field, problems),
-        None => Vec::new(),
-    };
+    let limits = limits::read(fields, &[], problems);
     let identity_headers = match fields.optional("identity_headers") {
         Some(field) => identity_headers(field, problems),
         None => Some(IdentityHeaders::default()),
@@ -172,19 +170,44 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
         Some(field) => capture::read(field, problems),
         None => Some(None),
     };
+    let policies = policy::read(fields, &Policies::default(), problems);
+    if let (Some(policies), Some(field)) = (&policies, fields.optional("max_body"))
+        && policies
+            .size_limits
+            .is_some_and(|limits| limits.body.is_some())
+    {
+        problems.error(
+            field.place(),
+            "contradiction",
+            "`max_body` and `size_limits: { body: … }` say the same thing twice: take one of them out",
+        );
+    }
     let default = IdentityHeaders::default();
+    let no_policies = Policies::default();
+    let content = content::read(
+        fields,
+        &ContentPolicies::default(),
+        authentication.as_ref(),
+        problems,
+    );
+    let without = ContentPolicies::default();
     let shared = SharedByRoutes {
         websocket: websocket.as_ref(),
         identity_headers: identity_headers.as_ref().unwrap_or(&default),
         capture: capture.as_ref().and_then(Option::as_ref),
-        without_scopes,
+        authentication: authentication.as_ref(),
         compression: compression.as_ref(),
         decompression: decompression.as_ref(),
         max_body_bytes,
+        limits: &limits,
+        policies: policies.as_ref().unwrap_or(&no_policies),
+        content: content.as_ref().unwrap_or(&without),
     };
     let routes = routes(fields, base_path.as_ref(), &shared, problems);
-    // Its routes have it.
+    // Its routes have them.
     capture?;
+    policies.as_ref()?;
+    content?;
     Some(Api {
         version: version?,
         state: state?,
@@ -193,8 +216,8 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
         keep_base_path: keep_base_path?,
         routes: routes?,
         authentication: authentication?,
-        scopes: scopes?,
-        rate_limits,
+        authorization: authorization?,
+        limits,
         identity_headers: identity_headers?,
         max_body_bytes,
         idle_body_timeout: idle_body_timeout?,
@@ -206,10 +229,13 @@ struct SharedByRoutes<'a> {
     websocket: Option<&'a WebSocket>,
     identity_headers: &'a IdentityHeaders,
     capture: Option<&'a Capture>,
-    without_scopes: Option<&'static str>,
+    authentication: Option<&'a Authentication>,
     compression: Option<&'a Arc<Compression>>,
     decompression: Option<&'a Arc<Decompression>>,
     max_body_bytes: Option<u64>,
+    limits: &'a [LimitRule],
+    policies: &'a Policies,
+    content: &'a ContentPolicies,
 }
 
 /// The routes: those that are listed, or the one of an API that lists none.
@@ -228,6 +254,8 @@ fn routes(
             decompression: shared.decompression.cloned(),
             capture: shared.capture.cloned(),
             websocket: shared.websocket.cloned(),
+            policies: shared.policies.clone(),
+            content: shared.content.clone().for_route(true).map(Box::new),
             ..Route::everything(base_path?, upstream?)
         }]);
     };
@@ -241,10 +269,13 @@ fn routes(
         websocket: shared.websocket,
         identity_headers: shared.identity_headers,
         capture: shared.capture,
-        without_scopes: shared.without_scopes,
+        authentication: shared.authentication,
         compression: shared.compression,
         decompression: shared.decompression,
         max_body_bytes: shared.max_body_bytes,
+        limits: shared.limits,
+        policies: shared.policies,
+        content: shared.content,
     };
     let routes = route::routes(listed, &api, problems);
     if let (Some(field), Some(upstream)) = (fields.optional("upstream"), &upstream)
@@ -282,16 +313,6 @@ fn base_path(field: Field<'_>, problems: &mut Problems) -> Option<BasePath> {
     }
 }
 
-pub(super) fn scopes(field: Field<'_>, problems: &mut Problems) -> Option<BTreeSet<String>> {
-    let fields = field.fields(&["scopes"], problems)?;
-    let list = fields.required(
-        "scopes",
-        "list the scopes a caller needs, all of them",
-        problems,
-    )?;
-    scope_list(list, problems)
-}
-
 /// Scopes, each once.
 pub(super) fn scope_list(list: Field<'_>, problems: &mut Problems) -> Option<BTreeSet<String>> {
     let mut scopes = BTreeSet::new();
@@ -313,93 +334,6 @@ pub(super) fn scope_list(list: Field<'_>, problems: &mut Problems) -> Option<BTr
         }
     }
     Some(scopes)
-}
-
-fn rate_limits(field: Field<'_>, problems: &mut Problems) -> Vec<RateLimitRule> {
-    let Some(members) = field.list(problems) else {
-        return Vec::new();
-    };
-    if members.len() > RATE_LIMITS_MAX {
-        problems.error(
-            field.place(),
-            "too_many",
-            format!(
-                "`rate_limits` has {} entries: {RATE_LIMITS_MAX} are the most",
-                members.len()
-            ),
-        );
-        return Vec::new();
-    }
-    let mut rules: Vec<RateLimitRule> = Vec::new();
-    for (index, member) in members.into_iter().enumerate() {
-        let Some(rule) = rate_limit(member, index, problems) else {
-            continue;
-        };
-        if rules.iter().any(|other| other.name == rule.name) {
-            problems.error(
-                member.place(),
-                "duplicate_name",
-                format!("two rate limits are called `{}`: answers name the limit, so each needs its own `name`", rule.name),
-            );
-        }
-        rules.push(rule);
-    }
-    rules
-}
-
-fn rate_limit(field: Field<'_>, index: usize, problems: &mut Problems) -> Option<RateLimitRule> {
-    let fields = field.fields(&["by", "requests", "per", "burst", "name"], problems)?;
-    let words = [
-        LimitSubject::Subject,
-        LimitSubject::Address,
-        LimitSubject::Route,
-    ]
-    .map(|subject| (subject.as_str(), subject));
-    let by = fields
-        .required(
-            "by",
-            "say what is counted: `subject`, `address` or `route`",
-            problems,
-        )
-        .and_then(|field| field.one_of(&words, problems));
-    let requests = fields
-        .required("requests", "say how many requests pass", problems)
-        .and_then(|field| count(field, problems));
-    let per = fields
-        .required("per", "say in which time, such as 1s or 1m", problems)
-        .and_then(|field| {
-            let per = field.positive_duration(problems)?;
-            if per > RATE_LIMIT_PER_MAX {
-                field.refuse("is longer than 31d", problems);
-                return None;
-            }
-            Some(per)
-        });
-    let burst = match fields.optional("burst") {
-        Some(field) => Some(count(field, problems)?),
-        None => requests,
-    };
-    let given = match fields.optional("name") {
-        Some(field) => name(field, problems),
-        None => {
-            let by = by.map_or("limit", LimitSubject::as_str);
-            format!("{by}-{}", index + 1).parse().ok()
-        }
-    };
-    Some(RateLimitRule {
-        name: given?,
-        limit: RateLimit {
-            by: by?,
-            requests: requests?,
-            per: per?,
-            burst: burst?,
-        },
-    })
-}
-
-fn count(field: Field<'_>, problems: &mut Problems) -> Option<NonZeroU32> {
-    let count = field.whole(1..=u64::from(u32::MAX), problems)?;
-    u32::try_from(count).ok().and_then(NonZeroU32::new)
 }
 
 fn identity_headers(field: Field<'_>, problems: &mut Problems) -> Option<IdentityHeaders> {

@@ -1,24 +1,39 @@
-//! Reading `authentication` of an API: `none`, or a mapping with one method in it.
+//! Reading `authentication` of an API: `none`, a mapping with one method in it, or a list of those.
 
 use super::api::{is_token, scope_list};
 use super::field::{Field, Fields};
 use super::problem::Problems;
 use super::read::name;
 use crate::name::Name;
+use crate::resource::authentication::{ApiKeyMethod, BasicMethod, Dpop};
 use crate::resource::mutual_tls::{Callers, CertificateName, MutualTls};
-use crate::resource::{Authentication, TokenSource};
+use crate::resource::{Authentication, AuthenticationMethod, TokenMethod, TokenSource};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// What belongs to tokens.
-const TOKEN_KEYS: &[&str] = &["issuers", "audience", "token", "forward_token"];
+const TOKEN_KEYS: &[&str] = &[
+    "issuers",
+    "audience",
+    "token",
+    "forward_token",
+    "dpop",
+    "proxied_certificate",
+];
+/// What stands for a method by itself.
+const METHOD_KEYS: &[&str] = &["api_key", "basic", "mutual_tls", "anonymous"];
 /// All keys.
 const KEYS: &[&str] = &[
     "issuers",
     "audience",
     "token",
     "forward_token",
+    "dpop",
+    "proxied_certificate",
+    "api_key",
+    "basic",
     "mutual_tls",
+    "anonymous",
 ];
 
 /// The most callers that an API lists: each is a name in memory.
@@ -27,16 +42,48 @@ const CALLERS_MAX: usize = 10_000;
 /// The longest name of a caller: what a certificate's name has room for in practice, many times over.
 const CALLER_NAME_MAX: usize = 1024;
 
+/// Headers that an API key can't stand in: they frame the message, belong to the connection, or are read as
+/// something else.
+const NO_KEY_HEADERS: &[&str] = &[
+    "authorization",
+    "connection",
+    "content-length",
+    "content-type",
+    "cookie",
+    "dpop",
+    "expect",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "request-id",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+];
+
 /// Why no caller that is authenticated so can have a scope.
 pub(super) fn without_scopes(authentication: &Authentication) -> Option<&'static str> {
+    let grants = |method: &AuthenticationMethod| match method {
+        AuthenticationMethod::Token(_)
+        | AuthenticationMethod::ApiKey(_)
+        | AuthenticationMethod::Basic(_) => true,
+        AuthenticationMethod::MutualTls(clients) => !clients.callers.grants_nothing(),
+        AuthenticationMethod::Anonymous => false,
+    };
     match authentication {
         Authentication::None => Some(
             "`authorization` asks for scopes, but `authentication: none` lets everyone call without a token: name issuers, or take the scopes out",
         ),
-        Authentication::MutualTls(clients) if clients.callers.grants_nothing() => Some(
+        Authentication::Methods(methods) if !methods.iter().any(grants) => Some(
             "`authorization` asks for scopes, which no certificate carries: give them in `callers`, as `{ name: …, scopes: [ … ] }`, or take them out",
         ),
-        Authentication::Jwt { .. } | Authentication::MutualTls(_) => None,
+        Authentication::Methods(_) => None,
     }
 }
 
@@ -51,25 +98,170 @@ pub(super) fn read(field: Field<'_>, problems: &mut Problems) -> Option<Authenti
         );
         return None;
     }
-    let fields = field.fields(KEYS, problems)?;
-    if let Some(clients) = fields.optional("mutual_tls") {
-        if let Some(token) = TOKEN_KEYS.iter().find_map(|key| fields.optional(key)) {
-            problems.error(
-                token.place(),
-                "contradiction",
-                format!(
-                    "`{}` stands beside `mutual_tls`: an API asks for a token or for a certificate; a listener with `required: true` asks for a certificate besides",
-                    token.key()
-                ),
-            );
-            return None;
-        }
-        return mutual_tls(clients, problems).map(Authentication::MutualTls);
+    if field.is_list() {
+        return several(field, problems);
     }
-    jwt(&fields, problems)
+    let read = method(field, problems)?;
+    if read == AuthenticationMethod::Anonymous {
+        field.refuse(
+            "lets everyone in without a name: write `authentication: none`",
+            problems,
+        );
+        return None;
+    }
+    Some(Authentication::Methods(vec![read]))
 }
 
-fn jwt(fields: &Fields<'_>, problems: &mut Problems) -> Option<Authentication> {
+/// Several methods, in the order they count in.
+fn several(field: Field<'_>, problems: &mut Problems) -> Option<Authentication> {
+    let members = field.filled_list(problems)?;
+    let last = members.len() - 1;
+    let mut methods: Vec<AuthenticationMethod> = Vec::with_capacity(members.len());
+    let mut whole = true;
+    for (index, member) in members.into_iter().enumerate() {
+        let Some(read) = method(member, problems) else {
+            whole = false;
+            continue;
+        };
+        if methods.iter().any(|other| other.as_str() == read.as_str()) {
+            let advice = match read {
+                AuthenticationMethod::Token(_) => "name all issuers in one of them",
+                AuthenticationMethod::ApiKey(_)
+                | AuthenticationMethod::Basic(_)
+                | AuthenticationMethod::MutualTls(_)
+                | AuthenticationMethod::Anonymous => "take one out",
+            };
+            problems.error(
+                member.place(),
+                "contradiction",
+                format!("`authentication` has two methods with `{}`, and a call couldn't say which it means: {advice}", read.as_str()),
+            );
+            whole = false;
+        }
+        if read == AuthenticationMethod::Anonymous && (index < last || index == 0) {
+            problems.error(
+                member.place(),
+                "contradiction",
+                "`anonymous` lets in what presents nothing else: it is the last of several methods (to open the API to everyone, write `authentication: none`)",
+            );
+            whole = false;
+        }
+        methods.push(read);
+    }
+    whole.then_some(Authentication::Methods(methods))
+}
+
+/// One method.
+fn method(field: Field<'_>, problems: &mut Problems) -> Option<AuthenticationMethod> {
+    let fields = field.fields(KEYS, problems)?;
+    let named: Vec<Field<'_>> = METHOD_KEYS
+        .iter()
+        .filter_map(|key| fields.optional(key))
+        .collect();
+    let of_tokens = TOKEN_KEYS.iter().find_map(|key| fields.optional(key));
+    let (first, other) = match (named.as_slice(), of_tokens) {
+        ([], _) => return token(&fields, problems).map(AuthenticationMethod::Token),
+        ([one], None) => (*one, None),
+        ([one, ..], Some(token)) => (*one, Some(token)),
+        ([one, other, ..], None) => (*one, Some(*other)),
+    };
+    if let Some(other) = other {
+        problems.error(
+            other.place(),
+            "contradiction",
+            format!(
+                "`{}` stands beside `{}`: each method is an entry of its own, in the order they count in: `authentication: [ {{ … }}, {{ … }} ]`",
+                other.key(),
+                first.key()
+            ),
+        );
+        return None;
+    }
+    match first.key() {
+        "api_key" => api_key(first, problems).map(AuthenticationMethod::ApiKey),
+        "basic" => basic(first, problems).map(AuthenticationMethod::Basic),
+        "mutual_tls" => mutual_tls(first, problems).map(AuthenticationMethod::MutualTls),
+        _ => {
+            if !first.boolean(problems)? {
+                first.refuse(
+                    "says nothing: write `anonymous: true`, or leave it out",
+                    problems,
+                );
+                return None;
+            }
+            Some(AuthenticationMethod::Anonymous)
+        }
+    }
+}
+
+/// `api_key`: where it stands.
+fn api_key(field: Field<'_>, problems: &mut Problems) -> Option<ApiKeyMethod> {
+    let fields = field.fields(&["header", "query"], problems)?;
+    let header = match fields.optional("header") {
+        Some(field) => {
+            let header: Box<str> = field.parsed(
+                |text| is_token(text).then(|| text.to_ascii_lowercase().into()),
+                "is no header name: it has letters, digits and !#$%&'*+-.^_`|~ alone (RFC 9110)",
+                problems,
+            )?;
+            if NO_KEY_HEADERS.contains(&&*header) || header.starts_with("x-keyward-") {
+                field.refuse(
+                    "is read as something else here: choose another header, such as `X-API-Key`",
+                    problems,
+                );
+                return None;
+            }
+            Some(header)
+        }
+        None => None,
+    };
+    let query = match fields.optional("query") {
+        Some(field) => Some(field.parsed(
+            |text| {
+                let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
+                (text.bytes().all(plain) && text != "access_token").then(|| text.into())
+            },
+            "is no name for a key in the query: it has letters, digits and -._~ alone, and `access_token` is a token's",
+            problems,
+        )?),
+        None => None,
+    };
+    if header.is_none() && query.is_none() {
+        problems.error(
+            field.place(),
+            "missing_key",
+            "`api_key`: say where the key stands: `header: X-API-Key`, or `query: api_key` where a client can't set headers (addresses end up in logs of others)",
+        );
+        return None;
+    }
+    Some(ApiKeyMethod { header, query })
+}
+
+/// `basic`: `true`, or what the challenge calls it.
+fn basic(field: Field<'_>, problems: &mut Problems) -> Option<BasicMethod> {
+    const REALM: &str = "keyward";
+    if field.as_boolean() == Some(true) {
+        return Some(BasicMethod {
+            realm: REALM.into(),
+        });
+    }
+    let fields = field.fields(&["realm"], problems)?;
+    let realm = match fields.optional("realm") {
+        Some(field) => field.parsed(
+            |text| {
+                text.bytes()
+                    .all(|b| matches!(b, b' '..=b'~') && !matches!(b, b'"' | b'\\'))
+                    .then(|| text.into())
+            },
+            "is no realm: it has printable ASCII without quotes and backslashes",
+            problems,
+        )?,
+        None => REALM.into(),
+    };
+    Some(BasicMethod { realm })
+}
+
+fn token(fields: &Fields<'_>, problems: &mut Problems) -> Option<TokenMethod> {
     let mut issuers: Vec<Name> = Vec::new();
     if let Some(list) = fields.required(
         "issuers",
@@ -109,11 +301,73 @@ fn jwt(fields: &Fields<'_>, problems: &mut Problems) -> Option<Authentication> {
         Some(field) => field.boolean(problems),
         None => Some(false),
     };
-    Some(Authentication::Jwt {
+    let dpop = match fields.optional("dpop") {
+        Some(field) => dpop(field, problems),
+        None => Some(Dpop::default()),
+    };
+    let proxied_certificate = match fields.optional("proxied_certificate") {
+        Some(field) => field.boolean(problems),
+        None => Some(false),
+    };
+    if let (Some(field), Some(TokenSource::Cookie(_)), Some(Dpop { required: true, .. })) =
+        (fields.optional("dpop"), &token, &dpop)
+    {
+        problems.error(
+            field.place(),
+            "contradiction",
+            "`dpop` is required, but the token comes in a cookie: a token with a proof comes as `Authorization: DPoP` (RFC 9449, section 7.1)",
+        );
+    }
+    Some(TokenMethod {
         issuers,
         audiences: audiences?,
         token: token?,
         forward_token: forward_token?,
+        dpop: dpop?,
+        proxied_certificate: proxied_certificate?,
+    })
+}
+
+/// `dpop`: `accepted`, `required`, or a mapping with more to say.
+fn dpop(field: Field<'_>, problems: &mut Problems) -> Option<Dpop> {
+    let words = [("accepted", false), ("required", true)];
+    if field.as_text().is_some() {
+        return Some(Dpop {
+            required: field.one_of(&words, problems)?,
+            ..Dpop::default()
+        });
+    }
+    let fields = field.fields(&["tokens", "nonce", "algorithms"], problems)?;
+    let required = match fields.optional("tokens") {
+        Some(field) => field.one_of(&words, problems),
+        None => Some(false),
+    };
+    let nonce = match fields.optional("nonce") {
+        Some(field) => {
+            let words = [("when_stale", false), ("always", true)];
+            field.one_of(&words, problems)
+        }
+        None => Some(false),
+    };
+    let algorithms = match fields.optional("algorithms") {
+        Some(field) => {
+            field.filled_list(problems)?;
+            let algorithms = field.texts(problems);
+            if algorithms.iter().any(|name| name.starts_with("HS")) {
+                field.refuse(
+                    "names an algorithm of shared secrets: a proof is made with a private key (RFC 9449, section 4.2)",
+                    problems,
+                );
+                return None;
+            }
+            algorithms
+        }
+        None => Dpop::default().algorithms,
+    };
+    Some(Dpop {
+        required: required?,
+        nonce: nonce?,
+        algorithms,
     })
 }
 
@@ -139,7 +393,13 @@ fn token_source(field: Field<'_>, problems: &mut Problems) -> Option<TokenSource
 /// `mutual_tls`: whose certificates, and which name of them is the caller's.
 fn mutual_tls(field: Field<'_>, problems: &mut Problems) -> Option<MutualTls> {
     let fields = field.fields(
-        &["subject", "callers", "roots", "forward_certificate"],
+        &[
+            "subject",
+            "callers",
+            "roots",
+            "forward_certificate",
+            "proxied",
+        ],
         problems,
     )?;
     let words = CertificateName::ALL.map(|name| (name.as_str(), name));
@@ -162,7 +422,12 @@ fn mutual_tls(field: Field<'_>, problems: &mut Problems) -> Option<MutualTls> {
         Some(field) => field.boolean(problems),
         None => Some(false),
     };
+    let proxied = match fields.optional("proxied") {
+        Some(field) => field.boolean(problems),
+        None => Some(false),
+    };
     Some(MutualTls {
+        proxied: proxied?,
         subject: subject?,
         callers: callers?,
         roots: roots?,

@@ -125,7 +125,11 @@ mod tests {
     fn captures(value: &Json) -> Vec<Option<Capture>> {
         match read(&api(value)).unwrap().resource.spec {
             Spec::Api(api) => api.routes.into_iter().map(|route| route.capture).collect(),
-            Spec::Issuer(_) | Spec::Upstream(_) => panic!("not an API"),
+            Spec::Issuer(_)
+            | Spec::Upstream(_)
+            | Spec::Credential(_)
+            | Spec::Role(_)
+            | Spec::AccessPolicy(_) => panic!("not an API"),
         }
     }
 

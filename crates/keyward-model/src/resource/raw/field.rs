@@ -154,6 +154,18 @@ impl<'n> Field<'n> {
         }
     }
 
+    /// Whether the value is a list.
+    #[must_use]
+    pub fn is_list(&self) -> bool {
+        matches!(self.node.value, Value::List(_))
+    }
+
+    /// Whether the value is a mapping.
+    #[must_use]
+    pub fn is_map(&self) -> bool {
+        matches!(self.node.value, Value::Map(_))
+    }
+
     /// `true` or `false`, if the value is one of them.
     #[must_use]
     pub fn as_boolean(&self) -> Option<bool> {

@@ -1,5 +1,6 @@
 //! The written forms of durations and byte sizes.
 
+use crate::clock::Timestamp;
 use std::time::Duration;
 
 /// Reads a duration: a whole number with `ms`, `s`, `m`, `h` or `d` right behind it (`250ms`, `30s`,
@@ -36,6 +37,14 @@ pub fn byte_size(text: &str) -> Option<u64> {
     number.checked_mul(factor)
 }
 
+/// Reads a point in time: RFC 3339 with its offset (`2027-06-30T00:00:00Z`).
+#[must_use]
+pub fn timestamp(text: &str) -> Option<Timestamp> {
+    let format = &time::format_description::well_known::Rfc3339;
+    let at = time::OffsetDateTime::parse(text, format).ok()?;
+    Some(Timestamp::from_seconds(at.unix_timestamp()))
+}
+
 fn number_and_unit(text: &str) -> Option<(u64, &str)> {
     let end = text
         .find(|c: char| !c.is_ascii_digit())
@@ -67,6 +76,21 @@ mod tests {
             ("18446744073709551615d", None),
         ] {
             assert_eq!(duration(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn times_have_an_offset() {
+        for (text, seconds) in [
+            ("2027-06-30T00:00:00Z", Some(1_814_313_600)),
+            ("2027-06-30T02:00:00+02:00", Some(1_814_313_600)),
+            ("2027-06-30", None),
+            ("2027-06-30T00:00:00", None),
+            ("2027-02-30T00:00:00Z", None),
+            ("tomorrow", None),
+        ] {
+            let read = timestamp(text).map(Timestamp::as_seconds);
+            assert_eq!(read, seconds, "{text}");
         }
     }
 

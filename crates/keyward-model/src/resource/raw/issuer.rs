@@ -2,7 +2,8 @@
 
 use super::field::{Field, Fields};
 use super::problem::Problems;
-use crate::resource::issuer::{Encrypted, SELF};
+use crate::resource::authorization::ClaimPath;
+use crate::resource::issuer::{Encrypted, Introspection, SELF};
 use crate::resource::{Issuer, IssuerKeys};
 use crate::secret::Secret;
 use base64::Engine as _;
@@ -15,11 +16,13 @@ pub(super) const KEYS: &[&str] = &[
     "issuer",
     "jwks",
     "secret",
+    "introspection",
     "algorithms",
     "leeway",
     "types",
     "max_age",
     "scope_claim",
+    "roles_from",
     "encrypted",
 ];
 
@@ -40,6 +43,14 @@ const LEEWAY_MAX: Duration = Duration::from_secs(300);
 
 /// How long the last good keys are used while the issuer can't be reached, unless said otherwise.
 const STALE_FOR: Duration = Duration::from_secs(24 * 3600);
+
+/// How long an answer about a token counts, unless said otherwise.
+const CACHE_FOR: Duration = Duration::from_secs(30);
+
+/// And at most.
+const CACHE_FOR_MAX: Duration = Duration::from_secs(300);
+/// The most claims that say which roles a bearer has.
+const ROLES_FROM_MAX: usize = 8;
 
 /// Where OpenID Connect Discovery puts an issuer's metadata (section 4).
 const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
@@ -84,6 +95,10 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Issue
         Some(field) => field.text(problems),
         None => Some("scope"),
     };
+    let roles_from = match fields.optional("roles_from") {
+        Some(field) => roles_from(field, problems),
+        None => Some(Vec::new()),
+    };
     let encrypted = match fields.optional("encrypted") {
         Some(field) => field.one_of(
             &[("no", Encrypted::No), ("required", Encrypted::Required)],
@@ -102,11 +117,49 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Issue
             .unwrap_or_default(),
         max_age,
         scope_claim: scope_claim?.into(),
+        roles_from: roles_from?,
         encrypted: encrypted?,
     })
 }
 
+/// `roles_from`: one claim, or a list of them.
+fn roles_from(field: Field<'_>, problems: &mut Problems) -> Option<Vec<ClaimPath>> {
+    let named = match field.as_text() {
+        Some(_) => vec![field],
+        None => field.filled_list(problems)?,
+    };
+    if named.len() > ROLES_FROM_MAX {
+        field.refuse("has more than 8 claims", problems);
+        return None;
+    }
+    let paths: Vec<_> = named
+        .into_iter()
+        .map(|member| {
+            member.parsed(
+                ClaimPath::parse,
+                "names no claim: write its name, with `.` for what is inside of objects, such as `realm_access.roles`",
+                problems,
+            )
+        })
+        .collect();
+    paths.into_iter().collect()
+}
+
 fn keys(fields: &Fields<'_>, issuer: Option<&str>, problems: &mut Problems) -> Option<IssuerKeys> {
+    if let Some(field) = fields.optional("introspection") {
+        for key in ["jwks", "secret", "algorithms", "encrypted", "types"] {
+            if let Some(other) = fields.optional(key) {
+                problems.error(
+                    other.place(),
+                    "contradiction",
+                    format!("`{key}` stands beside `introspection`: an issuer's tokens are verified here by its keys, or by asking it, not both"),
+                );
+                return None;
+            }
+        }
+        return introspection(field, problems)
+            .map(|asked| IssuerKeys::Introspection(Box::new(asked)));
+    }
     match (fields.optional("jwks"), fields.optional("secret")) {
         (Some(_), Some(secret)) => {
             problems.error(
@@ -120,13 +173,67 @@ fn keys(fields: &Fields<'_>, issuer: Option<&str>, problems: &mut Problems) -> O
             problems.error(
                 fields.place(),
                 "missing_key",
-                "`jwks` is missing: say where the issuer's keys come from: `jwks: { file: … }`, `{ url: … }`, `{ discover: true }` or `{ keys: [ … ] }`, or `secret: ${ENV:NAME}` for HMAC",
+                "`jwks` is missing: say where the issuer's keys come from: `jwks: { file: … }`, `{ url: … }`, `{ discover: true }` or `{ keys: [ … ] }`, or `secret: ${ENV:NAME}` for HMAC, or `introspection: { url: … }` for tokens that it is asked about",
             );
             None
         }
         (None, Some(field)) => secret(field, problems).map(IssuerKeys::Secret),
         (Some(field), None) => jwks(field, issuer, problems),
     }
+}
+
+/// `introspection`: whom to ask, and as whom.
+fn introspection(field: Field<'_>, problems: &mut Problems) -> Option<Introspection> {
+    let fields = field.fields(
+        &["url", "client_id", "client_secret", "cache_for"],
+        problems,
+    )?;
+    let url = fields
+        .required(
+            "url",
+            "where the issuer answers for its tokens (`introspection_endpoint` in its metadata)",
+            problems,
+        )
+        .and_then(|field| url(field, problems));
+    let client_id = fields
+        .required(
+            "client_id",
+            "as whom this node asks: an issuer answers its clients alone",
+            problems,
+        )
+        .and_then(|field| field.text(problems));
+    let client_secret = fields.required(
+        "client_secret",
+        "write `client_secret: ${ENV:NAME}`",
+        problems,
+    )?;
+    let Some(secret) = client_secret.as_text().filter(|text| !text.is_empty()) else {
+        problems.error(
+            client_secret.place(),
+            "wrong_type",
+            "`client_secret` is a text that isn't empty: write `client_secret: ${ENV:NAME}`",
+        );
+        return None;
+    };
+    let cache_for = match fields.optional("cache_for") {
+        Some(field) => field.duration(problems).filter(|time| {
+            let short = *time <= CACHE_FOR_MAX;
+            if !short {
+                field.refuse(
+                    "is more than 5m: for so long a token that was taken back would go on working",
+                    problems,
+                );
+            }
+            short
+        }),
+        None => Some(CACHE_FOR),
+    };
+    Some(Introspection {
+        url: url?,
+        client_id: client_id?.into(),
+        client_secret: Secret::new(secret.to_owned()),
+        cache_for: cache_for?,
+    })
 }
 
 /// The bytes of a shared secret: the text's own, or, behind `base64:`, those it encodes in base64 or

@@ -4,15 +4,22 @@
 //! typed resources by [`read_resource`]. Reading goes on after a mistake, so that one run tells of all
 //! of them; every [`Problem`] carries the line and the column.
 
+mod access_policy;
 mod api;
 mod authentication;
+mod authorization;
 mod capture;
 mod coding;
+mod content;
+mod credential;
 pub mod field;
 pub mod form;
 mod issuer;
+mod limits;
+mod policy;
 mod problem;
 mod read;
+mod role;
 mod route;
 mod upstream;
 mod websocket;

@@ -1,7 +1,9 @@
 use super::*;
+use crate::limit::Allowance;
+use crate::resource::authentication::Dpop;
 use crate::resource::coding::ContentCoding;
 use crate::resource::mutual_tls::{Callers, CertificateName};
-use crate::resource::{Authentication, IssuerKeys, Spec, TokenSource, consistency};
+use crate::resource::{Authentication, IssuerKeys, Spec, TokenMethod, TokenSource, consistency};
 use crate::revision::Origin;
 use serde_json::{Value as Json, json};
 
@@ -69,15 +71,20 @@ fn the_contracts_api_is_read() {
     };
     assert_eq!(
         api.authentication,
-        Authentication::Jwt {
+        Authentication::tokens(TokenMethod {
             issuers: vec!["bench".parse().unwrap()],
             audiences: vec!["bench-api".into()],
             token: TokenSource::Header,
             forward_token: false,
-        }
+            dpop: Dpop::default(),
+            proxied_certificate: false,
+        })
     );
-    assert_eq!(api.rate_limits[0].name.as_str(), "subject-1");
-    assert_eq!(api.rate_limits[0].limit.burst.get(), 1_000_000);
+    assert_eq!(api.limits[0].name.as_str(), "subject-1");
+    let Allowance::Rate(rate) = api.limits[0].allows else {
+        panic!("{:?}", api.limits[0]);
+    };
+    assert_eq!(rate.burst.get(), 1_000_000);
     assert_eq!(api.identity_headers.headers.len(), 4);
 }
 
@@ -92,9 +99,7 @@ fn callers_by_certificate_have_the_scopes_that_are_given_to_them() {
     let Spec::Api(mut api) = declared.resource.spec else {
         panic!("not an API")
     };
-    let Authentication::MutualTls(read) = api.authentication.clone() else {
-        panic!("not by certificate")
-    };
+    let read = api.authentication.mutual_tls().unwrap().clone();
     assert_eq!(read.subject, CertificateName::SanUri);
     assert!(!read.forward_certificate);
     let Callers::Listed(callers) = read.callers else {
@@ -329,7 +334,7 @@ fn what_is_wrong_is_said_with_what_to_do() {
             api(
                 &json!({ "authentication": { "mutual_tls": { "subject": "san_uri" }, "audience": "x" } }),
             ),
-            "`audience` stands beside `mutual_tls`: an API asks for a token or for a certificate",
+            "`audience` stands beside `mutual_tls`: each method is an entry of its own",
         ),
         (
             api(&json!({ "compression": "on" })),
@@ -385,7 +390,7 @@ fn what_is_wrong_is_said_with_what_to_do() {
         ),
         (
             api(&json!({ "rate_limits": [ { "by": "ip", "requests": 1, "per": "1s" } ] })),
-            "`by`: `ip` is none of `subject`, `address`, `route`",
+            "`by`: `ip` is none of `subject`, `client`, `team`, `issuer`, `key`, `address`, `route`, `api`, `claim:NAME`, `header:NAME`",
         ),
         (
             api(&json!({ "rate_limits": [ { "by": "route", "requests": 0, "per": "1s" } ] })),
@@ -398,6 +403,46 @@ fn what_is_wrong_is_said_with_what_to_do() {
         (
             api(&json!({ "rate_limits": [ { "by": "route", "requests": 1, "per": "0s" } ] })),
             "is no time at all",
+        ),
+        (
+            api(&json!({ "rate_limits": [ { "by": "adress", "requests": 1, "per": "1s" } ] })),
+            "`by`: `adress` is none of `subject`, `client`, `team`, `issuer`, `key`, `address`, `route`, `api`, `claim:NAME`, `header:NAME`: did you mean `address`?",
+        ),
+        (
+            api(
+                &json!({ "rate_limits": [ { "by": "header:authorization", "requests": 1, "per": "1s" } ] }),
+            ),
+            "`by`: `header:authorization` is a credential: count by `subject`, `client` or `key`, which are what it proves",
+        ),
+        (
+            api(
+                &json!({ "rate_limits": [ { "by": ["subject", "subject"], "requests": 1, "per": "1s" } ] }),
+            ),
+            "`by`: `subject` stands in the list twice",
+        ),
+        (
+            api(&json!({ "rate_limits": [ { "by": "subject", "requests": 1, "per": "day" } ] })),
+            "`per`: a rate limit has a duration, such as 1s, 1m or 1h; windows of the calendar (`day`) are what `quotas` has",
+        ),
+        (
+            api(&json!({ "quotas": [ { "by": "subject", "requests": 1, "per": "1h" } ] })),
+            "`per`: `1h` is none of `minute`, `hour`, `day`, `week`, `month`",
+        ),
+        (
+            api(&json!({ "concurrency": [ { "by": "subject", "calls": 0 } ] })),
+            "`calls` is a whole number from 1 to 4294967295, not `0`",
+        ),
+        (
+            api(
+                &json!({ "concurrency": [ { "by": "subject", "calls": 2, "on_outage": "allow" } ] }),
+            ),
+            "`on_outage`: `allow` is none of `allow_locally`, `refuse`",
+        ),
+        (
+            api(
+                &json!({ "quotas": [ { "by": "subject", "requests": 1, "per": "day", "name": "subject-1" } ] }),
+            ),
+            "two limits of the same calls are called `subject-1`: answers name the limit, so each needs its own `name`",
         ),
         (
             api(&json!({ "rate_limits": [ { "by": "route", "requests": 1, "per": "60d" } ] })),

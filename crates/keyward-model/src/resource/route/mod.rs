@@ -28,9 +28,9 @@ pub use path::{
 };
 
 use super::coding::{Compression, Decompression};
-use super::{BasePath, Capture, WebSocket};
+use super::{Authorization, BasePath, Capture, ContentPolicies, Policies, WebSocket};
+use crate::limit::LimitRule;
 use crate::name::Name;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The most routes that may share one host and path and be told apart by conditions alone: they are
@@ -44,8 +44,10 @@ pub struct Route {
     pub label: Box<str>,
     /// Which calls it takes.
     pub matching: RouteMatch,
-    /// The scopes that a caller needs besides those of the API.
-    pub scopes: BTreeSet<String>,
+    /// What its callers must be besides what the API asks for.
+    pub authorization: Authorization,
+    /// Limits of the route's own, taken after those of its API.
+    pub limits: Vec<LimitRule>,
     /// Changes to the query, before it goes to the upstream or into a redirect.
     pub query: QueryEdits,
     /// Changes to the headers that the upstream gets.
@@ -62,6 +64,10 @@ pub struct Route {
     pub action: Action,
     /// Which bodies are written down: as the route says, else as its API does.
     pub capture: Option<Capture>,
+    /// What stands in a call's way besides who calls, and what is added to answers.
+    pub policies: Policies,
+    /// What is done with the content of calls; `None`: nothing.
+    pub content: Option<Box<ContentPolicies>>,
 }
 
 impl Route {
@@ -71,7 +77,8 @@ impl Route {
         Self {
             label: base_path.as_str().into(),
             matching: RouteMatch::default(),
-            scopes: BTreeSet::new(),
+            authorization: Authorization::default(),
+            limits: Vec::new(),
             query: QueryEdits::default(),
             request_headers: HeaderEdits::default(),
             response_headers: HeaderEdits::default(),
@@ -80,10 +87,12 @@ impl Route {
             websocket: None,
             action: Action::Forward(Forward::to(upstream)),
             capture: None,
+            policies: Policies::default(),
+            content: None,
         }
     }
 
-    /// The upstreams it names, a mirror's among them.
+    /// The upstreams it names, a mirror's among them; the one last that decides about its calls.
     pub fn upstreams(&self) -> impl Iterator<Item = &Name> {
         let forward = match &self.action {
             Action::Forward(forward) => Some(forward),
@@ -95,6 +104,12 @@ impl Route {
             .iter()
             .map(|share| &share.upstream)
             .chain(mirror.map(|mirror| &mirror.upstream))
+            .chain(
+                self.policies
+                    .external_decision
+                    .iter()
+                    .map(|decision| &decision.upstream),
+            )
     }
 
     /// Whether its calls go to this upstream, and not copies of them alone.

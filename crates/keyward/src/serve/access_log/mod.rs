@@ -219,6 +219,7 @@ pub(super) mod tests {
             blame: Some(Code::NotFound.blame()),
             because: None,
             limit: None,
+            policy: None,
             model: None,
             bytes_in: 0,
             bytes_out: 10,

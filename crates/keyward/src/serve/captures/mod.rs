@@ -56,6 +56,7 @@ pub(super) struct RunningCaptures {
     status: CaptureStatus,
     task: JoinHandle<()>,
     stop: watch::Sender<bool>,
+    place: watch::Sender<Captures>,
 }
 
 impl RunningCaptures {
@@ -63,9 +64,11 @@ impl RunningCaptures {
     pub(super) fn start(captures: &Captures) -> Self {
         let (queue, receiver) = CaptureQueue::new();
         let counts = Arc::<Counts>::default();
+        let (place, places) = watch::channel(captures.clone());
         let writer = Writer {
             path: captures.file.clone(),
             max_size: captures.max_size,
+            places,
             file: None,
             counts: Arc::clone(&counts),
             failing: false,
@@ -79,7 +82,18 @@ impl RunningCaptures {
             },
             task: tokio::spawn(writer.run(receiver, stopping)),
             stop,
+            place,
         }
+    }
+
+    /// What is captured goes elsewhere from now on, or may be more.
+    pub(super) fn replace(&self, captures: &Captures) {
+        self.status.settings.resize(captures.memory);
+        self.place.send_if_modified(|place| {
+            let differs = place != captures;
+            place.clone_from(captures);
+            differs
+        });
     }
 
     /// What the gateway captures with.
@@ -103,6 +117,8 @@ impl RunningCaptures {
 struct Writer {
     path: PathBuf,
     max_size: u64,
+    /// Where it is to be written to.
+    places: watch::Receiver<Captures>,
     file: Option<File>,
     counts: Arc<Counts>,
     failing: bool,
@@ -138,6 +154,7 @@ impl Writer {
             let _infallible = serde_json::to_writer(&mut lines, &line(&call));
             lines.push(b'\n');
         }
+        self.follow();
         match self.append(&lines) {
             Ok(()) => {
                 self.failing = false;
@@ -149,6 +166,19 @@ impl Writer {
                     tracing::error!(file = %self.path.display(), "captures: {error}; calls go on without being captured");
                 }
             }
+        }
+    }
+
+    /// Writes to another file, if that was said.
+    fn follow(&mut self) {
+        // Whoever drops the other end says nothing any more.
+        if self.places.has_changed().unwrap_or_default() {
+            let place = self.places.borrow_and_update().clone();
+            if place.file != self.path {
+                self.file = None;
+            }
+            (self.path, self.max_size) = (place.file, place.max_size);
+            self.failing = false;
         }
     }
 

@@ -3,18 +3,24 @@
 //! What becomes a label is configured or fixed: names of teams, APIs, routes, limits, upstreams and issuers,
 //! codes, status classes. Nothing that a caller can choose, so that nobody makes the page grow.
 
+mod issuers;
 mod page;
 mod process;
+mod shared_state;
+mod upstreams;
 
 use super::captures::CaptureStatus;
 use super::reload::ReloadCounts;
+use super::revocations::FeedCounts;
 use super::traces::ExportStatus;
-use keyward_gateway::issuer::{IssuerStatus, Issuers};
-use keyward_gateway::metrics::{HistogramCounts, RouteCounts, WorkerCounts};
-use keyward_gateway::{Gateway, TargetCounts};
+use keyward_gateway::Gateway;
+use keyward_gateway::issuer::Issuers;
+use keyward_gateway::metrics::{HistogramCounts, PolicyEvent, RouteCounts, WorkerCounts};
 use keyward_model::usage::RouteLabels;
 use keyward_model::{Code, Timestamp};
+use keyward_state::revocation::Revocations;
 use page::{Family, Kind, Labels, Page, Seconds};
+use std::sync::atomic::Ordering;
 
 /// What the page is made from.
 pub(super) struct Sources<'a> {
@@ -25,6 +31,8 @@ pub(super) struct Sources<'a> {
     pub(super) export: Option<&'a ExportStatus>,
     /// `None` where no body is captured.
     pub(super) captures: Option<&'a CaptureStatus>,
+    pub(super) revocations: &'a Revocations,
+    pub(super) revocation_feed: &'a FeedCounts,
     /// When the process began to serve.
     pub(super) started: Timestamp,
     pub(super) now: Timestamp,
@@ -46,6 +54,7 @@ pub(super) fn text(sources: &Sources<'_>) -> String {
     totals(&mut page, &workers);
     each_worker(&mut page, &workers);
     codes(&mut page, &workers);
+    policies(&mut page, &workers);
     node(&mut page, sources.gateway);
     if let Some(export) = sources.export {
         traces(&mut page, export);
@@ -53,12 +62,31 @@ pub(super) fn text(sources: &Sources<'_>) -> String {
     if let Some(status) = sources.captures {
         captures(&mut page, status);
     }
+    cache(&mut page, sources.gateway);
+    idempotency_keys(&mut page, sources.gateway);
     reloads(&mut page, sources.reloads);
+    revocations(&mut page, sources);
     routes(&mut page, &sources.gateway.route_counts());
     limits(&mut page, sources.gateway);
-    upstreams(&mut page, sources.gateway);
-    issuers(&mut page, sources.issuers, sources.now);
+    if let Some(counts) = sources.gateway.shared_counts() {
+        shared_state::write(&mut page, &counts);
+    }
+    upstreams::upstreams(&mut page, sources.gateway);
+    issuers::issuers(&mut page, sources.issuers, sources.now);
     page.into_text()
+}
+
+fn revocations(page: &mut Page, sources: &Sources<'_>) {
+    page.gauge(
+        "keyward_revocations",
+        "Revocations that are held against tokens.",
+        sources.revocations.load().len(),
+    );
+    page.counter(
+        "keyward_revocation_feed_failures_total",
+        "How often revocations could not be taken in from the database.",
+        sources.revocation_feed.failures.load(Ordering::Relaxed),
+    );
 }
 
 /// One of a worker's numbers.
@@ -82,7 +110,7 @@ fn totals(page: &mut Page, workers: &[WorkerCounts]) {
     let mut handshakes = page.family(
         Kind::Counter,
         "keyward_tls_handshakes_total",
-        "TLS handshakes with clients, by how they ended.",
+        "TLS handshakes with clients, by how they ended; those of HTTP/3 that took up a session count as full.",
     );
     let outcomes: [(&str, OfWorker); 5] = [
         ("full", |worker| worker.handshakes.full),
@@ -212,6 +240,19 @@ fn codes(page: &mut Page, workers: &[WorkerCounts]) {
     }
 }
 
+fn policies(page: &mut Page, workers: &[WorkerCounts]) {
+    let mut family = page.family(
+        Kind::Counter,
+        "keyward_policy_decisions_total",
+        "Decisions of policies, by policy and by what was decided.",
+    );
+    for (place, event) in PolicyEvent::ALL.iter().enumerate() {
+        let of = |worker: &WorkerCounts| worker.policies.get(place).copied().unwrap_or_default();
+        let labels = Labels::of(&[("policy", event.policy()), ("decision", event.decision())]);
+        family.sample(&labels, workers.iter().map(of).sum::<u64>());
+    }
+}
+
 fn node(page: &mut Page, gateway: &Gateway) {
     page.counter(
         "keyward_access_records_dropped_total",
@@ -223,10 +264,69 @@ fn node(page: &mut Page, gateway: &Gateway) {
         "Subjects whose rate limits are being counted.",
         gateway.counted_subjects(),
     );
+    let proving = gateway.proving_counts();
+    page.gauge(
+        "keyward_failing_addresses",
+        "Addresses from which credentials came that were not good, and that are counted.",
+        proving.failing_addresses,
+    );
+    page.counter(
+        "keyward_failures_uncounted_total",
+        "Credentials that were not good and were not counted, since as many addresses failed as are.",
+        proving.uncounted_failures,
+    );
+    page.gauge(
+        "keyward_remembered_proofs",
+        "Proofs of possession that were used lately.",
+        proving.remembered_proofs,
+    );
     page.gauge(
         "keyward_revision",
         "The configuration's revision.",
         gateway.revision().0,
+    );
+}
+
+fn cache(page: &mut Page, gateway: &Gateway) {
+    let counts = gateway.cache_counts();
+    page.gauge(
+        "keyward_cache_entries",
+        "Answers that are kept for other calls.",
+        counts.entries,
+    );
+    page.gauge(
+        "keyward_cache_bytes",
+        "Memory that kept answers take, those included that are no longer kept but still being sent.",
+        counts.bytes,
+    );
+    page.gauge(
+        "keyward_cache_max_bytes",
+        "The most memory that kept answers may take.",
+        counts.max_bytes,
+    );
+    page.counter(
+        "keyward_cache_evictions_total",
+        "Keys whose answers were given up to make room for others.",
+        counts.evicted,
+    );
+}
+
+fn idempotency_keys(page: &mut Page, gateway: &Gateway) {
+    let counts = gateway.key_counts();
+    page.gauge(
+        "keyward_idempotency_keys",
+        "Idempotency keys that are remembered.",
+        counts.keys,
+    );
+    page.gauge(
+        "keyward_idempotency_bytes",
+        "Memory that keys and the answers to their calls take, with what is set aside for calls under way.",
+        counts.bytes,
+    );
+    page.gauge(
+        "keyward_idempotency_max_bytes",
+        "The most memory that they may take.",
+        counts.max_bytes,
     );
 }
 
@@ -353,6 +453,16 @@ fn routes(page: &mut Page, routes: &[RouteCounts]) {
             family.sample_with(labels, "outcome", outcome.as_str(), *count);
         }
     }
+    let mut family = page.family(
+        Kind::Counter,
+        "keyward_cache_requests_total",
+        "Calls to routes with a cache, by what that did: answered (`hit`, `stale`, `revalidated`, `collapsed`), or let the upstream answer (`missed`, `bypassed`).",
+    );
+    for (labels, route) in &routes {
+        for (outcome, count) in route.cache.iter().flatten() {
+            family.sample_with(labels, "outcome", outcome.as_str(), *count);
+        }
+    }
     type OfRoute = fn(&RouteCounts) -> &HistogramCounts;
     let histograms: [(&str, &str, OfRoute); 3] = [
         (
@@ -399,162 +509,10 @@ fn limits(page: &mut Page, gateway: &Gateway) {
             ("team", limit.team.as_str()),
             ("api", limit.api.as_str()),
             ("version", limit.version.as_str()),
+            // Empty of one that all routes of the API share.
+            ("route", limit.route.as_deref().unwrap_or_default()),
             ("limit", limit.limit.as_str()),
         ]);
         family.sample(&labels, limit.refused);
-    }
-}
-
-/// What is told of each target.
-struct TargetMetric {
-    name: &'static str,
-    kind: Kind,
-    help: &'static str,
-    value: fn(&TargetCounts) -> u64,
-}
-
-const TARGET_METRICS: [TargetMetric; 7] = [
-    TargetMetric {
-        name: "keyward_upstream_healthy",
-        kind: Kind::Gauge,
-        help: "1 while the target gets calls: neither ejected, nor ill, nor spared by its breaker.",
-        value: |target| u64::from(target.healthy),
-    },
-    TargetMetric {
-        name: "keyward_upstream_ejected",
-        kind: Kind::Gauge,
-        help: "1 while the target is left out because calls to it failed.",
-        value: |target| u64::from(target.ejected),
-    },
-    TargetMetric {
-        name: "keyward_upstream_ejections_total",
-        kind: Kind::Counter,
-        help: "How often the target was left out because calls to it failed.",
-        value: |target| target.ejections,
-    },
-    TargetMetric {
-        name: "keyward_upstream_breaker_open",
-        kind: Kind::Gauge,
-        help: "1 while the target's breaker is open or tried.",
-        value: |target| u64::from(target.breaker_open),
-    },
-    TargetMetric {
-        name: "keyward_upstream_in_flight",
-        kind: Kind::Gauge,
-        help: "Calls under way at the target.",
-        value: |target| u64::from(target.in_flight),
-    },
-    TargetMetric {
-        name: "keyward_upstream_pending",
-        kind: Kind::Gauge,
-        help: "Calls that wait for a connection to the target.",
-        value: |target| u64::from(target.pending),
-    },
-    TargetMetric {
-        name: "keyward_upstream_connections",
-        kind: Kind::Gauge,
-        help: "Connections to the target, idle ones included.",
-        value: |target| u64::from(target.connections),
-    },
-];
-
-fn upstreams(page: &mut Page, gateway: &Gateway) {
-    let upstreams = gateway.upstream_counts();
-    let mut family = page.family(
-        Kind::Counter,
-        "keyward_upstream_retries_total",
-        "Attempts after the first.",
-    );
-    for upstream in &upstreams {
-        let labels = Labels::of(&[("team", &upstream.team), ("upstream", &upstream.upstream)]);
-        family.sample(&labels, upstream.retries);
-    }
-    let targets: Vec<_> = upstreams
-        .iter()
-        .flat_map(|upstream| {
-            upstream.targets.iter().map(|target| {
-                let labels = Labels::of(&[
-                    ("team", &upstream.team),
-                    ("upstream", &upstream.upstream),
-                    ("target", &target.url),
-                ]);
-                (labels, target)
-            })
-        })
-        .collect();
-    for TargetMetric {
-        name,
-        kind,
-        help,
-        value,
-    } in TARGET_METRICS
-    {
-        let mut family = page.family(kind, name, help);
-        for (labels, target) in &targets {
-            family.sample(labels, value(target));
-        }
-    }
-}
-
-fn issuers(page: &mut Page, issuers: &Issuers, now: Timestamp) {
-    let statuses: Vec<(Labels, IssuerStatus)> = issuers
-        .statuses()
-        .into_iter()
-        .map(|status| {
-            let labels = Labels::of(&[
-                ("team", status.team_name.as_str()),
-                ("issuer", status.name.as_str()),
-            ]);
-            (labels, status)
-        })
-        .collect();
-    let mut family = page.family(
-        Kind::Gauge,
-        "keyward_issuer_verifiers",
-        "Keys that verify the issuer's tokens, each with each algorithm.",
-    );
-    for (labels, status) in &statuses {
-        family.sample(labels, status.verifiers);
-    }
-    let mut family = page.family(
-        Kind::Gauge,
-        "keyward_issuer_keys_age_seconds",
-        "Since the issuer's keys were last confirmed.",
-    );
-    for (labels, status) in &statuses {
-        if let Some(confirmed) = status.confirmed {
-            family.sample(labels, now.since(confirmed).as_secs());
-        }
-    }
-    let mut family = page.family(
-        Kind::Counter,
-        "keyward_issuer_readings_total",
-        "Fetches and looks at an issuer's keys, by outcome.",
-    );
-    for (labels, status) in &statuses {
-        let counts = status.counts;
-        for (outcome, count) in [
-            ("changed", counts.changed),
-            ("unchanged", counts.unchanged),
-            ("failed", counts.failed),
-            ("refused", counts.refused),
-        ] {
-            family.sample_with(labels, "outcome", outcome, count);
-        }
-    }
-    let mut family = page.family(
-        Kind::Counter,
-        "keyward_issuer_unknown_kids_total",
-        "Tokens with an unknown kid, by whether they led to a fetch.",
-    );
-    for (labels, status) in &statuses {
-        let counts = status.counts;
-        for (effect, count) in [
-            ("fetched", counts.asked_by_unknown_kid),
-            ("suppressed", counts.suppressed),
-            ("not_waited", counts.waiters_refused),
-        ] {
-            family.sample_with(labels, "effect", effect, count);
-        }
     }
 }

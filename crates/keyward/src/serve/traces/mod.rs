@@ -89,6 +89,8 @@ impl ExportStatus {
 #[derive(Debug)]
 pub(super) struct RunningExport {
     stop: watch::Sender<bool>,
+    node: NodeId,
+    collector: watch::Sender<Collector>,
     task: JoinHandle<()>,
     status: ExportStatus,
 }
@@ -105,20 +107,13 @@ impl RunningExport {
         clock: Arc<dyn Clock>,
         (queue, receiver): (SpanQueue, SpanReceiver),
     ) -> Result<Self, keyward_egress::Error> {
-        let mut request = Request::at(Url::parse(&tracing.url)?);
-        for (name, value) in &tracing.headers {
-            request = request.header(name.clone(), value.clone())?;
-        }
+        let (collector, collectors) = watch::channel(Collector::of(tracing, node)?);
         let counts = Arc::<ExportCounts>::default();
         let (stop, stopping) = watch::channel(false);
         let exporter = Exporter {
             clock,
             egress,
-            request,
-            service: Service {
-                name: tracing.service_name.clone(),
-                node,
-            },
+            collectors,
             counts: Arc::clone(&counts),
             stopping,
             ending: false,
@@ -126,6 +121,8 @@ impl RunningExport {
         };
         Ok(Self {
             stop,
+            node,
+            collector,
             task: tokio::spawn(exporter.run(receiver)),
             status: ExportStatus { queue, counts },
         })
@@ -133,6 +130,16 @@ impl RunningExport {
 
     pub(super) fn status(&self) -> ExportStatus {
         self.status.clone()
+    }
+
+    /// Who gets the next batch, and those that wait.
+    ///
+    /// # Errors
+    /// When the address or a header can't be used, as a text; the one before stays.
+    pub(super) fn replace(&self, tracing: &Tracing) -> Result<(), keyward_egress::Error> {
+        self.collector
+            .send_replace(Collector::of(tracing, self.node)?);
+        Ok(())
     }
 
     /// Exports what waits, once the workers have ended, if that is quickly done.
@@ -146,11 +153,33 @@ impl RunningExport {
     }
 }
 
+/// Who is exported to, and as whom.
+#[derive(Debug)]
+struct Collector {
+    request: Request,
+    service: Service,
+}
+
+impl Collector {
+    fn of(tracing: &Tracing, node: NodeId) -> Result<Self, keyward_egress::Error> {
+        let mut request = Request::at(Url::parse(&tracing.url)?);
+        for (name, value) in &tracing.headers {
+            request = request.header(name.clone(), value.clone())?;
+        }
+        Ok(Self {
+            request,
+            service: Service {
+                name: tracing.service_name.clone(),
+                node,
+            },
+        })
+    }
+}
+
 struct Exporter {
     clock: Arc<dyn Clock>,
     egress: Egress,
-    request: Request,
-    service: Service,
+    collectors: watch::Receiver<Collector>,
     counts: Arc<ExportCounts>,
     stopping: watch::Receiver<bool>,
     /// Whether the node goes down: what waits is sent, and nothing is waited for.
@@ -217,7 +246,8 @@ impl Exporter {
 
     /// Sends a batch, again and again for a while if need be.
     async fn export(&mut self, batch: &[TracedCall]) {
-        let body = Bytes::from(spans::request(&self.service, batch));
+        let body = spans::request(&self.collectors.borrow().service, batch);
+        let body = Bytes::from(body);
         let begun = self.clock.moment();
         let mut pause = PAUSE;
         loop {
@@ -248,7 +278,8 @@ impl Exporter {
     }
 
     async fn send(&self, body: Bytes) -> Result<u64, Failure> {
-        let request = self.request.clone().post("application/x-protobuf", body);
+        let request = self.collectors.borrow().request.clone();
+        let request = request.post("application/x-protobuf", body);
         let answer = self
             .egress
             .fetch(request, LIMITS)

@@ -1,5 +1,6 @@
 //! The command line, as a shell sees it: what goes in and out of pipes, and what the errors say.
 
+mod credentials;
 mod documents;
 mod encryption;
 mod keys;

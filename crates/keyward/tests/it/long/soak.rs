@@ -88,7 +88,7 @@ async fn calls(gateway: SocketAddr, tokens: &Arc<Vec<String>>, count: usize) {
 }
 
 /// Answers everything and remembers nothing, as the test kit's upstream would.
-async fn upstream() -> SocketAddr {
+pub(super) async fn upstream() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {

@@ -2,6 +2,7 @@
 
 use super::{LOOK_EVERY, PATIENCE};
 use crate::node::{Node, Plan, check_passed, check_problem};
+use crate::running::{edit, until_metric};
 use crate::token::Issuer;
 use keyward_jose::SignatureAlgorithm as A;
 use keyward_testkit::{Script, Upstream};
@@ -232,4 +233,34 @@ async fn an_operator_switches_all_captures_off() {
         data.into_iter()
             .all(|entry| !entry.file_name().to_string_lossy().contains("captures"))
     );
+}
+
+#[tokio::test]
+async fn a_reload_changes_the_file_and_how_much_may_be_held() {
+    let node = plan()
+        .api(
+            "open",
+            "authentication: none, capture: { bodies: [request] }",
+        )
+        .start()
+        .await;
+    let call = async |body: &str| check_passed(&node.call("POST", "/open/x", &[JSON], body).await);
+    call("{\"number\":1}").await;
+    assert_eq!(lines(&node, 1).await.len(), 1);
+    edit(&node.process, |text| {
+        text.replace(
+            "file: captures.jsonl",
+            "file: elsewhere.jsonl, memory: 1MiB",
+        )
+    });
+    until_metric(&node.process, "keyward_revision", 2).await;
+    call("{\"number\":2}").await;
+    let elsewhere = node.process.folder().join("elsewhere.jsonl");
+    keyward_testkit::until("a line in the other file", async || {
+        std::fs::read_to_string(&elsewhere).is_ok_and(|text| text.contains("number\\\":2"))
+    })
+    .await;
+    assert_eq!(lines(&node, 1).await.len(), 1);
+    let log = node.process.log();
+    assert!(!log.contains("can't change in a running process"), "{log}");
 }

@@ -2,6 +2,7 @@
 
 use super::{LOOK_EVERY, PATIENCE, read};
 use crate::node::{Node, Plan, check_passed, check_problem};
+use crate::running::{edit, until_metric};
 use keyward_testkit::{KeywardProcess, Script, Upstream, free_addresses};
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -447,4 +448,44 @@ resources:
         waited += LOOK_EVERY;
     };
     assert_eq!(line["request"]["body"], r#"{"a":1,"token":"[masked]"}"#);
+}
+
+#[tokio::test]
+async fn a_reload_changes_the_collector_and_the_share_that_is_recorded() {
+    let (first, second) = (collector().await, collector().await);
+    let node = traced(&first, ", sample: 0, service_name: edge")
+        .api("open", "authentication: none")
+        .start()
+        .await;
+    check_passed(&node.get("/open/unseen", &[]).await);
+    let (old, new) = (first.address().to_string(), second.address().to_string());
+    edit(&node.process, |text| {
+        text.replace(
+            &format!("endpoint: \"http://{old}\", sample: 0, service_name: edge"),
+            &format!("endpoint: \"http://{new}\", sample: 1, service_name: moved"),
+        )
+    });
+    // Where the egress may go is decided at the start: the new collector has to be one of these.
+    until_metric(&node.process, "keyward_revision", 2).await;
+    check_passed(&node.get("/open/seen", &[]).await);
+    let failed = async || {
+        let page = node
+            .process
+            .operations_get("/metrics")
+            .await
+            .unwrap()
+            .text();
+        page.contains("keyward_trace_export_failures_total 1")
+    };
+    keyward_testkit::until("the new collector is tried", failed).await;
+    assert!(first.received().is_empty());
+    edit(&node.process, |text| {
+        text.replace(&format!("http://{new}"), &format!("http://{old}"))
+    });
+    until_metric(&node.process, "keyward_revision", 3).await;
+    let spans = spans(&first, 2).await;
+    assert_eq!(spans[0]["resource"]["service.name"], "moved");
+    assert_eq!(spans[0]["name"], "GET /open");
+    let log = node.process.log();
+    assert!(!log.contains("can't change in a running process"), "{log}");
 }

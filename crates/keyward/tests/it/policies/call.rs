@@ -1,6 +1,6 @@
 //! A call as a case of a table: the same value is sent and told, so that what is told is what was sent.
 
-use super::table::{code, shortened};
+use super::table::{Names, code, shortened};
 use crate::node::Node;
 use keyward_testkit::Answer;
 use std::fmt::Write as _;
@@ -49,6 +49,11 @@ impl Call {
         self
     }
 
+    /// The first part of its path: mostly the API's name.
+    pub(crate) fn first_segment(&self) -> &str {
+        self.target.split(['/', '?']).nth(1).unwrap_or_default()
+    }
+
     pub(crate) async fn send(&self, node: &Node) -> Answer {
         let headers: Vec<(&str, &str)> = self
             .headers
@@ -59,17 +64,19 @@ impl Call {
             .await
     }
 
-    /// As the table tells it.
-    pub(super) fn told(&self) -> String {
-        let mut told = code(&format!("{} {}", self.method, shortened(&self.target)));
+    /// As the table tells it, with names for what is another one each time.
+    pub(super) fn told(&self, names: &Names) -> String {
+        let target = shortened(&names.put_in(&self.target));
+        let mut told = code(&format!("{} {target}", self.method));
         for (name, value) in &self.headers {
-            let field = format!("{name}: {}", shortened(value));
+            let field = format!("{name}: {}", shortened(&names.put_in(value)));
             write!(told, "<br>{}", code(&field)).unwrap();
         }
         if self.body.len() > SHOWN_BODY_MAX {
             write!(told, "<br>a body of {} bytes", self.body.len()).unwrap();
         } else if !self.body.is_empty() {
-            write!(told, "<br>body {}", code(&self.body)).unwrap();
+            let body = names.put_in(&self.body);
+            write!(told, "<br>body {}", code(&body)).unwrap();
         }
         told
     }

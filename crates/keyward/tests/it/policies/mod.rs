@@ -1,11 +1,23 @@
 //! What policies do with calls, case by case: each module drives its cases over a node, and the tables in
 //! `docs/policies/` are what came of it.
 
+mod authentication;
+mod authorization;
+mod cache;
 mod call;
+mod cors;
+mod external_decision;
+mod idempotency;
 mod index;
+mod ip_filter;
+mod limits;
 mod page;
+mod security_headers;
 mod size_limits;
 mod table;
+mod transformation;
+mod validation;
 
+pub(crate) use authentication::Holder;
 pub(crate) use call::Call;
 pub(crate) use table::Table;

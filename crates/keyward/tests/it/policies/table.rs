@@ -4,7 +4,7 @@
 use super::call::Call;
 use super::page;
 use crate::node::Node;
-use keyward_testkit::{Answer, Received};
+use keyward_testkit::{Answer, Received, Upstream};
 use std::fmt::Write as _;
 
 /// Longer values are told by their beginning and their length.
@@ -16,7 +16,7 @@ pub(crate) struct Table {
     name: &'static str,
     headers: Vec<&'static str>,
     upstream_headers: Vec<&'static str>,
-    names: Vec<(String, String)>,
+    names: Names,
     masks: Vec<(&'static str, Mask)>,
     rows: Vec<Row>,
     tells_upstream: bool,
@@ -24,6 +24,17 @@ pub(crate) struct Table {
 
 /// What a value that is another one each time is told as.
 type Mask = Box<dyn Fn(&str) -> String + Send>;
+
+/// Texts that are others each time, and what is written in their places.
+#[derive(Default)]
+pub(super) struct Names(Vec<(String, String)>);
+
+impl Names {
+    pub(super) fn put_in(&self, text: &str) -> String {
+        let names = self.0.iter();
+        names.fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+    }
+}
 
 struct Row {
     case: String,
@@ -39,7 +50,7 @@ impl Table {
             name,
             headers: Vec::new(),
             upstream_headers: Vec::new(),
-            names: Vec::new(),
+            names: Names::default(),
             masks: Vec::new(),
             rows: Vec::new(),
             tells_upstream: false,
@@ -67,7 +78,7 @@ impl Table {
 
     /// As [`naming`](Self::naming), for what comes up on the way.
     pub(crate) fn name_also(&mut self, text: &str, name: &str) {
-        self.names.push((text.to_owned(), name.to_owned()));
+        self.names.0.push((text.to_owned(), name.to_owned()));
     }
 
     /// How a header's value is told that is another one each time: seconds that are left, a nonce.
@@ -82,12 +93,24 @@ impl Table {
 
     /// Sends the call and tells what came of it, and whether it reached the node's upstream.
     pub(crate) async fn drive(&mut self, node: &Node, case: &str, call: Call) -> Answer {
-        let before = node.upstream.received().len();
+        self.drive_to(node, &node.upstream, case, call).await
+    }
+
+    /// As [`drive`](Self::drive), with another upstream than the node's own.
+    pub(crate) async fn drive_to(
+        &mut self,
+        node: &Node,
+        upstream: &Upstream,
+        case: &str,
+        call: Call,
+    ) -> Answer {
+        let before = upstream.received().len();
         let answer = call.send(node).await;
-        let received = node.upstream.received();
+        let received = upstream.received();
         let reached = self.upstream_cell(received.get(before..).unwrap_or_default());
         self.tells_upstream = true;
-        self.push(case, &call.told(), &answer, reached);
+        let told = call.told(&self.names);
+        self.push(case, &told, &answer, reached);
         answer
     }
 
@@ -123,10 +146,7 @@ impl Table {
             reached,
         ];
         for cell in &mut cells {
-            for (text, name) in &self.names {
-                *cell = cell.replace(text, name);
-            }
-            *cell = cell.replace('|', "\\|");
+            *cell = self.names.put_in(cell).replace('|', "\\|");
         }
         self.rows.push(Row {
             case: case.to_owned(),
@@ -150,6 +170,7 @@ impl Table {
             Some((_, mask)) => mask(value),
             None => value.to_owned(),
         };
+        let value = self.names.put_in(&value);
         code(&format!("{name}: {}", shortened(&value)))
     }
 
@@ -286,11 +307,8 @@ mod tests {
             ],
             r#"{"code":"rate_limited"}"#,
         );
-        table.add(
-            "one | two",
-            &Call::get("/a").bearer("eyJ.a.b").told(),
-            &refused,
-        );
+        let told = Call::get("/a").bearer("eyJ.a.b").told(&table.names);
+        table.add("one | two", &told, &refused);
         let passed = answer(200, &[("Vary", "Origin"), ("Retry-After", "soon")], "{}");
         let received = Received {
             head: head(&[("x-user", "alice")]),

@@ -1,16 +1,19 @@
 //! What is spoken over a connection but HTTP/1.1.
 
 pub(crate) mod client;
+mod early_hints;
 mod flood;
 mod frames;
 mod http2;
 mod http2_bodies;
 mod http2_heads;
 mod http2_lifecycle;
+pub(crate) mod http3;
 pub(crate) mod tunnel_server;
 pub(crate) mod websocket;
+mod websocket_goodbye;
 mod websocket_guarded;
-mod websocket_http2;
+pub(crate) mod websocket_http2;
 mod websocket_peers;
 
 use crate::gateway::open_node::lines;
@@ -53,7 +56,12 @@ impl Http2Node {
 }
 
 /// One worker, so that what a test looks at is one worker's.
-fn configuration(upstream: &str, protocols: &str, settings: &str, of_api: &str) -> String {
+pub(crate) fn configuration(
+    upstream: &str,
+    protocols: &str,
+    settings: &str,
+    of_api: &str,
+) -> String {
     format!(
         r#"format: 1
 listeners:

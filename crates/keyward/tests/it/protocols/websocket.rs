@@ -244,7 +244,8 @@ async fn a_side_that_does_not_read_holds_the_other_back() {
     };
     let sent = tokio::time::timeout(Duration::from_secs(2), sending).await;
     assert!(sent.is_err());
-    let growth = node.peak_bytes() - before;
+    // The kernel adds up what its processors counted now and then: a peak may be told a little late.
+    let growth = node.peak_bytes().saturating_sub(before);
     assert!(growth < GROWTH_MAX, "{growth}");
 }
 
@@ -266,7 +267,8 @@ async fn much_passes_both_ways_at_once_and_whole() {
             assert_eq!(tunnel.bytes(4 * 4001).await.unwrap(), piece(at), "{at}");
         }
     }
-    let growth = node.peak_bytes() - before;
+    // The kernel adds up what its processors counted now and then: a peak may be told a little late.
+    let growth = node.peak_bytes().saturating_sub(before);
     assert!(growth < GROWTH_MAX, "{growth}");
 }
 
@@ -362,6 +364,8 @@ async fn tunnels_outlast_a_shutdown_no_longer_than_calls() {
     )
     .await;
     let mut client = open(&node, &handshake("/open/x", "")).await;
+    // A frame that is long under way: nothing can be said before it ends.
+    passes(&mut client, b"\x82\x7f\0\0\0\0\x7f\xff\xff\xff").await;
     node.signal("TERM");
     // It goes on for as long as calls may.
     passes(&mut client, b"still here").await;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::Request;
 
 /// Asks for a tunnel over HTTP/2 (RFC 8441).
-fn extended(protocol: &'static str, path: &str, fields: &[(&str, &str)]) -> Request<()> {
+pub(crate) fn extended(protocol: &'static str, path: &str, fields: &[(&str, &str)]) -> Request<()> {
     let mut builder = Request::builder()
         .method("CONNECT")
         .uri(format!("http://gateway.test{path}"))

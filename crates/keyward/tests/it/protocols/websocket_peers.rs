@@ -44,6 +44,20 @@ for compression in [None, "deflate"]:
 print("well")
 "#;
 
+/// Waits to be told goodbye, and says how it was put.
+const WAITING_CLIENT: &str = r#"
+import asyncio, sys
+from websockets.asyncio.client import connect
+async def main(url):
+    async with connect(url, subprotocols=["chat"]) as connection:
+        await connection.send("hello")
+        assert await connection.recv() == "hello"
+        print("open", flush=True)
+        await connection.wait_closed()
+        print(connection.close_code, flush=True)
+asyncio.run(asyncio.wait_for(main(sys.argv[1]), 60))
+"#;
+
 fn python(program: &str) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = root.join("../../.venv/bin/python");
@@ -67,8 +81,8 @@ impl Drop for Server {
     }
 }
 
-#[tokio::test]
-async fn pythons_client_and_server_understand_each_other_through_us() {
+/// Python's server, and a node before it.
+async fn behind_us() -> (Server, KeywardProcess) {
     let mut command = python(SERVER);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut server = Server(command.spawn().unwrap());
@@ -80,6 +94,29 @@ async fn pythons_client_and_server_understand_each_other_through_us() {
     let configuration = configuration(&upstream, "[http1]", "", "websocket: true");
     let binary = env!("CARGO_BIN_EXE_keyward");
     let node = KeywardProcess::start_configured(binary, &configuration, &[], &[]).await;
+    (server, node)
+}
+
+#[tokio::test]
+async fn a_node_that_goes_away_tells_pythons_client_so() {
+    let (_server, node) = behind_us().await;
+    let mut client = python(WAITING_CLIENT);
+    client.arg(format!("ws://{}/open/x", node.gateway()));
+    let mut client = Server(client.stdout(Stdio::piped()).spawn().unwrap());
+    let mut told = BufReader::new(client.0.stdout.take().unwrap());
+    let mut line = String::new();
+    told.read_line(&mut line).unwrap();
+    assert_eq!(line, "open\n");
+    let (status, log) = node.stop().await;
+    assert!(status.success(), "{log}");
+    line.clear();
+    told.read_line(&mut line).unwrap();
+    assert_eq!(line, "1001\n", "{log}");
+}
+
+#[tokio::test]
+async fn pythons_client_and_server_understand_each_other_through_us() {
+    let (_server, node) = behind_us().await;
     let mut client = python(CLIENT);
     client.arg(format!("ws://{}/open/x", node.gateway()));
     let output = tokio::task::spawn_blocking(move || client.output().unwrap())

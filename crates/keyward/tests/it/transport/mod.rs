@@ -22,20 +22,20 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 /// A certificate authority whose files lie in a folder of their own.
-struct Authority {
+pub(crate) struct Authority {
     folder: tempfile::TempDir,
     issuer: Issuer<'static, KeyPair>,
-    root: String,
+    pub(crate) root: String,
 }
 
 /// A certificate and its key in PEM.
-struct Issued {
-    certificate: String,
-    key: String,
+pub(crate) struct Issued {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -54,7 +54,7 @@ impl Authority {
     }
 
     /// A certificate for these names; the first one is the common name too.
-    fn issue(&self, names: &[&str]) -> Issued {
+    pub(crate) fn issue(&self, names: &[&str]) -> Issued {
         let owned: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(owned).unwrap();
         params.distinguished_name = rcgen::DistinguishedName::new();
@@ -67,7 +67,7 @@ impl Authority {
     }
 
     /// A client's certificate with this URI among its names and serial number, which ends after `lasts`.
-    fn issue_client(&self, uri: &str, serial: u8, lasts: Duration) -> Issued {
+    pub(crate) fn issue_client(&self, uri: &str, serial: u8, lasts: Duration) -> Issued {
         let mut params = CertificateParams::new(vec!["client.internal".to_owned()]).unwrap();
         params
             .subject_alt_names
@@ -107,19 +107,19 @@ impl Authority {
         list.signed_by(&self.issuer).unwrap().pem().unwrap()
     }
 
-    fn file(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.folder.path().join(name);
         std::fs::write(&path, text).unwrap();
         path
     }
 
     /// The path of the root's certificate.
-    fn root(&self) -> String {
+    pub(crate) fn root(&self) -> String {
         self.folder.path().join("root.pem").display().to_string()
     }
 }
 
-const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
 fn now() -> OffsetDateTime {
     let now = SystemClock::new().now().as_seconds();
@@ -207,6 +207,10 @@ async fn wait(what: &str, holds: impl AsyncFn() -> bool) {
     assert!(waited(holds).await, "{what} did not come");
 }
 
+/// How long anything may take: an attempt at a certificate that fails, because an authority is just being replaced,
+/// is made again after up to a minute.
+const PATIENCE: Duration = Duration::from_secs(150);
+
 /// Whether something holds at last.
 async fn waited(holds: impl AsyncFn() -> bool) -> bool {
     let waiting = async {
@@ -214,7 +218,5 @@ async fn waited(holds: impl AsyncFn() -> bool) -> bool {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), waiting)
-        .await
-        .is_ok()
+    tokio::time::timeout(PATIENCE, waiting).await.is_ok()
 }

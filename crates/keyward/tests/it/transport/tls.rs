@@ -1,6 +1,7 @@
 //! TLS at the listener.
 
 use super::{Authority, Example, Issued, curl, python, say, text, wait};
+use crate::running::edit;
 
 /// `tls.yaml` with certificates of the authority.
 async fn run(authority: &Authority) -> Example {
@@ -207,4 +208,73 @@ async fn a_renewed_certificate_is_taken_up_and_a_broken_one_told_of() {
     let arguments = ["--cacert", root.as_str()];
     let (status, told) = curl(example.port(), "api.example", "/catalogue/7", &arguments).await;
     assert_eq!(status, 200, "{told}");
+}
+
+#[tokio::test]
+async fn a_reload_changes_what_is_agreed_on_with_new_connections_alone() {
+    let authority = Authority::new();
+    let example = run(&authority).await;
+    let folder = example.process.folder();
+    let other = authority.issue(&["other.example", "api.example"]);
+    std::fs::write(folder.join("other.pem"), &other.certificate).unwrap();
+    std::fs::write(folder.join("other.key"), &other.key).unwrap();
+    let old = ["-servername", "api.example", "-tls1_2"];
+    assert!(s_client(&example, &old).await.contains("CN = api.example"));
+    let mut kept = std::process::Command::new("openssl")
+        .args([
+            "s_client",
+            "-quiet",
+            "-servername",
+            "api.example",
+            "-tls1_2",
+            "-connect",
+        ])
+        .arg(format!("127.0.0.1:{}", example.port()))
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut input = kept.stdin.take().unwrap();
+    let call = "GET /catalogue/7 HTTP/1.1\r\nHost: api.example\r\n\r\n";
+    std::io::Write::write_all(&mut input, call.as_bytes()).unwrap();
+    wait("the first call", async || {
+        example.upstream.received().len() == 1
+    })
+    .await;
+
+    // A certificate that can't be read is refused whole, and nothing is changed.
+    edit(&example.process, |text| {
+        text.replace("certificate: api.pem", "certificate: missing.pem")
+    });
+    wait("the refusal", async || {
+        example.process.log().contains("missing.pem")
+    })
+    .await;
+    assert!(s_client(&example, &old).await.contains("CN = api.example"));
+
+    edit(&example.process, |text| {
+        text.replace(
+            "certificate: missing.pem, key: api.key",
+            "certificate: other.pem, key: other.key",
+        )
+        .replace("minimum: \"1.2\"", "minimum: \"1.3\"")
+    });
+    wait("the other certificate", async || {
+        let shown = s_client(&example, &["-servername", "api.example"]).await;
+        shown.contains("CN = other.example")
+    })
+    .await;
+    assert!(!s_client(&example, &old).await.contains("CN = "));
+    // The connection that was agreed upon before goes on.
+    std::io::Write::write_all(&mut input, call.as_bytes()).unwrap();
+    wait("the second call", async || {
+        example.upstream.received().len() == 2
+    })
+    .await;
+    drop(input);
+    let _ended = kept.kill();
+    let _status = kept.wait();
+    let log = example.process.log();
+    assert!(!log.contains("can't change in a running process"), "{log}");
 }

@@ -8,18 +8,25 @@ mod mirror;
 #[cfg(test)]
 mod tests;
 
-use super::api::scopes;
+use super::authorization;
 use super::capture;
 use super::coding;
+use super::content;
 use super::field::{Field, Fields};
+use super::limits;
+use super::policy;
 use super::problem::Problems;
 use super::read::name;
 use super::websocket;
+use crate::limit::LimitRule;
 use crate::name::Name;
 use crate::resource::coding::{Compression, Decompression};
+use crate::resource::policy::Policies;
 use crate::resource::route::{Action, HostPattern, PathKind, PathPattern, Route};
-use crate::resource::{BasePath, Capture, IdentityHeaders, WebSocket};
-use std::collections::{BTreeSet, HashSet};
+use crate::resource::{
+    Authentication, Authorization, BasePath, Capture, ContentPolicies, IdentityHeaders, WebSocket,
+};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// The keys of a route.
@@ -27,6 +34,9 @@ const KEYS: &[&str] = &[
     "name",
     "match",
     "authorization",
+    "rate_limits",
+    "quotas",
+    "concurrency",
     "rewrite",
     "query",
     "request_headers",
@@ -40,6 +50,15 @@ const KEYS: &[&str] = &[
     "respond",
     "capture",
     "websocket",
+    "size_limits",
+    "ip_filter",
+    "cors",
+    "security_headers",
+    "external_decision",
+    "cache",
+    "validation",
+    "transformation",
+    "idempotency",
 ];
 
 /// The most hosts of one API: each has its own table of all routes.
@@ -58,11 +77,16 @@ pub(super) struct ApiOfRoutes<'a> {
     pub(super) identity_headers: &'a IdentityHeaders,
     /// What is written down of calls to routes that say nothing else.
     pub(super) capture: Option<&'a Capture>,
-    /// Why no caller can have a scope, if so.
-    pub(super) without_scopes: Option<&'static str>,
+    /// How its callers prove who they are, where that could be read.
+    pub(super) authentication: Option<&'a Authentication>,
     pub(super) compression: Option<&'a Arc<Compression>>,
     pub(super) decompression: Option<&'a Arc<Decompression>>,
     pub(super) max_body_bytes: Option<u64>,
+    /// The limits that hold for all of them.
+    pub(super) limits: &'a [LimitRule],
+    /// What stands in the way of calls to routes that say nothing else.
+    pub(super) policies: &'a Policies,
+    pub(super) content: &'a ContentPolicies,
 }
 
 /// `hosts`: each once.
@@ -132,18 +156,11 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         Some(field) => matching::read(field, problems)?,
         None => Default::default(),
     };
-    let scopes = match fields.optional("authorization") {
-        Some(field) => {
-            let scopes = scopes(field, problems)?;
-            if let Some(why) = api.without_scopes
-                && !scopes.is_empty()
-            {
-                problems.error(field.place(), "contradiction", why);
-            }
-            scopes
-        }
-        None => BTreeSet::new(),
+    let authorization = match fields.optional("authorization") {
+        Some(field) => authorization::read(field, api.authentication, problems)?,
+        None => Authorization::default(),
     };
+    let limits = limits::read(&fields, api.limits, problems);
     let action = action::read(&fields, &matching.path, api, problems);
     let mut headers = |key: &str, direction| match fields.optional(key) {
         Some(field) => edits::headers(field, direction, problems),
@@ -170,6 +187,7 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         Some(field) => websocket::read(field, problems)?,
         None => api.websocket.cloned(),
     };
+    let policies = policy::read(&fields, api.policies, problems);
     let label = match given {
         Some(name) => name.as_str().into(),
         None => label(&matching.path, &matching.methods, api.base_path),
@@ -178,20 +196,26 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         Some(field) => capture::read(field, problems)?,
         None => api.capture.cloned(),
     };
+    let content = content::read(&fields, api.content, api.authentication, problems);
     let action = action?;
     keys_that_do_nothing(&fields, &action, problems);
     Some(Route {
         label,
         matching,
-        scopes,
+        authorization,
+        limits,
         query: query?,
         request_headers: request_headers?,
         response_headers: response_headers?,
         compression: compression?,
         decompression: decompression?,
         websocket: websocket.filter(|_| matches!(action, Action::Forward(_))),
+        content: content?
+            .for_route(matches!(action, Action::Forward(_)))
+            .map(Box::new),
         action,
         capture,
+        policies: policies?,
     })
 }
 
@@ -219,6 +243,10 @@ fn keys_that_do_nothing(fields: &Fields<'_>, action: &Action, problems: &mut Pro
                 "mirror",
                 "capture",
                 "websocket",
+                "cache",
+                "validation",
+                "transformation",
+                "idempotency",
             ],
         ),
         Action::Respond(_) => (
@@ -233,6 +261,10 @@ fn keys_that_do_nothing(fields: &Fields<'_>, action: &Action, problems: &mut Pro
                 "mirror",
                 "capture",
                 "websocket",
+                "cache",
+                "validation",
+                "transformation",
+                "idempotency",
             ],
         ),
     };

@@ -9,7 +9,11 @@ use serde_json::{Value as Json, json};
 fn typed(value: &Json) -> Api {
     match read(value).unwrap().resource.spec {
         Spec::Api(api) => api,
-        Spec::Issuer(_) | Spec::Upstream(_) => panic!("not an API"),
+        Spec::Issuer(_)
+        | Spec::Upstream(_)
+        | Spec::Credential(_)
+        | Spec::Role(_)
+        | Spec::AccessPolicy(_) => panic!("not an API"),
     }
 }
 

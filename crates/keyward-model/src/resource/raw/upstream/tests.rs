@@ -67,7 +67,11 @@ fn read_with(keys: &serde_json::Value) -> Result<Upstream, String> {
     match declared.filter(|_| !problems.has_errors()) {
         Some(declared) => match declared.resource.spec {
             Spec::Upstream(upstream) => Ok(*upstream),
-            Spec::Api(_) | Spec::Issuer(_) => Err("no upstream".to_owned()),
+            Spec::Issuer(_)
+            | Spec::Api(_)
+            | Spec::Credential(_)
+            | Spec::Role(_)
+            | Spec::AccessPolicy(_) => Err("no upstream".to_owned()),
         },
         None => Err(told),
     }

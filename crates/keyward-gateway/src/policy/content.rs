@@ -1,0 +1,115 @@
+//! The policies that read what calls carry, as one route has them.
+
+use super::cache::CachePlan;
+use super::idempotency::IdempotencyPlan;
+use super::memory::Memory;
+use super::transformation::{Reads, TransformationPlan};
+use super::validation::{self, ValidationPlan};
+use super::whole;
+use crate::body::RequestBody;
+use crate::message::RequestHead;
+use crate::record::CallRecord;
+use crate::request::forward::{self, Call, Finish};
+use crate::request::{Answer, Refusal};
+use keyward_model::resource::{Api, ContentPolicies};
+use std::sync::Arc;
+
+/// What a route does with the content of its calls.
+#[derive(Debug)]
+pub(crate) struct ContentPlan {
+    validation: Option<ValidationPlan>,
+    idempotency: Option<IdempotencyPlan>,
+    cache: Option<CachePlan>,
+    transformation: Option<TransformationPlan>,
+    /// What bodies that are read whole may take together.
+    bodies: Arc<Memory>,
+}
+
+impl ContentPlan {
+    /// The error says what can't be compiled.
+    pub(crate) fn new(api: &Api, declared: &ContentPolicies) -> Result<Self, String> {
+        let validation = match &declared.validation {
+            Some(declared) => {
+                let compiled = validation::compiled(&declared.description)?;
+                Some(ValidationPlan::new(api, declared, compiled))
+            }
+            None => None,
+        };
+        let transformation = declared.transformation.as_ref();
+        let transformation = transformation.map(TransformationPlan::new).transpose()?;
+        Ok(Self {
+            validation,
+            transformation,
+            idempotency: declared.idempotency.as_ref().map(IdempotencyPlan::new),
+            bodies: Memory::new(whole::BODIES_OF_ROUTE_MAX),
+            cache: declared.cache.as_ref().map(CachePlan::new),
+        })
+    }
+
+    pub(super) fn bodies(&self) -> &Arc<Memory> {
+        &self.bodies
+    }
+
+    pub(super) fn cache(&self) -> Option<&CachePlan> {
+        self.cache.as_ref()
+    }
+
+    /// What of a call its answer may have been made from.
+    pub(super) fn templates_read(&self) -> Reads {
+        let transformation = self.transformation.as_ref();
+        transformation.map_or_else(Reads::default, TransformationPlan::reads)
+    }
+
+    /// Answers a call that has passed every check.
+    pub(crate) async fn answer(
+        &self,
+        call: Call<'_>,
+        head: RequestHead,
+        mut body: RequestBody,
+        record: &mut CallRecord,
+    ) -> Result<Answer, Refusal> {
+        // Before keys and the cache: what does not fit is refused, whatever is kept, and uses no key.
+        if let Some(validation) = &self.validation {
+            body = Box::pin(validation.validate(&call, &head, body, record)).await?;
+        }
+        let finish = Finish::of(&call, &head);
+        let mut answer = match &self.idempotency {
+            Some(keys) => Box::pin(keys.answer(self, &call, head, body, record)).await?,
+            None => self.answered(&call, head, body, record).await?,
+        };
+        finish.apply(&call, &mut answer);
+        Ok(answer)
+    }
+
+    /// What the cache has, or the upstream's answer.
+    pub(super) async fn answered(
+        &self,
+        call: &Call<'_>,
+        head: RequestHead,
+        body: RequestBody,
+        record: &mut CallRecord,
+    ) -> Result<Answer, Refusal> {
+        match &self.cache {
+            Some(cache) => Box::pin(cache.answer(self, call, head, body, record)).await,
+            None => self.fetch(call, head, body, record).await,
+        }
+    }
+
+    /// The upstream's answer.
+    pub(super) async fn fetch(
+        &self,
+        call: &Call<'_>,
+        head: RequestHead,
+        body: RequestBody,
+        record: &mut CallRecord,
+    ) -> Result<Answer, Refusal> {
+        let Some(transformation) = &self.transformation else {
+            return Box::pin(forward::fetch(call, head, body, record)).await;
+        };
+        let method = head.method.clone();
+        let changed = transformation.request(call, head, body, record);
+        let (head, body, facts) = Box::pin(changed).await?;
+        let answer = Box::pin(forward::fetch(call, head, body, record)).await?;
+        Box::pin(transformation.response(call, &method, &facts, answer)).await
+    }
+}

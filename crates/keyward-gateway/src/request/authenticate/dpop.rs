@@ -1,0 +1,225 @@
+//! Proofs of possession (RFC 9449): read, verified, and found to be fresh and used once.
+
+#[cfg(test)]
+mod tests;
+
+use super::Attempt;
+use super::binding::Thumbprint;
+use crate::public_url::PublicUrl;
+use crate::record::CallRecord;
+use crate::snapshot::DpopPolicy;
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use keyward_jose::jws::compact;
+use keyward_jose::jwt;
+use keyward_jose::{Error as JoseError, Key, SignatureAlgorithm, Verifier, Verifiers};
+use keyward_model::{Code, Fault, Timestamp};
+use keyward_state::replay::Use;
+use serde_json::Value;
+use std::time::Duration;
+
+/// How old a proof may be by its own `iat`, and a nonce by ours: as long as a slow client needs to send what it
+/// has just signed.
+const GOOD_FOR: Duration = Duration::from_secs(60);
+/// How far ahead of ours a client's clock may be. One that is further off is told a nonce, which counts instead.
+const AHEAD: Duration = Duration::from_secs(5);
+/// So long after it was first taken no proof is taken any more.
+pub(crate) const REPLAY_WINDOW: Duration = Duration::from_secs(65);
+/// A client that uses nonces gets another one when its own is older than this.
+const RENEW_AFTER: Duration = Duration::from_secs(20);
+/// The longest `jti`: 128 random bits have 22 characters.
+const JTI_MAX: usize = 256;
+
+/// A proof whose signature is good, and what it says.
+#[derive(Debug)]
+pub(crate) struct Proof {
+    key: Thumbprint,
+    method: Box<str>,
+    address: Box<str>,
+    token_hash: Option<Box<str>>,
+    id: Box<str>,
+    issued_at: Timestamp,
+    nonce: Option<Box<str>>,
+}
+
+/// Reads a proof and verifies its signature by the key that it carries itself (RFC 9449, section 4.3, points 2 to
+/// 7). What it says of the call is not compared yet.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn read(text: &str, algorithms: &[SignatureAlgorithm]) -> Result<Proof, String> {
+    let peek = jwt::peek(text).map_err(|error| error.to_string())?;
+    let header = peek.header();
+    if !header
+        .typ()
+        .is_some_and(|typ| typ.eq_ignore_ascii_case("dpop+jwt"))
+    {
+        return Err("its `typ` is not `dpop+jwt`".to_owned());
+    }
+    let algorithm = header.algorithm().map_err(|error| error.to_string())?;
+    if !algorithms.contains(&algorithm) {
+        return Err(format!("its algorithm, {algorithm}, is not taken here"));
+    }
+    let Some(Value::Object(jwk)) = header.others().get("jwk") else {
+        return Err("its header has no `jwk`".to_owned());
+    };
+    let key = Key::from_jwk_value(jwk).map_err(|error| format!("its `jwk`: {error}"))?;
+    // An algorithm of shared secrets is on no list, but a secret is no public key either.
+    if key.is_private() || key.key_type() == "oct" {
+        return Err("its `jwk` is no public key".to_owned());
+    }
+    // The key is the one in the header: whatever `kid` stands beside it or in it names nothing else.
+    let key = key
+        .with_kid(None)
+        .map_err(|error| format!("its `jwk`: {error}"))?;
+    let verifier = Verifier::new(&key, algorithm).map_err(|error| format!("its `jwk`: {error}"))?;
+    let claims = peek.claims();
+    let claim = |name: &str| {
+        let claim = claims
+            .text(name)
+            .map_err(|_| format!("its `{name}` is no text"))?;
+        claim.ok_or_else(|| format!("it has no `{name}`"))
+    };
+    let optional = |name: &str| {
+        let claim = claims
+            .text(name)
+            .map_err(|_| format!("its `{name}` is no text"))?;
+        Ok::<_, String>(claim.map(Into::into))
+    };
+    let id = claim("jti")?;
+    if id.is_empty() || id.len() > JTI_MAX {
+        return Err(format!(
+            "its `jti` has none, or more than {JTI_MAX} characters"
+        ));
+    }
+    let issued_at = claims.issued_at().ok_or("it has no `iat`")?;
+    let proof = Proof {
+        key: key.thumbprint(),
+        method: claim("htm")?.into(),
+        address: claim("htu")?.into(),
+        token_hash: optional("ath")?,
+        id: id.into(),
+        issued_at: Timestamp::from_seconds(issued_at.0),
+        nonce: optional("nonce")?,
+    };
+    let verifiers = Verifiers::from(verifier);
+    compact::verify(text, &verifiers).map_err(|error| {
+        if matches!(
+            error,
+            JoseError::KeyUnknown(_) | JoseError::SignatureInvalid
+        ) {
+            "its signature is not of the key in its `jwk`".to_owned()
+        } else {
+            error.to_string()
+        }
+    })?;
+    Ok(proof)
+}
+
+/// What a proof must be of.
+pub(super) struct Proven<'a> {
+    pub(super) method: &'a str,
+    /// The addresses that the call may be known by.
+    pub(super) addresses: &'a [PublicUrl],
+    /// The path as it was sent.
+    pub(super) path: &'a str,
+    pub(super) token: &'a [u8],
+    /// The key that the token is bound to.
+    pub(super) key: &'a Thumbprint,
+}
+
+impl Proof {
+    /// That the proof is of this call, this token and its key (points 8, 9 and 12).
+    pub(super) fn check(&self, proven: &Proven<'_>) -> Result<(), Fault> {
+        let invalid = |why: String| Err(Fault::new(Code::ProofInvalid, why));
+        if *self.method != *proven.method {
+            return invalid(format!(
+                "The proof is for another method (`htm`), and this call's is {}",
+                proven.method
+            ));
+        }
+        let mut addresses = proven.addresses.iter();
+        if !addresses.any(|known| known.is_address_of(proven.path, &self.address)) {
+            let called: Vec<_> = proven.addresses.iter().map(ToString::to_string).collect();
+            return invalid(format!(
+                "The proof is for another address (`htu`); this one is known as {}{}",
+                called.join(" or "),
+                proven.path
+            ));
+        }
+        let hash = URL_SAFE_NO_PAD.encode(digest(&SHA256, proven.token));
+        if self.token_hash.as_deref() != Some(&*hash) {
+            return invalid("The proof is not for this token (`ath`)".to_owned());
+        }
+        if self.key != *proven.key {
+            return Err(Fault::new(
+                Code::BindingMismatch,
+                "The proof was made with another key than the one that the token is bound to",
+            ));
+        }
+        Ok(())
+    }
+
+    /// That the proof was made just now, and after this process began to remember which were used (point 11;
+    /// section 11.1).
+    ///
+    /// Where it carries a nonce of ours, that tells its age, whatever the client's clock says; else its `iat`
+    /// does. Who has neither is told a nonce to try again with.
+    pub(super) fn is_fresh(
+        &self,
+        attempt: &Attempt<'_>,
+        policy: &DpopPolicy,
+        record: &mut CallRecord,
+    ) -> Result<(), Fault> {
+        let (now, shared) = (attempt.now, &attempt.worker.shared);
+        let since = shared.replays.remembers_since();
+        let stale = |why: &'static str| Err(Fault::new(Code::NonceNeeded, why));
+        let Some(nonce) = &self.nonce else {
+            // `iat` may be a whole second: one of the second in which we began could be of before.
+            let after_start = self.issued_at > since;
+            let in_time = self.issued_at.plus(GOOD_FOR) >= now && self.issued_at <= now.plus(AHEAD);
+            return if policy.nonce {
+                stale("The proof carries no nonce; make one with the nonce in `DPoP-Nonce`")
+            } else if after_start && in_time {
+                Ok(())
+            } else {
+                stale(
+                    "The proof was not made just now by our clock; make one with the nonce in `DPoP-Nonce`",
+                )
+            };
+        };
+        let made = shared.nonces.made_at(nonce);
+        match made {
+            Some(made) if made > since && made.plus(GOOD_FOR) >= now && made <= now.plus(AHEAD) => {
+                if now.since(made) > RENEW_AFTER {
+                    record.tell_nonce(shared.nonces.issue(now));
+                }
+                Ok(())
+            }
+            Some(_) => {
+                stale("The proof's nonce is too old; make one with the nonce in `DPoP-Nonce`")
+            }
+            None => stale(
+                "The proof's nonce is not one of ours; make one with the nonce in `DPoP-Nonce`",
+            ),
+        }
+    }
+
+    /// That it is used for the first time. Comes last: only who has the key can use up its identifiers.
+    pub(super) fn is_first_use(&self, attempt: &Attempt<'_>) -> Result<(), Fault> {
+        let memory = &attempt.worker.shared.replays;
+        match memory.first_use(&[&self.key, self.id.as_bytes()], attempt.begun) {
+            Ok(Use::First) => Ok(()),
+            Ok(Use::Again) => Err(Fault::new(
+                Code::ProofReplayed,
+                "The proof was used before (`jti`); make a new one for each call",
+            )),
+            Err(error) => Err(Fault::new(
+                Code::Overloaded,
+                "No more proofs can be taken just now; try again in a minute",
+            )
+            .because(error)),
+        }
+    }
+}
