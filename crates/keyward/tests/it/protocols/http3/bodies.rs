@@ -193,8 +193,8 @@ async fn who_waits_to_be_told_to_go_on_is_told() {
         (":path", "/nowhere"),
         ("expect", "100-continue"),
     ];
-    // The body follows some time after the head.
-    let request = |fields: &[(&str, &str)]| json!({ "requests": [ { "parts": [headers(fields), ["data", "abc"]], "apart": 0.3 } ] });
+    // The body follows when it was asked for.
+    let request = |fields: &[(&str, &str)]| json!({ "requests": [ { "parts": [headers(fields), ["data", "abc"]], "asks": true } ] });
     let outcomes = peer::run(&node, &[request(&expecting), request(&nowhere)]).await;
     assert_eq!(peer::status(&outcomes[0]), Some(200));
     assert_eq!(outcomes[0]["requests"][0]["interim"], json!([100]));

@@ -186,6 +186,15 @@ async def on(client, case):
             except ValueError:
                 # The gateway has told it to stop.
                 break
+            if request.get("asks") and not last:
+                # The body follows when the gateway has said that it may, or not at all.
+                client.transmit()
+                seen = client.seen(stream)
+                await client.until(
+                    lambda: seen["interim"] or seen["ended"] or client.closed is not None
+                )
+                if not seen["interim"]:
+                    break
             if request.get("apart"):
                 client.transmit()
                 await asyncio.sleep(request["apart"])
