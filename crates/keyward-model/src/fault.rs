@@ -125,6 +125,12 @@ codes! {
     PreflightRefused = "preflight_refused", 403, Caller, "Pages may not make this call";
     /// Calls from the client's address are not taken.
     AddressRefused = "address_refused", 403, Caller, "Calls from this address are not taken";
+    /// The service that decides about the call asks for a credential.
+    DecisionUnauthorized = "decision_unauthorized", 401, Caller, "A credential is needed";
+    /// The service that decides about the call has refused it.
+    DecisionRefused = "decision_refused", 403, Caller, "The call was refused";
+    /// The service that decides about the call gives no answer.
+    DecisionUnavailable = "decision_unavailable", 503, Upstream, "Nobody can decide about the call";
     /// Nothing is published at this address.
     NotFound = "not_found", 404, Caller, "Nothing is published here";
     /// The route does not take this method.

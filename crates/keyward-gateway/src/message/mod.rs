@@ -130,6 +130,16 @@ impl RequestHead {
         }
     }
 
+    /// The head of a request of our own, whose target is told to whoever sends it.
+    pub(crate) fn of_own(method: Method, version: Version, fields: Fields) -> Self {
+        Self {
+            method,
+            version,
+            fields,
+            target: Target::default(),
+        }
+    }
+
     /// The head of a request for a target.
     #[cfg(test)]
     pub(crate) fn to(target: &str) -> Option<Self> {

@@ -38,4 +38,14 @@ events! {
     PreflightRefused = "cors", "preflight_refused";
     /// A call of a page was refused for its origin.
     OriginRefused = "cors", "refused";
+    /// A service that was asked let a call pass.
+    DecisionPassed = "external_decision", "passed";
+    /// A call passed by what was decided before.
+    DecisionRemembered = "external_decision", "remembered";
+    /// The service refused a call.
+    DecisionRefused = "external_decision", "refused";
+    /// It gave no answer, and the call was refused.
+    DecisionFailed = "external_decision", "failed";
+    /// It gave no answer, and the call passed.
+    DecisionFailedOpen = "external_decision", "failed_open";
 }

@@ -8,7 +8,8 @@
 //! 2. [`PolicyPlan::bounds`], first of all refusals: sizes are known and cost nothing.
 //! 3. [`PolicyPlan::screens`], when the client's address is known and before anyone asks who calls: the address,
 //!    then pages' origins, so that a preflight, which never has a token, is answered without one.
-//! 4. [`CallPolicies::finish`], on every answer.
+//! 4. [`decide`], where another service has its say.
+//! 5. [`CallPolicies::finish`], on every answer.
 //!
 //! What is done with the content of calls is a plan of its own ([`content`]), which has its turn after limits.
 
@@ -16,12 +17,14 @@ mod address_set;
 pub(crate) mod cache;
 pub(crate) mod content;
 mod cors;
+mod external_decision;
 mod ip_filter;
 mod security_headers;
 mod size_limits;
 
 pub(crate) use address_set::AddressSet;
 pub use address_set::{AddressFileError, check_address_file};
+pub(crate) use external_decision::{Asked, DecisionRoute, decide};
 
 use crate::body::RequestBody;
 use crate::message::{Fields, Header, RequestHead};

@@ -51,6 +51,19 @@ impl Admitted {
         }
     }
 
+    /// For a question about a call that has its permit and is not admitted yet.
+    pub(super) fn to_ask(
+        _permit: &Permit,
+        authenticated: &Authenticated,
+        origin: CallOrigin,
+    ) -> Self {
+        Self {
+            authenticated: authenticated.clone(),
+            origin,
+            limits: LimitState::default(),
+        }
+    }
+
     /// Tells the caller in the answer how much is left.
     pub(crate) fn tell_limits(&self, route: &Route, fields: &mut Fields) {
         self.limits.tell(&route.limits, fields);

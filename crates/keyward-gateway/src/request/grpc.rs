@@ -60,7 +60,8 @@ impl Status {
             | Code::CertificateMissing
             | Code::CertificateInvalid
             | Code::CertificateExpired
-            | Code::CertificateRevoked => Self::Unauthenticated,
+            | Code::CertificateRevoked
+            | Code::DecisionUnauthorized => Self::Unauthenticated,
             Code::CallerNotAllowed
             | Code::InsufficientScope
             | Code::RoleMissing
@@ -68,7 +69,8 @@ impl Status {
             | Code::PolicyRefused
             | Code::OriginRefused
             | Code::PreflightRefused
-            | Code::AddressRefused => Self::PermissionDenied,
+            | Code::AddressRefused
+            | Code::DecisionRefused => Self::PermissionDenied,
             Code::NotFound
             | Code::MethodNotAllowed
             | Code::NotImplemented
@@ -89,6 +91,7 @@ impl Status {
             | Code::UpstreamBusy
             | Code::UpstreamSpared
             | Code::IssuerUnavailable
+            | Code::DecisionUnavailable
             | Code::Overloaded
             | Code::ShuttingDown => Self::Unavailable,
             Code::ClientLeft | Code::UpgradeRequired => Self::Unknown,

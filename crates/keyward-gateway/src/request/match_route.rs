@@ -96,7 +96,7 @@ pub(crate) fn match_route(
 }
 
 impl Matched {
-    /// Of a copy of a call.
+    /// Of a copy of a call, or of a question about one.
     pub(crate) fn of_copy(route: RouteRef, path: Box<str>) -> Self {
         Self {
             route,

@@ -9,7 +9,7 @@
 //!
 //! The call's record rides in the answer's body and is written when that ends or the client leaves.
 
-mod admit;
+pub(crate) mod admit;
 mod attempts;
 pub(crate) mod authenticate;
 mod authorize;
@@ -21,7 +21,7 @@ pub(crate) mod forward;
 pub(crate) mod grpc;
 pub(crate) mod headers;
 pub(crate) mod identity;
-mod match_route;
+pub(crate) mod match_route;
 pub(crate) mod mirror;
 mod own;
 pub(crate) mod path;
@@ -41,6 +41,7 @@ pub(crate) use verified_caller::VerifiedCaller;
 use crate::body::{AnswerBody, RequestBody};
 use crate::deadlines::Seat;
 use crate::message::{Fields, Header, RequestHead};
+use crate::policy::{self, Asked};
 use crate::problem;
 use crate::record::CallRecord;
 use crate::tunnel::Tunnel;
@@ -73,6 +74,15 @@ impl Refusal {
     /// The headers that go with it.
     fn fields_mut(&mut self) -> &mut Fields {
         &mut self.0.1
+    }
+
+    /// What the operator's log says of it.
+    pub(crate) fn for_operator(&self) -> String {
+        let fault = self.fault();
+        match fault.reason() {
+            Some(reason) => format!("{}: {reason}", fault.code()),
+            None => fault.to_string(),
+        }
     }
 }
 
@@ -239,6 +249,23 @@ async fn way(
     let authenticated = authenticate::authenticate(&attempt, &mut head, record).await?;
     record.caller = authenticated.caller_of_record();
     let permit = authorize::authorize(&attempt, &authenticated, &head, record)?;
+    if let Some(decision) = &route.decision {
+        // Behind our own rules, so that nobody is asked about calls that may not pass anyway; before limits,
+        // so that what is refused uses none up.
+        let asked = Asked {
+            worker,
+            client,
+            seat,
+            local: &matched.route,
+            admitted: admit::Admitted::to_ask(&permit, &authenticated, origin),
+            request_id: record.request_id,
+            is_grpc: record.is_grpc,
+        };
+        if let Some(answer) = Box::pin(policy::decide(asked, decision, &mut head)).await? {
+            record.answered(answer.status.as_u16());
+            return Ok(answer);
+        }
+    }
     if let Some(plan) = &route.decompression {
         // Before limits: a body that is not taken uses none up.
         body = decompression::decompress(worker, plan, &mut head, body)?;

@@ -8,14 +8,14 @@ use super::route::{ApiPolicy, MirrorRoute, Mirroring, Prepared, Route};
 use super::route_table::RequestView;
 use crate::issuer::IssuerKeySet;
 use crate::metrics::{ApiMetrics, RouteMetrics};
-use crate::policy::{AddressFileError, AddressSet, PolicyPlan};
+use crate::policy::{AddressFileError, AddressSet, DecisionRoute, PolicyPlan};
 use crate::request::identity::ForgedNames;
 use crate::tls::ClientTrust;
 use crate::upstream::UpstreamPlan;
 use keyward_access::{Catalogue, Inputs};
 use keyward_model::id::TeamId;
 use keyward_model::name::Name;
-use keyward_model::resource::route::{Action, Forward, RouteMatch};
+use keyward_model::resource::route::{Action, Forward, HeaderEdits, QueryEdits, RouteMatch};
 use keyward_model::resource::{
     Api, BasePath, HostPattern, MutualTls, Policies, Resource, Spec, route,
 };
@@ -161,6 +161,7 @@ impl CompiledApi {
                     rule: rule.as_ref(),
                     limits: &limits,
                     policies: last.1.as_ref(),
+                    decision: None,
                 };
                 CompiledRoute::new(resource, api, route, shared, &mut named, &metrics).map(Arc::new)
             })
@@ -228,11 +229,32 @@ impl CompiledRoute {
         named: &mut impl Iterator<Item = &'u Arc<UpstreamPlan>>,
         metrics: &Arc<RouteMetrics>,
     ) -> Result<Self, CompileError> {
+        let mut own: Vec<_> = named.take(declared.upstreams().count()).collect();
+        let decision = match &declared.policies.external_decision {
+            Some(decision) => {
+                let asks = question_route(declared, &decision.upstream);
+                let (kind, metrics) = (Mirroring::Questions, Arc::clone(metrics));
+                let route =
+                    Route::compile(resource, api, &asks, prepared, own.pop(), kind, metrics)?;
+                Some(Arc::new(DecisionRoute::new(decision, Arc::new(route))))
+            }
+            None => None,
+        };
         let variant = |upstream: Option<&Arc<UpstreamPlan>>, mirror| {
             let metrics = Arc::clone(metrics);
+            // Copies are of calls that were decided about.
+            let decision = match &mirror {
+                Mirroring::Of(_) => decision.as_ref(),
+                Mirroring::Copies(_) | Mirroring::Questions => None,
+            };
+            let prepared = Prepared {
+                decision,
+                ..prepared
+            };
             Route::compile(resource, api, declared, prepared, upstream, mirror, metrics)
                 .map(Arc::new)
         };
+        let mut named = own.into_iter();
         let (mut variants, mut split) = (Vec::new(), None);
         match &declared.action {
             Action::Forward(Forward {
@@ -289,6 +311,23 @@ impl CompiledRoute {
             let labels = &route.labels;
             format!("{}/{} {}", labels.api, labels.version, labels.route)
         })
+    }
+}
+
+/// The way of questions about a route's calls: nothing that the route says of its own upstream holds for it.
+fn question_route(declared: &route::Route, upstream: &Name) -> route::Route {
+    route::Route {
+        query: QueryEdits::default(),
+        request_headers: HeaderEdits::default(),
+        response_headers: HeaderEdits::default(),
+        compression: None,
+        decompression: None,
+        websocket: None,
+        action: Action::Forward(Forward::to(upstream.clone())),
+        capture: None,
+        content: None,
+        policies: Policies::default(),
+        ..declared.clone()
     }
 }
 

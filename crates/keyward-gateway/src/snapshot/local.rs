@@ -32,17 +32,21 @@ pub(crate) struct LocalRoute {
     pub(crate) pools: Box<[Rc<Pool>]>,
     /// The way of copies of its calls.
     pub(crate) mirror: Option<RouteRef>,
+    /// The way of questions about its calls.
+    pub(crate) decision: Option<RouteRef>,
 }
 
 impl LocalRoute {
     fn new(route: &Arc<Route>, revision: Revision, pools: &Pools) -> RouteRef {
         let targets = route.upstream.iter().flat_map(|plan| &plan.targets);
         let mirror = route.mirror.as_ref();
+        let decision = route.decision.as_ref();
         Rc::new(Self {
             revision,
             labels: Arc::new(route.labels.clone()),
             pools: targets.map(|target| pools.of(target)).collect(),
             mirror: mirror.map(|mirror| Self::new(&mirror.route, revision, pools)),
+            decision: decision.map(|decision| Self::new(&decision.route, revision, pools)),
             route: Arc::clone(route),
         })
     }

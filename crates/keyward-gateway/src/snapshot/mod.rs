@@ -208,8 +208,20 @@ fn identity_names(resources: &[Arc<Resource>]) -> impl Iterator<Item = &str> {
         });
     apis.flat_map(|api| {
         let names = api.identity_headers.headers.iter().map(|(name, _)| &**name);
-        names.chain(certificate_names(api).iter().copied())
+        names
+            .chain(certificate_names(api).iter().copied())
+            .chain(decided_names(api))
     })
+}
+
+/// What a service that decides about calls tells the upstream. Every caller has its own `authorization`.
+fn decided_names(api: &Api) -> impl Iterator<Item = &str> {
+    let routes = api.routes.iter();
+    routes
+        .filter_map(|route| route.policies.external_decision.as_ref())
+        .flat_map(|decision| &decision.set_headers)
+        .map(|name| &**name)
+        .filter(|name| *name != "authorization")
 }
 
 /// What tells an upstream of a certificate (RFC 9440, section 2.4): where one API's upstream believes it, no

@@ -7,8 +7,8 @@ use super::plan::{MirrorPlan, RoutePlan};
 use crate::coding::DecodeBounds;
 use crate::issuer::IssuerKeySet;
 use crate::metrics::RouteMetrics;
-use crate::policy::PolicyPlan;
 use crate::policy::content::ContentPlan;
+use crate::policy::{DecisionRoute, PolicyPlan};
 use crate::request::identity::{ForgedNames, IdentityPlan};
 use crate::tls::ClientTrust;
 use crate::upstream::UpstreamPlan;
@@ -53,6 +53,8 @@ pub(crate) struct Route {
     pub(crate) capture: Option<Arc<Capture>>,
     /// `None`: nothing but who calls and how often stands in the way of calls.
     pub(crate) policies: Option<Arc<PolicyPlan>>,
+    /// Who else decides whether a call may pass.
+    pub(crate) decision: Option<Arc<DecisionRoute>>,
     /// What is done with the content of its calls.
     pub(crate) content: Option<Box<ContentPlan>>,
     pub(crate) metrics: Arc<RouteMetrics>,
@@ -99,6 +101,8 @@ pub(super) enum Mirroring<'a> {
     Of(Option<Arc<MirrorRoute>>),
     /// Its calls are copies.
     Copies(&'a Mirror),
+    /// Its calls are questions about the route's calls.
+    Questions,
 }
 
 /// What an API is as a protected resource (RFC 9728): where it is, and who speaks for its callers.
@@ -156,6 +160,8 @@ pub(super) struct Prepared<'a> {
     pub(super) rule: Option<&'a Arc<Rule>>,
     pub(super) limits: &'a Arc<LimitPlan>,
     pub(super) policies: Option<&'a Arc<PolicyPlan>>,
+    /// Of the one route alone.
+    pub(super) decision: Option<&'a Arc<DecisionRoute>>,
 }
 
 impl Route {
@@ -174,6 +180,7 @@ impl Route {
             rule,
             limits,
             policies,
+            decision,
         } = prepared;
         let unusable = |why: String| CompileError::Unusable {
             api: format!("{}/{}", resource.name, api.version),
@@ -187,6 +194,7 @@ impl Route {
                 let content = content.map(Box::new);
                 (plan, mirror, compression, policies.cloned(), content)
             }
+            Mirroring::Questions => (RoutePlan::new(api, declared), None, None, None, None),
             // Nobody reads what is answered.
             Mirroring::Copies(mirror) => {
                 let plan = RoutePlan::of_copies(api, declared, mirror);
@@ -227,6 +235,7 @@ impl Route {
             capture: declared.capture.clone().map(Arc::new),
             policies,
             content,
+            decision: decision.cloned(),
             metrics,
         })
     }

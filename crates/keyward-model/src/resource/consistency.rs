@@ -339,8 +339,12 @@ fn place_of_upstream(node: &Node, route: usize, upstream: &Name) -> Place {
         named(route)
             .or_else(|| shares.iter().find_map(named))
             .or_else(|| route.get("mirror").and_then(named))
+            .or_else(|| route.get("external_decision").and_then(named))
     });
-    in_route.unwrap_or_else(|| node.place_of(&["upstream"]))
+    let in_policy = || node.get("external_decision").and_then(named);
+    in_route
+        .or_else(in_policy)
+        .unwrap_or_else(|| node.place_of(&["upstream"]))
 }
 
 fn meant<'c>(name: &Name, candidates: impl Iterator<Item = &'c str>) -> Option<String> {

@@ -4,11 +4,13 @@
 //! whole.
 
 mod cors;
+mod external_decision;
 mod ip_filter;
 mod security_headers;
 mod size_limits;
 
 pub use cors::{AllowedOrigins, Cors, HeaderNames, NoOriginPattern, OriginPattern};
+pub use external_decision::{DecisionCache, ExternalDecision};
 pub use ip_filter::{AddressList, IpFilter};
 pub use security_headers::{SecurityHeaders, SecurityPreset, StrictTransport};
 pub use size_limits::SizeLimits;
@@ -27,6 +29,8 @@ pub struct Policies {
     pub cors: Option<Arc<Cors>>,
     /// What answers tell browsers to do and not to do.
     pub security_headers: Option<Arc<SecurityHeaders>>,
+    /// Who is asked whether a call may pass.
+    pub external_decision: Option<Arc<ExternalDecision>>,
 }
 
 impl Policies {

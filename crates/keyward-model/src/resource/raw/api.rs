@@ -50,6 +50,7 @@ pub(super) const KEYS: &[&str] = &[
     "ip_filter",
     "cors",
     "security_headers",
+    "external_decision",
     "cache",
 ];
 
@@ -61,7 +62,7 @@ const IDENTITY_HEADERS_MAX: usize = 32;
 
 /// Headers that frame the message, belong to the connection (RFC 9110, section 7.6.1) or carry
 /// credentials or addresses: the gateway sets or strips these itself.
-const TAKEN_HEADERS: &[&str] = &[
+pub(super) const TAKEN_HEADERS: &[&str] = &[
     "authorization",
     "connection",
     "content-encoding",

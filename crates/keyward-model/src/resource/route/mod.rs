@@ -92,7 +92,7 @@ impl Route {
         }
     }
 
-    /// The upstreams it names, a mirror's among them.
+    /// The upstreams it names, a mirror's among them; the one last that decides about its calls.
     pub fn upstreams(&self) -> impl Iterator<Item = &Name> {
         let forward = match &self.action {
             Action::Forward(forward) => Some(forward),
@@ -104,6 +104,12 @@ impl Route {
             .iter()
             .map(|share| &share.upstream)
             .chain(mirror.map(|mirror| &mirror.upstream))
+            .chain(
+                self.policies
+                    .external_decision
+                    .iter()
+                    .map(|decision| &decision.upstream),
+            )
     }
 
     /// Whether its calls go to this upstream, and not copies of them alone.

@@ -2,7 +2,7 @@
 
 use super::{Example, assert_refused};
 use crate::gateway::node::call;
-use keyward_testkit::Answer;
+use keyward_testkit::{Answer, Script, Upstream};
 use serde_json::json;
 
 async fn sent(example: &Example, method: &str, path: &str, headers: &str, body: &str) -> Answer {
@@ -106,4 +106,34 @@ async fn size_limits() {
     let long = format!("/notes/{}", "a".repeat(1024));
     let answer = example.get(&long, None, "").await;
     assert_refused(&answer, 414, "uri_too_long");
+}
+
+#[tokio::test]
+async fn external_decision() {
+    let gatekeeper = Upstream::scripts(vec![
+        Script::answer("302 Found", &[("Location", "https://login.example/")], ""),
+        Script::answer("200 OK", &[("X-User", "alice")], ""),
+        Script::answer("500 Internal Server Error", &[], ""),
+    ])
+    .await;
+    let address = gatekeeper.address().to_string();
+    let moved = [("127.0.0.1:9001", address.as_str())];
+    let example = Example::with("external-decision.yaml", &moved, &[]).await;
+    let answer = example.get("/orders/7", None, "").await;
+    assert_eq!(answer.status, 302);
+    let location = answer.head.field("location");
+    assert_eq!(location, Some("https://login.example/"));
+    for _ in 0..2 {
+        let answer = example
+            .get("/orders/7", None, "Cookie: session=7\r\n")
+            .await;
+        assert_eq!(answer.status, 200);
+        let received = example.upstream.received().pop().unwrap();
+        assert_eq!(received.head.field("x-user"), Some("alice"));
+    }
+    assert_eq!(gatekeeper.received().len(), 2);
+    let answer = example.get("/orders/status", None, "").await;
+    assert_eq!(answer.status, 200);
+    let answer = example.get("/orders/8", None, "").await;
+    assert_refused(&answer, 503, "decision_unavailable");
 }

@@ -6,6 +6,7 @@ mod authorization;
 mod cache;
 mod call;
 mod cors;
+mod external_decision;
 mod index;
 mod ip_filter;
 mod page;

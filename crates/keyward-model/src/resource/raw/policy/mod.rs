@@ -1,6 +1,7 @@
 //! Reading the policies of an API or of a route.
 
 mod cors;
+mod external_decision;
 mod ip_filter;
 mod security_headers;
 mod size_limits;
@@ -34,11 +35,16 @@ pub(super) fn read(
         Some(field) => security_headers::read(field, problems),
         None => Some(inherited.security_headers.clone()),
     };
+    let external_decision = match fields.optional("external_decision") {
+        Some(field) => external_decision::read(field, problems),
+        None => Some(inherited.external_decision.clone()),
+    };
     Some(Policies {
         size_limits: size_limits?,
         ip_filter: ip_filter?,
         cors: cors?,
         security_headers: security_headers?,
+        external_decision: external_decision?,
     })
 }
 

@@ -188,6 +188,45 @@ fn mistakes_in_the_other_policies_are_told() {
             ),
         ],
     );
+    let decision = |more: Json| {
+        let mut decision = json!({ "upstream": "gate" });
+        let Json::Object(more) = more else { panic!() };
+        decision.as_object_mut().unwrap().extend(more);
+        decision
+    };
+    check_mistakes(
+        "external_decision",
+        &[
+            (json!({}), "`upstream` is missing"),
+            (decision(json!({ "path": "decide" })), "is no path"),
+            (
+                decision(json!({ "request_headers": ["Content-Length"] })),
+                "can't be chosen here",
+            ),
+            (
+                decision(json!({ "set_headers": ["X_Forwarded_For"] })),
+                "can't be chosen here",
+            ),
+            (
+                decision(json!({ "set_headers": ["cookie"] })),
+                "can't be chosen here",
+            ),
+            (decision(json!({ "timeout": "1m" })), "longer than 30s"),
+            (decision(json!({ "cache": {} })), "`ttl` is missing"),
+            (
+                decision(json!({ "cache": { "ttl": "1d" } })),
+                "longer than 1h",
+            ),
+            (
+                decision(json!({ "cache": { "ttl": "1s", "by": ["cookie"] } })),
+                "leaves out `authorization`",
+            ),
+            (
+                decision(json!({ "on_failure": "pass" })),
+                "`refuse`, `allow`",
+            ),
+        ],
+    );
     let twice = json!({ "max_body": "1MB", "size_limits": { "body": "1MB" } });
     let told = format!("{:?}", read(&api(&twice)).unwrap_err());
     assert!(told.contains("the same thing twice"), "{told}");

@@ -54,6 +54,7 @@ const KEYS: &[&str] = &[
     "ip_filter",
     "cors",
     "security_headers",
+    "external_decision",
     "cache",
 ];
 
