@@ -47,6 +47,12 @@ const NEEDS: &[Need] = &[
         program: "haproxy",
         arguments: &["-v"],
     },
+    // What several nodes share; only its program: the tests start it themselves.
+    Need {
+        packages: &["redis-server"],
+        program: "redis-server",
+        arguments: &["--version"],
+    },
     // A client of HTTP/2 that opens many streams at once.
     Need {
         packages: &["nghttp2-client"],

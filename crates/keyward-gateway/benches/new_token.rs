@@ -328,6 +328,8 @@ fn gateway(key: &Key, upstream: SocketAddr, runtime: &tokio::runtime::Handle) ->
         upstream_guard: UpstreamGuard::default(),
     };
     let context = GatewayContext {
+        limits: Arc::default(),
+        shared_limits: None,
         clock,
         issuers: Arc::new(issuers),
         revocations: Arc::default(),

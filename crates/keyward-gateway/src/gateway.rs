@@ -25,6 +25,7 @@ use keyward_state::failed_attempts::FailedAttempts;
 use keyward_state::limit::LimitCells;
 use keyward_state::replay::ReplayMemory;
 use keyward_state::revocation::Revocations;
+use keyward_state::shared::{SharedCounts, SharedState};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,6 +46,10 @@ pub struct GatewayContext {
     pub clock: Arc<dyn Clock>,
     /// Whose tokens are believed.
     pub issuers: Arc<Issuers>,
+    /// Where limits are counted on this node.
+    pub limits: Arc<LimitCells>,
+    /// What several nodes count limits in together; `None`: this one counts by itself.
+    pub shared_limits: Option<Arc<SharedState>>,
     /// What is no longer believed.
     pub revocations: Arc<Revocations>,
     /// This node's own keys for encrypted tokens; replaced when they rotate.
@@ -144,7 +149,8 @@ impl Gateway {
         let shared = Shared {
             clock: context.clock,
             snapshots: Snapshots::new(Snapshot::empty()),
-            limits: LimitCells::default(),
+            limits: context.limits,
+            shared_limits: context.shared_limits,
             responses: ResponseCache::new(settings.limits.cache_bytes),
             revocations: context.revocations,
             issuers: context.issuers,
@@ -335,6 +341,13 @@ impl Gateway {
             limits.map(|limit| counts(route, limit))
         });
         of_apis.chain(of_routes).collect()
+    }
+
+    /// What was counted of what nodes share, where they do.
+    #[must_use]
+    pub fn shared_counts(&self) -> Option<SharedCounts> {
+        let shared = self.shared.shared_limits.as_ref();
+        shared.map(|shared| shared.counts())
     }
 
     /// How the upstreams are that are served.

@@ -15,6 +15,7 @@ use keyward_state::failed_attempts::FailedAttempts;
 use keyward_state::limit::LimitCells;
 use keyward_state::replay::ReplayMemory;
 use keyward_state::revocation::Revocations;
+use keyward_state::shared::SharedState;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -23,7 +24,8 @@ use std::sync::atomic::AtomicU64;
 pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) snapshots: Snapshots,
-    pub(crate) limits: LimitCells,
+    pub(crate) limits: Arc<LimitCells>,
+    pub(crate) shared_limits: Option<Arc<SharedState>>,
     /// Answers that are kept for other calls.
     pub(crate) responses: Arc<ResponseCache>,
     pub(crate) revocations: Arc<Revocations>,

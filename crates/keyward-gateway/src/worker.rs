@@ -24,6 +24,7 @@ use crate::{http1, http2, http3, listener, transport};
 use keyward_model::id::RequestId;
 use keyward_model::usage::{HttpVersion, Times, UsageRecord};
 use keyward_model::{Clock, Fault, Moment, Revision, Timestamp};
+use keyward_state::shared::SharedWorker;
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::net::TcpListener;
@@ -59,6 +60,8 @@ pub(crate) struct Worker {
     /// Memory for bodies that are compressed or decompressed.
     pub(crate) coding: Rc<CodingBudget>,
     pub(crate) tokens: RefCell<TokenCache>,
+    /// `None` where limits are this node's alone.
+    pub(crate) shared_limits: Option<Rc<SharedWorker>>,
     pub(crate) metrics: Arc<WorkerMetrics>,
     /// Ids for traces and spans.
     pub(crate) ids: Ids,
@@ -134,6 +137,9 @@ impl Worker {
             coding: CodingBudget::new(),
             tokens: RefCell::new(TokenCache::new(settings.limits.cached_tokens)),
             metrics,
+            shared_limits: shared.shared_limits.as_ref().map(|state| {
+                SharedWorker::new(Arc::clone(state), Arc::clone(&shared.clock), index)
+            }),
             top: WorkerTop::default(),
             usage: RefCell::new(UsageBatch::new(usage)),
             snapshot: RefCell::new(snapshot),
@@ -328,6 +334,10 @@ pub(crate) fn run(
             let worker = Rc::clone(&worker);
             async move { worker.deadlines.watch(|| worker.tick()).await }
         });
+        if let Some(shared) = &worker.shared_limits {
+            shared.begin().await;
+            tokio::task::spawn_local(Rc::clone(shared).keep());
+        }
         let gate = Rc::clone(&worker.gate);
         let measuring = load::measure(gate, Arc::clone(&worker.clock));
         let measuring = tokio::task::spawn_local(measuring);
@@ -363,6 +373,9 @@ pub(crate) fn run(
         drain(&worker).await;
         for farewell in farewells {
             farewell.wait().await;
+        }
+        if let Some(shared) = &worker.shared_limits {
+            shared.finish().await;
         }
         ticking.abort();
         measuring.abort();

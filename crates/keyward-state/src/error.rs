@@ -3,6 +3,14 @@
 /// Why something could not be counted or remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
+    /// The address of what nodes share is none. It is not repeated, since it may have a password.
+    #[error(
+        "it is no address of Redis: a part of it can't be read, such as the port or a percent sign"
+    )]
+    SharedAddress,
+    /// The certificate authorities that the server of what nodes share is checked against can't be used.
+    #[error("the certificate authorities of the shared state are no PEM certificates")]
+    SharedAuthorities,
     /// Every cell for counting is in use by a subject that has used up some of its limit. Forgetting one
     /// would lift its limit, so the new subject is refused.
     #[error(

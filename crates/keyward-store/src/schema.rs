@@ -36,6 +36,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         serves_from: 1,
         sql: include_str!("../migrations/0003_revocation_changes.sql"),
     },
+    Migration {
+        version: 4,
+        serves_from: 1,
+        sql: include_str!("../migrations/0004_quotas.sql"),
+    },
 ];
 
 /// The version of the binary, told in messages.

@@ -19,6 +19,7 @@ mod issuer;
 mod message;
 mod port;
 mod process;
+mod redis;
 mod script;
 mod task;
 mod upstream;
@@ -34,6 +35,7 @@ pub use issuer::{Failure, IssuerServer};
 pub use message::{Fields, Head};
 pub use port::{free_addresses, free_ports};
 pub use process::KeywardProcess;
+pub use redis::RedisServer;
 pub use script::Script;
 pub use upstream::{Received, Upstream};
 

@@ -69,6 +69,11 @@ const DEPENDENCY_BANS: &[DependencyBan] = &[
         reason: "this crate opens no socket: take bytes and give bytes",
     },
     DependencyBan {
+        dependencies: &["redis", "fred", "rustis", "deadpool-redis"],
+        scope: Scope::OutsideOf(&["crates/keyward-state"]),
+        reason: "no crate but keyward-state speaks to what nodes share: ask it",
+    },
+    DependencyBan {
         dependencies: &["reqwest", "ureq", "isahc", "curl", "surf"],
         scope: Scope::OutsideOf(&["crates/keyward-egress"]),
         reason: "outgoing calls go through keyward-egress, which guards against request forgery",

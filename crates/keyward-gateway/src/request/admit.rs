@@ -17,14 +17,16 @@ use crate::worker::Worker;
 use counted::Counting;
 use keyward_model::{Code, Fault, Permit};
 use keyward_state::limit::{Admission, Cell, Decision, LimitKey, Now, Rule, take_all};
+use keyward_state::shared::{SharedAdmission, SharedLimit, SharedWorker};
 use smallvec::SmallVec;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// As many limits as a route has as a rule: their state needs no allocation.
 const FEW: usize = 2;
 
-/// A call that has passed every check. Only [`admit`] makes one, and what forwards a call takes it by
+/// A call that has passed every check. Only [`admit`] and [`admit_together`] make one, and what forwards a call takes it by
 /// value.
 #[derive(Debug)]
 pub(crate) struct Admitted {
@@ -76,41 +78,69 @@ struct LimitState {
     left: SmallVec<[(u32, Duration); FEW]>,
 }
 
-/// Takes one call from each of the route's limits. The permit is spent on it: what may pass once is
-/// counted once.
-pub(crate) fn admit(
-    worker: &Worker,
-    route: &Route,
-    permit: Permit,
-    authenticated: Authenticated,
-    origin: CallOrigin,
-    head: &RequestHead,
-    record: &mut CallRecord,
-) -> Result<Admitted, Refusal> {
-    let mut limits = LimitState::default();
-    if !route.limits.limits.is_empty() {
-        let counters = Counters {
-            worker,
-            route,
+/// A call that asks whether it may pass now. The permit is spent on it: what may pass once is counted once.
+pub(crate) struct Asking<'a> {
+    pub(crate) worker: &'a Worker,
+    pub(crate) route: &'a Route,
+    pub(crate) permit: Permit,
+    pub(crate) authenticated: Authenticated,
+    pub(crate) origin: CallOrigin,
+    pub(crate) head: &'a RequestHead,
+}
+
+impl Asking<'_> {
+    fn has_limits(&self) -> bool {
+        !self.route.limits.limits.is_empty()
+    }
+
+    fn counters(&self, record: &CallRecord) -> Counters<'_> {
+        Counters {
+            worker: self.worker,
+            route: self.route,
             counting: Counting {
-                caller: permit.caller(),
-                address: origin.address,
-                head,
-                route,
+                caller: self.permit.caller(),
+                address: self.origin.address,
+                head: self.head,
+                route: self.route,
             },
-            authenticated: &authenticated,
+            authenticated: &self.authenticated,
             now: Now {
                 moment: record.begun(),
                 civil: record.started(),
             },
-        };
-        limits = counters.take(record)?;
+        }
     }
-    Ok(Admitted {
-        authenticated,
-        origin,
-        limits,
-    })
+
+    fn admitted(self, limits: LimitState) -> Admitted {
+        Admitted {
+            authenticated: self.authenticated,
+            origin: self.origin,
+            limits,
+        }
+    }
+}
+
+/// Takes one call from each of the route's limits.
+pub(crate) fn admit(asking: Asking<'_>, record: &mut CallRecord) -> Result<Admitted, Refusal> {
+    let mut limits = LimitState::default();
+    if asking.has_limits() {
+        limits = asking.counters(record).take(record)?;
+    }
+    Ok(asking.admitted(limits))
+}
+
+/// The same where several nodes count together.
+pub(crate) async fn admit_together(
+    shared: &Rc<SharedWorker>,
+    asking: Asking<'_>,
+    record: &mut CallRecord,
+) -> Result<Admitted, Refusal> {
+    let mut limits = LimitState::default();
+    if asking.has_limits() {
+        let counters = asking.counters(record);
+        limits = counters.take_together(shared, record).await?;
+    }
+    Ok(asking.admitted(limits))
 }
 
 /// Whom this call counts for.
@@ -148,7 +178,7 @@ impl Counters<'_> {
             match admission {
                 Admission::Allowed => {
                     if plan.holds {
-                        record.held = HeldCalls::of(plan, cells);
+                        record.held = HeldCalls::of(plan, cells, Vec::new());
                     }
                     return Ok(LimitState { left });
                 }
@@ -160,6 +190,47 @@ impl Counters<'_> {
                     return Err(self.refuse(index, retry_after, reset, record));
                 }
                 Admission::Evicted { index } => self.renew(&mut cells, index)?,
+            }
+        }
+    }
+
+    async fn take_together(
+        &self,
+        shared: &Rc<SharedWorker>,
+        record: &mut CallRecord,
+    ) -> Result<LimitState, Refusal> {
+        let plan = &self.route.limits;
+        let mut cells = self.cells()?;
+        loop {
+            let taking: SmallVec<[SharedLimit<'_>; FEW]> = cells
+                .iter()
+                .zip(&plan.limits)
+                .map(|(cell, limit)| SharedLimit {
+                    cell,
+                    rule: &limit.rule,
+                    on_outage: limit.on_outage,
+                })
+                .collect();
+            let admission = shared.take_all(&taking, self.now).await;
+            drop(taking);
+            match admission {
+                SharedAdmission::Allowed { left, slots } => {
+                    if plan.holds {
+                        record.held = HeldCalls::of(plan, cells, slots);
+                    }
+                    return Ok(LimitState { left });
+                }
+                SharedAdmission::Refused {
+                    index,
+                    retry_after,
+                    reset,
+                } => {
+                    return Err(self.refuse(index, retry_after, reset, record));
+                }
+                SharedAdmission::Unavailable { index } => {
+                    return Err(self.unavailable(index, record));
+                }
+                SharedAdmission::Evicted { index } => self.renew(&mut cells, index)?,
             }
         }
     }
@@ -222,6 +293,14 @@ impl Counters<'_> {
             CellPlace::Caller(_) | CellPlace::Nowhere => {}
         }
         Ok(cell)
+    }
+
+    /// What several nodes count in can't be asked, and the limit says that nothing passes then.
+    fn unavailable(&self, index: usize, record: &mut CallRecord) -> Refusal {
+        let limit = self.route.limits.limits.get(index);
+        let name = limit.map_or("", |limit| limit.name.as_str());
+        record.limit = Some(name.into());
+        told::unavailable(name)
     }
 
     fn refuse(

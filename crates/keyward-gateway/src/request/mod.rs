@@ -270,7 +270,19 @@ async fn way(
         // Before limits: a body that is not taken uses none up.
         body = decompression::decompress(worker, plan, &mut head, body)?;
     }
-    let admitted = admit::admit(worker, route, permit, authenticated, origin, &head, record)?;
+    let asking = admit::Asking {
+        worker,
+        route,
+        permit,
+        authenticated,
+        origin,
+        head: &head,
+    };
+    let admitted = match &worker.shared_limits {
+        None => admit::admit(asking, record)?,
+        // In a box: calls of a node that counts by itself don't carry its state along.
+        Some(shared) => Box::pin(admit::admit_together(shared, asking, record)).await?,
+    };
     if let Some(mut answer) = matched.answer() {
         admitted.tell_limits(route, &mut answer.fields);
         record.answered(answer.status.as_u16());

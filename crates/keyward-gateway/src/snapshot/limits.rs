@@ -33,7 +33,6 @@ pub(crate) struct LimitPolicy {
     pub(crate) id: Box<str>,
     pub(crate) by: Box<[LimitSubject]>,
     pub(crate) rule: Rule,
-    #[expect(dead_code, reason = "read where nodes count together, which follows")]
     pub(crate) on_outage: OnOutage,
     pub(crate) cells: CellPlace,
     pub(crate) metrics: Arc<LimitMetrics>,

@@ -71,6 +71,23 @@ impl Period {
         }
     }
 
+    /// When the window of this number ends.
+    #[must_use]
+    pub fn ends(self, number: u32) -> Timestamp {
+        let number = i64::from(number);
+        let seconds = match self {
+            Self::Minute => (number + 1) * MINUTE,
+            Self::Hour => (number + 1) * HOUR,
+            Self::Day => (number + 1) * DAY,
+            Self::Week => (number + 1) * 7 * DAY - DAYS_INTO_WEEK * DAY,
+            Self::Month => {
+                let months = number + 1;
+                days_from_civil(1970 + months / 12, months % 12 + 1, 1) * DAY
+            }
+        };
+        Timestamp::from_seconds(seconds)
+    }
+
     /// The window that `now` is in.
     #[must_use]
     pub fn window(self, now: Timestamp) -> Window {
@@ -190,6 +207,7 @@ mod tests {
             let now = Timestamp::from_seconds(seconds);
             let window = period.window(now);
             prop_assert!(now < window.ends);
+            prop_assert_eq!(period.ends(window.number), window.ends);
             let length = i64::from(period.seconds().unwrap_or(31 * 86_400));
             prop_assert!(window.ends.as_seconds() - seconds <= length);
             let before = Timestamp::from_micros(window.ends.as_micros() - 1);

@@ -2,7 +2,7 @@
 
 use super::gcra::{Gcra, NANOS_MAX};
 use super::now::Now;
-use super::quota::QuotaWindow;
+use super::quota::{QuotaWindow, Used};
 use super::shared_part::SharedPart;
 use keyward_model::limit::{Allowance, Period};
 use std::fmt;
@@ -74,6 +74,13 @@ pub struct Taken(pub(super) u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Evicted;
 
+impl Taken {
+    /// Of a quota, what had passed then.
+    pub(crate) const fn used(self) -> Used {
+        Used::of_number(self.0)
+    }
+}
+
 impl Rule {
     /// The limit that was declared.
     #[must_use]
@@ -135,8 +142,7 @@ impl fmt::Display for Rule {
 pub struct Cell {
     pub(super) number: AtomicU64,
     /// What a cell has beside its number where several nodes count together.
-    #[expect(dead_code, reason = "read where nodes count together, which follows")]
-    pub(super) shared: Option<Box<SharedPart>>,
+    pub(crate) shared: Option<Box<SharedPart>>,
 }
 
 impl Cell {
@@ -148,7 +154,7 @@ impl Cell {
     }
 
     #[cfg(test)]
-    pub(super) const fn idle() -> Self {
+    pub(crate) const fn idle() -> Self {
         Self::new(0, None)
     }
 
@@ -172,6 +178,15 @@ impl Cell {
             Rule::Quota(_) => QuotaWindow::give_back(self, taken),
             Rule::Concurrency(_) => self.end(),
         }
+    }
+
+    /// Of a limit on concurrency, how many more calls could begin on this node.
+    pub(crate) fn left(&self, rule: &Rule) -> u32 {
+        let Rule::Concurrency(calls) = rule else {
+            return 0;
+        };
+        let under_way = self.number.load(Ordering::Relaxed);
+        u32::try_from(under_way).map_or(0, |under_way| calls.get().saturating_sub(under_way))
     }
 
     fn begin(&self, calls: NonZeroU32) -> Result<Decision, Evicted> {

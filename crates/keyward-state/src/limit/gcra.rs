@@ -42,6 +42,26 @@ impl Gcra {
         Duration::from_nanos(self.interval)
     }
 
+    /// The time that a whole burst uses up.
+    #[must_use]
+    pub const fn burst_time(&self) -> Duration {
+        Duration::from_nanos(self.burst_time)
+    }
+
+    /// How many calls may come at once.
+    #[must_use]
+    pub const fn burst(&self) -> u64 {
+        self.burst_time / self.interval
+    }
+
+    /// How many calls could pass now, and when the whole burst is there again, by what is known here.
+    pub(crate) fn left(&self, cell: &Cell, now: Moment) -> (u32, Duration) {
+        let ahead = Self::ahead(cell, now);
+        let room = self.burst_time().saturating_sub(ahead).as_nanos();
+        let left = room / u128::from(self.interval.max(1));
+        (u32::try_from(left).unwrap_or(u32::MAX), ahead)
+    }
+
     pub(super) fn take(&self, cell: &Cell, now: Moment) -> Result<Decision, Evicted> {
         let now = now.as_nanos().min(NANOS_MAX);
         cell.change(|arrival| {
@@ -75,18 +95,16 @@ impl Gcra {
         });
     }
 
-    #[expect(dead_code, reason = "read where nodes count together, which follows")]
     /// How far ahead of `now` the whole burst is there again.
-    pub(super) fn ahead(cell: &Cell, now: Moment) -> Duration {
+    pub(crate) fn ahead(cell: &Cell, now: Moment) -> Duration {
         match cell.number.load(Ordering::Relaxed) {
             EVICTED => Duration::ZERO,
             arrival => Duration::from_nanos(arrival.saturating_sub(now.as_nanos())),
         }
     }
 
-    #[expect(dead_code, reason = "read where nodes count together, which follows")]
     /// What another says of the subject: its whole burst is there no earlier than `ahead` after `now`.
-    pub(super) fn learn(cell: &Cell, now: Moment, ahead: Duration) {
+    pub(crate) fn learn(cell: &Cell, now: Moment, ahead: Duration) {
         let told = now.plus(ahead).as_nanos().min(NANOS_MAX);
         let _evicted = cell.change(|arrival| {
             if arrival >= told {

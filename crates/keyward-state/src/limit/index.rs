@@ -12,7 +12,7 @@ use keyward_model::limit::Period;
 use siphasher::sip128::SipHasher13;
 use std::hash::{BuildHasher as _, RandomState};
 use std::num::NonZeroUsize;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -95,6 +95,8 @@ pub struct LimitCells {
     secret: SipHasher13,
     /// What the names of cells that nodes share begin with; `None` where this node counts by itself.
     shared: Option<Box<str>>,
+    /// Whether there ever was a quota: without one, there is nothing to keep.
+    quotas: AtomicBool,
 }
 
 impl Default for LimitCells {
@@ -121,6 +123,7 @@ impl LimitCells {
             shard_max: cells_max.get().div_ceil(SHARDS),
             secret: SipHasher13::new_with_keys(random.hash_one(0_u8), random.hash_one(1_u8)),
             shared: None,
+            quotas: AtomicBool::new(false),
         }
     }
 
@@ -162,6 +165,9 @@ impl LimitCells {
         if shard.slots.len() >= self.shard_max && !is_of_api {
             return Err(exhausted);
         }
+        if matches!(key.rule.kind(), Kind::Quota(_)) {
+            self.quotas.store(true, Ordering::Relaxed);
+        }
         let shared = self.shared.as_deref();
         let shared = shared.map(|prefix| SharedPart::new(key.shared_name(prefix)));
         let cell = Arc::new(Cell::new(0, shared));
@@ -185,6 +191,7 @@ impl LimitCells {
     /// those.
     pub fn restore(&self, kept: impl Iterator<Item = KeptQuota>) -> usize {
         let mut left_out = 0;
+        self.quotas.store(true, Ordering::Relaxed);
         for one in kept {
             let Some(shard) = self.shard(one.digest) else {
                 continue;
@@ -211,6 +218,9 @@ impl LimitCells {
     #[must_use]
     pub fn unkept(&self) -> Vec<KeptQuota> {
         let mut unkept = Vec::new();
+        if !self.quotas.load(Ordering::Relaxed) {
+            return unkept;
+        }
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             unkept.extend(shard.slots.iter_mut().filter_map(Slot::unkept));

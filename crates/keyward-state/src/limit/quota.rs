@@ -4,6 +4,7 @@ use super::cell::{Cell, Decision, EVICTED, Evicted, Taken};
 use keyward_model::Timestamp;
 use keyward_model::limit::{Period, Quota};
 use std::num::NonZeroU32;
+use std::sync::atomic::Ordering;
 
 /// A quota, compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,14 +23,14 @@ pub struct Used {
 }
 
 impl Used {
-    pub(super) const fn of_number(number: u64) -> Self {
+    pub(crate) const fn of_number(number: u64) -> Self {
         Self {
             window: (number >> 32) as u32,
             requests: (number & u32::MAX as u64) as u32,
         }
     }
 
-    pub(super) const fn to_number(self) -> u64 {
+    pub(crate) const fn to_number(self) -> u64 {
         ((self.window as u64) << 32) | self.requests as u64
     }
 }
@@ -102,9 +103,14 @@ impl QuotaWindow {
         number != EVICTED && (used.requests == 0 || used.window < period.window(now).number)
     }
 
-    #[expect(dead_code, reason = "read where nodes count together, which follows")]
+    /// What has passed here; `None` of a cell that was evicted.
+    pub(crate) fn used(cell: &Cell) -> Option<Used> {
+        let number = cell.number.load(Ordering::Relaxed);
+        (number != EVICTED).then(|| Used::of_number(number))
+    }
+
     /// What another says of the subject: so many have passed at least.
-    pub(super) fn learn(cell: &Cell, used: Used) {
+    pub(crate) fn learn(cell: &Cell, used: Used) {
         let told = used.to_number();
         let _evicted = cell.change(|number| {
             if number >= told {

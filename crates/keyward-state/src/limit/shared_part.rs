@@ -4,12 +4,14 @@ use std::sync::atomic::AtomicU64;
 
 /// The part of a cell that is about what is shared.
 #[derive(Debug)]
-#[expect(dead_code, reason = "read where nodes count together, which follows")]
 pub(crate) struct SharedPart {
     /// What the limit of this subject is called where nodes count together.
     pub(crate) name: Box<str>,
     /// Of a rate, the lease or how long not to ask; of a quota, what has passed here and was not told yet.
     pub(crate) aside: AtomicU64,
+    /// Of a quota, what is known to have passed on all nodes, so that the server can be told if it loses its
+    /// count.
+    pub(crate) known: AtomicU64,
 }
 
 impl SharedPart {
@@ -17,6 +19,7 @@ impl SharedPart {
         Box::new(Self {
             name,
             aside: AtomicU64::new(0),
+            known: AtomicU64::new(0),
         })
     }
 }

@@ -21,6 +21,7 @@ mod network;
 pub(crate) mod node;
 pub(crate) mod reload;
 mod report;
+pub(crate) mod shared_state;
 mod substitution;
 pub(crate) mod traces;
 mod upstream_tls;
@@ -329,6 +330,7 @@ fn check_files(
         keys::check(declared, closed, problems);
         upstream_tls::check(declared, problems);
         authentication::check(declared, configuration, problems);
+        shared_state::check(declared, configuration, problems);
     }
 }
 

@@ -4,6 +4,7 @@ use super::access_log::{self, AccessLog};
 use super::captures::{self, Captures};
 use super::listener::{Listener, default_listeners, listeners};
 use super::network::{allow_rules, networks};
+use super::shared_state::{self, SharedState};
 use super::traces::{self, Tracing};
 use keyward_gateway::{Allowance, Http2Limits, Http3Limits};
 use keyward_model::Network;
@@ -96,6 +97,8 @@ pub(crate) struct NodeConfiguration {
     /// Addresses of this machine and its surroundings that upstreams may have which are not the operator's
     /// own.
     pub(crate) upstreams_allow: Vec<AllowRule>,
+    /// What it counts limits in together with other nodes; `None`: it counts by itself.
+    pub(crate) shared_state: Option<SharedState>,
     /// The resources, in the order they were declared.
     pub(crate) resources: Vec<Declared>,
 }
@@ -117,6 +120,7 @@ impl Default for NodeConfiguration {
             captures: Some(Captures::in_data_dir(Path::new(DEFAULT_DATA_DIR))),
             egress_allow: Vec::new(),
             upstreams_allow: Vec::new(),
+            shared_state: None,
             resources: Vec::new(),
         }
     }
@@ -134,7 +138,7 @@ impl NodeConfiguration {
             "site_url": self.site_url,
             "data_dir": self.data_dir,
             "database": "sqlite",
-            "shared_state": "memory",
+            "shared_state": self.shared_state.as_ref().map_or_else(|| json!("memory"), SharedState::to_json),
             "workers": self.workers,
             "trusted_proxies": proxies.collect::<Vec<_>>(),
             "failed_attempts": {
@@ -212,7 +216,11 @@ pub(super) fn read(
 ) -> Option<NodeConfiguration> {
     let fields = Fields::of(&node, "the configuration", KEYS, problems)?;
     format(&fields, problems);
-    memory_and_sqlite(&fields, problems);
+    sqlite(&fields, problems);
+    let shared_state = match fields.optional("shared_state") {
+        Some(field) => shared_state::read(field, directory, problems),
+        None => Some(None),
+    };
     let listeners = listeners(&fields, directory, problems);
     let gateway_url = origin(&fields, "gateway_url", DEFAULT_GATEWAY_URL, problems);
     let site_url = origin(&fields, "site_url", DEFAULT_SITE_URL, problems);
@@ -274,6 +282,7 @@ pub(super) fn read(
         captures: captures?,
         egress_allow,
         upstreams_allow,
+        shared_state: shared_state?,
         resources,
     })
 }
@@ -293,9 +302,9 @@ fn format(fields: &Fields<'_>, problems: &mut Problems) {
     }
 }
 
-/// This version keeps everything on the node itself: what would be shared is refused, rather than
+/// This version keeps its database on the node itself: one that would be shared is refused, rather than
 /// silently kept apart.
-fn memory_and_sqlite(fields: &Fields<'_>, problems: &mut Problems) {
+fn sqlite(fields: &Fields<'_>, problems: &mut Problems) {
     if let Some(field) = fields.optional("database")
         && let Some(text) = field.text(problems)
         && text != "sqlite"
@@ -306,20 +315,6 @@ fn memory_and_sqlite(fields: &Fields<'_>, problems: &mut Problems) {
                 "can't be used: this version has SQLite alone (`database: sqlite`); PostgreSQL comes later"
             } else {
                 "is no database: write `sqlite`"
-            },
-            problems,
-        );
-    }
-    if let Some(field) = fields.optional("shared_state")
-        && let Some(text) = field.text(problems)
-        && text != "memory"
-    {
-        let redis = text.starts_with("redis://") || text.starts_with("rediss://");
-        field.refuse(
-            if redis {
-                "can't be used: this version counts in memory alone (`shared_state: memory`); Redis comes later"
-            } else {
-                "is no shared state: write `memory`"
             },
             problems,
         );

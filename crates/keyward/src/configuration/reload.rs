@@ -43,6 +43,7 @@ pub(crate) fn needing_restart(
         captures,
         egress_allow,
         upstreams_allow,
+        shared_state,
         resources: _,
     } = running;
     [
@@ -60,6 +61,7 @@ pub(crate) fn needing_restart(
         ("tracing", tracing.is_some() != read.tracing.is_some()),
         ("captures", captures.is_some() != read.captures.is_some()),
         ("egress", *egress_allow != read.egress_allow),
+        ("shared_state", *shared_state != read.shared_state),
         ("network", *upstreams_allow != read.upstreams_allow),
     ]
     .into_iter()

@@ -143,8 +143,37 @@ fn changes_that_break_the_example_are_told_with_line_and_advice() {
         ),
         (
             "shared_state: memory",
-            "shared_state: redis://h",
-            &["10: `shared_state`: `redis://h` can't be used: this version counts in memory alone"],
+            "shared_state: memcached://h",
+            &[
+                "10: `shared_state`: it is none that is known: write `memory`, `redis://host:6379`, or `rediss://host:6379` for TLS",
+            ],
+        ),
+        (
+            "shared_state: memory",
+            "shared_state: redis://:hunter2@:6379",
+            &["10: `shared_state`: it names no host"],
+        ),
+        (
+            "shared_state: memory",
+            "shared_state: redis://127.0.0.1/orders",
+            &[
+                "10: `shared_state`: it has something behind the host that is no number of a database",
+            ],
+        ),
+        (
+            "shared_state: memory",
+            "shared_state: { url: \"redis://127.0.0.1\", timeout: 10s }",
+            &["10: `timeout`: `10s` is longer than 5s"],
+        ),
+        (
+            "shared_state: memory",
+            "shared_state: { url: \"redis://127.0.0.1\", ca: nowhere.pem }",
+            &["10: `ca`: there is no file"],
+        ),
+        (
+            "shared_state: memory",
+            "shared_state: { urls: x }",
+            &["10: unknown key `urls`: did you mean `url`?"],
         ),
         (
             "127.0.0.1:9090",

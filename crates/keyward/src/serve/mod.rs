@@ -11,6 +11,7 @@ mod listeners;
 mod metrics;
 mod operations;
 pub(crate) mod own_issuer;
+mod quotas;
 mod reload;
 mod revocations;
 mod running;
@@ -47,10 +48,13 @@ use keyward_jose::key::KeyUse;
 use keyward_model::id::NodeId;
 use keyward_model::resource::Resource;
 use keyward_model::{Clock, Revision, Secret, SystemClock};
+use keyward_state::limit::LimitCells;
 use keyward_state::revocation::Revocations;
+use keyward_state::shared::SharedState;
 use keyward_store::Store;
 use listeners::{GatewayListeners, ListeningTls};
 use operations::Operations;
+use quotas::KeepingQuotas;
 use reload::{ReloadCounts, Reloader};
 use revocations::RevocationFeed;
 use running::Running;
@@ -128,6 +132,15 @@ async fn serve(request: Request) -> Result<(), Failure> {
     let issuers = issuers(&configuration, &clock)?;
     let spans = configuration.tracing.as_ref().map(|_| SpanQueue::new());
     let captures = configuration.captures.as_ref().map(RunningCaptures::start);
+    // Where several nodes count together, what has passed is in what they share.
+    let limits = Arc::new(match &configuration.shared_state {
+        Some(shared) => LimitCells::default().shared_under(shared.settings().prefix),
+        None => quotas::restored(&store, &*clock).await?,
+    });
+    let keeping = configuration
+        .shared_state
+        .is_none()
+        .then(|| KeepingQuotas::start(Arc::clone(&limits), store.clone(), Arc::clone(&clock)));
     let feed = revocation_feed(&store, &clock).await?;
     let traced = tracing(&configuration, spans.as_ref().map(|(queue, _)| queue));
     let rules = traced.as_ref().map(|tracing| tracing.rules.clone());
@@ -140,7 +153,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
         given.take(&addresses(&configuration, ListenerRole::Gateway)),
         &feed,
         &own_keys,
-        &issuers,
+        (&issuers, &limits),
         &clock,
     )
     .await?;
@@ -297,6 +310,9 @@ async fn serve(request: Request) -> Result<(), Failure> {
     }
     // To the last: calls that run until then may be revoked.
     feeding.abort();
+    if let Some(keeping) = keeping {
+        keeping.finish().await;
+    }
     store.close().await;
     Ok(())
 }
@@ -379,12 +395,20 @@ async fn gateway(
         store, revocations, ..
     }: &RevocationFeed,
     own_keys: &OwnKeys,
-    issuers: &Arc<Issuers>,
+    (issuers, limits): (&Arc<Issuers>, &Arc<LimitCells>),
     clock: &Arc<dyn Clock>,
 ) -> Result<(Arc<Gateway>, UsageReceiver, ListeningTls), Failure> {
     let now = clock.now();
     let challenges = Arc::new(Challenges::default());
+    let shared_limits = configuration
+        .shared_state
+        .as_ref()
+        .map(|shared| SharedState::new(&shared.settings(), store.node()))
+        .transpose()
+        .map_err(|error| failed("shared state", &error, "shared_state"))?;
     let context = GatewayContext {
+        limits: Arc::clone(limits),
+        shared_limits,
         clock: Arc::clone(clock),
         issuers: Arc::clone(issuers),
         revocations: Arc::clone(revocations),

@@ -71,6 +71,20 @@ pub(super) fn refusal(
     Refusal::with(fault, fields)
 }
 
+/// The answer to a call whose limit can't be asked.
+pub(super) fn unavailable(name: &str) -> Refusal {
+    let mut fields = Fields::new();
+    fields.append(Header::RetryAfter, b"1");
+    let fault = Fault::new(
+        Code::LimitsUnavailable,
+        format!("The limit `{name}` can't be checked just now; try again in a second"),
+    );
+    Refusal::with(
+        fault.because("the shared state can't be reached, and the limit says `on_outage: refuse`"),
+        fields,
+    )
+}
+
 /// `"name";r=left;t=seconds`; without `t` where time brings nothing back.
 fn write_limit(out: &mut Vec<u8>, name: &str, left: u32, reset: Duration) {
     out.push(b'"');

@@ -6,6 +6,7 @@
 mod issuers;
 mod page;
 mod process;
+mod shared_state;
 mod upstreams;
 
 use super::captures::CaptureStatus;
@@ -66,6 +67,9 @@ pub(super) fn text(sources: &Sources<'_>) -> String {
     revocations(&mut page, sources);
     routes(&mut page, &sources.gateway.route_counts());
     limits(&mut page, sources.gateway);
+    if let Some(counts) = sources.gateway.shared_counts() {
+        shared_state::write(&mut page, &counts);
+    }
     upstreams::upstreams(&mut page, sources.gateway);
     issuers::issuers(&mut page, sources.issuers, sources.now);
     page.into_text()

@@ -2,6 +2,7 @@
 
 mod concurrency;
 mod quotas;
+mod shared;
 mod subjects;
 
 use crate::node::{Node, Plan, check_passed, check_problem, request};

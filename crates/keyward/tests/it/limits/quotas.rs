@@ -31,6 +31,30 @@ async fn a_quota_is_exact_over_workers_and_names_when_it_begins_anew() {
 }
 
 #[tokio::test]
+async fn a_restart_forgives_no_quota() {
+    let mut node = Plan::default()
+        .settings("workers: 2")
+        .api(
+            "api",
+            "authentication: none, quotas: [ { name: monthly, by: api, requests: 5, per: month } ], rate_limits: [ { name: rate, by: api, requests: 9, per: 1h } ]",
+        )
+        .start()
+        .await;
+    for _ in 0..3 {
+        check_passed(&node.get("/api/x", &[]).await);
+    }
+    node.process.restart().await;
+    for left in [1, 0] {
+        let answer = node.get("/api/x", &[]).await;
+        check_passed(&answer);
+        assert_eq!(member(&answer, "monthly", "r"), Some(left));
+        // A rate is a matter of the moment, and begins anew.
+        assert_eq!(member(&answer, "rate", "r"), Some(7 + left));
+    }
+    check_problem(&node.get("/api/x", &[]).await, 429, "quota_exceeded");
+}
+
+#[tokio::test]
 async fn a_quota_and_a_rate_give_back_to_each_other() {
     let node = Plan::default()
         .settings("workers: 1")

@@ -9,6 +9,7 @@ mod cors;
 mod external_decision;
 mod index;
 mod ip_filter;
+mod limits;
 mod page;
 mod security_headers;
 mod size_limits;

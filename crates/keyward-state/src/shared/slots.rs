@@ -1,0 +1,120 @@
+//! Slots of calls under way, which a node keeps as long as the calls last.
+
+use super::worker::SharedWorker;
+use crate::limit::Cell;
+use redis::Script;
+use redis::aio::MultiplexedConnection;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+/// How long a slot is kept that nobody renews: when its node was killed, it is free again after this time.
+pub const SLOT_LASTS: Duration = Duration::from_secs(30);
+
+/// How often slots are renewed: two renewals may fail before one is lost.
+pub(super) const RENEWED_EVERY: Duration = Duration::from_secs(10);
+
+/// How many slots one script renews: a millisecond's work for the server.
+const RENEWED_AT_ONCE: usize = 500;
+
+/// The most slots that wait to be given back during an outage; the rest lapse by themselves.
+const RELEASED_MAX: usize = 1 << 16;
+
+static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("renew.lua")));
+
+/// A slot in the shared state, given back when this is dropped.
+pub struct HeldSlot {
+    pub(super) worker: Rc<SharedWorker>,
+    pub(super) number: u64,
+}
+
+impl fmt::Debug for HeldSlot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HeldSlot({})", self.number)
+    }
+}
+
+impl Drop for HeldSlot {
+    fn drop(&mut self) {
+        self.worker.release(self.number);
+    }
+}
+
+/// A worker's slots.
+#[derive(Debug, Default)]
+pub(super) struct Slots {
+    held: RefCell<HashMap<u64, Arc<Cell>>>,
+    released: RefCell<Vec<(u64, Arc<Cell>)>>,
+}
+
+impl Slots {
+    pub(super) fn hold(&self, number: u64, cell: Arc<Cell>) {
+        self.held.borrow_mut().insert(number, cell);
+    }
+
+    /// Whether it was held.
+    pub(super) fn release(&self, number: u64) -> bool {
+        let Some(cell) = self.held.borrow_mut().remove(&number) else {
+            return false;
+        };
+        let mut released = self.released.borrow_mut();
+        if released.len() < RELEASED_MAX {
+            released.push((number, cell));
+        }
+        true
+    }
+
+    /// Gives back those that were released; what can't be sent is kept for the next time.
+    pub(super) async fn give_back(
+        &self,
+        connection: &mut MultiplexedConnection,
+        called: impl Fn(u64) -> Box<str>,
+    ) -> redis::RedisResult<()> {
+        let released = std::mem::take(&mut *self.released.borrow_mut());
+        if released.is_empty() {
+            return Ok(());
+        }
+        let mut pipeline = redis::pipe();
+        for (number, cell) in &released {
+            if let Some(shared) = &cell.shared {
+                pipeline.zrem(&*shared.name, &*called(*number)).ignore();
+            }
+        }
+        let outcome = pipeline.query_async::<()>(connection).await;
+        if outcome.is_err() {
+            let mut waiting = self.released.borrow_mut();
+            let room = RELEASED_MAX.saturating_sub(waiting.len());
+            waiting.extend(released.into_iter().take(room));
+        }
+        outcome
+    }
+
+    /// Renews those that are held. After the server has lost them, they are there again.
+    pub(super) async fn renew(
+        &self,
+        connection: &mut MultiplexedConnection,
+        called: impl Fn(u64) -> Box<str>,
+    ) -> redis::RedisResult<()> {
+        let numbers: Vec<u64> = self.held.borrow().keys().copied().collect();
+        for some in numbers.chunks(RENEWED_AT_ONCE) {
+            let mut invocation = RENEW.prepare_invoke();
+            invocation.arg(u64::try_from(SLOT_LASTS.as_micros()).unwrap_or(u64::MAX));
+            let mut any = false;
+            // Those that are still held: a call may have ended since.
+            for number in some {
+                let held = self.held.borrow();
+                if let Some(shared) = held.get(number).and_then(|cell| cell.shared.as_ref()) {
+                    invocation.key(&*shared.name).arg(&*called(*number));
+                    any = true;
+                }
+            }
+            if any {
+                invocation.invoke_async::<()>(connection).await?;
+            }
+        }
+        Ok(())
+    }
+}

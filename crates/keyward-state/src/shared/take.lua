@@ -1,0 +1,124 @@
+-- Decides whether a call may pass under all its limits, and counts it if it may: all of them or none.
+--
+-- KEYS: what the limits are called. ARGV[1]: the time in microseconds since 1970; empty in service, when the
+-- server's own clock counts, so that nodes whose clocks differ agree. Then seven values of each limit, the
+-- first of which says its kind.
+-- The answer: the number of the limit that refuses, or 0; then four numbers of each limit, or of the one that
+-- refuses. All times in microseconds.
+local now = tonumber(ARGV[1])
+if not now then
+  local time = redis.call('TIME')
+  now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+end
+
+-- How much longer than needed values are kept, in milliseconds: a time that is given does not pass by itself.
+local spare = tonumber(ARGV[1]) and 600000 or 1
+
+-- Arrival times count from 2026 on: numbers have 53 bits, and so they keep fractions of a microsecond.
+local since = now - 1767225600000000
+
+local DAY = 86400
+
+-- The number of the window of this period that `now` is in, and when it ends (in seconds).
+local function window(period)
+  local seconds = math.floor(now / 1000000)
+  local function even(length, before)
+    local number = math.floor((seconds + before) / length)
+    return number, (number + 1) * length - before
+  end
+  if period == 'minute' then return even(60, 0) end
+  if period == 'hour' then return even(3600, 0) end
+  if period == 'day' then return even(DAY, 0) end
+  if period == 'week' then return even(7 * DAY, 3 * DAY) end
+  -- Months, by eras of 400 years that begin in March.
+  local shifted = math.floor(seconds / DAY) + 719468
+  local era = math.floor(shifted / 146097)
+  local day = shifted - era * 146097
+  local year = math.floor((day - math.floor(day / 1460) + math.floor(day / 36524) - math.floor(day / 146096)) / 365)
+  local of_year = day - (365 * year + math.floor(year / 4) - math.floor(year / 100))
+  local march = math.floor((5 * of_year + 2) / 153)
+  local month = march < 10 and march + 3 or march - 9
+  local civil = year + era * 400 + (month <= 2 and 1 or 0)
+  local next_year, next_month = civil, month + 1
+  if month == 12 then next_year, next_month = civil + 1, 1 end
+  local y = next_year - (next_month <= 2 and 1 or 0)
+  local e = math.floor(y / 400)
+  local of_era = y - e * 400
+  local m = next_month > 2 and next_month - 3 or next_month + 9
+  local days = e * 146097 + of_era * 365 + math.floor(of_era / 4) - math.floor(of_era / 100)
+    + math.floor((153 * m + 2) / 5) - 719468
+  return (civil - 1970) * 12 + month - 1, days * DAY
+end
+
+local told, writes = { 0 }, {}
+
+local function tell(one, two, three, four)
+  local at = #told
+  told[at + 1], told[at + 2], told[at + 3], told[at + 4] = one, two, three, four
+end
+
+local kinds = {}
+
+-- The generic cell rate algorithm: interval, burst time, calls wanted, and how far ahead the node knows the
+-- subject to be.
+function kinds.rate(key, interval, burst, want, ahead)
+  local kept = tonumber(redis.call('GET', key) or '')
+  local arrival = math.max(kept or since, since, since + tonumber(ahead))
+  -- Further than a burst it only is when this clock was set back.
+  arrival = math.min(arrival, since + burst)
+  local room = burst - (arrival - since)
+  local granted = math.min(tonumber(want), math.floor(room / interval + 0.000001))
+  if granted < 1 then
+    return false, { math.ceil(interval - room), math.ceil(arrival - since), 0, 0 }
+  end
+  local left = arrival + granted * interval
+  writes[#writes + 1] = { 'SET', key, string.format('%.17g', left), 'PX', math.ceil((left - since) / 1000) + spare }
+  tell(granted, math.floor((burst - (left - since)) / interval + 0.000001), math.ceil(left - since), 0)
+  return true
+end
+
+-- A window of the calendar: requests, period, what passed at the node unheard of and in which window, what
+-- the node knows to have passed and in which window.
+function kinds.quota(key, requests, period, owed, owed_window, known, known_window)
+  local number, ends = window(period)
+  local kept, used = string.match(redis.call('GET', key) or '', '^(%d+):(%d+)$')
+  kept, used = tonumber(kept), tonumber(used)
+  if kept == nil or kept < number then used = 0 else number = kept end
+  if tonumber(known_window) == number then used = math.max(used, tonumber(known)) end
+  if tonumber(owed_window) == number then used = used + tonumber(owed) end
+  local left = ends * 1000000 - now
+  if used >= requests then
+    return false, { left, left, used, number }
+  end
+  used = used + 1
+  writes[#writes + 1] = { 'SET', key, number .. ':' .. used, 'PX', math.ceil(left / 1000) + spare }
+  tell(1, requests - used, left, number)
+  return true
+end
+
+-- Calls under way: how many may be, how long a slot is kept that nobody renews, and the slot's name.
+function kinds.calls(key, calls, kept_for, slot)
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
+  local under_way = redis.call('ZCARD', key)
+  if under_way >= calls then
+    return false, { 0, 0, under_way, 0 }
+  end
+  writes[#writes + 1] = { 'ZADD', key, now + tonumber(kept_for), slot }
+  writes[#writes + 1] = { 'PEXPIRE', key, math.ceil(tonumber(kept_for) / 1000) + 1000 }
+  tell(1, calls - under_way - 1, 0, 0)
+  return true
+end
+
+for index, key in ipairs(KEYS) do
+  local at = 2 + (index - 1) * 7
+  local decide = kinds[ARGV[at]]
+  local passes, refusal = decide(
+    key, tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]) or ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6])
+  if not passes then
+    return { index, refusal[1], refusal[2], refusal[3], refusal[4] }
+  end
+end
+for _, write in ipairs(writes) do
+  redis.call(unpack(write))
+end
+return told

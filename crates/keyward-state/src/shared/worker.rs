@@ -1,0 +1,284 @@
+//! A worker's connection, and the task that keeps it.
+
+use super::counts::add;
+use super::query::{Answer, Query, TAKE};
+use super::slots::{RENEWED_EVERY, Slots};
+use super::{SharedState, slots::HeldSlot};
+use crate::limit::Cell as LimitCell;
+use keyward_model::{Clock, Moment};
+use redis::AsyncConnectionConfig;
+use redis::aio::MultiplexedConnection;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// How long connecting may take, with everything that makes a connection of use.
+const CONNECTED_WITHIN: Duration = Duration::from_secs(1);
+
+/// Between attempts to connect: the first, and the longest.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// A connection that held for as long was good: after it, attempts begin quickly again.
+const GOOD_AFTER: Duration = Duration::from_secs(5);
+
+/// What calls of one worker ask. It belongs to that worker's thread.
+pub struct SharedWorker {
+    pub(super) state: Arc<SharedState>,
+    clock: Arc<dyn Clock>,
+    index: usize,
+    connection: RefCell<Option<MultiplexedConnection>>,
+    pub(super) slots: Slots,
+    next_slot: Cell<u64>,
+    /// The connection is lost, or slots were released.
+    attention: Notify,
+}
+
+impl fmt::Debug for SharedWorker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedWorker")
+            .field("index", &self.index)
+            .field("connected", &self.is_connected())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The shared state can't be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Outage;
+
+impl SharedWorker {
+    /// The worker of this number, not connected yet.
+    #[must_use]
+    pub fn new(state: Arc<SharedState>, clock: Arc<dyn Clock>, index: usize) -> Rc<Self> {
+        Rc::new(Self {
+            state,
+            clock,
+            index,
+            connection: RefCell::default(),
+            slots: Slots::default(),
+            next_slot: Cell::default(),
+            attention: Notify::new(),
+        })
+    }
+
+    /// Whether calls can ask.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.connection.borrow().is_some()
+    }
+
+    /// Connects if that can be done within a second, so that the first calls find a connection. A server that
+    /// can't be reached keeps no node from starting.
+    pub async fn begin(&self) {
+        if let Err(why) = self.connect().await {
+            tracing::warn!(
+                worker = self.index,
+                "the shared state can't be reached ({why}): limits do what their `on_outage` says"
+            );
+        }
+    }
+
+    /// Keeps the connection and what is held through it, forever.
+    pub async fn keep(self: Rc<Self>) {
+        let mut wait = BACK_OFF.0;
+        let mut since = self.clock.moment();
+        let mut renewed = since;
+        loop {
+            if !self.is_connected() {
+                let now = self.clock.moment();
+                if now.since(since) >= GOOD_AFTER {
+                    wait = BACK_OFF.0;
+                }
+                tokio::time::sleep(spread(wait)).await;
+                wait = (wait * 2).min(BACK_OFF.1);
+                if self.connect().await.is_ok() {
+                    since = self.clock.moment();
+                    renewed = since;
+                    tracing::info!(worker = self.index, "the shared state is reached again");
+                } else {
+                    since = now;
+                }
+                continue;
+            }
+            // Whether something asked for attention or the time has come: it is looked at.
+            let _asked = tokio::time::timeout(RENEWED_EVERY, self.attention.notified()).await;
+            if !self.is_connected() {
+                since = self.good_since(since);
+                continue;
+            }
+            let now = self.clock.moment();
+            let due = now.since(renewed) >= RENEWED_EVERY;
+            if due {
+                renewed = now;
+            }
+            self.tend(due).await;
+        }
+    }
+
+    fn good_since(&self, since: Moment) -> Moment {
+        let now = self.clock.moment();
+        if now.since(since) >= GOOD_AFTER {
+            since
+        } else {
+            now
+        }
+    }
+
+    /// Gives back what was released, and renews what is held when it is time for that.
+    async fn tend(&self, renew: bool) {
+        let Some(mut connection) = self.connection.borrow().clone() else {
+            return;
+        };
+        let called = |number| self.slot_name(number);
+        let tending = async {
+            self.slots.give_back(&mut connection, called).await?;
+            if renew {
+                self.slots.renew(&mut connection, called).await?;
+            }
+            Ok::<(), redis::RedisError>(())
+        };
+        match tokio::time::timeout(CONNECTED_WITHIN, tending).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => self.failed(&error),
+            Err(_) => self.lost("slots could not be renewed in time"),
+        }
+    }
+
+    /// At the worker's end: gives back what its last calls held.
+    pub async fn finish(&self) {
+        self.tend(false).await;
+    }
+
+    async fn connect(&self) -> Result<(), String> {
+        // Each call has its own bound.
+        let config = AsyncConnectionConfig::new()
+            .set_response_timeout(None)
+            .set_connection_timeout(None);
+        let connecting = async {
+            let client = &self.state.client;
+            let mut connection = client
+                .get_multiplexed_async_connection_with_config(&config)
+                .await?;
+            TAKE.load_async(&mut connection).await?;
+            // A server that has lost them hears of them before the first call asks.
+            let called = |number| self.slot_name(number);
+            self.slots.give_back(&mut connection, called).await?;
+            self.slots.renew(&mut connection, called).await?;
+            Ok::<_, redis::RedisError>(connection)
+        };
+        match tokio::time::timeout(CONNECTED_WITHIN, Box::pin(connecting)).await {
+            Ok(Ok(connection)) => {
+                self.connection.replace(Some(connection));
+                add(&self.state.counters.connected);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("it did not answer within a second".to_owned()),
+        }
+    }
+
+    /// Asks, for as long as a call may wait.
+    pub(super) async fn ask(&self, query: &Query) -> Result<Answer, Outage> {
+        let Some(mut connection) = self.connection.borrow().clone() else {
+            return Err(Outage);
+        };
+        let counters = &self.state.counters;
+        let begun = self.clock.moment();
+        match tokio::time::timeout(self.state.wait, query.ask(&mut connection)).await {
+            Ok(Ok(answer)) => {
+                add(&counters.answered);
+                let took = self.clock.moment().since(begun).as_micros();
+                let took = u64::try_from(took).unwrap_or(u64::MAX);
+                counters.micros.fetch_add(took, Ordering::Relaxed);
+                Ok(answer)
+            }
+            Ok(Err(error)) => {
+                add(&counters.failed);
+                self.failed(&error);
+                Err(Outage)
+            }
+            Err(_) => {
+                add(&counters.late);
+                self.lost("an answer did not come in time");
+                Err(Outage)
+            }
+        }
+    }
+
+    /// A key that something else is kept under is that key's matter; everything else is an outage.
+    fn failed(&self, error: &redis::RedisError) {
+        if error.code() == Some("WRONGTYPE") {
+            tracing::error!("the shared state has something else under a limit's name: {error}");
+        } else {
+            self.lost(&error.to_string());
+        }
+    }
+
+    /// Told and counted once: who comes later finds no connection.
+    fn lost(&self, why: &str) {
+        if self.connection.replace(None).is_some() {
+            let counters = &self.state.counters;
+            counters.connected.fetch_sub(1, Ordering::Relaxed);
+            add(&counters.outages);
+            tracing::warn!(
+                worker = self.index,
+                "the shared state is lost ({why}): limits do what their `on_outage` says"
+            );
+            self.attention.notify_one();
+        }
+    }
+
+    /// A number for a slot, and what it is called.
+    pub(super) fn new_slot(&self, cell: &Arc<LimitCell>) -> (u64, Box<str>) {
+        let number = self.next_slot.get();
+        self.next_slot.set(number + 1);
+        self.slots.hold(number, Arc::clone(cell));
+        add(&self.state.counters.slots);
+        (number, self.slot_name(number))
+    }
+
+    fn slot_name(&self, number: u64) -> Box<str> {
+        format!("{}:{}:{number}", self.state.node, self.index).into()
+    }
+
+    pub(super) fn release(&self, number: u64) {
+        if self.slots.release(number) {
+            self.state.counters.slots.fetch_sub(1, Ordering::Relaxed);
+            self.attention.notify_one();
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+
+    /// How far ahead a subject is for sure by the server's clock, told so that a server that has lost it knows.
+    /// Questions take different times, and as much may be wrong: without this allowance each slow one would push
+    /// the subject a little further ahead, and less would pass than may.
+    pub(super) fn known(&self, ahead: Duration) -> Duration {
+        ahead.saturating_sub(self.state.wait)
+    }
+
+    pub(super) fn moment(&self) -> Moment {
+        self.clock.moment()
+    }
+
+    pub(super) fn held(self: &Rc<Self>, number: u64) -> HeldSlot {
+        HeldSlot {
+            worker: Rc::clone(self),
+            number,
+        }
+    }
+}
+
+/// Up to a quarter more or less, so that workers and nodes don't come back all at once.
+fn spread(wait: Duration) -> Duration {
+    let random = RandomState::new().hash_one(0_u8) % 512;
+    wait.mul_f64(0.75 + f64::from(u32::try_from(random).unwrap_or_default()) / 1024.0)
+}

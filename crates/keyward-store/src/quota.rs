@@ -1,0 +1,138 @@
+//! What has passed under quotas, kept for windows that are not over.
+
+use crate::hierarchy::fill;
+use crate::schema::hexadecimal;
+use crate::{Error, Store};
+use keyward_model::Timestamp;
+use keyward_model::limit::Period;
+
+/// Rows of one transaction: a few milliseconds, so that others get their turn between.
+const ROWS_AT_ONCE: usize = 1_000;
+
+/// The one row of the secret.
+const SECRET_ROW: i64 = 1;
+
+/// Requests that have passed in one window of one quota of one subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuotaCount {
+    /// Which quota of whom: a hash under the [secret](Store::quota_secret).
+    pub digest: u128,
+    /// The quota's windows.
+    pub period: Period,
+    /// Which of them.
+    pub window: u32,
+    /// When it ends.
+    pub ends: Timestamp,
+    /// How many requests.
+    pub requests: u32,
+}
+
+#[derive(sqlx::FromRow)]
+struct CountRow {
+    digest: String,
+    window_number: i64,
+    period: String,
+    requests: i64,
+    ends_at: i64,
+}
+
+impl TryFrom<CountRow> for QuotaCount {
+    type Error = Error;
+    fn try_from(row: CountRow) -> Result<Self, Error> {
+        let malformed = |column| Error::malformed("quota_counts", column, &row.digest);
+        let period = Period::ALL
+            .into_iter()
+            .find(|period| period.as_str() == row.period);
+        Ok(Self {
+            digest: u128::from_str_radix(&row.digest, 16).map_err(|_| malformed("digest"))?,
+            period: period.ok_or_else(|| malformed("period"))?,
+            window: u32::try_from(row.window_number).map_err(|_| malformed("window_number"))?,
+            ends: Timestamp::from_micros(row.ends_at),
+            // What is more than a number holds is more than any quota has.
+            requests: u32::try_from(row.requests.max(0)).unwrap_or(u32::MAX),
+        })
+    }
+}
+
+impl Store {
+    /// The secret that digests of quotas are made with: the same for all processes of this database.
+    ///
+    /// # Errors
+    /// What the database says, or a row that can't be read.
+    pub async fn quota_secret(&self) -> Result<[u8; 16], Error> {
+        let mut secret = [0; 16];
+        fill(&mut secret)?;
+        let mut transaction = self.begin_write().await?;
+        // Whoever is first says it.
+        sqlx::query("INSERT INTO quota_secret (id, secret) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+            .bind(SECRET_ROW)
+            .bind(hexadecimal(&secret))
+            .execute(&mut *transaction)
+            .await?;
+        let (kept,): (String,) = sqlx::query_as("SELECT secret FROM quota_secret WHERE id = $1")
+            .bind(SECRET_ROW)
+            .fetch_one(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        let number = u128::from_str_radix(&kept, 16)
+            .map_err(|_| Error::malformed("quota_secret", "secret", "1"))?;
+        Ok(number.to_be_bytes())
+    }
+
+    /// The counts of windows that are not over at `now`.
+    ///
+    /// # Errors
+    /// What the database says, or a row that can't be read.
+    pub async fn quota_counts(&self, now: Timestamp) -> Result<Vec<QuotaCount>, Error> {
+        let rows: Vec<CountRow> = sqlx::query_as(
+            "SELECT digest, window_number, period, requests, ends_at
+             FROM quota_counts WHERE ends_at > $1",
+        )
+        .bind(now.as_micros())
+        .fetch_all(self.pool())
+        .await?;
+        rows.into_iter().map(QuotaCount::try_from).collect()
+    }
+
+    /// Adds requests to the counts, forgets windows that are over, and tells what each count has come to, with
+    /// what other processes have added, in order.
+    ///
+    /// # Errors
+    /// What the database says. What was added before stays added: the number of those is that of the totals in
+    /// `totals`.
+    pub async fn add_quota_counts(
+        &self,
+        counts: &[QuotaCount],
+        totals: &mut Vec<u32>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        for some in counts.chunks(ROWS_AT_ONCE) {
+            let mut sums = Vec::with_capacity(some.len());
+            let mut transaction = self.begin_write().await?;
+            sqlx::query("DELETE FROM quota_counts WHERE ends_at <= $1")
+                .bind(now.as_micros())
+                .execute(&mut *transaction)
+                .await?;
+            for count in some {
+                let (sum,): (i64,) = sqlx::query_as(
+                    "INSERT INTO quota_counts (digest, window_number, period, requests, ends_at)
+                     VALUES ($1, $2, $3, $4, $5)
+                     ON CONFLICT (digest, window_number)
+                     DO UPDATE SET requests = quota_counts.requests + excluded.requests
+                     RETURNING requests",
+                )
+                .bind(format!("{:032x}", count.digest))
+                .bind(i64::from(count.window))
+                .bind(count.period.as_str())
+                .bind(i64::from(count.requests))
+                .bind(count.ends.as_micros())
+                .fetch_one(&mut *transaction)
+                .await?;
+                sums.push(u32::try_from(sum).unwrap_or(u32::MAX));
+            }
+            transaction.commit().await?;
+            totals.extend(sums);
+        }
+        Ok(())
+    }
+}
