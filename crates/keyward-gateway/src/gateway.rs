@@ -4,6 +4,8 @@ use crate::credentials::CredentialIndex;
 use crate::issuer::Issuers;
 use crate::metrics::{LimitCounts, RouteCounts, WorkerCounts, WorkerMetrics};
 use crate::policy::cache::{CacheCounts, ResponseCache};
+use crate::policy::memory::Memory;
+use crate::policy::whole::BODIES_MAX;
 use crate::request::authenticate::{Nonces, PasswordChecks, REPLAY_WINDOW};
 use crate::settings::{ListenerSettings, Settings};
 use crate::shared::Shared;
@@ -151,6 +153,7 @@ impl Gateway {
             snapshots: Snapshots::new(Snapshot::empty()),
             limits: context.limits,
             shared_limits: context.shared_limits,
+            bodies: Memory::new(BODIES_MAX),
             responses: ResponseCache::new(settings.limits.cache_bytes),
             revocations: context.revocations,
             issuers: context.issuers,

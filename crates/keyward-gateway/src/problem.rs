@@ -8,6 +8,7 @@ use http::StatusCode;
 use keyward_model::Fault;
 use keyward_model::id::RequestId;
 use serde::Serialize;
+use serde_json::Value;
 
 /// Where the documents describe each code; the code is its last part.
 const TYPE_BASE: &str = "https://keyward.dev/problems/";
@@ -20,10 +21,12 @@ struct Problem<'a> {
     detail: &'a str,
     code: &'static str,
     request_id: String,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [Value],
 }
 
 /// The problem's JSON.
-pub(crate) fn body(fault: &Fault, request_id: RequestId) -> Bytes {
+pub(crate) fn body(fault: &Fault, request_id: RequestId, errors: &[Value]) -> Bytes {
     let code = fault.code();
     let problem = Problem {
         r#type: format!("{TYPE_BASE}{code}"),
@@ -32,19 +35,25 @@ pub(crate) fn body(fault: &Fault, request_id: RequestId) -> Bytes {
         detail: fault.detail(),
         code: code.as_str(),
         request_id: request_id.to_string(),
+        errors,
     };
     // Strings and numbers alone: this can't fail.
     Bytes::from(serde_json::to_vec(&problem).unwrap_or_default())
 }
 
 /// The answer to a call that is refused. `fields` are what the refusing step adds: a challenge, limits.
-pub(crate) fn answer(fault: &Fault, request_id: RequestId, mut fields: Fields) -> Answer {
+pub(crate) fn answer(
+    fault: &Fault,
+    request_id: RequestId,
+    mut fields: Fields,
+    errors: &[Value],
+) -> Answer {
     fields.append(Header::ContentType, b"application/problem+json");
     fields.append(Header::CacheControl, b"no-store");
     Answer::own(
         status(fault),
         fields,
-        AnswerBody::full(body(fault, request_id)),
+        AnswerBody::full(body(fault, request_id, errors)),
     )
 }
 
@@ -54,7 +63,7 @@ fn status(fault: &Fault) -> StatusCode {
 
 /// The whole answer as bytes, for a connection whose request could not even be read.
 pub(crate) fn raw_answer(fault: &Fault, request_id: RequestId) -> Vec<u8> {
-    let body = body(fault, request_id);
+    let body = body(fault, request_id, &[]);
     let status = status(fault);
     let mut answer = format!(
         "HTTP/1.1 {} {}\r\ncontent-type: application/problem+json\r\ncache-control: no-store\r\nrequest-id: {request_id}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",

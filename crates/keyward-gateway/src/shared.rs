@@ -4,6 +4,7 @@ use crate::credentials::CredentialIndex;
 use crate::issuer::Issuers;
 use crate::metrics::WorkerMetrics;
 use crate::policy::cache::ResponseCache;
+use crate::policy::memory::Memory;
 use crate::request::authenticate::{Nonces, PasswordChecks};
 use crate::snapshot::Snapshots;
 use crate::tls::Challenges;
@@ -28,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) shared_limits: Option<Arc<SharedState>>,
     /// Answers that are kept for other calls.
     pub(crate) responses: Arc<ResponseCache>,
+    /// Memory for bodies that are read whole.
+    pub(crate) bodies: Arc<Memory>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) issuers: Arc<Issuers>,
     pub(crate) decrypters: Arc<ArcSwap<Decrypters>>,

@@ -71,6 +71,10 @@ codes! {
     BadRequest = "bad_request", 400, Caller, "The request is malformed";
     /// The path could be read in two ways.
     AmbiguousPath = "ambiguous_path", 400, Caller, "The path is ambiguous";
+    /// The request does not fit the API's description.
+    ValidationFailed = "validation_failed", 400, Caller, "The request does not fit the API's description";
+    /// The request lacks what the upstream's is made from.
+    UntransformableRequest = "untransformable_request", 400, Caller, "The request can't be made into the upstream's";
     /// A credential is needed and none came.
     TokenMissing = "token_missing", 401, Caller, "A token is needed";
     /// The token can't be read, or its signature, issuer, audience or type is wrong.
@@ -141,6 +145,8 @@ codes! {
     BodyTooLarge = "body_too_large", 413, Caller, "The body is too large";
     /// The body is in a coding that the route does not take (RFC 9110, section 15.5.16).
     UnsupportedCoding = "unsupported_coding", 415, Caller, "The body's coding is not taken here";
+    /// The body is of a media type that the call does not take (RFC 9110, section 15.5.16).
+    UnsupportedMediaType = "unsupported_media_type", 415, Caller, "The body's media type is not taken here";
     /// The URL is longer than this listener takes.
     UriTooLong = "uri_too_long", 414, Caller, "The address is too long";
     /// The header section is larger than this listener takes.
@@ -165,6 +171,8 @@ codes! {
     UpstreamUnreachable = "upstream_unreachable", 502, Upstream, "The upstream can't be reached";
     /// The upstream broke the protocol or the connection.
     UpstreamFailed = "upstream_failed", 502, Upstream, "The upstream's answer could not be read";
+    /// The upstream's answer lacks what the API's is made from.
+    UntransformableAnswer = "untransformable_answer", 502, Upstream, "The upstream's answer can't be made into this API's";
     /// The upstream did not answer in time.
     UpstreamTimeout = "upstream_timeout", 504, Upstream, "The upstream did not answer in time";
     /// The upstream has as many connections as it may, and as many calls wait for one as may.

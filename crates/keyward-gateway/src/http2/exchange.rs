@@ -150,7 +150,7 @@ impl Exchange {
     ) {
         let request_id = worker.request_id();
         worker.record_unreadable(&client, HttpVersion::Http2, request_id, &fault);
-        let mut answer = problem::answer(&fault, request_id, Fields::new());
+        let mut answer = problem::answer(&fault, request_id, Fields::new(), &[]);
         let text = request_id.to_string();
         answer.fields.set(Header::RequestId, text.as_bytes());
         let seat = worker.deadlines.seat();

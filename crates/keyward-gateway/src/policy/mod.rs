@@ -19,8 +19,12 @@ pub(crate) mod content;
 mod cors;
 mod external_decision;
 mod ip_filter;
+pub(crate) mod memory;
 mod security_headers;
 mod size_limits;
+pub(crate) mod transformation;
+pub(crate) mod validation;
+pub(crate) mod whole;
 
 pub(crate) use address_set::AddressSet;
 pub use address_set::{AddressFileError, check_address_file};

@@ -44,6 +44,8 @@ impl Status {
             | Code::TokenAmbiguous
             | Code::CredentialAmbiguous
             | Code::ExpectationFailed
+            | Code::ValidationFailed
+            | Code::UntransformableRequest
             | Code::Internal => Self::Internal,
             Code::TokenMissing
             | Code::TokenInvalid
@@ -74,7 +76,8 @@ impl Status {
             Code::NotFound
             | Code::MethodNotAllowed
             | Code::NotImplemented
-            | Code::UnsupportedCoding => Self::Unimplemented,
+            | Code::UnsupportedCoding
+            | Code::UnsupportedMediaType => Self::Unimplemented,
             Code::RequestTimeout | Code::UpstreamTimeout | Code::NotCached => {
                 Self::DeadlineExceeded
             }
@@ -88,6 +91,7 @@ impl Status {
             | Code::LimitsUnavailable
             | Code::UpstreamUnreachable
             | Code::UpstreamFailed
+            | Code::UntransformableAnswer
             | Code::UpstreamBusy
             | Code::UpstreamSpared
             | Code::IssuerUnavailable

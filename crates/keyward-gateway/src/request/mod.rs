@@ -50,11 +50,12 @@ use authenticate::Attempt;
 use client_certificate::ProxiedCertificate;
 use http::{Method, StatusCode};
 use keyward_model::{Code, Fault};
+use serde_json::Value;
 use std::rc::Rc;
 
 /// A call that goes no further: what the caller is told, and the headers that go with it.
 #[derive(Debug)]
-pub(crate) struct Refusal(Box<(Fault, Fields)>);
+pub(crate) struct Refusal(Box<(Fault, Fields, Vec<Value>)>);
 
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
@@ -64,7 +65,12 @@ impl From<Fault> for Refusal {
 
 impl Refusal {
     pub(crate) fn with(fault: Fault, fields: Fields) -> Self {
-        Self(Box::new((fault, fields)))
+        Self(Box::new((fault, fields, Vec::new())))
+    }
+
+    /// The same with all that is wrong, as `errors` of the problem (RFC 9457, section 3).
+    pub(crate) fn with_errors(fault: Fault, errors: Vec<Value>) -> Self {
+        Self(Box::new((fault, Fields::new(), errors)))
     }
 
     pub(crate) fn fault(&self) -> &Fault {
@@ -162,13 +168,13 @@ pub(crate) async fn serve_call(
         Err(overload) => Err(overload.refusal(&worker.metrics)),
     };
     let mut answer = outcome.unwrap_or_else(|refusal| {
-        let (fault, fields) = *refusal.0;
+        let (fault, fields, errors) = *refusal.0;
         record.refused(&fault);
         let mut answer = if record.is_grpc {
             record.told_grpc(grpc::Status::of(fault.code()).number());
             grpc::answer(&fault, fields)
         } else {
-            problem::answer(&fault, record.request_id, fields)
+            problem::answer(&fault, record.request_id, fields, &errors)
         };
         // The rest of a body is not read, and a connection keeps its certificate: neither can carry another call.
         answer.closes = matches!(

@@ -7,7 +7,7 @@ use super::plan::{MirrorPlan, RoutePlan};
 use crate::coding::DecodeBounds;
 use crate::issuer::IssuerKeySet;
 use crate::metrics::RouteMetrics;
-use crate::policy::content::ContentPlan;
+use crate::policy::content::{ContentPlan, Descriptions};
 use crate::policy::{DecisionRoute, PolicyPlan};
 use crate::request::identity::{ForgedNames, IdentityPlan};
 use crate::tls::ClientTrust;
@@ -122,6 +122,7 @@ pub(super) struct ApiPolicy {
     resource: Arc<ProtectedResource>,
     identity: Arc<IdentityPlan>,
     forged: Arc<ForgedNames>,
+    descriptions: Descriptions,
 }
 
 impl ApiPolicy {
@@ -149,6 +150,7 @@ impl ApiPolicy {
             }),
             identity: Arc::new(identity),
             forged: Arc::clone(forged),
+            descriptions: Descriptions::default(),
         })
     }
 }
@@ -190,7 +192,11 @@ impl Route {
             Mirroring::Of(mirror) => {
                 let compression = declared.compression.clone();
                 let plan = RoutePlan::new(api, declared);
-                let content = declared.content.as_deref().map(ContentPlan::new);
+                let content = declared.content.as_deref();
+                let content = content
+                    .map(|content| ContentPlan::new(api, content, &policy.descriptions))
+                    .transpose()
+                    .map_err(unusable)?;
                 let content = content.map(Box::new);
                 (plan, mirror, compression, policies.cloned(), content)
             }

@@ -130,7 +130,9 @@ impl MediaRange {
         token(subtype).then(|| Self::Exact(text.as_str().into()))
     }
 
-    fn has(&self, essence: &str) -> bool {
+    /// Whether it is one of these; `essence` is in lower case and without parameters.
+    #[must_use]
+    pub fn has(&self, essence: &str) -> bool {
         match self {
             Self::Exact(exact) => **exact == *essence,
             Self::Type(kind) => essence

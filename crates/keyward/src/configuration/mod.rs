@@ -11,6 +11,7 @@ mod address;
 mod address_files;
 mod authentication;
 pub(crate) mod captures;
+mod content;
 mod document;
 pub(crate) mod file;
 pub(crate) mod kept;
@@ -331,6 +332,7 @@ fn check_files(
         upstream_tls::check(declared, problems);
         authentication::check(declared, configuration, problems);
         shared_state::check(declared, configuration, problems);
+        content::check(declared, problems);
     }
 }
 

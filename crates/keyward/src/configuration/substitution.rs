@@ -5,8 +5,8 @@ use keyward_model::resource::raw::{Node, Place, Problems, Text, Value};
 use std::path::Path;
 use zeroize::Zeroizing;
 
-/// The largest file that is put into a text: secrets and addresses are short.
-const FILE_MAX_BYTES: u64 = 64 << 10;
+/// The largest file that is put into a text: secrets are short, descriptions of APIs have some megabytes.
+const FILE_MAX_BYTES: u64 = 16 << 20;
 
 /// Reads a variable of the environment.
 pub(crate) type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;

@@ -93,7 +93,7 @@ fn if_range_holds(asked: &Fields, entry: &Entry) -> bool {
 
 /// One range of bytes (RFC 9110, section 14.1.2). What can't be read, and several ranges, are as if nothing had
 /// been asked.
-fn of_range(range: &[u8], length: usize) -> Part {
+pub(super) fn of_range(range: &[u8], length: usize) -> Part {
     let Some(spec) = strip_unit(range) else {
         return Part::Whole;
     };

@@ -1,8 +1,8 @@
 //! An answer that is kept.
 
 use super::freshness::Freshness;
-use super::memory::Reservation;
 use crate::message::{Fields, Header};
+use crate::policy::memory::Reservation;
 use bytes::Bytes;
 use http::StatusCode;
 use keyward_model::Moment;

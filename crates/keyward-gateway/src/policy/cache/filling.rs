@@ -4,9 +4,9 @@
 //! client, and goes on when that client leaves. Once it turns out to be too large to be kept it is a stream
 //! like any other: the reader sets the pace, and what has been read is forgotten.
 
-use super::memory::Reservation;
 use crate::body::{AnswerBody, BodyFailure};
 use crate::message::Fields;
+use crate::policy::memory::Reservation;
 use bytes::Bytes;
 use std::cell::RefCell;
 use std::rc::Rc;

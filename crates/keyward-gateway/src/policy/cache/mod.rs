@@ -6,7 +6,7 @@
 //!
 //! - `directives`, `freshness`: what messages say of being kept.
 //! - `key`: what an answer is found by.
-//! - `store`: what is kept, shared by all workers; `memory` counts it; `entry` is one answer.
+//! - `store`: what is kept, shared by all workers; `entry` is one answer.
 //! - `conditions`: what of a kept answer a request gets.
 //! - `filling`, `keeping`: an answer on its way in. `asking`: the way of one call.
 
@@ -18,13 +18,16 @@ mod filling;
 mod freshness;
 mod keeping;
 mod key;
-mod memory;
+#[cfg(feature = "fuzzing")]
+mod oracle;
 mod status;
 mod store;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use filling::FillingReader;
+#[cfg(feature = "fuzzing")]
+pub use oracle::read_cache_headers;
 pub use store::CacheCounts;
 pub(crate) use store::ResponseCache;
 

@@ -2,7 +2,7 @@
 
 use super::entry::{Entry, OVERHEAD};
 use super::key::{Address, Audience, CacheKey};
-use super::memory::{Memory, Reservation};
+use crate::policy::memory::{Memory, Reservation};
 use keyward_model::Moment;
 use lru::LruCache;
 use std::collections::{HashMap, HashSet, VecDeque};

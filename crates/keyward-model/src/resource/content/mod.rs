@@ -2,8 +2,12 @@
 //! changed on their way.
 
 pub mod cache;
+pub mod transformation;
+pub mod validation;
 
 pub use cache::{Cache, SetCookie};
+pub use transformation::{Change, Transformation};
+pub use validation::{Description, Validation};
 
 use std::sync::Arc;
 
@@ -12,14 +16,22 @@ use std::sync::Arc;
 pub struct ContentPolicies {
     /// Which answers are kept for other calls; `None`: none.
     pub cache: Option<Arc<Cache>>,
+    /// What requests are held against; `None`: nothing.
+    pub validation: Option<Arc<Validation>>,
+    /// What is made anew of requests and answers; `None`: nothing.
+    pub transformation: Option<Arc<Transformation>>,
 }
 
 impl ContentPolicies {
     /// Whether it does nothing at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let Self { cache } = self;
-        cache.is_none()
+        let Self {
+            cache,
+            validation,
+            transformation,
+        } = self;
+        cache.is_none() && validation.is_none() && transformation.is_none()
     }
 
     /// What a route has of it: nothing where that would be empty, or where the route answers by itself.

@@ -52,6 +52,8 @@ pub(super) const KEYS: &[&str] = &[
     "security_headers",
     "external_decision",
     "cache",
+    "validation",
+    "transformation",
 ];
 
 /// How long a body may stand still, unless said otherwise.

@@ -1,6 +1,7 @@
 //! Policies that read content.
 
-use super::Example;
+use super::{Example, assert_refused};
+use crate::gateway::node::call;
 use keyward_testkit::{Script, Upstream};
 use serde_json::json;
 
@@ -36,4 +37,43 @@ async fn cache() {
         assert_eq!(status, Some("keyward; fwd=uri-miss; detail=not-public"));
     }
     assert_eq!(shop.received().len(), 4);
+}
+
+#[tokio::test]
+async fn validation() {
+    let example = Example::run("validation.yaml").await;
+    let post = |body: &str| {
+        format!(
+            "POST /shop/orders HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    let gateway = example.process.gateway();
+    let good = call(gateway, post(r#"{"customer":"a@b.example","count":2}"#)).await;
+    assert_eq!(good.status, 200, "{}", good.text());
+    let bad = call(gateway, post(r#"{"customer":"nobody","admin":true}"#)).await;
+    assert_refused(&bad, 400, "validation_failed");
+    let errors = bad.json().unwrap()["errors"].clone();
+    assert_eq!(errors.as_array().unwrap().len(), 3, "{errors}");
+    let many = example.get("/shop/orders?limit=1000", None, "").await;
+    assert_refused(&many, 400, "validation_failed");
+    assert_eq!(example.upstream.received().len(), 1);
+}
+
+#[tokio::test]
+async fn transformation() {
+    let example = Example::run("transformation.yaml").await;
+    let body = r#"{"name":"Ada","skus":["a","b"]}"#;
+    let request = format!(
+        "POST /orders/v1 HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let answer = call(example.process.gateway(), request).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let sent =
+        r#"{"customer":{"name":"Ada"},"lines":[{"count":1,"sku":"a"},{"count":1,"sku":"b"}]}"#;
+    let expected = json!({ "method": "POST", "text": sent, "note": null });
+    assert_eq!(answer.json().unwrap(), expected);
+    let received = example.upstream.received().remove(0);
+    assert_eq!(received.head.field("x-client-version"), Some("v1"));
 }

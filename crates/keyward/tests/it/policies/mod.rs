@@ -14,6 +14,8 @@ mod page;
 mod security_headers;
 mod size_limits;
 mod table;
+mod transformation;
+mod validation;
 
 pub(crate) use authentication::Holder;
 pub(crate) use call::Call;

@@ -1,6 +1,9 @@
 //! Reading the policies that read content, of an API or of a route.
 
 mod cache;
+mod document;
+mod transformation;
+mod validation;
 
 use super::field::Fields;
 use super::problem::Problems;
@@ -16,5 +19,17 @@ pub(super) fn read(
         Some(field) => cache::read(field, problems),
         None => Some(inherited.cache.clone()),
     };
-    Some(ContentPolicies { cache: cache? })
+    let validation = match fields.optional("validation") {
+        Some(field) => validation::read(field, problems),
+        None => Some(inherited.validation.clone()),
+    };
+    let transformation = match fields.optional("transformation") {
+        Some(field) => transformation::read(field, problems),
+        None => Some(inherited.transformation.clone()),
+    };
+    Some(ContentPolicies {
+        cache: cache?,
+        validation: validation?,
+        transformation: transformation?,
+    })
 }

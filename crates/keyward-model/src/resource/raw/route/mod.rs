@@ -56,6 +56,8 @@ const KEYS: &[&str] = &[
     "security_headers",
     "external_decision",
     "cache",
+    "validation",
+    "transformation",
 ];
 
 /// The most hosts of one API: each has its own table of all routes.
@@ -241,6 +243,8 @@ fn keys_that_do_nothing(fields: &Fields<'_>, action: &Action, problems: &mut Pro
                 "capture",
                 "websocket",
                 "cache",
+                "validation",
+                "transformation",
             ],
         ),
         Action::Respond(_) => (
@@ -256,6 +260,8 @@ fn keys_that_do_nothing(fields: &Fields<'_>, action: &Action, problems: &mut Pro
                 "capture",
                 "websocket",
                 "cache",
+                "validation",
+                "transformation",
             ],
         ),
     };

@@ -1,4 +1,4 @@
-//! The memory that kept answers may take, counted in bytes.
+//! Memory that policies may take, counted in bytes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ pub(crate) struct Reservation {
 }
 
 impl Memory {
-    pub(super) fn new(most: usize) -> Arc<Self> {
+    pub(crate) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self {
             used: AtomicUsize::new(0),
             most,

@@ -1,0 +1,311 @@
+//! Bodies and headers made anew by templates: the request's before it goes on, the answer's before it is kept and
+//! given.
+//!
+//! It stands between the cache and the upstream: what is kept is what was made, and is made once. A body is read
+//! whole for it, within bounds; what is not JSON passes or is refused, as the route says; a stream of events is
+//! never held up.
+
+mod template;
+
+pub(crate) use template::Templates;
+
+use super::memory::Memory;
+use super::validation::json;
+use super::whole::{self, Unread};
+use crate::body::{AnswerBody, RequestBody};
+use crate::message::{Fields, Header, RequestHead};
+use crate::record::CallRecord;
+use crate::request::forward::Call;
+use crate::request::{Answer, Authenticated, Refusal};
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use keyward_model::resource::content::{Change, Transformation};
+use keyward_model::{Code, Fault};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use template::Rendered;
+
+/// How deep a body may nest that is made anew.
+const DEPTH_MAX: usize = 64;
+
+/// What says something of the very bytes of a body that is no longer that one (RFC 9530, RFC 3230).
+const OF_THE_BYTES: &[&[u8]] = &[
+    b"accept-ranges",
+    b"content-digest",
+    b"content-md5",
+    b"digest",
+    b"repr-digest",
+];
+
+/// The changes of one route.
+#[derive(Debug)]
+pub(crate) struct TransformationPlan {
+    declared: Arc<Transformation>,
+    request: Option<Templates>,
+    response: Option<Templates>,
+}
+
+/// What templates speak of besides the body.
+#[derive(Debug)]
+pub(super) struct Facts {
+    request: Value,
+    caller: Value,
+}
+
+/// Whether a transformation's templates can be used.
+///
+/// # Errors
+/// In words, with the template and its line.
+pub fn check_templates(declared: &Transformation) -> Result<(), String> {
+    TransformationPlan::new(&Arc::new(declared.clone())).map(|_| ())
+}
+
+impl TransformationPlan {
+    /// Compiles the templates. The error says which can't be, and where.
+    pub(crate) fn new(declared: &Arc<Transformation>) -> Result<Self, String> {
+        let compiled = |change: &Option<Change>| change.as_ref().map(Templates::new).transpose();
+        Ok(Self {
+            request: compiled(&declared.request).map_err(|why| format!("request: {why}"))?,
+            response: compiled(&declared.response).map_err(|why| format!("response: {why}"))?,
+            declared: Arc::clone(declared),
+        })
+    }
+
+    /// The request as the upstream gets it, and what its answer's templates will speak of.
+    pub(super) async fn request(
+        &self,
+        call: &Call<'_>,
+        mut head: RequestHead,
+        mut body: RequestBody,
+        record: &mut CallRecord,
+    ) -> Result<(RequestHead, RequestBody, Facts), Refusal> {
+        let facts = Facts::of(call, &head);
+        if let (Some(change), Some(templates)) = (&self.declared.request, &self.request) {
+            body = self
+                .changed(call, (change, templates), &facts, &mut head, body, record)
+                .await?;
+        }
+        if self.response.as_ref().is_some_and(Templates::makes_body) {
+            // What comes coded, or in parts, could not be made anew.
+            head.fields.retain(|field| {
+                field.header != Header::AcceptEncoding
+                    && field.name != b"range"
+                    && field.name != b"if-range"
+            });
+        }
+        Ok((head, body, facts))
+    }
+
+    async fn changed(
+        &self,
+        call: &Call<'_>,
+        (change, templates): (&Change, &Templates),
+        facts: &Facts,
+        head: &mut RequestHead,
+        mut body: RequestBody,
+        record: &mut CallRecord,
+    ) -> Result<RequestBody, Refusal> {
+        let mut value = Value::Null;
+        if templates.reads_body() && body.left() != Some(0) {
+            let coded = head.fields.has(Header::ContentEncoding);
+            if is_json(&head.fields) && !coded {
+                let memory: &Arc<Memory> = &call.worker.shared.bodies;
+                let whole = whole::read(call, body, change.max_body_bytes, memory)
+                    .await
+                    .map_err(|unread: Unread| unread.refusal(change.max_body_bytes, record))?;
+                value = match json::read(&whole, DEPTH_MAX) {
+                    Ok(read) => read.value,
+                    Err(why) => {
+                        let fault = Fault::new(
+                            Code::BadRequest,
+                            format!("The body can't be read as JSON: {why}"),
+                        );
+                        return Err(fault.into());
+                    }
+                };
+                body = RequestBody::whole(whole);
+            } else if change.passes_other {
+                return Ok(body);
+            } else {
+                let fault = Fault::new(
+                    Code::UnsupportedMediaType,
+                    "The body has to be JSON, in no coding; send `Content-Type: application/json`",
+                );
+                return Err(fault.into());
+            }
+        } else if templates.makes_body() && body.left() == Some(0) {
+            // Where there is no body none is made.
+            return Ok(body);
+        }
+        let context = json!({ "body": value, "request": facts.request, "caller": facts.caller });
+        let rendered = templates.render(&context).map_err(|why| {
+            Refusal::from(
+                Fault::new(
+                    Code::UntransformableRequest,
+                    "The request lacks something that this API makes its upstream's request from; look at its description",
+                )
+                .because(why),
+            )
+        })?;
+        let Rendered {
+            headers,
+            body: made,
+        } = rendered;
+        if let Some(made) = made {
+            strip(&mut head.fields);
+            head.fields.set(Header::ContentType, b"application/json");
+            body = RequestBody::whole(Bytes::from(made));
+        }
+        set(&mut head.fields, change, headers);
+        // What tells who calls comes from us alone, whatever a template says.
+        call.matched.route.route.forged.strip(&mut head.fields);
+        Ok(body)
+    }
+
+    /// The answer as it is kept and given.
+    pub(super) async fn response(
+        &self,
+        call: &Call<'_>,
+        method: &Method,
+        facts: &Facts,
+        mut answer: Answer,
+    ) -> Result<Answer, Refusal> {
+        let (Some(change), Some(templates)) = (&self.declared.response, &self.response) else {
+            return Ok(answer);
+        };
+        let (first, last) = change.statuses;
+        if answer.tunnel.is_some() || !(first..=last).contains(&answer.status.as_u16()) {
+            return Ok(answer);
+        }
+        let mut value = Value::Null;
+        let bodiless = !answer.has_body(method);
+        let is_json = is_json(&answer.fields)
+            && !answer.fields.has(Header::ContentEncoding)
+            && answer.status != StatusCode::PARTIAL_CONTENT;
+        if templates.reads_body() || templates.makes_body() {
+            if bodiless {
+                // What the body would have been is not known, nor how long.
+                if is_json && templates.makes_body() {
+                    answer.declared_length = None;
+                    strip(&mut answer.fields);
+                    weaken(&mut answer.fields);
+                }
+                return Ok(answer);
+            }
+            if !is_json {
+                return if change.passes_other {
+                    Ok(answer)
+                } else {
+                    Err(untransformable(
+                        "the answer is no JSON, or is coded, or a part",
+                    ))
+                };
+            }
+            let memory = &call.worker.shared.bodies;
+            let whole = whole::read_answer(&mut answer.body, change.max_body_bytes, memory)
+                .await
+                .map_err(untransformable)?;
+            value = json::read(&whole, DEPTH_MAX)
+                .map_err(|why| untransformable(&why))?
+                .value;
+            answer.body = AnswerBody::full(whole);
+        }
+        let mut headers = serde_json::Map::new();
+        for field in answer.fields.iter() {
+            headers.insert(text(field.name), text(field.value).into());
+        }
+        let response = json!({ "status": answer.status.as_u16(), "headers": headers });
+        let context = json!({
+            "body": value, "request": facts.request, "caller": facts.caller, "response": response
+        });
+        let Rendered { headers, body } = templates
+            .render(&context)
+            .map_err(|why| untransformable(&why))?;
+        if let Some(body) = body {
+            strip(&mut answer.fields);
+            weaken(&mut answer.fields);
+            answer.fields.set(Header::ContentType, b"application/json");
+            answer.body = AnswerBody::full(Bytes::from(body));
+        }
+        set(&mut answer.fields, change, headers);
+        Ok(answer)
+    }
+}
+
+fn untransformable(why: &str) -> Refusal {
+    Fault::new(
+        Code::UntransformableAnswer,
+        "The API's upstream answered what can't be made into this API's answer",
+    )
+    .because(why)
+    .into()
+}
+
+impl Facts {
+    fn of(call: &Call<'_>, head: &RequestHead) -> Self {
+        let mut headers = serde_json::Map::new();
+        for field in head.fields.iter() {
+            // Templates write into bodies and headers that others read: no credential is among what they see.
+            if !matches!(field.header, Header::Authorization | Header::Cookie) {
+                headers.insert(text(field.name), text(field.value).into());
+            }
+        }
+        let caller = match call.admitted.authenticated() {
+            Authenticated::Open => Value::Null,
+            Authenticated::Caller(verified) => {
+                let caller = &verified.caller;
+                json!({
+                    "subject": caller.subject(),
+                    "issuer": caller.issuer.as_deref(),
+                })
+            }
+        };
+        Self {
+            request: json!({
+                "method": head.method.as_str(),
+                "path": head.path(),
+                "query": head.query(),
+                "headers": headers,
+            }),
+            caller,
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn is_json(fields: &Fields) -> bool {
+    let kind = text(fields.get(Header::ContentType).unwrap_or_default());
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    super::validation::is_json(&kind.to_ascii_lowercase())
+}
+
+fn strip(fields: &mut Fields) {
+    fields.retain(|field| !OF_THE_BYTES.contains(&field.name));
+}
+
+/// Two answers that differ in their bytes may not share a strong validator (RFC 9110, section 8.8.1).
+fn weaken(fields: &mut Fields) {
+    if let Some(etag) = fields.get(Header::Etag)
+        && !etag.starts_with(b"W/")
+    {
+        let weak = [b"W/", etag].concat();
+        fields.set(Header::Etag, &weak);
+    }
+}
+
+fn set(fields: &mut Fields, change: &Change, headers: Vec<(Box<str>, String)>) {
+    for name in &change.remove_headers {
+        fields.remove_named(name.as_bytes());
+    }
+    for (name, value) in headers {
+        let value = value.trim();
+        if value.is_empty() {
+            continue;
+        }
+        // One that would end the field is not added.
+        fields.set_named(&name, value.as_bytes());
+    }
+}

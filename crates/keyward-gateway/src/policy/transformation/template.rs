@@ -1,0 +1,214 @@
+//! Templates of one message: compiled when they are configured, rendered within bounds.
+
+use crate::request::headers;
+use keyward_model::resource::content::Change;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior};
+use serde_json::Value;
+use std::fmt::Write as _;
+
+/// Instructions of one template's run. A loop over a body's list of 1,000 entries takes some 10,000.
+const FUEL: u64 = 200_000;
+/// The longest header that is made.
+const HEADER_MAX: usize = 4096;
+/// What the body's template is called.
+const BODY: &str = "body.json";
+
+/// The templates of one message.
+#[derive(Debug)]
+pub(crate) struct Templates {
+    environment: Environment<'static>,
+    /// Header names with their templates' names.
+    headers: Box<[(Box<str>, Box<str>)]>,
+    makes_body: bool,
+    reads_body: bool,
+    most: usize,
+}
+
+/// What came of them.
+#[derive(Debug)]
+pub(super) struct Rendered {
+    pub(super) headers: Vec<(Box<str>, String)>,
+    pub(super) body: Option<Vec<u8>>,
+}
+
+impl Templates {
+    pub(super) fn new(change: &Change) -> Result<Self, String> {
+        let mut environment = Environment::new();
+        environment.set_fuel(Some(FUEL));
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        // In a body every value is written as JSON writes it, so that none can break out of its place.
+        environment.set_auto_escape_callback(|name| {
+            if name == BODY {
+                AutoEscape::Json
+            } else {
+                AutoEscape::None
+            }
+        });
+        let mut reads_body = false;
+        let mut add = |name: String, text: &str| {
+            environment
+                .add_template_owned(name.clone(), text.to_owned())
+                .map_err(|error| told(&name, &error))?;
+            let template = environment
+                .get_template(&name)
+                .map_err(|error| told(&name, &error))?;
+            reads_body |= template.undeclared_variables(false).contains("body");
+            Ok::<(), String>(())
+        };
+        if let Some(text) = &change.body {
+            add(BODY.to_owned(), text)?;
+        }
+        let mut names = Vec::new();
+        for (name, text) in &change.set_headers {
+            if headers::is_ours(name) && **name != *"content-type" && **name != *"cache-control" {
+                return Err(format!(
+                    "header `{name}`: the gateway sets or takes out this one itself"
+                ));
+            }
+            let template = format!("header `{name}`");
+            add(template.clone(), text)?;
+            names.push((name.clone(), template.into()));
+        }
+        Ok(Self {
+            environment,
+            headers: names.into(),
+            makes_body: change.body.is_some(),
+            reads_body,
+            most: change.max_output_bytes,
+        })
+    }
+
+    pub(super) fn makes_body(&self) -> bool {
+        self.makes_body
+    }
+
+    pub(super) fn reads_body(&self) -> bool {
+        self.reads_body
+    }
+
+    /// Renders all of them. The error is for the operator: it may repeat what was sent.
+    pub(super) fn render(&self, context: &Value) -> Result<Rendered, String> {
+        let context = minijinja::Value::from_serialize(context);
+        let render = |name: &str, most: usize| {
+            let template = self
+                .environment
+                .get_template(name)
+                .map_err(|error| told(name, &error))?;
+            let mut out = Bounded {
+                bytes: Vec::new(),
+                most,
+            };
+            template
+                .render_captured_to(context.clone(), &mut out)
+                .map_err(|error| told(name, &error))?;
+            Ok::<Vec<u8>, String>(out.bytes)
+        };
+        let mut headers = Vec::with_capacity(self.headers.len());
+        for (name, template) in &self.headers {
+            let value = String::from_utf8(render(template, HEADER_MAX)?);
+            headers.push((name.clone(), value.map_err(|error| error.to_string())?));
+        }
+        let body = if self.makes_body {
+            let text = render(BODY, self.most)?;
+            // What is sent as JSON is JSON.
+            let value: Value = serde_json::from_slice(&text)
+                .map_err(|error| format!("what the template `body` gives is no JSON: {error}"))?;
+            Some(value.to_string().into_bytes())
+        } else {
+            None
+        };
+        Ok(Rendered { headers, body })
+    }
+}
+
+/// What is wrong, with the template and its line, and what caused it.
+fn told(name: &str, error: &minijinja::Error) -> String {
+    let name = if name == BODY { "body" } else { name };
+    let mut text = format!("the template `{name}`");
+    // Writing to a string does not fail.
+    if let Some(line) = error.line() {
+        let _infallible = write!(text, ", line {line}");
+    }
+    let _infallible = write!(text, ": {}", error.kind());
+    if let Some(detail) = error.detail() {
+        let _infallible = write!(text, ": {detail}");
+    }
+    text
+}
+
+/// Takes so many bytes and no more.
+struct Bounded {
+    bytes: Vec<u8>,
+    most: usize,
+}
+
+impl std::io::Write for Bounded {
+    fn write(&mut self, piece: &[u8]) -> std::io::Result<usize> {
+        if self.bytes.len() + piece.len() > self.most {
+            return Err(std::io::Error::other("more comes out than may"));
+        }
+        self.bytes.extend_from_slice(piece);
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn change(body: &str) -> Change {
+        Change {
+            set_headers: Vec::new(),
+            remove_headers: Vec::new(),
+            body: Some(body.into()),
+            max_body_bytes: 1024,
+            max_output_bytes: 1024,
+            passes_other: false,
+            statuses: (200, 299),
+        }
+    }
+
+    fn made(template: &str, context: &Value) -> Result<String, String> {
+        let rendered = Templates::new(&change(template))?.render(context)?;
+        Ok(String::from_utf8(rendered.body.unwrap()).unwrap())
+    }
+
+    #[test]
+    fn no_value_breaks_out_of_its_place() {
+        let hostile = json!({ "body": { "name": "\",\"admin\":true,\"x\":\"{{ 7 * 7 }}" } });
+        let out = made(r#"{"name": {{ body.name }}, "admin": false}"#, &hostile).unwrap();
+        let out: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(out["admin"], false);
+        assert_eq!(out["name"], hostile["body"]["name"]);
+    }
+
+    #[test]
+    fn what_comes_out_is_json_and_bounded_and_comes_to_an_end() {
+        let context = json!({ "body": { "list": [1, 2, 3] } });
+        let list = r#"[{% for x in body.list %}{{ x * 2 }}{% if not loop.last %},{% endif %}{% endfor %}]"#;
+        assert_eq!(made(list, &context).unwrap(), "[2,4,6]");
+        for (template, expected) in [
+            ("{{ body.list }", "the template `body`, line 1"),
+            ("{{ body.nothing }}", "undefined"),
+            ("{ 1 }", "is no JSON"),
+            (
+                "{% for x in range(100000) %}{% for y in range(100000) %}{% endfor %}{% endfor %}1",
+                "fuel",
+            ),
+            (
+                "\"{% for x in range(2000) %}a{% endfor %}\"",
+                "the template `body`",
+            ),
+            ("{{ nobody() }}", "the template `body`"),
+            ("{% include 'other' %}", "the template `body`"),
+        ] {
+            let error = made(template, &context).unwrap_err();
+            assert!(error.contains(expected), "{template}: {error}");
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Schemas as one dialect (JSON Schema 2020-12), and validators made of them.
+//!
+//! Nothing is fetched: what refers to anything outside of its document is refused when it is configured. Patterns
+//! are matched by an engine whose time grows with the text alone, so that none of them can be made to go on for
+//! ever.
+
+use jsonschema::{Draft, PatternOptions, Registry, Validator};
+use serde_json::{Map, Value, json};
+
+/// What a document is called inside the library.
+const URI: &str = "urn:keyward:document";
+/// The largest automaton of a pattern, in bytes.
+const PATTERN_BYTES_MAX: usize = 1 << 20;
+
+/// How many schemas may refer to one another before one says of what type a parameter is.
+const REFERENCES_MAX: usize = 16;
+
+/// Makes validators of the parts of one document.
+pub(super) struct Builder {
+    document: Value,
+    registry: Registry<'static>,
+}
+
+impl Builder {
+    /// Of an OpenAPI document.
+    pub(super) fn new(document: &Value) -> Result<Self, String> {
+        let mut document = document.clone();
+        local(&document, &mut String::new())?;
+        let old = document
+            .get("openapi")
+            .and_then(Value::as_str)
+            .is_some_and(|version| version.starts_with("3.0."));
+        modernize(&mut document, old);
+        let registry = Registry::new()
+            .draft(Draft::Draft202012)
+            .add(URI, document.clone())
+            .and_then(|registry| registry.prepare())
+            .map_err(|error| error.to_string())?;
+        Ok(Self { document, registry })
+    }
+
+    pub(super) fn document(&self) -> &Value {
+        &self.document
+    }
+
+    /// The schema at this place, or the one that it refers to.
+    pub(super) fn followed(&self, place: &str) -> Option<&Value> {
+        let mut schema = self.document.pointer(place)?;
+        for _ in 0..REFERENCES_MAX {
+            match schema.get("$ref").and_then(Value::as_str) {
+                Some(reference) => {
+                    schema = self.document.pointer(reference.strip_prefix('#')?)?;
+                }
+                None => return Some(schema),
+            }
+        }
+        None
+    }
+
+    /// A validator of the schema at this place.
+    pub(super) fn validator(&self, place: &str) -> Result<Validator, String> {
+        let schema = json!({ "$ref": format!("{URI}#{}", encoded(place)) });
+        jsonschema::options()
+            .with_draft(Draft::Draft202012)
+            .with_registry(&self.registry)
+            .offline()
+            .should_validate_formats(true)
+            .should_ignore_unknown_formats(true)
+            .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES_MAX))
+            .build(&schema)
+            .map_err(|error| format!("`{place}`: {error}"))
+    }
+}
+
+/// A validator of a JSON Schema that stands alone.
+pub(super) fn alone(schema: &Value) -> Result<Validator, String> {
+    local(schema, &mut String::new())?;
+    jsonschema::options()
+        .offline()
+        .should_validate_formats(true)
+        .should_ignore_unknown_formats(true)
+        .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES_MAX))
+        .build(schema)
+        .map_err(|error| format!("`{}`: {error}", error.schema_path()))
+}
+
+/// Refuses what leads out of the document.
+fn local(value: &Value, place: &mut String) -> Result<(), String> {
+    let length = place.len();
+    match value {
+        Value::Object(map) => {
+            for key in ["$ref", "$dynamicRef", "$recursiveRef"] {
+                if let Some(Value::String(reference)) = map.get(key)
+                    && !reference.starts_with('#')
+                {
+                    return Err(format!(
+                        "`{place}/{key}`: `{reference}` leads out of the document, and nothing is fetched: put everything into one"
+                    ));
+                }
+            }
+            for (key, value) in map {
+                place.push('/');
+                place.push_str(&pointer(key));
+                local(value, place)?;
+                place.truncate(length);
+            }
+        }
+        Value::Array(list) => {
+            for (index, value) in list.iter().enumerate() {
+                place.push_str(&format!("/{index}"));
+                local(value, place)?;
+                place.truncate(length);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+    Ok(())
+}
+
+/// Makes of what OpenAPI 3.0 has in its own way (`old`) what JSON Schema has; and lets requests leave out what
+/// only answers have (`readOnly`).
+fn modernize(value: &mut Value, old: bool) {
+    match value {
+        Value::Object(map) => {
+            if old {
+                of_3_0(map);
+            }
+            without_read_only(map);
+            for value in map.values_mut() {
+                modernize(value, old);
+            }
+        }
+        Value::Array(list) => {
+            for value in list {
+                modernize(value, old);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn of_3_0(map: &mut Map<String, Value>) {
+    if let Some(Value::String(_)) = map.get("$ref") {
+        // What stands beside a reference does not count there.
+        map.retain(|key, _| key == "$ref");
+        return;
+    }
+    if map.get("nullable") == Some(&Value::Bool(true)) {
+        if let Some(kind @ Value::String(_)) = map.get("type") {
+            let kinds = json!([kind, "null"]);
+            map.insert("type".to_owned(), kinds);
+            if let Some(Value::Array(values)) = map.get_mut("enum")
+                && !values.contains(&Value::Null)
+            {
+                values.push(Value::Null);
+            }
+        }
+        map.remove("nullable");
+    }
+    for (exclusive, bound) in [
+        ("exclusiveMinimum", "minimum"),
+        ("exclusiveMaximum", "maximum"),
+    ] {
+        if let Some(Value::Bool(excludes)) = map.get(exclusive).cloned() {
+            map.remove(exclusive);
+            if excludes && let Some(limit) = map.remove(bound) {
+                map.insert(exclusive.to_owned(), limit);
+            }
+        }
+    }
+}
+
+fn without_read_only(map: &mut Map<String, Value>) {
+    let read_only = |schema: &Value| schema.get("readOnly") == Some(&Value::Bool(true));
+    let Some(properties) = map.get("properties").and_then(Value::as_object) else {
+        return;
+    };
+    let names: Vec<String> = properties
+        .iter()
+        .filter(|(_, schema)| read_only(schema))
+        .map(|(name, _)| name.clone())
+        .collect();
+    if let Some(Value::Array(required)) = map.get_mut("required") {
+        required.retain(|name| !names.iter().any(|known| Some(&**known) == name.as_str()));
+    }
+}
+
+/// A key as a part of a JSON Pointer (RFC 6901, section 3).
+pub(super) fn pointer(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+/// A JSON Pointer as a fragment (RFC 6901, section 6).
+fn encoded(place: &str) -> String {
+    let mut text = String::with_capacity(place.len());
+    for byte in place.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
+}

@@ -1,0 +1,72 @@
+//! Whether what policies that read content are made from can be used: descriptions, templates.
+
+use keyward_gateway::{check_description, check_templates};
+use keyward_model::resource::content::{Description, Transformation, Validation};
+use keyward_model::resource::raw::{Declared, Node, Place, Problems};
+use keyward_model::resource::{Api, Spec};
+use std::sync::Arc;
+
+/// Compiles each once, and tells what is wrong with it.
+pub(super) fn check(declared: &Declared, problems: &mut Problems) {
+    let Spec::Api(api) = &declared.resource.spec else {
+        return;
+    };
+    for (index, validation) in validations(api) {
+        if let Err(why) = check_description(&validation.description) {
+            let key = match validation.description {
+                Description::OpenApi(_) => "openapi",
+                Description::JsonSchema(_) => "schema",
+            };
+            let place = place(declared, index, "validation", key);
+            problems.error(place, "bad_document", format!("`{key}`: {why}"));
+        }
+    }
+    for (index, transformation) in transformations(api) {
+        if let Err(why) = check_templates(transformation) {
+            let part = if why.starts_with("request") {
+                "request"
+            } else {
+                "response"
+            };
+            let place = place(declared, index, "transformation", part);
+            problems.error(place, "bad_template", format!("`transformation`: {why}"));
+        }
+    }
+}
+
+fn validations(api: &Api) -> Vec<(usize, &Arc<Validation>)> {
+    let mut found: Vec<(usize, &Arc<Validation>)> = Vec::new();
+    for (index, route) in api.routes.iter().enumerate() {
+        let content = route.content.as_deref();
+        if let Some(own) = content.and_then(|content| content.validation.as_ref())
+            && !found.iter().any(|(_, known)| Arc::ptr_eq(known, own))
+        {
+            found.push((index, own));
+        }
+    }
+    found
+}
+
+fn transformations(api: &Api) -> Vec<(usize, &Arc<Transformation>)> {
+    let mut found: Vec<(usize, &Arc<Transformation>)> = Vec::new();
+    for (index, route) in api.routes.iter().enumerate() {
+        let content = route.content.as_deref();
+        if let Some(own) = content.and_then(|content| content.transformation.as_ref())
+            && !found.iter().any(|(_, known)| Arc::ptr_eq(known, own))
+        {
+            found.push((index, own));
+        }
+    }
+    found
+}
+
+/// Where it was said: at the route, or at its API where the route says nothing of it.
+fn place(declared: &Declared, index: usize, policy: &str, key: &str) -> Place {
+    let own = declared
+        .node
+        .get("routes")
+        .and_then(|routes| routes.member(index))
+        .filter(|route| route.get(policy).is_some());
+    let of: &Node = own.unwrap_or(&declared.node);
+    of.place_of(&[policy, key])
+}

@@ -1,0 +1,426 @@
+//! Requests that are held against a description: what passes, and what is told of what does not.
+
+use super::{Call, Table};
+use crate::node::{Node, Plan, check_problem, request};
+use keyward_testkit::{Answer, RawClient};
+
+const ORDERS: &str = r##"
+openapi: 3.1.0
+info: { title: Orders, version: "1" }
+paths:
+  /orders:
+    parameters:
+      - { name: x-region, in: header, schema: { enum: [eu, us] } }
+    get:
+      parameters:
+        - { name: limit, in: query, schema: { type: integer, minimum: 1, maximum: 100 } }
+        - { name: state, in: query, schema: { type: array, items: { enum: [open, paid] }, maxItems: 2 } }
+        - { name: ids, in: query, explode: false, schema: { type: array, items: { type: integer } } }
+        - { name: since, in: query, required: true, schema: { type: string, format: date } }
+        - { name: filter, in: query, style: deepObject, schema: { type: object } }
+        - { name: exact, in: query, content: { application/json: { schema: { type: object, required: [name] } } } }
+        - { name: session, in: cookie, schema: { type: string, minLength: 8 } }
+      responses: { 200: { description: a list } }
+    post:
+      requestBody:
+        required: true
+        content:
+          application/json: { schema: { $ref: "#/components/schemas/Order" } }
+          text/plain: {}
+  /orders/{id}:
+    get:
+      parameters: [ { $ref: "#/components/parameters/Id" } ]
+    patch:
+      parameters: [ { $ref: "#/components/parameters/Id" } ]
+      requestBody:
+        content:
+          "application/*+json": { schema: { type: object, minProperties: 1 } }
+  /orders/mine:
+    get: {}
+components:
+  parameters:
+    Id: { name: id, in: path, required: true, schema: { type: string, pattern: "^[a-z]{3}-[0-9]+$" } }
+  schemas:
+    Order:
+      type: object
+      required: [id, items, customer]
+      additionalProperties: false
+      properties:
+        id: { type: string, readOnly: true }
+        customer: { type: string, format: email }
+        note: { type: string, maxLength: 20, pattern: "^(a+)+$" }
+        items:
+          type: array
+          minItems: 1
+          uniqueItems: true
+          items: { $ref: "#/components/schemas/Item" }
+    Item:
+      type: object
+      required: [sku, count]
+      properties:
+        sku: { type: string }
+        count: { type: integer, exclusiveMinimum: 0 }
+        parts: { type: array, items: { $ref: "#/components/schemas/Item" } }
+"##;
+
+const OLD: &str = r#"
+openapi: 3.0.3
+info: { title: Old, version: "1" }
+paths:
+  /old:
+    post:
+      requestBody:
+        content:
+          application/json:
+            schema:
+              type: object
+              properties:
+                name: { type: string, nullable: true }
+                share: { type: number, minimum: 0, exclusiveMinimum: true }
+"#;
+
+async fn node() -> Node {
+    Plan::default()
+        .settings("workers: 1")
+        .file("orders.yaml", ORDERS)
+        .file("old.yaml", OLD)
+        .api("api", "authentication: none, validation: { openapi: \"${FILE:orders.yaml}\", unknown_query: refuse }")
+        .api("lenient", "authentication: none, validation: { openapi: \"${FILE:orders.yaml}\", unknown_operations: allow, max_errors: 2, max_body: 1KiB, max_depth: 4 }")
+        .api("old", "authentication: none, keep_base_path: true, validation: { openapi: \"${FILE:old.yaml}\" }")
+        .api("schema", "authentication: none, validation: { schema: { type: object, required: [name], properties: { name: { type: string } } } }")
+        .start()
+        .await
+}
+
+fn json(path: &str, body: &str) -> Call {
+    Call::new("POST", path)
+        .header("content-type", "application/json")
+        .body(body)
+}
+
+/// What the problem's `errors` say: where, and what.
+fn told(answer: &Answer) -> String {
+    let Ok(problem) = answer.json() else {
+        return String::new();
+    };
+    let errors = problem["errors"].as_array().cloned().unwrap_or_default();
+    let line = |error: &serde_json::Value| {
+        let text = |key: &str| error[key].as_str().unwrap_or_default().to_owned();
+        format!(
+            "{} {}{}: {}",
+            text("in"),
+            text("name"),
+            text("pointer"),
+            text("detail")
+        )
+    };
+    errors.iter().map(line).collect::<Vec<_>>().join("; ")
+}
+
+#[tokio::test]
+async fn requests_have_to_fit_their_description() {
+    const GOOD: &str = r#"{"customer":"a@b.example","items":[{"sku":"x","count":1}]}"#;
+    let node = node().await;
+    let mut table = Table::new("validation", "requests").headers(&["allow"]);
+    let mut told_of = Vec::new();
+    for (case, call, errors) in [
+        (
+            "a query that fits",
+            Call::get("/api/orders?since=2026-01-31&limit=10"),
+            "",
+        ),
+        (
+            "a parameter is missing",
+            Call::get("/api/orders?limit=10"),
+            "query since: it is missing",
+        ),
+        (
+            "a number is none",
+            Call::get("/api/orders?since=2026-01-31&limit=ten"),
+            "query limit: value is not of type \"integer\"",
+        ),
+        (
+            "a number is out of bounds",
+            Call::get("/api/orders?since=2026-01-31&limit=101"),
+            "query limit: value is greater than the maximum of 100",
+        ),
+        (
+            "a date is none",
+            Call::get("/api/orders?since=yesterday"),
+            "query since: value is not a \"date\"",
+        ),
+        (
+            "a parameter is sent twice",
+            Call::get("/api/orders?since=2026-01-31&since=2026-02-01"),
+            "query since: it was sent more than once",
+        ),
+        (
+            "a list, each by itself",
+            Call::get("/api/orders?since=2026-01-31&state=open&state=paid"),
+            "",
+        ),
+        (
+            "a list with a stranger in it",
+            Call::get("/api/orders?since=2026-01-31&state=open&state=lost"),
+            "query state/1: value is not one of \"open\" or \"paid\"",
+        ),
+        (
+            "a list in one text",
+            Call::get("/api/orders?since=2026-01-31&ids=1,2,x"),
+            "query ids/2: value is not of type \"integer\"",
+        ),
+        (
+            "an object in brackets is known by its name",
+            Call::get("/api/orders?since=2026-01-31&filter[a]=b"),
+            "",
+        ),
+        (
+            "JSON in a parameter",
+            Call::get("/api/orders?since=2026-01-31&exact=%7B%22nam%22%3A1%7D"),
+            "query exact: \"name\" is a required property",
+        ),
+        (
+            "what is not described, where it is refused",
+            Call::get("/api/orders?since=2026-01-31&admin=true"),
+            "query admin: it is not described",
+        ),
+        (
+            "the same, where it is not",
+            Call::get("/lenient/orders?since=2026-01-31&admin=true"),
+            "",
+        ),
+        (
+            "a header",
+            Call::get("/api/orders?since=2026-01-31").header("x-region", "mars"),
+            "header x-region: value is not one of \"eu\" or \"us\"",
+        ),
+        (
+            "a cookie",
+            Call::get("/api/orders?since=2026-01-31").header("cookie", "session=short"),
+            "cookie session: value is shorter than 8 characters",
+        ),
+        ("a path that fits", Call::get("/api/orders/abc-7"), ""),
+        (
+            "a path that does not",
+            Call::get("/api/orders/7"),
+            "path id: value does not match \"^[a-z]{3}-[0-9]+$\"",
+        ),
+        (
+            "a path that is no parameter",
+            Call::get("/api/orders/mine"),
+            "",
+        ),
+        ("a path that is not described", Call::get("/api/users"), ""),
+        (
+            "the same, where it is allowed",
+            Call::get("/lenient/users"),
+            "",
+        ),
+        (
+            "a method that is not described",
+            Call::new("DELETE", "/api/orders"),
+            "",
+        ),
+        ("a body that fits", json("/api/orders", GOOD), ""),
+        (
+            "a body is missing",
+            Call::new("POST", "/api/orders").header("content-type", "application/json"),
+            "body : it is missing",
+        ),
+        (
+            "a member of the wrong type",
+            json(
+                "/api/orders",
+                r#"{"customer":"a@b.example","items":[{"sku":"x","count":"1"}]}"#,
+            ),
+            "body /items/0/count: value is not of type \"integer\"",
+        ),
+        (
+            "a member that nobody knows",
+            json(
+                "/api/orders",
+                r#"{"customer":"a@b.example","items":[{"sku":"x","count":1}],"admin":true}"#,
+            ),
+            "body : Additional properties are not allowed ('admin' was unexpected)",
+        ),
+        (
+            "a member that stands twice",
+            json(
+                "/api/orders",
+                r#"{"customer":"a@b.example","customer":"c@d.example","items":[]}"#,
+            ),
+            "body : a member stands twice in one object at line 1, column",
+        ),
+        (
+            "no e-mail address",
+            json(
+                "/api/orders",
+                r#"{"customer":"nobody","items":[{"sku":"x","count":1}]}"#,
+            ),
+            "body /customer: value is not a \"email\"",
+        ),
+        (
+            "a list whose members are not distinct",
+            json(
+                "/api/orders",
+                r#"{"customer":"a@b.example","items":[{"sku":"x","count":1},{"sku":"x","count":1}]}"#,
+            ),
+            "body /items: value has non-unique elements",
+        ),
+        (
+            "a schema that refers to itself",
+            json(
+                "/api/orders",
+                r#"{"customer":"a@b.example","items":[{"sku":"x","count":1,"parts":[{"sku":"y","count":0}]}]}"#,
+            ),
+            "body /items/0/parts/0/count: value is less than or equal to the minimum of 0",
+        ),
+        (
+            "no JSON",
+            json("/api/orders", "customer=a"),
+            "body : it is no JSON at line 1, column 1",
+        ),
+        (
+            "more mistakes than are told",
+            json("/lenient/orders", r#"{"customer":1,"items":1,"note":1}"#),
+            "told 2",
+        ),
+        (
+            "a body that nests too deep",
+            json("/lenient/orders", "[[[[[[]]]]]]"),
+            "body : it nests deeper than is taken here",
+        ),
+        (
+            "a body that is too large",
+            json("/lenient/orders", &format!("\"{}\"", "x".repeat(1100))),
+            "",
+        ),
+        (
+            "a media type with a suffix",
+            Call::new("PATCH", "/api/orders/abc-7")
+                .header("content-type", "application/merge-patch+json")
+                .body("{}"),
+            "body : {} does not have enough properties",
+        ),
+        (
+            "a media type that is not described",
+            Call::new("POST", "/api/orders")
+                .header("content-type", "text/html")
+                .body("<p>"),
+            "",
+        ),
+        (
+            "one that is described and not JSON passes",
+            Call::new("POST", "/api/orders")
+                .header("content-type", "text/plain")
+                .body("hello"),
+            "",
+        ),
+        (
+            "a body in a coding",
+            json("/api/orders", "xx").header("content-encoding", "gzip"),
+            "",
+        ),
+        (
+            "OpenAPI 3.0: nothing where it may be nothing",
+            json("/old/old", r#"{"name":null,"share":0.5}"#),
+            "",
+        ),
+        (
+            "OpenAPI 3.0: a bound that is excluded",
+            json("/old/old", r#"{"share":0}"#),
+            "body /share: value is less than or equal to the minimum of 0",
+        ),
+        (
+            "a JSON Schema: a body that fits",
+            json("/schema/x", r#"{"name":"a"}"#),
+            "",
+        ),
+        (
+            "a JSON Schema: one that does not",
+            json("/schema/x", r#"{"nam":"a"}"#),
+            "body : \"name\" is a required property",
+        ),
+        (
+            "a JSON Schema: a call without a body",
+            Call::get("/schema/x"),
+            "",
+        ),
+        (
+            "a JSON Schema: a form where JSON is asked for",
+            Call::new("POST", "/schema/x")
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body("name=a"),
+            "",
+        ),
+    ] {
+        let answer = table.drive(&node, case, call).await;
+        told_of.push((case, told(&answer), errors));
+    }
+    for (case, told, expected) in told_of {
+        match expected.strip_prefix("told ") {
+            Some(count) => assert_eq!(
+                told.split("; ").count().to_string(),
+                count,
+                "{case}: {told}"
+            ),
+            None if expected.is_empty() => assert_eq!(told, "", "{case}"),
+            None => assert!(told.contains(expected), "{case}: {told}"),
+        }
+    }
+    table.finish();
+}
+
+#[tokio::test]
+async fn hostile_bodies_take_bounded_work_and_name_nothing_of_theirs() {
+    let node = node().await;
+    // A pattern that makes other engines go on for ever; a million members that each are wrong; a list of as many
+    // that has to be compared.
+    let pattern = format!(
+        r#"{{"customer":"a@b.example","items":[{{"sku":"x","count":1}}],"note":"{}!"}}"#,
+        "a".repeat(40)
+    );
+    let wrong = format!(
+        r#"{{"customer":"a@b.example","items":[{}]}}"#,
+        vec!["0"; 400_000].join(",")
+    );
+    let numbers: Vec<String> = (0..100_000).map(|number| number.to_string()).collect();
+    let distinct = format!(
+        r#"{{"customer":"a@b.example","items":[{}]}}"#,
+        numbers.join(",")
+    );
+    for body in [pattern, wrong, distinct] {
+        let headers = [("content-type", "application/json")];
+        let answer = node.call("POST", "/api/orders", &headers, &body).await;
+        check_problem(&answer, 400, "validation_failed");
+        assert!(answer.body.len() < 8 * 1024, "{}", answer.body.len());
+    }
+    assert_eq!(node.upstream.received().len(), 0);
+    // A body of which nobody says how long it is, in pieces.
+    let mut client = RawClient::connect(node.gateway()).await.unwrap();
+    let head = request(
+        "POST",
+        "/api/orders",
+        &[
+            ("content-type", "application/json"),
+            ("transfer-encoding", "chunked"),
+        ],
+        "",
+    );
+    client.send(head).await.unwrap();
+    for piece in [
+        r#"{"customer":"a@b.exa"#,
+        r#"mple","items":[{"sku":"x","#,
+        r#""count":1}]}"#,
+    ] {
+        client
+            .send(format!("{:x}\r\n{piece}\r\n", piece.len()))
+            .await
+            .unwrap();
+    }
+    client.send("0\r\n\r\n").await.unwrap();
+    assert_eq!(client.answer().await.unwrap().status, 200);
+    let received = node.last_received();
+    assert_eq!(received.head.field("content-length"), Some("59"));
+    assert_eq!(received.body.len(), 59);
+}
