@@ -218,11 +218,13 @@ fn decimal(out: &mut Vec<u8>, value: u64) {
 }
 
 fn hexadecimal(out: &mut Vec<u8>, value: u128) {
-    for byte in value.to_be_bytes() {
-        for nibble in [byte >> 4, byte & 0xf] {
-            out.push(*HEXADECIMAL.get(usize::from(nibble)).unwrap_or(&b'?'));
-        }
-    }
+    let bytes = value.to_be_bytes();
+    let digits: [u8; 32] = std::array::from_fn(|place| {
+        let byte = bytes.get(place / 2).copied().unwrap_or_default();
+        let nibble = if place % 2 == 0 { byte >> 4 } else { byte & 0xf };
+        *HEXADECIMAL.get(usize::from(nibble)).unwrap_or(&b'?')
+    });
+    out.extend_from_slice(&digits);
 }
 
 fn ip(out: &mut Vec<u8>, address: IpAddr) {
@@ -245,6 +247,11 @@ fn ip(out: &mut Vec<u8>, address: IpAddr) {
 /// A string (RFC 8259, section 7), with as few escapes as it allows.
 fn json_text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
+    if is_plain(text.as_bytes()) {
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+        return;
+    }
     let mut rest = text.as_bytes();
     let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
     while let Some(at) = rest.iter().position(special) {
@@ -272,6 +279,33 @@ fn json_text(out: &mut Vec<u8>, text: &str) {
     }
     out.extend_from_slice(rest);
     out.push(b'"');
+}
+
+/// Whether nothing in it needs an escape: nearly every text. Eight bytes are looked at at once.
+fn is_plain(text: &[u8]) -> bool {
+    let (eights, rest) = text.as_chunks::<8>();
+    let found = eights
+        .iter()
+        .fold(0, |found, eight| found | specials(u64::from_le_bytes(*eight)));
+    let mut last = [b' '; 8];
+    for (to, from) in last.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    (found | specials(u64::from_le_bytes(last))) == 0
+}
+
+/// Not zero if any of the eight bytes is one that JSON escapes.
+const fn specials(bytes: u64) -> u64 {
+    /// A byte in each place.
+    const fn all(byte: u8) -> u64 {
+        u64::from_ne_bytes([byte; 8])
+    }
+    // Of bytes with seven bits, the eighth is set by what is added where they are at least as large as meant.
+    let low = bytes & all(0x7f);
+    let printable = low + all(0x80 - 0x20);
+    let other_than_quote = (low ^ all(b'"')) + all(0x7f);
+    let other_than_backslash = (low ^ all(b'\\')) + all(0x7f);
+    !(printable & other_than_quote & other_than_backslash) & !bytes & all(0x80)
 }
 
 #[cfg(test)]
@@ -351,7 +385,10 @@ mod tests {
     #[test]
     fn every_text_reads_back_as_it_was_and_is_written_as_others_write_it() {
         let all: String = (0..0x300).filter_map(char::from_u32).collect();
-        for text in ["", "plain", "al\nice", "\"\\\"", "ünï😀", &all] {
+        let each = all.chars().map(|special| format!("eight by{special}te"));
+        let each: Vec<String> = each.collect();
+        let texts = ["", "plain", "al\nice", "\"\\\"", "ünï😀", &all];
+        for text in texts.into_iter().chain(each.iter().map(String::as_str)) {
             let mut out = Vec::new();
             json_text(&mut out, text);
             assert_eq!(String::from_utf8(out).unwrap(), json!(text).to_string());
