@@ -3,6 +3,7 @@
 use super::{Header, JWS_MAX, Jws, Signature};
 use crate::base64url;
 use crate::{Error, LocalSigner, Signer, Verifiers};
+use memchr::memchr;
 use serde_json::Map;
 
 /// What a signature covers: the protected header's text and the payload's, joined by a full stop
@@ -270,19 +271,18 @@ impl<'a> Parts<'a> {
             if token.starts_with('{') {
                 return None;
             }
-            let (message, signature) = token.rsplit_once('.')?;
-            let (header, payload) = message.split_once('.')?;
-            Some(Self {
+            let (header, rest) = at_full_stop(token)?;
+            let (payload, signature) = at_full_stop(rest)?;
+            let message = token.get(..header.len() + 1 + payload.len())?;
+            let is_compact = !header.is_empty() && memchr(b'.', signature.as_bytes()).is_none();
+            is_compact.then_some(Self {
                 header,
                 payload,
                 signature,
                 message,
             })
         };
-        match three() {
-            Some(parts) if !parts.payload.contains('.') && !parts.header.is_empty() => Ok(parts),
-            Some(_) | None => Err(Error::Serialization(not_compact(token))),
-        }
+        three().ok_or_else(|| Error::Serialization(not_compact(token)))
     }
 
     pub(crate) fn header(&self) -> Result<Header, Error> {
@@ -292,6 +292,12 @@ impl<'a> Parts<'a> {
     pub(crate) fn signature(&self) -> Result<Vec<u8>, Error> {
         base64url::decode("signature", self.signature)
     }
+}
+
+/// What stands before the first full stop, and what behind.
+fn at_full_stop(text: &str) -> Option<(&str, &str)> {
+    let at = memchr(b'.', text.as_bytes())?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
 fn not_compact(token: &str) -> &'static str {
