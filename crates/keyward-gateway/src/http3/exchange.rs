@@ -205,7 +205,7 @@ impl Exchange {
     ) {
         let request_id = worker.request_id();
         worker.record_unreadable(client, HttpVersion::Http3, request_id, &fault);
-        let mut answer = problem::answer(&fault, request_id, Fields::new());
+        let mut answer = problem::answer(&fault, request_id, Fields::new(), &[]);
         let text = request_id.to_string();
         answer.fields.set(Header::RequestId, text.as_bytes());
         self.answer(worker, seat, &method, answer).await;

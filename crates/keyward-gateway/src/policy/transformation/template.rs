@@ -88,7 +88,7 @@ impl Templates {
 
     /// Renders all of them. The error is for the operator: it may repeat what was sent.
     pub(super) fn render(&self, context: &Value) -> Result<Rendered, String> {
-        let context = minijinja::Value::from_serialize(context);
+        let context = minijinja::Value::from(minijinja::value::Serde(context));
         let render = |name: &str, most: usize| {
             let template = self
                 .environment

@@ -16,7 +16,7 @@ const HOPS_MAX: usize = 16;
 
 /// The operations of a document.
 #[derive(Debug)]
-pub(super) struct Operations {
+pub(crate) struct Operations {
     /// By the number of segments; those that are more certain first.
     paths: HashMap<usize, Vec<PathItem>>,
 }
@@ -49,7 +49,7 @@ pub(super) struct Operation {
 
 /// What bodies an operation takes.
 #[derive(Debug)]
-pub(super) struct BodyRule {
+pub(crate) struct BodyRule {
     pub(super) required: bool,
     pub(super) content: Box<[Content]>,
 }

@@ -19,12 +19,12 @@ async fn a_clients_certificate_says_who_it_is() {
         let (stream, peer) = meet(&server, &config, "a.example").await;
         stream.unwrap();
         let found = peer.unwrap().tls.unwrap().certificate.unwrap().certificate;
-        assert_eq!(found.common_names, ["billing".into()]);
+        assert_eq!(found.common_names, [Box::<str>::from("billing")]);
         assert_eq!(&*found.subject, "CN=billing,O=Acme");
         assert!(found.issuer.contains("CN=Test Root"), "{}", found.issuer);
-        assert_eq!(found.dns_names, ["billing.internal".into()]);
-        assert_eq!(found.uris, ["spiffe://acme.example/billing".into()]);
-        assert_eq!(found.emails, ["billing@acme.example".into()]);
+        assert_eq!(found.dns_names, [Box::<str>::from("billing.internal")]);
+        assert_eq!(found.uris, [Box::<str>::from("spiffe://acme.example/billing")]);
+        assert_eq!(found.emails, [Box::<str>::from("billing@acme.example")]);
         assert_eq!(&*found.serial, "7f01");
         // SHA-256 without padding.
         assert_eq!(found.thumbprint.len(), 43);

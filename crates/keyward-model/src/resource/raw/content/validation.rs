@@ -123,17 +123,12 @@ mod tests {
     use serde_json::{Value as Json, json};
 
     fn validation(value: Json) -> Validation {
-        match read(&api(&json!({ "validation": value })))
-            .unwrap()
-            .resource
-            .spec
-        {
-            Spec::Api(api) => {
-                let content = api.routes[0].content.as_ref().unwrap();
-                (**content.validation.as_ref().unwrap()).clone()
-            }
-            Spec::Issuer(_) | Spec::Upstream(_) => panic!("not an API"),
-        }
+        let read = read(&api(&json!({ "validation": value }))).unwrap();
+        let Spec::Api(api) = read.resource.spec else {
+            panic!("not an API")
+        };
+        let content = api.routes[0].content.as_ref().unwrap();
+        (**content.validation.as_ref().unwrap()).clone()
     }
 
     #[test]
