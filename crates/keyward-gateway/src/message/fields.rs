@@ -316,9 +316,9 @@ pub(crate) fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 pub(crate) fn has_control(value: &[u8]) -> bool {
     // Eight bytes at a time: most values are too short for the compiler to look at more of them at once.
     let (eights, rest) = value.as_chunks::<8>();
-    let found = eights
-        .iter()
-        .fold(0, |found, eight| found | controls(u64::from_le_bytes(*eight)));
+    let found = eights.iter().fold(0, |found, eight| {
+        found | controls(u64::from_le_bytes(*eight))
+    });
     let mut last = [b' '; 8];
     for (to, from) in last.iter_mut().zip(rest) {
         *to = *from;
@@ -395,7 +395,11 @@ mod tests {
                     let mut value = vec![b'~'; length];
                     value[at] = byte;
                     let control = byte.is_ascii_control() && byte != b'\t';
-                    assert_eq!(has_control(&value), control, "{byte:#x} at {at} of {length}");
+                    assert_eq!(
+                        has_control(&value),
+                        control,
+                        "{byte:#x} at {at} of {length}"
+                    );
                 }
             }
         }

@@ -23,7 +23,10 @@ async fn a_clients_certificate_says_who_it_is() {
         assert_eq!(&*found.subject, "CN=billing,O=Acme");
         assert!(found.issuer.contains("CN=Test Root"), "{}", found.issuer);
         assert_eq!(found.dns_names, [Box::<str>::from("billing.internal")]);
-        assert_eq!(found.uris, [Box::<str>::from("spiffe://acme.example/billing")]);
+        assert_eq!(
+            found.uris,
+            [Box::<str>::from("spiffe://acme.example/billing")]
+        );
         assert_eq!(found.emails, [Box::<str>::from("billing@acme.example")]);
         assert_eq!(&*found.serial, "7f01");
         // SHA-256 without padding.

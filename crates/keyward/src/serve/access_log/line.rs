@@ -221,7 +221,11 @@ fn hexadecimal(out: &mut Vec<u8>, value: u128) {
     let bytes = value.to_be_bytes();
     let digits: [u8; 32] = std::array::from_fn(|place| {
         let byte = bytes.get(place / 2).copied().unwrap_or_default();
-        let nibble = if place % 2 == 0 { byte >> 4 } else { byte & 0xf };
+        let nibble = if place % 2 == 0 {
+            byte >> 4
+        } else {
+            byte & 0xf
+        };
         *HEXADECIMAL.get(usize::from(nibble)).unwrap_or(&b'?')
     });
     out.extend_from_slice(&digits);
@@ -284,9 +288,9 @@ fn json_text(out: &mut Vec<u8>, text: &str) {
 /// Whether nothing in it needs an escape: nearly every text. Eight bytes are looked at at once.
 fn is_plain(text: &[u8]) -> bool {
     let (eights, rest) = text.as_chunks::<8>();
-    let found = eights
-        .iter()
-        .fold(0, |found, eight| found | specials(u64::from_le_bytes(*eight)));
+    let found = eights.iter().fold(0, |found, eight| {
+        found | specials(u64::from_le_bytes(*eight))
+    });
     let mut last = [b' '; 8];
     for (to, from) in last.iter_mut().zip(rest) {
         *to = *from;
