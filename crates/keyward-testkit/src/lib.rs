@@ -36,7 +36,7 @@ pub use message::{Fields, Head};
 pub use port::{free_addresses, free_ports};
 pub use process::KeywardProcess;
 pub use redis::RedisServer;
-pub use script::Script;
+pub use script::{Gate, Script};
 pub use upstream::{Received, Upstream};
 
 #[cfg(test)]

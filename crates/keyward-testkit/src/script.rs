@@ -1,9 +1,33 @@
 //! What a scripted server does once it has read a request.
 
 use std::io::Result;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+
+/// What scripts wait for until a test lets them go on, all at once and for good.
+#[derive(Clone, Debug)]
+pub struct Gate(Arc<Semaphore>);
+
+impl Gate {
+    /// A gate that is shut.
+    #[must_use]
+    pub fn shut() -> Self {
+        Self(Arc::new(Semaphore::new(0)))
+    }
+
+    /// Lets everyone pass from now on.
+    pub fn open(&self) {
+        self.0.close();
+    }
+
+    async fn pass(&self) {
+        // There is never a permit: this ends with the semaphore.
+        let _closed = self.0.acquire().await;
+    }
+}
 
 /// A server's part in one exchange: read the request, then do one thing after the other.
 #[derive(Clone, Debug)]
@@ -17,6 +41,7 @@ enum Step {
     Write(Vec<u8>),
     Repeat(Vec<u8>, u64),
     Pause(Duration),
+    WaitFor(Gate),
     Read(u64),
     Mirror,
     WaitUntilClosed,
@@ -106,6 +131,12 @@ impl Script {
         self.then(Step::Pause(time))
     }
 
+    /// Waits until this is open.
+    #[must_use]
+    pub fn wait_for(self, gate: &Gate) -> Self {
+        self.then(Step::WaitFor(gate.clone()))
+    }
+
     /// Reads so many bytes of what follows the head and throws them away, after
     /// [`without_reading_the_body`](Self::without_reading_the_body).
     #[must_use]
@@ -162,6 +193,7 @@ impl Script {
                         wrote(bytes.len());
                     }
                 }
+                Step::WaitFor(gate) => gate.pass().await,
                 Step::Pause(time) => tokio::time::sleep(*time).await,
                 Step::Read(bytes) => {
                     let mut left = stream.take(*bytes);

@@ -52,6 +52,7 @@ fn load_text(text: &str) -> (tempfile::TempDir, Loaded) {
         "0123456789abcdef0123456789abcdef\n",
     )
     .unwrap();
+    std::fs::write(directory.path().join("harm.txt"), "198.51.100.0/24\n").unwrap();
     let loaded = load(Some(&path), &[], &environment);
     (directory, loaded)
 }

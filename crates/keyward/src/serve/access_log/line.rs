@@ -354,6 +354,7 @@ mod tests {
         record.trace_id = Some(7);
         record.grpc_status = Some(5);
         record.limit = Some("whole".into());
+        record.policy = Some("closed".into());
         record.address = Some("192.0.2.77".parse().unwrap());
         record.started = Timestamp::from_micros(951_782_400_000_042);
         record.times = Times {

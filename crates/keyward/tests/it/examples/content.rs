@@ -71,7 +71,7 @@ async fn transformation() {
     let answer = call(example.process.gateway(), request).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let sent =
-        r#"{"customer":{"name":"Ada"},"lines":[{"count":1,"sku":"a"},{"count":1,"sku":"b"}]}"#;
+        r#"{"customer":{"name":"Ada"},"lines":[{"sku":"a","count":1},{"sku":"b","count":1}]}"#;
     let expected = json!({ "method": "POST", "text": sent, "note": null });
     assert_eq!(answer.json().unwrap(), expected);
     let received = example.upstream.received().remove(0);

@@ -63,7 +63,7 @@ fn named(text: &str) -> Vec<(&str, bool)> {
 #[tokio::test]
 async fn the_guides_speak_of_metrics_that_are_there() {
     let node = Plan::default()
-        .settings("tracing: { endpoint: \"https://collector.invalid\" }")
+        .settings("tracing: { endpoint: \"https://collector.invalid\" }\nshared_state: redis://127.0.0.1:1")
         .api("open", "authentication: none")
         .start()
         .await;

@@ -65,8 +65,8 @@ async fn rates_quotas_and_several_at_once() {
             ("a burst of one: the first", "/burst/x"),
             ("the second at once, of 1,000 an hour", "/burst/x"),
             ("the first of two a month", "/quota/x"),
-            ("the second", "/quota/x"),
-            ("the third", "/quota/x"),
+            ("the second of the month", "/quota/x"),
+            ("the third of the month", "/quota/x"),
             ("a rate of three and a quota of one", "/both/x"),
             ("the quota refuses", "/both/x"),
             ("and again: the rate has lost nothing by it", "/both/x"),
@@ -171,7 +171,7 @@ async fn whom_a_limit_counts() {
             "without the claim: by the caller itself",
             Call::get("/tenant/x").bearer(&without),
         ),
-        ("and again", Call::get("/tenant/x").bearer(&without)),
+        ("the caller itself again", Call::get("/tenant/x").bearer(&without)),
         (
             "by subject and header",
             Call::get("/project/x")
@@ -220,12 +220,12 @@ async fn whom_a_limit_counts() {
             "without the header: by address",
             from("/header/x", "192.0.2.9"),
         ),
-        ("and again", from("/header/x", "192.0.2.9")),
+        ("that address again", from("/header/x", "192.0.2.9")),
         (
             "by subject, where nobody has one: by address",
             from("/nobody/x", "192.0.2.1"),
         ),
-        ("and again", from("/nobody/x", "192.0.2.1")),
+        ("the address of nobody again", from("/nobody/x", "192.0.2.1")),
         ("without a token: nothing is taken", Call::get("/scope/x")),
         (
             "without the scope: nothing is taken",

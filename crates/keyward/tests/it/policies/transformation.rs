@@ -22,34 +22,34 @@ const TRANSFORMATION: &str = r#"
 async fn node(issuer: &Issuer, answers: &Upstream) -> Node {
     let api = |name: &str, upstream: &str, rest: &str| {
         format!(
-            "- kind: api\n    name: {name}\n    version: v1\n    state: published\n    base_path: /{name}\n    upstream: {upstream}\n    {rest}\n"
+            "- kind: api\n  name: {name}\n  version: v1\n  state: published\n  base_path: /{name}\n  upstream: {upstream}\n  {rest}\n"
         )
     };
     Plan::default()
         .settings("workers: 1")
         .resource(issuer.resource(""))
         .upstream("answers", &[answers.url()], "")
-        .resource(api("in", "echo", &format!("authentication: none\n    transformation:{TRANSFORMATION}")))
-        .resource(api("lenient", "echo", "authentication: none\n    transformation: { request: { body: \"{ \\\"old\\\": {{ body }} }\", not_json: pass } }"))
+        .resource(api("in", "echo", &format!("authentication: none\n  transformation:{TRANSFORMATION}")))
+        .resource(api("lenient", "echo", "authentication: none\n  transformation: { request: { body: \"{ \\\"old\\\": {{ body }} }\", not_json: pass } }"))
         .resource(api(
             "who",
             "echo",
-            &format!("{}\n    transformation: {{ request: {{ headers: {{ set: {{ x-subject: \"{{{{ caller.subject }}}}\", x-keyward-subject: admin }} }} }} }}", issuer.authentication("")),
+            &format!("{}\n  transformation: {{ request: {{ headers: {{ set: {{ x-subject: \"{{{{ caller.subject }}}}\", x-keyward-subject: admin }} }} }} }}", issuer.authentication("")),
         ))
         .resource(api(
             "out",
             "answers",
-            "authentication: none\n    transformation: { response: { body: \"{ \\\"data\\\": {{ body.result }}, \\\"status\\\": {{ response.status }} }\", headers: { set: { x-count: \"{{ body.result | length }}\" }, remove: [x-secret] }, max_body: 1KiB } }",
+            "authentication: none\n  transformation: { response: { body: \"{ \\\"data\\\": {{ body.result }}, \\\"status\\\": {{ response.status }} }\", headers: { set: { x-count: \"{{ body.result | length }}\" }, remove: [x-secret] }, max_body: 1KiB } }",
         ))
         .resource(api(
             "strict",
             "answers",
-            "authentication: none\n    transformation: { response: { body: \"{{ body.result }}\", not_json: refuse, statuses: 2xx } }",
+            "authentication: none\n  transformation: { response: { body: \"{{ body.result }}\", not_json: refuse, statuses: 2xx } }",
         ))
         .resource(api(
             "kept",
             "answers",
-            "authentication: none\n    cache: true\n    transformation: { response: { body: \"{{ body.result }}\" } }",
+            "authentication: none\n    cache: true\n  transformation: { response: { body: \"{{ body.result }}\" } }",
         ))
         .start()
         .await

@@ -300,7 +300,7 @@ async fn requests_have_to_fit_their_description() {
             Call::new("PATCH", "/api/orders/abc-7")
                 .header("content-type", "application/merge-patch+json")
                 .body("{}"),
-            "body : {} does not have enough properties",
+            "body : value has less than 1 property",
         ),
         (
             "a media type that is not described",
@@ -408,11 +408,12 @@ async fn hostile_bodies_take_bounded_work_and_name_nothing_of_theirs() {
         "",
     );
     client.send(head).await.unwrap();
-    for piece in [
+    let pieces = [
         r#"{"customer":"a@b.exa"#,
         r#"mple","items":[{"sku":"x","#,
         r#""count":1}]}"#,
-    ] {
+    ];
+    for piece in pieces {
         client
             .send(format!("{:x}\r\n{piece}\r\n", piece.len()))
             .await
@@ -421,6 +422,8 @@ async fn hostile_bodies_take_bounded_work_and_name_nothing_of_theirs() {
     client.send("0\r\n\r\n").await.unwrap();
     assert_eq!(client.answer().await.unwrap().status, 200);
     let received = node.last_received();
-    assert_eq!(received.head.field("content-length"), Some("59"));
-    assert_eq!(received.body.len(), 59);
+    let whole = pieces.concat();
+    let length = whole.len().to_string();
+    assert_eq!(received.head.field("content-length"), Some(&*length));
+    assert_eq!(received.body, whole.as_bytes());
 }

@@ -205,7 +205,7 @@ mod tests {
             ),
             (
                 json!({ "response": { "body": "1", "statuses": "all" } }),
-                "\"2xx\"",
+                "is no range of statuses",
             ),
             (
                 json!({ "response": { "body": "1", "not_json": "drop" } }),
