@@ -106,6 +106,11 @@ impl TransformationPlan {
         record: &mut CallRecord,
     ) -> Result<RequestBody, Refusal> {
         let mut value = Value::Null;
+        // Whatever the body is: else a caller kept these by sending one that nothing is made from.
+        take_out(&mut head.fields, change);
+        for (name, _) in &change.set_headers {
+            head.fields.remove_named(name.as_bytes());
+        }
         if templates.reads_body() && body.left() != Some(0) {
             let coded = head.fields.has(Header::ContentEncoding);
             if is_json(&head.fields) && !coded {
@@ -156,7 +161,7 @@ impl TransformationPlan {
             head.fields.set(Header::ContentType, b"application/json");
             body = RequestBody::whole(Bytes::from(made));
         }
-        set(&mut head.fields, change, headers);
+        set(&mut head.fields, headers);
         // What tells who calls comes from us alone, whatever a template says.
         call.matched.route.route.forged.strip(&mut head.fields);
         Ok(body)
@@ -173,6 +178,8 @@ impl TransformationPlan {
         let (Some(change), Some(templates)) = (&self.declared.response, &self.response) else {
             return Ok(answer);
         };
+        // Of each status, and with or without a body: what is not to be seen is not seen by asking otherwise.
+        take_out(&mut answer.fields, change);
         let (first, last) = change.statuses;
         if answer.tunnel.is_some() || !(first..=last).contains(&answer.status.as_u16()) {
             return Ok(answer);
@@ -227,7 +234,7 @@ impl TransformationPlan {
             answer.fields.set(Header::ContentType, b"application/json");
             answer.body = AnswerBody::full(Bytes::from(body));
         }
-        set(&mut answer.fields, change, headers);
+        set(&mut answer.fields, headers);
         Ok(answer)
     }
 }
@@ -296,10 +303,13 @@ fn weaken(fields: &mut Fields) {
     }
 }
 
-fn set(fields: &mut Fields, change: &Change, headers: Vec<(Box<str>, String)>) {
+fn take_out(fields: &mut Fields, change: &Change) {
     for name in &change.remove_headers {
         fields.remove_named(name.as_bytes());
     }
+}
+
+fn set(fields: &mut Fields, headers: Vec<(Box<str>, String)>) {
     for (name, value) in headers {
         let value = value.trim();
         if value.is_empty() {

@@ -48,8 +48,8 @@ async fn rates_quotas_and_several_at_once() {
             "routes",
             &format!(
                 "authentication: none, {rate}, routes: [ \
-                 {{ name: own, match: {{ path: /routes/own }}, quotas: [ {{ name: own, by: route, requests: 1, per: month }} ] }}, \
-                 {{ name: fixed, match: {{ path: /routes/fixed }}, respond: {{ status: 200, body: hello }} }} ]"
+                 {{ name: own, match: {{ path: /own }}, quotas: [ {{ name: own, by: route, requests: 1, per: month }} ] }}, \
+                 {{ name: fixed, match: {{ path: /fixed }}, respond: {{ status: 200, body: hello }} }} ]"
             ),
         )
         .start()

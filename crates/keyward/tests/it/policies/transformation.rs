@@ -30,7 +30,7 @@ async fn node(issuer: &Issuer, answers: &Upstream) -> Node {
         .resource(issuer.resource(""))
         .upstream("answers", &[answers.url()], "")
         .resource(api("in", "echo", &format!("authentication: none\n  transformation:{TRANSFORMATION}")))
-        .resource(api("lenient", "echo", "authentication: none\n  transformation: { request: { body: \"{ \\\"old\\\": {{ body }} }\", not_json: pass } }"))
+        .resource(api("lenient", "echo", "authentication: none\n  transformation: { request: { body: \"{ \\\"old\\\": {{ body }} }\", headers: { set: { x-customer: \"{{ request.query }}\" }, remove: [x-internal] }, not_json: pass } }"))
         .resource(api(
             "who",
             "echo",
@@ -49,7 +49,7 @@ async fn node(issuer: &Issuer, answers: &Upstream) -> Node {
         .resource(api(
             "kept",
             "answers",
-            "authentication: none\n    cache: true\n  transformation: { response: { body: \"{{ body.result }}\" } }",
+            "authentication: none\n  cache: true\n  transformation: { response: { body: \"{{ body.result }}\" } }",
         ))
         .start()
         .await
@@ -130,7 +130,7 @@ async fn requests_are_made_anew() {
             "a body that is made anew",
             json("/in/orders", GOOD),
             Some(
-                r#"{"lines":[{"count":2,"sku":"A1"},{"count":1,"sku":"B2"}],"name":"Ada","source":"gateway"}"#,
+                r#"{"name":"Ada","lines":[{"sku":"A1","count":2},{"sku":"B2","count":1}],"source":"gateway"}"#,
             ),
         ),
         (
@@ -146,7 +146,7 @@ async fn requests_are_made_anew() {
                 "/in/orders",
                 r#"{"customer":{"name":"\",\"admin\":true,\"x\":\""},"lines":[]}"#,
             ),
-            Some(r#"{"lines":[],"name":"\",\"admin\":true,\"x\":\"","source":"gateway"}"#),
+            Some(r#"{"name":"\",\"admin\":true,\"x\":\"","lines":[],"source":"gateway"}"#),
         ),
         (
             "a value that would be a template",
@@ -154,7 +154,7 @@ async fn requests_are_made_anew() {
                 "/in/orders",
                 r#"{"customer":{"name":"{{ 7 * 7 }}"},"lines":[]}"#,
             ),
-            Some(r#"{"lines":[],"name":"{{ 7 * 7 }}","source":"gateway"}"#),
+            Some(r#"{"name":"{{ 7 * 7 }}","lines":[],"source":"gateway"}"#),
         ),
         (
             "a value that would end a header",
@@ -191,6 +191,20 @@ async fn requests_are_made_anew() {
                 .header("content-type", "text/plain")
                 .body("hello"),
             Some("hello"),
+        ),
+        (
+            "headers that it takes out or sets itself, with what passes",
+            Call::new("POST", "/lenient/orders")
+                .header("content-type", "text/plain")
+                .header("x-internal", "1")
+                .header("x-customer", "forged")
+                .body("hello"),
+            Some("hello"),
+        ),
+        (
+            "a header that is set to nothing",
+            json("/lenient/orders", "[1]").header("x-customer", "forged"),
+            Some(r#"{"old":[1]}"#),
         ),
         (
             "a body in a coding",
