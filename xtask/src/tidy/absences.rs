@@ -43,9 +43,15 @@ const DEPENDENCY_BANS: &[DependencyBan] = &[
         reason: "no crate but the store names a database: ask keyward-store through a seam",
     },
     DependencyBan {
-        dependencies: &["askama", "maud", "minijinja", "tera", "handlebars"],
+        dependencies: &["askama", "maud", "tera", "handlebars"],
         scope: Scope::OutsideOf(&["crates/keyward-web"]),
         reason: "only keyward-web renders HTML: return an outcome and let it draw the page",
+    },
+    DependencyBan {
+        // Decision 0016: operators' templates of JSON are filled where calls pass.
+        dependencies: &["minijinja"],
+        scope: Scope::OutsideOf(&["crates/keyward-web", "crates/keyward-gateway"]),
+        reason: "templates make pages in keyward-web and messages in the gateway's transformation",
     },
     DependencyBan {
         dependencies: &[
