@@ -3,6 +3,7 @@
 //! Every scenario has its windows in turn (A B C A B C), so that a machine that changes pace changes it for
 //! all; a window with a failed request is thrown away and said; the median of the others counts.
 
+use crate::certificate::Certificate;
 use crate::load::{self, Load, Window};
 use crate::peer::{Peer, Programs, Running, Setting, free_address};
 use crate::process::{self, Place, Process};
@@ -57,26 +58,43 @@ pub(crate) struct Scenario {
     pub(crate) peer: Peer,
     pub(crate) path: &'static str,
     pub(crate) traffic: Traffic,
+    /// More header fields of each request.
+    pub(crate) headers: &'static str,
+    /// At half of the requests a second that HAProxy reached, rather than as fast as answers come.
+    pub(crate) at_half: bool,
 }
 
-const fn scenario(name: &'static str, peer: Peer, traffic: Traffic) -> Scenario {
+/// Whose pace is halved.
+const PACEMAKER: &str = "haproxy plain";
+
+pub(crate) const fn scenario(name: &'static str, peer: Peer, traffic: Traffic) -> Scenario {
     Scenario {
         name,
         peer,
         path: "/echo/x",
         traffic,
+        headers: "",
+        at_half: false,
+    }
+}
+
+impl Scenario {
+    pub(crate) const fn at(self, path: &'static str) -> Self {
+        Self { path, ..self }
+    }
+
+    const fn at_half(self) -> Self {
+        Self {
+            at_half: true,
+            ..self
+        }
     }
 }
 
 const SCENARIOS: &[Scenario] = &[
     scenario("haproxy plain", Peer::HaproxyPlain, Traffic::Plain),
     scenario("nginx plain", Peer::Nginx, Traffic::Plain),
-    Scenario {
-        name: "keyward plain",
-        peer: Peer::Keyward,
-        path: "/open/x",
-        traffic: Traffic::Plain,
-    },
+    scenario("keyward plain", Peer::Keyward, Traffic::Plain).at("/open/x"),
     scenario("keyward jwt, one token", Peer::Keyward, Traffic::OneToken),
     scenario(
         "keyward jwt, 10,000 tokens",
@@ -88,6 +106,15 @@ const SCENARIOS: &[Scenario] = &[
         Peer::Keyward,
         Traffic::EveryTokenNew,
     ),
+    Scenario {
+        headers: "origin: https://app.example\r\n",
+        ..scenario(
+            "keyward jwt and CORS, 10,000 tokens",
+            Peer::Keyward,
+            Traffic::TenThousandTokens,
+        )
+        .at("/all/x")
+    },
     scenario(
         "haproxy jwt, one token",
         Peer::HaproxyJwt,
@@ -118,9 +145,33 @@ const SCENARIOS: &[Scenario] = &[
         Peer::EnvoyNoCache,
         Traffic::OneToken,
     ),
+    scenario("haproxy TLS 1.3", Peer::HaproxyTls, Traffic::Plain),
+    scenario("keyward TLS 1.3", Peer::KeywardTls, Traffic::Plain).at("/open/x"),
+    scenario("keyward 100 routes", Peer::KeywardRoutes(1), Traffic::Plain).at("/a0/r77/x"),
+    scenario(
+        "keyward 10,000 routes",
+        Peer::KeywardRoutes(100),
+        Traffic::Plain,
+    )
+    .at("/a77/r77/x"),
+    scenario("haproxy plain at half", Peer::HaproxyPlain, Traffic::Plain).at_half(),
+    scenario("keyward plain at half", Peer::Keyward, Traffic::Plain)
+        .at("/open/x")
+        .at_half(),
+    scenario(
+        "keyward jwt at half, 10,000 tokens",
+        Peer::Keyward,
+        Traffic::TenThousandTokens,
+    )
+    .at_half(),
 ];
 
 const BOUNDS: &[Bound] = &[
+    Bound::Ratio {
+        of: "keyward plain",
+        to: "haproxy plain",
+        most: 0.9,
+    },
     Bound::Ratio {
         of: "keyward jwt, one token",
         to: "haproxy plain",
@@ -137,9 +188,29 @@ const BOUNDS: &[Bound] = &[
         most_us: 20.0,
     },
     Bound::Ratio {
-        of: "keyward jwt, 10,000 tokens",
+        of: "keyward jwt and CORS, 10,000 tokens",
         to: "haproxy plain",
-        most: 1.15,
+        most: 1.0,
+    },
+    Bound::Ratio {
+        of: "keyward jwt and CORS, 10,000 tokens",
+        to: "envoy jwt cache, 10,000 tokens",
+        most: 0.4,
+    },
+    Bound::Ratio {
+        of: "keyward TLS 1.3",
+        to: "haproxy TLS 1.3",
+        most: 1.1,
+    },
+    Bound::Ratio {
+        of: "keyward 10,000 routes",
+        to: "keyward plain",
+        most: 1.05,
+    },
+    Bound::Latency {
+        of: "keyward plain at half",
+        to: "haproxy plain at half",
+        most: 1.0,
     },
 ];
 
@@ -175,6 +246,7 @@ pub(crate) fn measure_all(
         )
     };
     let tokens = Tokens::prepare(&folder, count)?;
+    let certificate = Certificate::make(&folder)?;
     process::pin_self();
 
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
@@ -183,9 +255,11 @@ pub(crate) fn measure_all(
     let log = folder.join("upstream.log");
     let mut upstream_process = Process::start("upstream", Place::Load, &own, &arguments, &log)?;
     let setting = Setting {
+        pace: None,
         folder: &folder,
         upstream,
         tokens: &tokens,
+        certificate: &certificate,
         programs: &options.programs,
     };
 
@@ -195,6 +269,9 @@ pub(crate) fn measure_all(
         path: "/",
         connections: options.connections,
         tokens: load::Tokens::None,
+        headers: "",
+        tls: None,
+        pace: None,
     };
     wait_until_answers(&direct, &mut upstream_process)?;
     let ceiling = load::run(&direct, WARM_UP_AGAIN, window, &|| {
@@ -222,13 +299,32 @@ pub(crate) fn measure_all(
     let mut proxies = Proxies {
         running: Vec::new(),
     };
+    let pacemaker = chosen
+        .iter()
+        .position(|scenario| scenario.name == PACEMAKER);
     for round in 0..windows {
-        for (scenario, row) in chosen.iter().zip(&mut rows) {
+        for (index, scenario) in chosen.iter().enumerate() {
+            let pace = if scenario.at_half {
+                let reached = pacemaker
+                    .and_then(|at| rows.get(at))
+                    .and_then(Row::requests_per_second);
+                let Some(reached) = reached else {
+                    println!("left out: {} (nothing of `{PACEMAKER}`)", scenario.name);
+                    continue;
+                };
+                Some(reached / 2.0)
+            } else {
+                None
+            };
+            let Some(row) = rows.get_mut(index) else {
+                continue;
+            };
             let warm = if round == 0 {
                 warm_up
             } else {
                 WARM_UP_AGAIN.min(warm_up)
             };
+            let setting = Setting { pace, ..setting };
             let (result, peak) =
                 proxies.measure(scenario, &setting, options.connections, warm, window)?;
             println!(
@@ -331,7 +427,10 @@ fn started(scenario: &Scenario, setting: &Setting<'_>) -> Result<Running, String
     })?;
     if !matches!(scenario.traffic, Traffic::Plain) {
         let tokens = load::Tokens::InTurn(&setting.tokens.broken);
-        match load::probe(&Load { tokens, ..load }) {
+        match load::probe(&Load {
+            tokens,
+            ..load.clone()
+        }) {
             Err(why) if why.contains(" 401 ") => {}
             other => {
                 return Err(format!(
@@ -352,6 +451,12 @@ impl Scenario {
             address: running.address,
             path: self.path,
             connections,
+            headers: self.headers,
+            tls: self
+                .peer
+                .speaks_tls()
+                .then(|| setting.certificate.connector.clone()),
+            pace: setting.pace,
             tokens: match self.traffic {
                 Traffic::Plain => load::Tokens::None,
                 Traffic::OneToken => load::Tokens::InTurn(first(1)),

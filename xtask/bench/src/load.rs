@@ -1,14 +1,16 @@
-//! The load generator: a fixed number of connections, each sending its next request when the answer to the
-//! last is complete, on one thread.
+//! The load generator: a fixed number of connections on one thread. Each sends its next request when the answer to
+//! the last is complete or, at a pace, when the request's time has come.
 
 use crate::upstream::BODY_BYTES;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::LocalSet;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 /// What requests carry.
 #[derive(Clone, Copy)]
@@ -22,12 +24,25 @@ pub(crate) enum Tokens<'a> {
 }
 
 /// One scenario's traffic.
+#[derive(Clone)]
 pub(crate) struct Load<'a> {
     pub(crate) address: SocketAddr,
     pub(crate) path: &'a str,
     pub(crate) connections: usize,
     pub(crate) tokens: Tokens<'a>,
+    /// More header fields, each with its line's end.
+    pub(crate) headers: &'a str,
+    /// How to speak TLS, where it is spoken.
+    pub(crate) tls: Option<TlsConnector>,
+    /// Requests a second over all connections, whether or not the ones before are answered; else as fast as
+    /// answers come.
+    pub(crate) pace: Option<f64>,
 }
+
+/// A connection, in clear or not.
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
 
 /// What one window saw.
 #[derive(Clone, Debug, Default)]
@@ -84,11 +99,17 @@ pub(crate) fn run(
         stop: Cell::new(false),
     });
     let requests = Rc::new(Requests::new(load));
+    let target = Rc::new(Target {
+        address: load.address,
+        tls: load.tls.clone(),
+        pace: load.pace,
+        begun: now(),
+    });
     LocalSet::new().block_on(&runtime, async {
         let connections: Vec<_> = (0..load.connections)
             .map(|_| {
                 tokio::task::spawn_local(connection(
-                    load.address,
+                    Rc::clone(&target),
                     Rc::clone(&requests),
                     Rc::clone(&counters),
                 ))
@@ -141,13 +162,13 @@ pub(crate) fn probe(load: &Load<'_>) -> Result<(), String> {
     let requests = Requests::new(load);
     runtime.block_on(async {
         let exchange = async {
-            let mut stream = connect(load.address)
+            let mut stream = connect(load.address, load.tls.as_ref())
                 .await
                 .map_err(|error| error.to_string())?;
             let mut request = Vec::new();
             requests.write(0, &mut request);
             let mut buffer = vec![0; HEAD_BYTES + BODY_BYTES];
-            exchange(&mut stream, &request, &mut buffer).await
+            exchange(&mut *stream, &request, &mut buffer).await
         };
         tokio::time::timeout(Duration::from_secs(2), exchange)
             .await
@@ -204,8 +225,8 @@ impl Requests {
         };
         Self {
             before: format!(
-                "GET {} HTTP/1.1\r\nhost: {}\r\nuser-agent: keyward-bench\r\naccept: */*\r\n{line}",
-                load.path, load.address
+                "GET {} HTTP/1.1\r\nhost: {}\r\nuser-agent: keyward-bench\r\naccept: */*\r\n{}{line}",
+                load.path, load.address, load.headers
             )
             .into_bytes(),
             after: if tokens.is_empty() {
@@ -240,11 +261,35 @@ impl Requests {
     }
 }
 
-async fn connection(address: SocketAddr, requests: Rc<Requests>, counters: Rc<Counters>) {
+/// Where requests go, and when.
+struct Target {
+    address: SocketAddr,
+    tls: Option<TlsConnector>,
+    pace: Option<f64>,
+    begun: Instant,
+}
+
+impl Target {
+    /// Waits until the request of this number is due, and tells since when its latency counts: since it was due, where
+    /// no connection was free by then. (Timers have a millisecond's grain: requests come in small bursts.)
+    async fn due(&self, number: usize) -> Instant {
+        let Some(pace) = self.pace else {
+            return now();
+        };
+        let due = self.begun + Duration::from_secs_f64(number as f64 / pace);
+        if due <= now() {
+            return due;
+        }
+        tokio::time::sleep_until(due.into()).await;
+        now()
+    }
+}
+
+async fn connection(target: Rc<Target>, requests: Rc<Requests>, counters: Rc<Counters>) {
     let mut request = Vec::with_capacity(2048);
     let mut buffer = vec![0; HEAD_BYTES + BODY_BYTES];
     'connect: while !counters.stop.get() {
-        let mut stream = match connect(address).await {
+        let mut stream = match connect(target.address, target.tls.as_ref()).await {
             Ok(stream) => stream,
             Err(error) => {
                 counters.record(Err(format!("connect: {error}")), Duration::ZERO);
@@ -259,8 +304,8 @@ async fn connection(address: SocketAddr, requests: Rc<Requests>, counters: Rc<Co
                 counters.stop.set(true);
                 return;
             }
-            let started = now();
-            let result = exchange(&mut stream, &request, &mut buffer).await;
+            let started = target.due(number).await;
+            let result = exchange(&mut *stream, &request, &mut buffer).await;
             let broken = result.is_err();
             counters.record(result, now().saturating_duration_since(started));
             if broken {
@@ -274,16 +319,31 @@ async fn connection(address: SocketAddr, requests: Rc<Requests>, counters: Rc<Co
     clippy::disallowed_methods,
     reason = "the load generator is a client, not the gateway"
 )]
-async fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
+async fn connect(
+    address: SocketAddr,
+    tls: Option<&TlsConnector>,
+) -> std::io::Result<Box<dyn Stream>> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
-    Ok(stream)
+    let Some(tls) = tls else {
+        return Ok(Box::new(stream));
+    };
+    let name = ServerName::IpAddress(address.ip().into());
+    Ok(Box::new(tls.connect(name, stream).await?))
 }
 
 /// Sends one request and reads its answer to the end: 200 with the whole body, or why not.
-async fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8]) -> Result<(), String> {
+async fn exchange(
+    stream: &mut (impl Stream + ?Sized),
+    request: &[u8],
+    buffer: &mut [u8],
+) -> Result<(), String> {
     stream
         .write_all(request)
+        .await
+        .map_err(|error| format!("send: {error}"))?;
+    stream
+        .flush()
         .await
         .map_err(|error| format!("send: {error}"))?;
     let mut filled = 0;

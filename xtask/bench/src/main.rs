@@ -5,6 +5,7 @@
     reason = "a task speaks to the terminal it runs in"
 )]
 
+mod certificate;
 mod gateway;
 mod jose;
 mod load;

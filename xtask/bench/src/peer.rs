@@ -1,9 +1,11 @@
 //! The proxies that are compared: each does the same work, forwards the same headers, keeps its upstream
 //! connections, and has one worker.
 
+use crate::certificate::Certificate;
 use crate::policies;
 use crate::process::{Place, Process};
 use crate::token::{AUDIENCE, ISSUER, SCOPE, Tokens};
+use std::fmt::Write as _;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -15,11 +17,16 @@ const ENVOY_CACHE_TOKENS: usize = 20_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Peer {
     HaproxyPlain,
+    HaproxyTls,
     HaproxyJwt,
     Nginx,
     EnvoyCache,
     EnvoyNoCache,
     Keyward,
+    /// The same, listening with TLS.
+    KeywardTls,
+    /// The same, with so many APIs of a hundred routes each.
+    KeywardRoutes(usize),
     /// One API for each policy.
     KeywardPolicies,
 }
@@ -27,8 +34,8 @@ pub(crate) enum Peer {
 /// An API of Keyward's that is guarded by the bench's issuer.
 pub(crate) struct ApiOfBench {
     pub(crate) name: &'static str,
-    /// What else is said of it, in YAML.
-    pub(crate) more: &'static str,
+    /// What else is said of it, in YAML. Scopes and a rate are those of the guarded call, unless said here.
+    pub(crate) more: &'static [&'static str],
 }
 
 /// Where the programs are.
@@ -55,10 +62,14 @@ pub(crate) struct Running {
 }
 
 /// What proxies are told.
+#[derive(Clone, Copy)]
 pub(crate) struct Setting<'a> {
+    /// Requests a second, where not as many are sent as are answered.
+    pub(crate) pace: Option<f64>,
     pub(crate) folder: &'a Path,
     pub(crate) upstream: SocketAddr,
     pub(crate) tokens: &'a Tokens,
+    pub(crate) certificate: &'a Certificate,
     pub(crate) programs: &'a Programs,
 }
 
@@ -73,11 +84,15 @@ impl Peer {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::HaproxyPlain => "haproxy",
+            Self::HaproxyTls => "haproxy-tls",
             Self::HaproxyJwt => "haproxy-jwt",
             Self::Nginx => "nginx",
             Self::EnvoyCache => "envoy-cache",
             Self::EnvoyNoCache => "envoy-no-cache",
             Self::Keyward => "keyward",
+            Self::KeywardTls => "keyward-tls",
+            Self::KeywardRoutes(1) => "keyward-100-routes",
+            Self::KeywardRoutes(_) => "keyward-10000-routes",
             Self::KeywardPolicies => "keyward-policies",
         }
     }
@@ -89,11 +104,18 @@ impl Peer {
 
     fn program(self, programs: &Programs) -> Option<&Path> {
         match self {
-            Self::HaproxyPlain | Self::HaproxyJwt => Some(&programs.haproxy),
+            Self::HaproxyPlain | Self::HaproxyTls | Self::HaproxyJwt => Some(&programs.haproxy),
             Self::Nginx => Some(&programs.nginx),
             Self::EnvoyCache | Self::EnvoyNoCache => Some(&programs.envoy),
-            Self::Keyward | Self::KeywardPolicies => programs.keyward.as_deref(),
+            Self::Keyward | Self::KeywardTls | Self::KeywardRoutes(_) | Self::KeywardPolicies => {
+                programs.keyward.as_deref()
+            }
         }
+    }
+
+    /// Whether it is called by TLS.
+    pub(crate) fn speaks_tls(self) -> bool {
+        matches!(self, Self::HaproxyTls | Self::KeywardTls)
     }
 
     /// Writes its configuration and starts it; it may not listen yet.
@@ -107,14 +129,35 @@ impl Peer {
         }
         fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let (file, text) = match self {
-            Self::HaproxyPlain => ("haproxy.cfg", haproxy(setting, address, false)),
-            Self::HaproxyJwt => ("haproxy.cfg", haproxy(setting, address, true)),
+            Self::HaproxyPlain => ("haproxy.cfg", haproxy(setting, address, "", "")),
+            Self::HaproxyTls => {
+                let tls = format!(
+                    " ssl crt {} ssl-min-ver TLSv1.3 alpn http/1.1",
+                    setting.certificate.pem_file.display()
+                );
+                ("haproxy.cfg", haproxy(setting, address, &tls, ""))
+            }
+            Self::HaproxyJwt => {
+                let checks = haproxy_checks(setting);
+                ("haproxy.cfg", haproxy(setting, address, "", &checks))
+            }
             Self::Nginx => ("nginx.conf", nginx(setting, address, &folder)),
             Self::EnvoyCache => ("envoy.yaml", envoy(setting, address, true)),
             Self::EnvoyNoCache => ("envoy.yaml", envoy(setting, address, false)),
-            Self::Keyward => ("keyward.yaml", keyward(setting, address, &folder)?),
+            Self::Keyward => ("keyward.yaml", keyward(setting, address, &folder, "")?),
+            Self::KeywardTls => {
+                let tls = format!(
+                    ", tls: {{ certificates: [ {{ certificate: {file}, key: {file} }} ], minimum: \"1.3\" }}",
+                    file = setting.certificate.pem_file.display()
+                );
+                ("keyward.yaml", keyward(setting, address, &folder, &tls)?)
+            }
+            Self::KeywardRoutes(apis) => {
+                let text = keyward(setting, address, &folder, "")?;
+                ("keyward.yaml", text + &many_routes(apis))
+            }
             Self::KeywardPolicies => {
-                let text = keyward(setting, address, &folder)?;
+                let text = keyward(setting, address, &folder, "")?;
                 (
                     "keyward.yaml",
                     text + policies::RULES + &guarded(policies::APIS),
@@ -134,7 +177,7 @@ impl Peer {
 
     fn arguments(self, file: &str, folder: &str) -> Vec<String> {
         let arguments: &[&str] = match self {
-            Self::HaproxyPlain | Self::HaproxyJwt => &["-db", "-f", file],
+            Self::HaproxyPlain | Self::HaproxyTls | Self::HaproxyJwt => &["-db", "-f", file],
             Self::Nginx => &["-p", folder, "-c", file, "-e", "error.log"],
             Self::EnvoyCache | Self::EnvoyNoCache => &[
                 "-c",
@@ -145,7 +188,9 @@ impl Peer {
                 "warn",
                 "--disable-hot-restart",
             ],
-            Self::Keyward | Self::KeywardPolicies => &["serve", "--config", file],
+            Self::Keyward | Self::KeywardTls | Self::KeywardRoutes(_) | Self::KeywardPolicies => {
+                &["serve", "--config", file]
+            }
         };
         arguments
             .iter()
@@ -154,10 +199,9 @@ impl Peer {
     }
 }
 
-fn haproxy(setting: &Setting<'_>, address: SocketAddr, jwt: bool) -> String {
-    let checks = if jwt {
-        format!(
-            "  http-request set-var(txn.bearer) http_auth_bearer\n\
+fn haproxy_checks(setting: &Setting<'_>) -> String {
+    format!(
+        "  http-request set-var(txn.bearer) http_auth_bearer\n\
              \x20 http-request set-var(txn.alg) var(txn.bearer),jwt_header_query('$.alg')\n\
              \x20 http-request set-var(txn.iss) var(txn.bearer),jwt_payload_query('$.iss')\n\
              \x20 http-request set-var(txn.aud) var(txn.bearer),jwt_payload_query('$.aud')\n\
@@ -168,16 +212,17 @@ fn haproxy(setting: &Setting<'_>, address: SocketAddr, jwt: bool) -> String {
              \x20 http-request deny deny_status 401 unless {{ var(txn.aud) -m str {AUDIENCE} }}\n\
              \x20 http-request deny deny_status 401 if {{ var(txn.exp),sub(txn.now) -m int lt 0 }}\n\
              \x20 http-request deny deny_status 401 unless {{ var(txn.bearer),jwt_verify(txn.alg,\"{}\") 1 }}\n",
-            setting.tokens.pem_file.display()
-        )
-    } else {
-        String::new()
-    };
+        setting.tokens.pem_file.display()
+    )
+}
+
+/// `tls` stands behind the address it listens on.
+fn haproxy(setting: &Setting<'_>, address: SocketAddr, tls: &str, checks: &str) -> String {
     format!(
         "global\n  nbthread 1\n  maxconn 4096\n\
          defaults\n  mode http\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n\
          \x20 option http-keep-alive\n  option forwardfor\n  http-reuse always\n\
-         frontend in\n  bind {address}\n{checks}\
+         frontend in\n  bind {address}{tls}\n{checks}\
          \x20 http-request set-header X-Forwarded-Proto http\n\
          \x20 default_backend up\n\
          backend up\n  server up {}\n",
@@ -257,13 +302,19 @@ fn envoy(setting: &Setting<'_>, address: SocketAddr, cache: bool) -> String {
     )
 }
 
-/// The guarded API with rate limit, and the open one beside it.
-fn keyward(setting: &Setting<'_>, address: SocketAddr, folder: &Path) -> Result<String, String> {
+/// The guarded API with rate limit, the same with CORS, and the open one beside them. `tls` stands behind what the
+/// gateway's listener serves.
+fn keyward(
+    setting: &Setting<'_>,
+    address: SocketAddr,
+    folder: &Path,
+    tls: &str,
+) -> Result<String, String> {
     let (site, operations) = (free_address()?, free_address()?);
     Ok(format!(
         r#"format: 1
 listeners:
-  - {{ address: {address}, serves: gateway }}
+  - {{ address: {address}, serves: gateway{tls} }}
   - {{ address: {site}, serves: site }}
   - {{ address: {operations}, serves: operations }}
 gateway_url: http://{address}
@@ -294,6 +345,17 @@ resources:
     rate_limits: [ {{ by: subject, requests: 1000000, per: 1s }} ]
   - kind: api
     team: default
+    name: all
+    version: v1
+    state: published
+    base_path: /all
+    upstream: echo
+    authentication: {{ issuers: [bench], audience: {AUDIENCE} }}
+    authorization: {{ scopes: [{SCOPE}] }}
+    rate_limits: [ {{ by: subject, requests: 1000000, per: 1s }} ]
+    cors: {{ origins: ["https://app.example"] }}
+  - kind: api
+    team: default
     name: open
     version: v1
     state: published
@@ -308,12 +370,38 @@ resources:
     ))
 }
 
+/// So many APIs, each with a hundred routes.
+fn many_routes(apis: usize) -> String {
+    let mut text = String::new();
+    for api in 0..apis {
+        let routes = (0..100)
+            .map(|route| format!("{{ name: r{route}, match: {{ path: \"/r{route}/{{id}}\" }} }}"));
+        let routes = routes.collect::<Vec<_>>().join(", ");
+        let _infallible = writeln!(
+            text,
+            "  - {{ kind: api, name: a{api}, version: v1, state: published, base_path: /a{api}, upstream: echo, authentication: none, routes: [ {routes} ] }}"
+        );
+    }
+    text
+}
+
 /// These APIs, as resources.
 fn guarded(apis: &[ApiOfBench]) -> String {
     let resources = apis.iter().map(|api| {
-        let (name, more) = (api.name, api.more);
+        let name = api.name;
+        let mut said = api.more.to_vec();
+        for usual in [
+            "authorization: { scopes: [read] }",
+            "rate_limits: [ { by: subject, requests: 1000000, per: 1s } ]",
+        ] {
+            let key = usual.split(' ').next().unwrap_or(usual);
+            if !said.iter().any(|more| more.starts_with(key)) {
+                said.push(usual);
+            }
+        }
+        let said = said.join(", ");
         format!(
-            "  - {{ kind: api, name: {name}, version: v1, state: published, base_path: /{name}, upstream: echo, authentication: {{ issuers: [bench], audience: {AUDIENCE} }}, {more} }}\n"
+            "  - {{ kind: api, name: {name}, version: v1, state: published, base_path: /{name}, upstream: echo, authentication: {{ issuers: [bench], audience: {AUDIENCE} }}, {said} }}\n"
         )
     });
     resources.collect()

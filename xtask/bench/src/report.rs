@@ -31,6 +31,12 @@ pub(crate) enum Bound {
         to: &'static str,
         most: f64,
     },
+    /// One scenario's 99th percentile of latency, divided by another's.
+    Latency {
+        of: &'static str,
+        to: &'static str,
+        most: f64,
+    },
     /// One scenario's CPU time a request, less another's.
     Difference {
         of: &'static str,
@@ -79,6 +85,10 @@ impl Row {
             return Some(upper);
         }
         Some((upper + figures.get(middle.checked_sub(1)?)?) / 2.0)
+    }
+
+    pub(crate) fn requests_per_second(&self) -> Option<f64> {
+        self.median(Window::requests_per_second)
     }
 
     fn cpu(&self) -> Option<f64> {
@@ -150,6 +160,9 @@ impl Report {
                     Bound::Ratio { of, to, .. } => {
                         println!("{word}: {of} / {to} = {figure:.2} (at most {most:.2})");
                     }
+                    Bound::Latency { of, to, .. } => {
+                        println!("{word}: p99 of {of} / {to} = {figure:.2} (at most {most:.2})");
+                    }
                     Bound::Difference { of, to, .. } => {
                         println!("{word}: {of} - {to} = {figure:.1} µs (at most {most:.1} µs)");
                     }
@@ -160,8 +173,11 @@ impl Report {
 
     /// The figure of a bound and the most it may be, where both scenarios were measured.
     fn held(&self, bound: &Bound) -> Option<(f64, f64)> {
-        let cpu = |name: &str| self.rows.iter().find(|row| row.name == name)?.cpu();
+        let row = |name: &str| self.rows.iter().find(|row| row.name == name);
+        let cpu = |name: &str| row(name)?.cpu();
+        let p99 = |name: &str| row(name)?.median(|window| window.p99_us as f64);
         match bound {
+            Bound::Latency { of, to, most } => Some((p99(of)? / p99(to)?, *most)),
             Bound::Ratio { of, to, most } => Some((cpu(of)? / cpu(to)?, *most)),
             Bound::Difference { of, to, most_us } => Some((cpu(of)? - cpu(to)?, *most_us)),
         }
@@ -175,6 +191,7 @@ impl Report {
                 let (figure, most) = self.held(bound)?;
                 let (kind, of, to) = match bound {
                     Bound::Ratio { of, to, .. } => ("ratio", of, to),
+                    Bound::Latency { of, to, .. } => ("p99_ratio", of, to),
                     Bound::Difference { of, to, .. } => ("difference_us", of, to),
                 };
                 Some(json!({ "kind": kind, "of": of, "to": to, "figure": figure, "at_most": most }))

@@ -171,7 +171,10 @@ async fn whom_a_limit_counts() {
             "without the claim: by the caller itself",
             Call::get("/tenant/x").bearer(&without),
         ),
-        ("the caller itself again", Call::get("/tenant/x").bearer(&without)),
+        (
+            "the caller itself again",
+            Call::get("/tenant/x").bearer(&without),
+        ),
         (
             "by subject and header",
             Call::get("/project/x")
@@ -225,7 +228,10 @@ async fn whom_a_limit_counts() {
             "by subject, where nobody has one: by address",
             from("/nobody/x", "192.0.2.1"),
         ),
-        ("the address of nobody again", from("/nobody/x", "192.0.2.1")),
+        (
+            "the address of nobody again",
+            from("/nobody/x", "192.0.2.1"),
+        ),
         ("without a token: nothing is taken", Call::get("/scope/x")),
         (
             "without the scope: nothing is taken",
