@@ -234,8 +234,10 @@ async fn by_methods(
         }
         Some(MethodPolicy::Anonymous) | None => Authenticated::Open,
     };
+    // The method that was asked has dealt with `Authorization` itself, if it reads that.
+    let dealt_with = methods.get(index).is_some_and(reads_authorization);
     for (other, method) in methods.iter().enumerate() {
-        if other != index {
+        if other != index && !(dealt_with && reads_authorization(method)) {
             take_out(method, head);
         }
     }
@@ -273,16 +275,11 @@ fn reads_authorization(method: &MethodPolicy) -> bool {
 fn take_out(method: &MethodPolicy, head: &mut RequestHead) {
     match method {
         MethodPolicy::Token(policy) => match &policy.source {
-            // The token that was asked, if one was, has been dealt with: there is one `Authorization`.
             TokenSource::Header => bearer::remove(&mut head.fields),
             TokenSource::Cookie(name) => bearer::remove_cookie(name, &mut head.fields),
         },
-        MethodPolicy::Basic(_) => {
-            let basic = bearer::has_scheme(head, &[b"basic"]);
-            if basic {
-                bearer::remove(&mut head.fields);
-            }
-        }
+        // Whatever it holds: what we don't read as a name and password, another server may.
+        MethodPolicy::Basic(_) => bearer::remove(&mut head.fields),
         MethodPolicy::ApiKey(policy) => api_key::take_out(policy, head),
         MethodPolicy::Certificate(_) | MethodPolicy::Anonymous => {}
     }
