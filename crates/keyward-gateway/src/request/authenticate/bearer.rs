@@ -159,7 +159,7 @@ pub(super) fn is_encrypted(token: &str) -> bool {
 }
 
 /// Whether the query has a token (RFC 6750, section 2.3).
-fn has_token(query: &str) -> bool {
+pub(super) fn has_token(query: &str) -> bool {
     query.split('&').any(|parameter| {
         // However it is spelled: the upstream decodes names too.
         let (name, _) = parameter.split_once('=').unwrap_or((parameter, ""));

@@ -93,6 +93,22 @@ async fn what_is_presented_decides_and_the_first_of_two() {
             Call::get("/open/staff").header("X-API-Key", &key),
         ),
         (
+            "a token in the query alone: never a call without a name",
+            Call::get("/open/7?access_token=x"),
+        ),
+        (
+            "a token in the query, and a key",
+            Call::get("/open/7?a=b&access_token=x").header("X-API-Key", &key),
+        ),
+        (
+            "a token in the query, and one in the header",
+            Call::get("/open/7?access_token=x").bearer(&token),
+        ),
+        (
+            "a token in the query of an API that takes none",
+            Call::get("/machines/7?access_token=x").header("X-API-Key", &key),
+        ),
+        (
             "a key that has the scope",
             Call::get("/open/guarded").header("X-API-Key", &key),
         ),
