@@ -268,9 +268,10 @@ mod tests {
             };
             // Told as such: a client that is told `UNAVAILABLE` tries again by itself, for which a quota is
             // no better.
-            let mapped = match code {
-                Code::QuotaExceeded => Some(Status::ResourceExhausted),
-                _ => mapped,
+            let mapped = if *code == Code::QuotaExceeded {
+                Some(Status::ResourceExhausted)
+            } else {
+                mapped
             };
             assert_eq!(mapped.unwrap_or(status), status, "{code}");
         }

@@ -104,11 +104,15 @@ pub(crate) fn read(text: &str, algorithms: &[SignatureAlgorithm]) -> Result<Proo
         nonce: optional("nonce")?,
     };
     let verifiers = Verifiers::from(verifier);
-    compact::verify(text, &verifiers).map_err(|error| match error {
-        JoseError::KeyUnknown(_) | JoseError::SignatureInvalid => {
+    compact::verify(text, &verifiers).map_err(|error| {
+        if matches!(
+            error,
+            JoseError::KeyUnknown(_) | JoseError::SignatureInvalid
+        ) {
             "its signature is not of the key in its `jwk`".to_owned()
+        } else {
+            error.to_string()
         }
-        other => other.to_string(),
     })?;
     Ok(proof)
 }
