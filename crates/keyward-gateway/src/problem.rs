@@ -49,7 +49,8 @@ pub(crate) fn answer(
     errors: &[Value],
 ) -> Answer {
     fields.append(Header::ContentType, b"application/problem+json");
-    fields.append(Header::CacheControl, b"no-store");
+    // In the place of what the refusing step says of it, so that it stands there once.
+    fields.set(Header::CacheControl, b"no-store");
     Answer::own(
         status(fault),
         fields,

@@ -133,7 +133,7 @@ fn mistakes_in_policies_are_told_with_their_place() {
         ),
         (
             "context.address.isInRange(ip(\"192.0.2.0/33\"))",
-            "ip",
+            "IP address",
             "ip(",
         ),
         (

@@ -85,6 +85,14 @@ enum Entry {
     Known(Outcome, Timestamp),
 }
 
+/// A question that was not answered.
+struct Unanswered {
+    fault: Fault,
+    /// Whether the next one would most likely fare no better. Else it is about this token: whoever has one that
+    /// the issuer can't deal with must not make us leave the issuer alone, and refuse everybody.
+    is_down: bool,
+}
+
 /// What a question led to.
 type Outcome = Result<Arc<Introspected>, Fault>;
 
@@ -165,7 +173,7 @@ impl Introspector {
     }
 
     /// Keeps the answer.
-    fn answered(&self, key: [u8; 32], outcome: Result<Option<Claims>, Fault>) -> Outcome {
+    fn answered(&self, key: [u8; 32], outcome: Result<Option<Claims>, Unanswered>) -> Outcome {
         let (now, moment) = (self.clock.now(), self.clock.moment());
         let mut state = self.state();
         state.questions = state.questions.saturating_sub(1);
@@ -190,7 +198,14 @@ impl Introspector {
                     }
                 }
             }
-            Err(fault) => {
+            Err(Unanswered {
+                fault,
+                is_down: false,
+            }) => (Err(fault), now.plus(REFUSED_FOR)),
+            Err(Unanswered {
+                fault,
+                is_down: true,
+            }) => {
                 state.failures = state.failures.saturating_add(1);
                 if let Some(more) = state.failures.checked_sub(FAILURES) {
                     let spared = SPARED_MIN.saturating_mul(1 << more.min(8));
@@ -208,7 +223,7 @@ impl Introspector {
     }
 
     /// The claims of a good token; `None` of one that is not.
-    async fn question(&self, token: &str) -> Result<Option<Claims>, Fault> {
+    async fn question(&self, token: &str) -> Result<Option<Claims>, Unanswered> {
         let body = format!("token={}&token_type_hint=access_token", form_encoded(token));
         let request = self
             .request
@@ -218,17 +233,32 @@ impl Introspector {
             .egress
             .fetch(request, LIMITS)
             .await
-            .map_err(|error| self.unavailable(&error.to_string()))?;
+            .map_err(|error| self.unanswered(true, &error.to_string()))?;
         if response.status != 200 {
-            return Err(self.unavailable(&format!("it answered {}", response.status)));
+            // That it does not know us, or has enough of us, is no matter of the token.
+            let of_token = matches!(response.status, 400..500)
+                && !matches!(response.status, 401 | 403 | 404 | 408 | 429);
+            let why = format!("it answered {}", response.status);
+            return Err(self.unanswered(!of_token, &why));
         }
         let kind = response.headers.get(CONTENT_TYPE);
         let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let essence = kind.split(';').next().unwrap_or_default().trim();
         if !essence.eq_ignore_ascii_case("application/json") {
-            return Err(self.unavailable(&format!("it answered in `{essence}`, not in JSON")));
+            let why = format!("it answered in `{essence}`, not in JSON");
+            return Err(self.unanswered(true, &why));
         }
-        read(&response.body).map_err(|why| self.unavailable(&why))
+        read(&response.body).map_err(|why| {
+            // An object that we can't read as claims is about the token; anything else is no answer.
+            let object: Result<serde_json::Map<_, serde_json::Value>, _> =
+                serde_json::from_slice(&response.body);
+            self.unanswered(object.is_err(), &why)
+        })
+    }
+
+    fn unanswered(&self, is_down: bool, why: &str) -> Unanswered {
+        let fault = self.unavailable(why);
+        Unanswered { fault, is_down }
     }
 
     fn unavailable(&self, why: &str) -> Fault {

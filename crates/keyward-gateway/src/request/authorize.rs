@@ -38,14 +38,7 @@ pub(crate) fn authorize(
     if let Some(missing) = missing {
         match caller.method {
             Method::Jwt => {}
-            // Who came without a name may come again with one.
-            Method::Anonymous => {
-                let fault = Fault::new(
-                    Code::CredentialMissing,
-                    "Calls without a credential may not do this; send one: `WWW-Authenticate` lists those that this API takes",
-                );
-                return Err(Refusal::with(fault, all_challenges(attempt, head)));
-            }
+            Method::Anonymous => return Err(nameless(attempt, head)),
             Method::ApiKey | Method::Basic | Method::MutualTls => {
                 return Err(Fault::new(
                     Code::InsufficientScope,
@@ -100,6 +93,15 @@ pub(crate) fn authorize(
     Ok(Permit::grant(Arc::clone(caller), Cow::Borrowed(rule)))
 }
 
+/// Who came without a name may come again with one.
+fn nameless(attempt: &Attempt<'_>, head: &RequestHead) -> Refusal {
+    let fault = Fault::new(
+        Code::CredentialMissing,
+        "Calls without a credential may not do this; send one: `WWW-Authenticate` lists those that this API takes",
+    );
+    Refusal::with(fault, all_challenges(attempt, head))
+}
+
 /// What a rule decides, told to the caller without what only the operator may know.
 fn by_rule(
     rule: &Rule,
@@ -132,15 +134,32 @@ fn refused(
     authenticated: &Authenticated,
     head: &RequestHead,
 ) -> Refusal {
+    let method = authenticated.caller().method;
+    // Where there is something to send. What a policy forbids stays forbidden.
+    let may_name_itself =
+        method == Method::Anonymous && matches!(attempt.route.credentials, Credentials::Methods(_));
+    let lacks = matches!(
+        refusal,
+        AccessRefusal::AnyScopeMissing { .. }
+            | AccessRefusal::RoleMissing { .. }
+            | AccessRefusal::ClaimUnfit { .. }
+            | AccessRefusal::NotPermitted { .. }
+    );
+    if may_name_itself && lacks {
+        return nameless(attempt, head);
+    }
     let detail = match refusal {
         AccessRefusal::AnyScopeMissing { scopes } => {
+            if method != Method::Jwt {
+                let detail = format!(
+                    "You have none of the scopes `{scopes}` here; ask the API's publisher for one of them"
+                );
+                return Fault::new(refusal.code(), detail).into();
+            }
             let detail = format!(
                 "The token has none of the scopes `{scopes}`; ask its issuer for one of them"
             );
             let fault = Fault::new(refusal.code(), detail);
-            if authenticated.caller().method != Method::Jwt {
-                return fault.into();
-            }
             // RFC 6750, section 3.1: what was asked for is named, so that a client can get it.
             let mut asked = attempt.route.scope_list.to_string();
             if !asked.is_empty() {

@@ -36,7 +36,7 @@ impl Status {
     }
 
     /// What tells a refusal. Where the mapping has a row for the HTTP status, it is that row's; but that a time
-    /// is over is told as such.
+    /// is over or a quota used up is told as such.
     pub(crate) const fn of(code: Code) -> Self {
         match code {
             Code::BadRequest
@@ -265,6 +265,13 @@ mod tests {
                 404 => Some(Status::Unimplemented),
                 429 | 502 | 503 => Some(Status::Unavailable),
                 _ => None,
+            };
+            // Told as such: a client that is told `UNAVAILABLE` tries again by itself, for which a quota is
+            // no better.
+            let mapped = if *code == Code::QuotaExceeded {
+                Some(Status::ResourceExhausted)
+            } else {
+                mapped
             };
             assert_eq!(mapped.unwrap_or(status), status, "{code}");
         }

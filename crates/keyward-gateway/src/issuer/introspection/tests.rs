@@ -172,6 +172,46 @@ async fn an_issuer_that_fails_is_left_alone_and_then_tried_again() {
 }
 
 #[tokio::test]
+async fn a_token_that_its_issuer_cant_deal_with_bars_nobody_else() {
+    let odd = [
+        Script::answer("400 Bad Request", JSON, r#"{"error":"invalid_request"}"#),
+        Script::answer("200 OK", JSON, r#"{"active":true,"aud":7}"#),
+        Script::answer("200 OK", JSON, r#"{"active":"yes"}"#),
+        Script::answer("413 Content Too Large", JSON, ""),
+    ];
+    let count = odd.len();
+    let mut scripts = odd.to_vec();
+    scripts.push(active("alice", 3_600));
+    let bench = Bench::new(scripts).await;
+    for number in 0..count {
+        let token = format!("odd {number}");
+        for _ in 0..2 {
+            assert_eq!(bench.ask(&token).await, Err(Code::IssuerUnavailable));
+        }
+    }
+    assert_eq!(bench.questions(), count, "each is asked about once");
+    assert_eq!(bench.ask("good").await.as_deref(), Ok("alice"));
+}
+
+#[tokio::test]
+async fn an_issuer_that_refuses_to_be_asked_is_left_alone() {
+    for status in [
+        "401 Unauthorized",
+        "403 Forbidden",
+        "404 Not Found",
+        "429 Too Many Requests",
+    ] {
+        let refusing = || Script::answer(status, JSON, "{}");
+        let bench = Bench::new(vec![refusing(), refusing(), refusing(), refusing()]).await;
+        for number in 0..10 {
+            let token = format!("token {number}");
+            assert_eq!(bench.ask(&token).await, Err(Code::IssuerUnavailable));
+        }
+        assert_eq!(bench.questions(), 3, "{status}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_kept_is_bounded() {
     let mut state = State::default();
     let until = Timestamp::from_seconds(NOW);

@@ -1,6 +1,6 @@
 //! Names and passwords (HTTP basic, RFC 7617), for machines.
 
-use super::{Attempt, Authenticated, REMEMBERED_FOR, argon2, bearer, challenge, check_revocations};
+use super::{Attempt, Authenticated, REMEMBERED_FOR, bearer, challenge, check_revocations};
 use crate::credentials::{Entry, StoredPassword};
 use crate::message::{Fields, Header, RequestHead};
 use crate::request::Refusal;
@@ -10,6 +10,7 @@ use crate::snapshot::BasicPolicy;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keyward_model::caller::Method;
+use keyward_model::resource::credential::KeyedHash;
 use keyward_model::{Code, Fault, Timestamp};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -127,19 +128,22 @@ async fn verified(
     let presented = read(text).map_err(invalid)?;
     let entries = index.load();
     let entry = entries.of_username(policy.team, presented.username());
+    let passwords = &worker.shared.passwords;
+    let by_hash = |hash: &KeyedHash| {
+        index
+            .keys()
+            .is_password(hash, presented.username(), presented.password())
+    };
     let good = match entry.as_deref().and_then(Entry::password) {
-        Some(StoredPassword::Hashed(hash)) => {
-            index
-                .keys()
-                .is_password(hash, presented.username(), presented.password())
-        }
+        Some(StoredPassword::Hashed(hash)) if by_hash(hash) => true,
         Some(StoredPassword::Argon2(hash)) => {
-            argon2::is_password(attempt, hash, presented.password()).await?
+            passwords.is_password(hash, presented.password()).await?
         }
-        None => {
-            // As long as for a name that somebody has: else names could be found out by the clock.
+        Some(StoredPassword::Hashed(_)) | None => {
+            // A wrong password takes as long for a machine's name, a person's and nobody's: else names could be found
+            // out by the clock.
             if let Some(decoy) = &entries.decoy {
-                let _never = argon2::is_password(attempt, decoy, presented.password()).await?;
+                let _never = passwords.is_password(decoy, presented.password()).await?;
             }
             false
         }

@@ -1,6 +1,7 @@
 //! Finding the token in a request, and taking it out of what goes on.
 
 use crate::message::{Fields, Header, RequestHead, Span};
+use crate::snapshot::decodes_to;
 use keyward_model::resource::TokenSource;
 use keyward_model::{Code, Fault};
 
@@ -158,10 +159,12 @@ pub(super) fn is_encrypted(token: &str) -> bool {
 }
 
 /// Whether the query has a token (RFC 6750, section 2.3).
-fn has_token(query: &str) -> bool {
-    query
-        .split('&')
-        .any(|parameter| parameter.starts_with("access_token="))
+pub(super) fn has_token(query: &str) -> bool {
+    query.split('&').any(|parameter| {
+        // However it is spelled: the upstream decodes names too.
+        let (name, _) = parameter.split_once('=').unwrap_or((parameter, ""));
+        decodes_to(name.as_bytes(), b"access_token")
+    })
 }
 
 fn is_bearer(value: &[u8]) -> bool {
@@ -380,7 +383,17 @@ mod tests {
         assert_eq!(code(&in_cookie, "/", &[cookie, bearer]), refused);
         assert_eq!(code(&in_cookie, "/?access_token=a", &[cookie]), refused);
         assert_eq!(code(&in_header, "/?x=y&access_token=a", &[bearer]), refused);
-        assert!(code(&in_header, "/?x_access_token=a", &[bearer]).is_ok());
+        for spelled in ["/?access%5Ftoken=a", "/?%61ccess_token=a", "/?access_token"] {
+            assert_eq!(code(&in_header, spelled, &[bearer]), refused, "{spelled}");
+            assert_eq!(code(&in_cookie, spelled, &[cookie]), refused, "{spelled}");
+        }
+        for other in [
+            "/?x_access_token=a",
+            "/?access_token_x=a",
+            "/?a=access_token",
+        ] {
+            assert!(code(&in_header, other, &[bearer]).is_ok(), "{other}");
+        }
         let basic = ("authorization", "Basic YTpi");
         assert!(code(&in_cookie, "/", &[cookie, basic]).is_ok());
     }

@@ -8,6 +8,10 @@ use crate::snapshot::{ApiKeyPolicy, Credentials, MethodPolicy, TokenPolicy};
 use keyward_model::resource::TokenSource;
 use keyward_model::{Code, Fault};
 
+/// The longest description of an error: it may name a path or a key that the caller has made up, and answers with
+/// very long headers are refused by proxies and clients.
+const DESCRIPTION_MAX: usize = 300;
+
 /// What was wrong with a token.
 #[derive(Clone, Copy)]
 pub(super) struct TokenError<'a> {
@@ -38,7 +42,8 @@ pub(super) fn token_refused(
     } else if code == Code::NonceNeeded {
         ("use_dpop_nonce", true)
     } else if code.status() == 401 {
-        ("invalid_token", by_dpop)
+        // Where bound tokens alone are taken, `Bearer` would be the wrong thing to try next.
+        ("invalid_token", by_dpop || policy.dpop.required)
     } else {
         return Refusal::from(fault);
     };
@@ -197,7 +202,11 @@ impl TokenChallenge<'_> {
                 text.push_str(name);
                 text.push_str("=\"");
                 // RFC 6750 allows neither quotes nor backslashes here, nor anything but printable ASCII.
-                text.extend(value.chars().map(|c| match c {
+                let shown = match name {
+                    "error_description" => DESCRIPTION_MAX,
+                    _ => usize::MAX,
+                };
+                text.extend(value.chars().take(shown).map(|c| match c {
                     '"' | '\\' => '\'',
                     ' '..='~' => c,
                     _ => '?',
@@ -211,4 +220,32 @@ impl TokenChallenge<'_> {
 
 fn non_empty(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_caller_made_up_neither_ends_a_challenge_nor_bloats_it() {
+        let description = format!("\"a\\b\r\n\u{e4}{}", "x".repeat(10_000));
+        let mut fields = Fields::new();
+        TokenChallenge {
+            scheme: "Bearer",
+            error: Some(TokenError::of("invalid_token", &description)),
+            scope: Some("read"),
+            metadata: None,
+            algorithms: None,
+        }
+        .append(&mut fields);
+        let value = fields.get(Header::WwwAuthenticate).unwrap();
+        let value = std::str::from_utf8(value).unwrap();
+        let (shown, end) = ("x".repeat(DESCRIPTION_MAX - 7), "\", scope=\"read\"");
+        assert_eq!(
+            value,
+            format!(
+                "Bearer realm=\"keyward\", error=\"invalid_token\", error_description=\"'a'b???{shown}{end}"
+            )
+        );
+    }
 }

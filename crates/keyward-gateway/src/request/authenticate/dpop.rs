@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keyward_jose::jws::compact;
 use keyward_jose::jwt;
-use keyward_jose::{Key, SignatureAlgorithm, Verifier, Verifiers};
+use keyward_jose::{Error as JoseError, Key, SignatureAlgorithm, Verifier, Verifiers};
 use keyward_model::{Code, Fault, Timestamp};
 use keyward_state::replay::Use;
 use serde_json::Value;
@@ -69,8 +69,11 @@ pub(crate) fn read(text: &str, algorithms: &[SignatureAlgorithm]) -> Result<Proo
     if key.is_private() || key.key_type() == "oct" {
         return Err("its `jwk` is no public key".to_owned());
     }
+    // The key is the one in the header: whatever `kid` stands beside it or in it names nothing else.
+    let key = key
+        .with_kid(None)
+        .map_err(|error| format!("its `jwk`: {error}"))?;
     let verifier = Verifier::new(&key, algorithm).map_err(|error| format!("its `jwk`: {error}"))?;
-    // The key is the one in the header: whatever `kid` stands beside it names nothing else.
     let claims = peek.claims();
     let claim = |name: &str| {
         let claim = claims
@@ -101,7 +104,16 @@ pub(crate) fn read(text: &str, algorithms: &[SignatureAlgorithm]) -> Result<Proo
         nonce: optional("nonce")?,
     };
     let verifiers = Verifiers::from(verifier);
-    compact::verify(text, &verifiers).map_err(|error| error.to_string())?;
+    compact::verify(text, &verifiers).map_err(|error| {
+        if matches!(
+            error,
+            JoseError::KeyUnknown(_) | JoseError::SignatureInvalid
+        ) {
+            "its signature is not of the key in its `jwk`".to_owned()
+        } else {
+            error.to_string()
+        }
+    })?;
     Ok(proof)
 }
 

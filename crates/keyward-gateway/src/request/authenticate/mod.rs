@@ -211,11 +211,14 @@ async fn by_methods(
         && !methods
             .iter()
             .any(|method| reads_authorization(method) && is_carried(attempt, method, head));
+    let in_query = has_query_token(methods, head);
     let Some(index) = carried.filter(|index| {
         let anonymous = matches!(methods.get(*index), Some(MethodPolicy::Anonymous));
-        !(anonymous && unread)
+        !(anonymous && (unread || in_query))
     }) else {
-        let detail = if unread {
+        let detail = if in_query {
+            "A token stands in the query, where this API takes none; send it as `WWW-Authenticate` says"
+        } else if unread {
             "`Authorization` holds nothing that this API takes; `WWW-Authenticate` lists what it does"
         } else {
             "Send a credential; `WWW-Authenticate` lists those that this API takes"
@@ -223,6 +226,14 @@ async fn by_methods(
         let fault = Fault::new(Code::CredentialMissing, detail);
         return Err(Refusal::with(fault, challenge::of_all(attempt, head)));
     };
+    // Tokens see to it themselves.
+    if in_query && !matches!(methods.get(index), Some(MethodPolicy::Token(_))) {
+        let fault = Fault::new(
+            Code::CredentialAmbiguous,
+            "A token stands in the query beside another credential; send one of them, and no token in the query",
+        );
+        return Err(fault.into());
+    }
     let authenticated = match methods.get(index) {
         Some(MethodPolicy::Token(policy)) => {
             token::authenticate(attempt, policy, head, record).await?
@@ -234,12 +245,31 @@ async fn by_methods(
         }
         Some(MethodPolicy::Anonymous) | None => Authenticated::Open,
     };
+    // The method that was asked has dealt with `Authorization` itself, if it reads that.
+    let dealt_with = methods.get(index).is_some_and(reads_authorization);
     for (other, method) in methods.iter().enumerate() {
-        if other != index {
+        if other != index && !(dealt_with && reads_authorization(method)) {
             take_out(method, head);
         }
     }
     Ok(authenticated)
+}
+
+/// Whether a token stands in the query of an API that takes tokens elsewhere: the upstream could believe what nobody
+/// checked (RFC 6750, section 2.3).
+fn has_query_token(methods: &[MethodPolicy], head: &RequestHead) -> bool {
+    let takes_tokens = methods
+        .iter()
+        .any(|method| matches!(method, MethodPolicy::Token(_)));
+    // Unless that is what the API calls its keys.
+    let is_key = methods.iter().any(|method| match method {
+        MethodPolicy::ApiKey(policy) => policy.place.query.as_deref() == Some("access_token"),
+        MethodPolicy::Token(_)
+        | MethodPolicy::Basic(_)
+        | MethodPolicy::Certificate(_)
+        | MethodPolicy::Anonymous => false,
+    });
+    takes_tokens && !is_key && head.query().is_some_and(bearer::has_token)
 }
 
 /// Whether the call carries what the method asks for, good or not.
@@ -273,16 +303,11 @@ fn reads_authorization(method: &MethodPolicy) -> bool {
 fn take_out(method: &MethodPolicy, head: &mut RequestHead) {
     match method {
         MethodPolicy::Token(policy) => match &policy.source {
-            // The token that was asked, if one was, has been dealt with: there is one `Authorization`.
             TokenSource::Header => bearer::remove(&mut head.fields),
             TokenSource::Cookie(name) => bearer::remove_cookie(name, &mut head.fields),
         },
-        MethodPolicy::Basic(_) => {
-            let basic = bearer::has_scheme(head, &[b"basic"]);
-            if basic {
-                bearer::remove(&mut head.fields);
-            }
-        }
+        // Whatever it holds: what we don't read as a name and password, another server may.
+        MethodPolicy::Basic(_) => bearer::remove(&mut head.fields),
         MethodPolicy::ApiKey(policy) => api_key::take_out(policy, head),
         MethodPolicy::Certificate(_) | MethodPolicy::Anonymous => {}
     }

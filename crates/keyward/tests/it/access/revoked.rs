@@ -166,9 +166,13 @@ async fn a_revocation_that_is_taken_back_or_over_holds_no_more() {
             "--issuer",
             "main",
             "--expires",
-            "2s",
+            "5s",
         ],
     ));
+    until("the revocation to hold", async || {
+        node.get_with("/guarded/x", &token).await.status == 401
+    })
+    .await;
     becomes(&node, &token, 200).await;
     let again = keyward(
         &node,

@@ -14,7 +14,7 @@ const told = async () => (await lines.next()).value
 const overTls = (identity) => (target, { method, headers, body }) =>
   new Promise((resolve, reject) => {
     const address = new URL(target)
-    const options = { ...identity, method, headers: Object.fromEntries(headers.entries()), servername: 'api.example' }
+    const options = { ...identity, method, headers: Object.fromEntries(new Headers(headers)), servername: 'api.example' }
     const request = https.request(address, options, (answer) => {
       const parts = []
       answer.on('data', (part) => parts.push(part))

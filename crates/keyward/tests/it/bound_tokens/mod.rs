@@ -1,5 +1,7 @@
 //! Tokens that are bound to their holder, shown by a client that others wrote: `oauth4webapi`, with tokens from
 //! `keyward jwt sign`.
+//!
+//! The client is waited for by a thread of its own: upstreams answer meanwhile, which run in the tests' process.
 
 use crate::node::{Node, Plan};
 use crate::transport::{Authority, HOUR};
@@ -132,7 +134,7 @@ async fn node(signing: &Signing, dpop: &str) -> Node {
         .await
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_certified_client_proves_its_key() {
     let signing = Signing::new();
     for (dpop, algorithm) in [
@@ -173,7 +175,7 @@ async fn a_certified_client_proves_its_key() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_certified_client_learns_a_nonce_and_goes_on_with_it() {
     let signing = Signing::new();
     let node = node(&signing, "{ tokens: required, nonce: always }").await;
@@ -190,7 +192,7 @@ async fn a_certified_client_learns_a_nonce_and_goes_on_with_it() {
     assert_eq!(nonces, [1, 0, 0]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_certified_client_shows_the_certificate_that_its_token_is_bound_to() {
     let signing = Signing::new();
     let (authority, clients) = (Authority::new(), Authority::new());

@@ -1,5 +1,6 @@
 //! Scopes, roles, claims and Cedar policies: who passes, and how the others are refused.
 
+use super::authentication::challenge;
 use super::table::{Names, code};
 use super::{Call, Table};
 use crate::node::{Node, Plan};
@@ -77,7 +78,9 @@ async fn scopes() {
         &[],
     )
     .await;
-    let mut table = Table::new("authorization", "scopes").headers(&["www-authenticate"]);
+    let mut table = Table::new("authorization", "scopes")
+        .headers(&["www-authenticate"])
+        .masking("www-authenticate", challenge);
     for (case, scope) in [
         ("all scopes and one of several", "read list us"),
         (
@@ -118,7 +121,9 @@ async fn roles() {
         &beside,
     )
     .await;
-    let mut table = Table::new("authorization", "roles").headers(&["www-authenticate"]);
+    let mut table = Table::new("authorization", "roles")
+        .headers(&["www-authenticate"])
+        .masking("www-authenticate", challenge);
     for (case, claims) in [
         ("both in the token", json!({ "roles": ["reader", "admin"] })),
         (
@@ -179,7 +184,9 @@ async fn claims() {
     let issuer = Issuer::new("main", A::Es256);
     let asked = "{ claims: { tenant: [acme, umbrella], level: { at_least: 3, at_most: 5 }, groups: { contains_any: [a, b] }, email: { ends_with: \"@example.com\" }, suspended: { present: false }, address.country: { not: ZZ } } }";
     let node = node(&issuer, asked, &[]).await;
-    let mut table = Table::new("authorization", "claims").headers(&["www-authenticate"]);
+    let mut table = Table::new("authorization", "claims")
+        .headers(&["www-authenticate"])
+        .masking("www-authenticate", challenge);
     let good = json!({ "tenant": "acme", "level": 3, "groups": ["x", "a"], "email": "a@example.com", "address": { "country": "NL" } });
     for (case, claim, value) in [
         ("everything is as asked for", "tenant", json!("umbrella")),
@@ -234,7 +241,9 @@ const POLICIES: &str = r#"- kind: access_policy
 async fn policies() {
     let issuer = Issuer::new("main", A::Es256);
     let node = node(&issuer, "{ policies: [orders] }", &[POLICIES]).await;
-    let mut table = Table::new("authorization", "policies").headers(&["www-authenticate"]);
+    let mut table = Table::new("authorization", "policies")
+        .headers(&["www-authenticate"])
+        .masking("www-authenticate", challenge);
     let roles = |roles: &[&str]| json!({ "roles": roles });
     let eu = |call: Call| call.header("x-region", "eu");
     let from = |call: Call, address: &str| call.header("X-Forwarded-For", address);
@@ -365,7 +374,9 @@ async fn an_api_and_its_routes() {
         )
         .start()
         .await;
-    let mut table = Table::new("authorization", "levels").headers(&["www-authenticate"]);
+    let mut table = Table::new("authorization", "levels")
+        .headers(&["www-authenticate"])
+        .masking("www-authenticate", challenge);
     for (case, claims, target) in [
         (
             "what the API asks for",

@@ -173,8 +173,13 @@ fn what_is_no_proof_is_refused() {
             "jwk",
         ),
         (
-            holder.sign("dpop+jwt", Some(json!("x")), &claims(&[])),
-            "no `jwk`",
+            // No library would write such a header: it is put in the place of a good one.
+            {
+                let header = json!({ "alg": "ES256", "typ": "dpop+jwt", "jwk": "x" });
+                let (_, rest) = good.split_once('.').unwrap();
+                format!("{}.{rest}", URL_SAFE_NO_PAD.encode(header.to_string()))
+            },
+            "an object is needed",
         ),
         (
             holder.sign(
@@ -204,6 +209,23 @@ fn what_is_no_proof_is_refused() {
     ] {
         let found = refusal(&text);
         assert!(found.contains(why), "{why}: {found}");
+    }
+}
+
+#[test]
+fn the_key_of_a_proof_is_the_one_in_it_whatever_it_is_called() {
+    let holder = Holder::new(SignatureAlgorithm::Es256);
+    for kid in [json!(null), json!("another"), json!("../../dev/null")] {
+        let mut jwk = holder.jwk(Part::Public);
+        match kid.as_str() {
+            Some(kid) => jwk["kid"] = json!(kid),
+            None => {
+                jwk.as_object_mut().unwrap().remove("kid");
+            }
+        }
+        let text = holder.sign("dpop+jwt", Some(jwk), &claims(&[]));
+        let proof = read(&text, ES256).unwrap();
+        assert_eq!(proof.key, holder.key.thumbprint(), "{kid}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Tokens that are bound to a key (RFC 9449).
 
-use super::super::Call;
+use super::super::{Call, Table};
 use super::{Holder, page_table};
 use crate::node::{Node, Plan, check_passed, check_problem, request};
 use crate::token::{Issuer, now};
@@ -51,8 +51,11 @@ async fn proofs_of_possession() {
     let private = holder.sign_as("dpop+jwt", holder.jwk(Part::Private), &claims);
     let typ = holder.sign_as("JWT", holder.jwk(Part::Public), &claims);
     let strict = format!("http://{}/strict/7", node.gateway());
-    let mut table =
-        page_table("dpop").upstream_headers(&["authorization", "dpop", "x-keyward-subject"]);
+    let mut table = page_table(Table::new("authentication", "dpop")).upstream_headers(&[
+        "authorization",
+        "dpop",
+        "x-keyward-subject",
+    ]);
     let path = "/orders/7";
     for (case, call) in [
         ("a token with a proof", call(path, &token, &used)),
@@ -173,7 +176,7 @@ async fn nonces_are_told_taken_and_renewed() {
     let holder = Holder::new();
     let token = holder.token(&issuer);
     let address = format!("http://{}/nonce/7", node.gateway());
-    let mut table = page_table("nonces");
+    let mut table = page_table(Table::new("authentication", "nonces"));
     let refused = table
         .drive(
             &node,

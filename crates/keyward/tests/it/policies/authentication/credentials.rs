@@ -1,6 +1,6 @@
 //! API keys, names and passwords.
 
-use super::super::Call;
+use super::super::{Call, Table};
 use super::page_table;
 use crate::node::Plan;
 use base64::Engine as _;
@@ -33,9 +33,10 @@ async fn api_keys_by_header_and_query() {
         )
         .start()
         .await;
-    let mistyped = format!("{}x", &good[..good.len() - 1]);
+    let last = if good.ends_with('x') { 'y' } else { 'x' };
+    let mistyped = format!("{}{last}", &good[..good.len() - 1]);
     let cut = good[..40].to_owned();
-    let mut table = page_table("api-keys")
+    let mut table = page_table(Table::new("authentication", "api-keys"))
         .upstream_headers(&["x-api-key", "x-user", "x-roles"])
         .naming(&good, "KEY")
         .naming(&off, "KEY-OFF")
@@ -127,7 +128,8 @@ async fn names_and_passwords() {
         .api("jobs", "authentication: { basic: { realm: jobs } }")
         .start()
         .await;
-    let mut table = page_table("basic").upstream_headers(&["authorization", "x-keyward-subject"]);
+    let mut table = page_table(Table::new("authentication", "basic"))
+        .upstream_headers(&["authorization", "x-keyward-subject"]);
     let shown = |text: &str| {
         Call::get("/jobs/7").header("Authorization", &format!("Basic {}", STANDARD.encode(text)))
     };

@@ -1,6 +1,6 @@
 //! Too many credentials from one address that are not good.
 
-use super::super::Call;
+use super::super::{Call, Table};
 use super::page_table;
 use crate::node::Plan;
 use crate::token::Issuer;
@@ -28,7 +28,7 @@ async fn a_flood_is_refused_and_known_callers_pass() {
     let from = |call: Call, address: &str| call.header("X-Forwarded-For", address);
     let orders = |token: &str| Call::get("/orders/7").bearer(token);
     let flood = "192.0.2.7";
-    let mut table = page_table("failed-attempts").naming(&key, "KEY");
+    let mut table = page_table(Table::new("authentication", "failed-attempts")).naming(&key, "KEY");
     table
         .drive(&node, "a good token", from(orders(&known), flood))
         .await;

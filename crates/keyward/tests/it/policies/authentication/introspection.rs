@@ -1,6 +1,6 @@
 //! Opaque tokens, about which their issuer is asked (RFC 7662).
 
-use super::super::Call;
+use super::super::{Call, Table};
 use super::{Holder, page_table};
 use crate::node::Plan;
 use crate::token::now;
@@ -24,6 +24,10 @@ fn active(change: &[(&str, Value)]) -> Script {
     });
     for (name, value) in change {
         claims[*name] = value.clone();
+    }
+    // Null is left out, as most leave it out.
+    if let Value::Object(members) = &mut claims {
+        members.retain(|_, value| !value.is_null());
     }
     answer(&claims)
 }
@@ -57,7 +61,7 @@ async fn tokens_that_their_issuer_is_asked_about() {
         )
         .start()
         .await;
-    let mut table = page_table("introspection").upstream_headers(&[
+    let mut table = page_table(Table::new("authentication", "introspection")).upstream_headers(&[
         "authorization",
         "x-keyward-subject",
         "x-keyward-client",

@@ -1,6 +1,6 @@
 //! What an API tells of itself as a protected resource (RFC 9728).
 
-use super::super::Call;
+use super::super::{Call, Table};
 use super::page_table;
 use crate::node::Plan;
 use crate::token::Issuer;
@@ -27,7 +27,8 @@ async fn metadata_of_each_api() {
         .start()
         .await;
     let gateway = format!("http://{}", node.gateway());
-    let mut table = page_table("metadata").headers(&["cache-control", "allow"]);
+    let mut table =
+        page_table(Table::new("authentication", "metadata")).headers(&["cache-control", "allow"]);
     let get = |path: &str| Call::get(&format!("{PATH}{path}"));
     let orders = table.drive(&node, "of an API", get("/shop/orders")).await;
     assert_eq!(

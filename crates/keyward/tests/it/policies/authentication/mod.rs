@@ -14,21 +14,21 @@ pub(crate) use holder::Holder;
 
 use super::Table;
 
-/// What a challenge says in short: its scheme and error. The rest is text for people, and addresses.
-fn challenge(value: &str) -> String {
+/// What a challenge says in short: its scheme, error and scopes. The rest is text for people, and addresses.
+pub(super) fn challenge(value: &str) -> String {
     let (scheme, rest) = value.split_once(' ').unwrap_or((value, ""));
-    let error = rest
-        .split(", ")
-        .find_map(|parameter| parameter.trim().strip_prefix("error="));
-    match error {
-        Some(error) => format!("{scheme} error={error}"),
-        None => scheme.to_owned(),
-    }
+    let mut told = vec![scheme];
+    told.extend(
+        rest.split(", ")
+            .map(str::trim)
+            .filter(|parameter| parameter.starts_with("error=") || parameter.starts_with("scope=")),
+    );
+    told.join(" ")
 }
 
-/// A table of authentication.
-fn page_table(name: &'static str) -> Table {
-    Table::new("authentication", name)
+/// What tables of authentication tell besides, and what is another one each time.
+fn page_table(table: Table) -> Table {
+    table
         .headers(&["www-authenticate", "retry-after", "dpop-nonce"])
         .masking("www-authenticate", challenge)
         .masking("retry-after", |_| "SECONDS".to_owned())

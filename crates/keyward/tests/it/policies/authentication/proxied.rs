@@ -1,6 +1,6 @@
 //! Certificates that a proxy tells of, which has ended TLS (RFC 9440), and tokens that are bound to them (RFC 8705).
 
-use super::super::Call;
+use super::super::{Call, Table};
 use super::page_table;
 use crate::node::Plan;
 use crate::token::Issuer;
@@ -45,8 +45,11 @@ async fn certificates_of_trusted_proxies_alone() {
     let before = apis(Plan::default().settings("workers: 1\ntrusted_proxies: [ 192.0.2.1 ]"))
         .start()
         .await;
-    let mut table =
-        page_table("proxied-certificates").upstream_headers(&["client-cert", "x-keyward-subject"]);
+    let mut table = page_table(Table::new("authentication", "proxied-certificates"))
+        .upstream_headers(&["client-cert", "x-keyward-subject"])
+        .naming(&field(&own), ":CERTIFICATE:")
+        .naming(&field(&another), ":ANOTHER:")
+        .naming(&field(&foreign), ":OF-ANOTHER-AUTHORITY:");
     let ledger = || Call::get("/ledger/7");
     let orders = || Call::get("/orders/7");
     let good = field(&own);

@@ -1,6 +1,6 @@
 //! Several methods in a stated order.
 
-use super::super::Call;
+use super::super::{Call, Table};
 use super::page_table;
 use crate::node::Plan;
 use crate::token::Issuer;
@@ -22,7 +22,15 @@ async fn what_is_presented_decides_and_the_first_of_two() {
         .resource(format!("- {{ kind: credential, name: batch, password: {PASSWORD} }}"))
         .api(
             "open",
-            "authentication: [ { issuers: [main], audience: test-api }, { api_key: { header: X-API-Key } }, { basic: true }, { anonymous: true } ], routes: [ { name: all, upstream: echo }, { name: guarded, match: { prefix: /guarded }, upstream: echo, authorization: { scopes: [read] } } ]",
+            "authentication: [ { issuers: [main], audience: test-api }, { api_key: { header: X-API-Key } }, { basic: true }, { anonymous: true } ], routes: [ { name: all, upstream: echo }, { name: guarded, match: { prefix: /guarded }, upstream: echo, authorization: { scopes: [read] } }, { name: staff, match: { prefix: /staff }, upstream: echo, authorization: { any_roles: [staff] } } ]",
+        )
+        .api(
+            "machines",
+            "authentication: [ { api_key: { header: X-API-Key } }, { basic: true } ]",
+        )
+        .api(
+            "passed-on",
+            "authentication: [ { issuers: [main], audience: test-api, forward_token: true }, { basic: true } ]",
         )
         .api(
             "closed",
@@ -32,14 +40,15 @@ async fn what_is_presented_decides_and_the_first_of_two() {
         .await;
     let token = issuer.token();
     let basic = STANDARD.encode(format!("batch:{PASSWORD}"));
-    let mut table = page_table("several")
+    let mut table = page_table(Table::new("authentication", "several"))
         .upstream_headers(&[
             "authorization",
             "x-api-key",
             "x-keyward-issuer",
             "x-keyward-subject",
         ])
-        .naming(&key, "KEY");
+        .naming(&key, "KEY")
+        .naming("\t", "\\t");
     let open = || Call::get("/open/7");
     let closed = || Call::get("/closed/7");
     let basic = format!("Basic {basic}");
@@ -76,6 +85,30 @@ async fn what_is_presented_decides_and_the_first_of_two() {
             open().header("Authorization", ""),
         ),
         (
+            "nothing, where a role is asked for",
+            Call::get("/open/staff"),
+        ),
+        (
+            "a key without the role",
+            Call::get("/open/staff").header("X-API-Key", &key),
+        ),
+        (
+            "a token in the query alone: never a call without a name",
+            Call::get("/open/7?access_token=x"),
+        ),
+        (
+            "a token in the query, and a key",
+            Call::get("/open/7?a=b&access_token=x").header("X-API-Key", &key),
+        ),
+        (
+            "a token in the query, and one in the header",
+            Call::get("/open/7?access_token=x").bearer(&token),
+        ),
+        (
+            "a token in the query of an API that takes none",
+            Call::get("/machines/7?access_token=x").header("X-API-Key", &key),
+        ),
+        (
             "a key that has the scope",
             Call::get("/open/guarded").header("X-API-Key", &key),
         ),
@@ -92,6 +125,22 @@ async fn what_is_presented_decides_and_the_first_of_two() {
         (
             "there, a wrong key and a good token",
             closed().bearer(&token).header("X-API-Key", "kwk_wrong"),
+        ),
+        (
+            "a good key, and a name and password that nobody checked",
+            Call::get("/machines/7")
+                .header("X-API-Key", &key)
+                .header("Authorization", "Basic YWRtaW46YWRtaW4="),
+        ),
+        (
+            "the same in a form that other servers may read",
+            Call::get("/machines/7")
+                .header("X-API-Key", &key)
+                .header("Authorization", "Basic\tYWRtaW46YWRtaW4="),
+        ),
+        (
+            "a token that is passed on, where the other method reads the same header",
+            Call::get("/passed-on/7").bearer(&token),
         ),
         (
             "a key twice",

@@ -1,14 +1,34 @@
 //! Signed tokens of several issuers.
 
-use super::super::Call;
+use super::super::{Call, Table};
 use super::page_table;
 use crate::node::Plan;
 use crate::token::{Issuer, now};
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use keyward_jose::jws::{Header, compact};
+use keyward_jose::jwt::{self, Claims};
 use keyward_jose::key::{Encoding, Part};
-use keyward_jose::{NumericDate, SignatureAlgorithm as A};
-use serde_json::json;
+use keyward_jose::{LocalSigner, NumericDate, SignatureAlgorithm as A};
+use serde_json::{Value, json};
+
+/// A token signed by this secret, whatever its header says; no key of ours would sign some of them.
+fn hmac_token(header: &str, claims: &Claims, secret: &[u8]) -> String {
+    let claims = serde_json::to_vec(&claims.clone().into_map()).unwrap();
+    let message = format!(
+        "{}.{}",
+        URL_SAFE_NO_PAD.encode(header),
+        URL_SAFE_NO_PAD.encode(claims)
+    );
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+    let tag = hmac::sign(&key, message.as_bytes());
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(tag))
+}
+
+fn orders() -> Call {
+    Call::get("/orders/7")
+}
 
 const SECRET: &str = "a-shared-secret-of-more-than-32-bytes";
 
@@ -37,9 +57,26 @@ async fn tokens_of_several_issuers_by_header() {
         .await;
     // The oldest attack on tokens: a public key as the secret of an HMAC.
     let pem = second.key.to_pem(Part::Public, Encoding::Spki).unwrap();
-    let confused = Issuer {
-        url: second.url.clone(),
-        ..Issuer::with_secret("confused", pem.as_bytes())
+    let der = second.key.to_der(Part::Public, Encoding::Spki).unwrap();
+    let jwk = second.public_key();
+    let hs256 = r#"{"alg":"HS256","typ":"at+jwt"}"#;
+    let confused = |secret: &[u8]| orders().bearer(&hmac_token(hs256, &second.claims(), secret));
+    // What an issuer with a shared secret would have to have signed.
+    let headed =
+        |header: &str| orders().bearer(&hmac_token(header, &shared.claims(), SECRET.as_bytes()));
+    let pathed = first
+        .key
+        .clone()
+        .with_kid(Some("../../dev/null".to_owned()));
+    let pathed = LocalSigner::new(&pathed.unwrap(), A::Es256).unwrap();
+    // A key that the token brings along, which verifies it.
+    let own = Issuer::new("own", A::Es256);
+    let own_key: Value = serde_json::from_str(&own.public_key()).unwrap();
+    let bringing = |name: &str, value: Value| {
+        let header = Header::for_signer(&own.signer).with_typ("at+jwt");
+        let header = header.with(name, value).unwrap();
+        let claims = serde_json::to_vec(&first.claims().into_map()).unwrap();
+        orders().bearer(&compact::sign(&claims, &header, &own.signer).unwrap())
     };
     let good = first.token();
     let (_, signature) = good.rsplit_once('.').unwrap();
@@ -50,8 +87,8 @@ async fn tokens_of_several_issuers_by_header() {
         ..Issuer::new("foreign", A::Es256)
     };
     let expired = first.sign(&first.claims().with_expiry(NumericDate(now().0 - 600)));
-    let mut table = page_table("tokens").upstream_headers(&["authorization", "x-keyward-subject"]);
-    let orders = || Call::get("/orders/7");
+    let mut table = page_table(Table::new("authentication", "tokens"))
+        .upstream_headers(&["authorization", "x-keyward-subject"]);
     for (case, call) in [
         ("a token of the first issuer", orders().bearer(&good)),
         (
@@ -80,6 +117,10 @@ async fn tokens_of_several_issuers_by_header() {
             "one more in the query",
             Call::get("/orders/7?access_token=x").bearer(&good),
         ),
+        (
+            "one more in the query, in another spelling",
+            Call::get("/orders/7?access%5Ftoken=x").bearer(&good),
+        ),
         ("in the query alone", Call::get("/orders/7?access_token=x")),
         (
             "of an issuer that the API does not name",
@@ -87,8 +128,42 @@ async fn tokens_of_several_issuers_by_header() {
         ),
         ("signed by another key", orders().bearer(&foreign.token())),
         (
-            "signed by a public key as a secret (RS256 as HS256)",
-            orders().bearer(&confused.token()),
+            "signed by a public key as a secret (RS256 as HS256), in PEM",
+            confused(pem.as_bytes()),
+        ),
+        (
+            "in PEM without its last line end",
+            confused(pem.trim_end().as_bytes()),
+        ),
+        ("in DER", confused(&der)),
+        ("as a JWK", confused(jwk.as_bytes())),
+        (
+            "signed by the key that it brings along (`jwk`)",
+            bringing("jwk", own_key),
+        ),
+        (
+            "signed by a key that it says where to fetch (`jku`)",
+            bringing("jku", json!(format!("{}/keys", node.upstream.url()))),
+        ),
+        (
+            "naming a key by a path (`kid`)",
+            orders().bearer(&jwt::sign(&first.claims(), &pathed, "at+jwt").unwrap()),
+        ),
+        (
+            "with an extension that must be understood (`crit`)",
+            headed(r#"{"alg":"HS256","typ":"at+jwt","crit":["exp"],"exp":1}"#),
+        ),
+        (
+            "with an unencoded payload (`b64`)",
+            headed(r#"{"alg":"HS256","typ":"at+jwt","crit":["b64"],"b64":false}"#),
+        ),
+        (
+            "with a header that says one thing twice",
+            headed(r#"{"alg":"HS256","alg":"HS256","typ":"at+jwt"}"#),
+        ),
+        (
+            "of another kind than an access token (`typ`)",
+            headed(r#"{"alg":"HS256","typ":"logout+jwt"}"#),
         ),
         ("`alg: none`", orders().bearer(&format!("{none}.{claims}."))),
         (
@@ -98,6 +173,22 @@ async fn tokens_of_several_issuers_by_header() {
         (
             "for another audience",
             orders().bearer(&first.token_with("aud", Some(json!("other")))),
+        ),
+        (
+            "for an audience that is no text",
+            orders().bearer(&first.token_with("aud", Some(json!(7)))),
+        ),
+        (
+            "for nobody",
+            orders().bearer(&first.token_with("aud", None)),
+        ),
+        (
+            "of an issuer that is no text",
+            orders().bearer(&first.token_with("iss", Some(json!([first.url])))),
+        ),
+        (
+            "before its time",
+            orders().bearer(&first.token_with("nbf", Some(json!(now().0 + 600)))),
         ),
         ("expired", orders().bearer(&expired)),
         (
