@@ -158,9 +158,12 @@ impl KeyMemory {
         if let Some(found) = shard.find(named) {
             return found;
         }
+        let size = OVERHEAD + terms.answer;
+        if self.is_too_much(&shard, &named.caller, size) {
+            return Found::TooMany;
+        }
         // Making room takes other locks.
         drop(shard);
-        let size = OVERHEAD + terms.answer;
         let mut room = self.memory.nothing();
         if !room.resize(size, || self.sweep(now)) {
             return Found::Full;
@@ -172,13 +175,10 @@ impl KeyMemory {
         if let Some(found) = shard.find(named) {
             return found;
         }
-        let account = shard.callers.entry(named.caller).or_default();
-        if account.bytes + size > self.memory.most() / CALLER_SHARE {
-            if account.slots.is_empty() {
-                shard.callers.remove(&named.caller);
-            }
+        if self.is_too_much(&shard, &named.caller, size) {
             return Found::TooMany;
         }
+        let account = shard.callers.entry(named.caller).or_default();
         account.bytes += size;
         account.slots.insert(
             named.key,
@@ -202,6 +202,12 @@ impl KeyMemory {
             release_unknown: terms.release_unknown,
             unsaid_until: now.plus(terms.keep),
         })
+    }
+
+    /// Whether a key of this size is more than the caller may have.
+    fn is_too_much(&self, shard: &Shard, caller: &Digest, size: usize) -> bool {
+        let taken = shard.callers.get(caller).map_or(0, |account| account.bytes);
+        taken + size > self.memory.most() / CALLER_SHARE
     }
 
     /// Forgets the keys of this shard whose time is over. Whether there were any.

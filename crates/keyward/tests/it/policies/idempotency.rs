@@ -28,7 +28,10 @@ async fn origin() -> Upstream {
             "too-many" => Script::answer("429 Too Many Requests", &[("Retry-After", "1")], ""),
             "unavailable" => Script::answer("503 Service Unavailable", &[], ""),
             "large" => Script::answer("201 Created", &[], "x".repeat(5000)),
-            "grows" => Script::chunked("201 Created", &[], &[&"x".repeat(3000); 2], &[]),
+            "grows" => {
+                let piece = "x".repeat(3000);
+                Script::chunked("201 Created", &[], &[&*piece, &*piece], &[])
+            }
             "trailers" => Script::chunked("201 Created", &[], &["made"], &[("X-Sum", "1")]),
             "events" => Script::chunked(
                 "200 OK",
@@ -238,7 +241,7 @@ async fn nobody_gets_what_another_one_was_answered() {
     let origin = origin().await;
     let authentication = issuer.authentication("");
     let methods = format!(
-        "authentication: [ {{ issuers: [{}], audience: test-api }}, anonymous ]",
+        "authentication: [ {{ issuers: [{}], audience: test-api }}, {{ anonymous: true }} ]",
         issuer.name
     );
     let node = Plan::default()

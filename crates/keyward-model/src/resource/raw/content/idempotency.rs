@@ -309,7 +309,7 @@ mod tests {
                 "no key would count",
             ),
             (
-                json!([{ "issuers": ["bench"], "audience": "a" }, "anonymous"]),
+                json!([{ "issuers": ["bench"], "audience": "a" }, { "anonymous": true }]),
                 json!(true),
                 "`ignore` or `share`",
             ),
@@ -318,7 +318,7 @@ mod tests {
             assert!(told.contains(expected), "{expected} is not in {told}");
         }
         let shared = of_routes(&json!({
-            "authentication": "none",
+            "authentication": "none", "authorization": null,
             "idempotency": { "anonymous": "share" },
         }));
         assert_eq!(shared[0].as_ref().unwrap().anonymous, AnonymousKeys::Share);
