@@ -4,6 +4,7 @@ use crate::credentials::CredentialIndex;
 use crate::issuer::Issuers;
 use crate::metrics::{LimitCounts, RouteCounts, WorkerCounts, WorkerMetrics};
 use crate::policy::cache::{CacheCounts, ResponseCache};
+use crate::policy::idempotency::{KeyCounts, KeyMemory};
 use crate::policy::memory::Memory;
 use crate::policy::whole::BODIES_MAX;
 use crate::request::authenticate::{Nonces, PasswordChecks, REPLAY_WINDOW};
@@ -155,6 +156,7 @@ impl Gateway {
             shared_limits: context.shared_limits,
             bodies: Memory::new(BODIES_MAX),
             responses: ResponseCache::new(settings.limits.cache_bytes),
+            keys: KeyMemory::new(settings.limits.idempotency_bytes),
             revocations: context.revocations,
             issuers: context.issuers,
             decrypters: context.decrypters,
@@ -392,6 +394,12 @@ impl Gateway {
     #[must_use]
     pub fn cache_counts(&self) -> CacheCounts {
         self.shared.responses.counts()
+    }
+
+    /// What is remembered of idempotency keys.
+    #[must_use]
+    pub fn key_counts(&self) -> KeyCounts {
+        self.shared.keys.counts()
     }
 
     /// How many subjects of rate limits are being counted.

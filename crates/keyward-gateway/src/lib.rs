@@ -57,12 +57,15 @@ pub use http3::{compare_section, write_section};
 
 /// For fuzz targets: what policies read of strangers.
 #[cfg(feature = "fuzzing")]
-pub use policy::{cache::read_cache_headers, validation::read_json_body};
+pub use policy::{
+    cache::read_cache_headers, idempotency::read_idempotency_key, validation::read_json_body,
+};
 
 pub use credentials::{CredentialIndex, CredentialKeys};
 pub use gateway::{Gateway, GatewayContext, ProvingCounts, UsageReceiver};
 pub use keyward_state::failed_attempts::Allowance;
 pub use policy::cache::CacheCounts;
+pub use policy::idempotency::KeyCounts;
 pub use policy::transformation::check_templates;
 pub use policy::validation::check_description;
 pub use policy::{AddressFileError, check_address_file};

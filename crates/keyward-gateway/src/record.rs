@@ -62,8 +62,11 @@ pub(crate) struct CallRecord {
     /// Whether the answer's body was handed over whole.
     pub(crate) complete: bool,
     left: bool,
-    /// Whether nothing is to be written: the call is a copy of another.
+    /// Whether the upstream may have seen anything of the call, and so may have done what it asks for.
+    pub(crate) sent: bool,
+    /// Whether nothing is to be written: the call is a copy of another, or its record is another one.
     silent: bool,
+    copy: bool,
 }
 
 impl CallRecord {
@@ -77,12 +80,41 @@ impl CallRecord {
         let mut record = Box::new(Self::begin(worker, client, head));
         record.set_request_id(id);
         record.silent = true;
+        record.copy = true;
         record
+    }
+
+    /// A record of the same call for a task that goes on when the client leaves: it takes along what counts as long as
+    /// the call is under way, writes nothing, and is to be [given back](Self::take_back).
+    pub(crate) fn lend(&mut self, client: &Client, head: &RequestHead) -> Box<Self> {
+        let mut lent = Box::new(Self::begin(Rc::clone(&self.worker), client, head));
+        lent.set_request_id(self.request_id);
+        lent.silent = true;
+        lent.is_grpc = self.is_grpc;
+        lent.trace = self.trace.clone();
+        lent.route = self.route.clone();
+        lent.in_flight = self.in_flight.take();
+        lent.held = self.held.take();
+        lent
+    }
+
+    /// Takes over what became of the call in the task, and what the task no longer holds.
+    pub(crate) fn take_back(&mut self, mut lent: Box<Self>) {
+        self.first_byte = lent.first_byte;
+        self.upstream_since = lent.upstream_since;
+        self.upstream_done = lent.upstream_done;
+        self.status = lent.status;
+        self.grpc_status = lent.grpc_status;
+        self.bytes_in = lent.bytes_in;
+        self.sent = lent.sent;
+        self.capture = lent.capture.take();
+        self.in_flight = lent.in_flight.take();
+        self.held = lent.held.take();
     }
 
     /// Whether it is a copy's, of which nothing is told.
     pub(crate) fn is_of_copy(&self) -> bool {
-        self.silent
+        self.copy
     }
 
     pub(crate) fn begin(worker: Rc<Worker>, client: &Client, head: &RequestHead) -> Self {
@@ -119,7 +151,9 @@ impl CallRecord {
             bytes_out: 0,
             complete: false,
             left: false,
+            sent: false,
             silent: false,
+            copy: false,
             worker,
         }
     }

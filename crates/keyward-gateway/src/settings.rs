@@ -145,6 +145,9 @@ pub struct Limits {
     pub cached_tokens: usize,
     /// Memory for answers that are kept for other calls, in bytes, over all routes and workers. Default 64 MiB.
     pub cache_bytes: usize,
+    /// Memory for idempotency keys and the answers to their calls, in bytes, over all routes and workers. Default
+    /// 128 MiB.
+    pub idempotency_bytes: usize,
     /// How long a shutdown waits for calls to finish. Default 30 s.
     pub drain_timeout: Duration,
     /// Bounds on a connection of HTTP/2.
@@ -213,6 +216,7 @@ impl Default for Limits {
             calls_in_flight: 16_384,
             cached_tokens: 16_384,
             cache_bytes: 64 << 20,
+            idempotency_bytes: 128 << 20,
             drain_timeout: Duration::from_secs(30),
             http2: Http2Limits::default(),
             http3: Http3Limits::default(),

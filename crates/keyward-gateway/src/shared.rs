@@ -4,6 +4,7 @@ use crate::credentials::CredentialIndex;
 use crate::issuer::Issuers;
 use crate::metrics::WorkerMetrics;
 use crate::policy::cache::ResponseCache;
+use crate::policy::idempotency::KeyMemory;
 use crate::policy::memory::Memory;
 use crate::request::authenticate::{Nonces, PasswordChecks};
 use crate::snapshot::Snapshots;
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) shared_limits: Option<Arc<SharedState>>,
     /// Answers that are kept for other calls.
     pub(crate) responses: Arc<ResponseCache>,
+    /// Idempotency keys, and the answers to their calls.
+    pub(crate) keys: Arc<KeyMemory>,
     /// Memory for bodies that are read whole.
     pub(crate) bodies: Arc<Memory>,
     pub(crate) revocations: Arc<Revocations>,

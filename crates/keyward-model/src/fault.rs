@@ -73,6 +73,20 @@ codes! {
     AmbiguousPath = "ambiguous_path", 400, Caller, "The path is ambiguous";
     /// The request does not fit the API's description.
     ValidationFailed = "validation_failed", 400, Caller, "The request does not fit the API's description";
+    /// The route asks for a key by which the call may be sent again, and none came.
+    IdempotencyKeyMissing = "idempotency_key_missing", 400, Caller, "An idempotency key is needed";
+    /// The idempotency key can't be read, or can't be kept for this caller.
+    IdempotencyKeyInvalid = "idempotency_key_invalid", 400, Caller, "The idempotency key is not valid";
+    /// The idempotency key was used for another request.
+    IdempotencyKeyReused = "idempotency_key_reused", 422, Caller, "The idempotency key was used for another request";
+    /// The first call with this idempotency key is not answered yet.
+    IdempotentCallUnderWay = "idempotent_call_under_way", 409, Caller, "The first call with this key is under way";
+    /// The call with this idempotency key was done, or may have been, and its answer is not there any more.
+    IdempotentAnswerLost = "idempotent_answer_lost", 409, Caller, "The answer to this key is not kept";
+    /// The caller has more idempotency keys than are remembered for one.
+    TooManyIdempotencyKeys = "too_many_idempotency_keys", 429, Caller, "Too many idempotency keys are remembered for this caller";
+    /// There is no memory for another idempotency key.
+    IdempotencyMemoryFull = "idempotency_memory_full", 503, Us, "No more idempotency keys can be remembered";
     /// The request lacks what the upstream's is made from.
     UntransformableRequest = "untransformable_request", 400, Caller, "The request can't be made into the upstream's";
     /// A credential is needed and none came.

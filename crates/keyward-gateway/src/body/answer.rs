@@ -5,7 +5,7 @@ use crate::capture::{CallCapture, Side};
 use crate::coding::{Compressing, Pieces};
 use crate::deadlines::Seat;
 use crate::message::Fields;
-use crate::policy::cache::FillingReader;
+use crate::policy::FillingReader;
 use crate::record::CallRecord;
 use crate::request::{grpc, headers};
 use bytes::Bytes;
@@ -25,7 +25,7 @@ enum Source {
     /// All there; how much of it was given.
     Full(Bytes, usize),
     Upstream(Box<Download>),
-    /// It comes from an upstream too, on its way into the cache.
+    /// It comes from an upstream too, on its way into memory.
     Filling(FillingReader),
     /// It was cut, and what is told of that in trailers.
     Cut(Option<Fields>),

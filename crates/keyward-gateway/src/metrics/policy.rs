@@ -48,4 +48,20 @@ events! {
     DecisionFailed = "external_decision", "failed";
     /// It gave no answer, and the call passed.
     DecisionFailedOpen = "external_decision", "failed_open";
+    /// A call was the first with its idempotency key, and went on.
+    KeyFirst = "idempotency", "first";
+    /// A call got the answer that is kept for its key.
+    KeyReplayed = "idempotency", "replayed";
+    /// A call came while the first with its key was under way.
+    KeyUnderWay = "idempotency", "under_way";
+    /// A call had the key of another request.
+    KeyReused = "idempotency", "reused";
+    /// A call had the key of one whose answer is not kept.
+    KeyAnswerLost = "idempotency", "answer_lost";
+    /// A key is free again, since its call was not done.
+    KeyReleased = "idempotency", "released";
+    /// A call had no key though it has to, or one that can't be used.
+    KeyRefused = "idempotency", "refused";
+    /// There was no memory for a key.
+    KeyMemoryFull = "idempotency", "full";
 }

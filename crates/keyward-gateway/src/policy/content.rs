@@ -1,6 +1,7 @@
 //! The policies that read what calls carry, as one route has them.
 
 use super::cache::CachePlan;
+use super::idempotency::IdempotencyPlan;
 use super::transformation::TransformationPlan;
 use super::validation::{Compiled, ValidationPlan};
 use crate::body::RequestBody;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct ContentPlan {
     validation: Option<ValidationPlan>,
+    idempotency: Option<IdempotencyPlan>,
     cache: Option<CachePlan>,
     transformation: Option<TransformationPlan>,
 }
@@ -56,6 +58,7 @@ impl ContentPlan {
         Ok(Self {
             validation,
             transformation,
+            idempotency: declared.idempotency.as_ref().map(IdempotencyPlan::new),
             cache: declared.cache.as_ref().map(CachePlan::new),
         })
     }
@@ -72,17 +75,31 @@ impl ContentPlan {
         mut body: RequestBody,
         record: &mut CallRecord,
     ) -> Result<Answer, Refusal> {
-        // Before the cache: what does not fit is refused, whatever is kept.
+        // Before keys and the cache: what does not fit is refused, whatever is kept, and uses no key.
         if let Some(validation) = &self.validation {
             body = Box::pin(validation.validate(&call, &head, body, record)).await?;
         }
         let finish = Finish::of(&call, &head);
-        let mut answer = match &self.cache {
-            Some(cache) => Box::pin(cache.answer(self, &call, head, body, record)).await?,
-            None => self.fetch(&call, head, body, record).await?,
+        let mut answer = match &self.idempotency {
+            Some(keys) => Box::pin(keys.answer(self, &call, head, body, record)).await?,
+            None => self.answered(&call, head, body, record).await?,
         };
         finish.apply(&call, &mut answer);
         Ok(answer)
+    }
+
+    /// What the cache has, or the upstream's answer.
+    pub(super) async fn answered(
+        &self,
+        call: &Call<'_>,
+        head: RequestHead,
+        body: RequestBody,
+        record: &mut CallRecord,
+    ) -> Result<Answer, Refusal> {
+        match &self.cache {
+            Some(cache) => Box::pin(cache.answer(self, call, head, body, record)).await,
+            None => self.fetch(call, head, body, record).await,
+        }
     }
 
     /// The upstream's answer.

@@ -52,6 +52,21 @@ impl Memory {
 }
 
 impl Reservation {
+    /// How large it is.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// A part of it, of at most this size, by itself.
+    pub(super) fn split(&mut self, bytes: usize) -> Self {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Self {
+            memory: Arc::clone(&self.memory),
+            bytes,
+        }
+    }
+
     /// Makes it this large. Where there is not enough, `evict` is to make room, and says whether it could.
     pub(super) fn resize(&mut self, bytes: usize, mut evict: impl FnMut() -> bool) -> bool {
         if bytes <= self.bytes {
@@ -99,7 +114,11 @@ mod tests {
         let mut evicted = Some(one);
         assert!(two.resize(95, || evicted.take().is_some()));
         assert!(!two.resize(101, || panic!("no eviction makes that much room")));
+        let part = two.split(40);
+        assert_eq!((part.bytes(), two.bytes(), memory.used()), (40, 55, 95));
         drop(two);
+        assert_eq!(memory.used(), 40, "a part counts by itself");
+        drop(part);
         assert_eq!(memory.used(), 0);
     }
 }

@@ -18,6 +18,8 @@ pub(crate) mod cache;
 pub(crate) mod content;
 mod cors;
 mod external_decision;
+mod filling;
+pub(crate) mod idempotency;
 mod ip_filter;
 pub(crate) mod memory;
 mod security_headers;
@@ -29,6 +31,7 @@ pub(crate) mod whole;
 pub(crate) use address_set::AddressSet;
 pub use address_set::{AddressFileError, check_address_file};
 pub(crate) use external_decision::{Asked, DecisionRoute, decide};
+pub(crate) use filling::FillingReader;
 
 use crate::body::RequestBody;
 use crate::message::{Fields, Header, RequestHead};

@@ -154,6 +154,7 @@ pub(crate) async fn fetch(
             safe,
             replayable: upload.can_start_again(),
         };
+        record.sent |= sent.any;
         // The upstream closed an old connection just when it was used, or says that it has done nothing of the
         // request: not the call's fault, and nothing has been done that doing it again would do twice.
         let was_stale = matches!(outcome, Err(Attempt::Failed(_)))

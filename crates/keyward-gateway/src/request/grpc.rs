@@ -46,6 +46,8 @@ impl Status {
             | Code::ExpectationFailed
             | Code::ValidationFailed
             | Code::UntransformableRequest
+            | Code::IdempotencyKeyMissing
+            | Code::IdempotencyKeyInvalid
             | Code::Internal => Self::Internal,
             Code::TokenMissing
             | Code::TokenInvalid
@@ -88,6 +90,8 @@ impl Status {
             Code::RateLimited
             | Code::TooManyFailures
             | Code::TooManyCalls
+            | Code::TooManyIdempotencyKeys
+            | Code::IdempotencyMemoryFull
             | Code::LimitsUnavailable
             | Code::UpstreamUnreachable
             | Code::UpstreamFailed
@@ -98,7 +102,11 @@ impl Status {
             | Code::DecisionUnavailable
             | Code::Overloaded
             | Code::ShuttingDown => Self::Unavailable,
-            Code::ClientLeft | Code::UpgradeRequired => Self::Unknown,
+            Code::ClientLeft
+            | Code::UpgradeRequired
+            | Code::IdempotencyKeyReused
+            | Code::IdempotentCallUnderWay
+            | Code::IdempotentAnswerLost => Self::Unknown,
         }
     }
 

@@ -149,6 +149,7 @@ impl NodeConfiguration {
                 "connections": self.limits.connections,
                 "calls_in_flight": self.limits.calls_in_flight,
                 "cache_size": self.limits.cache_bytes,
+                "idempotency_size": self.limits.idempotency_bytes,
                 "head_bytes": self.limits.head_bytes,
                 "head_timeout": self.limits.head_timeout.as_secs_f64(),
                 "shutdown_timeout": self.limits.shutdown_timeout.as_secs_f64(),
@@ -181,6 +182,8 @@ pub(crate) struct Limits {
     pub(crate) calls_in_flight: u32,
     /// Memory for answers that are kept for other calls, in bytes.
     pub(crate) cache_bytes: usize,
+    /// Memory for idempotency keys and the answers to their calls, in bytes.
+    pub(crate) idempotency_bytes: usize,
     /// The largest request head in bytes.
     pub(crate) head_bytes: usize,
     /// How long a request's head may take to arrive, and a connection may stay idle.
@@ -199,6 +202,7 @@ impl Default for Limits {
             connections: 65_536,
             calls_in_flight: 65_536,
             cache_bytes: 64 << 20,
+            idempotency_bytes: 128 << 20,
             head_bytes: 64 << 10,
             head_timeout: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(30),
@@ -378,6 +382,7 @@ fn limits(field: Field<'_>, problems: &mut Problems) -> Option<Limits> {
             "connections",
             "calls_in_flight",
             "cache_size",
+            "idempotency_size",
             "head_bytes",
             "head_timeout",
             "shutdown_timeout",
@@ -403,6 +408,18 @@ fn limits(field: Field<'_>, problems: &mut Problems) -> Option<Limits> {
             .byte_size(problems)
             .and_then(|bytes| usize::try_from(bytes).ok()),
         None => Some(default.cache_bytes),
+    };
+    let idempotency_bytes = match fields.optional("idempotency_size") {
+        Some(field) => {
+            let bytes = field.byte_size(problems)?;
+            // Half of it is a caller's, which has to hold the largest answer that a route may keep.
+            if bytes < 16 << 20 {
+                field.refuse("is less than 16MiB", problems);
+                return None;
+            }
+            usize::try_from(bytes).ok()
+        }
+        None => Some(default.idempotency_bytes),
     };
     let head_bytes = match fields.optional("head_bytes") {
         Some(field) => {
@@ -436,6 +453,7 @@ fn limits(field: Field<'_>, problems: &mut Problems) -> Option<Limits> {
         connections: connections?,
         calls_in_flight: calls_in_flight?,
         cache_bytes: cache_bytes?,
+        idempotency_bytes: idempotency_bytes?,
         head_bytes: head_bytes?,
         head_timeout: head_timeout?,
         shutdown_timeout: shutdown_timeout?,

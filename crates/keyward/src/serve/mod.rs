@@ -483,6 +483,7 @@ fn settings(
             connections: (limits.connections as usize).div_ceil(workers),
             calls_in_flight: (limits.calls_in_flight as usize).div_ceil(workers),
             cache_bytes: limits.cache_bytes,
+            idempotency_bytes: limits.idempotency_bytes,
             drain_timeout: limits.shutdown_timeout,
             http2: limits.http2,
             http3: limits.http3,

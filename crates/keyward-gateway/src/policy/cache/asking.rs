@@ -3,7 +3,6 @@
 use super::conditions::{CONDITIONAL, Part, part};
 use super::directives::RequestDirectives;
 use super::entry::{Entry, Use, Validators, Varying, is_about, kept_fields, refreshed_fields};
-use super::filling::Filling;
 use super::freshness::{Exchange, Freshness, NotKept, varying};
 use super::keeping::{Keeping, Shape, end, seated};
 use super::key::{self, CacheKey};
@@ -13,6 +12,7 @@ use super::{CachePlan, ContentPlan};
 use crate::body::{AnswerBody, RequestBody};
 use crate::deadlines::Patience;
 use crate::message::{Fields, Header, RequestHead};
+use crate::policy::filling::Filling;
 use crate::record::CallRecord;
 use crate::request::forward::Call;
 use crate::request::{Answer, Matched, Refusal};
@@ -571,7 +571,7 @@ impl Asking<'_> {
 }
 
 /// Whether the answer is a stream of events, which has no end to be kept at.
-fn is_stream(fields: &Fields) -> bool {
+pub(in crate::policy) fn is_stream(fields: &Fields) -> bool {
     fields.get(Header::ContentType).is_some_and(|kind| {
         kind.len() >= 17
             && kind

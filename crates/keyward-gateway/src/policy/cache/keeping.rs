@@ -1,13 +1,13 @@
 //! The keeping of one answer, in a task of its own.
 
 use super::entry::{Entry, Varying};
-use super::filling::{Filled, Filling};
 use super::freshness::Freshness;
 use super::key::CacheKey;
 use super::store::{Lead, Outcome, ResponseCache, Ticket};
 use crate::body::{AnswerBody, BodyFailure};
 use crate::deadlines::Seat;
 use crate::message::Fields;
+use crate::policy::filling::{Filled, Filling};
 use crate::worker::Worker;
 use bytes::Bytes;
 use http::StatusCode;
@@ -113,7 +113,11 @@ pub(super) fn end(lead: Option<Lead>, outcome: Outcome) {
 }
 
 /// What comes of it, in a task of its own; `None` when the worker has no more time.
-pub(super) async fn seated<F: Future>(worker: &Worker, seat: &Seat, work: F) -> Option<F::Output> {
+pub(in crate::policy) async fn seated<F: Future>(
+    worker: &Worker,
+    seat: &Seat,
+    work: F,
+) -> Option<F::Output> {
     let mut work = pin!(work);
     poll_fn(|context| {
         seat.register(context);

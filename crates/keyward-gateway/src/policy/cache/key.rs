@@ -134,7 +134,8 @@ pub(super) fn has_credentials(call: &Call<'_>, fields: &Fields) -> bool {
             .any(|field| is_credential(field.header, field.name))
 }
 
-fn is_credential(header: Header, name: &[u8]) -> bool {
+/// Whether a field carries a credential, for us or for the upstream.
+pub(in crate::policy) fn is_credential(header: Header, name: &[u8]) -> bool {
     matches!(header, Header::Authorization | Header::Cookie) || CREDENTIALS.contains(&name)
 }
 
@@ -205,7 +206,7 @@ pub(super) fn seen_by_upstream(call: &Call<'_>, fields: &Fields, name: &[u8]) ->
 }
 
 /// What is called: the authority of a target in absolute form stands in `Host` by now.
-pub(super) fn host(fields: &Fields) -> &[u8] {
+pub(in crate::policy) fn host(fields: &Fields) -> &[u8] {
     fields.get(Header::Host).unwrap_or_default()
 }
 

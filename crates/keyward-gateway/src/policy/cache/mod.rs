@@ -8,13 +8,12 @@
 //! - `key`: what an answer is found by.
 //! - `store`: what is kept, shared by all workers; `entry` is one answer.
 //! - `conditions`: what of a kept answer a request gets.
-//! - `filling`, `keeping`: an answer on its way in. `asking`: the way of one call.
+//! - `keeping`: an answer on its way in, with `policy/filling.rs`. `asking`: the way of one call.
 
 mod asking;
 mod conditions;
 mod directives;
 mod entry;
-mod filling;
 mod freshness;
 mod keeping;
 mod key;
@@ -25,13 +24,16 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use filling::FillingReader;
 #[cfg(feature = "fuzzing")]
 pub use oracle::read_cache_headers;
 pub use store::CacheCounts;
 pub(crate) use store::ResponseCache;
 
 use super::content::ContentPlan;
+pub(super) use asking::is_stream;
+pub(super) use keeping::seated;
+pub(super) use key::{host, is_credential};
+
 use crate::body::RequestBody;
 use crate::message::{Fields, Header, RequestHead};
 use crate::record::CallRecord;
@@ -91,11 +93,7 @@ impl CachePlan {
         } else {
             RequestDirectives::default()
         };
-        let address = Address::new(
-            call,
-            key::host(&head.fields),
-            head.path_and_query().as_bytes(),
-        );
+        let address = Address::new(call, host(&head.fields), head.path_and_query().as_bytes());
         let key = CacheKey::new(call, &self.declared, self.generation, address, &head.fields);
         let asking = Asking {
             content,
@@ -159,7 +157,7 @@ struct Asked {
 impl Asked {
     fn of(head: &RequestHead) -> Self {
         Self {
-            host: key::host(&head.fields).to_vec(),
+            host: host(&head.fields).to_vec(),
             path_and_query: head.path_and_query().into_owned(),
         }
     }

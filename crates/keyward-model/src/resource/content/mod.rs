@@ -1,11 +1,13 @@
 //! Policies that read what calls carry: answers kept for other calls, bodies held against a schema, bodies
-//! changed on their way.
+//! changed on their way, calls that are not done twice.
 
 pub mod cache;
+pub mod idempotency;
 pub mod transformation;
 pub mod validation;
 
 pub use cache::{Cache, SetCookie};
+pub use idempotency::{AnonymousKeys, Idempotency};
 pub use transformation::{Change, Transformation};
 pub use validation::{Description, Validation};
 
@@ -20,6 +22,8 @@ pub struct ContentPolicies {
     pub validation: Option<Arc<Validation>>,
     /// What is made anew of requests and answers; `None`: nothing.
     pub transformation: Option<Arc<Transformation>>,
+    /// By which keys calls may be sent again without being done twice; `None`: by none.
+    pub idempotency: Option<Arc<Idempotency>>,
 }
 
 impl ContentPolicies {
@@ -30,8 +34,9 @@ impl ContentPolicies {
             cache,
             validation,
             transformation,
+            idempotency,
         } = self;
-        cache.is_none() && validation.is_none() && transformation.is_none()
+        cache.is_none() && validation.is_none() && transformation.is_none() && idempotency.is_none()
     }
 
     /// What a route has of it: nothing where that would be empty, or where the route answers by itself.

@@ -54,6 +54,7 @@ pub(super) const KEYS: &[&str] = &[
     "cache",
     "validation",
     "transformation",
+    "idempotency",
 ];
 
 /// How long a body may stand still, unless said otherwise.
@@ -183,7 +184,12 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
     }
     let default = IdentityHeaders::default();
     let no_policies = Policies::default();
-    let content = content::read(fields, &ContentPolicies::default(), problems);
+    let content = content::read(
+        fields,
+        &ContentPolicies::default(),
+        authentication.as_ref(),
+        problems,
+    );
     let without = ContentPolicies::default();
     let shared = SharedByRoutes {
         websocket: websocket.as_ref(),

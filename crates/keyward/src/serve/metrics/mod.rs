@@ -63,6 +63,7 @@ pub(super) fn text(sources: &Sources<'_>) -> String {
         captures(&mut page, status);
     }
     cache(&mut page, sources.gateway);
+    idempotency_keys(&mut page, sources.gateway);
     reloads(&mut page, sources.reloads);
     revocations(&mut page, sources);
     routes(&mut page, &sources.gateway.route_counts());
@@ -307,6 +308,25 @@ fn cache(page: &mut Page, gateway: &Gateway) {
         "keyward_cache_evictions_total",
         "Keys whose answers were given up to make room for others.",
         counts.evicted,
+    );
+}
+
+fn idempotency_keys(page: &mut Page, gateway: &Gateway) {
+    let counts = gateway.key_counts();
+    page.gauge(
+        "keyward_idempotency_keys",
+        "Idempotency keys that are remembered.",
+        counts.keys,
+    );
+    page.gauge(
+        "keyward_idempotency_bytes",
+        "Memory that keys and the answers to their calls take, with what is set aside for calls under way.",
+        counts.bytes,
+    );
+    page.gauge(
+        "keyward_idempotency_max_bytes",
+        "The most memory that they may take.",
+        counts.max_bytes,
     );
 }
 

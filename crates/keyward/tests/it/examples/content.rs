@@ -77,3 +77,33 @@ async fn transformation() {
     let received = example.upstream.received().remove(0);
     assert_eq!(received.head.field("x-client-version"), Some("v1"));
 }
+
+#[tokio::test]
+async fn idempotency() {
+    let example = Example::run("idempotency.yaml").await;
+    let claims = json!({
+        "iss": "https://issuer.shop.example", "aud": "shop", "sub": "alice", "exp": 4_102_444_800_u64
+    });
+    let token = example.token(&claims);
+    let pay = async |path: &str, key: &str, body: &str| {
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n{key}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        call(example.process.gateway(), request).await
+    };
+    let key = "Idempotency-Key: \"8e03978e\"\r\n";
+    let first = pay("/payments", key, "amount=5").await;
+    assert_eq!(first.status, 200, "{}", first.text());
+    assert_eq!(first.head.field("idempotent-replayed"), None);
+    let second = pay("/payments", key, "amount=5").await;
+    assert_eq!(second.head.field("idempotent-replayed"), Some("true"));
+    assert_eq!(second.body, first.body);
+    assert_eq!(example.upstream.received().len(), 1);
+    let other = pay("/payments", key, "amount=6").await;
+    assert_refused(&other, 422, "idempotency_key_reused");
+    let without = pay("/payments", "", "amount=5").await;
+    assert_refused(&without, 400, "idempotency_key_missing");
+    assert_eq!(pay("/payments/notes", "", "x").await.status, 200);
+    assert_eq!(example.upstream.received().len(), 2);
+}

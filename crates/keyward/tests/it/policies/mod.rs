@@ -7,6 +7,7 @@ mod cache;
 mod call;
 mod cors;
 mod external_decision;
+mod idempotency;
 mod index;
 mod ip_filter;
 mod limits;

@@ -58,6 +58,7 @@ const KEYS: &[&str] = &[
     "cache",
     "validation",
     "transformation",
+    "idempotency",
 ];
 
 /// The most hosts of one API: each has its own table of all routes.
@@ -195,7 +196,7 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         Some(field) => capture::read(field, problems)?,
         None => api.capture.cloned(),
     };
-    let content = content::read(&fields, api.content, problems);
+    let content = content::read(&fields, api.content, api.authentication, problems);
     let action = action?;
     keys_that_do_nothing(&fields, &action, problems);
     Some(Route {
@@ -245,6 +246,7 @@ fn keys_that_do_nothing(fields: &Fields<'_>, action: &Action, problems: &mut Pro
                 "cache",
                 "validation",
                 "transformation",
+                "idempotency",
             ],
         ),
         Action::Respond(_) => (
@@ -262,6 +264,7 @@ fn keys_that_do_nothing(fields: &Fields<'_>, action: &Action, problems: &mut Pro
                 "cache",
                 "validation",
                 "transformation",
+                "idempotency",
             ],
         ),
     };

@@ -14,17 +14,17 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 /// An upstream that answers when it is let.
-struct Gate {
+pub(in crate::policies) struct Gate {
     address: SocketAddr,
     arrived: Arc<AtomicUsize>,
-    heads: Arc<Semaphore>,
-    rests: Arc<Semaphore>,
+    pub(in crate::policies) heads: Arc<Semaphore>,
+    pub(in crate::policies) rests: Arc<Semaphore>,
     _open: JoinSet<()>,
 }
 
 impl Gate {
     /// Answers with these headers and a body of ten bytes, the second half of which waits by itself.
-    async fn start(headers: &'static str) -> Self {
+    pub(in crate::policies) async fn start(headers: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let arrived = Arc::new(AtomicUsize::new(0));
@@ -71,11 +71,11 @@ impl Gate {
         }
     }
 
-    fn arrived(&self) -> usize {
+    pub(in crate::policies) fn arrived(&self) -> usize {
         self.arrived.load(Ordering::SeqCst)
     }
 
-    async fn node(&self, cache: &str) -> Node {
+    pub(in crate::policies) async fn node(&self, policy: &str) -> Node {
         Plan::default()
             .settings("workers: 2")
             .upstream("gate", &[format!("http://{}", self.address)], "")
@@ -83,7 +83,7 @@ impl Gate {
                 "open",
                 "/open",
                 "gate",
-                &format!("authentication: none, {cache}"),
+                &format!("authentication: none, {policy}"),
             )
             .start()
             .await
@@ -91,7 +91,7 @@ impl Gate {
 }
 
 /// Waits until so many calls are in flight.
-async fn in_flight(node: &Node, calls: u64) {
+pub(in crate::policies) async fn in_flight(node: &Node, calls: u64) {
     let waiting = async {
         loop {
             let page = node

@@ -1,7 +1,7 @@
 //! The cache: what is kept, for whom and for how long, and how many calls reach the upstream for it.
 
 mod callers;
-mod coalescing;
+pub(super) mod coalescing;
 mod suite;
 
 use super::Table;

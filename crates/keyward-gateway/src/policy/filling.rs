@@ -1,4 +1,5 @@
-//! A body on its way into the cache, which the call that fetched it reads meanwhile.
+//! An answer's body on its way into memory, for the cache or for later calls with its key, which the call that fetched
+//! it reads meanwhile.
 //!
 //! It comes at the upstream's pace and not at the reader's, so that others who wait for it don't wait for a slow
 //! client, and goes on when that client leaves. Once it turns out to be too large to be kept it is a stream
@@ -142,14 +143,21 @@ impl Filling {
         self.0.borrow().spills
     }
 
+    /// Whether it broke off.
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(self.0.borrow().ended, Some(Err(_)))
+    }
+
     /// The body in one piece, if it is to be kept.
     pub(super) fn finish(&self) -> Filled {
         let mut state = self.0.borrow_mut();
         let whole = state.ended == Some(Ok(())) && !state.spills && state.trailers.is_none();
-        let Some(memory) = state.memory.take().filter(|_| whole) else {
+        let Some(mut memory) = state.memory.take().filter(|_| whole) else {
             return Filled::Passed;
         };
         let bytes = std::mem::take(&mut state.data).into_boxed_slice();
+        // What was set aside and is not needed goes back.
+        memory.resize(bytes.len(), || false);
         let bytes = Bytes::from_owner(Counted {
             bytes,
             _memory: memory,
@@ -175,11 +183,12 @@ impl State {
     fn take(&mut self, count: usize, body: &mut AnswerBody, evict: impl FnMut() -> bool) {
         if !self.spills {
             let size = self.data.len() + count;
+            // Room may have been set aside for it beforehand.
             let kept = size <= self.bound
                 && self
                     .memory
                     .as_mut()
-                    .is_some_and(|memory| memory.resize(size, evict));
+                    .is_some_and(|memory| memory.bytes() >= size || memory.resize(size, evict));
             if !kept {
                 self.spills = true;
                 self.forget_memory();
