@@ -14,7 +14,7 @@ pub enum Error {
     /// Every cell for counting is in use by a subject that has used up some of its limit. Forgetting one
     /// would lift its limit, so the new subject is refused.
     #[error(
-        "all {limit} cells for counting calls are in use: raise the bound, or bar the addresses that flood this node"
+        "all {limit} cells for counting calls are in use: count by fewer things, or bar the addresses that flood this node"
     )]
     CellsExhausted {
         /// The bound.

@@ -93,7 +93,10 @@ impl Asking<'_> {
         !self.route.limits.limits.is_empty()
     }
 
-    fn counters(&self, record: &CallRecord) -> Counters<'_> {
+    fn counters(&self) -> Counters<'_> {
+        // Not when the call began: it may have waited since for an issuer's keys or another's decision, and by
+        // that time a limit would be as used up as it was then.
+        let moment = self.worker.moment();
         Counters {
             worker: self.worker,
             route: self.route,
@@ -105,8 +108,8 @@ impl Asking<'_> {
             },
             authenticated: &self.authenticated,
             now: Now {
-                moment: record.begun(),
-                civil: record.started(),
+                moment,
+                civil: self.worker.civil(moment),
             },
         }
     }
@@ -124,7 +127,7 @@ impl Asking<'_> {
 pub(crate) fn admit(asking: Asking<'_>, record: &mut CallRecord) -> Result<Admitted, Refusal> {
     let mut limits = LimitState::default();
     if asking.has_limits() {
-        limits = asking.counters(record).take(record)?;
+        limits = asking.counters().take(record)?;
     }
     Ok(asking.admitted(limits))
 }
@@ -137,7 +140,7 @@ pub(crate) async fn admit_together(
 ) -> Result<Admitted, Refusal> {
     let mut limits = LimitState::default();
     if asking.has_limits() {
-        let counters = asking.counters(record);
+        let counters = asking.counters();
         limits = counters.take_together(shared, record).await?;
     }
     Ok(asking.admitted(limits))

@@ -6,6 +6,7 @@ use aws_lc_rs::digest;
 use keyward_jose::SignatureAlgorithm;
 use keyward_jose::jwt::Profile;
 use keyward_model::id::TeamId;
+use keyward_model::limit::{LimitRule, LimitSubject};
 use keyward_model::name::Name;
 use keyward_model::resource::authentication::{
     ApiKeyMethod, BasicMethod, Dpop, TokenMethod, TokenSource,
@@ -134,7 +135,11 @@ impl Credentials {
         // calls, as the upstream is told, and the cells of limits by their places. By digest,
         // since a shared secret does not print: two that differ in it alone are two.
         let whose = (resource.team, &resource.name, &api.version);
-        let limited = api.routes.iter().filter(|route| !route.limits.is_empty());
+        // A limit by route has a place for each route: what shifts them is another policy.
+        let by_route = |rule: &LimitRule| rule.by.contains(&LimitSubject::Route);
+        let by_route = api.limits.iter().any(by_route);
+        let limited = api.routes.iter();
+        let limited = limited.filter(|route| by_route || !route.limits.is_empty());
         let limited: Vec<_> = limited.map(|route| (&route.label, &route.limits)).collect();
         let remembered = (&api.identity_headers, &api.limits, limited);
         let text = format!(

@@ -163,7 +163,8 @@ impl LimitPolicy {
 }
 
 /// Limits by name, quota, unit and window, as the `RateLimit-Policy` field lists them (IETF draft
-/// ratelimit-headers, version 11, section 3): `"name";q=100;w=60`. Months have no length to tell.
+/// ratelimit-headers, version 11, section 3): `"name";q=100;w=60`. Of a rate, `burst` and the time that brings
+/// it back, which `r` and `t` of `RateLimit` count down from. Months have no length to tell.
 fn header<'a>(
     limits: &[LimitPolicy],
     rules: impl Iterator<Item = &'a LimitRule>,
@@ -180,8 +181,10 @@ fn header<'a>(
         // Writing to a string does not fail.
         let _infallible = match &rule.allows {
             Allowance::Rate(rate) => {
-                let window = rate.per.as_secs().max(1);
-                write!(text, "\"{name}\";q={};w={window}", rate.requests)
+                let whole = rate.per.as_nanos().saturating_mul(rate.burst.get().into());
+                let second = 1_000_000_000 * u128::from(rate.requests.get());
+                let window = whole.div_ceil(second);
+                write!(text, "\"{name}\";q={};w={window}", rate.burst)
             }
             Allowance::Quota(quota) => match quota.per.seconds() {
                 Some(window) => write!(text, "\"{name}\";q={};w={window}", quota.requests),

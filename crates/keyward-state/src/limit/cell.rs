@@ -241,6 +241,21 @@ impl Cell {
         }
     }
 
+    /// Marks the cell of a quota that nodes share as evicted, if all that passed here has been told. `false`: it
+    /// has not, or this node counts by itself.
+    pub(super) fn evict_if_told(&self) -> bool {
+        let number = self.number.load(Ordering::Relaxed);
+        let told = self.shared.as_ref().is_some_and(|shared| {
+            Used::of_number(shared.aside.load(Ordering::Relaxed)).requests == 0
+                && shared.heard.load(Ordering::Relaxed) > 0
+        });
+        told && number != EVICTED
+            && self
+                .number
+                .compare_exchange(number, EVICTED, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+
     /// Marks the cell as evicted if its subject has its whole allowance at `now`. `false`: it is in use.
     pub(super) fn evict_if_idle(&self, kind: Kind, now: Now) -> bool {
         let number = self.number.load(Ordering::Relaxed);

@@ -51,9 +51,18 @@ struct Slot {
 
 impl Slot {
     /// A route's cell stays while a worker or snapshot holds it: at the bound it could not come back.
-    fn evict(&self, now: Now) -> bool {
+    fn evict(&self, now: Now, full: bool) -> bool {
         let held = self.is_of_api && Arc::strong_count(&self.cell) > 1;
-        !held && self.cell.evict_if_idle(self.kind, now)
+        if held {
+            return false;
+        }
+        self.cell.evict_if_idle(self.kind, now) || (full && self.evict_if_told())
+    }
+
+    /// A quota that nodes share is counted where they share it: at the bound, one that owes nothing there may
+    /// go, and is asked for again. Otherwise a month's subjects would keep all others out until its end.
+    fn evict_if_told(&self) -> bool {
+        matches!(self.kind, Kind::Quota(_)) && self.cell.evict_if_told()
     }
 }
 
@@ -86,7 +95,7 @@ struct Shard {
 ///
 /// Bounded: cells of subjects that have their whole burst again (idle ones) are dropped as new ones come,
 /// which changes nothing for anyone. When all are in use, a new subject is refused; those that have a
-/// cell go on, and none is forgotten. The bound holds per shard, a 64th of it each; a hash with a secret
+/// cell go on, and none is forgotten but quotas that nodes share, which are asked for again. The bound holds per shard, a 64th of it each; a hash with a secret
 /// key spreads subjects over them.
 #[derive(Debug)]
 pub struct LimitCells {
@@ -154,14 +163,16 @@ impl LimitCells {
         };
         let shard = self.shard(digest).ok_or(exhausted)?;
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_of_api = key.is_of_api();
         let found = shard
             .slots
-            .find(table_hash(digest), |slot| slot.digest == digest);
+            .find_mut(table_hash(digest), |slot| slot.digest == digest);
         if let Some(slot) = found {
+            // Of what was restored, only the digest was known.
+            slot.is_of_api |= is_of_api;
             return Ok(Arc::clone(&slot.cell));
         }
         shard.make_room(self.shard_max, now);
-        let is_of_api = key.is_of_api();
         if shard.slots.len() >= self.shard_max && !is_of_api {
             return Err(exhausted);
         }
@@ -334,7 +345,7 @@ impl Shard {
                 civil: now.civil.minus(RESTED),
             }
         };
-        self.slots.retain(|slot| !slot.evict(idle_since));
+        self.slots.retain(|slot| !slot.evict(idle_since, full));
         self.sweep_at = self.slots.len().saturating_mul(2).max(SWEEP_MIN);
         if full {
             self.not_before = now.moment.plus(SWEEP_PAUSE);

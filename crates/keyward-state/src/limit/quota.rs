@@ -59,15 +59,17 @@ impl QuotaWindow {
 
     pub(super) fn take(&self, cell: &Cell, now: Timestamp) -> Result<Decision, Evicted> {
         let window = self.period.window(now);
-        let left = window.ends.since(now);
         cell.change(|number| {
             let mut used = Used::of_number(number);
-            // A clock that was set back does not make a window that is over begin anew.
+            let mut left = window.ends.since(now);
             if used.window < window.number {
                 used = Used {
                     window: window.number,
                     requests: 0,
                 };
+            } else if used.window > window.number {
+                // A clock that was set back makes no window begin anew: the later one counts until it ends.
+                left = self.period.ends(used.window).since(now);
             }
             if used.requests >= self.requests.get() {
                 return Err(Decision::Refused {

@@ -9,9 +9,9 @@ pub(crate) struct SharedPart {
     pub(crate) name: Box<str>,
     /// Of a rate, the lease or how long not to ask; of a quota, what has passed here and was not told yet.
     pub(crate) aside: AtomicU64,
-    /// Of a quota, what is known to have passed on all nodes, so that the server can be told if it loses its
-    /// count.
-    pub(crate) known: AtomicU64,
+    /// Of a quota, during which of the node's connections the server was heard of last: one since then may be
+    /// to a server that has lost its count and wants to be told.
+    pub(crate) heard: AtomicU64,
 }
 
 impl SharedPart {
@@ -19,7 +19,7 @@ impl SharedPart {
         Box::new(Self {
             name,
             aside: AtomicU64::new(0),
-            known: AtomicU64::new(0),
+            heard: AtomicU64::new(0),
         })
     }
 }

@@ -29,7 +29,7 @@ const REFUSED: u64 = 1 << 24;
 pub(super) struct Lease {
     until: u64,
     refused: bool,
-    /// How many calls the last one was for.
+    /// How many calls the last one was for; 0 while one call asks for the next, and others for themselves.
     size: u64,
     /// How many of them are left.
     calls: u64,
@@ -84,27 +84,32 @@ pub(super) fn size_max(gcra: &Gcra) -> u64 {
 
 /// Takes a call from the lease, or says what to ask for: twice as much where the last lease was used up
 /// before it lapsed, half of it where some was left, so that a node that has few calls has few in hand.
+///
+/// One call at a time asks for more than itself: if all those did that come before its answer, each would bring
+/// a lease of its own. It says [`put`], [`refuse`] or [`give_up`] in the end.
 pub(super) fn take(aside: &AtomicU64, size_max: u64, now: Moment) -> Found {
     let mut number = aside.load(Ordering::Relaxed);
     loop {
         let lease = Lease::of_number(number);
-        match lease.left(now) {
+        let (found, next) = match lease.left(now) {
             Some(left) if lease.refused => return Found::Refused(left),
-            Some(_) if lease.calls > 0 => {
-                let next = number - 1;
-                match aside.compare_exchange_weak(
-                    number,
-                    next,
-                    Ordering::Relaxed,
-                    Ordering::Relaxed,
-                ) {
-                    Ok(_) => return Found::Leased,
-                    Err(current) => number = current,
+            Some(_) if lease.calls > 0 => (Found::Leased, number - 1),
+            holds => {
+                let size = match holds {
+                    Some(_) => lease.size * 2,
+                    None if lease.calls > 0 => lease.size / 2,
+                    None => lease.size,
+                };
+                let found = Found::Ask(size.clamp(1, size_max));
+                if found == Found::Ask(1) && lease.size <= 1 {
+                    return found;
                 }
+                (found, Lease { size: 0, ..lease }.to_number())
             }
-            Some(_) => return Found::Ask((lease.size * 2).clamp(1, size_max)),
-            None if lease.calls > 0 => return Found::Ask((lease.size / 2).clamp(1, size_max)),
-            None => return Found::Ask(lease.size.clamp(1, size_max)),
+        };
+        match aside.compare_exchange_weak(number, next, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => return found,
+            Err(current) => number = current,
         }
     }
 }
@@ -125,6 +130,23 @@ pub(super) fn give_back(aside: &AtomicU64) {
     }
 }
 
+/// What was asked for did not come: the next one asks for as much.
+pub(super) fn give_up(aside: &AtomicU64, asked: u64) {
+    let mut number = aside.load(Ordering::Relaxed);
+    loop {
+        let lease = Lease::of_number(number);
+        if lease.size >= asked {
+            return;
+        }
+        let size = asked.min(CALLS_MAX);
+        let next = Lease { size, ..lease }.to_number();
+        match aside.compare_exchange_weak(number, next, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => return,
+            Err(current) => number = current,
+        }
+    }
+}
+
 /// Puts what was granted beside what others were granted meanwhile.
 pub(super) fn put(aside: &AtomicU64, asked: u64, calls: u64, now: Moment) {
     let mut number = aside.load(Ordering::Relaxed);
@@ -137,7 +159,7 @@ pub(super) fn put(aside: &AtomicU64, asked: u64, calls: u64, now: Moment) {
         let next = Lease {
             until: units(now.plus(LEASE_LASTS)),
             refused: false,
-            size: asked.min(CALLS_MAX),
+            size: asked.max(before.size).min(CALLS_MAX),
             calls: (in_hand + calls).min(CALLS_MAX),
         };
         match aside.compare_exchange_weak(
@@ -153,18 +175,18 @@ pub(super) fn put(aside: &AtomicU64, asked: u64, calls: u64, now: Moment) {
 }
 
 /// Nothing passes for so long: nobody need ask again before. What is in hand stays.
-pub(super) fn refuse(aside: &AtomicU64, retry_after: Duration, now: Moment) {
+pub(super) fn refuse(aside: &AtomicU64, asked: u64, retry_after: Duration, now: Moment) {
     let mut number = aside.load(Ordering::Relaxed);
     loop {
         let before = Lease::of_number(number);
         if before.left(now).is_some() && !before.refused && before.calls > 0 {
-            return;
+            return give_up(aside, asked);
         }
         let next = Lease {
             // Rounded down: a moment early asks once too often, late would refuse too much.
             until: units(now.plus(retry_after.min(REFUSAL_LASTS))),
             refused: true,
-            size: before.size,
+            size: asked.max(before.size).min(CALLS_MAX),
             calls: 0,
         };
         match aside.compare_exchange_weak(
@@ -237,17 +259,44 @@ mod tests {
     }
 
     #[test]
+    fn of_many_calls_at_once_one_asks_for_more_than_itself() {
+        let aside = AtomicU64::new(0);
+        put(&aside, 20, 0, at(1));
+        let ask = |aside: &AtomicU64| match take(aside, 64, at(1)) {
+            Found::Ask(want) => want,
+            other => panic!("{other:?}"),
+        };
+        let asked: Vec<u64> = (0..64).map(|_| ask(&aside)).collect();
+        assert_eq!(asked.iter().sum::<u64>(), 40 + 63, "{asked:?}");
+        // The others' answers come first, and the next one asks for a little more than itself.
+        put(&aside, 1, 0, at(1));
+        assert_eq!(ask(&aside), 2);
+        put(&aside, 40, 39, at(1));
+        put(&aside, 2, 1, at(1));
+        for _ in 0..40 {
+            assert_eq!(take(&aside, 64, at(1)), Found::Leased);
+        }
+        assert_eq!(ask(&aside), 64);
+        // Whoever asked was refused, or left: the next one asks for as much.
+        assert_eq!(ask(&aside), 1);
+        give_up(&aside, 64);
+        assert_eq!(ask(&aside), 64);
+        refuse(&aside, 64, Duration::from_millis(1), at(1));
+        assert_eq!(take(&aside, 64, at(5)), Found::Ask(64));
+    }
+
+    #[test]
     fn a_refusal_holds_until_its_time_and_a_second_at_most() {
         let aside = AtomicU64::new(0);
-        refuse(&aside, Duration::from_millis(5), at(100));
+        refuse(&aside, 1, Duration::from_millis(5), at(100));
         assert!(matches!(take(&aside, 1, at(104)), Found::Refused(_)));
         assert_eq!(take(&aside, 1, at(105)), Found::Ask(1));
-        refuse(&aside, Duration::from_secs(3_600), at(200));
+        refuse(&aside, 1, Duration::from_secs(3_600), at(200));
         assert!(matches!(take(&aside, 1, at(1_100)), Found::Refused(_)));
         assert_eq!(take(&aside, 1, at(1_201)), Found::Ask(1));
         // What another has in hand is not taken from it.
         put(&aside, 4, 3, at(2_000));
-        refuse(&aside, Duration::from_millis(5), at(2_000));
+        refuse(&aside, 1, Duration::from_millis(5), at(2_000));
         assert_eq!(take(&aside, 4, at(2_000)), Found::Leased);
     }
 

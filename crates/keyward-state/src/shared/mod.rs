@@ -8,7 +8,8 @@
 //! An outage is noticed once. The call that notices it waits for as long as [`SharedSettings::wait`] says;
 //! those after it find the worker without a connection and do at once what each limit says: `allow_locally`
 //! counts on this node alone, from what was last known, and `refuse` lets nothing pass. What passed meanwhile
-//! under quotas is added when the server is back.
+//! under quotas is added with the subject's next call after the server is back. Where no answer came, the
+//! server may have counted what it was asked and told, and it is not told again.
 //!
 //! Each worker has a connection of its own, which calls share, and a task that keeps it.
 
@@ -33,8 +34,11 @@ use counts::Counters;
 use keyward_model::Secret;
 use keyward_model::id::NodeId;
 use redis::{Client, IntoConnectionInfo as _, TlsCertificates};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// How long a call waits for an answer, unless told otherwise.
@@ -61,13 +65,29 @@ impl SharedSettings {
     /// Whether they can be used, as far as that can be told without a connection.
     ///
     /// # Errors
-    /// [`Error::SharedAddress`].
+    /// [`Error::SharedAddress`]; [`Error::SharedAuthorities`].
     pub fn check(&self) -> Result<(), Error> {
+        self.client().map(|_| ())
+    }
+
+    fn client(&self) -> Result<Client, Error> {
         let url = self.url.reveal().as_str();
-        match url.into_connection_info() {
-            Ok(_) => Ok(()),
-            Err(_) => Err(Error::SharedAddress),
+        let info = url
+            .into_connection_info()
+            .map_err(|_| Error::SharedAddress)?;
+        let Some(pem) = &self.authorities else {
+            return Client::open(info).map_err(|_| Error::SharedAddress);
+        };
+        // The client would take a file without any, and then trust no server.
+        let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+        if !read.is_ok_and(|authorities| !authorities.is_empty()) {
+            return Err(Error::SharedAuthorities);
         }
+        let certificates = TlsCertificates {
+            client_tls: None,
+            root_cert: Some(pem.clone()),
+        };
+        Client::build_with_tls(info, certificates).map_err(|_| Error::SharedAuthorities)
     }
 }
 
@@ -76,6 +96,9 @@ pub struct SharedState {
     client: Client,
     wait: Duration,
     node: NodeId,
+    /// How many connections have been made: the server may be another one, or have lost what it knew, since
+    /// an answer from before the last one.
+    connections: AtomicU64,
     counters: Counters,
 }
 
@@ -95,26 +118,15 @@ impl SharedState {
     /// # Errors
     /// [`Error::SharedAddress`]; [`Error::SharedAuthorities`].
     pub fn new(settings: &SharedSettings, node: NodeId) -> Result<Arc<Self>, Error> {
-        let url = settings.url.reveal().as_str();
-        let info = url
-            .into_connection_info()
-            .map_err(|_| Error::SharedAddress)?;
-        let client = match &settings.authorities {
-            Some(pem) => {
-                let certificates = TlsCertificates {
-                    client_tls: None,
-                    root_cert: Some(pem.clone()),
-                };
-                Client::build_with_tls(info, certificates).map_err(|_| Error::SharedAuthorities)?
-            }
-            None => Client::open(info).map_err(|_| Error::SharedAddress)?,
-        };
+        let client = settings.client()?;
         // The process's one provider of cryptography. Another part of it may have said so before.
         let _said_before = rustls::crypto::aws_lc_rs::default_provider().install_default();
         Ok(Arc::new(Self {
             client,
             wait: settings.wait,
             node,
+            // A cell that has heard nothing yet has heard of connection 0.
+            connections: AtomicU64::new(1),
             counters: Counters::default(),
         }))
     }

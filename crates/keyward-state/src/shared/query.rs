@@ -23,7 +23,7 @@ pub(super) enum Ask {
         quota: QuotaWindow,
         /// What passed here unheard of.
         owed: Used,
-        /// What is known to have passed.
+        /// How many have passed at least, these among them.
         known: Used,
     },
     /// A slot.

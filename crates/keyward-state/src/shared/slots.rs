@@ -5,7 +5,7 @@ use crate::limit::Cell;
 use redis::Script;
 use redis::aio::MultiplexedConnection;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
@@ -67,29 +67,41 @@ impl Slots {
         true
     }
 
-    /// Gives back those that were released; what can't be sent is kept for the next time.
+    /// Of a slot that was asked for: whether the server gave it, nobody knows.
+    pub(super) fn abandon(&self, number: u64, cell: Arc<Cell>) {
+        let mut released = self.released.borrow_mut();
+        if released.len() < RELEASED_MAX {
+            released.push((number, cell));
+        }
+    }
+
+    /// Whether some wait to be given back.
+    pub(super) fn any_released(&self) -> bool {
+        !self.released.borrow().is_empty()
+    }
+
+    /// Gives back those that were released; what was not answered for is sent again the next time, also where
+    /// this is dropped in the middle.
     pub(super) async fn give_back(
         &self,
         connection: &mut MultiplexedConnection,
         called: impl Fn(u64) -> Box<str>,
     ) -> redis::RedisResult<()> {
-        let released = std::mem::take(&mut *self.released.borrow_mut());
-        if released.is_empty() {
-            return Ok(());
-        }
+        let mut sent = HashSet::new();
         let mut pipeline = redis::pipe();
-        for (number, cell) in &released {
+        for (number, cell) in &*self.released.borrow() {
             if let Some(shared) = &cell.shared {
                 pipeline.zrem(&*shared.name, &*called(*number)).ignore();
             }
+            sent.insert(*number);
         }
-        let outcome = pipeline.query_async::<()>(connection).await;
-        if outcome.is_err() {
-            let mut waiting = self.released.borrow_mut();
-            let room = RELEASED_MAX.saturating_sub(waiting.len());
-            waiting.extend(released.into_iter().take(room));
+        if sent.is_empty() {
+            return Ok(());
         }
-        outcome
+        pipeline.query_async::<()>(connection).await?;
+        let mut released = self.released.borrow_mut();
+        released.retain(|(number, _)| !sent.contains(number));
+        Ok(())
     }
 
     /// Renews those that are held. After the server has lost them, they are there again.

@@ -5,6 +5,9 @@
 -- first of which says its kind.
 -- The answer: the number of the limit that refuses, or 0; then four numbers of each limit, or of the one that
 -- refuses. All times in microseconds.
+--
+-- A refused call counts nowhere. What a node tells to have passed before is kept all the same, where it is what
+-- refuses: it is a fact, and after a loss perhaps nobody asks again who knows it.
 local now = tonumber(ARGV[1])
 if not now then
   local time = redis.call('TIME')
@@ -19,17 +22,14 @@ local since = now - 1767225600000000
 
 local DAY = 86400
 
--- The number of the window of this period that `now` is in, and when it ends (in seconds).
+-- Periods of one length: that, and how long before 1970 the first window began. In seconds.
+local EVEN = { minute = { 60, 0 }, hour = { 3600, 0 }, day = { DAY, 0 }, week = { 7 * DAY, 3 * DAY } }
+
+-- The number of the window of this period that `now` is in.
 local function window(period)
   local seconds = math.floor(now / 1000000)
-  local function even(length, before)
-    local number = math.floor((seconds + before) / length)
-    return number, (number + 1) * length - before
-  end
-  if period == 'minute' then return even(60, 0) end
-  if period == 'hour' then return even(3600, 0) end
-  if period == 'day' then return even(DAY, 0) end
-  if period == 'week' then return even(7 * DAY, 3 * DAY) end
+  local even = EVEN[period]
+  if even then return math.floor((seconds + even[2]) / even[1]) end
   -- Months, by eras of 400 years that begin in March.
   local shifted = math.floor(seconds / DAY) + 719468
   local era = math.floor(shifted / 146097)
@@ -39,15 +39,21 @@ local function window(period)
   local march = math.floor((5 * of_year + 2) / 153)
   local month = march < 10 and march + 3 or march - 9
   local civil = year + era * 400 + (month <= 2 and 1 or 0)
-  local next_year, next_month = civil, month + 1
-  if month == 12 then next_year, next_month = civil + 1, 1 end
+  return (civil - 1970) * 12 + month - 1
+end
+
+-- When the window of this number ends, in seconds.
+local function window_ends(period, number)
+  local even = EVEN[period]
+  if even then return (number + 1) * even[1] - even[2] end
+  local next_year, next_month = 1970 + math.floor((number + 1) / 12), (number + 1) % 12 + 1
   local y = next_year - (next_month <= 2 and 1 or 0)
   local e = math.floor(y / 400)
   local of_era = y - e * 400
   local m = next_month > 2 and next_month - 3 or next_month + 9
   local days = e * 146097 + of_era * 365 + math.floor(of_era / 4) - math.floor(of_era / 100)
     + math.floor((153 * m + 2) / 5) - 719468
-  return (civil - 1970) * 12 + month - 1, days * DAY
+  return days * DAY
 end
 
 local told, writes = { 0 }, {}
@@ -69,6 +75,9 @@ function kinds.rate(key, interval, burst, want, ahead)
   local room = burst - (arrival - since)
   local granted = math.min(tonumber(want), math.floor(room / interval + 0.000001))
   if granted < 1 then
+    if arrival > math.max(kept or since, since) then
+      redis.call('SET', key, string.format('%.17g', arrival), 'PX', math.ceil((arrival - since) / 1000) + spare)
+    end
     return false, { math.ceil(interval - room), math.ceil(arrival - since), 0, 0 }
   end
   local left = arrival + granted * interval
@@ -77,17 +86,22 @@ function kinds.rate(key, interval, burst, want, ahead)
   return true
 end
 
--- A window of the calendar: requests, period, what passed at the node unheard of and in which window, what
--- the node knows to have passed and in which window.
+-- A window of the calendar: requests, period, what passed at the node unheard of and in which window, how many
+-- the node knows to have passed at least, those among them, and in which window.
 function kinds.quota(key, requests, period, owed, owed_window, known, known_window)
-  local number, ends = window(period)
+  local number = window(period)
   local kept, used = string.match(redis.call('GET', key) or '', '^(%d+):(%d+)$')
   kept, used = tonumber(kept), tonumber(used)
-  if kept == nil or kept < number then used = 0 else number = kept end
-  if tonumber(known_window) == number then used = math.max(used, tonumber(known)) end
+  local stored = used
+  -- A later window than now is of a clock that was set back: until its end it is the one that counts.
+  if kept == nil or kept < number then used, stored = 0, 0 else number = kept end
   if tonumber(owed_window) == number then used = used + tonumber(owed) end
-  local left = ends * 1000000 - now
+  if tonumber(known_window) == number then used = math.max(used, tonumber(known)) end
+  local left = window_ends(period, number) * 1000000 - now
   if used >= requests then
+    if used > stored then
+      redis.call('SET', key, number .. ':' .. used, 'PX', math.ceil(left / 1000) + spare)
+    end
     return false, { left, left, used, number }
   end
   used = used + 1

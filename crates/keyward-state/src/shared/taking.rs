@@ -78,6 +78,9 @@ struct Taking<'l> {
     worker: &'l Rc<SharedWorker>,
     limits: &'l [SharedLimit<'l>],
     steps: SmallVec<[Step<'l>; FEW]>,
+    /// Whether the server may have counted what it was asked. What it was told is then not told again: better
+    /// forgiven than counted twice.
+    asked: bool,
 }
 
 /// Why a limit does not let a call on.
@@ -93,19 +96,16 @@ impl SharedWorker {
         limits: &[SharedLimit<'_>],
         now: Now,
     ) -> SharedAdmission {
-        // The call may have waited since it began, for an issuer's keys.
-        let now = Now {
-            moment: self.moment(),
-            ..now
-        };
         let mut taking = Taking {
             worker: self,
             limits,
             steps: SmallVec::new(),
+            asked: false,
         };
+        let connections = self.state.connections.load(Ordering::Relaxed);
         let mut asks: SmallVec<[(usize, Ask); FEW]> = SmallVec::new();
         for (index, limit) in limits.iter().enumerate() {
-            match taking.prepare(limit, now) {
+            match taking.prepare(limit, connections, now) {
                 Ok(Some(ask)) => asks.push((index, ask)),
                 Ok(None) => {}
                 Err(Stop::Refused(retry_after, reset)) => {
@@ -121,16 +121,19 @@ impl SharedWorker {
         }
         if asks.is_empty() {
             add(&self.state.counters.leased);
-            return taking.allowed(&[], &asks, now);
+            return taking.allowed(&[], &asks, connections, now);
         }
         let named = asks.iter().filter_map(|(index, ask)| {
             let shared = limits.get(*index)?.cell.shared.as_ref()?;
             Some((&*shared.name, ask))
         });
         let query = Query::new(None, named);
-        match self.ask(&query).await {
+        taking.asked = true;
+        let slots = limits.iter();
+        let slots = slots.filter(|limit| matches!(limit.rule, Rule::Concurrency(_)));
+        match self.ask(&query, slots.count() > 0).await {
             Ok(Answer::Granted(granted)) if granted.len() == asks.len() => {
-                taking.allowed(&granted, &asks, now)
+                taking.allowed(&granted, &asks, connections, now)
             }
             Ok(Answer::Refused {
                 index,
@@ -139,7 +142,8 @@ impl SharedWorker {
                 used,
             }) => {
                 let index = asks.get(index).map_or(0, |(index, _)| *index);
-                taking.learn_refusal(index, retry_after, used, now);
+                taking.asked = false;
+                taking.learn_refusal(index, (retry_after, reset), used, connections, now);
                 SharedAdmission::Refused {
                     index,
                     retry_after,
@@ -147,14 +151,23 @@ impl SharedWorker {
                 }
             }
             // No script of ours answers for another number of limits.
-            Ok(Answer::Granted(_)) | Err(Outage) => taking.locally(&asks, now),
+            Ok(Answer::Granted(_)) | Err(Outage::Unknown) => taking.locally(&asks, now),
+            Err(Outage::NotSent) => {
+                taking.asked = false;
+                taking.locally(&asks, now)
+            }
         }
     }
 }
 
 impl<'l> Taking<'l> {
     /// What one limit can say by itself, or what it is to be asked.
-    fn prepare(&mut self, limit: &SharedLimit<'l>, now: Now) -> Result<Option<Ask>, Stop> {
+    fn prepare(
+        &mut self,
+        limit: &SharedLimit<'l>,
+        connections: u64,
+        now: Now,
+    ) -> Result<Option<Ask>, Stop> {
         let (cell, aside) = (limit.cell, aside(limit.cell));
         match limit.rule {
             Rule::Rate(gcra) => {
@@ -166,7 +179,12 @@ impl<'l> Taking<'l> {
                         self.steps.push(Step::Leased);
                         Ok(None)
                     }
-                    Found::Refused(left) => Err(Stop::Refused(left, Gcra::ahead(cell, now.moment))),
+                    Found::Refused(left) => {
+                        // That it need not be asked holds for a second at most; what it said, until then.
+                        let ahead = Gcra::ahead(cell, now.moment);
+                        let wait = (ahead + gcra.interval()).saturating_sub(gcra.burst_time());
+                        Err(Stop::Refused(left.max(wait), ahead))
+                    }
                     Found::Ask(want) => {
                         self.steps.push(Step::Rate { want });
                         Ok(Some(Ask::Rate {
@@ -180,25 +198,26 @@ impl<'l> Taking<'l> {
             Rule::Quota(quota) => {
                 let used = QuotaWindow::used(cell).ok_or(Stop::Evicted)?;
                 let window = quota.period().window(now.civil);
-                if used.window == window.number && used.requests >= quota.requests().get() {
-                    let left = window.ends.since(now.civil);
+                // Since a server that is new, or has lost its count, would otherwise never hear of it.
+                let heard = limit.cell.shared.as_ref();
+                let heard = heard.is_some_and(|it| it.heard.load(Ordering::Relaxed) >= connections);
+                if heard && used.window >= window.number && used.requests >= quota.requests().get()
+                {
+                    let left = quota.period().ends(used.window).since(now.civil);
                     return Err(Stop::Refused(left, left));
                 }
                 let owed = aside.map_or(0, |aside| aside.swap(0, Ordering::Relaxed));
                 let owed = Used::of_number(owed);
                 self.steps.push(Step::Quota { owed });
-                let known = limit.cell.shared.as_ref();
-                let known = known.map_or(0, |shared| shared.known.load(Ordering::Relaxed));
-                let known = Used::of_number(known);
                 Ok(Some(Ask::Quota {
                     quota: *quota,
                     owed,
-                    known,
+                    known: used,
                 }))
             }
             Rule::Concurrency(calls) => match cell.take(limit.rule, now) {
                 Ok(Decision::Allowed { .. }) => {
-                    let (slot, name) = self.worker.new_slot(cell);
+                    let (slot, name) = self.worker.new_slot();
                     self.steps.push(Step::Calls { slot });
                     Ok(Some(Ask::Calls {
                         calls: *calls,
@@ -215,7 +234,13 @@ impl<'l> Taking<'l> {
     }
 
     /// The call passes. What was granted beyond it is a lease, and what was told is known from now on.
-    fn allowed(mut self, granted: &[Granted], asks: &[(usize, Ask)], now: Now) -> SharedAdmission {
+    fn allowed(
+        mut self,
+        granted: &[Granted],
+        asks: &[(usize, Ask)],
+        connections: u64,
+        now: Now,
+    ) -> SharedAdmission {
         let later = self.worker.moment();
         let mut left = SmallVec::new();
         let mut slots = Vec::new();
@@ -239,11 +264,11 @@ impl<'l> Taking<'l> {
                         window: granted.window,
                         requests: quota.requests().get().saturating_sub(granted.remaining),
                     };
-                    learn(limit.cell, used);
+                    learn(limit.cell, used, connections);
                     (granted.remaining, granted.reset)
                 }
                 (Rule::Concurrency(_), Step::Calls { slot }, Some((_, granted))) => {
-                    slots.push(self.worker.held(slot));
+                    slots.push(self.worker.held(slot, limit.cell));
                     (granted.remaining, granted.reset)
                 }
                 (Rule::Rate(gcra), _, _) => gcra.left(limit.cell, now.moment),
@@ -255,18 +280,30 @@ impl<'l> Taking<'l> {
     }
 
     /// What refused is not asked again before it can say anything else.
-    fn learn_refusal(&self, index: usize, retry_after: Duration, used: Used, now: Now) {
+    fn learn_refusal(
+        &mut self,
+        index: usize,
+        (retry_after, reset): (Duration, Duration),
+        used: Used,
+        connections: u64,
+        now: Now,
+    ) {
         let Some(limit) = self.limits.get(index) else {
             return;
         };
-        match limit.rule {
-            Rule::Rate(_) => {
+        match (limit.rule, self.steps.get_mut(index)) {
+            (Rule::Rate(_), Some(Step::Rate { want })) => {
+                Gcra::learn(limit.cell, now.moment, reset);
                 if let Some(aside) = aside(limit.cell) {
-                    lease::refuse(aside, retry_after, now.moment);
+                    lease::refuse(aside, *want, retry_after, now.moment);
                 }
             }
-            Rule::Quota(_) => learn(limit.cell, used),
-            Rule::Concurrency(_) => {}
+            (Rule::Quota(_), Some(Step::Quota { owed })) => {
+                learn(limit.cell, used, connections);
+                // Where that is why it refuses, it was written down.
+                *owed = Used::default();
+            }
+            (Rule::Rate(_) | Rule::Quota(_) | Rule::Concurrency(_), _) => {}
         }
     }
 
@@ -283,6 +320,7 @@ impl<'l> Taking<'l> {
         }
         let mut left = SmallVec::new();
         let mut slots = Vec::new();
+        let unheard = !self.asked;
         for (index, limit) in limits.iter().enumerate() {
             if !asked(index) {
                 left.push(match limit.rule {
@@ -303,9 +341,16 @@ impl<'l> Taking<'l> {
                     taken,
                 }) => {
                     if let Some(step) = self.steps.get_mut(index) {
-                        if let Step::Quota { owed } = step {
-                            restore(limit.cell, *owed);
-                            add_owed(limit.cell, taken);
+                        match step {
+                            Step::Quota { owed } if unheard => {
+                                restore(limit.cell, *owed);
+                                add_owed(limit.cell, taken);
+                            }
+                            Step::Rate { want } => give_up(limit.cell, *want),
+                            Step::Quota { .. }
+                            | Step::Leased
+                            | Step::Calls { .. }
+                            | Step::Locally { .. } => {}
                         }
                         *step = Step::Locally {
                             rule: limit.rule,
@@ -326,10 +371,10 @@ impl<'l> Taking<'l> {
             }
         }
         add(&counters.allowed_locally);
-        for step in std::mem::take(&mut self.steps) {
+        for (limit, step) in limits.iter().zip(std::mem::take(&mut self.steps)) {
             if let Step::Calls { slot } = step {
                 // Told to the server when it is back.
-                slots.push(worker.held(slot));
+                slots.push(worker.held(slot, limit.cell));
             }
         }
         SharedAdmission::Allowed { left, slots }
@@ -345,15 +390,20 @@ impl Drop for Taking<'_> {
                         lease::give_back(aside);
                     }
                 }
-                Step::Rate { want: _ } => {}
-                Step::Quota { owed } => restore(limit.cell, owed),
+                Step::Rate { want } => give_up(limit.cell, want),
+                Step::Quota { owed } if !self.asked => restore(limit.cell, owed),
+                Step::Quota { owed: _ } => {}
                 Step::Calls { slot } => {
                     limit.cell.end();
-                    self.worker.release(slot);
+                    if self.asked {
+                        self.worker.abandon(slot, limit.cell);
+                    }
                 }
                 Step::Locally { rule, taken } => {
                     limit.cell.give_back(rule, taken);
-                    if let (Rule::Quota(_), Some(aside)) = (rule, aside(limit.cell)) {
+                    if let (Rule::Quota(_), Some(aside), false) =
+                        (rule, aside(limit.cell), self.asked)
+                    {
                         let window = taken.used().window;
                         change_owed(aside, window, |owed| owed.saturating_sub(1));
                     }
@@ -363,12 +413,20 @@ impl Drop for Taking<'_> {
     }
 }
 
-/// So many have passed in all: what the server is told should it lose its count.
-fn learn(cell: &Cell, used: Used) {
-    if let Some(shared) = &cell.shared {
-        shared.known.fetch_max(used.to_number(), Ordering::Relaxed);
-    }
+/// So many have passed in all, says the server over a connection that is no older than this one.
+fn learn(cell: &Cell, used: Used, connections: u64) {
     QuotaWindow::learn(cell, used);
+    if let Some(shared) = &cell.shared {
+        shared.heard.fetch_max(connections, Ordering::Relaxed);
+    }
+}
+
+fn give_up(cell: &Cell, want: u64) {
+    if want > 1
+        && let Some(aside) = aside(cell)
+    {
+        lease::give_up(aside, want);
+    }
 }
 
 fn aside(cell: &Cell) -> Option<&AtomicU64> {

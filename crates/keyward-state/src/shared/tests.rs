@@ -107,6 +107,22 @@ async fn locally(test: impl Future<Output = ()>) {
     LocalSet::new().run_until(test).await;
 }
 
+/// The only name that contains this.
+fn name(redis: &RedisServer, part: &str) -> String {
+    let names = redis.command(&format!("KEYS test:*{part}*"));
+    let mut names = names.lines().filter(|line| line.starts_with("test:"));
+    let name = names.next().unwrap().to_owned();
+    assert_eq!(names.next(), None);
+    name
+}
+
+async fn until_connected(nodes: &[&TestNode]) {
+    keyward_testkit::until("they are connected", async || {
+        nodes.iter().all(|node| node.worker.is_connected())
+    })
+    .await;
+}
+
 /// What a history does at one step.
 #[derive(Clone, Debug)]
 struct Step {
@@ -295,7 +311,7 @@ async fn two_nodes_share_each_kind_of_limit_exactly() {
 }
 
 #[tokio::test]
-async fn slots_are_shared_and_come_back_when_calls_end_and_when_a_node_is_gone() {
+async fn slots_are_shared_and_come_back_when_calls_end() {
     let redis = RedisServer::start().await;
     locally(async {
         let one = TestNode::join(&redis, 1).await;
@@ -314,15 +330,6 @@ async fn slots_are_shared_and_come_back_when_calls_end_and_when_a_node_is_gone()
         for node in [&one, &other] {
             assert_eq!(node.passed(two, 5).await, 0);
         }
-        // Who holds one and renews it no more, since it was killed, loses it after a while.
-        let names = redis.command("KEYS *calls*");
-        let name = names
-            .lines()
-            .find(|line| line.starts_with("test:"))
-            .unwrap();
-        let left = redis.command(&format!("PTTL {name}"));
-        let left: u64 = left.trim_start_matches(':').trim().parse().unwrap();
-        assert!((1..=31_000).contains(&left), "{left}");
         drop(first);
         one.cell(two, one.now()).end();
         keyward_testkit::until("the slot comes back", async || {
@@ -434,5 +441,244 @@ fn what_is_no_address_is_refused_without_repeating_it() {
         let error = SharedState::new(&settings, NodeId::from_u128(1)).unwrap_err();
         assert!(!error.to_string().contains("hunter2"), "{error}");
         assert!(!format!("{settings:?}").contains("hunter2"));
+    }
+}
+
+#[tokio::test]
+async fn what_an_outage_used_up_is_told_by_whoever_knows_and_kept_though_it_refuses() {
+    let mut redis = RedisServer::start().await;
+    locally(async {
+        let one = TestNode::join(&redis, 1).await;
+        let other = TestNode::join(&redis, 2).await;
+        let rules = [
+            quota(10, Period::Month),
+            rate(10, Duration::from_secs(3_600), 10),
+        ];
+        for rule in rules {
+            assert_eq!(one.passed(rule, 2).await, 2);
+            assert_eq!(other.passed(rule, 2).await, 2);
+        }
+        redis.kill();
+        for rule in rules {
+            assert_eq!(other.passed(rule, 12).await, 6, "{rule}");
+        }
+        redis.bring_back().await;
+        until_connected(&[&one, &other]).await;
+        let third = TestNode::join(&redis, 3).await;
+        for rule in rules {
+            // The server, which forgot them, hears it from the node that knows, and refuses all others.
+            assert_eq!(other.passed(rule, 1).await, 0, "{rule}");
+            assert_eq!(one.passed(rule, 10).await, 0, "{rule}");
+            assert_eq!(third.passed(rule, 10).await, 0, "{rule}");
+        }
+        // It has heard of the quota: nobody asks again.
+        let before = other.state.counts();
+        assert_eq!(other.passed(rules[0], 5).await, 0);
+        let after = other.state.counts();
+        assert_eq!(after.answered, before.answered);
+        assert_eq!(after.known_refusals, before.known_refusals + 5);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_question_without_an_answer_counts_once_at_most() {
+    let redis = RedisServer::start().await;
+    locally(async {
+        let node = TestNode::join(&redis, 1).await;
+        let monthly = quota(100, Period::Month);
+        assert_eq!(node.passed(monthly, 3).await, 3);
+        let name = name(&redis, "month");
+        redis.signal("STOP");
+        // The first waits in vain, and those behind it are not sent at all.
+        assert_eq!(node.passed(monthly, 5).await, 5);
+        redis.signal("CONT");
+        keyward_testkit::until("the late question is counted", async || {
+            redis.command(&format!("GET {name}")).contains(":4")
+        })
+        .await;
+        until_connected(&[&node]).await;
+        let SharedAdmission::Allowed { left, .. } = node.take(monthly, OnOutage::Refuse).await
+        else {
+            panic!("nine of a hundred");
+        };
+        assert_eq!(left[0].0, 100 - 9);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_question_over_a_lost_connection_does_not_take_the_next_one_down() {
+    let mut redis = RedisServer::start().await;
+    locally(async {
+        let node = TestNode::join(&redis, 1).await;
+        redis.kill();
+        // No call is needed to notice it.
+        keyward_testkit::until("it is noticed", async || !node.worker.is_connected()).await;
+        assert_eq!(node.state.counts().outages, 1);
+        redis.bring_back().await;
+        until_connected(&[&node]).await;
+        node.worker
+            .lost(0, "an answer over the first connection is late");
+        assert!(node.worker.is_connected());
+        node.worker.lost(1, "an answer over this one is late");
+        assert!(!node.worker.is_connected());
+        assert_eq!(node.state.counts().outages, 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_remembered_refusal_says_when_a_call_can_pass() {
+    let redis = RedisServer::start().await;
+    locally(async {
+        let node = TestNode::join(&redis, 1).await;
+        let hourly = rate(2, Duration::from_secs(3_600), 2);
+        assert_eq!(node.passed(hourly, 2).await, 2);
+        for _ in 0..3 {
+            let refused = node.take(hourly, OnOutage::Refuse).await;
+            let SharedAdmission::Refused {
+                retry_after, reset, ..
+            } = refused
+            else {
+                panic!("{refused:?}");
+            };
+            assert!(
+                (1_700..=1_801).contains(&retry_after.as_secs()),
+                "{retry_after:?}"
+            );
+            assert!((3_500..=3_601).contains(&reset.as_secs()), "{reset:?}");
+        }
+        assert!(node.state.counts().known_refusals > 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn slots_are_given_back_when_that_was_answered_and_where_there_is_one() {
+    let redis = RedisServer::start().await;
+    locally(async {
+        let one = TestNode::join(&redis, 1).await;
+        let other = TestNode::join(&redis, 2).await;
+        let single = calls(1);
+        let SharedAdmission::Allowed { slots, .. } = one.take(single, OnOutage::Refuse).await
+        else {
+            panic!("refused at first");
+        };
+        assert_eq!(one.state.counts().slots, 1);
+        // Who was refused holds none, and has none to give back.
+        assert_eq!(other.passed(single, 1).await, 0);
+        assert!(!other.worker.slots.any_released());
+        assert_eq!(other.state.counts().slots, 0);
+        // One that can't be given back just now waits for that.
+        redis.signal("STOP");
+        drop(slots);
+        one.cell(single, one.now()).end();
+        keyward_testkit::until("it is noticed", async || !one.worker.is_connected()).await;
+        assert!(one.worker.slots.any_released());
+        redis.signal("CONT");
+        keyward_testkit::until("it is given back", async || {
+            !one.worker.slots.any_released()
+        })
+        .await;
+        assert_eq!(one.state.counts().slots, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_caller_of_one_call_at_a_time_is_never_refused_for_its_last_one() {
+    let redis = RedisServer::start().await;
+    locally(async {
+        let node = TestNode::join(&redis, 1).await;
+        let single = calls(1);
+        for call in 0..200 {
+            let admission = node.take(single, OnOutage::Refuse).await;
+            assert!(
+                matches!(admission, SharedAdmission::Allowed { .. }),
+                "call {call}: {admission:?}"
+            );
+            node.cell(single, node.now()).end();
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_slot_that_nobody_renews_is_free_after_its_time() {
+    let redis = RedisServer::start().await;
+    let client = Client::open(redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let begin = 1_772_300_000_000_000_i64;
+    for (seconds, granted) in [(0, true), (29, false), (31, true), (60, false), (62, true)] {
+        let ask = Ask::Calls {
+            calls: number(1),
+            kept_for: SLOT_LASTS,
+            slot: format!("{seconds}").into(),
+        };
+        let answer = Query::new(
+            Some(begin + seconds * 1_000_000),
+            [("slots", &ask)].into_iter(),
+        )
+        .ask(&mut connection)
+        .await
+        .unwrap();
+        assert_eq!(matches!(answer, Answer::Granted(_)), granted, "{seconds} s");
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_waits_for_the_end_of_the_window_that_counts() {
+    let redis = RedisServer::start().await;
+    let client = Client::open(redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    for (period, ends) in [
+        (Period::Minute, "2026-12-31T23:58:00.000000Z"),
+        (Period::Hour, "2027-01-01T00:00:00.000000Z"),
+        (Period::Day, "2027-01-01T00:00:00.000000Z"),
+        (Period::Week, "2027-01-04T00:00:00.000000Z"),
+        (Period::Month, "2027-01-01T00:00:00.000000Z"),
+    ] {
+        let (rule, cell) = (quota(1, period), Cell::idle());
+        let Rule::Quota(window) = rule else {
+            unreachable!()
+        };
+        // 2026-12-31T23:57:04, and fifty days before.
+        let late = 1_798_761_424_000_000_i64;
+        let early = late - 50 * 86_400 * 1_000_000;
+        let mut waits = Vec::new();
+        for micros in [late, early] {
+            let now = Now {
+                moment: Moment::default(),
+                civil: Timestamp::from_micros(micros),
+            };
+            let ask = Ask::Quota {
+                quota: window,
+                owed: Used::default(),
+                known: Used::default(),
+            };
+            let answer = Query::new(Some(micros), [(period.as_str(), &ask)].into_iter())
+                .ask(&mut connection)
+                .await
+                .unwrap();
+            match (cell.take(&rule, now).unwrap(), answer) {
+                (Decision::Allowed { reset, .. }, Answer::Granted(granted)) => {
+                    assert_eq!(reset, granted[0].reset);
+                }
+                (
+                    Decision::Refused { retry_after, .. },
+                    Answer::Refused {
+                        retry_after: shared,
+                        ..
+                    },
+                ) => waits.push((now.civil.plus(retry_after), now.civil.plus(shared))),
+                other => panic!("{other:?}"),
+            }
+        }
+        let waits: Vec<_> = waits
+            .iter()
+            .map(|(here, shared)| (here.to_string(), shared.to_string()))
+            .collect();
+        assert_eq!(waits, [(ends.to_owned(), ends.to_owned())], "{period:?}");
     }
 }

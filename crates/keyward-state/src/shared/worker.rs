@@ -23,6 +23,10 @@ const CONNECTED_WITHIN: Duration = Duration::from_secs(1);
 /// Between attempts to connect: the first, and the longest.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
+/// How often a connection that nothing was sent over is tried, so that its end is noticed before a call pays
+/// for it.
+const TRIED_EVERY: Duration = Duration::from_secs(1);
+
 /// A connection that held for as long was good: after it, attempts begin quickly again.
 const GOOD_AFTER: Duration = Duration::from_secs(5);
 
@@ -31,7 +35,10 @@ pub struct SharedWorker {
     pub(super) state: Arc<SharedState>,
     clock: Arc<dyn Clock>,
     index: usize,
-    connection: RefCell<Option<MultiplexedConnection>>,
+    connection: RefCell<Option<Connection>>,
+    next_connection: Cell<u64>,
+    /// The last connection over which it was told that something else stands under a limit's name.
+    told_of_type: Cell<Option<u64>>,
     pub(super) slots: Slots,
     next_slot: Cell<u64>,
     /// The connection is lost, or slots were released.
@@ -47,9 +54,21 @@ impl fmt::Debug for SharedWorker {
     }
 }
 
+/// A connection, numbered, so that what was asked over one that is given up says nothing of the next.
+#[derive(Clone)]
+struct Connection {
+    number: u64,
+    to: MultiplexedConnection,
+}
+
 /// The shared state can't be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Outage;
+pub(super) enum Outage {
+    /// It has counted nothing: nothing was sent, or the answer was an error.
+    NotSent,
+    /// It may have counted what it was asked: no answer came.
+    Unknown,
+}
 
 impl SharedWorker {
     /// The worker of this number, not connected yet.
@@ -60,6 +79,8 @@ impl SharedWorker {
             clock,
             index,
             connection: RefCell::default(),
+            next_connection: Cell::default(),
+            told_of_type: Cell::default(),
             slots: Slots::default(),
             next_slot: Cell::default(),
             attention: Notify::new(),
@@ -106,7 +127,7 @@ impl SharedWorker {
                 continue;
             }
             // Whether something asked for attention or the time has come: it is looked at.
-            let _asked = tokio::time::timeout(RENEWED_EVERY, self.attention.notified()).await;
+            let _asked = tokio::time::timeout(TRIED_EVERY, self.attention.notified()).await;
             if !self.is_connected() {
                 since = self.good_since(since);
                 continue;
@@ -129,29 +150,36 @@ impl SharedWorker {
         }
     }
 
-    /// Gives back what was released, and renews what is held when it is time for that.
+    /// Gives back what was released, and renews what is held when it is time for that. Where there is nothing
+    /// to say, it is asked whether it is there.
     async fn tend(&self, renew: bool) {
-        let Some(mut connection) = self.connection.borrow().clone() else {
+        let Some(Connection { number, mut to }) = self.connection.borrow().clone() else {
             return;
         };
         let called = |number| self.slot_name(number);
         let tending = async {
-            self.slots.give_back(&mut connection, called).await?;
+            if self.slots.any_released() {
+                self.slots.give_back(&mut to, called).await?;
+            } else {
+                redis::cmd("PING").exec_async(&mut to).await?;
+            }
             if renew {
-                self.slots.renew(&mut connection, called).await?;
+                self.slots.renew(&mut to, called).await?;
             }
             Ok::<(), redis::RedisError>(())
         };
         match tokio::time::timeout(CONNECTED_WITHIN, tending).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => self.failed(&error),
-            Err(_) => self.lost("slots could not be renewed in time"),
+            Ok(Err(error)) => self.failed(number, &error),
+            Err(_) => self.lost(number, "it did not answer within a second"),
         }
     }
 
     /// At the worker's end: gives back what its last calls held.
     pub async fn finish(&self) {
-        self.tend(false).await;
+        if self.slots.any_released() {
+            self.tend(false).await;
+        }
     }
 
     async fn connect(&self) -> Result<(), String> {
@@ -173,6 +201,13 @@ impl SharedWorker {
         };
         match tokio::time::timeout(CONNECTED_WITHIN, Box::pin(connecting)).await {
             Ok(Ok(connection)) => {
+                let number = self.next_connection.get();
+                self.next_connection.set(number + 1);
+                add(&self.state.connections);
+                let connection = Connection {
+                    number,
+                    to: connection,
+                };
                 self.connection.replace(Some(connection));
                 add(&self.state.counters.connected);
                 Ok(())
@@ -182,14 +217,27 @@ impl SharedWorker {
         }
     }
 
-    /// Asks, for as long as a call may wait.
-    pub(super) async fn ask(&self, query: &Query) -> Result<Answer, Outage> {
-        let Some(mut connection) = self.connection.borrow().clone() else {
-            return Err(Outage);
+    /// Asks, for as long as a call may wait. Where it asks for a slot, those that were released are given back
+    /// before it over the same connection: a caller's next call is not refused for the one that has ended.
+    pub(super) async fn ask(&self, query: &Query, for_slot: bool) -> Result<Answer, Outage> {
+        let Some(Connection { number, mut to }) = self.connection.borrow().clone() else {
+            return Err(Outage::NotSent);
         };
         let counters = &self.state.counters;
         let begun = self.clock.moment();
-        match tokio::time::timeout(self.state.wait, query.ask(&mut connection)).await {
+        let asking = async {
+            if !for_slot || !self.slots.any_released() {
+                return query.ask(&mut to).await;
+            }
+            let mut before = to.clone();
+            let giving_back = self
+                .slots
+                .give_back(&mut before, |number| self.slot_name(number));
+            // What fails here is sent again by the task that keeps the connection.
+            let (_sent, answer) = tokio::join!(biased; giving_back, query.ask(&mut to));
+            answer
+        };
+        match tokio::time::timeout(self.state.wait, asking).await {
             Ok(Ok(answer)) => {
                 add(&counters.answered);
                 let took = self.clock.moment().since(begun).as_micros();
@@ -199,46 +247,55 @@ impl SharedWorker {
             }
             Ok(Err(error)) => {
                 add(&counters.failed);
-                self.failed(&error);
-                Err(Outage)
+                self.failed(number, &error);
+                // What the server itself says comes from before the script's first write.
+                match error.code() {
+                    Some(_) => Err(Outage::NotSent),
+                    None => Err(Outage::Unknown),
+                }
             }
             Err(_) => {
                 add(&counters.late);
-                self.lost("an answer did not come in time");
-                Err(Outage)
+                self.lost(number, "an answer did not come in time");
+                Err(Outage::Unknown)
             }
         }
     }
 
-    /// A key that something else is kept under is that key's matter; everything else is an outage.
-    fn failed(&self, error: &redis::RedisError) {
-        if error.code() == Some("WRONGTYPE") {
-            tracing::error!("the shared state has something else under a limit's name: {error}");
-        } else {
-            self.lost(&error.to_string());
-        }
-    }
-
-    /// Told and counted once: who comes later finds no connection.
-    fn lost(&self, why: &str) {
-        if self.connection.replace(None).is_some() {
-            let counters = &self.state.counters;
-            counters.connected.fetch_sub(1, Ordering::Relaxed);
-            add(&counters.outages);
-            tracing::warn!(
+    /// A key that something else is kept under is that key's matter, told once of each connection; everything
+    /// else is an outage.
+    fn failed(&self, number: u64, error: &redis::RedisError) {
+        if error.code() != Some("WRONGTYPE") {
+            self.lost(number, &error.to_string());
+        } else if self.told_of_type.replace(Some(number)) != Some(number) {
+            tracing::error!(
                 worker = self.index,
-                "the shared state is lost ({why}): limits do what their `on_outage` says"
+                "the shared state has something else under a limit's name, which does what its `on_outage` says: {error}"
             );
-            self.attention.notify_one();
         }
     }
 
-    /// A number for a slot, and what it is called.
-    pub(super) fn new_slot(&self, cell: &Arc<LimitCell>) -> (u64, Box<str>) {
+    /// Told and counted once: who comes later finds no connection, or another one.
+    pub(super) fn lost(&self, number: u64, why: &str) {
+        let current = self.connection.borrow().as_ref().map(|one| one.number);
+        if current != Some(number) {
+            return;
+        }
+        self.connection.replace(None);
+        let counters = &self.state.counters;
+        counters.connected.fetch_sub(1, Ordering::Relaxed);
+        add(&counters.outages);
+        tracing::warn!(
+            worker = self.index,
+            "the shared state is lost ({why}): limits do what their `on_outage` says"
+        );
+        self.attention.notify_one();
+    }
+
+    /// A number for a slot, and what it is called. It is held once the call may pass.
+    pub(super) fn new_slot(&self) -> (u64, Box<str>) {
         let number = self.next_slot.get();
         self.next_slot.set(number + 1);
-        self.slots.hold(number, Arc::clone(cell));
-        add(&self.state.counters.slots);
         (number, self.slot_name(number))
     }
 
@@ -251,6 +308,12 @@ impl SharedWorker {
             self.state.counters.slots.fetch_sub(1, Ordering::Relaxed);
             self.attention.notify_one();
         }
+    }
+
+    /// Of a slot that was asked for, with no answer.
+    pub(super) fn abandon(&self, number: u64, cell: &Arc<LimitCell>) {
+        self.slots.abandon(number, Arc::clone(cell));
+        self.attention.notify_one();
     }
 
     #[cfg(test)]
@@ -269,7 +332,9 @@ impl SharedWorker {
         self.clock.moment()
     }
 
-    pub(super) fn held(self: &Rc<Self>, number: u64) -> HeldSlot {
+    pub(super) fn held(self: &Rc<Self>, number: u64, cell: &Arc<LimitCell>) -> HeldSlot {
+        self.slots.hold(number, Arc::clone(cell));
+        add(&self.state.counters.slots);
         HeldSlot {
             worker: Rc::clone(self),
             number,

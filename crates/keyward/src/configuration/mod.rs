@@ -16,6 +16,7 @@ mod document;
 pub(crate) mod file;
 pub(crate) mod kept;
 mod keys;
+mod limits;
 pub(crate) mod listener;
 pub(crate) mod listener_tls;
 mod network;
@@ -332,6 +333,7 @@ fn check_files(
         upstream_tls::check(declared, problems);
         authentication::check(declared, configuration, problems);
         shared_state::check(declared, configuration, problems);
+        limits::check(declared, configuration, problems);
         content::check(declared, problems);
     }
 }

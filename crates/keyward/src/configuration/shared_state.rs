@@ -102,6 +102,9 @@ pub(super) fn read(
                 "contradiction",
                 "`ca`: a connection in clear checks no certificate: write `rediss://` in `url`, or take `ca` out",
             );
+        } else if let Err(error) = state.settings().check() {
+            problems.error(field.place(), "bad_value", format!("`ca`: {error}"));
+            return None;
         }
     }
     if let Some(field) = fields.optional("timeout") {
@@ -160,7 +163,8 @@ fn state(field: Field<'_>, problems: &mut Problems) -> Option<SharedState> {
         refused(problems, "names no host");
         return None;
     }
-    if !database.bytes().all(|b| b.is_ascii_digit()) {
+    // Options of other clients, such as not to look at the server's certificate.
+    if authority.contains(['#', '?']) || !database.bytes().all(|b| b.is_ascii_digit()) {
         refused(
             problems,
             "has something behind the host that is no number of a database",

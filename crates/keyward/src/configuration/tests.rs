@@ -173,6 +173,25 @@ fn changes_that_break_the_example_are_told_with_line_and_advice() {
         ),
         (
             "shared_state: memory",
+            "shared_state: { url: \"rediss://127.0.0.1\", ca: keyward.yaml }",
+            &["10: `ca`: the certificate authorities of the shared state are no PEM certificates"],
+        ),
+        (
+            "shared_state: memory",
+            "shared_state: \"rediss://127.0.0.1#insecure\"",
+            &[
+                "10: `shared_state`: it has something behind the host that is no number of a database",
+            ],
+        ),
+        (
+            "shared_state: memory",
+            "shared_state: \"redis://127.0.0.1?protocol=resp3\"",
+            &[
+                "10: `shared_state`: it has something behind the host that is no number of a database",
+            ],
+        ),
+        (
+            "shared_state: memory",
             "shared_state: { urls: x }",
             &["10: unknown key `urls`: did you mean `url`?"],
         ),

@@ -608,3 +608,55 @@ fn what_was_kept_of_quotas_is_restored_and_two_processes_add_up() {
     }
     assert_eq!(after.unkept()[0].used.requests, 1);
 }
+
+#[test]
+fn a_restored_cell_of_an_api_stays_while_it_is_held() {
+    let rule = quota(10, Period::Month);
+    let secret = [7; 16];
+    let before = limits(64).with_secret(&secret);
+    let cell = cell_of(&before, rule, &[Counted::Api], at(0)).unwrap();
+    assert!(cell.take(&rule, at(0)).unwrap().is_allowed());
+    let after = limits(64).with_secret(&secret);
+    assert_eq!(after.restore(before.unkept().into_iter()), 0);
+    let held = cell_of(&after, rule, &[Counted::Api], at(1)).unwrap();
+    // A month later it is idle, and more come than there is room for.
+    let later = at(40 * 86_400 * SECOND);
+    for number in 0..1_000 {
+        // Some find no room: it is the sweep that matters.
+        let _room = subject_cell(&after, rule, &format!("subject-{number}"), later);
+    }
+    assert!(held.take(&rule, later).unwrap().is_allowed());
+}
+
+#[test]
+fn quotas_that_nodes_share_make_room_once_they_are_told() {
+    let rule = quota(10, Period::Month);
+    let limits = limits(64).shared_under("test".into());
+    let later = |number: u64| at(SECOND * (number + 1));
+    let told = |cell: &Cell| {
+        let shared = cell.shared.as_ref().unwrap();
+        shared.heard.store(1, Ordering::Relaxed);
+    };
+    let used = |number: u64| {
+        let cell = subject_cell(&limits, rule, &format!("subject-{number}"), later(number))?;
+        assert!(cell.take(&rule, later(number)).unwrap().is_allowed());
+        Ok::<_, crate::Error>(cell)
+    };
+    // What the server has not heard of stays.
+    let untold: Vec<_> = (0..500).filter_map(|number| used(number).ok()).collect();
+    assert!(limits.len() <= 64 && untold.len() == limits.len());
+    for cell in &untold {
+        assert!(cell.take(&rule, later(500)).unwrap().is_allowed());
+        told(cell);
+    }
+    for number in 501..1_000 {
+        let cell = used(number).unwrap();
+        told(&cell);
+    }
+    assert!(limits.len() <= 64);
+    assert!(
+        untold
+            .iter()
+            .any(|cell| cell.take(&rule, later(1_000)).is_err())
+    );
+}

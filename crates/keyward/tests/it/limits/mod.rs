@@ -2,13 +2,15 @@
 
 mod concurrency;
 mod quotas;
+mod reload;
 mod shared;
 mod subjects;
 
 use crate::node::{Node, Plan, check_passed, check_problem, request};
 use crate::token::Issuer;
 use keyward_jose::SignatureAlgorithm as A;
-use keyward_testkit::{Answer, RawClient};
+use keyward_testkit::{Answer, Gate, RawClient, Script, Upstream, until};
+use std::time::Duration;
 
 /// Makes so many calls with these headers over this many connections at once, and counts the answers that
 /// passed and those that a limit refused.
@@ -223,4 +225,61 @@ async fn a_call_that_the_second_limit_refuses_is_given_back_to_the_first() {
         assert!(refused < 100_000);
     }
     assert!(refused > 3, "the second limit never refused");
+}
+
+#[tokio::test]
+async fn a_burst_is_told_as_the_quota_that_comes_back_in_its_window() {
+    let limits = "rate_limits: [ { name: even, by: api, requests: 100, per: 1m, burst: 20 }, { name: odd, by: api, requests: 7, per: 1m }, { name: fast, by: api, requests: 1000, per: 1s, burst: 100 } ]";
+    let node = Plan::default()
+        .settings("workers: 1")
+        .api("api", &format!("authentication: none, {limits}"))
+        .start()
+        .await;
+    let answer = node.get("/api/x", &[]).await;
+    check_passed(&answer);
+    assert_eq!(
+        answer.head.field("ratelimit-policy"),
+        Some("\"even\";q=20;w=12, \"odd\";q=7;w=60, \"fast\";q=100;w=1")
+    );
+    assert_eq!(member(&answer, "even", "r"), Some(19));
+}
+
+#[tokio::test]
+async fn a_call_is_counted_when_it_asks_and_not_when_it_began() {
+    let gate = Gate::shut();
+    let decision = Upstream::scripted(
+        Script::new()
+            .wait_for(&gate)
+            .write("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"),
+    )
+    .await;
+    let node = Plan::default()
+        .settings("workers: 1")
+        .upstream("decision", &[decision.url()], "retries: none")
+        .api(
+            "api",
+            "authentication: none, \
+             rate_limits: [ { name: whole, by: api, requests: 1, per: 1s, burst: 1 } ], \
+             routes: [ \
+               { name: asked, match: { path: /asked }, external_decision: { upstream: decision, timeout: 30s } }, \
+               { name: open, match: { path: /open } } ]",
+        )
+        .start()
+        .await;
+    let (waited, ()) = tokio::join!(node.get("/api/asked", &[]), async {
+        until("the service is asked", async || {
+            !decision.received().is_empty()
+        })
+        .await;
+        // Two calls later and their second, the first may pass as well.
+        for _ in 0..2 {
+            until("one passes", async || {
+                node.get("/api/open", &[]).await.status == 200
+            })
+            .await;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        gate.open();
+    });
+    check_passed(&waited);
 }

@@ -1,7 +1,9 @@
 //! Quotas: so many requests in a window of the calendar.
 
 use super::{flood, member};
-use crate::node::{Plan, check_passed, check_problem};
+use crate::node::{Node, Plan, check_passed, check_problem};
+use keyward_testkit::until;
+use std::process::Command;
 
 #[tokio::test]
 async fn a_quota_is_exact_over_workers_and_names_when_it_begins_anew() {
@@ -85,4 +87,75 @@ async fn a_quota_and_a_rate_give_back_to_each_other() {
         }
     }
     assert_eq!(node.upstream.received().len(), 4);
+}
+
+/// How many requests are kept of all quotas.
+fn kept(node: &Node) -> u64 {
+    const SUM: &str = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1], timeout=5).execute('SELECT coalesce(sum(requests), 0) FROM quota_counts').fetchone()[0])";
+    let database = node.process.folder().join("keyward-data/keyward.db");
+    let output = Command::new("python3")
+        .args(["-c", SUM])
+        .arg(database)
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    told.trim().parse().unwrap_or_else(|_| panic!("{told}"))
+}
+
+#[tokio::test]
+async fn a_crash_forgives_only_what_was_not_kept_yet() {
+    let mut node = Plan::default()
+        .settings("workers: 2")
+        .api(
+            "api",
+            "authentication: none, quotas: [ { name: monthly, by: api, requests: 5, per: month } ]",
+        )
+        .start()
+        .await;
+    for _ in 0..3 {
+        check_passed(&node.get("/api/x", &[]).await);
+    }
+    until("they are kept", async || kept(&node) == 3).await;
+    node.process.signal("KILL");
+    node.process.restart().await;
+    for left in [1, 0] {
+        let answer = node.get("/api/x", &[]).await;
+        check_passed(&answer);
+        assert_eq!(member(&answer, "monthly", "r"), Some(left));
+    }
+    check_problem(&node.get("/api/x", &[]).await, 429, "quota_exceeded");
+}
+
+#[tokio::test]
+async fn a_quota_whose_subjects_anyone_can_make_up_is_warned_of() {
+    let node = Plan::default()
+        .api(
+            "api",
+            "authentication: none, quotas: [ \
+               { name: open, by: address, requests: 5, per: month }, \
+               { name: claimed, by: [ \"header:x-project\", route ], requests: 5, per: day }, \
+               { name: short, by: address, requests: 5, per: hour }, \
+               { name: whole, by: api, requests: 5, per: month }, \
+               { name: callers, by: [ subject, \"header:x-project\" ], requests: 5, per: month } ]",
+        )
+        .start()
+        .await;
+    let checked = Command::new(env!("CARGO_BIN_EXE_keyward"))
+        .args(["check", "--config"])
+        .arg(node.process.folder().join("keyward.yaml"))
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&checked.stdout).into_owned()
+        + &String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success(), "{told}");
+    for (name, warned) in [
+        ("open", true),
+        ("claimed", true),
+        ("short", false),
+        ("whole", false),
+        ("callers", false),
+    ] {
+        let said = told.contains(&format!("the quota `{name}` counts whatever"));
+        assert_eq!(said, warned, "{name}: {told}");
+    }
 }

@@ -140,13 +140,16 @@ async fn whom_a_limit_counts() {
     let (alice, bob) = (token("alice", "blue"), token("bob", "blue"));
     let (again, red) = (token("alice", "blue"), token("alice", "red"));
     let without = issuer.token_of("carol");
+    let writing = issuer.claims().with_subject("alice");
+    let writing = issuer.sign(&writing.with_scopes(["write"]));
     let mut table = of_limits(
         Table::new("limits", "subjects")
             .naming(&alice, "ALICE_OF_BLUE")
             .naming(&bob, "BOB_OF_BLUE")
             .naming(&again, "ALICE_OF_BLUE_ANEW")
             .naming(&red, "ALICE_OF_RED")
-            .naming(&without, "CAROL_OF_NONE"),
+            .naming(&without, "CAROL_OF_NONE")
+            .naming(&writing, "ALICE_WHO_WRITES"),
     );
     let from = |path: &str, address: &str| Call::get(path).header("X-Forwarded-For", address);
     for (case, call) in [
@@ -237,6 +240,11 @@ async fn whom_a_limit_counts() {
             "without the scope: nothing is taken",
             Call::get("/scope/x").bearer(&alice),
         ),
+        (
+            "the same caller with the scope: its first",
+            Call::get("/scope/x").bearer(&writing),
+        ),
+        ("and its second", Call::get("/scope/x").bearer(&writing)),
     ] {
         table.drive(&node, case, call).await;
     }
