@@ -14,6 +14,7 @@ use crate::deadlines::{Patience, Seat};
 use crate::message::{Fields, Header, RequestHead};
 use crate::metrics::PolicyEvent;
 use crate::request::admit::Admitted;
+use crate::request::headers::is_spelling_of;
 use crate::request::{Answer, Client, Refusal};
 use crate::snapshot::{LocalRoute, Route};
 use crate::worker::Worker;
@@ -48,6 +49,13 @@ impl DecisionRoute {
             memory: declared.cache.as_ref().map(Memory::new),
             route,
         }
+    }
+
+    /// Whether a header of this name tells the service who calls, or the upstream what it has said of that.
+    pub(crate) fn tells_callers_by(&self, name: &[u8]) -> bool {
+        let asked_with = self.declared.request_headers.iter();
+        let mut names = asked_with.chain(&self.declared.set_headers);
+        names.any(|known| known.as_bytes() == name)
     }
 }
 
@@ -133,12 +141,6 @@ fn put(declared: &ExternalDecision, from: &Fields, head: &mut RequestHead) {
         !names.any(|name| is_spelling_of(field.name, name.as_bytes()))
     });
     head.fields.append_all(from);
-}
-
-/// Whether upstreams that can't tell `-` from `_` would take the one for the other.
-fn is_spelling_of(sent: &[u8], name: &[u8]) -> bool {
-    let folded = |byte: &u8| if *byte == b'_' { b'-' } else { *byte };
-    sent.len() == name.len() && sent.iter().map(folded).eq(name.iter().map(folded))
 }
 
 /// A refusal as the caller gets it: the service's own body, or else a problem.
