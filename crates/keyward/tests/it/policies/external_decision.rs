@@ -4,6 +4,7 @@ use super::{Call, Table};
 use crate::node::{Node, Plan, check_problem};
 use crate::token::Issuer;
 use keyward_jose::SignatureAlgorithm as A;
+use keyward_model::ApiKey;
 use keyward_testkit::{Script, Upstream, free_ports};
 
 const HEADERS: &[&str] = &[
@@ -52,6 +53,11 @@ async fn what_the_service_says_happens() {
             Call::get("/open/x")
                 .header("X-User", "root")
                 .header("X_User", "root"),
+        ),
+        (
+            "nor can a client have the service's own taken out",
+            pass(&[("X-User", "alice")]),
+            Call::get("/open/x").header("Connection", "close, X-User"),
         ),
         (
             "nor where the service says nothing of it",
@@ -159,7 +165,7 @@ async fn what_the_service_says_happens() {
         .unwrap()
         .text();
     for (decision, count) in [
-        ("passed", 5),
+        ("passed", 6),
         ("refused", 6),
         ("failed", 5),
         ("failed_open", 0),
@@ -175,11 +181,14 @@ async fn what_the_service_says_happens() {
 async fn what_the_service_is_told() {
     let issuer = Issuer::new("main", A::Es256);
     let token = issuer.token();
+    let key = ApiKey::from_random(&[1; 32]).reveal().to_owned();
     let gate = Upstream::scripted(pass(&[])).await;
     let node = Plan::default()
         .settings("workers: 1\ntrusted_proxies: [ 127.0.0.2 ]")
         .resource(issuer.resource(""))
+        .resource(format!("- {{ kind: credential, name: billing, api_key: {key} }}"))
         .upstream("gate", &[gate.url()], "")
+        .api("keyed", "authentication: [ { api_key: { query: api_key } }, { anonymous: true } ], external_decision: { upstream: gate }")
         .api("open", &api("request_headers: [ authorization, cookie, x-tenant ]"))
         .api(
             "guarded",
@@ -192,6 +201,7 @@ async fn what_the_service_is_told() {
         .await;
     let mut table = Table::new("external-decision", "questions")
         .naming(&token, "TOKEN")
+        .naming(&key, "KEY")
         .upstream_headers(&[
             "x-forwarded-method",
             "x-forwarded-uri",
@@ -241,18 +251,27 @@ async fn what_the_service_is_told() {
             "nor one to a route without the policy",
             Call::get("/guarded/status").bearer(&token),
         ),
+        (
+            "an API key in the query stays here too",
+            Call::get(&format!("/keyed/x?a=b&api%5Fkey={key}&c=d")),
+        ),
     ] {
         table.drive_to(&node, &gate, case, call).await;
     }
     table.finish();
-    let asked = gate.received();
+    let mut asked = gate.received();
+    let keyed = asked.pop().unwrap();
+    assert_eq!(
+        keyed.head.field("x-forwarded-uri"),
+        Some("/keyed/x?a=b&c=d")
+    );
     assert_eq!(asked.first().unwrap().head.first_line, "GET / HTTP/1.1");
     assert_eq!(
         asked.last().unwrap().head.first_line,
         "GET /decide?for=guarded HTTP/1.1"
     );
     assert!(asked.iter().all(|asked| asked.body_length == 0));
-    assert_eq!(node.upstream.received().len(), 5);
+    assert_eq!(node.upstream.received().len(), 6);
     assert_eq!(gate.connections(), 1, "questions share a connection");
 }
 
