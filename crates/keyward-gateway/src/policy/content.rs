@@ -1,7 +1,7 @@
 //! The policies that read what calls carry, as one route has them.
 
 use super::cache::CachePlan;
-use super::transformation::TransformationPlan;
+use super::transformation::{Reads, TransformationPlan};
 use super::validation::{Compiled, ValidationPlan};
 use crate::body::RequestBody;
 use crate::message::RequestHead;
@@ -62,6 +62,12 @@ impl ContentPlan {
 
     pub(super) fn cache(&self) -> Option<&CachePlan> {
         self.cache.as_ref()
+    }
+
+    /// What of a call its answer may have been made from.
+    pub(super) fn templates_read(&self) -> Reads {
+        let transformation = self.transformation.as_ref();
+        transformation.map_or_else(Reads::default, TransformationPlan::reads)
     }
 
     /// Answers a call that has passed every check.

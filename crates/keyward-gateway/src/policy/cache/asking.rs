@@ -462,6 +462,14 @@ impl Asking<'_> {
                 NotKept::Status
             });
         }
+        // What templates make is of what they read, whatever the upstream says of its own answer.
+        let made_from = self.content.templates_read();
+        if made_from.request_headers {
+            return Err(NotKept::Vary);
+        }
+        if made_from.caller && !declared.per_caller {
+            return Err(NotKept::Credentials);
+        }
         let freshness = Freshness::of(declared, answer.status, &answer.fields, exchange)?;
         let length = answer.body.left();
         if length.is_some_and(|length| length > declared.max_entry_bytes as u64)

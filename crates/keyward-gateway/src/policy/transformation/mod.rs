@@ -7,6 +7,7 @@
 
 mod template;
 
+pub(super) use template::Reads;
 pub(crate) use template::Templates;
 
 use super::memory::Memory;
@@ -16,6 +17,7 @@ use crate::body::{AnswerBody, RequestBody};
 use crate::message::{Fields, Header, RequestHead};
 use crate::record::CallRecord;
 use crate::request::forward::Call;
+use crate::request::headers::is_spelling_of;
 use crate::request::{Answer, Authenticated, Refusal};
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -28,13 +30,16 @@ use template::Rendered;
 /// How deep a body may nest that is made anew.
 const DEPTH_MAX: usize = 64;
 
-/// What says something of the very bytes of a body that is no longer that one (RFC 9530, RFC 3230).
+/// What says something of the very bytes of a body that is no longer that one (RFC 9530, RFC 3230), how it is
+/// coded, and what would follow it.
 const OF_THE_BYTES: &[&[u8]] = &[
     b"accept-ranges",
     b"content-digest",
+    b"content-encoding",
     b"content-md5",
     b"digest",
     b"repr-digest",
+    b"trailer",
 ];
 
 /// The changes of one route.
@@ -69,6 +74,13 @@ impl TransformationPlan {
             response: compiled(&declared.response).map_err(|why| format!("response: {why}"))?,
             declared: Arc::clone(declared),
         })
+    }
+
+    /// What the templates of both messages speak of.
+    pub(super) fn reads(&self) -> Reads {
+        let both = [&self.request, &self.response];
+        let reads = both.into_iter().flatten().map(Templates::reads);
+        reads.fold(Reads::default(), Reads::or)
     }
 
     /// The request as the upstream gets it, and what its answer's templates will speak of.
@@ -108,10 +120,15 @@ impl TransformationPlan {
         let mut value = Value::Null;
         // Whatever the body is: else a caller kept these by sending one that nothing is made from.
         take_out(&mut head.fields, change);
+        // What tells who calls comes from us alone, whatever a template says.
+        let forged = &call.matched.route.route.forged;
+        let sets = |name: &[u8]| !forged.covers(name);
         for (name, _) in &change.set_headers {
-            head.fields.remove_named(name.as_bytes());
+            if sets(name.as_bytes()) {
+                remove_spellings(&mut head.fields, name);
+            }
         }
-        if templates.reads_body() && body.left() != Some(0) {
+        if templates.reads().body && body.left() != Some(0) {
             let coded = head.fields.has(Header::ContentEncoding);
             if is_json(&head.fields) && !coded {
                 let memory: &Arc<Memory> = &call.worker.shared.bodies;
@@ -129,6 +146,8 @@ impl TransformationPlan {
                     }
                 };
                 body = RequestBody::whole(whole);
+                // Trailers are dropped with the reading of what they follow.
+                head.fields.remove(Header::Trailer);
             } else if change.passes_other {
                 return Ok(body);
             } else {
@@ -161,9 +180,11 @@ impl TransformationPlan {
             head.fields.set(Header::ContentType, b"application/json");
             body = RequestBody::whole(Bytes::from(made));
         }
-        set(&mut head.fields, headers);
-        // What tells who calls comes from us alone, whatever a template says.
-        call.matched.route.route.forged.strip(&mut head.fields);
+        let headers = headers.into_iter();
+        set(
+            &mut head.fields,
+            headers.filter(|(name, _)| sets(name.as_bytes())),
+        );
         Ok(body)
     }
 
@@ -189,7 +210,7 @@ impl TransformationPlan {
         let is_json = is_json(&answer.fields)
             && !answer.fields.has(Header::ContentEncoding)
             && answer.status != StatusCode::PARTIAL_CONTENT;
-        if templates.reads_body() || templates.makes_body() {
+        if templates.reads().body || templates.makes_body() {
             if bodiless {
                 // What the body would have been is not known, nor how long.
                 if is_json && templates.makes_body() {
@@ -216,6 +237,7 @@ impl TransformationPlan {
                 .map_err(|why| untransformable(&why))?
                 .value;
             answer.body = AnswerBody::full(whole);
+            answer.fields.remove(Header::Trailer);
         }
         let mut headers = serde_json::Map::new();
         for field in answer.fields.iter() {
@@ -234,7 +256,7 @@ impl TransformationPlan {
             answer.fields.set(Header::ContentType, b"application/json");
             answer.body = AnswerBody::full(Bytes::from(body));
         }
-        set(&mut answer.fields, headers);
+        set(&mut answer.fields, headers.into_iter());
         Ok(answer)
     }
 }
@@ -305,17 +327,23 @@ fn weaken(fields: &mut Fields) {
 
 fn take_out(fields: &mut Fields, change: &Change) {
     for name in &change.remove_headers {
-        fields.remove_named(name.as_bytes());
+        remove_spellings(fields, name);
     }
 }
 
-fn set(fields: &mut Fields, headers: Vec<(Box<str>, String)>) {
+/// Removes all fields of this name, which is in lower case, and of those that some would take for it.
+fn remove_spellings(fields: &mut Fields, name: &str) {
+    fields.retain(|field| !is_spelling_of(field.name, name.as_bytes()));
+}
+
+/// Puts what templates gave in the place of what was there. What gives nothing leaves nothing.
+fn set(fields: &mut Fields, headers: impl Iterator<Item = (Box<str>, String)>) {
     for (name, value) in headers {
+        remove_spellings(fields, &name);
         let value = value.trim();
-        if value.is_empty() {
-            continue;
+        if !value.is_empty() {
+            // One that would end the field is not added.
+            fields.append_named(&name, value.as_bytes());
         }
-        // One that would end the field is not added.
-        fields.set_named(&name, value.as_bytes());
     }
 }
