@@ -87,7 +87,8 @@ pub(crate) async fn decide(
     let worker = asked.worker;
     let declared = &decision.declared;
     let memory = decision.memory.as_ref().map(|memory| {
-        let key = Key::of(declared.cache.as_ref(), head, &asked.admitted);
+        let scheme = asked.client.scheme();
+        let key = Key::of(declared.cache.as_ref(), head, &asked.admitted, scheme);
         (memory, key)
     });
     let now = worker.deadlines.latest();
@@ -165,6 +166,7 @@ fn given(answer: Answer, is_grpc: bool) -> Result<Answer, Refusal> {
     };
     let mut fields = answer.fields;
     fields.remove(Header::ContentType);
+    fields.remove(Header::ContentEncoding);
     Err(Refusal::with(Fault::new(code, detail), fields))
 }
 
@@ -191,10 +193,14 @@ async fn ask(
     if !status.is_redirection() && !status.is_client_error() {
         return Err(format!("it answered {status}"));
     }
-    let kind = fields.get(Header::ContentType).map(<[u8]>::to_vec);
+    // Without these nobody could read the body.
+    let of_body = [Header::ContentType, Header::ContentEncoding];
+    let of_body = of_body.map(|header| (header, fields.get(header).map(<[u8]>::to_vec)));
     chosen(&mut fields, &declared.answer_headers);
-    if let Some(kind) = kind.filter(|_| !body.is_empty()) {
-        fields.set(Header::ContentType, &kind);
+    for (header, value) in of_body {
+        if let Some(value) = value.filter(|_| !body.is_empty()) {
+            fields.set(header, &value);
+        }
     }
     // It speaks of this caller at this moment.
     fields.set(Header::CacheControl, b"no-store");

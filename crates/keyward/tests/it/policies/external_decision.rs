@@ -9,6 +9,7 @@ use keyward_testkit::{Script, Upstream, free_ports};
 
 const HEADERS: &[&str] = &[
     "content-type",
+    "content-encoding",
     "location",
     "set-cookie",
     "www-authenticate",
@@ -93,6 +94,15 @@ async fn what_the_service_says_happens() {
             Call::get("/open/x"),
         ),
         (
+            "403 with a page in a coding",
+            Script::answer(
+                "403 Forbidden",
+                &[("Content-Type", "text/html"), ("Content-Encoding", "gzip")],
+                "coded",
+            ),
+            Call::get("/open/x"),
+        ),
+        (
             "403 without one",
             Script::answer("403 Forbidden", &[], ""),
             Call::get("/open/x"),
@@ -166,7 +176,7 @@ async fn what_the_service_says_happens() {
         .text();
     for (decision, count) in [
         ("passed", 6),
-        ("refused", 6),
+        ("refused", 7),
         ("failed", 5),
         ("failed_open", 0),
     ] {
@@ -384,4 +394,26 @@ async fn a_refused_call_uses_no_limit_up_and_is_told_why_to_pages() {
     }
     assert_eq!(node.get("/open/x", &page).await.status, 200);
     check_problem(&node.get("/open/x", &page).await, 429, "rate_limited");
+}
+
+#[tokio::test]
+async fn no_decision_about_one_host_counts_for_another() {
+    let gate = Upstream::scripted(pass(&[])).await;
+    let node = Plan::default()
+        .settings("workers: 1\ntrusted_proxies: [ 127.0.0.1 ]")
+        .upstream("gate", &[gate.url()], "")
+        .api("open", &api("cache: { ttl: 10m, any_path: true }"))
+        .start()
+        .await;
+    for (host, scheme, asked) in [
+        ("a.example", "https", 1),
+        ("a.example", "https", 1),
+        ("b.example", "https", 2),
+        ("b.example", "http", 3),
+        ("a.example", "https", 3),
+    ] {
+        let told = [("X-Forwarded-Host", host), ("X-Forwarded-Proto", scheme)];
+        assert_eq!(node.get("/open/x", &told).await.status, 200);
+        assert_eq!(gate.received().len(), asked, "{scheme}://{host}");
+    }
 }
