@@ -10,8 +10,8 @@ mod template;
 pub(super) use template::Reads;
 pub(crate) use template::Templates;
 
-use super::memory::Memory;
 use super::validation::json;
+use super::validation::media_type::MediaType;
 use super::whole::{self, Unread};
 use crate::body::{AnswerBody, RequestBody};
 use crate::message::{Fields, Header, RequestHead};
@@ -29,6 +29,8 @@ use template::Rendered;
 
 /// How deep a body may nest that is made anew.
 const DEPTH_MAX: usize = 64;
+/// From here on not all whole numbers are doubles: two to the power of 53.
+const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// What says something of the very bytes of a body that is no longer that one (RFC 9530, RFC 3230), how it is
 /// coded, and what would follow it.
@@ -130,13 +132,14 @@ impl TransformationPlan {
         }
         if templates.reads().body && body.left() != Some(0) {
             let coded = head.fields.has(Header::ContentEncoding);
-            if is_json(&head.fields) && !coded {
-                let memory: &Arc<Memory> = &call.worker.shared.bodies;
-                let whole = whole::read(call, body, change.max_body_bytes, memory)
+            let media = MediaType::of(&head.fields)?;
+            if media.is_json() && !coded {
+                media.read_as_json()?;
+                let whole = whole::read(call, body, change.max_body_bytes)
                     .await
                     .map_err(|unread: Unread| unread.refusal(change.max_body_bytes, record))?;
-                value = match json::read(&whole, DEPTH_MAX) {
-                    Ok(read) => read.value,
+                value = match read_exactly(&whole) {
+                    Ok(value) => value,
                     Err(why) => {
                         let fault = Fault::new(
                             Code::BadRequest,
@@ -229,13 +232,10 @@ impl TransformationPlan {
                     ))
                 };
             }
-            let memory = &call.worker.shared.bodies;
-            let whole = whole::read_answer(&mut answer.body, change.max_body_bytes, memory)
+            let whole = whole::read_answer(call, &mut answer.body, change.max_body_bytes)
                 .await
                 .map_err(untransformable)?;
-            value = json::read(&whole, DEPTH_MAX)
-                .map_err(|why| untransformable(&why))?
-                .value;
+            value = read_exactly(&whole).map_err(|why| untransformable(&why))?;
             answer.body = AnswerBody::full(whole);
             answer.fields.remove(Header::Trailer);
         }
@@ -258,6 +258,30 @@ impl TransformationPlan {
         }
         set(&mut answer.fields, headers.into_iter());
         Ok(answer)
+    }
+}
+
+/// Reads a body that is written anew from what was read. The error is for whoever sent it.
+fn read_exactly(bytes: &[u8]) -> Result<Value, String> {
+    let value = json::read(bytes, DEPTH_MAX)?.value;
+    if is_kept(&value) {
+        Ok(value)
+    } else {
+        Err("a number in it is too large to be kept as it is".to_owned())
+    }
+}
+
+/// Whether all numbers are written as those that were read. A whole number beyond what a double holds exactly would
+/// come out as another one, which is a mistake in an id. Fractions have the precision of a double to all readers.
+fn is_kept(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => {
+            let inexact = |double: f64| double.fract() == 0.0 && double.abs() >= EXACT_MAX;
+            !(number.is_f64() && number.as_f64().is_some_and(inexact))
+        }
+        Value::Array(list) => list.iter().all(is_kept),
+        Value::Object(map) => map.values().all(is_kept),
+        Value::Null | Value::Bool(_) | Value::String(_) => true,
     }
 }
 
@@ -305,10 +329,9 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// Whether an answer is JSON, and says so in one way.
 fn is_json(fields: &Fields) -> bool {
-    let kind = text(fields.get(Header::ContentType).unwrap_or_default());
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    super::validation::is_json(&kind.to_ascii_lowercase())
+    MediaType::of(fields).is_ok_and(|media| media.is_json() && media.read_as_json().is_ok())
 }
 
 fn strip(fields: &mut Fields) {

@@ -245,6 +245,16 @@ async fn requests_are_made_anew() {
             None,
         ),
         (
+            "a number that would come out as another",
+            json("/lenient/orders", "[12345678901234567890123]"),
+            None,
+        ),
+        (
+            "two media types",
+            json("/lenient/orders", "[1]").header("content-type", "text/plain"),
+            None,
+        ),
+        (
             "a call without a body",
             Call::get("/lenient/orders"),
             Some(""),
