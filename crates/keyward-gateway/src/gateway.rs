@@ -6,6 +6,7 @@ use crate::metrics::{LimitCounts, RouteCounts, WorkerCounts, WorkerMetrics};
 use crate::policy::cache::{CacheCounts, ResponseCache};
 use crate::policy::idempotency::{KeyCounts, KeyMemory};
 use crate::policy::memory::Memory;
+use crate::policy::validation;
 use crate::policy::whole::BODIES_MAX;
 use crate::request::authenticate::{Nonces, PasswordChecks, REPLAY_WINDOW};
 use crate::settings::{ListenerSettings, Settings};
@@ -246,6 +247,7 @@ impl Gateway {
         self.shared.credentials.publish(credentials);
         self.shared.snapshots.publish(snapshot);
         continuity.forget_unused();
+        validation::forget_unused();
         let served = continuity.served_upstreams().map(Arc::clone);
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         watch.follow(served, &self.runtime, &self.shared.clock);

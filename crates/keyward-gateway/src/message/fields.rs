@@ -22,6 +22,11 @@ impl Span {
         }
     }
 
+    /// Where it begins.
+    pub(super) fn start(self) -> usize {
+        self.start as usize
+    }
+
     /// A part of it.
     pub(crate) fn part(self, start: usize, end: usize) -> Self {
         let begin = self.start as usize;

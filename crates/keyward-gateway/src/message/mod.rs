@@ -7,6 +7,7 @@ mod header_map;
 pub(crate) use fields::{Fields, Span};
 pub(crate) use header::{Class, Header};
 
+use crate::snapshot::decodes_to;
 use http::{Method, StatusCode};
 use keyward_model::usage::HttpVersion;
 use memchr::memchr;
@@ -188,6 +189,30 @@ impl RequestHead {
         }
     }
 
+    /// Takes the parts of this name out of the query, however they are escaped: nobody further on sees them.
+    pub(crate) fn remove_query(&mut self, name: &str) {
+        let named = |part: &&str| {
+            let key = part.split_once('=').map_or(*part, |(key, _)| key);
+            decodes_to(key.as_bytes(), name.as_bytes())
+        };
+        let Some(query) = self.query() else {
+            return;
+        };
+        if !query.split('&').any(|part| named(&part)) {
+            return;
+        }
+        let rest: Vec<&str> = query.split('&').filter(|part| !named(part)).collect();
+        let whole = if rest.is_empty() {
+            self.path().to_owned()
+        } else {
+            format!("{}?{}", self.path(), rest.join("&"))
+        };
+        let at = self.fields.keep(whole.as_bytes());
+        let (path, query) = path_and_query(whole.as_bytes(), at.start());
+        self.target.path = path;
+        self.target.query = query;
+    }
+
     /// Whom a target in absolute form names.
     pub(crate) fn authority(&self) -> Option<&str> {
         self.target.authority.map(|authority| self.text(authority))
@@ -220,6 +245,29 @@ impl AnswerHead {
             status,
             version,
             fields,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_the_query_is_taken_out_in_every_spelling() {
+        for (target, path, query) in [
+            ("/a?key=1", "/a", None),
+            ("/a?x=1&k%65y=2&y&key&key=3", "/a", Some("x=1&y")),
+            ("/a?keys=1&x=key", "/a", Some("keys=1&x=key")),
+            ("/key=1", "/key=1", None),
+            ("http://b?key=1&x=2", "/", Some("x=2")),
+        ] {
+            let mut head = RequestHead::to(target).unwrap();
+            head.remove_query("key");
+            assert_eq!((head.path(), head.query()), (path, query), "{target}");
+            let whole = query.map_or(path.to_owned(), |query| format!("{path}?{query}"));
+            assert_eq!(head.path_and_query(), whole, "{target}");
+            assert_eq!(head.fields.get(Header::Host), Some(&b"a"[..]), "{target}");
         }
     }
 }

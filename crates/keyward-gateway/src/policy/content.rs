@@ -2,16 +2,16 @@
 
 use super::cache::CachePlan;
 use super::idempotency::IdempotencyPlan;
-use super::transformation::TransformationPlan;
-use super::validation::{Compiled, ValidationPlan};
+use super::memory::Memory;
+use super::transformation::{Reads, TransformationPlan};
+use super::validation::{self, ValidationPlan};
+use super::whole;
 use crate::body::RequestBody;
 use crate::message::RequestHead;
 use crate::record::CallRecord;
 use crate::request::forward::{self, Call, Finish};
 use crate::request::{Answer, Refusal};
-use keyward_model::resource::content::Validation;
 use keyward_model::resource::{Api, ContentPolicies};
-use std::cell::RefCell;
 use std::sync::Arc;
 
 /// What a route does with the content of its calls.
@@ -21,34 +21,16 @@ pub(crate) struct ContentPlan {
     idempotency: Option<IdempotencyPlan>,
     cache: Option<CachePlan>,
     transformation: Option<TransformationPlan>,
-}
-
-/// The descriptions of one API that were compiled: its routes share them.
-#[derive(Debug, Default)]
-pub(crate) struct Descriptions(RefCell<Vec<(Arc<Validation>, Arc<Compiled>)>>);
-
-impl Descriptions {
-    fn compiled(&self, declared: &Arc<Validation>) -> Result<Arc<Compiled>, String> {
-        let mut known = self.0.borrow_mut();
-        if let Some((_, compiled)) = known.iter().find(|(of, _)| Arc::ptr_eq(of, declared)) {
-            return Ok(Arc::clone(compiled));
-        }
-        let compiled = Arc::new(Compiled::new(&declared.description)?);
-        known.push((Arc::clone(declared), Arc::clone(&compiled)));
-        Ok(compiled)
-    }
+    /// What bodies that are read whole may take together.
+    bodies: Arc<Memory>,
 }
 
 impl ContentPlan {
     /// The error says what can't be compiled.
-    pub(crate) fn new(
-        api: &Api,
-        declared: &ContentPolicies,
-        descriptions: &Descriptions,
-    ) -> Result<Self, String> {
+    pub(crate) fn new(api: &Api, declared: &ContentPolicies) -> Result<Self, String> {
         let validation = match &declared.validation {
             Some(declared) => {
-                let compiled = descriptions.compiled(declared)?;
+                let compiled = validation::compiled(&declared.description)?;
                 Some(ValidationPlan::new(api, declared, compiled))
             }
             None => None,
@@ -59,12 +41,23 @@ impl ContentPlan {
             validation,
             transformation,
             idempotency: declared.idempotency.as_ref().map(IdempotencyPlan::new),
+            bodies: Memory::new(whole::BODIES_OF_ROUTE_MAX),
             cache: declared.cache.as_ref().map(CachePlan::new),
         })
     }
 
+    pub(super) fn bodies(&self) -> &Arc<Memory> {
+        &self.bodies
+    }
+
     pub(super) fn cache(&self) -> Option<&CachePlan> {
         self.cache.as_ref()
+    }
+
+    /// What of a call its answer may have been made from.
+    pub(super) fn templates_read(&self) -> Reads {
+        let transformation = self.transformation.as_ref();
+        transformation.map_or_else(Reads::default, TransformationPlan::reads)
     }
 
     /// Answers a call that has passed every check.

@@ -1,21 +1,26 @@
 //! Bodies that are read whole, for policies that look into them: within a bound each, and one over all calls of
 //! the node.
 
-use super::memory::{Memory, Reservation};
+use super::memory::Reservation;
 use crate::body::{AnswerBody, BodyFailure, RequestBody};
 use crate::coding::Pieces as _;
-use crate::deadlines::Patience;
+use crate::deadlines::{Deadline, Patience};
 use crate::record::CallRecord;
 use crate::request::Refusal;
 use crate::request::forward::Call;
 use bytes::Bytes;
 use keyward_model::{Code, Fault};
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::task::{Poll, ready};
+use std::time::Duration;
 
 /// Memory for bodies that are read whole, over all calls of a node.
 pub(crate) const BODIES_MAX: usize = 256 << 20;
+/// How much of it one route may have: those of other teams want some too.
+pub(super) const BODIES_OF_ROUTE_MAX: usize = BODIES_MAX / 4;
+/// How long a body may take to arrive, where the route's upstream has no time for a whole call: who sends a byte now
+/// and then keeps its memory no longer.
+const WHOLE_WITHIN: Duration = Duration::from_secs(60);
 
 /// Why a body was not read whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +33,35 @@ pub(super) enum Unread {
 /// A body with the memory that it counts for, until nobody has it any more.
 struct Counted {
     bytes: Vec<u8>,
-    _memory: Reservation,
+    _reserved: Reserved,
+}
+
+/// What a body takes of the node's memory and of the route's.
+struct Reserved {
+    of_route: Reservation,
+    of_node: Reservation,
+}
+
+impl Reserved {
+    fn nothing(call: &Call<'_>) -> Option<Self> {
+        let content = call.matched.route.route.content.as_ref()?;
+        Some(Self {
+            of_route: content.bodies().nothing(),
+            of_node: call.worker.shared.bodies.nothing(),
+        })
+    }
+
+    fn resize(&mut self, bytes: usize) -> bool {
+        self.of_route.resize(bytes, || false) && self.of_node.resize(bytes, || false)
+    }
+}
+
+/// Until when a body is waited for, which begins to be read now.
+fn deadline(call: &Call<'_>) -> Deadline {
+    let upstream = call.matched.route.route.upstream.as_ref();
+    let total = upstream.and_then(|plan| plan.declared.total_timeout);
+    let now = call.worker.deadlines.now();
+    Deadline::after(Some(total.unwrap_or(WHOLE_WITHIN)), now)
 }
 
 impl AsRef<[u8]> for Counted {
@@ -42,13 +75,13 @@ pub(super) async fn read(
     call: &Call<'_>,
     mut body: RequestBody,
     bound: usize,
-    memory: &Arc<Memory>,
 ) -> Result<Bytes, Unread> {
     if body.left().is_some_and(|left| left > bound as u64) {
         return Err(Unread::TooLarge);
     }
     let mut bytes = Vec::new();
-    let mut reserved = memory.nothing();
+    let mut reserved = Reserved::nothing(call).ok_or(Unread::NoMemory)?;
+    let deadline = deadline(call);
     let mut patience = Patience::new(call.matched.route.route.body_idle);
     poll_fn(|context| {
         loop {
@@ -60,7 +93,7 @@ pub(super) async fn read(
                     if size > bound {
                         return Poll::Ready(Err(Unread::TooLarge));
                     }
-                    if !reserved.resize(size, || false) {
+                    if !reserved.resize(size) {
                         return Poll::Ready(Err(Unread::NoMemory));
                     }
                     body.move_piece(count, &mut bytes);
@@ -70,7 +103,9 @@ pub(super) async fn read(
                 }
                 Poll::Ready(Err(failure)) => return Poll::Ready(Err(Unread::Failed(failure))),
                 Poll::Pending => {
-                    ready!(patience.poll(call.seat));
+                    if deadline.poll(call.seat).is_pending() {
+                        ready!(patience.poll(call.seat));
+                    }
                     return Poll::Ready(Err(Unread::Failed(BodyFailure::ClientIdle)));
                 }
             }
@@ -79,33 +114,39 @@ pub(super) async fn read(
     .await?;
     Ok(Bytes::from_owner(Counted {
         bytes,
-        _memory: reserved,
+        _reserved: reserved,
     }))
 }
 
 /// Reads an answer's body. The error is for the operator.
 pub(super) async fn read_answer(
+    call: &Call<'_>,
     body: &mut AnswerBody,
     bound: usize,
-    memory: &Arc<Memory>,
 ) -> Result<Bytes, &'static str> {
+    const NO_MEMORY: &str = "too many bodies are being looked into";
     const TOO_LARGE: &str = "the answer is larger than what is made anew (`max_body`)";
     if body.left().is_some_and(|left| left > bound as u64) {
         return Err(TOO_LARGE);
     }
     let mut bytes = Vec::new();
-    let mut reserved = memory.nothing();
+    let mut reserved = Reserved::nothing(call).ok_or(NO_MEMORY)?;
+    let deadline = deadline(call);
     poll_fn(|context| {
         loop {
-            match ready!(body.poll_piece(context)) {
+            let Poll::Ready(piece) = body.poll_piece(context) else {
+                ready!(deadline.poll(call.seat));
+                return Poll::Ready(Err("the answer did not arrive in time"));
+            };
+            match piece {
                 Ok(0) => return Poll::Ready(Ok(())),
                 Ok(count) => {
                     let size = bytes.len() + count;
                     if size > bound {
                         return Poll::Ready(Err(TOO_LARGE));
                     }
-                    if !reserved.resize(size, || false) {
-                        return Poll::Ready(Err("too many bodies are being looked into"));
+                    if !reserved.resize(size) {
+                        return Poll::Ready(Err(NO_MEMORY));
                     }
                     body.move_piece(count, &mut bytes);
                 }
@@ -117,7 +158,7 @@ pub(super) async fn read_answer(
     body.end();
     Ok(Bytes::from_owner(Counted {
         bytes,
-        _memory: reserved,
+        _reserved: reserved,
     }))
 }
 

@@ -5,22 +5,39 @@ use crate::message::header::OURS;
 use crate::message::{Class, Fields, Header, Version};
 use http::Method;
 
-/// Takes out what ends at this hop. What `Connection` names goes too, before anything of ours is added,
-/// so that a client can't have our own fields taken out further on.
+/// Takes out what ends at this hop, and what `Connection` says does.
 pub(crate) fn strip_hop_by_hop(fields: &mut Fields) {
-    if fields.has(Header::Connection) {
-        let named: Vec<Vec<u8>> = fields
-            .all(Header::Connection)
-            .flat_map(|value| value.split(|byte| *byte == b','))
-            .map(|name| name.trim_ascii().to_ascii_lowercase())
-            // These decide where the message ends and who it is for: no option of a connection.
-            .filter(|name| !matches!(Header::of(name), Header::ContentLength | Header::Host))
-            .collect();
-        for name in named {
-            fields.remove_named(&name);
-        }
-    }
+    strip_connection_options(fields);
     fields.retain(|field| !field.is(Class::HOP));
+}
+
+/// Takes out the fields that `Connection` names, but for those of the hop itself. Of a request it is done before
+/// anything reads its fields or adds to them: else a client could have ours taken out, and have its own read here
+/// and not by the upstream.
+pub(crate) fn strip_connection_options(fields: &mut Fields) {
+    if !fields.has(Header::Connection) {
+        return;
+    }
+    let named: Vec<Vec<u8>> = fields
+        .all(Header::Connection)
+        .flat_map(|value| value.split(|byte| *byte == b','))
+        .map(|name| name.trim_ascii().to_ascii_lowercase())
+        .filter(|name| {
+            let header = Header::of(name);
+            // These decide where the message ends and who it is for: no option of a connection.
+            !header.class().meets(Class::HOP)
+                && !matches!(header, Header::ContentLength | Header::Host)
+        })
+        .collect();
+    if !named.is_empty() {
+        fields.retain(|field| !named.iter().any(|name| **name == *field.name));
+    }
+}
+
+/// Whether upstreams that can't tell `-` from `_` would take the one for the other.
+pub(crate) fn is_spelling_of(sent: &[u8], name: &[u8]) -> bool {
+    let folded = |byte: &u8| if *byte == b'_' { b'-' } else { *byte };
+    sent.len() == name.len() && sent.iter().map(folded).eq(name.iter().map(folded))
 }
 
 /// Whether who sent these fields says that it takes trailers (RFC 9110, section 10.1.4).

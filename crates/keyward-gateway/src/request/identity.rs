@@ -139,7 +139,8 @@ impl ForgedNames {
         headers::strip_trailers(trailers);
     }
 
-    fn covers(&self, name: &[u8]) -> bool {
+    /// Whether a name is one of these, in whatever spelling.
+    pub(crate) fn covers(&self, name: &[u8]) -> bool {
         let plain = name.iter().fold(true, |plain, byte| {
             plain & (byte.is_ascii_alphanumeric() | (*byte == b'-'))
         });

@@ -1,6 +1,6 @@
 //! What is refused before anyone asks who calls.
 
-use super::Client;
+use super::{Client, headers};
 use crate::body::RequestBody;
 use crate::message::{Fields, Header, RequestHead};
 use crate::snapshot::Route;
@@ -48,6 +48,7 @@ pub(crate) fn screen(
     }
     // On open routes too: what an upstream believes about callers comes from us alone.
     route.forged.strip(&mut head.fields);
+    headers::strip_connection_options(&mut head.fields);
     Ok(origin(worker, client, &head.fields))
 }
 

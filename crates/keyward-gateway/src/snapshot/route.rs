@@ -7,7 +7,7 @@ use super::plan::{MirrorPlan, RoutePlan};
 use crate::coding::DecodeBounds;
 use crate::issuer::IssuerKeySet;
 use crate::metrics::RouteMetrics;
-use crate::policy::content::{ContentPlan, Descriptions};
+use crate::policy::content::ContentPlan;
 use crate::policy::{DecisionRoute, PolicyPlan};
 use crate::request::identity::{ForgedNames, IdentityPlan};
 use crate::tls::ClientTrust;
@@ -122,7 +122,6 @@ pub(super) struct ApiPolicy {
     resource: Arc<ProtectedResource>,
     identity: Arc<IdentityPlan>,
     forged: Arc<ForgedNames>,
-    descriptions: Descriptions,
 }
 
 impl ApiPolicy {
@@ -150,7 +149,6 @@ impl ApiPolicy {
             }),
             identity: Arc::new(identity),
             forged: Arc::clone(forged),
-            descriptions: Descriptions::default(),
         })
     }
 }
@@ -194,7 +192,7 @@ impl Route {
                 let plan = RoutePlan::new(api, declared);
                 let content = declared.content.as_deref();
                 let content = content
-                    .map(|content| ContentPlan::new(api, content, &policy.descriptions))
+                    .map(|content| ContentPlan::new(api, content))
                     .transpose()
                     .map_err(unusable)?;
                 let content = content.map(Box::new);

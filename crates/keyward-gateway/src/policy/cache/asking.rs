@@ -462,6 +462,14 @@ impl Asking<'_> {
                 NotKept::Status
             });
         }
+        // What templates make is of what they read, whatever the upstream says of its own answer.
+        let made_from = self.content.templates_read();
+        if made_from.request_headers {
+            return Err(NotKept::Vary);
+        }
+        if made_from.caller && !declared.per_caller {
+            return Err(NotKept::Credentials);
+        }
         let freshness = Freshness::of(declared, answer.status, &answer.fields, exchange)?;
         let length = answer.body.left();
         if length.is_some_and(|length| length > declared.max_entry_bytes as u64)
@@ -502,11 +510,13 @@ impl Asking<'_> {
                 (StatusCode::NOT_MODIFIED, Bytes::new())
             }
             Part::Range(from, to) => {
+                without_digests(&mut fields);
                 let range = format!("bytes {from}-{}/{length}", to.saturating_sub(1));
                 fields.set(Header::ContentRange, range.as_bytes());
                 (StatusCode::PARTIAL_CONTENT, entry.body.slice(from..to))
             }
             Part::Unsatisfiable => {
+                without_digests(&mut fields);
                 fields.set(Header::ContentRange, format!("bytes */{length}").as_bytes());
                 (StatusCode::RANGE_NOT_SATISFIABLE, Bytes::new())
             }
@@ -522,7 +532,11 @@ impl Asking<'_> {
         let route = Rc::clone(&call.matched.route);
         let path = call.matched.path.clone();
         let admitted = call.admitted.of_copy();
-        let (key, head) = (self.key.clone(), self.head.clone());
+        let (key, mut head) = (self.key.clone(), self.head.clone());
+        // It is asked for as a whole, whatever part of it the client wants: else nothing of it could be kept.
+        head.method = Method::GET;
+        head.fields
+            .retain(|field| !CONDITIONAL.contains(&field.name));
         let (credentials, id) = (self.credentials, record.request_id);
         let trace = record.trace.as_ref().map(|trace| trace.of_copy());
         let entry = Arc::clone(entry);
@@ -568,6 +582,12 @@ impl Asking<'_> {
         };
         tokio::task::spawn_local(task);
     }
+}
+
+/// Takes out what is said of the bytes of a whole that is not sent (RFC 9530, section 2). `Repr-Digest` speaks of the
+/// whole in any case, and stays.
+fn without_digests(fields: &mut Fields) {
+    fields.retain(|field| field.name != b"content-digest" && field.name != b"content-md5");
 }
 
 /// Whether the answer is a stream of events, which has no end to be kept at.

@@ -103,9 +103,11 @@ impl Entry {
             .all(|(name, expected)| value(name).as_deref() == expected.as_deref())
     }
 
-    /// Whether two are told apart by the same headers and values.
+    /// Whether it stands for an older one: that was for each request that this one is for, and maybe for more,
+    /// before the upstream said what else tells its answers apart.
     pub(super) fn replaces(&self, other: &Self) -> bool {
-        self.varying == other.varying
+        let mut told = other.varying.iter();
+        told.all(|told| self.varying.contains(told))
     }
 
     /// What an entry like this takes of memory.

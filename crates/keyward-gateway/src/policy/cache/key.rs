@@ -104,11 +104,10 @@ impl CacheKey {
             }
         }
         for name in &cache.key_headers {
-            push(
-                &mut key,
-                &combined(fields, name.as_bytes()).unwrap_or_default(),
-            );
-            key.push(u8::from(fields.get_named(name.as_bytes()).is_some()));
+            // What tells who calls is not among the call's own fields: it is added on the way to the upstream.
+            let value = seen_by_upstream(call, fields, name.as_bytes());
+            push(&mut key, value.as_deref().unwrap_or_default());
+            key.push(u8::from(value.is_some()));
         }
         if cache.per_caller {
             push(&mut key, &caller(call, fields));
@@ -125,10 +124,11 @@ impl CacheKey {
     }
 }
 
-/// Whether the call carries a credential of any kind, whatever carries it: one that was checked here, or one
-/// that the upstream may check.
+/// Whether the call carries a credential of any kind, whatever carries it: one that was checked here or by the
+/// service that decides about calls, or one that the upstream may check.
 pub(super) fn has_credentials(call: &Call<'_>, fields: &Fields) -> bool {
     !matches!(call.admitted.authenticated(), Authenticated::Open)
+        || call.matched.route.route.decision.is_some()
         || fields
             .iter()
             .any(|field| is_credential(field.header, field.name))
@@ -159,9 +159,11 @@ fn caller(call: &Call<'_>, fields: &Fields) -> [u8; 32] {
             push(&mut text, field.value);
         }
     }
+    let decision = call.matched.route.route.decision.as_deref();
+    let decides = |name: &[u8]| decision.is_some_and(|decision| decision.tells_callers_by(name));
     for field in fields
         .iter()
-        .filter(|field| is_credential(field.header, field.name))
+        .filter(|field| is_credential(field.header, field.name) || decides(field.name))
     {
         push(&mut text, field.name);
         push(&mut text, field.value);

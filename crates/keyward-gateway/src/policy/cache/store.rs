@@ -165,7 +165,8 @@ impl ResponseCache {
         let Some(slot) = shard.slots.get(key) else {
             return Found::default();
         };
-        let mut variants = slot.variants.iter();
+        // Of several that would do, the one that came last (RFC 9111, section 4.1).
+        let mut variants = slot.variants.iter().rev();
         let latest = slot.variants.last();
         Found {
             entry: variants.find(|entry| entry.matches(&value)).cloned(),
@@ -241,8 +242,11 @@ impl ResponseCache {
     /// Calls under this key don't wait for each other for a while.
     pub(super) fn pass(&self, key: &CacheKey, now: Moment) {
         let mut memory = self.memory.nothing();
-        // What is not for others is not worth pushing out what is.
-        if memory.resize(OVERHEAD + 2 * key.bytes(), || false)
+        let known = self
+            .shard(&key.address)
+            .is_some_and(|shard| shard.slots.contains(key));
+        // A full cache would never know, and calls would stand in line for nothing as long as it is full.
+        if (known || memory.resize(OVERHEAD + 2 * key.bytes(), || self.evict()))
             && let Some(mut shard) = self.shard(&key.address)
         {
             shard.slot(key, memory).pass_until = Some(now.plus(PASS_FOR));

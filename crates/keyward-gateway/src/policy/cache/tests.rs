@@ -148,3 +148,50 @@ fn one_leads_until_it_ends_or_leaves() {
     let found = |at: Moment| cache.find(&key, at, |_| None).pass;
     assert!(found(NOW) && !found(NOW.plus(Duration::from_secs(11))));
 }
+
+/// An answer under a key, told apart by these headers.
+fn varying(cache: &Arc<ResponseCache>, key: &CacheKey, told: &[(&str, &str)], status: u16) {
+    let mut one = entry(cache, 1000, "").unwrap();
+    one.status = StatusCode::from_u16(status).unwrap();
+    let told = told.iter();
+    one.varying = told
+        .map(|(name, value)| (name.as_bytes().into(), Some(value.as_bytes().into())))
+        .collect();
+    assert!(cache.keep(key, one, cache.ticket(&key.address)));
+}
+
+#[test]
+fn of_several_that_match_the_latest_is_found() {
+    let cache = ResponseCache::new(1_000_000);
+    let key = key("a", "");
+    // All requests have the same value of each header here.
+    let found = || {
+        let found = cache.find(&key, NOW, |_| Some(b"1".to_vec()));
+        (
+            found.entry.map(|entry| entry.status.as_u16()),
+            cache.counts().entries,
+        )
+    };
+    varying(&cache, &key, &[("foo", "1")], 200);
+    varying(&cache, &key, &[("bar", "1")], 203);
+    assert_eq!(found(), (Some(203), 2));
+    // It is told apart by more than both, which the upstream did not know then.
+    varying(&cache, &key, &[("foo", "1"), ("bar", "1")], 404);
+    assert_eq!(found(), (Some(404), 1));
+    varying(&cache, &key, &[], 410);
+    assert_eq!(found(), (Some(410), 2));
+    varying(&cache, &key, &[("foo", "2")], 200);
+    assert_eq!(found(), (None, 2));
+}
+
+#[test]
+fn that_an_answer_is_for_nobody_else_is_known_in_a_full_cache_too() {
+    let cache = ResponseCache::new(10_000);
+    for number in 0..20 {
+        keep(&cache, &key(&format!("a{number}"), ""), "1");
+    }
+    let secret = key("secret", "");
+    cache.pass(&secret, NOW);
+    assert!(cache.find(&secret, NOW, |_| None).pass);
+    assert!(cache.counts().bytes <= 10_000);
+}

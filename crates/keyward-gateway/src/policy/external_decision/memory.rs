@@ -1,6 +1,6 @@
 //! Decisions that are remembered for a while, so that not every call is asked about.
 
-use crate::message::{Fields, RequestHead};
+use crate::message::{Fields, Header, RequestHead};
 use crate::request::admit::Admitted;
 use crate::request::authenticate::Authenticated;
 use aws_lc_rs::digest;
@@ -44,6 +44,7 @@ impl Key {
         declared: Option<&DecisionCache>,
         head: &RequestHead,
         admitted: &Admitted,
+        scheme: &str,
     ) -> Self {
         let mut hash = Hash(digest::Context::new(&digest::SHA256));
         let by = declared.map_or(&[][..], |declared| &declared.by);
@@ -64,11 +65,20 @@ impl Key {
             }
         }
         hash.ends();
+        // Whose resource it is, and how it was reached: no path makes that the same.
+        hash.add(scheme.as_bytes());
+        let mut told = vec![Header::Host];
+        if admitted.origin().trusted_proxy {
+            told.extend([Header::XForwardedHost, Header::XForwardedProto]);
+        }
+        for header in told {
+            for value in head.fields.all(header) {
+                hash.add(value);
+            }
+            hash.ends();
+        }
         if declared.is_none_or(|declared| !declared.any_path) {
             hash.add(head.method.as_str().as_bytes());
-            for host in head.fields.all(crate::message::Header::Host) {
-                hash.add(host);
-            }
             hash.add(head.path_and_query().as_bytes());
         }
         Self(hash.finish())

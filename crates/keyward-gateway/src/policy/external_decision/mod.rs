@@ -14,6 +14,7 @@ use crate::deadlines::{Patience, Seat};
 use crate::message::{Fields, Header, RequestHead};
 use crate::metrics::PolicyEvent;
 use crate::request::admit::Admitted;
+use crate::request::headers::is_spelling_of;
 use crate::request::{Answer, Client, Refusal};
 use crate::snapshot::{LocalRoute, Route};
 use crate::worker::Worker;
@@ -49,6 +50,13 @@ impl DecisionRoute {
             route,
         }
     }
+
+    /// Whether a header of this name tells the service who calls, or the upstream what it has said of that.
+    pub(crate) fn tells_callers_by(&self, name: &[u8]) -> bool {
+        let asked_with = self.declared.request_headers.iter();
+        let mut names = asked_with.chain(&self.declared.set_headers);
+        names.any(|known| known.as_bytes() == name)
+    }
 }
 
 /// A call that is asked about.
@@ -79,7 +87,8 @@ pub(crate) async fn decide(
     let worker = asked.worker;
     let declared = &decision.declared;
     let memory = decision.memory.as_ref().map(|memory| {
-        let key = Key::of(declared.cache.as_ref(), head, &asked.admitted);
+        let scheme = asked.client.scheme();
+        let key = Key::of(declared.cache.as_ref(), head, &asked.admitted, scheme);
         (memory, key)
     });
     let now = worker.deadlines.latest();
@@ -135,12 +144,6 @@ fn put(declared: &ExternalDecision, from: &Fields, head: &mut RequestHead) {
     head.fields.append_all(from);
 }
 
-/// Whether upstreams that can't tell `-` from `_` would take the one for the other.
-fn is_spelling_of(sent: &[u8], name: &[u8]) -> bool {
-    let folded = |byte: &u8| if *byte == b'_' { b'-' } else { *byte };
-    sent.len() == name.len() && sent.iter().map(folded).eq(name.iter().map(folded))
-}
-
 /// A refusal as the caller gets it: the service's own body, or else a problem.
 fn given(answer: Answer, is_grpc: bool) -> Result<Answer, Refusal> {
     let status = answer.status;
@@ -163,6 +166,7 @@ fn given(answer: Answer, is_grpc: bool) -> Result<Answer, Refusal> {
     };
     let mut fields = answer.fields;
     fields.remove(Header::ContentType);
+    fields.remove(Header::ContentEncoding);
     Err(Refusal::with(Fault::new(code, detail), fields))
 }
 
@@ -189,10 +193,14 @@ async fn ask(
     if !status.is_redirection() && !status.is_client_error() {
         return Err(format!("it answered {status}"));
     }
-    let kind = fields.get(Header::ContentType).map(<[u8]>::to_vec);
+    // Without these nobody could read the body.
+    let of_body = [Header::ContentType, Header::ContentEncoding];
+    let of_body = of_body.map(|header| (header, fields.get(header).map(<[u8]>::to_vec)));
     chosen(&mut fields, &declared.answer_headers);
-    if let Some(kind) = kind.filter(|_| !body.is_empty()) {
-        fields.set(Header::ContentType, &kind);
+    for (header, value) in of_body {
+        if let Some(value) = value.filter(|_| !body.is_empty()) {
+            fields.set(header, &value);
+        }
     }
     // It speaks of this caller at this moment.
     fields.set(Header::CacheControl, b"no-store");

@@ -7,15 +7,17 @@
 
 mod template;
 
+pub(super) use template::Reads;
 pub(crate) use template::Templates;
 
-use super::memory::Memory;
 use super::validation::json;
+use super::validation::media_type::MediaType;
 use super::whole::{self, Unread};
 use crate::body::{AnswerBody, RequestBody};
 use crate::message::{Fields, Header, RequestHead};
 use crate::record::CallRecord;
 use crate::request::forward::Call;
+use crate::request::headers::is_spelling_of;
 use crate::request::{Answer, Authenticated, Refusal};
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -27,14 +29,19 @@ use template::Rendered;
 
 /// How deep a body may nest that is made anew.
 const DEPTH_MAX: usize = 64;
+/// From here on not all whole numbers are doubles: two to the power of 53.
+const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 
-/// What says something of the very bytes of a body that is no longer that one (RFC 9530, RFC 3230).
+/// What says something of the very bytes of a body that is no longer that one (RFC 9530, RFC 3230), how it is
+/// coded, and what would follow it.
 const OF_THE_BYTES: &[&[u8]] = &[
     b"accept-ranges",
     b"content-digest",
+    b"content-encoding",
     b"content-md5",
     b"digest",
     b"repr-digest",
+    b"trailer",
 ];
 
 /// The changes of one route.
@@ -69,6 +76,13 @@ impl TransformationPlan {
             response: compiled(&declared.response).map_err(|why| format!("response: {why}"))?,
             declared: Arc::clone(declared),
         })
+    }
+
+    /// What the templates of both messages speak of.
+    pub(super) fn reads(&self) -> Reads {
+        let both = [&self.request, &self.response];
+        let reads = both.into_iter().flatten().map(Templates::reads);
+        reads.fold(Reads::default(), Reads::or)
     }
 
     /// The request as the upstream gets it, and what its answer's templates will speak of.
@@ -108,18 +122,24 @@ impl TransformationPlan {
         let mut value = Value::Null;
         // Whatever the body is: else a caller kept these by sending one that nothing is made from.
         take_out(&mut head.fields, change);
+        // What tells who calls comes from us alone, whatever a template says.
+        let forged = &call.matched.route.route.forged;
+        let sets = |name: &[u8]| !forged.covers(name);
         for (name, _) in &change.set_headers {
-            head.fields.remove_named(name.as_bytes());
+            if sets(name.as_bytes()) {
+                remove_spellings(&mut head.fields, name);
+            }
         }
-        if templates.reads_body() && body.left() != Some(0) {
+        if templates.reads().body && body.left() != Some(0) {
             let coded = head.fields.has(Header::ContentEncoding);
-            if is_json(&head.fields) && !coded {
-                let memory: &Arc<Memory> = &call.worker.shared.bodies;
-                let whole = whole::read(call, body, change.max_body_bytes, memory)
+            let media = MediaType::of(&head.fields)?;
+            if media.is_json() && !coded {
+                media.read_as_json()?;
+                let whole = whole::read(call, body, change.max_body_bytes)
                     .await
                     .map_err(|unread: Unread| unread.refusal(change.max_body_bytes, record))?;
-                value = match json::read(&whole, DEPTH_MAX) {
-                    Ok(read) => read.value,
+                value = match read_exactly(&whole) {
+                    Ok(value) => value,
                     Err(why) => {
                         let fault = Fault::new(
                             Code::BadRequest,
@@ -129,6 +149,8 @@ impl TransformationPlan {
                     }
                 };
                 body = RequestBody::whole(whole);
+                // Trailers are dropped with the reading of what they follow.
+                head.fields.remove(Header::Trailer);
             } else if change.passes_other {
                 return Ok(body);
             } else {
@@ -161,9 +183,11 @@ impl TransformationPlan {
             head.fields.set(Header::ContentType, b"application/json");
             body = RequestBody::whole(Bytes::from(made));
         }
-        set(&mut head.fields, headers);
-        // What tells who calls comes from us alone, whatever a template says.
-        call.matched.route.route.forged.strip(&mut head.fields);
+        let headers = headers.into_iter();
+        set(
+            &mut head.fields,
+            headers.filter(|(name, _)| sets(name.as_bytes())),
+        );
         Ok(body)
     }
 
@@ -189,7 +213,7 @@ impl TransformationPlan {
         let is_json = is_json(&answer.fields)
             && !answer.fields.has(Header::ContentEncoding)
             && answer.status != StatusCode::PARTIAL_CONTENT;
-        if templates.reads_body() || templates.makes_body() {
+        if templates.reads().body || templates.makes_body() {
             if bodiless {
                 // What the body would have been is not known, nor how long.
                 if is_json && templates.makes_body() {
@@ -208,14 +232,12 @@ impl TransformationPlan {
                     ))
                 };
             }
-            let memory = &call.worker.shared.bodies;
-            let whole = whole::read_answer(&mut answer.body, change.max_body_bytes, memory)
+            let whole = whole::read_answer(call, &mut answer.body, change.max_body_bytes)
                 .await
                 .map_err(untransformable)?;
-            value = json::read(&whole, DEPTH_MAX)
-                .map_err(|why| untransformable(&why))?
-                .value;
+            value = read_exactly(&whole).map_err(|why| untransformable(&why))?;
             answer.body = AnswerBody::full(whole);
+            answer.fields.remove(Header::Trailer);
         }
         let mut headers = serde_json::Map::new();
         for field in answer.fields.iter() {
@@ -234,8 +256,32 @@ impl TransformationPlan {
             answer.fields.set(Header::ContentType, b"application/json");
             answer.body = AnswerBody::full(Bytes::from(body));
         }
-        set(&mut answer.fields, headers);
+        set(&mut answer.fields, headers.into_iter());
         Ok(answer)
+    }
+}
+
+/// Reads a body that is written anew from what was read. The error is for whoever sent it.
+fn read_exactly(bytes: &[u8]) -> Result<Value, String> {
+    let value = json::read(bytes, DEPTH_MAX)?.value;
+    if is_kept(&value) {
+        Ok(value)
+    } else {
+        Err("a number in it is too large to be kept as it is".to_owned())
+    }
+}
+
+/// Whether all numbers are written as those that were read. A whole number beyond what a double holds exactly would
+/// come out as another one, which is a mistake in an id. Fractions have the precision of a double to all readers.
+fn is_kept(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => {
+            let inexact = |double: f64| double.fract() == 0.0 && double.abs() >= EXACT_MAX;
+            !(number.is_f64() && number.as_f64().is_some_and(inexact))
+        }
+        Value::Array(list) => list.iter().all(is_kept),
+        Value::Object(map) => map.values().all(is_kept),
+        Value::Null | Value::Bool(_) | Value::String(_) => true,
     }
 }
 
@@ -283,10 +329,9 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// Whether an answer is JSON, and says so in one way.
 fn is_json(fields: &Fields) -> bool {
-    let kind = text(fields.get(Header::ContentType).unwrap_or_default());
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    super::validation::is_json(&kind.to_ascii_lowercase())
+    MediaType::of(fields).is_ok_and(|media| media.is_json() && media.read_as_json().is_ok())
 }
 
 fn strip(fields: &mut Fields) {
@@ -305,17 +350,23 @@ fn weaken(fields: &mut Fields) {
 
 fn take_out(fields: &mut Fields, change: &Change) {
     for name in &change.remove_headers {
-        fields.remove_named(name.as_bytes());
+        remove_spellings(fields, name);
     }
 }
 
-fn set(fields: &mut Fields, headers: Vec<(Box<str>, String)>) {
+/// Removes all fields of this name, which is in lower case, and of those that some would take for it.
+fn remove_spellings(fields: &mut Fields, name: &str) {
+    fields.retain(|field| !is_spelling_of(field.name, name.as_bytes()));
+}
+
+/// Puts what templates gave in the place of what was there. What gives nothing leaves nothing.
+fn set(fields: &mut Fields, headers: impl Iterator<Item = (Box<str>, String)>) {
     for (name, value) in headers {
+        remove_spellings(fields, &name);
         let value = value.trim();
-        if value.is_empty() {
-            continue;
+        if !value.is_empty() {
+            // One that would end the field is not added.
+            fields.append_named(&name, value.as_bytes());
         }
-        // One that would end the field is not added.
-        fields.set_named(&name, value.as_bytes());
     }
 }

@@ -20,8 +20,40 @@ pub(crate) struct Templates {
     /// Header names with their templates' names.
     headers: Box<[(Box<str>, Box<str>)]>,
     makes_body: bool,
-    reads_body: bool,
+    reads: Reads,
     most: usize,
+}
+
+/// What templates speak of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::policy) struct Reads {
+    pub(in crate::policy) body: bool,
+    /// Who calls.
+    pub(in crate::policy) caller: bool,
+    /// The request's headers, whichever.
+    pub(in crate::policy) request_headers: bool,
+}
+
+impl Reads {
+    /// What the template reads under this name: a variable, or a member of one.
+    fn add(&mut self, name: &str) {
+        let mut path = name.split('.');
+        let (variable, member) = (path.next(), path.next());
+        self.body |= variable == Some("body");
+        self.caller |= variable == Some("caller");
+        // The variable as a whole may be asked for any member.
+        self.request_headers |=
+            variable == Some("request") && member.is_none_or(|member| member == "headers");
+    }
+
+    /// What either reads.
+    pub(in crate::policy) fn or(self, other: Self) -> Self {
+        Self {
+            body: self.body | other.body,
+            caller: self.caller | other.caller,
+            request_headers: self.request_headers | other.request_headers,
+        }
+    }
 }
 
 /// What came of them.
@@ -44,7 +76,14 @@ impl Templates {
                 AutoEscape::None
             }
         });
-        let mut reads_body = false;
+        // In a header nothing is no text; in a body it is `null`.
+        environment.set_formatter(|out, state, value| {
+            if value.is_none() && matches!(state.auto_escape(), AutoEscape::None) {
+                return Ok(());
+            }
+            minijinja::escape_formatter(out, state, value)
+        });
+        let mut reads = Reads::default();
         let mut add = |name: String, text: &str| {
             environment
                 .add_template_owned(name.clone(), text.to_owned())
@@ -52,7 +91,9 @@ impl Templates {
             let template = environment
                 .get_template(&name)
                 .map_err(|error| told(&name, &error))?;
-            reads_body |= template.undeclared_variables(false).contains("body");
+            for name in template.undeclared_variables(true) {
+                reads.add(&name);
+            }
             Ok::<(), String>(())
         };
         if let Some(text) = &change.body {
@@ -73,7 +114,7 @@ impl Templates {
             environment,
             headers: names.into(),
             makes_body: change.body.is_some(),
-            reads_body,
+            reads,
             most: change.max_output_bytes,
         })
     }
@@ -82,8 +123,8 @@ impl Templates {
         self.makes_body
     }
 
-    pub(super) fn reads_body(&self) -> bool {
-        self.reads_body
+    pub(super) fn reads(&self) -> Reads {
+        self.reads
     }
 
     /// Renders all of them. The error is for the operator: it may repeat what was sent.
@@ -176,6 +217,60 @@ mod tests {
     fn made(template: &str, context: &Value) -> Result<String, String> {
         let rendered = Templates::new(&change(template))?.render(context)?;
         Ok(String::from_utf8(rendered.body.unwrap()).unwrap())
+    }
+
+    #[test]
+    fn nothing_is_no_text_in_a_header_and_null_in_a_body() {
+        let mut change = change(r#"{"a": {{ body.a }}}"#);
+        change.set_headers = vec![("x-a".into(), "{{ body.a }}".into())];
+        let rendered = Templates::new(&change).unwrap();
+        let rendered = rendered.render(&json!({ "body": { "a": null } })).unwrap();
+        assert_eq!(rendered.headers, [("x-a".into(), String::new())]);
+        assert_eq!(rendered.body.unwrap(), br#"{"a":null}"#);
+    }
+
+    #[test]
+    fn what_is_read_is_known() {
+        let (body, caller, headers) = (
+            Reads {
+                body: true,
+                ..Reads::default()
+            },
+            Reads {
+                caller: true,
+                ..Reads::default()
+            },
+            Reads {
+                request_headers: true,
+                ..Reads::default()
+            },
+        );
+        for (template, expected) in [
+            ("1", Reads::default()),
+            ("{{ request.path }}{{ request.query }}", Reads::default()),
+            ("{{ response.headers.a }}", Reads::default()),
+            ("{{ body.caller }}", body),
+            ("{{ caller.subject }}", caller),
+            ("{% set who = caller %}{{ who.issuer }}", caller),
+            ("{{ request.headers['x-a'] }}", headers),
+            ("{{ request.headers.a }}", headers),
+            ("{{ request['headers'].a }}", headers),
+            (
+                "{% for name in request.headers %}{{ name }}{% endfor %}",
+                headers,
+            ),
+            (
+                "{% if request.headers.a and caller %}1{% endif %}",
+                caller.or(headers),
+            ),
+            ("{% set all = request %}{{ all.headers.a }}", headers),
+        ] {
+            assert_eq!(
+                Templates::new(&change(template)).unwrap().reads(),
+                expected,
+                "{template}"
+            );
+        }
     }
 
     #[test]

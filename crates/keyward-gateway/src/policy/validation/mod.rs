@@ -4,10 +4,12 @@
 //! and the upstream, which see nothing that does not fit. A body is read whole for it, within a bound of its own
 //! and one over all calls of the node; what is not JSON is not read.
 //!
-//! - `open_api`, `parameters`, `schema`: the description, compiled when it is configured.
-//! - `json`: bodies, read in the one way.
+//! - `open_api`, `parameters`, `schema`, `circles`: the description, compiled when it is configured.
+//! - `json`, `media_type`: bodies, read in the one way.
 
+mod circles;
 pub(super) mod json;
+pub(super) mod media_type;
 mod open_api;
 #[cfg(feature = "fuzzing")]
 mod oracle;
@@ -19,26 +21,25 @@ mod tests;
 #[cfg(feature = "fuzzing")]
 pub use oracle::read_json_body;
 
-use super::memory::Memory;
 use super::whole::{self, Unread};
 use crate::body::RequestBody;
 use crate::message::{Fields, Header, RequestHead};
 use crate::record::CallRecord;
 use crate::request::Refusal;
 use crate::request::forward::Call;
-use jsonschema::Validator;
-use keyward_model::resource::Api;
+use crate::request::path::RequestPath;
+use http::Method;
 use keyward_model::resource::content::{Description, Validation};
+use keyward_model::resource::{Api, AuthenticationMethod, TokenSource};
 use keyward_model::{Code, Fault};
+use media_type::{MediaType, is_json};
 use open_api::{BodyRule, Content, Found, Operation, Operations};
 use parameters::Place;
+use schema::Schema;
 use serde_json::{Value, json};
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// Values up to this many are looked through for every mistake; in more, for the first alone: the library keeps
-/// all that it finds, and a large body can have one in each of its values.
-const SEARCHED_MAX: usize = 10_000;
 /// The longest text of a mistake, in bytes. Names in it are the caller's.
 const TEXT_MAX: usize = 300;
 
@@ -49,6 +50,8 @@ pub(crate) struct ValidationPlan {
     compiled: Arc<Compiled>,
     /// How many segments the base path has.
     base: usize,
+    /// Where callers' credentials stand: what was taken out there is not missing.
+    credentials: Vec<(Place, Box<str>)>,
 }
 
 /// A description, ready to be used. All routes of an API that have one share it.
@@ -66,7 +69,8 @@ impl Compiled {
             Description::JsonSchema(schema) => {
                 let json = Content {
                     kind: None,
-                    validator: Some(schema::alone(schema)?),
+                    schema: Some(Arc::new(schema::alone(schema)?)),
+                    others_pass: false,
                 };
                 Ok(Self::JsonSchema(BodyRule {
                     required: false,
@@ -77,12 +81,50 @@ impl Compiled {
     }
 }
 
-/// What is wrong with a description; nothing else is done with it.
+/// So many descriptions are remembered that nobody uses: those that were checked and may be put to use next.
+const UNUSED_MAX: usize = 64;
+
+/// The descriptions that were compiled. A large one takes seconds, and is checked before it is put to use, shared by
+/// the routes that have it, and the same still after a change of something else.
+static KNOWN: Mutex<Vec<(Description, Arc<Compiled>)>> = Mutex::new(Vec::new());
+
+/// A description, compiled where it was not. The error says what is wrong with it, and where.
+pub(crate) fn compiled(description: &Description) -> Result<Arc<Compiled>, String> {
+    let find = || {
+        let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = known.iter().find(|(of, _)| of == description);
+        found.map(|(_, compiled)| Arc::clone(compiled))
+    };
+    if let Some(known) = find() {
+        return Ok(known);
+    }
+    // Others need not wait for it.
+    let compiled = Arc::new(Compiled::new(description)?);
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let unused = |(_, compiled): &&(Description, Arc<Compiled>)| Arc::strong_count(compiled) == 1;
+    if known.iter().filter(unused).count() >= UNUSED_MAX {
+        known.retain(is_used);
+    }
+    known.push((description.clone(), Arc::clone(&compiled)));
+    Ok(compiled)
+}
+
+/// Drops the descriptions that no route has any more.
+pub(crate) fn forget_unused() {
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    known.retain(is_used);
+}
+
+fn is_used((_, compiled): &(Description, Arc<Compiled>)) -> bool {
+    Arc::strong_count(compiled) > 1
+}
+
+/// What is wrong with a description; it is then at hand for who puts it to use.
 ///
 /// # Errors
 /// In words, with the place in the document as a JSON Pointer.
 pub fn check_description(description: &Description) -> Result<(), String> {
-    Compiled::new(description).map(|_| ())
+    compiled(description).map(|_| ())
 }
 
 /// One thing that is wrong with a request.
@@ -107,6 +149,7 @@ impl ValidationPlan {
             declared: Arc::clone(declared),
             compiled,
             base: api.base_path.segments().count(),
+            credentials: credentials(api),
         }
     }
 
@@ -125,11 +168,14 @@ impl ValidationPlan {
         let rule = match &*self.compiled {
             Compiled::JsonSchema(rule) => Some(rule),
             Compiled::OpenApi(operations) => {
-                let path = self.path(head.path());
+                // Read as routes are found by it, and as the upstream may read it.
+                let read = RequestPath::parse(head)?;
+                let path = self.path(read.for_matching());
                 match operations.find(&path, head.method.as_str()) {
                     Found::Operation(operation, values) => {
                         self.parameters(operation, &values, head, &mut mistakes);
-                        operation.body.as_ref()
+                        let rule = operation.body.as_ref();
+                        rule.filter(|_| head.method != Method::HEAD)
                     }
                     Found::OtherMethods(_) | Found::Nothing
                         if !self.declared.refuse_unknown_operations =>
@@ -200,7 +246,7 @@ impl ValidationPlan {
                 Place::Path => path
                     .iter()
                     .filter(|(name, _)| **name == *parameter.name)
-                    .map(|(_, value)| decoded(value, false))
+                    .map(|(_, value)| value.clone())
                     .collect(),
                 Place::Query => values(&query, |name| parameter.is_called(name)),
                 Place::Cookie => values(&cookies, |name| parameter.is_called(name)),
@@ -212,12 +258,20 @@ impl ValidationPlan {
             };
             let place = parameter.place.as_str();
             if sent.is_empty() {
-                if parameter.required {
+                let taken_out = |(place, name): &(Place, Box<str>)| {
+                    *place == parameter.place && **name == *parameter.name
+                };
+                if parameter.required && !self.credentials.iter().any(taken_out) {
                     mistakes.add(place, Some(&parameter.name), "", "it is missing");
                 }
                 continue;
             }
-            for (pointer, detail) in parameter.mistakes(&sent, self.declared.max_errors) {
+            if parameter.place == Place::Path && sent.iter().any(|value| value.contains(';')) {
+                let why = "it has a `;`, where some servers end it";
+                mistakes.add(place, Some(&parameter.name), "", why);
+                continue;
+            }
+            for (pointer, detail) in parameter.mistakes(&sent, self.declared.max_errors + 1) {
                 mistakes.add(place, Some(&parameter.name), &pointer, &detail);
             }
         }
@@ -246,24 +300,29 @@ impl ValidationPlan {
             }
             return Ok(body);
         }
-        let kind = content_type(&head.fields);
-        let Some(content) = rule.content.iter().find(|content| content.takes(&kind)) else {
+        let media = MediaType::of(&head.fields)?;
+        let kind = &*media.kind;
+        let Some(content) = rule.content.iter().find(|content| content.takes(kind)) else {
             return Err(Fault::new(
                 Code::UnsupportedMediaType,
                 "The body's media type is not described for this call; send it as one that is",
             )
             .into());
         };
-        let Some(validator) = &content.validator else {
+        let Some(schema) = &content.schema else {
             return Ok(body);
         };
-        if !is_json(&kind) {
+        if !is_json(kind) {
+            if content.others_pass {
+                return Ok(body);
+            }
             return Err(Fault::new(
                 Code::UnsupportedMediaType,
                 "The body has to be JSON; send `Content-Type: application/json`",
             )
             .into());
         }
+        media.read_as_json()?;
         if head.fields.has(Header::ContentEncoding) {
             return Err(Fault::new(
                 Code::UnsupportedCoding,
@@ -271,8 +330,7 @@ impl ValidationPlan {
             )
             .into());
         }
-        let memory: &Arc<Memory> = &call.worker.shared.bodies;
-        let whole = whole::read(call, body, self.declared.max_body_bytes, memory)
+        let whole = whole::read(call, body, self.declared.max_body_bytes)
             .await
             .map_err(|unread| self.unread(unread, record))?;
         if whole.is_empty() {
@@ -289,30 +347,17 @@ impl ValidationPlan {
             mistakes.add("body", None, "", &why);
             mistakes.refuse().err().unwrap_or_else(internal)
         })?;
-        self.against(validator, &read.value, read.nodes)?;
+        self.against(schema, &read.value, read.nodes)?;
         Ok(RequestBody::whole(whole))
     }
 
-    fn against(&self, validator: &Validator, value: &Value, nodes: usize) -> Result<(), Refusal> {
-        if validator.is_valid(value) {
+    fn against(&self, schema: &Schema, value: &Value, nodes: usize) -> Result<(), Refusal> {
+        if schema.takes(value) {
             return Ok(());
         }
         let mut mistakes = self.no_mistakes();
-        if nodes <= SEARCHED_MAX {
-            for error in validator
-                .iter_errors(value)
-                .take(self.declared.max_errors + 1)
-            {
-                let pointer = error.instance_path().as_str();
-                mistakes.add("body", None, pointer, &error.masked().to_string());
-            }
-        } else if let Err(error) = validator.validate(value) {
-            let pointer = error.instance_path().as_str();
-            mistakes.add("body", None, pointer, &error.masked().to_string());
-        }
-        // An engine that could not finish counts as a mistake that nobody can name.
-        if mistakes.found.is_empty() {
-            mistakes.add("body", None, "", "it does not fit its schema");
+        for (pointer, detail) in schema.mistakes(value, nodes, self.declared.max_errors + 1) {
+            mistakes.add("body", None, &pointer, &detail);
         }
         mistakes.refuse()
     }
@@ -401,19 +446,30 @@ impl Content {
     }
 }
 
-/// The media type alone, in lower case; none as what it is then (RFC 9110, section 8.3).
-fn content_type(fields: &Fields) -> String {
-    let value = fields
-        .get(Header::ContentType)
-        .unwrap_or(b"application/octet-stream");
-    let value = String::from_utf8_lossy(value);
-    let kind = value.split(';').next().unwrap_or_default();
-    kind.trim().to_ascii_lowercase()
-}
-
-/// Whether a media type is JSON's, or of a kind made of it (RFC 6839, section 3.1).
-pub(super) fn is_json(kind: &str) -> bool {
-    kind == "application/json" || (kind.ends_with("+json") && kind.contains('/'))
+/// Where the callers' credentials stand that are taken out of calls before they are looked at here.
+fn credentials(api: &Api) -> Vec<(Place, Box<str>)> {
+    let mut places = Vec::new();
+    for method in api.authentication.methods() {
+        match method {
+            AuthenticationMethod::Token(tokens) => {
+                if let TokenSource::Cookie(name) = &tokens.token {
+                    places.push((Place::Cookie, name.clone()));
+                }
+            }
+            AuthenticationMethod::ApiKey(keys) => {
+                if let Some(header) = &keys.header {
+                    places.push((Place::Header, header.to_ascii_lowercase().into()));
+                }
+                if let Some(name) = &keys.query {
+                    places.push((Place::Query, name.clone()));
+                }
+            }
+            AuthenticationMethod::Basic(_)
+            | AuthenticationMethod::MutualTls(_)
+            | AuthenticationMethod::Anonymous => {}
+        }
+    }
+    places
 }
 
 fn values(pairs: &[(String, String)], is_called: impl Fn(&str) -> bool) -> Vec<String> {

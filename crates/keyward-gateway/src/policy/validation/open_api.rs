@@ -1,11 +1,12 @@
 //! An OpenAPI document as it is read once, when the configuration is compiled: operations by path and method.
 
+use super::decoded;
 use super::parameters::{Parameter, Place};
-use super::schema::{Builder, pointer};
-use jsonschema::Validator;
+use super::schema::{Builder, Schema, pointer};
 use keyward_model::resource::capture::MediaRange;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// The methods that a path item may have, as it writes them.
 const METHODS: [&str; 8] = [
@@ -59,13 +60,15 @@ pub(crate) struct BodyRule {
 pub(super) struct Content {
     /// `None`: of every kind.
     pub(super) kind: Option<MediaRange>,
-    pub(super) validator: Option<Validator>,
+    pub(super) schema: Option<Arc<Schema>>,
+    /// Whether what is not JSON passes unread.
+    pub(super) others_pass: bool,
 }
 
 /// What was found for a call.
 #[derive(Debug)]
 pub(super) enum Found<'o> {
-    /// With the values of the path's parameters, as they were sent.
+    /// With the values of the path's parameters, decoded.
     Operation(&'o Operation, Vec<(&'o str, String)>),
     OtherMethods(String),
     Nothing,
@@ -96,16 +99,19 @@ impl Operations {
         Ok(Self { paths })
     }
 
-    /// The operation for a path below the base path, and a method.
+    /// The operation for a path below the base path, and a method. The path has one reading: what is escaped in it
+    /// stands for itself.
     pub(super) fn find(&self, path: &str, method: &str) -> Found<'_> {
-        let segments: Vec<&str> = segments(path).collect();
+        let segments: Vec<String> = segments(path).map(|text| decoded(text, false)).collect();
         let method = method.to_ascii_lowercase();
         let mut others = None;
         for item in self.paths.get(&segments.len()).into_iter().flatten() {
             let Some(values) = item.matched(&segments) else {
                 continue;
             };
-            if let Some(operation) = item.operations.get(&*method) {
+            // HEAD is GET without the answer's body (RFC 9110, section 9.3.2).
+            let of_head = || item.operations.get("get").filter(|_| method == "head");
+            if let Some(operation) = item.operations.get(&*method).or_else(of_head) {
                 return Found::Operation(operation, values);
             }
             others.get_or_insert_with(|| {
@@ -165,12 +171,13 @@ impl PathItem {
             })
     }
 
-    fn matched(&self, path: &[&str]) -> Option<Vec<(&str, String)>> {
+    fn matched(&self, path: &[String]) -> Option<Vec<(&str, String)>> {
         let mut values = Vec::new();
         for (segment, sent) in self.segments.iter().zip(path) {
             match segment {
                 Segment::Literal(literal) => {
-                    if **literal != **sent {
+                    // What follows a `;` is no part of the name to servers that read parameters there.
+                    if sent.split(';').next() != Some(&**literal) {
                         return None;
                     }
                 }
@@ -194,7 +201,7 @@ impl PathItem {
 impl Segment {
     fn new(text: &str, place: &str) -> Result<Self, String> {
         let Some((before, rest)) = text.split_once('{') else {
-            return Ok(Self::Literal(text.into()));
+            return Ok(Self::Literal(decoded(text, false).into()));
         };
         match rest.split_once('}') {
             Some((name, after)) if !name.is_empty() && !after.contains(['{', '}']) => {
@@ -277,15 +284,17 @@ impl BodyRule {
                         .ok_or_else(|| format!("`{place}`: `{range}` is no media type"))?,
                 ),
             };
-            let validator = match media.get("schema") {
-                Some(_) if is_json(range.as_ref()) => {
-                    Some(builder.validator(&format!("{place}/schema"))?)
+            let reach = Reach::of(range.as_ref());
+            let schema = match media.get("schema") {
+                Some(_) if reach != Reach::Others => {
+                    Some(builder.schema(&format!("{place}/schema"))?)
                 }
                 Some(_) | None => None,
             };
             content.push(Content {
                 kind: range,
-                validator,
+                schema,
+                others_pass: reach != Reach::Json,
             });
         }
         // The more exact one decides (OpenAPI 3.1, section 4.8.14.1).
@@ -302,12 +311,24 @@ impl BodyRule {
     }
 }
 
-/// Whether bodies of this kind are JSON, which alone is held against a schema.
-fn is_json(kind: Option<&MediaRange>) -> bool {
-    match kind {
-        Some(MediaRange::Exact(kind)) => super::is_json(kind),
-        Some(MediaRange::Suffix(_, suffix)) => **suffix == *"json",
-        Some(MediaRange::Type(_)) | None => false,
+/// Whether bodies of a kind are JSON, which alone is held against a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    Json,
+    /// Some are.
+    Both,
+    Others,
+}
+
+impl Reach {
+    /// `None`: of every kind.
+    fn of(kind: Option<&MediaRange>) -> Self {
+        match kind {
+            Some(MediaRange::Exact(kind)) if super::is_json(kind) => Self::Json,
+            Some(MediaRange::Suffix(_, suffix)) if **suffix == *"json" => Self::Json,
+            Some(MediaRange::Exact(_) | MediaRange::Suffix(..)) => Self::Others,
+            Some(MediaRange::Type(_)) | None => Self::Both,
+        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! Parameters in path, query, headers and cookies (OpenAPI 3.1, section 4.8.12): what was sent as a text becomes
 //! the value that its schema speaks of.
 
-use super::schema::Builder;
-use jsonschema::Validator;
+use super::schema::{Builder, Schema};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// How deep JSON in a parameter may nest.
 const DEPTH_MAX: usize = 16;
+/// How many schemas are looked at for what one parameter may stand for.
+const SCHEMAS_MAX: usize = 64;
 
 /// Where a parameter stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +27,7 @@ pub(super) struct Parameter {
     pub(super) name: Box<str>,
     pub(super) required: bool,
     form: Form,
-    validator: Option<Validator>,
+    schema: Option<Arc<Schema>>,
 }
 
 /// How its value is written.
@@ -39,6 +41,11 @@ enum Form {
     Json,
     /// `name[key]=value`: known by name, its value is not looked at.
     Deep,
+    /// An object whose members are sent each by itself, under these names; empty: under any. Their values are not
+    /// looked at.
+    Members(Vec<Box<str>>),
+    /// Of a media type that is not read: known by name.
+    Unread,
 }
 
 /// What a text may stand for.
@@ -90,123 +97,195 @@ impl Parameter {
             let kind = content.and_then(|content| content.keys().next());
             let kind = kind.ok_or_else(|| format!("`{at}/content`: it names one media type"))?;
             let schema = format!("{at}/content/{}/schema", super::schema::pointer(kind));
-            (Form::Json, schema)
+            let kind = super::media_type::essence(kind);
+            let form = if super::is_json(&kind) {
+                Form::Json
+            } else if kind.starts_with("text/") {
+                let schema = builder.document().pointer(&schema);
+                Form::Plain(Kinds::of(&types(&alternatives(builder, schema))))
+            } else {
+                Form::Unread
+            };
+            (form, schema)
         } else {
             let schema = format!("{at}/schema");
             (Form::of(builder, declared, place, at), schema)
         };
         let described = builder.document().pointer(&schema).is_some();
-        let validator = match form {
-            Form::Deep => None,
+        let schema = match form {
+            Form::Deep | Form::Members(_) | Form::Unread => None,
             Form::Plain(_) | Form::List { .. } | Form::Json if described => {
-                Some(builder.validator(&schema)?)
+                Some(builder.schema(&schema)?)
             }
             Form::Plain(_) | Form::List { .. } | Form::Json => None,
         };
+        // Of an object whose members stand by themselves nothing stands under its own name.
+        let nameless = matches!(form, Form::Members(_));
+        let required = declared.get("required") == Some(&Value::Bool(true)) && !nameless;
         Ok(Some(Self {
             name: if place == Place::Header {
                 header.into()
             } else {
                 name.into()
             },
-            required: place == Place::Path || declared.get("required") == Some(&Value::Bool(true)),
+            required: place == Place::Path || required,
             place,
             form,
-            validator,
+            schema,
         }))
     }
 
     /// Whether a name in a query is this one's.
     pub(super) fn is_called(&self, name: &str) -> bool {
-        match self.form {
+        match &self.form {
             Form::Deep => name.split('[').next() == Some(&*self.name),
-            Form::Plain(_) | Form::List { .. } | Form::Json => *name == *self.name,
+            Form::Members(names) => {
+                names.is_empty() || names.iter().any(|member| **member == *name)
+            }
+            Form::Plain(_) | Form::List { .. } | Form::Json | Form::Unread => *name == *self.name,
         }
     }
 
     /// What is wrong with the values that were sent for it, each with a JSON Pointer into it.
     pub(super) fn mistakes(&self, sent: &[String], most: usize) -> Vec<(String, String)> {
-        let (Some(validator), Some(first)) = (&self.validator, sent.first()) else {
+        let Some(first) = sent.first() else {
             return Vec::new();
         };
-        let value = match &self.form {
-            Form::Deep => return Vec::new(),
+        if sent.len() > 1 && matches!(self.form, Form::Plain(_) | Form::Json | Form::Unread) {
+            // Which of them the upstream reads is anyone's guess.
+            return vec![(String::new(), "it was sent more than once".to_owned())];
+        }
+        let Some(schema) = &self.schema else {
+            return Vec::new();
+        };
+        let (value, nodes) = match &self.form {
+            Form::Deep | Form::Members(_) | Form::Unread => return Vec::new(),
             Form::Json => match super::json::read(first.as_bytes(), DEPTH_MAX) {
-                Ok(read) => read.value,
+                Ok(read) => (read.value, read.nodes),
                 Err(why) => return vec![(String::new(), why)],
             },
-            Form::Plain(kinds) => {
-                if sent.len() > 1 {
-                    let why = "it was sent more than once".to_owned();
-                    return vec![(String::new(), why)];
-                }
-                kinds.value(first)
+            Form::Plain(kinds) => (kinds.value(first), 1),
+            Form::List { between, of } => {
+                let texts = sent.iter().flat_map(|text| match between {
+                    Some(between) => text.split(*between).collect(),
+                    None => vec![&**text],
+                });
+                let list: Vec<Value> = texts.map(|text| of.value(text)).collect();
+                let nodes = list.len() + 1;
+                (Value::from(list), nodes)
             }
-            Form::List { between: None, of } => sent.iter().map(|text| of.value(text)).collect(),
-            Form::List {
-                between: Some(between),
-                of,
-            } => sent
-                .iter()
-                .flat_map(|text| text.split(*between))
-                .map(|text| of.value(text))
-                .collect(),
         };
-        if validator.is_valid(&value) {
+        // What looks like a number may be meant as the text that it is.
+        let is_text =
+            || matches!(self.form, Form::Plain(_)) && schema.takes(&first.as_str().into());
+        if schema.takes(&value) || is_text() {
             return Vec::new();
         }
-        validator
-            .iter_errors(&value)
-            .take(most)
-            .map(|error| {
-                (
-                    error.instance_path().as_str().to_owned(),
-                    error.masked().to_string(),
-                )
-            })
-            .collect()
+        schema.mistakes(&value, nodes, most)
     }
 }
 
 impl Form {
     fn of(builder: &Builder, declared: &Value, place: Place, at: &str) -> Self {
-        let schema = builder.followed(&format!("{at}/schema"));
-        let kinds = types(schema);
+        let schema = builder.document().pointer(&format!("{at}/schema"));
+        let schemas = alternatives(builder, schema);
+        let kinds = types(&schemas);
         let style = declared.get("style").and_then(Value::as_str);
-        if style == Some("deepObject") || kinds.contains(&"object") {
+        if style == Some("deepObject") {
             return Self::Deep;
         }
-        if !kinds.contains(&"array") {
-            return Self::Plain(Kinds::of(&kinds));
-        }
-        let items = schema.and_then(|schema| schema.get("items"));
-        let items = items.and_then(|items| match items.get("$ref").and_then(Value::as_str) {
-            Some(reference) => builder.followed(reference.trim_start_matches('#')),
-            None => Some(items),
-        });
         let explodes = declared
             .get("explode")
             .and_then(Value::as_bool)
             .unwrap_or(style.is_none_or(|style| style == "form"));
+        if kinds.contains(&"object") {
+            let by_themselves = explodes && matches!(place, Place::Query | Place::Cookie);
+            return if by_themselves {
+                Self::Members(members(&schemas))
+            } else {
+                Self::Deep
+            };
+        }
+        if !kinds.contains(&"array") {
+            return Self::Plain(Kinds::of(&kinds));
+        }
         let between = match (place, style) {
             (Place::Query, Some("spaceDelimited")) => Some(' '),
             (Place::Query, Some("pipeDelimited")) => Some('|'),
             (Place::Query | Place::Cookie, _) if explodes => None,
             _ => Some(','),
         };
+        let items = schemas.iter().find_map(|schema| schema.get("items"));
         Self::List {
             between,
-            of: Kinds::of(&types(items)),
+            of: Kinds::of(&types(&alternatives(builder, items))),
         }
     }
 }
 
-fn types(schema: Option<&Value>) -> Vec<&str> {
-    match schema.and_then(|schema| schema.get("type")) {
-        Some(Value::String(kind)) => vec![kind],
-        Some(Value::Array(kinds)) => kinds.iter().filter_map(Value::as_str).collect(),
-        _ => Vec::new(),
+/// The schema, and those that it is put together from.
+fn alternatives<'d>(builder: &'d Builder, schema: Option<&'d Value>) -> Vec<&'d Value> {
+    let mut found = Vec::new();
+    let mut waiting: Vec<&Value> = schema.into_iter().collect();
+    while let Some(schema) = waiting.pop()
+        && found.len() < SCHEMAS_MAX
+    {
+        let Some(schema) = builder.followed(schema) else {
+            continue;
+        };
+        found.push(schema);
+        for key in ["anyOf", "oneOf", "allOf"] {
+            let parts = schema.get(key).and_then(Value::as_array);
+            waiting.extend(parts.into_iter().flatten());
+        }
     }
+    found
+}
+
+/// The types of what they take, as far as they say.
+fn types<'d>(schemas: &[&'d Value]) -> Vec<&'d str> {
+    let mut kinds = Vec::new();
+    for schema in schemas {
+        match schema.get("type") {
+            Some(Value::String(kind)) => kinds.push(&**kind),
+            Some(Value::Array(several)) => kinds.extend(several.iter().filter_map(Value::as_str)),
+            Some(_) | None => {
+                let values = schema.get("enum").and_then(Value::as_array);
+                let values = values.into_iter().flatten().chain(schema.get("const"));
+                for value in values {
+                    kinds.push(kind_of(value));
+                }
+            }
+        }
+    }
+    kinds
+}
+
+const fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// The members of an object, where it is said that there are no others; else none, for any may be.
+fn members(schemas: &[&Value]) -> Vec<Box<str>> {
+    let open = |schema: &&Value| {
+        let others = schema.get("additionalProperties");
+        others.is_some_and(|others| *others != Value::Bool(false))
+    };
+    if schemas.iter().any(open) {
+        return Vec::new();
+    }
+    let properties = schemas.iter().filter_map(|schema| schema.get("properties"));
+    let properties = properties.filter_map(Value::as_object);
+    properties
+        .flat_map(|map| map.keys().map(|name| name.as_str().into()))
+        .collect()
 }
 
 impl Kinds {

@@ -4,8 +4,12 @@
 //! are matched by an engine whose time grows with the text alone, so that none of them can be made to go on for
 //! ever.
 
+use super::circles::Circles;
 use jsonschema::{Draft, PatternOptions, Registry, Validator};
 use serde_json::{Map, Value, json};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 /// What a document is called inside the library.
 const URI: &str = "urn:keyward:document";
@@ -15,10 +19,59 @@ const PATTERN_BYTES_MAX: usize = 1 << 20;
 /// How many schemas may refer to one another before one says of what type a parameter is.
 const REFERENCES_MAX: usize = 16;
 
-/// Makes validators of the parts of one document.
+/// Values up to this many are looked through for every mistake; in more, for the first alone: the library keeps
+/// all that it finds, and a large body can have one in each of its values.
+const SEARCHED_MAX: usize = 10_000;
+
+/// A schema, ready to hold values against.
+#[derive(Debug)]
+pub(super) struct Schema {
+    validator: Validator,
+    /// Whether it can be told what is wrong with a value, and not only that something is.
+    is_searchable: bool,
+}
+
+impl Schema {
+    /// Whether a value fits. One that the engine could not finish with does not.
+    pub(super) fn takes(&self, value: &Value) -> bool {
+        self.validator.is_valid(value)
+    }
+
+    /// What is wrong with a value that does not fit, which is made of `nodes` values: JSON Pointers into it, and
+    /// texts that repeat nothing of it. At least one, at most `most`.
+    pub(super) fn mistakes(
+        &self,
+        value: &Value,
+        nodes: usize,
+        most: usize,
+    ) -> Vec<(String, String)> {
+        let told = |error: jsonschema::ValidationError<'_>| {
+            let pointer = error.instance_path().as_str().to_owned();
+            (pointer, error.masked().to_string())
+        };
+        let mut found: Vec<(String, String)> = if !self.is_searchable {
+            Vec::new()
+        } else if nodes <= SEARCHED_MAX {
+            let errors = self.validator.iter_errors(value);
+            errors.take(most).map(told).collect()
+        } else {
+            let first = self.validator.validate(value).err();
+            first.map(told).into_iter().collect()
+        };
+        if found.is_empty() {
+            found.push((String::new(), "it does not fit its schema".to_owned()));
+        }
+        found
+    }
+}
+
+/// Makes schemas of the parts of one document.
 pub(super) struct Builder {
     document: Value,
     registry: Registry<'static>,
+    circles: Circles,
+    /// Those that were made, by their places: many operations take the same.
+    known: RefCell<HashMap<String, Arc<Schema>>>,
 }
 
 impl Builder {
@@ -36,16 +89,20 @@ impl Builder {
             .add(URI, document.clone())
             .and_then(|registry| registry.prepare())
             .map_err(|error| error.to_string())?;
-        Ok(Self { document, registry })
+        Ok(Self {
+            document,
+            registry,
+            circles: Circles::default(),
+            known: RefCell::default(),
+        })
     }
 
     pub(super) fn document(&self) -> &Value {
         &self.document
     }
 
-    /// The schema at this place, or the one that it refers to.
-    pub(super) fn followed(&self, place: &str) -> Option<&Value> {
-        let mut schema = self.document.pointer(place)?;
+    /// The schema, or the one that it refers to.
+    pub(super) fn followed<'d>(&'d self, mut schema: &'d Value) -> Option<&'d Value> {
         for _ in 0..REFERENCES_MAX {
             match schema.get("$ref").and_then(Value::as_str) {
                 Some(reference) => {
@@ -57,31 +114,63 @@ impl Builder {
         None
     }
 
-    /// A validator of the schema at this place.
-    pub(super) fn validator(&self, place: &str) -> Result<Validator, String> {
-        let schema = json!({ "$ref": format!("{URI}#{}", encoded(place)) });
-        jsonschema::options()
+    /// The schema at this place, ready to use.
+    pub(super) fn schema(&self, place: &str) -> Result<Arc<Schema>, String> {
+        let place = self.meant(place);
+        if let Some(known) = self.known.borrow().get(&place) {
+            return Ok(Arc::clone(known));
+        }
+        let schema = json!({ "$ref": format!("{URI}#{}", encoded(&place)) });
+        let validator = options()
             .with_draft(Draft::Draft202012)
             .with_registry(&self.registry)
-            .offline()
-            .should_validate_formats(true)
-            .should_ignore_unknown_formats(true)
-            .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES_MAX))
             .build(&schema)
-            .map_err(|error| format!("`{place}`: {error}"))
+            .map_err(|error| format!("`{place}`: {error}"))?;
+        let schema = Arc::new(Schema {
+            validator,
+            is_searchable: !self.circles.branch(&self.document, &place),
+        });
+        let mut known = self.known.borrow_mut();
+        known.insert(place, Arc::clone(&schema));
+        Ok(schema)
+    }
+
+    /// Where the schema stands that is meant: what is a reference and nothing else means another.
+    fn meant(&self, place: &str) -> String {
+        let mut place = place.to_owned();
+        for _ in 0..REFERENCES_MAX {
+            let schema = self.document.pointer(&place).and_then(Value::as_object);
+            let reference = schema
+                .filter(|schema| schema.len() == 1)
+                .and_then(|schema| schema.get("$ref")?.as_str()?.strip_prefix('#'))
+                .filter(|at| self.document.pointer(at).is_some());
+            match reference {
+                Some(at) => place = at.to_owned(),
+                None => break,
+            }
+        }
+        place
     }
 }
 
-/// A validator of a JSON Schema that stands alone.
-pub(super) fn alone(schema: &Value) -> Result<Validator, String> {
-    local(schema, &mut String::new())?;
+fn options<'i>() -> jsonschema::ValidationOptions<'i> {
     jsonschema::options()
         .offline()
         .should_validate_formats(true)
         .should_ignore_unknown_formats(true)
         .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES_MAX))
+}
+
+/// A JSON Schema that stands alone.
+pub(super) fn alone(schema: &Value) -> Result<Schema, String> {
+    local(schema, &mut String::new())?;
+    let validator = options()
         .build(schema)
-        .map_err(|error| format!("`{}`: {error}", error.schema_path()))
+        .map_err(|error| format!("`{}`: {error}", error.schema_path()))?;
+    Ok(Schema {
+        validator,
+        is_searchable: !Circles::default().branch(schema, ""),
+    })
 }
 
 /// Refuses what leads out of the document.

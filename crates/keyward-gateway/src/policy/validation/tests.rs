@@ -1,6 +1,7 @@
 //! What descriptions are read as. What is done with calls is tested over real sockets.
 
-use super::Compiled;
+use super::open_api::Found;
+use super::{Compiled, schema};
 use keyward_model::resource::content::Description;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -12,6 +13,65 @@ fn open_api(paths: Value, components: Value) -> Result<Compiled, String> {
 
 fn body(schema: Value) -> Value {
     json!({ "/a": { "post": { "requestBody": { "content": { "application/json": { "schema": schema } } } } } })
+}
+
+/// Which operation is found, by its place in a path: `values` are those of its parameters.
+fn found(paths: Value, path: &str, method: &str) -> Option<Vec<String>> {
+    let Compiled::OpenApi(operations) = open_api(paths, json!({})).unwrap() else {
+        panic!("it is an OpenAPI document")
+    };
+    match operations.find(path, method) {
+        Found::Operation(_, values) => Some(values.into_iter().map(|(_, value)| value).collect()),
+        Found::OtherMethods(_) | Found::Nothing => None,
+    }
+}
+
+#[test]
+fn a_path_is_read_as_whoever_is_behind_may_read_it() {
+    let paths =
+        || json!({ "/o/mine": { "get": {} }, "/o/{id}": { "get": {} }, "/o:all": { "get": {} } });
+    for (path, method, values) in [
+        ("/o/mine", "GET", Some(&[][..])),
+        ("/o/mine;x=1", "GET", Some(&[])),
+        ("/o/%6dine", "HEAD", Some(&[])),
+        ("/o%3Aall", "GET", Some(&[])),
+        ("/o/a%40b", "GET", Some(&["a@b"])),
+        ("/o/a;x=1", "GET", Some(&["a;x=1"])),
+        ("/o/mine", "POST", None),
+        ("/o/", "GET", None),
+    ] {
+        let expected =
+            values.map(|values| values.iter().map(|value| (*value).to_owned()).collect());
+        assert_eq!(found(paths(), path, method), expected, "{method} {path}");
+    }
+}
+
+#[test]
+fn a_mistake_at_any_depth_is_told_in_bounded_work() {
+    let node = |name: &str| {
+        json!({
+            "type": "object",
+            "properties": { "op": { "const": name }, "left": { "$ref": "#/$defs/expression" } },
+        })
+    };
+    let expression = json!({ "oneOf": [node("add"), node("multiply"), { "type": "number" }] });
+    let schema = json!({ "$ref": "#/$defs/expression", "$defs": { "expression": expression } });
+    let schema = schema::alone(&schema).unwrap();
+    let deep = |last: Value| (0..60).fold(last, |inner, _| json!({ "op": "add", "left": inner }));
+    assert!(schema.takes(&deep(json!(1))));
+    let wrong = deep(json!("x"));
+    assert!(!schema.takes(&wrong));
+    let told = schema.mistakes(&wrong, 121, 10);
+    assert_eq!(
+        told,
+        [(String::new(), "it does not fit its schema".to_owned())]
+    );
+    // A list in a list has one way there: it is told where the mistake is.
+    let list = schema::alone(&json!({ "type": "array", "items": { "$ref": "#" } })).unwrap();
+    let wrong = (0..60).fold(json!(1), |inner, _| json!([inner]));
+    let told = list.mistakes(&wrong, 61, 10);
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].0, "/0".repeat(60));
 }
 
 #[test]

@@ -19,11 +19,14 @@ pub(super) fn is_carried(policy: &ApiKeyPolicy, head: &RequestHead) -> bool {
     in_header(policy, head).next().is_some() || in_query(policy, head).next().is_some()
 }
 
-/// Takes keys out of the headers. The query's has been taken out when the route was found: what the upstream gets
-/// is made of it there.
+/// Takes keys out of headers and query. What the upstream gets of the query was made when the route was found; this
+/// one is read by policies, and told to the service that decides about calls.
 pub(super) fn take_out(policy: &ApiKeyPolicy, head: &mut RequestHead) {
     if let Some(header) = &policy.place.header {
         head.fields.remove_named(header.as_bytes());
+    }
+    if let Some(name) = &policy.place.query {
+        head.remove_query(name);
     }
 }
 

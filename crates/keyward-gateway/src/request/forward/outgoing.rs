@@ -4,7 +4,7 @@ use super::Call;
 use crate::body::Upload;
 use crate::http1::write_decimal;
 use crate::message::fields::write_field;
-use crate::message::{Header, RequestHead};
+use crate::message::{Class, Header, RequestHead};
 use crate::record::CallRecord;
 use crate::request::authenticate::Authenticated;
 use crate::request::{headers, upgrade};
@@ -51,7 +51,8 @@ impl Call<'_> {
     pub(super) fn edit(&self, head: &mut RequestHead, record: &CallRecord) {
         let version = head.version;
         let fields = &mut head.fields;
-        headers::strip_hop_by_hop(fields);
+        // What `Connection` names went when the call came in: what is here now may be ours.
+        fields.retain(|field| !field.is(Class::HOP));
         fields.remove(Header::Expect);
         let trusted = self.admitted.origin().trusted_proxy;
         headers::set_forwarded(fields, version, self.client, trusted);

@@ -4,10 +4,12 @@ use super::{Call, Table};
 use crate::node::{Node, Plan, check_problem};
 use crate::token::Issuer;
 use keyward_jose::SignatureAlgorithm as A;
+use keyward_model::ApiKey;
 use keyward_testkit::{Script, Upstream, free_ports};
 
 const HEADERS: &[&str] = &[
     "content-type",
+    "content-encoding",
     "location",
     "set-cookie",
     "www-authenticate",
@@ -54,6 +56,11 @@ async fn what_the_service_says_happens() {
                 .header("X_User", "root"),
         ),
         (
+            "nor can a client have the service's own taken out",
+            pass(&[("X-User", "alice")]),
+            Call::get("/open/x").header("Connection", "close, X-User"),
+        ),
+        (
             "nor where the service says nothing of it",
             pass(&[]),
             Call::get("/open/x").header("x-user", "root"),
@@ -84,6 +91,15 @@ async fn what_the_service_says_happens() {
         (
             "403 with a page",
             Script::answer("403 Forbidden", &html, "<p>No</p>"),
+            Call::get("/open/x"),
+        ),
+        (
+            "403 with a page in a coding",
+            Script::answer(
+                "403 Forbidden",
+                &[("Content-Type", "text/html"), ("Content-Encoding", "gzip")],
+                "coded",
+            ),
             Call::get("/open/x"),
         ),
         (
@@ -159,8 +175,8 @@ async fn what_the_service_says_happens() {
         .unwrap()
         .text();
     for (decision, count) in [
-        ("passed", 5),
-        ("refused", 6),
+        ("passed", 6),
+        ("refused", 7),
         ("failed", 5),
         ("failed_open", 0),
     ] {
@@ -175,11 +191,14 @@ async fn what_the_service_says_happens() {
 async fn what_the_service_is_told() {
     let issuer = Issuer::new("main", A::Es256);
     let token = issuer.token();
+    let key = ApiKey::from_random(&[1; 32]).reveal().to_owned();
     let gate = Upstream::scripted(pass(&[])).await;
     let node = Plan::default()
         .settings("workers: 1\ntrusted_proxies: [ 127.0.0.2 ]")
         .resource(issuer.resource(""))
+        .resource(format!("- {{ kind: credential, name: billing, api_key: {key} }}"))
         .upstream("gate", &[gate.url()], "")
+        .api("keyed", "authentication: [ { api_key: { query: api_key } }, { anonymous: true } ], external_decision: { upstream: gate }")
         .api("open", &api("request_headers: [ authorization, cookie, x-tenant ]"))
         .api(
             "guarded",
@@ -192,6 +211,7 @@ async fn what_the_service_is_told() {
         .await;
     let mut table = Table::new("external-decision", "questions")
         .naming(&token, "TOKEN")
+        .naming(&key, "KEY")
         .upstream_headers(&[
             "x-forwarded-method",
             "x-forwarded-uri",
@@ -241,18 +261,27 @@ async fn what_the_service_is_told() {
             "nor one to a route without the policy",
             Call::get("/guarded/status").bearer(&token),
         ),
+        (
+            "an API key in the query stays here too",
+            Call::get(&format!("/keyed/x?a=b&api%5Fkey={key}&c=d")),
+        ),
     ] {
         table.drive_to(&node, &gate, case, call).await;
     }
     table.finish();
-    let asked = gate.received();
+    let mut asked = gate.received();
+    let keyed = asked.pop().unwrap();
+    assert_eq!(
+        keyed.head.field("x-forwarded-uri"),
+        Some("/keyed/x?a=b&c=d")
+    );
     assert_eq!(asked.first().unwrap().head.first_line, "GET / HTTP/1.1");
     assert_eq!(
         asked.last().unwrap().head.first_line,
         "GET /decide?for=guarded HTTP/1.1"
     );
     assert!(asked.iter().all(|asked| asked.body_length == 0));
-    assert_eq!(node.upstream.received().len(), 5);
+    assert_eq!(node.upstream.received().len(), 6);
     assert_eq!(gate.connections(), 1, "questions share a connection");
 }
 
@@ -365,4 +394,26 @@ async fn a_refused_call_uses_no_limit_up_and_is_told_why_to_pages() {
     }
     assert_eq!(node.get("/open/x", &page).await.status, 200);
     check_problem(&node.get("/open/x", &page).await, 429, "rate_limited");
+}
+
+#[tokio::test]
+async fn no_decision_about_one_host_counts_for_another() {
+    let gate = Upstream::scripted(pass(&[])).await;
+    let node = Plan::default()
+        .settings("workers: 1\ntrusted_proxies: [ 127.0.0.1 ]")
+        .upstream("gate", &[gate.url()], "")
+        .api("open", &api("cache: { ttl: 10m, any_path: true }"))
+        .start()
+        .await;
+    for (host, scheme, asked) in [
+        ("a.example", "https", 1),
+        ("a.example", "https", 1),
+        ("b.example", "https", 2),
+        ("b.example", "http", 3),
+        ("a.example", "https", 3),
+    ] {
+        let told = [("X-Forwarded-Host", host), ("X-Forwarded-Proto", scheme)];
+        assert_eq!(node.get("/open/x", &told).await.status, 200);
+        assert_eq!(gate.received().len(), asked, "{scheme}://{host}");
+    }
 }

@@ -19,17 +19,22 @@ const TRANSFORMATION: &str = r#"
         max_output: 1KiB
 "#;
 
-async fn node(issuer: &Issuer, answers: &Upstream) -> Node {
+/// The node, and the service that it asks about calls of `/decided`.
+async fn node(issuer: &Issuer, answers: &Upstream) -> (Node, Upstream) {
+    let gate = Upstream::scripted(Script::answer("200 OK", &[("X-User", "alice")], "")).await;
     let api = |name: &str, upstream: &str, rest: &str| {
         format!(
             "- kind: api\n  name: {name}\n  version: v1\n  state: published\n  base_path: /{name}\n  upstream: {upstream}\n  {rest}\n"
         )
     };
-    Plan::default()
+    let node = Plan::default()
         .settings("workers: 1")
         .resource(issuer.resource(""))
         .upstream("answers", &[answers.url()], "")
         .resource(api("in", "echo", &format!("authentication: none\n  transformation:{TRANSFORMATION}")))
+        .resource(api("fixed", "echo", "authentication: none\n  transformation: { request: { body: \"{ \\\"a\\\": 1 }\" } }"))
+        .upstream("gate", &[gate.url()], "")
+        .resource(api("decided", "echo", "authentication: none\n  external_decision: { upstream: gate, set_headers: [x-user] }\n  transformation: { request: { headers: { set: { x-user: root, x-path: \"{{ request.path }}\" } } } }"))
         .resource(api("lenient", "echo", "authentication: none\n  transformation: { request: { body: \"{ \\\"old\\\": {{ body }} }\", headers: { set: { x-customer: \"{{ request.query }}\" }, remove: [x-internal] }, not_json: pass } }"))
         .resource(api(
             "who",
@@ -52,7 +57,8 @@ async fn node(issuer: &Issuer, answers: &Upstream) -> Node {
             "authentication: none\n  cache: true\n  transformation: { response: { body: \"{{ body.result }}\" } }",
         ))
         .start()
-        .await
+        .await;
+    (node, gate)
 }
 
 /// An upstream that answers by its path.
@@ -111,7 +117,7 @@ async fn requests_are_made_anew() {
     let issuer = Issuer::new("main", A::Es256);
     let token = issuer.token();
     let upstream = answers().await;
-    let node = node(&issuer, &upstream).await;
+    let (node, _gate) = node(&issuer, &upstream).await;
     let mut table = Table::new("transformation", "requests")
         .upstream_headers(&[
             "content-type",
@@ -122,6 +128,10 @@ async fn requests_are_made_anew() {
             "x-internal",
             "x-subject",
             "x-keyward-subject",
+            "x-user",
+            "x_internal",
+            "content-encoding",
+            "trailer",
         ])
         .naming(&token, "ALICE");
     let mut made = Vec::new();
@@ -197,6 +207,7 @@ async fn requests_are_made_anew() {
             Call::new("POST", "/lenient/orders")
                 .header("content-type", "text/plain")
                 .header("x-internal", "1")
+                .header("x_internal", "2")
                 .header("x-customer", "forged")
                 .body("hello"),
             Some("hello"),
@@ -234,6 +245,16 @@ async fn requests_are_made_anew() {
             None,
         ),
         (
+            "a number that would come out as another",
+            json("/lenient/orders", "[12345678901234567890123]"),
+            None,
+        ),
+        (
+            "two media types",
+            json("/lenient/orders", "[1]").header("content-type", "text/plain"),
+            None,
+        ),
+        (
             "a call without a body",
             Call::get("/lenient/orders"),
             Some(""),
@@ -244,6 +265,18 @@ async fn requests_are_made_anew() {
                 .header("content-type", "application/vnd.shop+json; charset=utf-8")
                 .body("[1]"),
             Some(r#"{"old":[1]}"#),
+        ),
+        (
+            "a body that is made without reading the one that came",
+            json("/fixed/orders", "xx")
+                .header("content-encoding", "gzip")
+                .header("trailer", "x-sum"),
+            Some(r#"{"a":1}"#),
+        ),
+        (
+            "who calls, as another service says, and a template that says otherwise",
+            Call::get("/decided/x").header("x-user", "forged"),
+            Some(""),
         ),
         (
             "who calls, and a forged identity header",
@@ -261,6 +294,18 @@ async fn requests_are_made_anew() {
         let received = received.unwrap_or_else(|| panic!("{case}: the upstream was not called"));
         assert_eq!(String::from_utf8_lossy(&received.body), expected, "{case}");
         assert!(received.head.field("x-admin").is_none(), "{case}");
+        let gone = |name: &str| assert_eq!(received.head.field(name), None, "{case}: {name}");
+        if case.starts_with("a body that is made without") {
+            gone("content-encoding");
+            gone("trailer");
+        } else if case.starts_with("who calls, as another service") {
+            assert_eq!(received.head.field("x-user"), Some("alice"), "{case}");
+        } else if case.starts_with("a header that is set to nothing") {
+            gone("x-customer");
+        } else if case.starts_with("headers that it takes out") {
+            gone("x-internal");
+            gone("x_internal");
+        }
     }
     table.finish();
 }
@@ -269,7 +314,7 @@ async fn requests_are_made_anew() {
 async fn answers_are_made_anew() {
     let issuer = Issuer::new("main", A::Es256);
     let upstream = answers().await;
-    let node = node(&issuer, &upstream).await;
+    let (node, _gate) = node(&issuer, &upstream).await;
     let mut table = Table::new("transformation", "answers")
         .headers(&[
             "content-type",

@@ -2,6 +2,7 @@
 
 use super::{Call, Table};
 use crate::node::{Node, Plan, check_problem, request};
+use keyward_model::ApiKey;
 use keyward_testkit::{Answer, RawClient};
 
 const ORDERS: &str = r##"
@@ -19,6 +20,7 @@ paths:
         - { name: since, in: query, required: true, schema: { type: string, format: date } }
         - { name: filter, in: query, style: deepObject, schema: { type: object } }
         - { name: exact, in: query, content: { application/json: { schema: { type: object, required: [name] } } } }
+        - { name: plain, in: query, content: { text/plain: { schema: { type: string, maxLength: 3 } } } }
         - { name: session, in: cookie, schema: { type: string, minLength: 8 } }
       responses: { 200: { description: a list } }
     post:
@@ -37,6 +39,20 @@ paths:
           "application/*+json": { schema: { type: object, minProperties: 1 } }
   /orders/mine:
     get: {}
+  /files:
+    post:
+      requestBody:
+        content:
+          "*/*": { schema: { type: object, required: [name] } }
+  /search:
+    get:
+      parameters:
+        - { name: limit, in: query, schema: { anyOf: [ { type: integer, maximum: 9 }, { type: "null" } ] } }
+        - { name: level, in: query, schema: { enum: [1, 2] } }
+        - { name: ids, in: query, schema: { anyOf: [ { type: array, items: { type: integer } }, { type: "null" } ] } }
+        - { name: code, in: query, schema: { oneOf: [ { type: integer, maximum: 9 }, { type: string, pattern: "^0+[0-9]$" } ] } }
+        - { name: where, in: query, required: true, schema: { type: object, properties: { city: {} } } }
+        - { name: X-Api-Key, in: header, required: true, schema: { type: string } }
 components:
   parameters:
     Id: { name: id, in: path, required: true, schema: { type: string, pattern: "^[a-z]{3}-[0-9]+$" } }
@@ -79,9 +95,16 @@ paths:
                 share: { type: number, minimum: 0, exclusiveMinimum: true }
 "#;
 
+fn key() -> String {
+    ApiKey::from_random(&[1; 32]).reveal().to_owned()
+}
+
 async fn node() -> Node {
     Plan::default()
         .settings("workers: 1")
+        .resource(format!("- {{ kind: credential, name: billing, api_key: {} }}", key()))
+        .api("keyed", "authentication: { api_key: { header: X-Api-Key } }, validation: { openapi: \"${FILE:orders.yaml}\", unknown_query: refuse }")
+        .api("large", "authentication: none, validation: { openapi: \"${FILE:orders.yaml}\", max_body: 8MiB }")
         .file("orders.yaml", ORDERS)
         .file("old.yaml", OLD)
         .api("api", "authentication: none, validation: { openapi: \"${FILE:orders.yaml}\", unknown_query: refuse }")
@@ -121,7 +144,11 @@ fn told(answer: &Answer) -> String {
 async fn requests_have_to_fit_their_description() {
     const GOOD: &str = r#"{"customer":"a@b.example","items":[{"sku":"x","count":1}]}"#;
     let node = node().await;
-    let mut table = Table::new("validation", "requests").headers(&["allow"]);
+    let key = key();
+    let keyed = |target: &str| Call::get(target).header("x-api-key", &key);
+    let mut table = Table::new("validation", "requests")
+        .headers(&["allow"])
+        .naming(&key, "KEY");
     let mut told_of = Vec::new();
     for (case, call, errors) in [
         (
@@ -208,6 +235,55 @@ async fn requests_have_to_fit_their_description() {
         (
             "a path that is no parameter",
             Call::get("/api/orders/mine"),
+            "",
+        ),
+        ("the same, escaped", Call::get("/api/orders/%6Dine"), ""),
+        (
+            "the same, with what some servers take for a parameter of the path",
+            Call::get("/api/orders/mine;x=1"),
+            "",
+        ),
+        (
+            "such a one behind a value",
+            Call::get("/api/orders/abc-7;x=1"),
+            "path id: it has a `;`, where some servers end it",
+        ),
+        (
+            "JSON in a parameter that is sent twice",
+            Call::get("/api/orders?since=2026-01-31&exact=%7B%22name%22%3A1%7D&exact=1"),
+            "query exact: it was sent more than once",
+        ),
+        (
+            "plain text in a parameter",
+            Call::get("/api/orders?since=2026-01-31&plain=abcd"),
+            "query plain: value is longer than 3 characters",
+        ),
+        ("a number or nothing", keyed("/keyed/search?limit=5"), ""),
+        (
+            "a number or nothing, out of bounds",
+            keyed("/keyed/search?limit=10"),
+            "query limit: value is not valid under any of the schemas",
+        ),
+        ("one of some numbers", keyed("/keyed/search?level=2"), ""),
+        ("a list or nothing", keyed("/keyed/search?ids=1&ids=2"), ""),
+        (
+            "a text that looks like a number",
+            keyed("/keyed/search?code=007"),
+            "",
+        ),
+        (
+            "an object whose members stand by themselves",
+            keyed("/keyed/search?city=Ulm"),
+            "",
+        ),
+        (
+            "a member that it has not",
+            keyed("/keyed/search?town=Ulm"),
+            "query town: it is not described",
+        ),
+        (
+            "HEAD where GET is described",
+            Call::new("HEAD", "/api/orders?since=2026-01-31"),
             "",
         ),
         ("a path that is not described", Call::get("/api/users"), ""),
@@ -317,6 +393,30 @@ async fn requests_have_to_fit_their_description() {
             "",
         ),
         (
+            "JSON of a range of media types",
+            json("/api/files", r#"{"nam":"a"}"#),
+            "body : \"name\" is a required property",
+        ),
+        (
+            "what is not JSON of a range of media types passes",
+            Call::new("POST", "/api/files")
+                .header("content-type", "text/plain")
+                .body("hello"),
+            "",
+        ),
+        (
+            "two media types",
+            json("/api/orders", GOOD).header("content-type", "text/plain"),
+            "",
+        ),
+        (
+            "JSON in another charset",
+            Call::new("POST", "/api/orders")
+                .header("content-type", "application/json; charset=utf-7")
+                .body(GOOD),
+            "",
+        ),
+        (
             "a body in a coding",
             json("/api/orders", "xx").header("content-encoding", "gzip"),
             "",
@@ -374,28 +474,33 @@ async fn requests_have_to_fit_their_description() {
 #[tokio::test]
 async fn hostile_bodies_take_bounded_work_and_name_nothing_of_theirs() {
     let node = node().await;
-    // A pattern that makes other engines go on for ever; a million members that each are wrong; a list of as many
-    // that has to be compared.
-    let pattern = format!(
-        r#"{{"customer":"a@b.example","items":[{{"sku":"x","count":1}}],"note":"{}!"}}"#,
-        "a".repeat(40)
-    );
-    let wrong = format!(
-        r#"{{"customer":"a@b.example","items":[{}]}}"#,
-        vec!["0"; 400_000].join(",")
-    );
-    let numbers: Vec<String> = (0..100_000).map(|number| number.to_string()).collect();
-    let distinct = format!(
-        r#"{{"customer":"a@b.example","items":[{}]}}"#,
-        numbers.join(",")
-    );
-    for body in [pattern, wrong, distinct] {
-        let headers = [("content-type", "application/json")];
+    let orders = |items: &[String], more: &str| {
+        format!(
+            r#"{{"customer":"a@b.example","items":[{}]{more}}}"#,
+            items.join(",")
+        )
+    };
+    let headers = [("content-type", "application/json")];
+    // A pattern that makes other engines go on for ever; more members than are looked through, each of which is
+    // wrong.
+    let item = r#"{"sku":"x","count":1}"#.to_owned();
+    let note = format!(r#","note":"{}!""#, "a".repeat(40));
+    let pattern = orders(&[item], &note);
+    let wrong = orders(&vec!["0".to_owned(); 400_000], "");
+    for body in [pattern, wrong] {
         let answer = node.call("POST", "/api/orders", &headers, &body).await;
         check_problem(&answer, 400, "validation_failed");
-        assert!(answer.body.len() < 8 * 1024, "{}", answer.body.len());
+        let problem = answer.json().unwrap();
+        assert_eq!(problem["errors"].as_array().map(Vec::len), Some(1));
     }
     assert_eq!(node.upstream.received().len(), 0);
+    // A list that fits only if its members are distinct: each has to be compared with all others.
+    let distinct: Vec<String> = (0..100_000)
+        .map(|number| format!(r#"{{"sku":"{number}","count":1}}"#))
+        .collect();
+    let body = orders(&distinct, "");
+    let answer = node.call("POST", "/large/orders", &headers, &body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
     // A body of which nobody says how long it is, in pieces.
     let mut client = RawClient::connect(node.gateway()).await.unwrap();
     let head = request(

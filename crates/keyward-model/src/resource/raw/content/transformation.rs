@@ -63,6 +63,23 @@ fn change(field: Field<'_>, of_response: bool, problems: &mut Problems) -> Optio
         field.refuse("changes nothing: write `body` or `headers`", problems);
         return None;
     }
+    if body.is_none()
+        && let Some(field) = fields.optional("max_output")
+    {
+        field.refuse("bounds nothing: there is no `body` to be made", problems);
+        return None;
+    }
+    // What names the variable nowhere does not read it. An answer is read for its place to be taken.
+    let texts = body.iter().chain(set_headers.iter().map(|(_, text)| text));
+    let reads = texts.into_iter().any(|text| text.contains("body"));
+    if !reads && !(of_response && body.is_some()) {
+        for key in ["max_body", "not_json"] {
+            if let Some(field) = fields.optional(key) {
+                field.refuse("has no effect: no template reads the `body`", problems);
+                return None;
+            }
+        }
+    }
     let mut size = |key: &str| match fields.optional(key) {
         Some(field) => {
             let bytes = field.byte_size(problems)?;
@@ -206,6 +223,18 @@ mod tests {
             (
                 json!({ "response": { "body": "1", "statuses": "all" } }),
                 "is no range of statuses",
+            ),
+            (
+                json!({ "request": { "headers": { "remove": ["a"] }, "max_output": "1KiB" } }),
+                "there is no `body`",
+            ),
+            (
+                json!({ "request": { "body": "1", "max_body": "1KiB" } }),
+                "no template reads the `body`",
+            ),
+            (
+                json!({ "response": { "headers": { "set": { "a": "1" } }, "not_json": "refuse" } }),
+                "no template reads the `body`",
             ),
             (
                 json!({ "response": { "body": "1", "not_json": "drop" } }),

@@ -4,6 +4,7 @@ use super::{Case, Origin, Table, call, table};
 use crate::node::Plan;
 use crate::token::Issuer;
 use keyward_jose::SignatureAlgorithm as A;
+use keyward_testkit::{Script, Upstream};
 
 /// Name, API, answers, calls.
 type Row<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
@@ -14,12 +15,27 @@ const FRESH: &[(&str, &str)] = &[
 ];
 const SHARED: &[(&str, &str)] = &[("200 OK", "Cache-Control: s-maxage=3600, must-revalidate")];
 const PUBLIC: &[(&str, &str)] = &[("200 OK", "Cache-Control: public, max-age=3600")];
+const BY_LANGUAGE: &[(&str, &str)] = &[
+    ("200 OK", "Cache-Control: max-age=3600\nVary: X-Lang"),
+    ("200 OK", "Cache-Control: max-age=3600\nVary: X-Lang"),
+];
+
+/// A service that takes a session at its word.
+async fn gate() -> Upstream {
+    Upstream::choosing(|asked| {
+        let who = asked.head.field("x-session").unwrap_or("nobody");
+        Script::answer("200 OK", &[("X-User", who)], "")
+    })
+    .await
+}
 
 #[tokio::test]
 async fn an_answer_is_for_its_caller_unless_it_is_public() {
     let issuer = Issuer::new("main", A::Es256);
     let origin = Origin::start().await;
+    let gate = gate().await;
     let authentication = issuer.authentication("");
+    let asks = "authentication: none, external_decision: { upstream: gate, request_headers: [x-session], set_headers: [x-user] }";
     let node = Plan::default()
         .settings("workers: 2")
         .resource(issuer.resource(""))
@@ -48,6 +64,38 @@ async fn an_answer_is_for_its_caller_unless_it_is_public() {
             "origin",
             "authentication: none, cache: { per_caller: true }",
         )
+        .upstream("gate", &[gate.url()], "")
+        .api_at(
+            "of-user",
+            "/of-user",
+            "origin",
+            &format!("{authentication}, identity_headers: {{ x-user: subject }}, cache: {{ key_headers: [x-user] }}"),
+        )
+        .api_at("asked", "/asked", "origin", &format!("{asks}, cache: true"))
+        .api_at(
+            "asked-own",
+            "/asked-own",
+            "origin",
+            &format!("{asks}, cache: {{ per_caller: true }}"),
+        )
+        .api_at(
+            "greets",
+            "/greets",
+            "origin",
+            &format!("{authentication}, cache: true, transformation: {{ response: {{ headers: {{ set: {{ x-for: \"{{{{ caller.subject }}}}\" }} }} }} }}"),
+        )
+        .api_at(
+            "greets-own",
+            "/greets-own",
+            "origin",
+            &format!("{authentication}, cache: {{ per_caller: true }}, transformation: {{ response: {{ headers: {{ set: {{ x-for: \"{{{{ caller.subject }}}}\" }} }} }} }}"),
+        )
+        .api_at(
+            "chooses",
+            "/chooses",
+            "origin",
+            "authentication: none, cache: true, transformation: { request: { headers: { set: { x-lang: \"{{ request.headers['x-choice'] }}\" } } } }",
+        )
         .start()
         .await;
     let (alice, bob) = (issuer.token_of("alice"), issuer.token_of("bob"));
@@ -60,7 +108,13 @@ async fn an_answer_is_for_its_caller_unless_it_is_public() {
     let get = |token: &str| format!("GET\nAuthorization: Bearer {token}");
     let (as_alice, as_bob, as_admin) = (get(&alice), get(&bob), get(&admin));
     let mut table = table(Table::new("cache", "callers"))
-        .upstream_headers(&["x-forwarded-host", "x-http-method-override"])
+        .headers(&["x-for"])
+        .upstream_headers(&[
+            "x-forwarded-host",
+            "x-http-method-override",
+            "x-user",
+            "x-lang",
+        ])
         .naming(&admin, "ALICE-AS-ADMIN")
         .naming(&alice, "ALICE")
         .naming(&bob, "BOB");
@@ -162,6 +216,66 @@ async fn an_answer_is_for_its_caller_unless_it_is_public() {
             FRESH,
             &["GET\nX-HTTP-Method-Override: DELETE"],
         ),
+        (
+            "an identity header in key_headers: another caller",
+            "of-user",
+            PUBLIC,
+            &[&as_alice, &as_bob],
+        ),
+        (
+            "an identity header in key_headers: the same caller again",
+            "of-user",
+            PUBLIC,
+            &[&as_alice, &as_alice],
+        ),
+        (
+            "who calls is decided elsewhere",
+            "asked",
+            FRESH,
+            &["GET\nX-Session: a", "GET\nX-Session: b"],
+        ),
+        (
+            "who calls is decided elsewhere: the same session again",
+            "asked",
+            FRESH,
+            &["GET\nX-Session: a", "GET\nX-Session: a"],
+        ),
+        (
+            "per caller, decided elsewhere: the same session again",
+            "asked-own",
+            FRESH,
+            &["GET\nX-Session: a", "GET\nX-Session: a"],
+        ),
+        (
+            "per caller, decided elsewhere: another session",
+            "asked-own",
+            FRESH,
+            &["GET\nX-Session: a", "GET\nX-Session: b"],
+        ),
+        (
+            "a template that says who calls",
+            "greets",
+            PUBLIC,
+            &[&as_alice, &as_bob],
+        ),
+        (
+            "per caller, a template that says who calls",
+            "greets-own",
+            PUBLIC,
+            &[&as_alice, &as_alice],
+        ),
+        (
+            "a template that reads a header",
+            "chooses",
+            BY_LANGUAGE,
+            &["GET\nX-Choice: de", "GET\nX-Choice: fr"],
+        ),
+        (
+            "Connection names what tells answers apart",
+            "open",
+            BY_LANGUAGE,
+            &["GET\nX-Lang: fr\nConnection: x-lang", "GET\nX-Lang: fr"],
+        ),
     ];
     for (name, api, answers, calls) in cases {
         let case = Case {
@@ -170,7 +284,19 @@ async fn an_answer_is_for_its_caller_unless_it_is_public() {
             origin: answers,
             calls,
         };
-        case.drive(&mut table, &node, &origin).await;
+        let answer = case.drive(&mut table, &node, &origin).await;
+        let status = answer.head.field("cache-status").unwrap_or_default();
+        if !name.ends_with("again") && *answers != PUBLIC {
+            // The last call of each is one that nothing kept before is for.
+            assert!(
+                !status.contains("hit") || name.starts_with("other-"),
+                "{name}: {status}"
+            );
+        }
+        if let Some(told) = answer.head.field("x-for") {
+            let last = calls.last().unwrap_or(&"");
+            assert_eq!(told == "alice", last.contains(&alice), "{name}: {told}");
+        }
     }
     host(&mut table, &node, &origin).await;
     table.finish();

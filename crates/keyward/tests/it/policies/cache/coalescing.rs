@@ -1,6 +1,6 @@
 //! One fetch for many who wait, shown by what reaches the upstream.
 
-use super::call;
+use super::{Origin, answer, call};
 use crate::gateway::open_node::until;
 use crate::node::{Node, Plan, request};
 use keyward_testkit::RawClient;
@@ -219,5 +219,44 @@ async fn who_has_waited_long_enough_asks_by_itself() {
     gate.rests.add_permits(2);
     for client in [&mut first, &mut second] {
         assert_eq!(client.answer().await.unwrap().text(), "first-half");
+    }
+}
+
+#[tokio::test]
+async fn what_is_fetched_behind_a_call_for_less_is_kept_as_a_whole() {
+    let origin = Origin::start().await;
+    let node = Plan::default()
+        .settings("workers: 1")
+        .upstream("origin", &[origin.upstream.url()], "")
+        .api_at(
+            "open",
+            "/open",
+            "origin",
+            "authentication: none, cache: true",
+        )
+        .start()
+        .await;
+    for (path, less) in [("/head", "HEAD"), ("/range", "GET\nRange: bytes=0-1")] {
+        let stale = "Cache-Control: max-age=60, stale-while-revalidate=3600\nAge: 100";
+        let fresh = "Cache-Control: max-age=3600";
+        origin.answers(
+            path,
+            vec![answer("200 OK", stale, 1), answer("200 OK", fresh, 2)],
+        );
+        let target = format!("/open{path}");
+        call(&node, &target, "GET").await;
+        call(&node, &target, less).await;
+        until("it is asked for anew", || origin.received(path).len() == 2).await;
+        let renewed = async {
+            while call(&node, &target, "GET").await.text() != "body 2" {
+                tokio::task::yield_now().await;
+            }
+        };
+        let renewed = tokio::time::timeout(Duration::from_secs(20), renewed).await;
+        assert!(renewed.is_ok(), "{less}");
+        let received = origin.received(path);
+        assert_eq!(received.len(), 2, "{less}: it was not kept");
+        assert_eq!(received[1].method(), "GET", "{less}");
+        assert_eq!(received[1].head.field("range"), None, "{less}");
     }
 }

@@ -145,7 +145,13 @@ fn shown(lines: &str) -> String {
 /// The table with what is another one each time told in round numbers.
 pub(super) fn table(table: Table) -> Table {
     table
-        .headers(&["cache-status", "age", "etag", "content-range"])
+        .headers(&[
+            "cache-status",
+            "age",
+            "etag",
+            "content-range",
+            "content-digest",
+        ])
         .upstream_headers(&["if-none-match", "if-modified-since"])
         .masking("cache-status", |value| {
             let (before, rest) = match value.split_once("ttl=") {

@@ -148,6 +148,7 @@ async fn what_a_request_asks_for() {
             "partial-store-complete-reuse-partial", "open", [("200 OK", "Cache-Control: max-age=3600")], ["GET", "GET\nRange: bytes=-1"];
             "partial-store-complete-reuse-partial-no-last", "open", [("200 OK", "Cache-Control: max-age=3600")], ["GET", "GET\nRange: bytes=1-"];
             "partial-unsatisfiable", "open", [("200 OK", "Cache-Control: max-age=3600")], ["GET", "GET\nRange: bytes=100-"];
+            "a digest of the whole, and a part", "open", [("200 OK", "Cache-Control: max-age=3600\nContent-Digest: sha-256=:AA==:")], ["GET", "GET\nRange: bytes=0-1"];
             "partial-if-range-other", "open", [("200 OK", "Cache-Control: max-age=3600\nETag: \"a\"")], ["GET", "GET\nRange: bytes=0-1\nIf-Range: \"b\""];
             "partial-store-partial-reuse-partial", "open", [("206 Partial Content", "Cache-Control: max-age=3600\nContent-Range: bytes 0-5/10")], ["GET\nRange: bytes=0-5", "GET\nRange: bytes=0-5"];
             "head-from-stored-get", "open", [("200 OK", "Cache-Control: max-age=3600")], ["GET", "HEAD"];
