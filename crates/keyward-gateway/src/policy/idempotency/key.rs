@@ -112,7 +112,9 @@ pub(super) fn caller(call: &Call<'_>, fields: &Fields, anonymous: AnonymousKeys)
         Authenticated::Open => None,
         Authenticated::Caller(verified) => of_known(&verified.caller),
     };
-    known.or_else(|| (anonymous == AnonymousKeys::Share).then(|| of_stranger(fields)))
+    let decision = call.matched.route.route.decision.as_deref();
+    let decides = |name: &[u8]| decision.is_some_and(|decision| decision.tells_callers_by(name));
+    known.or_else(|| (anonymous == AnonymousKeys::Share).then(|| of_stranger(fields, decides)))
 }
 
 /// `None` where nothing tells the caller from others.
@@ -138,12 +140,12 @@ fn of_known(caller: &Caller) -> Option<Digest> {
     Some(hashed(text))
 }
 
-/// A stranger is what it sends for the upstream to know it by.
-fn of_stranger(fields: &Fields) -> Digest {
+/// A stranger is what it sends for the upstream to know it by, and what the service that decides about calls says of it.
+fn of_stranger(fields: &Fields, decides: impl Fn(&[u8]) -> bool) -> Digest {
     let mut text = Vec::new();
     push(&mut text, b"stranger");
     for field in fields.iter() {
-        if is_credential(field.header, field.name) {
+        if is_credential(field.header, field.name) || decides(field.name) {
             push(&mut text, field.name);
             push(&mut text, field.value);
         }
@@ -271,7 +273,7 @@ mod tests {
             for (name, value) in fields {
                 all.append_named(name, value.as_bytes());
             }
-            of_stranger(&all)
+            of_stranger(&all, |name| name == b"x-user")
         };
         let nothing = of(&[]);
         assert_eq!(nothing, of(&[("accept", "*/*")]));
@@ -279,5 +281,6 @@ mod tests {
         assert_ne!(nothing, cookie);
         assert_ne!(cookie, of(&[("cookie", "session=2")]));
         assert_ne!(cookie, of(&[("x-api-key", "session=1")]));
+        assert_ne!(of(&[("x-user", "alice")]), of(&[("x-user", "bob")]));
     }
 }

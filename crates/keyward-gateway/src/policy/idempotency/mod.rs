@@ -74,7 +74,7 @@ impl IdempotencyPlan {
         };
         let most = self.declared.max_body_bytes;
         // Before the key is looked up: nobody holds a key by a body that does not come.
-        let whole = whole::read(call, body, most, &call.worker.shared.bodies);
+        let whole = whole::read(call, body, most);
         let body = match Box::pin(whole).await {
             Ok(body) => body,
             Err(unread) => return Err(unread.refusal(most, record)),
