@@ -581,22 +581,27 @@ async fn one_route_does_not_take_the_memory_of_all() {
     // Four bodies that lack their last byte hold all that a route may have.
     let spaces = " ".repeat(LARGEST - 1);
     let mut held = Vec::new();
-    for _ in 0..4 {
+    while held.len() < 4 {
         let mut client = RawClient::connect(node.gateway()).await.unwrap();
-        client.send(beginning("/one/x", LARGEST)).await.unwrap();
-        client.send(&spaces).await.unwrap();
-        held.push(client);
+        let head = client.send(beginning("/one/x", LARGEST)).await;
+        // A worker that is busy with the others may refuse it.
+        if head.is_ok() && client.send(&spaces).await.is_ok() {
+            held.push(client);
+        }
     }
     let headers = [("content-type", "application/json")];
     let body = "[        ]";
     let answers = async |path: &str| node.call("POST", path, &headers, body).await;
-    until("the route has no more memory", async || {
-        answers("/one/x").await.status == 503
+    let full = async || {
+        let answer = answers("/one/x").await;
+        answer.status == 503 && answer.text().contains("being looked into")
+    };
+    until("the route has no more memory", full).await;
+    until("the other has", async || {
+        answers("/other/x").await.status == 200
     })
     .await;
-    check_problem(&answers("/one/x").await, 503, "overloaded");
-    let answer = answers("/other/x").await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(full().await);
     drop(held);
     until("it comes back", async || {
         answers("/one/x").await.status == 200
