@@ -127,13 +127,14 @@ impl Links {
                         continue;
                     }
                     let branches = branches || BRANCHING.contains(&&**key);
-                    match inner {
-                        Value::Object(named) if OF_NAMES.contains(&&**key) => {
+                    let named = inner.as_object().filter(|_| OF_NAMES.contains(&&**key));
+                    match named {
+                        Some(named) => {
                             for schema in named.values() {
                                 self.add(schema, branches, false);
                             }
                         }
-                        inner => self.add(inner, branches, false),
+                        None => self.add(inner, branches, false),
                     }
                 }
             }

@@ -28,7 +28,7 @@ impl MediaType {
         let mut parameters = value.split(';').skip(1);
         Ok(Self {
             kind: essence(&value),
-            foreign_charset: parameters.any(|parameter| is_foreign_charset(parameter)),
+            foreign_charset: parameters.any(is_foreign_charset),
         })
     }
 

@@ -5,6 +5,7 @@ use crate::node::{Node, Plan, check_problem};
 use crate::token::Issuer;
 use keyward_jose::SignatureAlgorithm as A;
 use keyward_testkit::{Answer, Script, Upstream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const TRANSFORMATION: &str = r#"
       request:
@@ -56,6 +57,11 @@ async fn node(issuer: &Issuer, answers: &Upstream) -> (Node, Upstream) {
             "answers",
             "authentication: none\n  cache: true\n  transformation: { response: { body: \"{{ body.result }}\" } }",
         ))
+        .resource(api(
+            "turning",
+            "answers",
+            "authentication: none\n  cache: { stale_if_error: 1h }\n  transformation: { response: { body: \"{{ body.result }}\" } }",
+        ))
         .start()
         .await;
     (node, gate)
@@ -63,7 +69,8 @@ async fn node(issuer: &Issuer, answers: &Upstream) -> (Node, Upstream) {
 
 /// An upstream that answers by its path.
 async fn answers() -> Upstream {
-    Upstream::choosing(|received| {
+    let turns = AtomicUsize::new(0);
+    Upstream::choosing(move |received| {
         let json = ("content-type", "application/json");
         let good = r#"{"result":[1,2,3]}"#;
         match received.target() {
@@ -97,6 +104,14 @@ async fn answers() -> Upstream {
             ),
             "/coded" => Script::answer("200 OK", &[json, ("content-encoding", "gzip")], "xx"),
             "/nothing" => Script::new().write("HTTP/1.1 204 No Content\r\n\r\n"),
+            "/turning" => {
+                let old = [json, ("cache-control", "max-age=60"), ("age", "100")];
+                let body = match turns.fetch_add(1, Ordering::Relaxed) {
+                    0 => good,
+                    _ => r#"{"error":1}"#,
+                };
+                Script::answer("200 OK", &old, body)
+            }
             "/fresh" => Script::answer("200 OK", &[json, ("cache-control", "max-age=60")], good),
             _ => Script::answer("200 OK", &[json], good),
         }
@@ -377,12 +392,24 @@ async fn answers_are_made_anew() {
         ("HEAD", "HEAD", "/out/tagged", ""),
         ("kept as it was made", "GET", "/kept/fresh", "[1,2,3]"),
         ("given as it was kept", "GET", "/kept/fresh ", "[1,2,3]"),
+        (
+            "an answer that is old at once",
+            "GET",
+            "/turning/turning",
+            "[1,2,3]",
+        ),
+        (
+            "the next can't be made anew: the old one with `stale_if_error`",
+            "GET",
+            "/turning/turning ",
+            "[1,2,3]",
+        ),
     ] {
         let before = upstream.received().len();
         let call = Call::new(method, target.trim())
             .header("accept-encoding", "gzip")
             .header("range", "bytes=0-1");
-        let call = if target.starts_with("/kept") {
+        let call = if target.starts_with("/kept") || target.starts_with("/turning") {
             Call::get(target.trim())
         } else {
             call

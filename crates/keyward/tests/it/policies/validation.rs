@@ -1,9 +1,10 @@
 //! Requests that are held against a description: what passes, and what is told of what does not.
 
 use super::{Call, Table};
+use crate::coding::packed;
 use crate::node::{Node, Plan, check_problem, request};
 use keyward_model::ApiKey;
-use keyward_testkit::{Answer, RawClient};
+use keyward_testkit::{Answer, RawClient, Upstream, until};
 
 const ORDERS: &str = r##"
 openapi: 3.1.0
@@ -50,7 +51,7 @@ paths:
         - { name: limit, in: query, schema: { anyOf: [ { type: integer, maximum: 9 }, { type: "null" } ] } }
         - { name: level, in: query, schema: { enum: [1, 2] } }
         - { name: ids, in: query, schema: { anyOf: [ { type: array, items: { type: integer } }, { type: "null" } ] } }
-        - { name: code, in: query, schema: { oneOf: [ { type: integer, maximum: 9 }, { type: string, pattern: "^0+[0-9]$" } ] } }
+        - { name: code, in: query, schema: { oneOf: [ { type: integer, maximum: 9 }, { type: string, pattern: "^[0-9]{5}$" } ] } }
         - { name: where, in: query, required: true, schema: { type: object, properties: { city: {} } } }
         - { name: X-Api-Key, in: header, required: true, schema: { type: string } }
 components:
@@ -268,7 +269,7 @@ async fn requests_have_to_fit_their_description() {
         ("a list or nothing", keyed("/keyed/search?ids=1&ids=2"), ""),
         (
             "a text that looks like a number",
-            keyed("/keyed/search?code=007"),
+            keyed("/keyed/search?code=89073"),
             "",
         ),
         (
@@ -487,11 +488,12 @@ async fn hostile_bodies_take_bounded_work_and_name_nothing_of_theirs() {
     let note = format!(r#","note":"{}!""#, "a".repeat(40));
     let pattern = orders(&[item], &note);
     let wrong = orders(&vec!["0".to_owned(); 400_000], "");
-    for body in [pattern, wrong] {
+    for (body, mistakes) in [(pattern, 2), (wrong, 1)] {
         let answer = node.call("POST", "/api/orders", &headers, &body).await;
         check_problem(&answer, 400, "validation_failed");
         let problem = answer.json().unwrap();
-        assert_eq!(problem["errors"].as_array().map(Vec::len), Some(1));
+        let errors = problem["errors"].as_array();
+        assert_eq!(errors.map(Vec::len), Some(mistakes), "{problem}");
     }
     assert_eq!(node.upstream.received().len(), 0);
     // A list that fits only if its members are distinct: each has to be compared with all others.
@@ -531,4 +533,103 @@ async fn hostile_bodies_take_bounded_work_and_name_nothing_of_theirs() {
     let length = whole.len().to_string();
     assert_eq!(received.head.field("content-length"), Some(&*length));
     assert_eq!(received.body, whole.as_bytes());
+}
+
+/// The beginning of a call with a body of so many bytes.
+fn beginning(path: &str, length: usize) -> String {
+    let length = length.to_string();
+    let fields = [
+        ("content-type", "application/json"),
+        ("content-length", &*length),
+    ];
+    request("POST", path, &fields, "")
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_waited_for_as_long_as_a_call_may_take() {
+    let elsewhere = Upstream::echo().await;
+    let node = Plan::default()
+        .settings("workers: 1")
+        .upstream("brief", &[elsewhere.url()], "total_timeout: 300ms")
+        .api_at(
+            "late",
+            "/late",
+            "brief",
+            "authentication: none, idle_body_timeout: 1h, validation: { schema: { type: object } }",
+        )
+        .start()
+        .await;
+    let mut client = RawClient::connect(node.gateway()).await.unwrap();
+    client.send(beginning("/late/x", 2)).await.unwrap();
+    client.send("{").await.unwrap();
+    let answer = client.answer().await.unwrap();
+    check_problem(&answer, 408, "request_timeout");
+    assert_eq!(elsewhere.received().len(), 0);
+}
+
+#[tokio::test]
+async fn one_route_does_not_take_the_memory_of_all() {
+    const LARGEST: usize = 16 << 20;
+    let validation =
+        "authentication: none, validation: { schema: { type: array }, max_body: 16MiB }";
+    let node = Plan::default()
+        .settings("workers: 1")
+        .api("one", validation)
+        .api("other", validation)
+        .start()
+        .await;
+    // Four bodies that lack their last byte hold all that a route may have.
+    let spaces = " ".repeat(LARGEST - 1);
+    let mut held = Vec::new();
+    while held.len() < 4 {
+        let mut client = RawClient::connect(node.gateway()).await.unwrap();
+        let head = client.send(beginning("/one/x", LARGEST)).await;
+        // A worker that is busy with the others may refuse it.
+        if head.is_ok() && client.send(&spaces).await.is_ok() {
+            held.push(client);
+        }
+    }
+    let headers = [("content-type", "application/json")];
+    let body = "[        ]";
+    let answers = async |path: &str| node.call("POST", path, &headers, body).await;
+    let full = async || {
+        let answer = answers("/one/x").await;
+        answer.status == 503 && answer.text().contains("being looked into")
+    };
+    until("the route has no more memory", full).await;
+    until("the other has", async || {
+        answers("/other/x").await.status == 200
+    })
+    .await;
+    assert!(full().await);
+    drop(held);
+    until("it comes back", async || {
+        answers("/one/x").await.status == 200
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_body_is_decompressed_before_it_is_looked_into() {
+    let node = Plan::default()
+        .settings("workers: 1")
+        .api("coded", "authentication: none, decompression: true, validation: { schema: { type: object, required: [name] } }")
+        .start()
+        .await;
+    for (body, status) in [(r#"{"name":"a"}"#, 200), (r#"{"nam":"a"}"#, 400)] {
+        let coded = packed("gzip", body.as_bytes());
+        let length = coded.len().to_string();
+        let fields = [
+            ("content-type", "application/json"),
+            ("content-encoding", "gzip"),
+            ("content-length", &*length),
+        ];
+        let mut client = RawClient::connect(node.gateway()).await.unwrap();
+        let head = request("POST", "/coded/x", &fields, "");
+        client.send(head).await.unwrap();
+        client.send(coded).await.unwrap();
+        let answer = client.answer().await.unwrap();
+        assert_eq!(answer.status, status, "{}", answer.text());
+    }
+    assert_eq!(node.last_received().body, br#"{"name":"a"}"#);
 }

@@ -72,7 +72,7 @@ fn change(field: Field<'_>, of_response: bool, problems: &mut Problems) -> Optio
     // What names the variable nowhere does not read it. An answer is read for its place to be taken.
     let texts = body.iter().chain(set_headers.iter().map(|(_, text)| text));
     let reads = texts.into_iter().any(|text| text.contains("body"));
-    if !reads && !(of_response && body.is_some()) {
+    if !(reads || of_response && body.is_some()) {
         for key in ["max_body", "not_json"] {
             if let Some(field) = fields.optional(key) {
                 field.refuse("has no effect: no template reads the `body`", problems);
