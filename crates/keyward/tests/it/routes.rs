@@ -79,7 +79,7 @@ async fn routes_that_answer_themselves_are_behind_limits_and_count_like_others()
     let node = Plan::default()
         .settings("workers: 1")
         .resource(
-            "- { kind: api, name: a, version: v1, state: published, base_path: /a, authentication: none, rate_limits: [ { by: route, requests: 2, per: 1h } ], routes: [ { name: hello, match: { path: /hello }, respond: { body: hello } }, { name: gone, match: { path: /gone }, redirect: { path: /a/hello } } ] }",
+            "- { kind: api, name: a, version: v1, state: published, base_path: /a, authentication: none, rate_limits: [ { by: api, requests: 2, per: 1h } ], routes: [ { name: hello, match: { path: /hello }, respond: { body: hello } }, { name: gone, match: { path: /gone }, redirect: { path: /a/hello } } ] }",
         )
         .resource("- { kind: api, name: b, version: v1, state: published, base_path: /b, upstream: echo, authentication: none }")
         .start()
