@@ -376,9 +376,10 @@ async fn an_outage_is_noticed_once_and_what_passed_meanwhile_is_told_afterwards(
         let first = one.passed(monthly, 1).await;
         let second = other.passed(monthly, 100).await;
         let third = one.passed(monthly, 100).await;
-        // What the first asked was before the second had told what it knew.
+        // The first asked before the second had told what it knew: that ten had passed of which the first had
+        // not heard. And of the two calls that noticed the outage nobody knows whether they were counted.
         let all = 20 + 20 + 30 + first + second + third;
-        assert!((100..=110).contains(&all), "{all}");
+        assert!((100..=112).contains(&all), "{all}");
     })
     .await;
 }
@@ -462,6 +463,10 @@ async fn what_an_outage_used_up_is_told_by_whoever_knows_and_kept_though_it_refu
         for rule in rules {
             assert_eq!(other.passed(rule, 12).await, 6, "{rule}");
         }
+        keyward_testkit::until("the first one notices it", async || {
+            !one.worker.is_connected()
+        })
+        .await;
         redis.bring_back().await;
         until_connected(&[&one, &other]).await;
         let third = TestNode::join(&redis, 3).await;

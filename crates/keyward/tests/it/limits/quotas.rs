@@ -92,14 +92,16 @@ async fn a_quota_and_a_rate_give_back_to_each_other() {
 /// How many requests are kept of all quotas.
 fn kept(node: &Node) -> u64 {
     const SUM: &str = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1], timeout=5).execute('SELECT coalesce(sum(requests), 0) FROM quota_counts').fetchone()[0])";
-    let database = node.process.folder().join("keyward-data/keyward.db");
+    let database = node.process.folder().join("data/keyward.db");
     let output = Command::new("python3")
         .args(["-c", SUM])
         .arg(database)
         .output()
         .unwrap();
-    let told = String::from_utf8(output.stdout).unwrap();
-    told.trim().parse().unwrap_or_else(|_| panic!("{told}"))
+    let told = String::from_utf8_lossy(&output.stdout);
+    told.trim()
+        .parse()
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
 }
 
 #[tokio::test]
