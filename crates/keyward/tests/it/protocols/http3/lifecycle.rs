@@ -309,7 +309,7 @@ async fn a_changed_certificate_is_shown_to_the_next_connection() {
     assert_eq!(before.call(get("/open/x"), b"").await.status, 200);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_another_process_alone_can_follow_leaves_certificates_as_they_were() {
     let node = Http3Node::before(Upstream::echo().await).await;
     let tls = "certificates: [ { certificate: tls.pem, key: tls.key } ]";
