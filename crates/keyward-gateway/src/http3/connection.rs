@@ -22,6 +22,9 @@ use std::time::Duration;
 /// How long a client that was told to begin no more calls may still begin some, which were on their way: the
 /// way there and back, and some more.
 const GOODBYE: Duration = Duration::from_millis(500);
+/// How long a connection that is told its end stays open, so that the client learns it before the close, which
+/// throws away what has not gone: the library sends it within milliseconds.
+const LAST_WORD: Duration = Duration::from_millis(100);
 /// The largest identifier of a stream that a client may open: said first when it is told to begin no more
 /// (RFC 9114, section 5.2).
 const ANY_STREAM: u64 = (1 << 62) - 4;
@@ -76,6 +79,8 @@ struct Connection {
     idle: Patience,
     /// How long the client may begin calls after it was told not to.
     goodbye: Patience,
+    /// How long the last that it is told has to go.
+    last_word: Patience,
     /// How long our control stream may wait.
     stall: Patience,
 }
@@ -110,6 +115,7 @@ pub(super) async fn serve(worker: Rc<Worker>, connection: quinn::Connection, cli
         next: 0,
         idle: Patience::new(limits.head_timeout),
         goodbye: Patience::new(GOODBYE),
+        last_word: Patience::new(LAST_WORD),
         stall: Patience::new(WRITE_STALL),
         shared: Rc::clone(&shared),
     };
@@ -139,6 +145,8 @@ pub(super) async fn serve(worker: Rc<Worker>, connection: quinn::Connection, cli
     })
     .await;
     drop(this);
+    // Whatever ended it, it is closed: what follows is counted as open for its calls' sake alone.
+    connection.close(code::NO_ERROR, b"");
     // The calls hear of it, and end.
     poll_fn(|context| {
         shared.note_task(context);
@@ -160,11 +168,7 @@ impl Connection {
             return Poll::Ready(());
         }
         if self.poll_control(context).is_err() {
-            self.shared.end(
-                code::CLOSED_CRITICAL_STREAM,
-                "it stopped our control stream",
-            );
-            return Poll::Ready(());
+            return self.end_without_control();
         }
         let certificate = self.client.certificate();
         let over = certificate.is_some_and(PresentedCertificate::is_over);
@@ -175,13 +179,16 @@ impl Connection {
             self.go();
         }
         if self.poll_control(context).is_err() {
-            return Poll::Ready(());
+            return self.end_without_control();
         }
         if self.shared.open.get() > 0 {
             self.idle.moved();
             return Poll::Pending;
         }
         if matches!(self.stage, Stage::Going(_)) {
+            if self.last_word.poll(&self.seat).is_pending() {
+                return Poll::Pending;
+            }
             self.shared.end(code::NO_ERROR, "all is answered");
             return Poll::Ready(());
         }
@@ -192,8 +199,21 @@ impl Connection {
         Poll::Pending
     }
 
+    /// Our control stream has to last as long as the connection (RFC 9114, section 6.2.1).
+    fn end_without_control(&self) -> Poll<()> {
+        self.shared.end(
+            code::CLOSED_CRITICAL_STREAM,
+            "it stopped our control stream",
+        );
+        Poll::Ready(())
+    }
+
     /// Begins a call, in a task of its own.
     fn begin(&mut self, mut send: SendStream, mut receive: RecvStream) {
+        // Before its bytes, of which there may be none: a stream can begin with its end.
+        if let Err(code) = self.shared.read(STREAM_COST) {
+            return self.shared.end(code, "it opens streams for nothing");
+        }
         let id = u64::from(VarInt::from(receive.id()));
         // A client may come to another address (RFC 9000, section 9). The library goes on with it at once, and asks
         // whether it is really there beside; who it is by the address is proven by a handshake alone. A call may be
@@ -281,6 +301,11 @@ impl Shared {
             }
         }
         self.connection.close(code, because.as_bytes());
+    }
+
+    /// How many pieces of streams have gone to the client.
+    pub(super) fn frames_sent(&self) -> u64 {
+        self.connection.stats().frame_tx.stream
     }
 
     /// Counts what was read; with what the connection has to end, when that is too much for what came of it.

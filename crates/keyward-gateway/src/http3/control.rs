@@ -200,8 +200,8 @@ impl Follower {
             }
             seen.push(id);
             match (id, number) {
-                // Those of HTTP/2 that HTTP/3 has not.
-                (0x2..=0x5, _) => return Err(bad("it sends a setting of HTTP/2")),
+                // Those of HTTP/2 that HTTP/3 has not (section 11.2.2).
+                (0x0 | 0x2..=0x5, _) => return Err(bad("it sends a setting of HTTP/2")),
                 // RFC 9220, section 3; RFC 9297, section 2.1.1.
                 (0x8 | 0x33, 2..) => return Err(bad("a setting is neither 0 nor 1")),
                 _ => {}

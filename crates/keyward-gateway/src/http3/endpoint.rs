@@ -40,27 +40,25 @@ const UNPROVEN_PART: usize = 16;
 const FAREWELL: Duration = Duration::from_millis(500);
 
 /// A listener's endpoint of one worker.
-pub(crate) struct Accepting {
-    endpoint: Endpoint,
-    task: JoinHandle<()>,
-}
+pub(crate) struct Accepting(JoinHandle<JoinHandle<()>>);
 
 impl Accepting {
     /// Waits until no more connections are accepted.
     pub(crate) async fn stopped(self) -> Farewell {
         // The task ends when draining begins; it does not fail.
-        let _joined = self.task.await;
-        Farewell(self.endpoint)
+        Farewell(self.0.await.ok())
     }
 }
 
-/// An endpoint whose connections are on their way to their end.
-pub(crate) struct Farewell(Endpoint);
+/// An endpoint whose connections are on their way to their end: the task that holds it until then.
+pub(crate) struct Farewell(Option<JoinHandle<()>>);
 
 impl Farewell {
     /// Lets the packets go that tell clients of it.
     pub(crate) async fn wait(self) {
-        let _all_gone = tokio::time::timeout(FAREWELL, self.0.wait_idle()).await;
+        if let Some(task) = self.0 {
+            let _all_gone = tokio::time::timeout(FAREWELL, task).await;
+        }
     }
 }
 
@@ -90,11 +88,12 @@ pub(crate) fn accept(
         Arc::new(socket),
         runtime,
     )?;
-    let accepting = endpoint.clone();
+    // Nobody else holds the endpoint, so that its socket closes with this: one that nobody reads would still be given
+    // packets, which are another process's that listens beside it.
     let task = tokio::task::spawn_local(async move {
         while *phase.borrow() == Phase::Serving {
             tokio::select! {
-                incoming = accepting.accept() => match incoming {
+                incoming = endpoint.accept() => match incoming {
                     Some(incoming) => take(&worker, &offer, &tls, incoming),
                     None => {
                         tracing::error!(
@@ -107,15 +106,21 @@ pub(crate) fn accept(
                 changed = phase.changed() => if changed.is_err() { break },
             }
         }
-        // Whoever comes now is told at once, and may go on over TCP or elsewhere, as long as the worker has connections
-        // to finish.
+        // Whoever comes now is told at once, and may go on over TCP or elsewhere, as long as there are connections to
+        // finish.
         tokio::task::spawn_local(async move {
-            while let Some(incoming) = accepting.accept().await {
-                incoming.refuse();
+            let refusing = async {
+                while let Some(incoming) = endpoint.accept().await {
+                    incoming.refuse();
+                }
+            };
+            tokio::select! {
+                () = refusing => {}
+                () = endpoint.wait_idle() => {}
             }
-        });
+        })
     });
-    Ok(Some(Accepting { endpoint, task }))
+    Ok(Some(Accepting(task)))
 }
 
 /// What connections are accepted with.
@@ -240,6 +245,9 @@ async fn handshake(
     };
     // Read first: certificates that are verified by older roots are verified again.
     let epoch = tls.epoch();
+    // Read first too: the handshake proves this one. The client may already have moved when its end is seen here,
+    // and another address is no more than what a packet claims.
+    let address = incoming.remote_address();
     let connection = incoming
         .accept_with(config)
         .map_err(failed)?
@@ -252,7 +260,6 @@ async fn handshake(
     let data = connection
         .handshake_data()
         .and_then(|data| data.downcast::<HandshakeData>().ok());
-    let address = connection.remote_address();
     tracing::debug!(
         %address,
         server_name = ?data.as_ref().and_then(|data| data.server_name.as_deref()),
@@ -279,8 +286,5 @@ fn certificate(
 ) -> Result<Option<PresentedCertificate>, HandshakeFailure> {
     let identity = connection.peer_identity();
     let chain = identity.and_then(|chain| chain.downcast::<Vec<CertificateDer<'static>>>().ok());
-    match chain {
-        Some(chain) => tls.quic_client(&chain, epoch),
-        None => Ok(None),
-    }
+    tls.quic_client(&chain.map_or_else(Vec::new, |chain| *chain), epoch)
 }

@@ -370,8 +370,15 @@ impl Exchange {
     /// Waits until the client has all of the answer.
     async fn acknowledged(&self, worker: &Worker, seat: &Seat) -> Result<(), Cut> {
         let mut stall = Patience::new(WRITE_STALL);
+        let mut sent = self.connection.frames_sent();
         poll_fn(|context| {
             seat.register(context);
+            // What was put waits until the client has taken what went before: as long as pieces go, it takes them.
+            let now_sent = self.connection.frames_sent();
+            if now_sent != sent {
+                sent = now_sent;
+                stall.moved();
+            }
             let mut sending = self.sending.borrow_mut();
             match sending.poll_stopped(context) {
                 Poll::Ready(Ok(())) => Poll::Ready(Ok(())),

@@ -43,7 +43,7 @@ pub(super) fn read(
         bytes,
         pseudo: Pseudo::default(),
         host: None,
-        cookies: Vec::new(),
+        cookie: None,
         length: None,
         regular: false,
     };
@@ -104,8 +104,8 @@ struct Reader {
     pseudo: Pseudo,
     /// The value of `host`.
     host: Option<Span>,
-    /// The values of `cookie`.
-    cookies: Vec<Span>,
+    /// The values of `cookie`, put together as they come.
+    cookie: Option<Vec<u8>>,
     length: Option<u64>,
     /// Whether a field came that is no pseudo-header field: none may follow.
     regular: bool,
@@ -144,10 +144,7 @@ impl Reader {
             return Ok(());
         }
         if header == Header::Cookie {
-            let crumb = self.keep(value)?;
-            self.cookies.push(crumb);
-            // Each costs a place until they are put together.
-            return self.count();
+            return self.crumb(value);
         }
         if header == Header::ContentLength {
             if self.length.is_some() {
@@ -293,25 +290,27 @@ impl Reader {
         self.count()
     }
 
-    /// Cookies that came in crumbs go on as one.
+    /// Cookies that come in crumbs go on as one field, and count as one: how many there are is bounded by their bytes.
+    fn crumb(&mut self, value: &[u8]) -> Result<(), Fault> {
+        let cookie = self.cookie.get_or_insert_default();
+        if !cookie.is_empty() {
+            cookie.extend_from_slice(CRUMBS);
+        }
+        cookie.extend_from_slice(value);
+        if self.bytes.len() + cookie.len() > self.bounds.head {
+            return Err(too_large(self.bounds.head));
+        }
+        Ok(())
+    }
+
     fn cookie(&mut self) -> Result<(), Fault> {
-        let value = match *self.cookies.as_slice() {
-            [] => return Ok(()),
-            [whole] => whole,
-            _ => {
-                let mut whole = Vec::new();
-                for crumb in &self.cookies {
-                    if !whole.is_empty() {
-                        whole.extend_from_slice(CRUMBS);
-                    }
-                    whole.extend_from_slice(crumb.of(&self.bytes));
-                }
-                self.keep(&whole)?
-            }
+        let Some(cookie) = self.cookie.take() else {
+            return Ok(());
         };
         let name = self.keep(Header::Cookie.as_bytes())?;
+        let value = self.keep(&cookie)?;
         self.fields.note(Header::Cookie, name, value);
-        Ok(())
+        self.count()
     }
 
     /// Keeps these bytes, within the bound.
@@ -327,7 +326,7 @@ impl Reader {
 
     fn count(&self) -> Result<(), Fault> {
         let most = self.bounds.fields;
-        if self.fields.len() + self.cookies.len() > most {
+        if self.fields.len() > most {
             return Err(Fault::new(
                 Code::HeadersTooLarge,
                 format!("There are more than {most} header fields"),

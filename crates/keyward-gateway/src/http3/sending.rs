@@ -1,5 +1,6 @@
 //! The side of a stream on which the answer goes.
 
+use super::code;
 use super::connection::NOTHING;
 use super::frame;
 use bytes::Bytes;
@@ -27,6 +28,8 @@ pub(super) struct Sending {
     /// Made when it is first asked for.
     stopped: Option<Stopped>,
     outcome: Option<Result<(), Cut>>,
+    /// Whether it was said how it ends.
+    closed: bool,
 }
 
 impl Sending {
@@ -36,6 +39,7 @@ impl Sending {
             unsent: [NOTHING; 2],
             stopped: None,
             outcome: None,
+            closed: false,
         }
     }
 
@@ -86,12 +90,14 @@ impl Sending {
 
     /// All was put.
     pub(super) fn finish(&mut self) {
+        self.closed = true;
         // Fails where the client has stopped it.
         let _finished = self.stream.finish();
     }
 
     /// Breaks it off.
     pub(super) fn reset(&mut self, code: VarInt) {
+        self.closed = true;
         let _reset = self.stream.reset(code);
     }
 
@@ -112,5 +118,75 @@ impl Sending {
         };
         self.outcome = Some(outcome);
         Poll::Ready(outcome)
+    }
+}
+
+impl Drop for Sending {
+    /// Whoever gives it up without a word, as a task that panics does, has not given the answer to its end: the library
+    /// would finish the stream, and what was sent of the answer would pass for all of it.
+    fn drop(&mut self) {
+        if !self.closed {
+            self.reset(code::INTERNAL_ERROR);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::TlsSettings;
+    use crate::tls::tests::{Authority, Files, client, settings};
+    use quinn::crypto::rustls::QuicClientConfig;
+    use quinn::{ClientConfig, Endpoint, ReadToEndError, ServerConfig};
+    use std::future::poll_fn;
+    use std::net::{Ipv4Addr, SocketAddr};
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn an_answer_that_is_given_up_without_a_word_does_not_pass_for_all_of_it() {
+        let (authority, files) = (Authority::new(), Files::new());
+        let certificate = files.put("server", &authority.issue(&["a.example"]));
+        let server = files
+            .load(TlsSettings {
+                http3: true,
+                ..settings(&[certificate])
+            })
+            .unwrap();
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let config = ServerConfig::with_crypto(server.quic().unwrap());
+        let (near, far) = (
+            Endpoint::client(any).unwrap(),
+            Endpoint::server(config, any).unwrap(),
+        );
+        let mut config =
+            rustls::ClientConfig::clone(&client(&authority, &[&rustls::version::TLS13], None));
+        config.alpn_protocols = vec![b"h3".to_vec()];
+        let config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(config).unwrap()));
+        let connecting = near
+            .connect_with(config, far.local_addr().unwrap(), "a.example")
+            .unwrap();
+        let accepting = async { far.accept().await.unwrap().await.unwrap() };
+        let (client, server) = tokio::join!(async { connecting.await.unwrap() }, accepting);
+        for is_whole in [true, false] {
+            let (mut send, mut receive) = client.open_bi().await.unwrap();
+            send.finish().unwrap();
+            let (send, _receive) = server.accept_bi().await.unwrap();
+            let mut sending = Sending::new(send);
+            sending.put_data(Bytes::from_static(b"the first half"));
+            poll_fn(|context| sending.poll_flush(context, || {}))
+                .await
+                .unwrap();
+            if is_whole {
+                sending.finish();
+            }
+            drop(sending);
+            match receive.read_to_end(100).await {
+                Ok(read) => assert!(is_whole, "{read:?}"),
+                Err(ReadToEndError::Read(quinn::ReadError::Reset(code))) => {
+                    assert!(!is_whole && code == code::INTERNAL_ERROR, "{code}");
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 }

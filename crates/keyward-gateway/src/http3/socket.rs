@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
 /// Packets that wait for the worker they were handed over to. More are lost, as they may be on any network.
-const HANDED_OVER_MAX: usize = 256;
+const HANDED_OVER_MAX: usize = 2048;
 /// What the kernel is asked to hold for a worker that is busy. It gives what it may (`net.core.rmem_max`).
 const KERNEL_BUFFER: usize = 2 * 1024 * 1024;
 
@@ -131,10 +131,6 @@ impl SteeredSocket {
 
     /// Another worker's way in, when the packet is for that one.
     fn other(&self, packet: &[u8]) -> Option<&Sender<HandedOver>> {
-        // With one worker there is nothing to look at.
-        if self.to.len() < 2 {
-            return None;
-        }
         let worker = self.key.worker_of_packet(packet)?;
         (worker != self.worker)
             .then(|| self.to.get(worker))
@@ -163,6 +159,28 @@ impl SteeredSocket {
         }
         count
     }
+}
+
+/// Takes out of what the kernel gave at once, packets of `stride` bytes of which the last may be shorter, those that
+/// are `taken`. They come from one address, at which a client may have several connections. How many bytes are left, at
+/// the buffer's beginning.
+fn keep_own(
+    buffer: &mut [u8],
+    length: usize,
+    stride: usize,
+    mut taken: impl FnMut(&[u8]) -> bool,
+) -> usize {
+    let mut kept = 0;
+    let mut start = 0;
+    while start < length {
+        let end = length.min(start.saturating_add(stride.max(1)));
+        if !buffer.get(start..end).is_none_or(&mut taken) {
+            buffer.copy_within(start..end, kept);
+            kept += end - start;
+        }
+        start = end;
+    }
+    kept
 }
 
 impl fmt::Debug for SteeredSocket {
@@ -194,26 +212,34 @@ impl AsyncUdpSocket for SteeredSocket {
             let received = std::task::ready!(self.socket.poll_recv(context, buffers, metas))?;
             let mut kept = 0;
             for at in 0..received {
-                let (Some(buffer), Some(meta)) = (buffers.get(at), metas.get(at)) else {
+                let (Some(buffer), Some(meta)) = (buffers.get_mut(at), metas.get_mut(at)) else {
                     break;
                 };
-                // Packets that the kernel gives at once are one client's.
-                let bytes = buffer.get(..meta.len).unwrap_or_default();
-                match self.other(bytes) {
-                    Some(other) => {
+                // With one worker there is nothing to look at.
+                if self.to.len() > 1 {
+                    let batch = *meta;
+                    meta.len = keep_own(buffer, batch.len, batch.stride, |packet| {
+                        let Some(other) = self.other(packet) else {
+                            return false;
+                        };
                         let packet = HandedOver {
-                            bytes: bytes.to_vec(),
-                            meta: *meta,
+                            bytes: packet.to_vec(),
+                            meta: RecvMeta {
+                                len: packet.len(),
+                                stride: packet.len(),
+                                ..batch
+                            },
                         };
                         if other.try_send(packet).is_err() {
                             tracing::debug!("a packet for another worker was lost");
                         }
-                    }
-                    None => {
-                        buffers.swap(kept, at);
-                        metas.swap(kept, at);
-                        kept += 1;
-                    }
+                        true
+                    });
+                }
+                if meta.len > 0 {
+                    buffers.swap(kept, at);
+                    metas.swap(kept, at);
+                    kept += 1;
                 }
             }
             if kept > 0 {
@@ -236,5 +262,33 @@ impl AsyncUdpSocket for SteeredSocket {
 
     fn may_fragment(&self) -> bool {
         self.socket.may_fragment()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_packet_of_those_that_come_at_once_goes_where_it_belongs() {
+        for (came, own, others) in [
+            (&b"a1a2a3"[..], &b"a1a2a3"[..], &[][..]),
+            (b"b1b2b", b"", &[&b"b1"[..], b"b2", b"b"]),
+            (b"b1a2b3a", b"a2a", &[b"b1", b"b3"]),
+            (b"a1b2a3b", b"a1a3", &[b"b2", b"b"]),
+            (b"", b"", &[]),
+        ] {
+            let mut buffer = [came, b"older bytes"].concat();
+            let mut handed_over = Vec::new();
+            let kept = keep_own(&mut buffer, came.len(), 2, |packet| {
+                let is_other = packet.starts_with(b"b");
+                if is_other {
+                    handed_over.push(packet.to_vec());
+                }
+                is_other
+            });
+            assert_eq!(&buffer[..kept], own);
+            assert_eq!(handed_over, others);
+        }
     }
 }

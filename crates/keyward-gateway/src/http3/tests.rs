@@ -162,7 +162,15 @@ fn each_bound_is_told_by_its_code() {
     let many = |count: usize| and(&vec![("x", "1"); count]);
     head(&many(9));
     refused(&many(10), Code::HeadersTooLarge);
-    refused(&and(&[("cookie", "a=1"); 11]), Code::HeadersTooLarge);
+    // Crumbs are one field; with nine others and the host it is one too many.
+    head(&and(&[("cookie", "a=1"); 11]));
+    let crumbs = |count: usize| [many(count), vec![("cookie", "a=1"); 11]].concat();
+    head(&crumbs(8));
+    refused(&crumbs(9), Code::HeadersTooLarge);
+    // Their bytes count once, with what separates them.
+    let crumb = &*long(BOUNDS.head * 3 / 10);
+    head(&and(&[("cookie", crumb); 2]));
+    refused(&and(&[("cookie", crumb); 4]), Code::HeadersTooLarge);
 }
 
 #[test]

@@ -41,7 +41,7 @@ const ENDING: Duration = Duration::from_secs(7 * 24 * 3600);
 pub struct TlsServer {
     settings: ArcSwap<TlsSettings>,
     clock: Arc<dyn Clock>,
-    tickets: Tickets,
+    tickets: ArcSwap<Tickets>,
     files: Mutex<Files>,
     active: ArcSwap<Active>,
     /// Raised when something else is active.
@@ -93,6 +93,18 @@ struct Tickets {
     quic: Arc<dyn ProducesTickets>,
 }
 
+impl Tickets {
+    /// AES-256 under keys that are replaced every six hours and kept for another six. They live in this process
+    /// alone: after a restart clients shake hands in full once.
+    fn new() -> Result<Self, TlsError> {
+        let ticketer = || rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|error| setup(&error));
+        Ok(Self {
+            tcp: ticketer()?,
+            quic: ticketer()?,
+        })
+    }
+}
+
 /// A handshake that was finished.
 pub(crate) struct Handshake {
     pub(crate) stream: TlsStream<TcpStream>,
@@ -124,18 +136,12 @@ impl TlsServer {
     /// [`TlsError`] with the file that can't be used.
     pub fn load(settings: TlsSettings, clock: Arc<dyn Clock>) -> Result<Self, TlsError> {
         let files = Files::read(&settings, &clock)?;
-        // AES-256 under keys that are replaced every six hours and kept for another six. They live in this
-        // process alone: after a restart clients shake hands in full once.
-        let ticketer = || rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|error| setup(&error));
-        let tickets = Tickets {
-            tcp: ticketer()?,
-            quic: ticketer()?,
-        };
+        let tickets = Tickets::new()?;
         let active = activate(&settings, &files, &clock, &tickets)?;
         Ok(Self {
             settings: ArcSwap::from_pointee(settings),
             clock,
-            tickets,
+            tickets: ArcSwap::from_pointee(tickets),
             files: Mutex::new(files),
             active: ArcSwap::from_pointee(active),
             epoch: AtomicU64::new(0),
@@ -150,13 +156,14 @@ impl TlsServer {
     /// [`TlsError`] with the file that can't be used.
     pub fn prepare(&self, settings: TlsSettings) -> Result<PreparedTls, TlsError> {
         let files = Files::read(&settings, &self.clock)?;
-        activate(&settings, &files, &self.clock, &self.tickets)?;
+        activate(&settings, &files, &self.clock, &self.tickets.load())?;
         Ok(PreparedTls { settings, files })
     }
 
     /// Uses other settings from the next handshake on. Certificates that were [put](Self::put) stay where their
     /// names are still asked for. Connections go on as they were agreed upon; clients' certificates are held
-    /// against what holds now with their next call.
+    /// against what holds now with their next call. Where other certificates are asked of clients, sessions are not
+    /// taken up again: a session has the certificate that was shown when it began, or none.
     ///
     /// # Errors
     /// [`TlsError::Setup`] when they can't be used with what was put; those before stay.
@@ -175,7 +182,13 @@ impl TlsServer {
                 Slot::Put(..) | Slot::Watched(..) => None,
             });
         }
-        let active = activate(&settings, &read, &self.clock, &self.tickets)?;
+        let tickets = if settings.client_certificates == self.settings().client_certificates {
+            self.tickets.load_full()
+        } else {
+            Arc::new(Tickets::new()?)
+        };
+        let active = activate(&settings, &read, &self.clock, &tickets)?;
+        self.tickets.store(tickets);
         *files = read;
         self.settings.store(Arc::new(settings));
         self.active.store(Arc::new(active));
@@ -315,7 +328,7 @@ impl TlsServer {
     }
 
     fn reactivate(&self, files: &Files) -> Result<(), TlsError> {
-        let active = activate(&self.settings(), files, &self.clock, &self.tickets)?;
+        let active = activate(&self.settings(), files, &self.clock, &self.tickets.load())?;
         self.active.store(Arc::new(active));
         self.epoch.fetch_add(1, Ordering::Release);
         Ok(())
@@ -370,9 +383,12 @@ impl TlsServer {
         epoch: u64,
     ) -> Result<Option<PresentedCertificate>, HandshakeFailure> {
         let active = self.active.load_full();
-        let (Some(verifier), [_, ..]) = (&active.verifier, chain) else {
+        let Some(verifier) = &active.verifier else {
             return Ok(None);
         };
+        if chain.is_empty() {
+            return without_certificate(verifier.as_ref());
+        }
         let now = self.clock.now();
         verify(verifier.as_ref(), chain, now).map_err(HandshakeFailure::Resumed)?;
         let client = PresentedCertificate::verified(chain, self, epoch, now);
@@ -417,10 +433,24 @@ impl TlsServer {
                 let client = PresentedCertificate::verified(chain, self, epoch, now);
                 Some(client.ok_or(HandshakeFailure::Unreadable)?)
             }
-            (Some(_) | None, _) => None,
+            (Some(_) | None, Some(verifier)) => without_certificate(verifier.as_ref())?,
+            (Some(_) | None, None) => None,
         };
         Ok(Handshake { stream, client })
     }
+}
+
+/// A client without a certificate. A handshake in full fails where one is required; but this one may have taken up a
+/// session that began when none was, or inside QUIC have begun before other settings were used.
+fn without_certificate<T>(
+    verifier: &dyn ClientCertVerifier,
+) -> Result<Option<T>, HandshakeFailure> {
+    if verifier.client_auth_mandatory() {
+        return Err(HandshakeFailure::Resumed(
+            rustls::Error::NoCertificatesPresented,
+        ));
+    }
+    Ok(None)
 }
 
 /// Whether a certificate authority asks if a host is ours (RFC 8737, section 3).

@@ -5,7 +5,7 @@ use super::listener::Listener;
 
 /// Whether listeners differ in no more than what those that speak TLS agree on with their clients: that can be
 /// another for the next connection. Certificates that are obtained have tasks of their own since the start.
-fn listeners_can_follow(running: &[Listener], read: &[Listener]) -> bool {
+pub(crate) fn listeners_can_follow(running: &[Listener], read: &[Listener]) -> bool {
     let pairs = running.iter().zip(read);
     let follows = |(mine, other): (&Listener, &Listener)| match (&mine.tls, &other.tls) {
         (Some(tls), Some(new)) if tls.acme == new.acme => {

@@ -156,7 +156,7 @@ impl Reloader {
             tracing::warn!("{}", report.told(problem));
         }
         let configuration = kept.configuration();
-        let listeners = self.running.prepare(configuration)?;
+        let listeners = self.running.prepare(&self.started_with, configuration)?;
         let opened = OpenLog::open(&configuration.access_log, &self.started_with.data_dir)
             .map_err(|error| format!("access_log: {error} [access_log]"))?;
         let resources = [kept.resources(), &self.beside].concat();

@@ -5,6 +5,7 @@ use super::listeners::{ListeningTls, PreparedListener};
 use super::sample_of;
 use super::traces::RunningExport;
 use crate::configuration::NodeConfiguration;
+use crate::configuration::reload::listeners_can_follow;
 use keyward_gateway::trace::TraceRules;
 
 /// What runs, as it was started.
@@ -18,11 +19,17 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// What has to be read before anything is changed.
+    /// What has to be read before anything is changed. Listeners that differ from those of the start in what only
+    /// another process can follow change in nothing: half of what was asked for would be neither the one nor the other,
+    /// such as a certificate that is to be obtained and that no task obtains.
     pub(super) fn prepare(
         &self,
+        started_with: &NodeConfiguration,
         configuration: &NodeConfiguration,
     ) -> Result<Vec<PreparedListener>, String> {
+        if !listeners_can_follow(&started_with.listeners, &configuration.listeners) {
+            return Ok(Vec::new());
+        }
         self.listening.prepare(configuration)
     }
 

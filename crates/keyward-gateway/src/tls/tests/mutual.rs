@@ -7,6 +7,8 @@ use crate::transport::AcceptFailure;
 use keyward_model::Clock as _;
 use rustls::CertificateError;
 use rustls::version::{TLS12, TLS13};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 use std::time::Duration;
 
 #[tokio::test]
@@ -193,4 +195,63 @@ async fn a_certificate_that_was_taken_back_is_refused() {
     // Nobody gains by keeping the next list from arriving.
     files.clock.advance(2 * HOUR);
     assert!(shown.check(files.clock.now()).is_err());
+}
+
+#[tokio::test]
+async fn a_session_from_before_a_certificate_was_required_does_not_replace_it() {
+    let (files, authority, clients) = (Files::new(), Authority::new(), Authority::new());
+    let own = clients.issue_client();
+    for version in [&TLS12, &TLS13] {
+        for was_asked_for in [false, true] {
+            let server = files.mutual(&authority.issue(&["a.example"]), &clients, false);
+            let asked_for = TlsSettings::clone(&server.settings());
+            let follow = |settings| server.replace(server.prepare(settings).unwrap()).unwrap();
+            if !was_asked_for {
+                follow(TlsSettings {
+                    client_certificates: None,
+                    ..asked_for.clone()
+                });
+            }
+            let nobody = client(&authority, &[version], None);
+            let billing = client(&authority, &[version], Some(&own));
+            for config in [&nobody, &billing] {
+                meet(&server, config, "a.example").await.0.unwrap();
+            }
+            let mut required = asked_for;
+            required.client_certificates.as_mut().unwrap().required = true;
+            follow(required);
+            let (_, peer) = meet(&server, &nobody, "a.example").await;
+            assert!(peer.is_err(), "{version:?} {was_asked_for}: {peer:?}");
+            // Who has one is asked for it.
+            let (_, peer) = meet(&server, &billing, "a.example").await;
+            assert!(peer.unwrap().tls.unwrap().certificate.is_some());
+        }
+    }
+}
+
+#[test]
+fn every_chain_that_comes_inside_quic_is_looked_at_as_things_are_now() {
+    let (files, authority, clients) = (Files::new(), Authority::new(), Authority::new());
+    let server = files.mutual(&authority.issue(&["a.example"]), &clients, false);
+    let own = clients.issue_client();
+    let chain = [CertificateDer::from_pem_slice(own.certificate.as_bytes()).unwrap()];
+    let epoch = server.epoch();
+    assert!(server.quic_client(&chain, epoch).unwrap().is_some());
+    assert!(server.quic_client(&[], epoch).unwrap().is_none());
+    // One is required from now on, which a handshake that has begun before does not know.
+    let mut settings = TlsSettings::clone(&server.settings());
+    settings.client_certificates.as_mut().unwrap().required = true;
+    server.replace(server.prepare(settings).unwrap()).unwrap();
+    assert!(server.quic_client(&chain, epoch).unwrap().is_some());
+    assert!(matches!(
+        server.quic_client(&[], epoch),
+        Err(HandshakeFailure::Resumed(_))
+    ));
+    // Its root is taken away: a session that is taken up again still has the chain.
+    files.write("clients.pem", &Authority::new().root);
+    server.look();
+    assert!(matches!(
+        server.quic_client(&chain, epoch),
+        Err(HandshakeFailure::Resumed(_))
+    ));
 }

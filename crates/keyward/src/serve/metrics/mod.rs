@@ -110,7 +110,7 @@ fn totals(page: &mut Page, workers: &[WorkerCounts]) {
     let mut handshakes = page.family(
         Kind::Counter,
         "keyward_tls_handshakes_total",
-        "TLS handshakes with clients, by how they ended.",
+        "TLS handshakes with clients, by how they ended; those of HTTP/3 that took up a session count as full.",
     );
     let outcomes: [(&str, OfWorker); 5] = [
         ("full", |worker| worker.handshakes.full),

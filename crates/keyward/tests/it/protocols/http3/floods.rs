@@ -4,7 +4,7 @@ use super::Http3Node;
 use super::peer::{self, GET, POST, headers, one};
 use crate::gateway::open_node::until;
 use keyward_testkit::{Script, Upstream};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// What the process may grow by under any of these.
 const GROWTH_MAX: u64 = 32 * 1024 * 1024;
@@ -52,15 +52,15 @@ async fn sections_that_are_announced_without_end_are_not_waited_for() {
     let before = node.process.peak_bytes();
     // A header section of a gigabyte, of which much comes.
     let huge = format!("01c000000040000000{}", "00".repeat(4 * 1024 * 1024));
+    // The same as settings.
     let settings = format!("0004c000000040000000{}", "00".repeat(1024 * 1024));
     let cases = [
         json!({ "requests": [ { "parts": [["bytes", huge]], "ends": false } ] }),
-        // The same as settings, on a control stream of its own.
-        json!({ "one_way": [settings], "until_closed": true }),
+        json!({ "silent": true, "one_way": [settings], "until_closed": true }),
     ];
     let outcomes = peer::run(&node, &cases).await;
     assert_eq!(peer::status(&outcomes[0]), Some(431), "{}", outcomes[0]);
-    assert_ne!(outcomes[1]["closed"], Value::Null, "{}", outcomes[1]);
+    assert_eq!(outcomes[1]["closed"], EXCESSIVE_LOAD, "{}", outcomes[1]);
     let growth = node.process.peak_bytes() - before;
     assert!(growth < GROWTH_MAX, "{growth}");
 }
@@ -78,4 +78,14 @@ async fn who_breaks_off_more_calls_than_are_answered_has_to_go() {
         node.upstream.left() == node.upstream.connections()
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_opens_streams_only_to_reset_them_has_to_go() {
+    let node = Http3Node::before(Upstream::echo().await).await;
+    // None of them has a byte.
+    let case = json!({ "only_resets": 1000, "until_closed": true });
+    let outcome = peer::run(&node, &[case]).await.remove(0);
+    assert_eq!(outcome["closed"], EXCESSIVE_LOAD, "{outcome}");
+    assert!(node.upstream.received().is_empty());
 }

@@ -1,10 +1,12 @@
 //! The same checks as in other versions: tokens, limits, identity, certificates.
 
+use super::lifecycle::closed_with;
 use super::{Http3Node, get, request};
 use crate::shell::Shell;
 use keyward_testkit::{Http3Client, Http3Connect, Upstream};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
 use serde_json::json;
+use std::time::Duration;
 
 const ISSUER: &str = r#"
   - kind: issuer
@@ -174,4 +176,39 @@ async fn a_certificates_name_is_the_caller() {
     };
     assert!(refused);
     assert_eq!(node.upstream.received().len(), 1);
+}
+
+#[tokio::test]
+async fn a_certificate_that_counts_no_more_ends_its_connection() {
+    let (root, certificate, key) = clients("spiffe://acme.example/billing");
+    let node = Http3Node::serving(
+        Upstream::echo().await,
+        "client_certificates: { roots: clients.pem, required: true }",
+        "workers: 1",
+        "authentication: { mutual_tls: { subject: san_uri, callers: [\"spiffe://acme.example/billing\"] } }",
+        "",
+        &[("clients.pem", &root)],
+    )
+    .await;
+    let how = Http3Connect {
+        identity: Some((&certificate, &key)),
+        ..node.how()
+    };
+    let mut client = Http3Client::connect(how).await.unwrap();
+    assert_eq!(client.call(get("/open/x"), b"").await.status, 200);
+    // Its root is taken away.
+    let (other, ..) = clients("spiffe://acme.example/billing");
+    std::fs::write(node.process.folder().join("clients.pem"), other).unwrap();
+    let refused = async {
+        loop {
+            let reply = client.call(get("/open/x"), b"").await;
+            if reply.status != 200 {
+                return reply;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let refused = tokio::time::timeout(Duration::from_secs(20), refused).await;
+    assert_eq!(refused.unwrap().status, 401);
+    assert_eq!(closed_with(&client.ended().await), Some(0x100));
 }

@@ -3,14 +3,15 @@
 use super::peer::{self, GET, headers};
 use super::{Http3Node, certificate, get};
 use crate::gateway::open_node::until;
+use crate::running::{edit, until_metric};
 use keyward_testkit::{Http3Client, Http3Connect, Script, Upstream, read_http3};
 use quinn::ConnectionError;
 use serde_json::json;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
 /// The code that a connection was closed with.
-fn closed_with(error: &ConnectionError) -> Option<u64> {
+pub(super) fn closed_with(error: &ConnectionError) -> Option<u64> {
     let ConnectionError::ApplicationClosed(close) = error else {
         return None;
     };
@@ -144,6 +145,73 @@ async fn a_connection_without_a_call_is_closed_in_time() {
 }
 
 #[tokio::test]
+async fn a_connection_hears_of_its_end_before_it_comes() {
+    let node = Http3Node::with(Upstream::echo().await, "limits: { head_timeout: 1s }", "").await;
+    let case = json!({ "requests": [ { "parts": [headers(&GET)] } ], "until_closed": true });
+    let outcome = peer::run(&node, &[case]).await.remove(0);
+    assert_eq!(outcome["closed"], 0x100, "{outcome}");
+    // First that it should begin no more calls, then which were taken: those before the second stream.
+    let told = outcome["control"].as_str().unwrap();
+    assert!(told.ends_with("0708fffffffffffffffc070104"), "{outcome}");
+}
+
+#[tokio::test]
+async fn who_stops_our_control_stream_is_let_go() {
+    let node = Http3Node::with(Upstream::echo().await, "limits: { head_timeout: 1s }", "").await;
+    // Without a call, and with one.
+    let cases = [
+        json!({ "stops_control": 0, "until_closed": true }),
+        json!({ "stops_control": 0, "requests": [ { "parts": [headers(&GET)] } ], "until_closed": true }),
+    ];
+    for outcome in peer::run(&node, &cases).await {
+        assert_eq!(outcome["closed"], 0x104, "{outcome}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stopped_our_control_stream_is_let_go_when_the_node_goes_down() {
+    let script = Script::new()
+        .write("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n")
+        .pause(Duration::from_secs(1))
+        .write("done");
+    let node = Http3Node::before(Upstream::scripted(script).await).await;
+    let case = json!({
+        "stops_control": 0, "requests": [ { "parts": [headers(&GET)] } ], "until_closed": true,
+    });
+    let cases = [case];
+    let going_down = async {
+        until("the call arrives", || node.upstream.received().len() == 1).await;
+        node.process.signal("TERM");
+    };
+    let (outcomes, ()) = tokio::join!(peer::run(&node, &cases), going_down);
+    assert_eq!(outcomes[0]["closed"], 0x104, "{}", outcomes[0]);
+}
+
+#[tokio::test]
+async fn a_node_that_goes_down_leaves_its_port_when_its_last_client_has_left() {
+    let node = Http3Node::with(
+        Upstream::scripted(Script::new().wait_until_closed()).await,
+        "limits: { shutdown_timeout: 60s }",
+        "",
+    )
+    .await;
+    let mut client = node.connect().await;
+    assert_eq!(client.call(get("/nowhere"), b"").await.status, 404);
+    // A call over TCP that has no end keeps the node.
+    let mut calling = node.call_by_curl();
+    until("the call arrives", || node.upstream.received().len() == 1).await;
+    let port = node.process.gateway();
+    assert!(UdpSocket::bind(port).is_err());
+    node.process.signal("TERM");
+    assert_eq!(closed_with(&client.ended().await), Some(0x100));
+    drop(client);
+    until("the port is free", || UdpSocket::bind(port).is_ok()).await;
+    assert!(calling.try_wait().unwrap().is_none());
+    calling.kill().unwrap();
+    calling.wait().unwrap();
+}
+
+#[tokio::test]
 async fn a_head_that_does_not_come_is_answered_in_time() {
     let node = Http3Node::with(Upstream::echo().await, "limits: { head_timeout: 1s }", "").await;
     let client = node.connect().await;
@@ -235,10 +303,48 @@ async fn a_changed_certificate_is_shown_to_the_next_connection() {
     let folder = node.process.folder();
     std::fs::write(folder.join("tls.key"), issued.signing_key.serialize_pem()).unwrap();
     std::fs::write(folder.join("tls.pem"), issued.cert.pem()).unwrap();
-    let root = issued.cert.pem();
+    let mut after = connect_believing(&node, &issued.cert.pem()).await;
+    assert_eq!(after.call(get("/open/x"), b"").await.status, 200);
+    // Who was connected before stays so.
+    assert_eq!(before.call(get("/open/x"), b"").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_process_alone_can_follow_leaves_certificates_as_they_were() {
+    let node = Http3Node::before(Upstream::echo().await).await;
+    let tls = "certificates: [ { certificate: tls.pem, key: tls.key } ]";
+    let obtained = "certificates: [ { acme: { names: [gateway.test], directory: \"https://127.0.0.1:1/d\" } } ]";
+    let mut revision = 1;
+    for (from, to) in [
+        (tls, obtained),
+        (obtained, tls),
+        ("http3: true", "http3: false"),
+    ] {
+        edit(&node.process, |text| text.replace(from, to));
+        revision += 1;
+        until_metric(&node.process, "keyward_revision", revision).await;
+        // As before, over both.
+        assert_eq!(
+            node.connect().await.call(get("/open/x"), b"").await.status,
+            200
+        );
+        let by_tcp = node.call_by_curl().wait().unwrap();
+        assert!(by_tcp.success(), "{from}: {by_tcp}");
+    }
+    // A certificate that changes in its files is shown over HTTP/3 too, which goes on until the next start.
+    let issued = certificate(super::HOST);
+    let folder = node.process.folder();
+    std::fs::write(folder.join("tls.key"), issued.signing_key.serialize_pem()).unwrap();
+    std::fs::write(folder.join("tls.pem"), issued.cert.pem()).unwrap();
+    let mut after = connect_believing(&node, &issued.cert.pem()).await;
+    assert_eq!(after.call(get("/open/x"), b"").await.status, 200);
+}
+
+/// A connection to a node that shows a certificate of this root, when it does.
+async fn connect_believing(node: &Http3Node, root: &str) -> Http3Client {
     let connecting = async {
         loop {
-            let how = Http3Connect::to(node.process.gateway(), super::HOST, &root);
+            let how = Http3Connect::to(node.process.gateway(), super::HOST, root);
             match Http3Client::connect(how).await {
                 Ok(client) => return client,
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
@@ -246,10 +352,7 @@ async fn a_changed_certificate_is_shown_to_the_next_connection() {
         }
     };
     let connecting = tokio::time::timeout(Duration::from_secs(20), connecting);
-    let mut after = connecting.await.unwrap();
-    assert_eq!(after.call(get("/open/x"), b"").await.status, 200);
-    // Who was connected before stays so.
-    assert_eq!(before.call(get("/open/x"), b"").await.status, 200);
+    connecting.await.unwrap()
 }
 
 #[tokio::test]

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 const FRAME_UNEXPECTED: u64 = 0x105;
 const FRAME_ERROR: u64 = 0x106;
+const SETTINGS_ERROR: u64 = 0x109;
+const REQUEST_INCOMPLETE: u64 = 0x10d;
 const MESSAGE_ERROR: u64 = 0x10e;
 
 /// GET's pseudo-header fields with one left out.
@@ -181,6 +183,11 @@ async fn trailers_have_no_pseudo_header_fields_and_nothing_follows_them() {
     assert_eq!(received[0].trailers, [("x-sum".to_owned(), "6".to_owned())]);
 }
 
+/// A connection on which one stream is opened, which goes one way and is of these bytes.
+fn silent(stream: &str) -> Value {
+    json!({ "silent": true, "one_way": [stream], "until_closed": true })
+}
+
 #[tokio::test]
 async fn frames_that_may_not_be_end_the_connection() {
     let node = Http3Node::before(Upstream::echo().await).await;
@@ -259,11 +266,34 @@ async fn frames_that_may_not_be_end_the_connection() {
             json!({ "control": "", "ends": true, "until_closed": true }),
             0x104,
         ),
+        // Settings that are missing, of HTTP/2, there twice, or neither of two.
+        (silent("00070100"), 0x10a),
+        (silent("0004020000"), SETTINGS_ERROR),
+        (silent("0004020201"), SETTINGS_ERROR),
+        (silent("0004020501"), SETTINGS_ERROR),
+        (silent("00040406010601"), SETTINGS_ERROR),
+        (silent("0004020802"), SETTINGS_ERROR),
+        (silent("0004023302"), SETTINGS_ERROR),
+        (silent("00040106"), FRAME_ERROR),
+        // A table that has no room is given some, and filled; what was never sent is acknowledged.
+        (silent("023f01"), 0x201),
+        (silent("02c00161"), 0x201),
+        (silent("0380"), 0x202),
+        (silent("0301"), 0x202),
     ];
     let sent: Vec<_> = closed.iter().map(|(case, _)| case.clone()).collect();
     for (outcome, (case, code)) in peer::run(&node, &sent).await.iter().zip(&closed) {
         assert_eq!(outcome["closed"], *code, "{outcome} {case}");
     }
+    // A request that ends before its head is that call's fault alone.
+    let outcome = peer::run(&node, &[one(&[json!(["bytes", ""])])])
+        .await
+        .remove(0);
+    assert_eq!(
+        outcome["requests"][0]["reset"], REQUEST_INCOMPLETE,
+        "{outcome}"
+    );
+    assert_eq!(outcome["closed"], Value::Null, "{outcome}");
     // What nobody knows is passed over, wherever it stands.
     let unknown = frame(0x21, "aabbcc");
     let passed = [

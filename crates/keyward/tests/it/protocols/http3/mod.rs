@@ -13,6 +13,7 @@ use http::Request;
 use keyward_testkit::{Http3Client, Http3Connect, KeywardProcess, Upstream};
 use rcgen::{CertificateParams, CertifiedKey, KeyPair};
 use serde_json::Value;
+use std::process::{Child, Command};
 
 /// Whose certificate the node shows.
 const HOST: &str = "gateway.test";
@@ -91,6 +92,26 @@ resources:
 
     async fn connect(&self) -> Http3Client {
         Http3Client::connect(self.how()).await.unwrap()
+    }
+
+    /// Begins a call over TCP.
+    fn call_by_curl(&self) -> Child {
+        std::fs::write(self.process.folder().join("believed.pem"), &self.root).unwrap();
+        let port = self.process.gateway().port();
+        Command::new("curl")
+            .args([
+                "--silent",
+                "--show-error",
+                "--fail",
+                "--output",
+                "/dev/null",
+            ])
+            .args(["--resolve", &format!("{HOST}:{port}:127.0.0.1")])
+            .arg("--cacert")
+            .arg(self.process.folder().join("believed.pem"))
+            .arg(format!("https://{HOST}:{port}/open/x"))
+            .spawn()
+            .unwrap()
     }
 
     fn logged(&self) -> Vec<Value> {

@@ -5,6 +5,7 @@ to the standard output. A case has a connection of its own.
 """
 
 import asyncio
+import functools
 import json
 import socket
 import ssl
@@ -21,16 +22,23 @@ from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import (
     ConnectionTerminated,
     StopSendingReceived,
+    StreamDataReceived,
     StreamReset,
 )
 
 PATIENCE = 15
 
 
+# The gateway's control stream is the first that it opens.
+CONTROL = 3
+
+
 class Client(QuicConnectionProtocol):
-    def __init__(self, *arguments, **named):
+    def __init__(self, *arguments, silent=False, **named):
         super().__init__(*arguments, **named)
-        self.http = H3Connection(self._quic)
+        # Without it no stream is opened but those that the case names.
+        self.http = None if silent else H3Connection(self._quic)
+        self.control = b""
         self.changed = asyncio.Event()
         self.closed = None
         self.streams = {}
@@ -46,7 +54,9 @@ class Client(QuicConnectionProtocol):
             self.seen(event.stream_id)["reset"] = event.error_code
         elif isinstance(event, StopSendingReceived):
             self.seen(event.stream_id)["stopped"] = event.error_code
-        for heard in self.http.handle_event(event):
+        elif isinstance(event, StreamDataReceived) and event.stream_id == CONTROL:
+            self.control += event.data
+        for heard in self.http.handle_event(event) if self.http else []:
             if isinstance(heard, HeadersReceived):
                 seen = self.seen(heard.stream_id)
                 fields = [[name.decode(), value.decode()] for name, value in heard.headers]
@@ -159,7 +169,7 @@ async def run(port, case):
                 "127.0.0.1",
                 port,
                 configuration=configuration(),
-                create_protocol=Client,
+                create_protocol=functools.partial(Client, silent=case.get("silent", False)),
             ) as client:
                 return await on(client, case) | half
     except (ConnectionError, TimeoutError) as error:
@@ -175,6 +185,19 @@ async def on(client, case):
     if "control" in case:
         # Behind the settings that the library has sent.
         quic.send_stream_data(2, bytes.fromhex(case["control"]), case.get("ends", False))
+    if "stops_control" in case:
+        await client.until(lambda: client.control)
+        quic.stop_stream(CONTROL, case["stops_control"])
+        client.transmit()
+    for _ in range(case.get("only_resets", 0)):
+        stream = quic.get_next_available_stream_id()
+        # The library would send it even where the gateway does not let it be opened yet, and tells no one that it does.
+        while stream // 4 >= quic._remote_max_streams_bidi and client.closed is None:
+            await asyncio.sleep(0.002)
+        if client.closed is not None:
+            break
+        quic.reset_stream(stream, 0x10C)
+        client.transmit()
     outcomes = []
     for request in case.get("requests", []):
         stream = quic.get_next_available_stream_id()
@@ -218,7 +241,7 @@ async def on(client, case):
     client.transmit()
     if case.get("until_closed"):
         await client.until(lambda: client.closed is not None)
-    return {"requests": outcomes, "closed": client.closed}
+    return {"requests": outcomes, "closed": client.closed, "control": client.control.hex()}
 
 
 async def main():
