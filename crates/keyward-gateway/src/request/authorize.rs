@@ -40,11 +40,8 @@ pub(crate) fn authorize(
             Method::Jwt => {}
             // Who came without a name may come again with one.
             Method::Anonymous => {
-                let fault = Fault::new(
-                    Code::CredentialMissing,
-                    "Calls without a credential may not do this; send one: `WWW-Authenticate` lists those that this API takes",
-                );
-                return Err(Refusal::with(fault, all_challenges(attempt, head)));
+                let challenges = all_challenges(attempt, head);
+                return Err(Refusal::with(missing_credential(), challenges));
             }
             Method::ApiKey | Method::Basic | Method::MutualTls => {
                 return Err(Fault::new(
@@ -126,12 +123,43 @@ fn by_rule(
     }
 }
 
+/// Whether somebody came without a credential to where one may be sent, and is refused for what only a caller
+/// with a name can have. What policies say of a call need not be about its caller.
+fn asks_for_a_name(
+    refusal: &AccessRefusal,
+    attempt: &Attempt<'_>,
+    authenticated: &Authenticated,
+) -> bool {
+    let of_the_caller = match refusal {
+        AccessRefusal::AnyScopeMissing { .. }
+        | AccessRefusal::RoleMissing { .. }
+        | AccessRefusal::ClaimUnfit { .. } => true,
+        AccessRefusal::Forbidden { .. }
+        | AccessRefusal::NotPermitted { .. }
+        | AccessRefusal::Failed { .. } => false,
+    };
+    of_the_caller
+        && authenticated.caller().method == Method::Anonymous
+        && matches!(attempt.route.credentials, Credentials::Methods(_))
+}
+
+fn missing_credential() -> Fault {
+    Fault::new(
+        Code::CredentialMissing,
+        "Calls without a credential may not do this; send one: `WWW-Authenticate` lists those that this API takes",
+    )
+}
+
 fn refused(
     refusal: &AccessRefusal,
     attempt: &Attempt<'_>,
     authenticated: &Authenticated,
     head: &RequestHead,
 ) -> Refusal {
+    if asks_for_a_name(refusal, attempt, authenticated) {
+        let fault = missing_credential().because(refusal);
+        return Refusal::with(fault, all_challenges(attempt, head));
+    }
     let detail = match refusal {
         AccessRefusal::AnyScopeMissing { scopes } => {
             let detail = format!(
