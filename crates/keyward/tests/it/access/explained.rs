@@ -244,6 +244,7 @@ fn programs_read_it_as_json_and_wrong_usage_is_told() {
 const GUARDED: &str = r#"format: 1
 listeners:
   - { address: 127.0.0.1:8080, serves: gateway }
+trusted_proxies: [ 127.0.0.1 ]
 resources:
   - { kind: issuer, name: main, issuer: "https://issuer.bench", jwks: { file: jwks.json } }
   - { kind: issuer, name: sealed, issuer: "https://sealed.bench", jwks: { file: jwks.json }, encrypted: required }
@@ -276,7 +277,7 @@ fn what_a_node_refuses_besides_is_refused_or_told() {
         ),
         api(
             "certified",
-            "authentication: { mutual_tls: { subject: san_uri } }",
+            "authentication: { mutual_tls: { subject: san_uri, proxied: true } }",
         ),
     ];
     shell.file("keyward.yaml", configuration.concat().as_bytes());

@@ -375,7 +375,9 @@ async fn an_api_and_its_routes() {
         )
         .start()
         .await;
-    let mut table = Table::new("authorization", "levels").headers(&["www-authenticate"]);
+    let mut table = Table::new("authorization", "levels")
+        .headers(&["www-authenticate"])
+        .naming(&node.process.gateway().to_string(), "NODE");
     for (case, claims, target) in [
         (
             "what the API asks for",
@@ -464,7 +466,9 @@ async fn callers_without_a_name() {
         plan.api(name, &either(asked))
     });
     let node = plan.start().await;
-    let mut table = Table::new("authorization", "nameless").headers(&["www-authenticate"]);
+    let mut table = Table::new("authorization", "nameless")
+        .headers(&["www-authenticate"])
+        .naming(&node.process.gateway().to_string(), "NODE");
     for (name, _, case, claims) in cases {
         let call = Call::get(&format!("/{name}/x"));
         table
