@@ -36,7 +36,7 @@ fn passes(test: &ClaimTest, value: Option<&Value>) -> bool {
     };
     match test {
         ClaimTest::Equals(wanted) => is(value, wanted),
-        ClaimTest::Not(unwanted) => !is(value, unwanted),
+        ClaimTest::Not(unwanted) => is_another(value, unwanted),
         ClaimTest::OneOf(wanted) => wanted.iter().any(|wanted| is(value, wanted)),
         ClaimTest::Contains(wanted) => contains(value, wanted),
         ClaimTest::ContainsAny(wanted) => wanted.iter().any(|wanted| contains(value, wanted)),
@@ -57,6 +57,17 @@ fn is(value: &Value, wanted: &Scalar) -> bool {
         Scalar::Whole(number) => compared(value, *number).is_some_and(std::cmp::Ordering::is_eq),
         Scalar::Boolean(wanted) => value.as_bool() == Some(*wanted),
     }
+}
+
+/// Whether a value is another one of the same type. Of a list, or of a number that came as text, nobody can say
+/// that it is not what must not be.
+fn is_another(value: &Value, unwanted: &Scalar) -> bool {
+    let comparable = match unwanted {
+        Scalar::Text(_) => value.is_string(),
+        Scalar::Whole(_) => value.is_number(),
+        Scalar::Boolean(_) => value.is_boolean(),
+    };
+    comparable && !is(value, unwanted)
 }
 
 fn contains(value: &Value, wanted: &Scalar) -> bool {
@@ -93,7 +104,9 @@ fn unfit(path: &ClaimPath, test: &ClaimTest, value: Option<&Value>) -> String {
     };
     let asked = match test {
         ClaimTest::Equals(wanted) => format!("is not {wanted}"),
-        ClaimTest::Not(unwanted) => format!("is {unwanted}, or is missing"),
+        ClaimTest::Not(unwanted) => {
+            format!("is {unwanted}, or nothing that could be compared with it")
+        }
         ClaimTest::OneOf(wanted) => format!("is none of {}", list(wanted)),
         ClaimTest::Contains(wanted) => format!("does not contain {wanted}"),
         ClaimTest::ContainsAny(wanted) => format!("contains none of {}", list(wanted)),

@@ -19,13 +19,20 @@ pub struct Memory {
 pub(crate) struct Known {
     /// What scopes, roles and claims say.
     pub(crate) standing: Option<Decision>,
-    /// The caller as policies see it.
+    /// The caller as policies see it, with the claims that they read; not where what is decided is remembered.
     pub(crate) prepared: Option<Box<Prepared>>,
     /// Decisions that depend on nothing but caller, route and method, by the method's number.
     pub(crate) decided: Vec<(usize, Decision)>,
 }
 
 impl Memory {
+    /// For how many routes the caller is remembered as policies see it.
+    #[cfg(test)]
+    pub(crate) fn prepared(&self) -> usize {
+        let known = self.routes.iter().map(|(_, known)| known);
+        known.filter(|known| known.prepared.is_some()).count()
+    }
+
     /// What the rule of this number knows, made by `make` where it knows nothing.
     pub(crate) fn of(&mut self, rule: u64, make: impl FnOnce() -> Known) -> Option<&mut Known> {
         let at = match self.routes.iter().position(|(id, _)| *id == rule) {

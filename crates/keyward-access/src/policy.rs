@@ -93,6 +93,7 @@ pub(crate) fn compile(
         }
     }
     headers(text, &reads, &mut flaws);
+    whole_records(text, &reads, &mut flaws);
     let unknown = unknown(text, &reads, declared, &mut flaws);
     let set = PolicySet::from_policies(policies.iter().map(|(_, policy)| policy.clone()))
         .map_err(|error| vec![fatal(None, "cedar", error.to_string())])?;
@@ -212,6 +213,21 @@ fn headers(text: &str, reads: &Reads, flaws: &mut Vec<Flaw>) {
             .find(&format!("\"{name}\""))
             .or_else(|| text.find(&**name));
         flaws.push(fatal(at, "cedar_header", format!("header `{name}`: {why}")));
+    }
+}
+
+/// Headers and parameters are put before policies one by one, by their names. Where the record is used as one
+/// value those names can't be known, and what is forbidden by one of them would never be.
+fn whole_records(text: &str, reads: &Reads, flaws: &mut Vec<Flaw>) {
+    for record in &reads.whole_records {
+        let (one, example) = match *record {
+            "headers" => ("header", "x-region"),
+            _ => ("parameter", "user"),
+        };
+        let message = format!(
+            "`context.{record}` is used as one value: name the {one} where it is read, as in `context.{record} has \"{example}\"`"
+        );
+        flaws.push(fatal(word(text, record), "cedar_record", message));
     }
 }
 

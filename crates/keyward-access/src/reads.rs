@@ -20,8 +20,10 @@ pub(crate) struct Reads {
     pub(crate) claims: BTreeSet<Box<str>>,
     /// Whether `context` is used as a whole somewhere, so that all of it must be there.
     pub(crate) whole_context: bool,
-    /// Whether the caller is looked at as a whole record somewhere (its claims as one value).
+    /// Whether the caller, or its claims, is used as one value somewhere, so that all claims must be there.
     pub(crate) whole_claims: bool,
+    /// Whether headers or parameters are used as one value somewhere: nobody can say then which of them are read.
+    pub(crate) whole_records: BTreeSet<&'static str>,
 }
 
 /// All that `context` has, besides headers and parameters.
@@ -54,16 +56,17 @@ impl Reads {
         self.claims.extend(other.claims.iter().cloned());
         self.whole_context |= other.whole_context;
         self.whole_claims |= other.whole_claims;
+        self.whole_records.extend(&other.whole_records);
     }
 
-    /// Everything there is, with these headers and parameters.
+    /// Everything there is, with these headers of a call besides those that are read.
     #[cfg(test)]
-    pub(crate) fn everything(&self) -> Self {
-        Self {
-            whole_context: true,
-            whole_claims: true,
-            ..self.clone()
-        }
+    pub(crate) fn everything(&self, headers: &[&str]) -> Self {
+        let mut all = self.clone();
+        all.headers
+            .extend(headers.iter().map(|name| (*name).into()));
+        (all.whole_context, all.whole_claims) = (true, true);
+        all
     }
 
     /// Whether this attribute of `context` is to be there.
@@ -87,16 +90,8 @@ impl Reads {
     fn walk(&mut self, value: &Value) {
         match value {
             Value::Object(members) => {
-                for (key, inner) in members {
-                    if (key == "." || key == "has")
-                        && let Some((root, path)) = chain(key, inner)
-                    {
-                        self.access(root, &path);
-                    } else if key == "Var" && inner == "context" {
-                        self.whole_context = true;
-                    } else {
-                        self.walk(inner);
-                    }
+                for (operator, operands) in members {
+                    self.expression(operator, operands);
                 }
             }
             Value::Array(members) => members.iter().for_each(|member| self.walk(member)),
@@ -104,7 +99,35 @@ impl Reads {
         }
     }
 
-    fn access(&mut self, root: &str, path: &[&str]) {
+    /// What an operator reads. Records come by here as well, with the names of their members for operators: none
+    /// of their members is an expression with a `left`, or a text.
+    fn expression(&mut self, operator: &str, operands: &Value) {
+        match (operator, operands.as_str()) {
+            ("Var", Some("context")) => self.whole_context = true,
+            ("Var", Some("principal")) => self.whole_claims = true,
+            ("." | "has", _) => match chain(operands) {
+                Some((root, path)) => self.access(operator == "has", root, &path),
+                None => {
+                    self.behind_an_alias(operands);
+                    self.walk(operands);
+                }
+            },
+            // Who the caller is, is asked here, and not what it has.
+            ("==" | "!=" | "in" | "is", _) if operands.get("left").is_some() => {
+                let principal = |value: &&Value| value.get("Var").is_some_and(|v| v == "principal");
+                let operands = operands
+                    .as_object()
+                    .into_iter()
+                    .flat_map(|all| all.values());
+                for operand in operands.filter(|operand| !principal(operand)) {
+                    self.walk(operand);
+                }
+            }
+            (_, _) => self.walk(operands),
+        }
+    }
+
+    fn access(&mut self, asks: bool, root: &str, path: &[&str]) {
         match (root, path) {
             ("context", ["headers", name, ..]) => {
                 self.headers.insert((*name).into());
@@ -112,8 +135,14 @@ impl Reads {
             ("context", ["parameters", name, ..]) => {
                 self.parameters.insert((*name).into());
             }
-            // The records themselves are always there.
-            ("context", ["headers" | "parameters"]) => {}
+            // `context has headers` asks for a record that is always there.
+            ("context", ["headers" | "parameters"]) if asks => {}
+            ("context", ["headers"]) => {
+                self.whole_records.insert("headers");
+            }
+            ("context", ["parameters"]) => {
+                self.whole_records.insert("parameters");
+            }
             ("context", [name, ..]) => {
                 self.context.insert((*name).into());
             }
@@ -130,21 +159,38 @@ impl Reads {
             _ => {}
         }
     }
+
+    /// An attribute of what is no variable, such as `(if … then context else context).headers`: what of the
+    /// record is read can't be told.
+    fn behind_an_alias(&mut self, operands: &Value) {
+        let names = attributes(operands).unwrap_or_default();
+        for record in ["headers", "parameters"] {
+            if names.contains(&record) {
+                self.whole_records.insert(record);
+            }
+        }
+    }
 }
 
-/// The variable and the names after it, of `context.a.b`, `context["a"] has b` and the like.
-fn chain<'v>(key: &str, inner: &'v Value) -> Option<(&'v str, Vec<&'v str>)> {
-    let (left, attribute) = (inner.get("left")?, inner.get("attr")?.as_str()?);
-    let (root, mut path) = root(left)?;
-    path.push(attribute);
-    // `context has headers` asks for a record that is always there.
-    let _either = key;
+/// The variable and the names after it, of `context.a.b`, `context["a"] has b`, `context has a.b` and the like.
+fn chain(operands: &Value) -> Option<(&str, Vec<&str>)> {
+    let (root, mut path) = root(operands.get("left")?)?;
+    path.extend(attributes(operands)?);
     Some((root, path))
+}
+
+/// The attribute that is read, or those of `has a.b.c`, from the outermost on.
+fn attributes(operands: &Value) -> Option<Vec<&str>> {
+    match operands.get("attr")? {
+        Value::String(name) => Some(vec![name]),
+        Value::Array(names) => names.iter().map(Value::as_str).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
+    }
 }
 
 fn root(value: &Value) -> Option<(&str, Vec<&str>)> {
     if let Some(variable) = value.get("Var") {
         return Some((variable.as_str()?, Vec::new()));
     }
-    chain(".", value.get(".")?)
+    chain(value.get(".")?)
 }

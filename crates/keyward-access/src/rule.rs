@@ -36,7 +36,7 @@ pub struct Rule {
     roles: Arc<Roles>,
     /// The route, as policies see it, and the API that it is in.
     route: EntityUid,
-    places: Vec<Entity>,
+    places: Entities,
     /// Claims that policies read, and what they are.
     claims: Vec<(ClaimPath, ClaimType)>,
     /// The parameters of its path that policies read, and which segment of a path each is, from 0.
@@ -195,6 +195,8 @@ impl Rule {
             let group = uid("Action", group).ok_or_else(unnamed)?;
             places.push(entity(&method, HashMap::new(), HashSet::from([group]))?);
         }
+        let places = Entities::from_entities(places, None)
+            .map_err(|error| Error::Cedar(error.to_string()))?;
         let sets = || levels.iter().filter_map(|level| level.set.as_ref());
         let mut claims: BTreeMap<&str, ClaimType> = BTreeMap::new();
         for set in sets() {
@@ -259,20 +261,25 @@ impl Rule {
         if lasting && let Some((_, decided)) = known.decided.iter().find(|(of, _)| *of == method) {
             return decided.clone();
         }
+        if lasting {
+            // What was decided is remembered, so that the caller as policies see it need not be.
+            let decision = match self.prepare(caller) {
+                Ok(prepared) => self.by_policies(&prepared, action, call),
+                Err(why) => return failed(why),
+            };
+            known.decided.push((method, decision.clone()));
+            return decision;
+        }
         if known.prepared.is_none() {
             match self.prepare(caller) {
                 Ok(prepared) => known.prepared = Some(Box::new(prepared)),
                 Err(why) => return failed(why),
             }
         }
-        let Some(prepared) = &known.prepared else {
-            return failed("the caller could not be prepared");
-        };
-        let decision = self.by_policies(prepared, action, call);
-        if lasting {
-            known.decided.push((method, decision.clone()));
+        match &known.prepared {
+            Some(prepared) => self.by_policies(prepared, action, call),
+            None => failed("the caller could not be prepared"),
         }
-        decision
     }
 
     /// What scopes, roles and claims say.
@@ -378,8 +385,12 @@ impl Rule {
         let parents = parents.ok_or_else(unnamed)?;
         let entity = Entity::new(principal.clone(), attributes, parents)
             .map_err(|error| error.to_string())?;
-        let all = std::iter::once(entity).chain(self.places.iter().cloned());
-        let entities = Entities::from_entities(all, None).map_err(|error| error.to_string())?;
+        // The places are shared by all callers.
+        let entities = self
+            .places
+            .clone()
+            .add_entities([entity], None)
+            .map_err(|error| error.to_string())?;
         Ok(Prepared {
             principal,
             entities,
@@ -501,16 +512,16 @@ impl Rule {
         }
     }
 
-    /// As it would be if policies were given all there is of a call.
+    /// As it would be if policies were given all there is of a call, which has these headers at most.
     #[cfg(test)]
-    pub(crate) fn reading_everything(mut self) -> Self {
+    pub(crate) fn reading_everything(mut self, headers: &[&str]) -> Self {
         let levels = std::mem::take(&mut self.levels);
         self.levels = levels
             .into_iter()
             .map(|level| {
                 let mut level = Arc::try_unwrap(level).unwrap();
                 if let Some(set) = &mut level.set {
-                    set.reads = set.reads.everything();
+                    set.reads = set.reads.everything(headers);
                 }
                 Arc::new(level)
             })

@@ -1,6 +1,6 @@
 //! Why a call would pass or not, found out without a listener: the same route, the same tokens, the same rules.
 
-use crate::request::authenticate;
+use crate::request::authenticate::{self, Binding};
 use crate::request::path::RequestPath;
 use crate::routing::{RoutedRequest, Routing};
 use crate::snapshot::{
@@ -55,6 +55,8 @@ pub struct Identified {
     pub caller: Caller,
     /// Why the signature was not looked at, where it was not.
     pub unverified: Option<&'static str>,
+    /// What else a node would look at, of the credential, which can't be looked at here.
+    pub unseen: Vec<&'static str>,
 }
 
 impl Routing {
@@ -156,7 +158,11 @@ impl MetRoute<'_> {
         clock: &dyn Clock,
         now: Timestamp,
     ) -> Result<Identified, Fault> {
-        let identified = |caller, unverified| Identified { caller, unverified };
+        let identified = |caller, unverified, unseen| Identified {
+            caller,
+            unverified,
+            unseen,
+        };
         let alone;
         let credentials = match (&self.0.credentials, &credential) {
             (Credentials::Methods(methods), credential) => {
@@ -167,24 +173,26 @@ impl MetRoute<'_> {
         };
         match (credentials, credential) {
             (Credentials::None | Credentials::Methods(_), _) => {
-                Ok(identified(Caller::anonymous(), None))
+                Ok(identified(Caller::anonymous(), None, Vec::new()))
             }
             (Credentials::Token(policy), Credential::Token(token)) => {
                 let peek = jwt::peek(token).map_err(|error| authenticate::refused(&error))?;
                 let issuer = authenticate::trusted(policy, &peek, Encrypted::No)?;
+                let unseen = unseen_of_token(policy, peek.claims())?;
                 let date = NumericDate(now.as_seconds());
                 let Ok(keys) = issuer.keys.current(clock.moment()) else {
                     let caller = unsigned(issuer, peek.claims(), date)?;
                     return Ok(identified(
                         caller,
                         Some("the issuer's keys are fetched by a node that runs, and not here"),
+                        unseen,
                     ));
                 };
                 let verified = peek
                     .verify(&keys.verifiers, &issuer.profile, date)
                     .map_err(|error| authenticate::refused(&error))?;
                 let caller = authenticate::caller(issuer, &verified.claims)?;
-                Ok(identified(caller, None))
+                Ok(identified(caller, None, unseen))
             }
             (Credentials::Token(policy), Credential::Claims(text)) => {
                 let claims = Claims::parse(text.as_bytes(), jwt::TOKEN_MAX)
@@ -195,7 +203,15 @@ impl MetRoute<'_> {
                     Fault::new(Code::TokenInvalid, detail).because(format_args!("iss is {named:?}"))
                 })?;
                 let caller = unsigned(issuer, &claims, NumericDate(now.as_seconds()))?;
-                Ok(identified(caller, Some("claims were given, and no token")))
+                let mut unseen = unseen_of_token(policy, &claims)?;
+                if issuer.encrypted == Encrypted::Required {
+                    unseen.push("tokens of this issuer must be encrypted, and one that is only signed is refused");
+                }
+                Ok(identified(
+                    caller,
+                    Some("claims were given, and no token"),
+                    unseen,
+                ))
             }
             (Credentials::Certificate(policy), Credential::Certificate(subject)) => {
                 let scopes = match &policy.callers {
@@ -218,6 +234,9 @@ impl MetRoute<'_> {
                 Ok(identified(
                     caller,
                     Some("a name was given, and no certificate"),
+                    vec![
+                        "the caller of a certificate has its issuer, its time and what else it says for claims, which policies and roles may ask for: none of them is there",
+                    ],
                 ))
             }
             (Credentials::Token(_), Credential::None | Credential::Certificate(_)) => {
@@ -233,7 +252,20 @@ impl MetRoute<'_> {
         }
     }
 
-    /// Everything that is asked of the caller, with what came of it.
+    /// What else a node would ask before it lets a call through, which can't be asked here.
+    #[must_use]
+    pub fn unasked(&self) -> Vec<&'static str> {
+        let mut unasked = Vec::new();
+        if self.0.decision.is_some() {
+            unasked.push("the external decision of this route is not asked for, and may refuse");
+        }
+        if !matches!(self.0.credentials, Credentials::None) {
+            unasked.push("revocations are not looked at: `keyward revocation list` shows them");
+        }
+        unasked
+    }
+
+    /// Everything that is asked of the caller, and of where the call comes from, with what came of it.
     #[must_use]
     pub fn checks(
         &self,
@@ -243,23 +275,26 @@ impl MetRoute<'_> {
         address: IpAddr,
         now: Timestamp,
     ) -> Vec<Check> {
-        let mut checks: Vec<Check> = self
-            .0
-            .scopes
-            .iter()
-            .map(|scope| {
-                let passed = caller.scopes.contains(scope);
-                let held: Vec<&str> = caller.scopes.iter().collect();
-                Check {
-                    asked: format!("scope {scope}"),
-                    passed,
-                    why: match held.as_slice() {
-                        [] => "the caller has none".to_owned(),
-                        held => format!("the caller has {}", held.join(", ")),
-                    },
-                }
-            })
-            .collect();
+        let policies = self.0.policies.as_ref();
+        let from = policies.and_then(|policies| policies.lets_in(address));
+        let from = from.map(|passed| Check {
+            asked: "IP filter".to_owned(),
+            passed,
+            why: format!("the client's address is {address}"),
+        });
+        let scopes = self.0.scopes.iter().map(|scope| {
+            let passed = caller.scopes.contains(scope);
+            let held: Vec<&str> = caller.scopes.iter().collect();
+            Check {
+                asked: format!("scope {scope}"),
+                passed,
+                why: match held.as_slice() {
+                    [] => "the caller has none".to_owned(),
+                    held => format!("the caller has {}", held.join(", ")),
+                },
+            }
+        });
+        let mut checks: Vec<Check> = from.into_iter().chain(scopes).collect();
         let (Some(rule), Ok(path)) = (&self.0.access, RequestPath::of_target(target)) else {
             return checks;
         };
@@ -285,6 +320,21 @@ impl MetRoute<'_> {
         };
         checks.extend(rule.explain(caller, &call));
         checks
+    }
+}
+
+/// What a call has to bring besides such a token.
+fn unseen_of_token(policy: &TokenPolicy, claims: &Claims) -> Result<Vec<&'static str>, Fault> {
+    let binding = Binding::of(claims)?;
+    match binding.as_deref() {
+        Some(binding) if binding.has_key() => Ok(vec![
+            "the token is bound to a key (`cnf`): each call needs a proof in `DPoP`",
+        ]),
+        None | Some(_) if policy.dpop.required => Err(authenticate::unbound()),
+        Some(_) => Ok(vec![
+            "the token is bound to a certificate (`cnf`): calls pass over a connection with it alone",
+        ]),
+        None => Ok(Vec::new()),
     }
 }
 

@@ -241,6 +241,7 @@ impl CallRecord {
             TunnelEnd::UpstreamBroke => Some(Code::UpstreamFailed),
             TunnelEnd::TokenOver => Some(Code::TokenExpired),
             TunnelEnd::TokenRevoked => Some(Code::TokenRevoked),
+            TunnelEnd::CredentialGone => Some(Code::CredentialInvalid),
             TunnelEnd::ShuttingDown => Some(Code::ShuttingDown),
         };
         self.code = code;

@@ -3,6 +3,7 @@
 
 mod frames;
 
+use crate::credentials::CredentialIndex;
 use crate::deadlines::{Patience, Seat};
 use crate::http1::Stream;
 use crate::record::CallRecord;
@@ -85,6 +86,8 @@ pub(crate) enum TunnelEnd {
     TokenOver,
     #[error("the credential that opened the tunnel was revoked")]
     TokenRevoked,
+    #[error("the credential that opened the tunnel was removed or switched off")]
+    CredentialGone,
     #[error("this node goes away, and the client was told so")]
     Goodbye,
     #[error("the tunnel outlasted the shutdown")]
@@ -208,7 +211,8 @@ impl Tunnel {
         let token = self.token.as_ref()?;
         let latest = self.worker.deadlines.latest();
         let now = self.worker.civil(latest);
-        match standing(token, &self.worker.shared.revocations, now) {
+        let shared = &self.worker.shared;
+        match standing(token, &shared.revocations, &shared.credentials, now) {
             Ok(left) => {
                 self.seat.wake_at(latest.plus(left));
                 None
@@ -222,6 +226,7 @@ impl Tunnel {
 fn standing(
     token: &VerifiedCaller,
     revocations: &Revocations,
+    credentials: &CredentialIndex,
     now: Timestamp,
 ) -> Result<Duration, TunnelEnd> {
     // One without a time is taken only where an issuer's definition says so.
@@ -231,6 +236,11 @@ fn standing(
     }
     authenticate::check_revocations(revocations, token, now)
         .map_err(|_| TunnelEnd::TokenRevoked)?;
+    if let Some(credential) = token.caller.credential
+        && !credentials.still_has(credential, token.key_epoch, now)
+    {
+        return Err(TunnelEnd::CredentialGone);
+    }
     let left = ends.map_or(LOOK_EVERY, |ends| ends.since(now));
     Ok(left.min(LOOK_EVERY))
 }
@@ -324,11 +334,16 @@ impl Way {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credentials::CredentialKeys;
     use crate::message::Fields;
     use keyward_model::Caller;
+    use keyward_model::caller::Method;
     use keyward_model::caller::TokenFacts;
-    use keyward_model::id::{RevocationId, TeamId};
+    use keyward_model::id::{DataKeyId, RevocationId, TeamId};
+    use keyward_model::resource::raw::{Node, Problems, read_resource};
     use keyward_model::revocation::{Revocation, RevocationKind};
+    use keyward_model::{Origin, Secret};
+    use serde_json::json;
     use std::cell::Cell;
     use std::sync::Arc;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
@@ -365,18 +380,19 @@ mod tests {
     #[test]
     fn a_tunnel_stands_as_long_as_its_token() {
         let (token, revocations) = (token(1000), Revocations::default());
+        let credentials = no_credentials();
         let seconds = Duration::from_secs;
-        assert_eq!(standing(&token, &revocations, at(10)), Ok(LOOK_EVERY));
-        assert_eq!(standing(&token, &revocations, at(997)), Ok(seconds(3)));
-        assert_eq!(
-            standing(&token, &revocations, at(1000)),
-            Err(TunnelEnd::TokenOver)
-        );
+        let standing = |now| standing(&token, &revocations, &credentials, now);
+        assert_eq!(standing(at(10)), Ok(LOOK_EVERY));
+        assert_eq!(standing(at(997)), Ok(seconds(3)));
+        assert_eq!(standing(at(1000)), Err(TunnelEnd::TokenOver));
     }
 
     #[test]
     fn a_tunnel_whose_token_is_revoked_ends_at_the_next_look() {
         let (token, revocations) = (token(1000), Revocations::default());
+        let credentials = no_credentials();
+        let standing = |now| standing(&token, &revocations, &credentials, now);
         let revoked = |value: &str| Revocation {
             id: RevocationId::from_u128(1),
             team: TeamId::DEFAULT,
@@ -387,12 +403,69 @@ mod tests {
             expires: at(2000),
         };
         revocations.insert(&revoked("other"), at(10)).unwrap();
-        assert_eq!(standing(&token, &revocations, at(10)), Ok(LOOK_EVERY));
+        assert_eq!(standing(at(10)), Ok(LOOK_EVERY));
         revocations.insert(&revoked("one"), at(10)).unwrap();
-        assert_eq!(
-            standing(&token, &revocations, at(10)),
-            Err(TunnelEnd::TokenRevoked)
-        );
+        assert_eq!(standing(at(10)), Err(TunnelEnd::TokenRevoked));
+    }
+
+    fn no_credentials() -> CredentialIndex {
+        let key = (DataKeyId::from_u128(1), Secret::new([1; 32]));
+        CredentialIndex::new(CredentialKeys::new(key, []))
+    }
+
+    /// Makes these the credentials there are, each an API key.
+    fn publish(index: &CredentialIndex, declared: &[serde_json::Value]) {
+        let mut problems = Problems::new();
+        let resources: Vec<_> = declared
+            .iter()
+            .map(|json| read_resource(Node::from_json(json), Origin::File, &mut problems))
+            .map(|read| Arc::new(read.unwrap().resource))
+            .collect();
+        index.publish(index.prepare(&resources).unwrap());
+    }
+
+    #[test]
+    fn a_tunnel_whose_credential_is_removed_switched_off_or_over_ends_at_the_next_look() {
+        let key = "a-key-that-was-made-elsewhere";
+        let named = |name: &str, more: serde_json::Value| {
+            let mut json =
+                json!({ "kind": "credential", "name": name, "api_key": format!("{key}-{name}") });
+            json.as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
+            json
+        };
+        for (after, expected) in [
+            (
+                vec![named("other", json!({}))],
+                Err(TunnelEnd::CredentialGone),
+            ),
+            (
+                vec![named("one", json!({ "enabled": false }))],
+                Err(TunnelEnd::CredentialGone),
+            ),
+            (
+                vec![named("one", json!({ "expires": "1970-01-01T00:00:05Z" }))],
+                Err(TunnelEnd::CredentialGone),
+            ),
+            (
+                vec![named("other", json!({})), named("one", json!({}))],
+                Ok(LOOK_EVERY),
+            ),
+        ] {
+            let (index, revocations) = (no_credentials(), Revocations::default());
+            publish(&index, &[named("one", json!({}))]);
+            let entry = index.of_api_key(TeamId::DEFAULT, format!("{key}-one").as_bytes());
+            let opened_by = VerifiedCaller {
+                caller: Arc::new(entry.unwrap().caller(Method::ApiKey).unwrap()),
+                key_epoch: index.epoch(),
+                ..token(1000)
+            };
+            let standing = || standing(&opened_by, &revocations, &index, at(10));
+            assert_eq!(standing(), Ok(LOOK_EVERY));
+            publish(&index, &after);
+            assert_eq!(standing(), expected, "{after:?}");
+        }
     }
 
     /// Passes everything from one pipe to another; nothing here may take longer than a test may.

@@ -160,6 +160,20 @@ impl Store {
         rows.into_iter().map(Revocation::try_from).collect()
     }
 
+    /// How many revocations are in force at `now`.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn revocation_count(&self, now: Timestamp) -> Result<usize, Error> {
+        let count: i64 =
+            sqlx::query_scalar("SELECT COUNT(*) FROM revocations WHERE expires_at > $1")
+                .bind(now.as_micros())
+                .fetch_one(self.pool())
+                .await?;
+        // A count is never negative.
+        Ok(usize::try_from(count).unwrap_or(usize::MAX))
+    }
+
     /// Stores a revocation before it goes into the index, and forgets those that have expired.
     ///
     /// # Errors

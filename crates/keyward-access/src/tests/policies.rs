@@ -360,6 +360,8 @@ fn what_differs_from_call_to_call_is_not_remembered() {
         assert!(!ask(&by_method, &report));
         assert!(!ask(&by_method, &get));
     }
+    // And the caller itself is kept only for what has to be asked again.
+    assert_eq!(memory.prepared(), 2);
 }
 
 #[test]

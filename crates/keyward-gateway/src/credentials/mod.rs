@@ -41,6 +41,8 @@ pub struct CredentialIndex {
 pub(crate) struct Entries {
     by_key: HashMap<(TeamId, KeyedHash), Arc<Entry>>,
     by_name: HashMap<TeamId, HashMap<Box<str>, Arc<Entry>>>,
+    /// Those that are not switched off, and when they end.
+    enabled: HashMap<CredentialId, Option<Timestamp>>,
     /// A hash of argon2 for names that nobody has: checking it takes as long as checking one that somebody has.
     pub(crate) decoy: Option<Box<str>>,
 }
@@ -117,6 +119,17 @@ impl CredentialIndex {
         self.current.load_full()
     }
 
+    /// Whether what was opened by a credential as of `epoch` may stay at `now`: it is still there, not switched
+    /// off and not over. Of its secret, which may have been replaced, nothing is known here.
+    pub(crate) fn still_has(&self, credential: CredentialId, epoch: u64, now: Timestamp) -> bool {
+        if epoch == self.epoch() {
+            return true;
+        }
+        let entries = self.current.load();
+        let ends = entries.enabled.get(&credential);
+        ends.is_some_and(|ends| ends.is_none_or(|end| now < end))
+    }
+
     /// Whose API key this is.
     pub(crate) fn of_api_key(&self, team: TeamId, key: &[u8]) -> Option<Arc<Entry>> {
         let entries = self.current.load();
@@ -146,6 +159,9 @@ impl Entries {
             enabled: credential.enabled,
             password: None,
         };
+        if entry.enabled {
+            self.enabled.insert(entry.id, entry.expires);
+        }
         match &credential.proof {
             CredentialProof::ApiKey(material) => {
                 let hash = match material {
@@ -241,4 +257,4 @@ impl Entry {
 
 /// Who vouches for the callers that a credential of this node stands for, as upstreams, limits and revocations
 /// call it.
-pub(crate) const ISSUER: &str = "urn:keyward:credentials";
+pub const ISSUER: &str = "urn:keyward:credentials";

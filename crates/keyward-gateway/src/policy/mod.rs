@@ -43,6 +43,7 @@ use ip_filter::AddressFilter;
 use keyward_model::Fault;
 use keyward_model::resource::policy::{Policies, SizeLimits};
 use security_headers::SecurityPlan;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -83,6 +84,17 @@ impl PolicyPlan {
             cors: declared.cors.as_deref().map(CorsPlan::new),
             security: declared.security_headers.as_deref().map(SecurityPlan::new),
         })))
+    }
+
+    /// Whether preflights are answered here, and go no further.
+    pub(crate) fn answers_preflights(&self) -> bool {
+        self.cors.is_some()
+    }
+
+    /// Whether calls from this address go on; `None` where no filter looks at it.
+    pub(crate) fn lets_in(&self, address: IpAddr) -> Option<bool> {
+        let addresses = self.addresses.as_ref()?;
+        Some(addresses.lets_in(address))
     }
 
     /// What the answer will need to know of the call.

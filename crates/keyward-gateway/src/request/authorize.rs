@@ -95,11 +95,7 @@ pub(crate) fn authorize(
 
 /// Who came without a name may come again with one.
 fn nameless(attempt: &Attempt<'_>, head: &RequestHead) -> Refusal {
-    let fault = Fault::new(
-        Code::CredentialMissing,
-        "Calls without a credential may not do this; send one: `WWW-Authenticate` lists those that this API takes",
-    );
-    Refusal::with(fault, all_challenges(attempt, head))
+    Refusal::with(missing_credential(), all_challenges(attempt, head))
 }
 
 /// What a rule decides, told to the caller without what only the operator may know.
@@ -128,6 +124,32 @@ fn by_rule(
     }
 }
 
+/// Whether somebody came without a credential to where one may be sent, and is refused for what a caller with a name
+/// may have. What a policy forbids stays forbidden.
+fn asks_for_a_name(
+    refusal: &AccessRefusal,
+    attempt: &Attempt<'_>,
+    authenticated: &Authenticated,
+) -> bool {
+    let of_the_caller = match refusal {
+        AccessRefusal::AnyScopeMissing { .. }
+        | AccessRefusal::RoleMissing { .. }
+        | AccessRefusal::ClaimUnfit { .. }
+        | AccessRefusal::NotPermitted { .. } => true,
+        AccessRefusal::Forbidden { .. } | AccessRefusal::Failed { .. } => false,
+    };
+    of_the_caller
+        && authenticated.caller().method == Method::Anonymous
+        && matches!(attempt.route.credentials, Credentials::Methods(_))
+}
+
+fn missing_credential() -> Fault {
+    Fault::new(
+        Code::CredentialMissing,
+        "Calls without a credential may not do this; send one: `WWW-Authenticate` lists those that this API takes",
+    )
+}
+
 fn refused(
     refusal: &AccessRefusal,
     attempt: &Attempt<'_>,
@@ -135,18 +157,9 @@ fn refused(
     head: &RequestHead,
 ) -> Refusal {
     let method = authenticated.caller().method;
-    // Where there is something to send. What a policy forbids stays forbidden.
-    let may_name_itself =
-        method == Method::Anonymous && matches!(attempt.route.credentials, Credentials::Methods(_));
-    let lacks = matches!(
-        refusal,
-        AccessRefusal::AnyScopeMissing { .. }
-            | AccessRefusal::RoleMissing { .. }
-            | AccessRefusal::ClaimUnfit { .. }
-            | AccessRefusal::NotPermitted { .. }
-    );
-    if may_name_itself && lacks {
-        return nameless(attempt, head);
+    if asks_for_a_name(refusal, attempt, authenticated) {
+        let fault = missing_credential().because(refusal);
+        return Refusal::with(fault, all_challenges(attempt, head));
     }
     let detail = match refusal {
         AccessRefusal::AnyScopeMissing { scopes } => {

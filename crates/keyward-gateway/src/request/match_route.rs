@@ -11,7 +11,6 @@ use crate::worker::Worker;
 use bytes::Bytes;
 use http::Method;
 use keyward_model::{Code, Fault};
-use std::borrow::Cow;
 
 /// A call's route, and what of its path goes on.
 #[derive(Debug)]
@@ -30,17 +29,20 @@ pub(crate) fn match_route(
     head: &RequestHead,
     path: &RequestPath<'_>,
 ) -> Result<Matched, Refusal> {
-    let method = called_method(head);
     let host = called_host(head);
-    let header = |name: &str| Occurrence::of(head.fields.all_named(name));
-    let view = RequestView {
-        host,
-        path: path.for_matching(),
-        method: &method,
-        header: &header,
-        query: path.query(),
-    };
-    let found = match snapshot.shared.table.find(&view, || worker.turn()) {
+    let asked = method_of_preflight(head);
+    let mut method = asked.as_ref().unwrap_or(&head.method);
+    let mut looked_up = find(worker, snapshot, head, path, method);
+    if asked.is_some()
+        && let Lookup::Found(found) = &looked_up
+        && !found.route.answers_preflights()
+    {
+        // Where nothing answers preflights this is a call of its own method: whoever may make the one that it
+        // asks for has not been asked about `OPTIONS`.
+        method = &head.method;
+        looked_up = find(worker, snapshot, head, path, method);
+    }
+    let found = match looked_up {
         Lookup::Found(found) => found,
         Lookup::OtherMethods(allow) => {
             let fault = Fault::new(
@@ -95,6 +97,24 @@ pub(crate) fn match_route(
     })
 }
 
+fn find<'s>(
+    worker: &Worker,
+    snapshot: &'s LocalSnapshot,
+    head: &RequestHead,
+    path: &RequestPath<'_>,
+    method: &Method,
+) -> Lookup<'s> {
+    let header = |name: &str| Occurrence::of(head.fields.all_named(name));
+    let view = RequestView {
+        host: called_host(head),
+        path: path.for_matching(),
+        method,
+        header: &header,
+        query: path.query(),
+    };
+    snapshot.shared.table.find(&view, || worker.turn())
+}
+
 impl Matched {
     /// Of a copy of a call, or of a question about one.
     pub(crate) fn of_copy(route: RouteRef, path: Box<str>) -> Self {
@@ -132,14 +152,11 @@ pub(crate) fn called_host(head: &RequestHead) -> Option<&str> {
     }
 }
 
-/// A CORS preflight is for the route of the method that it asks for: that one says who may call it.
-fn called_method(head: &RequestHead) -> Cow<'_, Method> {
-    if head.method == Method::OPTIONS
-        && head.fields.has(Header::Origin)
-        && let Some(asked) = head.fields.get(Header::AccessControlRequestMethod)
-        && let Ok(asked) = Method::from_bytes(asked)
-    {
-        return Cow::Owned(asked);
+/// The method that a CORS preflight asks for, whose route says which pages may call it.
+fn method_of_preflight(head: &RequestHead) -> Option<Method> {
+    if head.method != Method::OPTIONS || !head.fields.has(Header::Origin) {
+        return None;
     }
-    Cow::Borrowed(&head.method)
+    let asked = head.fields.get(Header::AccessControlRequestMethod)?;
+    Method::from_bytes(asked).ok()
 }

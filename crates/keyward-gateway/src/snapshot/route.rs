@@ -165,6 +165,12 @@ pub(super) struct Prepared<'a> {
 }
 
 impl Route {
+    /// Whether CORS preflights are answered here, and go no further.
+    pub(crate) fn answers_preflights(&self) -> bool {
+        let policies = self.policies.as_ref();
+        policies.is_some_and(|policies| policies.answers_preflights())
+    }
+
     /// The variant of a declared route that goes to `upstream`; `None` for one that answers by itself.
     pub(super) fn compile(
         resource: &Resource,

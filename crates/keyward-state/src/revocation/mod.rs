@@ -177,8 +177,9 @@ impl RevocationIndex {
         usize::try_from(self.hash.hash_one(named) % PARTS as u64).unwrap_or(0)
     }
 
-    /// Of two revocations of the same value the later times count, which covers what either covers.
-    fn insert(&mut self, revocation: &Revocation, now: Timestamp) {
+    /// Of two revocations of the same value the later times count, which covers what either covers. The time
+    /// this takes does not grow with what is there already, unless readers hold the part that it goes to.
+    fn insert(&mut self, revocation: &Revocation) {
         let named = Named {
             team: revocation.team,
             issuer: &revocation.issuer,
@@ -191,7 +192,6 @@ impl RevocationIndex {
         };
         let part = Arc::make_mut(part);
         let before = part.len();
-        part.retain(|_, reach| now < reach.expires);
         match part.get_mut(&named) {
             Some(reach) => {
                 reach.not_before = reach.not_before.max(revocation.not_before);
@@ -309,7 +309,7 @@ impl Revocations {
     /// as it was.
     pub fn insert(&self, revocation: &Revocation, now: Timestamp) -> Result<(), Error> {
         self.change(|index| {
-            index.insert(revocation, now);
+            index.insert(revocation);
             if index.len > self.max {
                 index.drop_expired(now);
             }
@@ -330,7 +330,7 @@ impl Revocations {
             *index = RevocationIndex { epoch, ..fresh };
             for revocation in revocations {
                 if now < revocation.expires {
-                    index.insert(revocation, now);
+                    index.insert(revocation);
                 }
                 if index.len > self.max {
                     break;

@@ -24,7 +24,9 @@ async fn expired_revocations_are_forgotten() {
         add(kind, "x", at(10), NOW).await;
     }
     assert_eq!(store.revocations(at(9)).await.unwrap().len(), 5);
+    assert_eq!(store.revocation_count(at(9)).await.unwrap(), 5);
     assert!(store.revocations(at(10)).await.unwrap().is_empty());
+    assert_eq!(store.revocation_count(at(10)).await.unwrap(), 0);
     let last = add(RevocationKind::Subject, "y", at(100), at(20)).await;
     let (rows,): (i64,) = sqlx::query_as("SELECT count(*) FROM revocations")
         .fetch_one(store.pool())

@@ -40,10 +40,12 @@ impl Access {
 
 /// Say why a call would pass or not, without sending it
 ///
-/// Finds the route as the gateway would, looks at the token as it would, and evaluates every scope, role, claim
-/// and policy that is asked for, also behind the first that refuses. No network is used: tokens of issuers whose
-/// keys would be fetched are not verified, which is said. Limits and what else depends on other calls are not
-/// looked at. Exit status: 0 when the call would be let through, 1 when it would be refused.
+/// Finds the route as the gateway would, looks at the token as it would, and evaluates the IP filter and every
+/// scope, role, claim and policy that is asked for, also behind the first that refuses. No network is used: tokens
+/// of issuers whose keys would be fetched are not verified. Proofs that tokens are bound to, revocations and
+/// external decisions are not looked at either; notes say where one of them would be. Sizes, validation, limits
+/// and what else depends on the body or on other calls are not looked at. Exit status: 0 when all that was looked
+/// at lets the call through, 1 when it would be refused.
 #[derive(Args, Debug)]
 pub(super) struct Explain {
     /// The node's configuration. Without this option KEYWARD_CONFIG names it; without that it is keyward.yaml
@@ -206,14 +208,20 @@ impl Explain {
             passed: true,
             why: who,
         }];
+        let unasked = route.unasked();
         checks.extend(route.checks(caller, request, target, self.address, now));
-        let notes = identified
+        let unverified = identified
             .unverified
             .map(|why| format!("the credential was not verified: {why}"));
+        let unseen = identified.unseen.iter().chain(&unasked);
+        let notes = unverified
+            .into_iter()
+            .chain(unseen.map(|what| (*what).to_owned()))
+            .collect();
         Ok(Explanation {
             route: Some(name),
             checks,
-            notes: notes.into_iter().collect(),
+            notes,
             code: None,
         })
     }

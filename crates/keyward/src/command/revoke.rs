@@ -6,12 +6,15 @@ use crate::configuration::{self, DEFAULT_FILE, NodeConfiguration};
 use crate::environment;
 use crate::own_keys::data_dir;
 use clap::{Args, Subcommand, ValueEnum};
+use keyward_gateway::credentials;
 use keyward_jose::jwt::{TOKEN_MAX, peek};
 use keyward_model::id::{RevocationId, TeamId};
-use keyward_model::resource::Spec;
 use keyward_model::resource::issuer::SELF;
+use keyward_model::resource::raw::closest;
+use keyward_model::resource::{Issuer, Spec};
 use keyward_model::revocation::{Revocation, RevocationKind};
 use keyward_model::{Clock as _, Secret, SystemClock, Timestamp};
+use keyward_state::revocation::REVOCATIONS_MAX_DEFAULT;
 use keyward_store::Store;
 use serde_json::json;
 use std::path::PathBuf;
@@ -23,6 +26,12 @@ const ACTOR: &str = "command line";
 /// How long a revocation is kept unless told otherwise: longer than tokens usually live.
 const KEPT: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// How long a token is taken after its end at most, as long as clocks may differ.
+const AFTER_ITS_END: Duration = Duration::from_secs(600);
+
+/// How far an issuer's clock may be from ours, where nothing is said of it: as for issuers by default.
+const LEEWAY: Duration = Duration::from_secs(30);
+
 /// The longest `jti`, `sub` and the like.
 const VALUE_MAX_BYTES: usize = 1024;
 
@@ -30,7 +39,8 @@ const VALUE_MAX_BYTES: usize = 1024;
 ///
 /// Writes a row into the database of the node that the configuration describes. Every node that serves from
 /// that database refuses what is named within a second, also where it was verified before, and ends the tunnels
-/// that were opened with it. Tokens of a subject or a client that are issued later are good again.
+/// that were opened with it. Tokens of a subject or a client that are issued later are good again, once the
+/// issuer's leeway for clocks (30 seconds by default) is over.
 #[derive(Args, Debug)]
 pub(super) struct Revoke {
     /// What VALUE names
@@ -93,22 +103,30 @@ impl Named {
 
 /// What is to be revoked.
 struct Target {
+    /// The `iss`.
     issuer: String,
     value: String,
     /// When the token is over that it was read from.
     ends: Option<Timestamp>,
+    /// How far the issuer's clock may be from ours.
+    leeway: Duration,
 }
 
 impl Revoke {
     pub(super) fn run(self) -> Result<(), Failure> {
         let configuration = configuration(self.config.as_ref())?;
         let target = match &self.token {
-            Some(token) => self.of_token(token)?,
-            None => Target {
-                issuer: issuer(&configuration, self.issuer.as_deref().unwrap_or_default()),
-                value: self.value.clone().unwrap_or_default(),
-                ends: None,
-            },
+            Some(token) => self.of_token(token, &configuration)?,
+            None => {
+                let written = self.issuer.as_deref().unwrap_or_default();
+                let (issuer, leeway) = named_issuer(&configuration, written)?;
+                Target {
+                    issuer,
+                    value: self.value.clone().unwrap_or_default(),
+                    ends: None,
+                    leeway,
+                }
+            }
         };
         if target.value.is_empty() || target.value.len() > VALUE_MAX_BYTES {
             return Err(Failure::usage("revoke", "VALUE has from 1 to 1,024 bytes"));
@@ -116,8 +134,7 @@ impl Revoke {
         let now = SystemClock::new().now();
         let expires = match (self.expires, target.ends) {
             (Some(seconds), _) => now.plus(Duration::from_secs(seconds)),
-            // A token is taken for some time after its end, as long as clocks may differ.
-            (None, Some(ends)) => ends.plus(Duration::from_secs(600)),
+            (None, Some(ends)) => ends.plus(AFTER_ITS_END),
             (None, None) => now.plus(KEPT),
         };
         if expires <= now {
@@ -127,20 +144,43 @@ impl Revoke {
                 "already_over",
             ));
         }
+        if let Some(ends) = target.ends
+            && expires < ends.plus(AFTER_ITS_END)
+        {
+            terminal::complain(&format!(
+                "warning: the token is good until {ends} and may be taken for 600 seconds more; it will be good again when the revocation is over, at {expires}"
+            ));
+        }
         let kind = self.kind.kind();
+        // What was issued before is revoked by the issuer's clock, which may be ahead of ours.
+        let not_before = if kind.spares_later() {
+            now.plus(target.leeway)
+        } else {
+            now
+        };
         let revocation = in_store(&configuration, async |store| {
-            store
+            if store.revocation_count(now).await? >= REVOCATIONS_MAX_DEFAULT.get() {
+                return Ok(None);
+            }
+            let revocation = store
                 .insert_revocation(
                     TeamId::DEFAULT,
                     &target.issuer,
                     kind,
                     &target.value,
-                    now,
+                    not_before,
                     expires,
                     ACTOR,
                     now,
                 )
-                .await
+                .await?;
+            Ok(Some(revocation))
+        })?;
+        let revocation = revocation.ok_or_else(|| {
+            let why = format!(
+                "{REVOCATIONS_MAX_DEFAULT} revocations are in force, which is all that a node takes in; remove those that are not needed, or replace the issuer's keys"
+            );
+            Failure::new("revoke", why, "too_many")
         })?;
         if self.json {
             return terminal::write_line(&shown(&revocation).to_string());
@@ -156,7 +196,11 @@ impl Revoke {
     }
 
     /// What a token says of itself. It is not verified: whoever may write revocations may name anything.
-    fn of_token(&self, token: &Input) -> Result<Target, Failure> {
+    fn of_token(
+        &self,
+        token: &Input,
+        configuration: &NodeConfiguration,
+    ) -> Result<Target, Failure> {
         let text = token.read_line(TOKEN_MAX)?;
         let peek = peek(&text).map_err(Failure::jose("revoke"))?;
         let claims = peek.claims();
@@ -176,10 +220,16 @@ impl Revoke {
             let why = format!("the token has no `{name}`, so that it can't be named by it");
             Failure::new("revoke", why, "claim_missing")
         };
+        let issuer = text("iss").ok_or_else(|| missing("iss"))?;
+        let known = by_iss(configuration, &issuer);
+        if known.is_none() {
+            complain_of_unknown(&issuer);
+        }
         // A subject's other tokens may live longer than this one.
         let alone = matches!(self.kind, Named::Token);
         Ok(Target {
-            issuer: text("iss").ok_or_else(|| missing("iss"))?,
+            leeway: known.flatten().map_or(LEEWAY, |issuer| issuer.leeway),
+            issuer,
             value: value.ok_or_else(|| missing(names.first().copied().unwrap_or_default()))?,
             ends: claims
                 .expiry()
@@ -302,27 +352,71 @@ fn configuration(path: Option<&PathBuf>) -> Result<NodeConfiguration, Failure> {
     })
 }
 
-/// The `iss` of an issuer of the configuration, or else what was written.
-fn issuer(configuration: &NodeConfiguration, written: &str) -> String {
-    if written == SELF {
-        return configuration.site_url.to_string();
+/// The issuers of a configuration, with their names.
+fn issuers(configuration: &NodeConfiguration) -> impl Iterator<Item = (&str, &Issuer)> {
+    let declared = configuration.resources.iter();
+    declared.filter_map(|declared| match &declared.resource.spec {
+        Spec::Issuer(issuer) => Some((declared.resource.name.as_str(), issuer)),
+        Spec::Upstream(_)
+        | Spec::Api(_)
+        | Spec::Credential(_)
+        | Spec::Role(_)
+        | Spec::AccessPolicy(_) => None,
+    })
+}
+
+/// Whether callers can have this `iss` here, with the issuer of the configuration whose it is.
+fn by_iss<'c>(configuration: &'c NodeConfiguration, iss: &str) -> Option<Option<&'c Issuer>> {
+    let ours = [&*configuration.site_url, credentials::ISSUER].contains(&iss);
+    let known = issuers(configuration).find(|(_, issuer)| *issuer.issuer == *iss);
+    match known {
+        Some((_, issuer)) => Some(Some(issuer)),
+        None => ours.then_some(None),
     }
-    let mut named =
-        configuration
-            .resources
-            .iter()
-            .filter_map(|declared| match &declared.resource.spec {
-                Spec::Issuer(issuer) if declared.resource.name.as_str() == written => Some(issuer),
-                Spec::Issuer(_)
-                | Spec::Upstream(_)
-                | Spec::Api(_)
-                | Spec::Credential(_)
-                | Spec::Role(_)
-                | Spec::AccessPolicy(_) => None,
-            });
-    named
-        .next()
-        .map_or_else(|| written.to_owned(), |issuer| issuer.issuer.to_string())
+}
+
+/// The `iss` that is meant, and how far its clock may be from ours.
+///
+/// # Errors
+/// What is neither the name of an issuer of the configuration nor can be an `iss`: nothing would be revoked.
+fn named_issuer(
+    configuration: &NodeConfiguration,
+    written: &str,
+) -> Result<(String, Duration), Failure> {
+    if written == SELF {
+        return Ok((configuration.site_url.to_string(), LEEWAY));
+    }
+    if let Some((_, issuer)) = issuers(configuration).find(|(name, _)| *name == written) {
+        return Ok((issuer.issuer.to_string(), issuer.leeway));
+    }
+    match by_iss(configuration, written) {
+        Some(known) => {
+            let leeway = known.map_or(LEEWAY, |issuer| issuer.leeway);
+            return Ok((written.to_owned(), leeway));
+        }
+        // An address or a URN, or the name of a certificate's issuer, of one that was configured once.
+        None if written.contains([':', '=']) => {
+            complain_of_unknown(written);
+            return Ok((written.to_owned(), LEEWAY));
+        }
+        None => {}
+    }
+    let names = issuers(configuration).map(|(name, _)| name);
+    let hint = match closest(written, names.chain([SELF])) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => "name one of the configuration, `self`, or an `iss` as tokens carry it".to_owned(),
+    };
+    Err(Failure::new(
+        "revoke",
+        format!("there is no issuer `{written}`: {hint}"),
+        "unknown_issuer",
+    ))
+}
+
+fn complain_of_unknown(iss: &str) {
+    terminal::complain(&terminal::visible(&format!(
+        "warning: no issuer of the configuration has the `iss` {iss:?}: nobody is refused unless callers come with exactly this one"
+    )));
 }
 
 /// Opens the node's database, does something with it, and closes it.

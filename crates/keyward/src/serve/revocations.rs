@@ -13,6 +13,9 @@ use std::time::Duration;
 
 /// How often the database is asked: revoked is revoked within less than a second.
 const ASK_EVERY: Duration = Duration::from_millis(200);
+/// How often it is asked at least while that fails: what fails each time, such as an index that is full, costs a
+/// look at every row.
+const ASK_EVERY_AT_LEAST: Duration = Duration::from_secs(30);
 /// How often what is over is forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 
@@ -38,9 +41,12 @@ impl RevocationFeed {
     pub(super) async fn run(mut self) {
         let mut swept = self.clock.now();
         let mut failing = false;
+        let mut wait = ASK_EVERY;
         loop {
-            tokio::time::sleep(ASK_EVERY).await;
-            match self.take_in().await {
+            tokio::time::sleep(wait).await;
+            let outcome = self.take_in().await;
+            wait = wait_after(wait, outcome.is_ok());
+            match outcome {
                 Ok(()) if failing => {
                     failing = false;
                     tracing::info!("revocations: the database answers again");
@@ -75,13 +81,14 @@ impl RevocationFeed {
             return Ok(());
         }
         let now = self.clock.now();
-        if mark.removed == self.mark.removed {
+        if follows(mark, self.mark) {
             let new = self.store.revocations_after(self.mark, now).await;
             for revocation in new.map_err(told)? {
                 self.revocations.insert(&revocation, now).map_err(told)?;
             }
         } else {
-            // One that was taken back may have covered what another covers too: all are read anew.
+            // One that was taken back may have covered what another covers too, and a database that was restored
+            // may have others under the same numbers: all are read anew.
             let all = self.store.revocations(now).await.map_err(told)?;
             self.revocations.replace(&all, now).map_err(told)?;
         }
@@ -90,6 +97,53 @@ impl RevocationFeed {
     }
 }
 
+/// How long to wait before the database is asked again.
+fn wait_after(wait: Duration, went_well: bool) -> Duration {
+    if went_well {
+        ASK_EVERY
+    } else {
+        (wait * 2).min(ASK_EVERY_AT_LEAST)
+    }
+}
+
+/// Whether what has come since `before` is all that has changed. Counters that went back are of a database that
+/// was restored.
+fn follows(mark: RevocationMark, before: RevocationMark) -> bool {
+    mark.removed == before.removed && mark.inserted >= before.inserted
+}
+
 fn told(error: impl std::fmt::Display) -> String {
     error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_is_asked_less_and_less_often_and_what_answers_is_asked_as_before() {
+        let mut waits = vec![ASK_EVERY];
+        while let Some(wait) = waits.last()
+            && *wait < ASK_EVERY_AT_LEAST
+        {
+            let next = wait_after(*wait, false);
+            assert!(*wait < next && next <= *wait * 2, "{waits:?}");
+            waits.push(next);
+        }
+        assert_eq!(wait_after(ASK_EVERY_AT_LEAST, false), ASK_EVERY_AT_LEAST);
+        assert_eq!(wait_after(ASK_EVERY_AT_LEAST, true), ASK_EVERY);
+    }
+
+    #[test]
+    fn all_is_read_anew_after_a_removal_or_a_restore() {
+        let mark = |inserted, removed| RevocationMark { inserted, removed };
+        for (now, before, follow) in [
+            (mark(5, 2), mark(4, 2), true),
+            (mark(4, 3), mark(4, 2), false),
+            (mark(3, 2), mark(4, 2), false),
+            (mark(3, 1), mark(4, 2), false),
+        ] {
+            assert_eq!(follows(now, before), follow, "{now:?} after {before:?}");
+        }
+    }
 }

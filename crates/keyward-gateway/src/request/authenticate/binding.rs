@@ -30,13 +30,13 @@ pub(crate) struct Binding {
 
 impl Binding {
     /// Whether each call needs a proof.
-    pub(super) fn has_key(&self) -> bool {
+    pub(crate) fn has_key(&self) -> bool {
         self.key.is_some()
     }
 
     /// What these claims bind the token to. A token that is bound in a way that is not known here is refused: it
     /// was never meant for whoever merely has it.
-    pub(super) fn of(claims: &Claims) -> Result<Option<Box<Self>>, Fault> {
+    pub(crate) fn of(claims: &Claims) -> Result<Option<Box<Self>>, Fault> {
         let Some(confirmation) = claims.get("cnf") else {
             return Ok(None);
         };
@@ -103,10 +103,7 @@ impl Bound<'_> {
                 Code::TokenInvalid,
                 "The token is not bound to a key (`cnf` has no `jkt`); get one that is, or send it as `Authorization: Bearer …`",
             )),
-            (None, false) if self.policy.dpop.required => Err(Fault::new(
-                Code::TokenInvalid,
-                "This API takes tokens that are bound to a key alone (DPoP); get one",
-            )),
+            (None, false) if self.policy.dpop.required => Err(unbound()),
             (None, false) => Ok(()),
         }
     }
@@ -206,6 +203,14 @@ impl Bound<'_> {
         }
         addresses
     }
+}
+
+/// What is told of a token that is bound to no key, where only those are taken that are.
+pub(crate) fn unbound() -> Fault {
+    Fault::new(
+        Code::TokenInvalid,
+        "This API takes tokens that are bound to a key alone (DPoP); get one",
+    )
 }
 
 #[cfg(test)]

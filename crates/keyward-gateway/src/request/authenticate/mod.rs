@@ -23,7 +23,7 @@ pub(crate) use basic::read as read_basic;
 pub(crate) use dpop::read as read_proof;
 
 pub(crate) use argon2::PasswordChecks;
-pub(crate) use binding::Binding;
+pub(crate) use binding::{Binding, unbound};
 pub(crate) use challenge::{insufficient_scope, of_all as all_challenges};
 pub(crate) use claims::caller;
 pub(crate) use dpop::REPLAY_WINDOW;

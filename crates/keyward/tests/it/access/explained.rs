@@ -240,3 +240,143 @@ fn programs_read_it_as_json_and_wrong_usage_is_told() {
         assert_eq!(explain(&shell, wrong).0, 2, "{wrong:?}");
     }
 }
+
+const GUARDED: &str = r#"format: 1
+listeners:
+  - { address: 127.0.0.1:8080, serves: gateway }
+trusted_proxies: [ 127.0.0.1 ]
+resources:
+  - { kind: issuer, name: main, issuer: "https://issuer.bench", jwks: { file: jwks.json } }
+  - { kind: issuer, name: sealed, issuer: "https://sealed.bench", jwks: { file: jwks.json }, encrypted: required }
+  - { kind: upstream, name: echo, targets: [ { url: "http://127.0.0.1:9000" } ] }
+"#;
+
+#[test]
+fn what_a_node_refuses_besides_is_refused_or_told() {
+    let shell = shell();
+    let api = |name: &str, rest: &str| {
+        format!(
+            "  - {{ kind: api, name: {name}, version: v1, state: published, base_path: /{name}, upstream: echo, {rest} }}\n"
+        )
+    };
+    let tokens = |more: &str| {
+        format!("authentication: {{ issuers: [main, sealed], audience: orders-api{more} }}")
+    };
+    let configuration = [
+        GUARDED.to_owned(),
+        api("open", "authentication: none"),
+        api("plain", &tokens("")),
+        api(
+            "fenced",
+            &format!("{}, ip_filter: {{ allow: [192.0.2.0/24] }}", tokens("")),
+        ),
+        api("bound", &tokens(", dpop: required")),
+        api(
+            "asked",
+            &format!("{}, external_decision: {{ upstream: echo }}", tokens("")),
+        ),
+        api(
+            "certified",
+            "authentication: { mutual_tls: { subject: san_uri, proxied: true } }",
+        ),
+    ];
+    shell.file("keyward.yaml", configuration.concat().as_bytes());
+    let key = "A".repeat(43);
+    let of = |changes: Value| claims(&changes).to_string();
+    let (plain, sealed) = (of(json!({})), of(json!({ "iss": "https://sealed.bench" })));
+    let by_key = of(json!({ "cnf": { "jkt": key } }));
+    let by_certificate = of(json!({ "cnf": { "x5t#S256": key } }));
+    let unknown = of(json!({ "cnf": { "kid": "x" } }));
+    let with = |claims| ["--claims", claims];
+    for (url, credential, more, status, expected) in [
+        (
+            "/fenced/x",
+            with(&plain),
+            &["--address", "198.51.100.7"][..],
+            1,
+            "FAIL IP filter: the client's address is 198.51.100.7",
+        ),
+        (
+            "/fenced/x",
+            with(&plain),
+            &["--address", "192.0.2.7"],
+            0,
+            "pass IP filter",
+        ),
+        ("/bound/x", with(&plain), &[], 1, "refused [token_invalid]"),
+        (
+            "/bound/x",
+            with(&by_certificate),
+            &[],
+            1,
+            "refused [token_invalid]",
+        ),
+        (
+            "/bound/x",
+            with(&by_key),
+            &[],
+            0,
+            "note the token is bound to a key",
+        ),
+        (
+            "/plain/x",
+            with(&by_key),
+            &[],
+            0,
+            "note the token is bound to a key",
+        ),
+        (
+            "/plain/x",
+            with(&by_certificate),
+            &[],
+            0,
+            "note the token is bound to a certificate",
+        ),
+        (
+            "/plain/x",
+            with(&unknown),
+            &[],
+            1,
+            "refused [token_invalid]",
+        ),
+        (
+            "/plain/x",
+            with(&plain),
+            &[],
+            0,
+            "note revocations are not looked at",
+        ),
+        (
+            "/plain/x",
+            with(&sealed),
+            &[],
+            0,
+            "note tokens of this issuer must be encrypted",
+        ),
+        (
+            "/asked/x",
+            with(&plain),
+            &[],
+            0,
+            "note the external decision of this route",
+        ),
+        (
+            "/certified/x",
+            ["--certificate-name", "spiffe://a/b"],
+            &[],
+            0,
+            "note the caller of a certificate",
+        ),
+    ] {
+        let mut arguments = vec!["--url", url];
+        arguments.extend(credential.iter().copied());
+        arguments.extend_from_slice(more);
+        let (code, text) = explain(&shell, &arguments);
+        assert!(
+            code == status && text.contains(expected),
+            "{code}, {expected} of {url}\n{text}"
+        );
+    }
+    let (code, text) = explain(&shell, &["--url", "/open/x"]);
+    assert!(code == 0 && !text.contains("note"), "{text}");
+}

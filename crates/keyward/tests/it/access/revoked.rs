@@ -4,6 +4,7 @@ use crate::node::{Node, Plan, check_passed, check_problem};
 use crate::token::Issuer;
 use keyward_jose::SignatureAlgorithm as A;
 use keyward_jose::jwt::Claims;
+use keyward_model::{Clock as _, SystemClock};
 use keyward_testkit::until;
 use serde_json::json;
 use std::process::{Command, Output};
@@ -169,10 +170,7 @@ async fn a_revocation_that_is_taken_back_or_over_holds_no_more() {
             "5s",
         ],
     ));
-    until("the revocation to hold", async || {
-        node.get_with("/guarded/x", &token).await.status == 401
-    })
-    .await;
+    becomes(&node, &token, 401).await;
     becomes(&node, &token, 200).await;
     let again = keyward(
         &node,
@@ -197,6 +195,13 @@ async fn a_token_can_be_named_by_itself() {
     becomes(&node, &token, 401).await;
     let bare = issuer.sign(&issuer.claims());
     std::fs::write(node.process.folder().join("bare"), &bare).unwrap();
+    let short = keyward(
+        &node,
+        &["revoke", "token", "--token", "token", "--expires", "60s"],
+    );
+    done(&short);
+    let told = String::from_utf8_lossy(&short.stderr);
+    assert!(told.contains("it will be good again"), "{told}");
     let refused = keyward(&node, &["revoke", "token", "--token", "bare"]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("no `jti`"));
     for wrong in [
@@ -206,6 +211,113 @@ async fn a_token_can_be_named_by_itself() {
     ] {
         assert_eq!(keyward(&node, wrong).status.code(), Some(2), "{wrong:?}");
     }
+}
+
+#[tokio::test]
+async fn an_issuer_that_nobody_knows_is_told() {
+    let issuer = Issuer::new("main", A::Es256);
+    let node = node(&issuer).await;
+    let revoke = |of: &str| keyward(&node, &["revoke", "subject", "alice", "--issuer", of]);
+    for (of, told) in [
+        ("mian", "there is no issuer `mian`: did you mean `main`?"),
+        ("Main", "[unknown_issuer]"),
+        ("somebody", "name one of the configuration"),
+    ] {
+        let refused = revoke(of);
+        let text = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{text}");
+        assert!(text.contains(told), "{text}");
+    }
+    assert_eq!(done(&keyward(&node, &["revocation", "list"])), "");
+    for (of, warns) in [
+        ("main", false),
+        ("self", false),
+        (&issuer.url, false),
+        ("urn:keyward:credentials", false),
+        ("https://other.example", true),
+        ("CN=Other", true),
+    ] {
+        let taken = revoke(of);
+        done(&taken);
+        let text = String::from_utf8_lossy(&taken.stderr);
+        assert_eq!(
+            text.contains("no issuer of the configuration"),
+            warns,
+            "{of}: {text}"
+        );
+    }
+    let foreign = Issuer::new("foreign", A::Es256);
+    let token = foreign.sign(&claims(&foreign, "alice"));
+    std::fs::write(node.process.folder().join("foreign"), &token).unwrap();
+    let taken = keyward(&node, &["revoke", "token", "--token", "foreign"]);
+    done(&taken);
+    let text = String::from_utf8_lossy(&taken.stderr);
+    assert!(text.contains("no issuer of the configuration"), "{text}");
+}
+
+#[tokio::test]
+async fn a_token_of_an_issuer_whose_clock_is_ahead_is_revoked_with_its_subject() {
+    let issuer = Issuer::new("main", A::Es256);
+    let node = node(&issuer).await;
+    let ahead = |seconds: i64| {
+        let now = SystemClock::new().now().as_seconds();
+        let claims = claims(&issuer, "alice").with("iat", json!(now + seconds));
+        issuer.sign(&claims.unwrap())
+    };
+    // Issued before, by a clock that is within the leeway.
+    let stolen = ahead(10);
+    check_passed(&node.get_with("/guarded/x", &stolen).await);
+    done(&keyward(
+        &node,
+        &["revoke", "subject", "alice", "--issuer", "main"],
+    ));
+    becomes(&node, &stolen, 401).await;
+}
+
+/// Changes the node's database behind its back.
+fn change_database(node: &Node, statement: &str) {
+    let program = "import pathlib, sqlite3, sys\n\
+        [path] = pathlib.Path('.').rglob('keyward.db')\n\
+        database = sqlite3.connect(path, timeout=30)\n\
+        database.execute(sys.argv[1])\n\
+        database.commit()";
+    let output = Command::new("python3")
+        .args(["-c", program, statement])
+        .current_dir(node.process.folder())
+        .output()
+        .unwrap();
+    done(&output);
+}
+
+#[tokio::test]
+async fn while_the_database_can_not_be_asked_what_is_known_holds_and_what_is_new_comes_later() {
+    let issuer = Issuer::new("main", A::Es256);
+    let node = node(&issuer).await;
+    let [alice, bob] = ["alice", "bob"].map(|subject| issuer.sign(&claims(&issuer, subject)));
+    let revoke = |subject: &str| {
+        done(&keyward(
+            &node,
+            &["revoke", "subject", subject, "--issuer", "main"],
+        ))
+    };
+    revoke("alice");
+    becomes(&node, &alice, 401).await;
+    check_passed(&node.get_with("/guarded/x", &bob).await);
+    change_database(&node, "ALTER TABLE change_counters RENAME TO away");
+    until("a failure of the feed", async || {
+        let metrics = node.process.operations_get("/metrics").await.unwrap();
+        !metrics
+            .text()
+            .contains("keyward_revocation_feed_failures_total 0\n")
+    })
+    .await;
+    becomes(&node, &alice, 401).await;
+    becomes(&node, &bob, 200).await;
+    change_database(&node, "ALTER TABLE away RENAME TO change_counters");
+    revoke("bob");
+    becomes(&node, &bob, 401).await;
+    let log = node.process.log();
+    assert!(log.contains("the database answers again"), "{log}");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use super::authentication::challenge;
 use super::table::{Names, code};
 use super::{Call, Table};
 use crate::node::{Node, Plan};
-use crate::token::Issuer;
+use crate::token::{AUDIENCE, Issuer};
 use keyward_jose::SignatureAlgorithm as A;
 use serde_json::{Value, json};
 
@@ -212,6 +212,16 @@ async fn claims() {
             json!({ "country": "ZZ" }),
         ),
         ("an object without the member", "address", json!({})),
+        (
+            "a list where one value must not be",
+            "address",
+            json!({ "country": ["ZZ"] }),
+        ),
+        (
+            "a number where a text must not be",
+            "address",
+            json!({ "country": 7 }),
+        ),
     ] {
         let mut claims = good.clone();
         claims[claim] = value;
@@ -420,5 +430,82 @@ async fn an_api_and_its_routes() {
     table
         .drive(&node, "and refuse by them", Call::new("POST", "/open/x"))
         .await;
+    table.finish();
+}
+
+#[tokio::test]
+async fn callers_without_a_name() {
+    let issuer = Issuer::new("main", A::Es256);
+    let either = |asked: &str| {
+        format!(
+            "authentication: [ {{ issuers: [main], audience: {AUDIENCE} }}, {{ anonymous: true }} ], authorization: {asked}"
+        )
+    };
+    let plan = Plan::default()
+        .settings("workers: 1\naccess_log: { destination: off }")
+        .resource(issuer.resource("roles_from: roles"))
+        .resource("- { kind: role, name: reader }");
+    let cases = [
+        (
+            "scopes",
+            "{ any_scopes: [eu, us] }",
+            "one of several scopes",
+            json!({ "scope": "eu" }),
+        ),
+        (
+            "roles",
+            "{ roles: [reader] }",
+            "a role",
+            json!({ "roles": ["reader"] }),
+        ),
+        (
+            "claims",
+            "{ claims: { tenant: acme } }",
+            "a claim",
+            json!({ "tenant": "acme" }),
+        ),
+        (
+            "policies",
+            "{ policies: [ { cedar: 'permit (principal in Role::\"reader\", action, resource);' } ] }",
+            "a policy",
+            json!({ "roles": ["reader"] }),
+        ),
+    ];
+    let plan = cases.iter().fold(plan, |plan, (name, asked, ..)| {
+        plan.api(name, &either(asked))
+    });
+    let node = plan.start().await;
+    let mut table = Table::new("authorization", "nameless")
+        .headers(&["www-authenticate"])
+        .naming(&node.process.gateway().to_string(), "NODE");
+    for (name, _, case, claims) in cases {
+        let call = Call::get(&format!("/{name}/x"));
+        table
+            .drive(
+                &node,
+                &format!("{case} is asked for, and no credential sent"),
+                call.clone(),
+            )
+            .await;
+        drive(
+            &mut table,
+            &node,
+            &issuer,
+            &format!("{case} is asked for, and there"),
+            claims,
+            call,
+        )
+        .await;
+        let call = Call::get(&format!("/{name}/x"));
+        drive(
+            &mut table,
+            &node,
+            &issuer,
+            &format!("{case} is asked for, and not there"),
+            json!({}),
+            call,
+        )
+        .await;
+    }
     table.finish();
 }

@@ -327,3 +327,48 @@ async fn foreign_origins_are_refused_where_that_is_asked_for() {
     }
     table.finish();
 }
+
+#[tokio::test]
+async fn options_of_routes_without_it() {
+    let issuer = Issuer::new("main", A::Es256);
+    let guarded = issuer.authentication("");
+    let node = Plan::default()
+        .settings("workers: 1")
+        .resource(issuer.resource(""))
+        .api(
+            "plain",
+            &format!(
+                "{guarded}, routes: [ {{ name: read, match: {{ prefix: /, methods: [GET] }} }}, {{ name: options, match: {{ prefix: /, methods: [OPTIONS] }}, authorization: {{ scopes: [admin] }} }} ]"
+            ),
+        )
+        .api(
+            "narrow",
+            &format!("{guarded}, routes: [ {{ match: {{ prefix: /, methods: [GET] }} }} ]"),
+        )
+        .start()
+        .await;
+    let reader = issuer.token();
+    let admin = issuer.sign(&issuer.claims().with_scopes(["admin"]));
+    let app = "https://app.example";
+    let mut table = Table::new("cors", "options")
+        .headers(&["allow"])
+        .naming(&reader, "TOKEN")
+        .naming(&admin, "ADMIN");
+    for (case, call) in [
+        (
+            "a call that looks like a preflight is what it is: for the route of OPTIONS",
+            preflight("/plain/x", app, "GET").bearer(&reader),
+        ),
+        (
+            "the same of who may call that",
+            preflight("/plain/x", app, "GET").bearer(&admin),
+        ),
+        (
+            "where no route takes OPTIONS",
+            preflight("/narrow/x", app, "GET").bearer(&reader),
+        ),
+    ] {
+        table.drive(&node, case, call).await;
+    }
+    table.finish();
+}

@@ -5,6 +5,8 @@ use super::tunnel_server::TunnelServer;
 use super::websocket::{answer, connect, handshake, logged, open, passes};
 use crate::gateway::node::{AUDIENCE, ISSUER, TokenIssuer, seconds_from_now};
 use keyward_testkit::KeywardProcess;
+use serde_json::json;
+use std::process::Command;
 use std::time::Duration;
 
 /// A node whose API wants a token, from the place that `token` names.
@@ -72,6 +74,36 @@ async fn a_tunnel_ends_with_its_token_unless_told_otherwise() {
             passes(&mut client, b"x").await;
         }
     }
+}
+
+#[tokio::test]
+async fn a_quiet_tunnel_ends_when_its_token_is_revoked() {
+    let server = TunnelServer::start().await;
+    let (node, issuer) = guarded(&server, "", "true").await;
+    let token = issuer.token(|claims| claims);
+    let bearer = format!("Authorization: Bearer {token}\r\n");
+    let mut client = open(&node, &handshake("/open/x", &bearer)).await;
+    passes(&mut client, b"x").await;
+    std::fs::write(node.folder().join("token"), &token).unwrap();
+    let revoked = Command::new(env!("CARGO_BIN_EXE_keyward"))
+        .args([
+            "revoke",
+            "subject",
+            "--token",
+            "token",
+            "--config",
+            "keyward.yaml",
+        ])
+        .current_dir(node.folder())
+        .output()
+        .unwrap();
+    assert!(revoked.status.success(), "{revoked:?}");
+    assert!(client.is_closed_within(Duration::from_secs(15)).await);
+    let line = logged(&node).await;
+    assert_eq!(
+        (&line["code"], &line["status"]),
+        (&json!("token_revoked"), &json!(101))
+    );
 }
 
 #[tokio::test]
