@@ -368,7 +368,9 @@ pub(crate) fn run(
         }
         let mut farewells = Vec::with_capacity(quic.len());
         for accepting in quic {
-            farewells.push(http3::Accepting::stopped(accepting).await);
+            if let Some(farewell) = http3::Accepting::stopped(accepting).await {
+                farewells.push(farewell);
+            }
         }
         drain(&worker).await;
         for farewell in farewells {

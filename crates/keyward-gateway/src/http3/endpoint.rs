@@ -40,25 +40,23 @@ const UNPROVEN_PART: usize = 16;
 const FAREWELL: Duration = Duration::from_millis(500);
 
 /// A listener's endpoint of one worker.
-pub(crate) struct Accepting(JoinHandle<JoinHandle<()>>);
+pub(crate) struct Accepting(JoinHandle<Farewell>);
 
 impl Accepting {
     /// Waits until no more connections are accepted.
-    pub(crate) async fn stopped(self) -> Farewell {
+    pub(crate) async fn stopped(self) -> Option<Farewell> {
         // The task ends when draining begins; it does not fail.
-        Farewell(self.0.await.ok())
+        self.0.await.ok()
     }
 }
 
 /// An endpoint whose connections are on their way to their end: the task that holds it until then.
-pub(crate) struct Farewell(Option<JoinHandle<()>>);
+pub(crate) struct Farewell(JoinHandle<()>);
 
 impl Farewell {
     /// Lets the packets go that tell clients of it.
     pub(crate) async fn wait(self) {
-        if let Some(task) = self.0 {
-            let _all_gone = tokio::time::timeout(FAREWELL, task).await;
-        }
+        let _all_gone = tokio::time::timeout(FAREWELL, self.0).await;
     }
 }
 
@@ -108,7 +106,7 @@ pub(crate) fn accept(
         }
         // Whoever comes now is told at once, and may go on over TCP or elsewhere, as long as there are connections to
         // finish.
-        tokio::task::spawn_local(async move {
+        Farewell(tokio::task::spawn_local(async move {
             let refusing = async {
                 while let Some(incoming) = endpoint.accept().await {
                     incoming.refuse();
@@ -118,7 +116,7 @@ pub(crate) fn accept(
                 () = refusing => {}
                 () = endpoint.wait_idle() => {}
             }
-        })
+        }))
     });
     Ok(Some(Accepting(task)))
 }

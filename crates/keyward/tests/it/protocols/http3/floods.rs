@@ -83,8 +83,8 @@ async fn who_breaks_off_more_calls_than_are_answered_has_to_go() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_opens_streams_only_to_reset_them_has_to_go() {
     let node = Http3Node::before(Upstream::echo().await).await;
-    // None of them has a byte.
-    let case = json!({ "only_resets": 1000, "until_closed": true });
+    // None of them has a byte, and nothing else is sent.
+    let case = json!({ "silent": true, "only_resets": 1000, "until_closed": true });
     let outcome = peer::run(&node, &[case]).await.remove(0);
     assert_eq!(outcome["closed"], EXCESSIVE_LOAD, "{outcome}");
     assert!(node.upstream.received().is_empty());

@@ -160,8 +160,8 @@ async fn who_stops_our_control_stream_is_let_go() {
     let node = Http3Node::with(Upstream::echo().await, "limits: { head_timeout: 1s }", "").await;
     // Without a call, and with one.
     let cases = [
-        json!({ "stops_control": 0, "until_closed": true }),
-        json!({ "stops_control": 0, "requests": [ { "parts": [headers(&GET)] } ], "until_closed": true }),
+        json!({ "silent": true, "stops_control": 0, "until_closed": true }),
+        json!({ "silent": true, "stops_control": 0, "requests": [ { "parts": [headers(&GET)] } ], "until_closed": true }),
     ];
     for outcome in peer::run(&node, &cases).await {
         assert_eq!(outcome["closed"], 0x104, "{outcome}");
@@ -176,7 +176,7 @@ async fn who_stopped_our_control_stream_is_let_go_when_the_node_goes_down() {
         .write("done");
     let node = Http3Node::before(Upstream::scripted(script).await).await;
     let case = json!({
-        "stops_control": 0, "requests": [ { "parts": [headers(&GET)] } ], "until_closed": true,
+        "silent": true, "stops_control": 0, "requests": [ { "parts": [headers(&GET)] } ], "until_closed": true,
     });
     let cases = [case];
     let going_down = async {
