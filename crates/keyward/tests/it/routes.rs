@@ -114,21 +114,25 @@ async fn a_preflight_is_for_the_route_of_the_method_it_asks_for() {
     let node = Plan::default()
         .settings("workers: 1")
         .resource(
-            "- { kind: api, name: a, version: v1, state: published, base_path: /a, upstream: echo, authentication: none, routes: [ { match: { path: /x, methods: [PUT] } } ] }",
+            "- { kind: api, name: a, version: v1, state: published, base_path: /a, upstream: echo, authentication: none, cors: { origins: [\"https://app.example\"], methods: [PUT] }, routes: [ { match: { path: /x, methods: [PUT] } }, { match: { path: /own, methods: [PUT] }, cors: none } ] }",
         )
         .start()
         .await;
     let origin = ("Origin", "https://app.example");
     let asks = |method| ("Access-Control-Request-Method", method);
-    check_passed(
-        &node
-            .call("OPTIONS", "/a/x", &[origin, asks("PUT")], "")
-            .await,
-    );
+    let preflight = node
+        .call("OPTIONS", "/a/x", &[origin, asks("PUT")], "")
+        .await;
+    assert_eq!(preflight.status, 204, "{}", preflight.text());
     let headers: [&[(&str, &str)]; 4] = [&[origin, asks("DELETE")], &[origin], &[asks("PUT")], &[]];
     for headers in headers {
         let answer = node.call("OPTIONS", "/a/x", headers, "").await;
         check_problem(&answer, 405, "method_not_allowed");
         assert_eq!(answer.head.field("allow"), Some("PUT"));
     }
+    let off = node
+        .call("OPTIONS", "/a/own", &[origin, asks("PUT")], "")
+        .await;
+    assert!(matches!(off.status, 401 | 405), "{}", off.status);
+    assert_eq!(node.upstream.received().len(), 0);
 }
