@@ -390,10 +390,18 @@ mod tests {
 
     #[track_caller]
     fn first(found: Found) -> UnderWay {
-        match found {
-            Found::First(under_way) => under_way,
-            other => panic!("it is the first, not {other:?}"),
-        }
+        let Found::First(under_way) = found else {
+            panic!("it is the first, not {found:?}");
+        };
+        under_way
+    }
+
+    #[track_caller]
+    fn outcome(found: Found) -> Arc<Outcome> {
+        let Found::Outcome(outcome) = found else {
+            panic!("there is an outcome, not {found:?}");
+        };
+        outcome
     }
 
     fn answer(mut under_way: UnderWay, body: &[u8], now: Moment) {
@@ -416,13 +424,11 @@ mod tests {
         assert!(matches!(begin(1, 1, 2), Found::OtherRequest));
         answer(under_way, b"done", now);
         assert!(matches!(begin(1, 1, 2), Found::OtherRequest));
-        match begin(1, 1, 1) {
-            Found::Outcome(outcome) => assert!(
-                matches!(&*outcome, Outcome::Answer { body, .. } if &**body == b"done"),
-                "{outcome:?}"
-            ),
-            other => panic!("it is kept, not {other:?}"),
-        }
+        let kept = outcome(begin(1, 1, 1));
+        assert!(
+            matches!(&*kept, Outcome::Answer { body, .. } if &**body == b"done"),
+            "{kept:?}"
+        );
         first(begin(2, 1, 1)).release();
         first(begin(2, 1, 3)).release();
         first(begin(1, 2, 1)).release();
@@ -483,10 +489,8 @@ mod tests {
     fn what_is_left_unsaid_is_not_done_again_unless_that_is_wanted() {
         let (keys, now) = (KeyMemory::new(1 << 20), SystemClock::new().moment());
         drop(first(keys.begin(&named(1, 1, 1), terms(100), now)));
-        match keys.begin(&named(1, 1, 1), terms(100), now) {
-            Found::Outcome(outcome) => assert!(matches!(*outcome, Outcome::Lost(None))),
-            other => panic!("it may have been done: {other:?}"),
-        }
+        let unsaid = outcome(keys.begin(&named(1, 1, 1), terms(100), now));
+        assert!(matches!(*unsaid, Outcome::Lost(None)), "{unsaid:?}");
         let releasing = Terms {
             release_unknown: true,
             ..terms(100)
