@@ -41,8 +41,7 @@ pub(crate) async fn flood(
     }
     let statuses: Vec<u16> = calling.join_all().await.into_iter().flatten().collect();
     let count = |status| statuses.iter().filter(|other| **other == status).count();
-    let counts = (count(200), count(429));
-    counts
+    (count(200), count(429))
 }
 
 /// A limit that gives nothing back while a test runs.
