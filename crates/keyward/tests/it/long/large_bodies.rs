@@ -32,7 +32,7 @@ async fn download(script: Script, rests: bool) {
             tokio::time::sleep(REST).await;
         }
     }
-    let growth = node.process.peak_bytes() - before;
+    let growth = node.process.peak_bytes().saturating_sub(before);
     assert!(growth < GROWTH_MAX, "{growth}");
     assert_eq!(node.logged("/open/large").await["bytes_out"], LARGE);
 }
@@ -56,7 +56,7 @@ async fn upload(script: Script, rests: bool) {
         }
     }
     assert_eq!(client.answer().await.unwrap().status, 200);
-    let growth = node.process.peak_bytes() - before;
+    let growth = node.process.peak_bytes().saturating_sub(before);
     assert!(growth < GROWTH_MAX, "{growth}");
     let line = node.logged("/open/large").await;
     assert_eq!(line["bytes_in"], LARGE, "{line}");

@@ -244,7 +244,8 @@ async fn a_side_that_does_not_read_holds_the_other_back() {
     };
     let sent = tokio::time::timeout(Duration::from_secs(2), sending).await;
     assert!(sent.is_err());
-    let growth = node.peak_bytes() - before;
+    // The kernel adds up what its processors counted now and then: a peak may be told a little late.
+    let growth = node.peak_bytes().saturating_sub(before);
     assert!(growth < GROWTH_MAX, "{growth}");
 }
 
@@ -266,7 +267,8 @@ async fn much_passes_both_ways_at_once_and_whole() {
             assert_eq!(tunnel.bytes(4 * 4001).await.unwrap(), piece(at), "{at}");
         }
     }
-    let growth = node.peak_bytes() - before;
+    // The kernel adds up what its processors counted now and then: a peak may be told a little late.
+    let growth = node.peak_bytes().saturating_sub(before);
     assert!(growth < GROWTH_MAX, "{growth}");
 }
 

@@ -2,7 +2,6 @@
 
 use super::tunnel_server::TunnelServer;
 use super::websocket::{handshake, logged, node, open, passes};
-use keyward_testkit::until;
 
 /// 1001, by a server.
 const GOING_AWAY: &[u8] = b"\x88\x02\x03\xe9";
@@ -42,20 +41,21 @@ async fn a_client_is_told_at_once_where_no_frame_is_under_way() {
 async fn a_frame_under_way_is_ended_before_the_client_is_told() {
     let server = TunnelServer::start().await;
     let node = node(&server.url(), "", "websocket: true").await;
+    let mut quiet = open(&node, &handshake("/open/quiet", "")).await;
     let mut client = open(&node, &handshake("/open/x", "")).await;
     passes(&mut client, b"\x82\x01a\x82\x0aabc").await;
     node.signal("TERM");
-    until("the node goes down", async || {
-        node.log().contains("shutting down")
-    })
-    .await;
+    // The node's only worker knows, once another tunnel was told.
+    assert_eq!(quiet.bytes(4).await.unwrap(), GOING_AWAY);
     passes(&mut client, b"def").await;
     // The end of this frame, and one more that comes too late.
     client.send(b"ghij\x82\x01x").await.unwrap();
     assert_eq!(client.bytes(4).await.unwrap(), b"ghij");
     assert_eq!(client.bytes(4).await.unwrap(), GOING_AWAY);
-    client.finish_sending().await.unwrap();
-    assert_eq!(client.rest().await.unwrap(), b"");
+    for client in [&mut quiet, &mut client] {
+        client.finish_sending().await.unwrap();
+        assert_eq!(client.rest().await.unwrap(), b"");
+    }
     assert!(node.stop().await.0.success());
 }
 
