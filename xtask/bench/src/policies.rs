@@ -29,7 +29,7 @@ pub(crate) const APIS: &[ApiOfBench] = &[
     api("transformation", &[TRANSFORMATION]),
     api("external-decision", &[DECISION]),
     api(
-        "all",
+        "every",
         &[
             ROLES,
             IP_FILTER,
@@ -47,7 +47,7 @@ pub(crate) const APIS: &[ApiOfBench] = &[
         ],
     ),
     api(
-        "all-and-cedar",
+        "every-and-cedar",
         &[
             "authorization: { scopes: [read], roles: [everyone], claims: { sub: { present: true } }, policies: [by-call] }",
             IP_FILTER,
@@ -129,8 +129,8 @@ const SCENARIOS: &[Scenario] = &[
     scenario("cache of what can't be kept", "/cache/x"),
     scenario("a header by a template", "/transformation/x"),
     scenario("external decision, remembered", "/external-decision/x"),
-    scenario("all of these but Cedar", "/all/x?page=7"),
-    scenario("all of these", "/all-and-cedar/x?page=7"),
+    scenario("all of these but Cedar", "/every/x?page=7"),
+    scenario("all of these", "/every-and-cedar/x?page=7"),
 ];
 
 const fn within(of: &'static str, most_us: f64) -> Bound {
