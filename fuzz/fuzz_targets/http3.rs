@@ -21,7 +21,10 @@ fuzz_target!(|data: &[u8]| {
         .text
         .split(|byte| *byte == b'\n')
         .map(|line| {
-            let tab = line.iter().position(|byte| *byte == b'\t').unwrap_or(line.len());
+            let tab = line
+                .iter()
+                .position(|byte| *byte == b'\t')
+                .unwrap_or(line.len());
             (&line[..tab], line.get(tab + 1..).unwrap_or_default())
         })
         .collect();
