@@ -93,7 +93,7 @@ impl TransformationPlan {
         mut body: RequestBody,
         record: &mut CallRecord,
     ) -> Result<(RequestHead, RequestBody, Facts), Refusal> {
-        let facts = Facts::of(call, &head);
+        let facts = Facts::of(call, &head, self.reads());
         if let (Some(change), Some(templates)) = (&self.declared.request, &self.request) {
             body = self
                 .changed(call, (change, templates), &facts, &mut head, body, record)
@@ -295,9 +295,10 @@ fn untransformable(why: &str) -> Refusal {
 }
 
 impl Facts {
-    fn of(call: &Call<'_>, head: &RequestHead) -> Self {
+    /// Headers are copied where a template reads one.
+    fn of(call: &Call<'_>, head: &RequestHead, reads: Reads) -> Self {
         let mut headers = serde_json::Map::new();
-        for field in head.fields.iter() {
+        for field in head.fields.iter().filter(|_| reads.request_headers) {
             // Templates write into bodies and headers that others read: no credential is among what they see.
             if !matches!(field.header, Header::Authorization | Header::Cookie) {
                 headers.insert(text(field.name), text(field.value).into());

@@ -5,7 +5,9 @@ use super::{Http3Node, get, request};
 use crate::gateway::open_node::until;
 use bytes::{Buf as _, Bytes};
 use http::HeaderMap;
-use keyward_testkit::{Http3Client, Http3Connect, Http3Stream, Script, Upstream, read_http3};
+use keyward_testkit::{
+    Http3Client, Http3Connect, Http3Stream, Script, Upstream, read_http3, until_at_rest,
+};
 use serde_json::json;
 use std::time::Duration;
 
@@ -249,8 +251,7 @@ async fn a_large_download_with_a_slow_reader_is_not_held() {
     let mut stream = client.send(get("/open/x")).await.unwrap();
     stream.finish().await.unwrap();
     stream.recv_response().await.unwrap();
-    // Long enough for the upstream to fill whatever there is to fill.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    until_at_rest("the upstream is held back", || node.upstream.written()).await;
     let mut count = 0;
     while let Some(piece) = stream.recv_data().await.unwrap() {
         count += u64::try_from(piece.remaining()).unwrap();
