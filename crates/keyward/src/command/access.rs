@@ -1,9 +1,9 @@
 //! `keyward access`: who may do what, and why.
 
 use super::input::Input;
+use super::node_configuration::node_configuration;
 use super::{Failure, terminal};
-use crate::configuration::{self, DEFAULT_FILE, NodeConfiguration};
-use crate::environment;
+use crate::configuration::NodeConfiguration;
 use crate::own_keys::PublishedKeySet;
 use crate::serve::own_issuer::own_issuer;
 use clap::{Args, Subcommand};
@@ -118,7 +118,7 @@ impl Explain {
     }
 
     fn explanation(&self) -> Result<Explanation, Failure> {
-        let configuration = self.configuration()?;
+        let configuration = node_configuration(self.config.as_ref())?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let now = match &self.at {
             Some(text) => time_of(text)?,
@@ -223,21 +223,6 @@ impl Explain {
             checks,
             notes,
             code: None,
-        })
-    }
-
-    fn configuration(&self) -> Result<NodeConfiguration, Failure> {
-        let named = || environment::variable(environment::CONFIG).map(PathBuf::from);
-        let path = self.config.clone().or_else(named);
-        let path = path.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
-        let loaded = configuration::load(Some(&path), &[], &environment::variable);
-        let why = loaded.report.first_error();
-        loaded.configuration.ok_or_else(|| {
-            Failure::new(
-                path.display().to_string(),
-                why.unwrap_or_else(|| "it can't be used; try `keyward check`".to_owned()),
-                "configuration",
-            )
         })
     }
 

@@ -13,6 +13,7 @@ mod jws;
 mod jwt;
 mod key_arguments;
 mod man;
+mod node_configuration;
 mod revoke;
 mod serve;
 pub(crate) mod terminal;

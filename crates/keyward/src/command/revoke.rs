@@ -1,8 +1,9 @@
 //! `keyward revoke` and `keyward revocation`.
 
 use super::input::Input;
+use super::node_configuration::node_configuration;
 use super::{Failure, terminal};
-use crate::configuration::{self, DEFAULT_FILE, NodeConfiguration};
+use crate::configuration::NodeConfiguration;
 use crate::environment;
 use crate::own_keys::data_dir;
 use clap::{Args, Subcommand, ValueEnum};
@@ -114,7 +115,7 @@ struct Target {
 
 impl Revoke {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let configuration = configuration(self.config.as_ref())?;
+        let configuration = node_configuration(self.config.as_ref())?;
         let target = match &self.token {
             Some(token) => self.of_token(token, &configuration)?,
             None => {
@@ -269,7 +270,7 @@ pub(super) struct List {
 
 impl List {
     fn run(self) -> Result<(), Failure> {
-        let configuration = configuration(self.config.as_ref())?;
+        let configuration = node_configuration(self.config.as_ref())?;
         let now = SystemClock::new().now();
         let all = in_store(&configuration, async |store| store.revocations(now).await)?;
         for revocation in all {
@@ -310,7 +311,7 @@ impl Remove {
         let id: RevocationId = self.id.parse().map_err(|error: keyward_model::id::NoId| {
             Failure::usage("revocation remove", error.to_string())
         })?;
-        let configuration = configuration(self.config.as_ref())?;
+        let configuration = node_configuration(self.config.as_ref())?;
         let now = SystemClock::new().now();
         let removed = in_store(&configuration, async |store| {
             store.remove_revocation(id, ACTOR, now).await
@@ -334,21 +335,6 @@ fn shown(revocation: &Revocation) -> serde_json::Value {
         "value": revocation.value,
         "not_before": revocation.not_before.to_string(),
         "expires": revocation.expires.to_string(),
-    })
-}
-
-fn configuration(path: Option<&PathBuf>) -> Result<NodeConfiguration, Failure> {
-    let named = || environment::variable(environment::CONFIG).map(PathBuf::from);
-    let path = path.cloned().or_else(named);
-    let path = path.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
-    let loaded = configuration::load(Some(&path), &[], &environment::variable);
-    let why = loaded.report.first_error();
-    loaded.configuration.ok_or_else(|| {
-        Failure::new(
-            path.display().to_string(),
-            why.unwrap_or_else(|| "it can't be used; try `keyward check`".to_owned()),
-            "configuration",
-        )
     })
 }
 
