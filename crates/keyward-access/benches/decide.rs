@@ -22,7 +22,7 @@ const BY_ROLE: &str = r#"
     forbid (principal, action == Action::"DELETE", resource) unless { principal in Role::"admin" };
 "#;
 
-/// Read the call as well: evaluated each time.
+/// Read the call as well: evaluated once for each that is not like one before.
 const BY_CALL: &str = r#"
     permit (principal in Role::"reader", action in Action::"read", resource);
     permit (principal, action in Action::"write", resource)
@@ -96,6 +96,20 @@ fn measure(criterion: &mut Criterion, name: &str, authorization: &Value) {
     criterion.bench_function(&format!("{name}/known"), |bencher| {
         bencher.iter(|| rule.decide(black_box(&caller), Some(&mut memory), black_box(&call)));
     });
+    let mut turn = 0_u32;
+    criterion.bench_function(
+        &format!("{name}/known, from elsewhere each time"),
+        |bencher| {
+            bencher.iter(|| {
+                turn = turn.wrapping_add(1);
+                let call = Call {
+                    address: std::net::IpAddr::from(turn.to_be_bytes()),
+                    ..call
+                };
+                rule.decide(black_box(&caller), Some(&mut memory), black_box(&call))
+            });
+        },
+    );
     criterion.bench_function(&format!("{name}/new"), |bencher| {
         bencher.iter(|| rule.decide(black_box(&caller), None, black_box(&call)));
     });

@@ -72,11 +72,10 @@ impl Actions {
     }
 }
 
-/// Which action a method is, and its number. `None` only if Cedar did not know our own names.
-pub(crate) fn action(method: &str) -> Option<(usize, &'static EntityUid)> {
+/// Which action a method is. `None` only if Cedar did not know our own names.
+pub(crate) fn action(method: &str) -> Option<&'static EntityUid> {
     let actions = ACTIONS.as_ref()?;
-    let known = actions.known.iter().enumerate();
-    let mut named = known.filter(|(_, (name, _))| *name == method);
-    let found = named.next().map(|(number, (_, uid))| (number, uid));
-    Some(found.unwrap_or((actions.known.len(), &actions.other)))
+    let mut known = actions.known.iter();
+    let found = known.find(|(name, _)| *name == method);
+    Some(found.map_or(&actions.other, |(_, uid)| uid))
 }

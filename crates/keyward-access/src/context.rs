@@ -24,7 +24,6 @@ pub(crate) fn context(
             pairs.push((name.to_owned(), value()));
         }
     };
-    let seconds = call.time.as_seconds();
     put("method", &|| text(call.method));
     put("path", &|| text(call.path));
     put("host", &|| text(call.host));
@@ -32,13 +31,8 @@ pub(crate) fn context(
         Expression::new_ip(call.address.to_canonical().to_string())
     });
     put("time", &|| Expression::new_datetime(date_and_time(call)));
-    put("hour", &|| {
-        Expression::new_long(seconds.rem_euclid(SECONDS_A_DAY) / 3600)
-    });
-    // The first of January 1970 was a Thursday, the fourth day of a week (ISO 8601).
-    put("weekday", &|| {
-        Expression::new_long((seconds.div_euclid(SECONDS_A_DAY) + 3).rem_euclid(7) + 1)
-    });
+    put("hour", &|| Expression::new_long(hour(call)));
+    put("weekday", &|| Expression::new_long(weekday(call)));
     let mut headers = Vec::new();
     for name in &reads.headers {
         match (call.header)(name) {
@@ -69,10 +63,26 @@ pub(crate) fn context(
     Context::from_pairs(pairs).map_err(|error| error.to_string())
 }
 
+/// The hour of the day, from 0 (UTC).
+pub(crate) fn hour(call: &Call<'_>) -> i64 {
+    call.time.as_seconds().rem_euclid(SECONDS_A_DAY) / 3600
+}
+
+/// The day of the week, from 1 for Monday (ISO 8601; UTC).
+pub(crate) fn weekday(call: &Call<'_>) -> i64 {
+    // The first of January 1970 was a Thursday, the fourth day.
+    (call.time.as_seconds().div_euclid(SECONDS_A_DAY) + 3).rem_euclid(7) + 1
+}
+
+/// A segment of a path as it stands there, by its number from 0.
+pub(crate) fn segment(path: &str, number: usize) -> Option<&str> {
+    path.split('/').skip(1).nth(number)
+}
+
 /// The segment of a path, without its own parameters (RFC 3986, section 3.3) and decoded, as the upstream will
 /// read it.
-fn decoded(path: &str, segment: usize) -> Result<Option<String>, String> {
-    let Some(encoded) = path.split('/').skip(1).nth(segment) else {
+fn decoded(path: &str, number: usize) -> Result<Option<String>, String> {
+    let Some(encoded) = segment(path, number) else {
         return Ok(None);
     };
     let encoded = encoded.split(';').next().unwrap_or_default();

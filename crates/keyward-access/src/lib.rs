@@ -11,6 +11,7 @@ mod claims;
 mod context;
 mod decision;
 mod error;
+mod facts;
 mod memory;
 mod policy;
 mod reads;

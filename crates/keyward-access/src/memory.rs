@@ -1,10 +1,13 @@
 //! What was concluded of a caller, so that its next call need not ask again.
 
 use crate::decision::Decision;
+use crate::facts::Facts;
 use crate::rule::Prepared;
 
 /// Routes of one API that are remembered of a caller: what is beyond is worked out anew.
 const ROUTES_MAX: usize = 16;
+/// Decisions that are remembered of a caller on one route: all methods, or some addresses and values of a header.
+const DECISIONS_MAX: usize = 8;
 
 /// What rules have found out of one caller. Goes when the caller does; a rule that is gone is never asked for.
 #[derive(Debug, Default)]
@@ -19,10 +22,35 @@ pub struct Memory {
 pub(crate) struct Known {
     /// What scopes, roles and claims say.
     pub(crate) standing: Option<Decision>,
-    /// The caller as policies see it, with the claims that they read; not where what is decided is remembered.
+    /// The caller as policies see it, with the claims that they read; not where all that can be decided fits into
+    /// memory.
     pub(crate) prepared: Option<Box<Prepared>>,
-    /// Decisions that depend on nothing but caller, route and method, by the method's number.
-    pub(crate) decided: Vec<(usize, Decision)>,
+    /// Decisions, by what they depend on besides caller and route.
+    decided: Vec<(Box<[u8]>, Decision)>,
+    /// Whose turn it is to be forgotten.
+    next: usize,
+}
+
+impl Known {
+    /// What was decided of a call that was alike in all that policies read.
+    pub(crate) fn decided(&self, facts: &Facts) -> Option<&Decision> {
+        let mut decided = self.decided.iter();
+        let found = decided.find(|(known, _)| **known == *facts.as_bytes());
+        found.map(|(_, decision)| decision)
+    }
+
+    pub(crate) fn remember(&mut self, facts: &Facts, decision: &Decision) {
+        let new = (facts.as_bytes().into(), decision.clone());
+        if self.decided.len() < DECISIONS_MAX {
+            self.decided.push(new);
+            return;
+        }
+        let at = self.next % DECISIONS_MAX;
+        self.next = at + 1;
+        if let Some(place) = self.decided.get_mut(at) {
+            *place = new;
+        }
+    }
 }
 
 impl Memory {

@@ -74,10 +74,8 @@ impl Reads {
         self.whole_context || self.context.contains(attribute)
     }
 
-    /// Whether anything of the call is read that differs between two calls of a caller to a route with one
-    /// method.
+    /// Whether anything of the call is read but which method it has.
     pub(crate) fn depends_on_the_call(&self) -> bool {
-        // The group of other methods has many.
         let of_call = self.context.iter().any(|name| **name != *"method");
         self.whole_context || of_call || !self.headers.is_empty() || !self.parameters.is_empty()
     }

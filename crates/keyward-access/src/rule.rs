@@ -5,6 +5,7 @@ use crate::claims::{claim, fits, kind};
 use crate::context::context;
 use crate::decision::{Decision, Refusal};
 use crate::error::Error;
+use crate::facts::Facts;
 use crate::memory::{Known, Memory};
 use crate::policy::CompiledPolicy;
 use crate::reads::Reads;
@@ -41,9 +42,8 @@ pub struct Rule {
     claims: Vec<(ClaimPath, ClaimType)>,
     /// The parameters of its path that policies read, and which segment of a path each is, from 0.
     parameters: Vec<(Box<str>, usize)>,
-    has_policies: bool,
-    /// Whether two calls of one caller with one method are decided alike.
-    lasting: bool,
+    /// What policies read of a call, where there are any.
+    reads: Option<Reads>,
 }
 
 /// What an API, or a route, asks for.
@@ -219,10 +219,11 @@ impl Rule {
             .into_iter()
             .filter_map(|(path, kind)| Some((ClaimPath::parse(path)?, kind)))
             .collect();
-        let (has_policies, lasting) = (
-            sets().next().is_some(),
-            !sets().any(|set| set.reads.depends_on_the_call()),
-        );
+        let reads = sets().map(|set| &set.reads).fold(None, |all, set| {
+            let mut all: Reads = all.unwrap_or_default();
+            all.extend(set);
+            Some(all)
+        });
         Ok(Self {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             levels,
@@ -231,8 +232,7 @@ impl Rule {
             places,
             claims,
             parameters,
-            has_policies,
-            lasting,
+            reads,
         })
     }
 
@@ -247,39 +247,43 @@ impl Rule {
         call: &Call<'_>,
     ) -> Decision {
         let mut unremembered = Known::default();
+        let remembers = memory.is_some();
         let known = memory
             .and_then(|memory| memory.of(self.number, Known::default))
             .unwrap_or(&mut unremembered);
         let standing = known.standing.get_or_insert_with(|| self.standing(caller));
-        if !standing.is_allowed() || !self.has_policies {
+        let (true, Some(reads)) = (standing.is_allowed(), &self.reads) else {
             return standing.clone();
-        }
-        let Some((method, action)) = action(call.method) else {
+        };
+        let Some(action) = action(call.method) else {
             return failed("the method is no action");
         };
-        let lasting = self.lasting && method < METHODS.len();
-        if lasting && let Some((_, decided)) = known.decided.iter().find(|(of, _)| *of == method) {
+        // Policies are a function of the caller, the route and what they read of the call: of a caller who is
+        // remembered, each such call is evaluated once.
+        let facts = remembers
+            .then(|| Facts::of(reads, &self.parameters, call))
+            .flatten();
+        if let Some(decided) = facts.as_ref().and_then(|facts| known.decided(facts)) {
             return decided.clone();
         }
-        if lasting {
-            // What was decided is remembered, so that the caller as policies see it need not be.
-            let decision = match self.prepare(caller) {
-                Ok(prepared) => self.by_policies(&prepared, action, call),
+        let unprepared;
+        let prepared = match &mut known.prepared {
+            Some(prepared) => &**prepared,
+            empty => match self.prepare(caller) {
                 Err(why) => return failed(why),
-            };
-            known.decided.push((method, decision.clone()));
-            return decision;
+                // As many calls as there are methods can be decided, and won't be decided again.
+                Ok(prepared) if facts.is_some() && !reads.depends_on_the_call() => {
+                    unprepared = prepared;
+                    &unprepared
+                }
+                Ok(prepared) => &**empty.insert(Box::new(prepared)),
+            },
+        };
+        let decision = self.by_policies(prepared, action, call);
+        if let Some(facts) = &facts {
+            known.remember(facts, &decision);
         }
-        if known.prepared.is_none() {
-            match self.prepare(caller) {
-                Ok(prepared) => known.prepared = Some(Box::new(prepared)),
-                Err(why) => return failed(why),
-            }
-        }
-        match &known.prepared {
-            Some(prepared) => self.by_policies(prepared, action, call),
-            None => failed("the caller could not be prepared"),
-        }
+        decision
     }
 
     /// What scopes, roles and claims say.
@@ -461,7 +465,7 @@ impl Rule {
         let prepared = self.prepare(caller);
         let response = |policies: &PolicySet| {
             let prepared = prepared.as_ref().map_err(Clone::clone)?;
-            let (_, action) = action(call.method).ok_or("the method is no action")?;
+            let action = action(call.method).ok_or("the method is no action")?;
             self.evaluate(set, policies, prepared, action, call)
         };
         let decision = match response(&set.policies) {
@@ -526,7 +530,6 @@ impl Rule {
                 Arc::new(level)
             })
             .collect();
-        self.lasting = false;
         let sets = self.levels.iter().filter_map(|level| level.set.as_ref());
         self.claims = sets
             .flat_map(|set| set.claims.iter())

@@ -117,7 +117,7 @@ proptest! {
     fn a_decision_by_what_is_read_is_the_decision_by_all_there_is(
         text in text(),
         claims in claims(),
-        asked in call(),
+        calls in proptest::collection::vec(call(), 1..12),
     ) {
         let declared = json!({ "tenant": "String", "level": "Long", "groups": "Set<String>", "suspended": "Bool" });
         let api = api(&json!({ "policies": [ { "cedar": text, "claims": declared } ] }));
@@ -131,12 +131,12 @@ proptest! {
                 return Ok(());
             }
         };
-        let by_reduced = asked.decide(&reduced, &caller);
-        let by_whole = asked.decide(&whole, &caller);
-        prop_assert_eq!(told(&by_reduced), told(&by_whole), "{}", text);
-        // And what is remembered of the caller changes nothing either.
+        // What is remembered of the caller, of this call and of those before it, changes nothing.
         let mut memory = crate::Memory::default();
-        for _ in 0..2 {
+        for asked in calls.iter().chain(&calls) {
+            let by_whole = asked.decide(&whole, &caller);
+            let by_reduced = asked.decide(&reduced, &caller);
+            prop_assert_eq!(told(&by_reduced), told(&by_whole), "{}", text);
             let again = asked.decide_with(&reduced, &caller, &mut memory);
             prop_assert_eq!(told(&again), told(&by_whole), "{}", text);
         }
