@@ -6,7 +6,7 @@
 use crate::certificate::Certificate;
 use crate::load::{self, Load, Window};
 use crate::peer::{Peer, Programs, Running, Setting, free_address};
-use crate::process::{self, Place, Process};
+use crate::process::{self, CpuTime, Place, Process};
 use crate::report::{Bound, Report, Row};
 use crate::token::Tokens;
 use clap::Args;
@@ -375,7 +375,7 @@ impl Proxies {
             };
             let mut running = started(&warm, setting)?;
             let load = warm.load(&running, setting, connections);
-            load::run(&load, warm_up, Duration::ZERO, &|| Ok(Duration::ZERO))?;
+            load::run(&load, warm_up, Duration::ZERO, &|| Ok(CpuTime::default()))?;
             running.process.alive()?;
             return measured(
                 scenario,

@@ -1,6 +1,7 @@
 //! The load generator: a fixed number of connections on one thread. Each sends its next request when the answer to
 //! the last is complete or, at a pace, when the request's time has come.
 
+use crate::process::CpuTime;
 use crate::upstream::BODY_BYTES;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -55,7 +56,7 @@ pub(crate) struct Window {
     pub(crate) p50_us: u64,
     pub(crate) p99_us: u64,
     /// CPU time of the process under test.
-    pub(crate) cpu: Duration,
+    pub(crate) cpu: CpuTime,
 }
 
 /// Latencies up to this many microseconds have a bucket each; the rest share the last.
@@ -84,7 +85,7 @@ pub(crate) fn run(
     load: &Load<'_>,
     warm_up: Duration,
     window: Duration,
-    cpu_time: &dyn Fn() -> Result<Duration, String>,
+    cpu_time: &dyn Fn() -> Result<CpuTime, String>,
 ) -> Result<Window, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -148,7 +149,7 @@ pub(crate) fn run(
             seconds,
             p50_us: quantile(&latencies, 0.50),
             p99_us: quantile(&latencies, 0.99),
-            cpu: cpu_after.saturating_sub(cpu_before),
+            cpu: cpu_after.since(cpu_before),
         })
     })
 }

@@ -8,6 +8,28 @@ use std::time::Duration;
 /// Ticks of `/proc/<pid>/stat` in a second: Linux gives user space 100 on every platform it runs on here.
 const TICKS_PER_SECOND: f64 = 100.0;
 
+/// CPU time of a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CpuTime {
+    /// In its own code and that of its libraries.
+    pub(crate) user: Duration,
+    /// In the kernel.
+    pub(crate) system: Duration,
+}
+
+impl CpuTime {
+    pub(crate) fn since(self, earlier: Self) -> Self {
+        Self {
+            user: self.user.saturating_sub(earlier.user),
+            system: self.system.saturating_sub(earlier.system),
+        }
+    }
+
+    pub(crate) fn total(self) -> Duration {
+        self.user + self.system
+    }
+}
+
 /// Where processes run, on a machine that has two processors or more: the proxy alone on the first, load
 /// and upstream on the second, so that neither is moved about in a window.
 #[derive(Clone, Copy)]
@@ -78,19 +100,22 @@ impl Process {
         }
     }
 
-    /// User and system time of all its threads so far (`proc(5)`, fields 14 and 15 of `stat`).
-    pub(crate) fn cpu_time(&self) -> Result<Duration, String> {
+    /// The time of all its threads so far (`proc(5)`, fields 14 and 15 of `stat`).
+    pub(crate) fn cpu_time(&self) -> Result<CpuTime, String> {
         let path = format!("/proc/{}/stat", self.child.id());
         let text = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
         // The second field is the name in parentheses and may hold anything, spaces too.
         let after_name = text.rsplit_once(')').map_or("", |(_, rest)| rest);
-        let ticks: f64 = after_name
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .filter_map(|field| field.parse::<f64>().ok())
-            .sum();
-        Ok(Duration::from_secs_f64(ticks / TICKS_PER_SECOND))
+        let mut times = after_name.split_whitespace().skip(11).map(|field| {
+            Some(Duration::from_secs_f64(
+                field.parse::<f64>().ok()? / TICKS_PER_SECOND,
+            ))
+        });
+        let mut next = || times.next().flatten();
+        match (next(), next()) {
+            (Some(user), Some(system)) => Ok(CpuTime { user, system }),
+            _ => Err(format!("{path} has no CPU times")),
+        }
     }
 
     /// The most memory it ever held, in kB (`VmHWM` of `status`).

@@ -47,7 +47,16 @@ pub(crate) enum Bound {
 
 impl Window {
     pub(crate) fn cpu_us_per_request(&self) -> f64 {
-        self.cpu.as_secs_f64() * 1e6 / (self.requests.max(1) as f64)
+        self.per_request(self.cpu.total())
+    }
+
+    /// How much of it in the kernel.
+    fn kernel_us_per_request(&self) -> f64 {
+        self.per_request(self.cpu.system)
+    }
+
+    fn per_request(&self, time: Duration) -> f64 {
+        time.as_secs_f64() * 1e6 / (self.requests.max(1) as f64)
     }
 
     pub(crate) fn requests_per_second(&self) -> f64 {
@@ -126,11 +135,11 @@ impl Report {
             self.window.as_secs()
         );
         println!(
-            "| {:<32} | CPU µs/request | requests/s | p50 µs | p99 µs | peak MB | windows |",
+            "| {:<32} | CPU µs/request | kernel | requests/s | p50 µs | p99 µs | peak MB | windows |",
             "scenario"
         );
         println!(
-            "|{:-<34}|---------------:|-----------:|-------:|-------:|--------:|--------:|",
+            "|{:-<34}|---------------:|-------:|-----------:|-------:|-------:|--------:|--------:|",
             ""
         );
         for row in &self.rows {
@@ -138,9 +147,10 @@ impl Report {
                 figure.map_or_else(|| "-".to_owned(), |figure| format!("{figure:.digits$}"))
             };
             println!(
-                "| {:<32} | {:>14} | {:>10} | {:>6} | {:>6} | {:>7.1} | {:>7} |",
+                "| {:<32} | {:>14} | {:>6} | {:>10} | {:>6} | {:>6} | {:>7.1} | {:>7} |",
                 row.name,
                 figure(row.cpu(), 1),
+                figure(row.median(Window::kernel_us_per_request), 1),
                 figure(row.median(Window::requests_per_second), 0),
                 figure(row.median(|window| window.p50_us as f64), 0),
                 figure(row.median(|window| window.p99_us as f64), 0),
@@ -216,6 +226,7 @@ fn row_json(row: &Row) -> Value {
             "requests": window.requests, "failures": window.failures, "seconds": window.seconds,
             "first_failure": window.first_failure,
             "cpu_us_per_request": window.cpu_us_per_request(),
+            "kernel_us_per_request": window.kernel_us_per_request(),
             "requests_per_second": window.requests_per_second(),
             "p50_us": window.p50_us, "p99_us": window.p99_us,
         })
@@ -223,6 +234,7 @@ fn row_json(row: &Row) -> Value {
     json!({
         "name": row.name,
         "cpu_us_per_request": row.cpu(),
+        "kernel_us_per_request": row.median(Window::kernel_us_per_request),
         "requests_per_second": row.median(Window::requests_per_second),
         "p50_us": row.median(|window| window.p50_us as f64),
         "p99_us": row.median(|window| window.p99_us as f64),
@@ -235,13 +247,17 @@ fn row_json(row: &Row) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::CpuTime;
 
     fn window(requests: u64, failures: u64) -> Window {
         Window {
             requests,
             failures,
             seconds: 1.0,
-            cpu: Duration::from_millis(100),
+            cpu: CpuTime {
+                user: Duration::from_millis(40),
+                system: Duration::from_millis(60),
+            },
             ..Window::default()
         }
     }

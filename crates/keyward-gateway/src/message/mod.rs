@@ -141,6 +141,16 @@ impl RequestHead {
         }
     }
 
+    /// The same with as much memory as this one has: for what is added, and for the next head on the connection.
+    pub(crate) fn clone_with_room(&self) -> Self {
+        Self {
+            method: self.method.clone(),
+            version: self.version,
+            fields: self.fields.clone_with_room(),
+            target: self.target,
+        }
+    }
+
     /// The head of a request for a target.
     #[cfg(test)]
     pub(crate) fn to(target: &str) -> Option<Self> {

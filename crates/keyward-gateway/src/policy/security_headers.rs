@@ -11,6 +11,8 @@ pub(super) struct SecurityPlan {
     strict_transport: Option<Box<str>>,
     set: Box<[(Box<str>, Box<str>)]>,
     remove: Box<[Box<str>]>,
+    /// What is set, as it is put behind an answer's own.
+    block: Fields,
     keep_upstreams: bool,
 }
 
@@ -26,8 +28,13 @@ impl SecurityPlan {
             }
             text.into_boxed_str()
         });
+        let mut block = Fields::new();
+        for (name, value) in &declared.set {
+            block.append_named(name, value.as_bytes());
+        }
         Self {
             strict_transport,
+            block,
             set: declared.set.as_slice().into(),
             remove: declared.remove.as_slice().into(),
             keep_upstreams: declared.keep_upstreams,
@@ -40,8 +47,17 @@ impl SecurityPlan {
         if !self.remove.is_empty() {
             fields.retain(|field| self.remove.iter().all(|name| name.as_bytes() != field.name));
         }
-        for (name, value) in &self.set {
-            self.put(fields, name, value);
+        if self.keep_upstreams {
+            for (name, value) in self.set.iter() {
+                self.put(fields, name, value);
+            }
+        } else {
+            fields.retain(|field| {
+                self.set
+                    .iter()
+                    .all(|(name, _)| name.as_bytes() != field.name)
+            });
+            fields.append_all(&self.block);
         }
         match &self.strict_transport {
             Some(value) if secure => self.put(fields, STRICT_TRANSPORT, value),

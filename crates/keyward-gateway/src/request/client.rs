@@ -1,8 +1,10 @@
 //! The other end of a connection.
 
 use super::client_certificate::KnownCertificate;
+use crate::message::{Fields, Header, Version};
 use crate::tls::PresentedCertificate;
 use crate::transport::TlsPeer;
+use std::cell::OnceCell;
 use std::net::{IpAddr, SocketAddr};
 
 /// Who is connected, as far as the network tells.
@@ -10,6 +12,8 @@ use std::net::{IpAddr, SocketAddr};
 pub(crate) struct Client {
     address: IpAddr,
     address_text: Box<str>,
+    /// What upstreams are told of it, with the version that it speaks.
+    told: OnceCell<(Version, Fields)>,
     tls: Option<Box<TlsPeer>>,
     /// What the connection's certificate means to the APIs that were called over it.
     pub(super) known_certificate: KnownCertificate,
@@ -21,6 +25,7 @@ impl Client {
         Self {
             address,
             address_text: address.to_string().into_boxed_str(),
+            told: OnceCell::new(),
             tls: None,
             known_certificate: KnownCertificate::default(),
         }
@@ -58,6 +63,24 @@ impl Client {
 
     pub(crate) fn address(&self) -> IpAddr {
         self.address
+    }
+
+    /// Tells an upstream who calls, where no trusted proxy has told it already: made once per connection, which
+    /// speaks one version on all but odd ones.
+    pub(crate) fn tell(&self, version: Version, fields: &mut Fields) {
+        let make = || {
+            let mut told = Fields::with_room(80, 3);
+            told.append(Header::XForwardedFor, self.address_text());
+            told.append(Header::XForwardedProto, self.scheme().as_bytes());
+            told.append(Header::Via, version.of_via());
+            told
+        };
+        let (known, told) = self.told.get_or_init(|| (version, make()));
+        if *known == version {
+            fields.append_all(told);
+        } else {
+            fields.append_all(&make());
+        }
     }
 
     /// The address as a header's value, made once per connection.

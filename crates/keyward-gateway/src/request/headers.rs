@@ -85,17 +85,23 @@ pub(crate) fn set_forwarded(
                     Header::XForwardedFor | Header::XForwardedProto | Header::XForwardedHost
                 )
         });
-        fields.append(Header::XForwardedFor, client.address_text());
+        client.tell(version, fields);
+        tell_host(fields);
+        return;
     }
     if !fields.has(Header::XForwardedProto) {
         fields.append(Header::XForwardedProto, client.scheme().as_bytes());
     }
-    if !fields.has(Header::XForwardedHost)
-        && let Some(host) = fields.get(Header::Host).map(<[u8]>::to_vec)
-    {
-        fields.append(Header::XForwardedHost, &host);
+    if !fields.has(Header::XForwardedHost) {
+        tell_host(fields);
     }
     fields.append(Header::Via, version.of_via());
+}
+
+fn tell_host(fields: &mut Fields) {
+    if let Some(host) = fields.place(Header::Host) {
+        fields.append_copy(Header::XForwardedHost, host);
+    }
 }
 
 /// Adds a name, which is in lower case, to `Vary`, unless that is said (RFC 9110, section 12.5.5).

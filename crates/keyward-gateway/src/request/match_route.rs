@@ -32,7 +32,7 @@ pub(crate) fn match_route(
     let host = called_host(head);
     let asked = method_of_preflight(head);
     let mut method = asked.as_ref().unwrap_or(&head.method);
-    let mut looked_up = find(worker, snapshot, head, path, method);
+    let mut looked_up = find(worker, snapshot, (head, host), path, method);
     if asked.is_some()
         && let Lookup::Found(found) = &looked_up
         && !found.route.answers_preflights()
@@ -40,7 +40,7 @@ pub(crate) fn match_route(
         // Where nothing answers preflights this is a call of its own method: whoever may make the one that it
         // asks for has not been asked about `OPTIONS`.
         method = &head.method;
-        looked_up = find(worker, snapshot, head, path, method);
+        looked_up = find(worker, snapshot, (head, host), path, method);
     }
     let found = match looked_up {
         Lookup::Found(found) => found,
@@ -100,13 +100,13 @@ pub(crate) fn match_route(
 fn find<'s>(
     worker: &Worker,
     snapshot: &'s LocalSnapshot,
-    head: &RequestHead,
+    (head, host): (&RequestHead, Option<&str>),
     path: &RequestPath<'_>,
     method: &Method,
 ) -> Lookup<'s> {
     let header = |name: &str| Occurrence::of(head.fields.all_named(name));
     let view = RequestView {
-        host: called_host(head),
+        host,
         path: path.for_matching(),
         method,
         header: &header,

@@ -29,19 +29,19 @@ impl<'a> RequestPath<'a> {
                 format!("The method {} is not served here", head.method),
             ));
         }
-        let sent = head.path();
-        if !sent.starts_with('/') {
-            return Err(Fault::new(
-                Code::BadRequest,
-                "The request's target is no path; it begins with `/`",
-            ));
+        match head.path_and_query() {
+            Cow::Borrowed(target) => Self::of_target(target),
+            // The path of a target like `http://host?query`, which stands nowhere in one piece with its query.
+            Cow::Owned(whole) => {
+                let path = head.path();
+                Ok(Self {
+                    length: path.len(),
+                    query: head.query().map(Cow::Borrowed),
+                    decoded: one_reading(path)?,
+                    whole: Cow::Owned(whole),
+                })
+            }
         }
-        Ok(Self {
-            whole: head.path_and_query(),
-            length: sent.len(),
-            query: head.query().map(Cow::Borrowed),
-            decoded: one_reading(sent)?,
-        })
     }
 
     /// Of a target by itself: path and query.
@@ -131,10 +131,13 @@ impl<'a> RequestPath<'a> {
 /// The path with unreserved characters decoded (RFC 3986, section 6.2.2.2), borrowed where none were
 /// encoded.
 fn one_reading(path: &str) -> Result<Cow<'_, str>, Fault> {
-    let plain = path
-        .bytes()
-        .all(|byte| !matches!(byte, b'%' | b'\\' | b';' | 0x80..));
-    if plain && !path.contains("/.") && !path.contains("//") {
+    let mut before = 0;
+    let plain = path.bytes().all(|byte| {
+        let ambiguous = before == b'/' && matches!(byte, b'/' | b'.');
+        before = byte;
+        !ambiguous && !matches!(byte, b'%' | b'\\' | b';' | 0x80..)
+    });
+    if plain {
         return Ok(Cow::Borrowed(path));
     }
     if path.contains('\\') || !path.is_ascii() {

@@ -297,7 +297,7 @@ impl Asking<'_> {
 
     /// The request that goes on. One whose answer others wait for asks for the whole.
     fn question(&self, leads: bool, validated: Option<&Arc<Entry>>) -> RequestHead {
-        let mut head = self.head.clone();
+        let mut head = self.head.clone_with_room();
         let validators = validated.and_then(|entry| entry.validators());
         if leads || validators.is_some() {
             head.fields

@@ -3,11 +3,13 @@
 //! Everything that could make the upstream answer differently is in the key, as it was sent and not as it may
 //! be read: an attacker who finds an input that is not in it could have an answer of theirs given to others.
 
+use super::store::ResponseCache;
 use crate::message::{Class, Fields, Header};
 use crate::request::Authenticated;
 use crate::request::forward::Call;
 use aws_lc_rs::digest;
 use keyward_model::resource::content::Cache;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// Headers by which clients prove who they are to the upstream itself. An answer to a call that has one is
@@ -44,8 +46,18 @@ const OVERRIDES: &[&[u8]] = &[
 ];
 
 /// The address that was called, as it was sent. All answers under one are dropped together.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Address(pub(super) Arc<[u8]>);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Address {
+    bytes: Arc<[u8]>,
+    /// By a secret of the cache's: made once, it is asked for several times on a call's way.
+    hash: u64,
+}
+
+impl Hash for Address {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
 
 /// Whom an answer under an address is for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -62,10 +74,9 @@ impl Address {
     /// Team, API, version, host and path with its query.
     pub(super) fn new(call: &Call<'_>, host: &[u8], path_and_query: &[u8]) -> Self {
         let labels = &call.matched.route.route.labels;
-        let team = format!("{:?}", labels.team);
-        let mut key = Vec::with_capacity(96 + path_and_query.len());
+        let mut key = Vec::with_capacity(128 + host.len() + path_and_query.len());
         for part in [
-            team.as_bytes(),
+            &labels.team.as_u128().to_be_bytes()[..],
             labels.api.as_str().as_bytes(),
             labels.version.as_str().as_bytes(),
             host,
@@ -73,7 +84,31 @@ impl Address {
         ] {
             push(&mut key, part);
         }
-        Self(key.into())
+        Self::of(key, &call.worker.shared.responses)
+    }
+
+    fn of(bytes: Vec<u8>, cache: &ResponseCache) -> Self {
+        Self {
+            hash: cache.hash_of(&bytes),
+            bytes: bytes.into(),
+        }
+    }
+
+    /// One that any cache takes, under its name alone.
+    #[cfg(test)]
+    pub(super) fn named(name: &str) -> Self {
+        let hash = name.bytes().fold(7, |hash: u64, byte| {
+            hash.wrapping_mul(31).wrapping_add(byte.into())
+        });
+        Self {
+            bytes: name.as_bytes().into(),
+            hash,
+        }
+    }
+
+    /// The same number for the same address.
+    pub(super) fn number(&self) -> u64 {
+        self.hash
     }
 }
 
@@ -120,7 +155,7 @@ impl CacheKey {
 
     /// How much memory it takes.
     pub(super) fn bytes(&self) -> usize {
-        self.address.0.len() + self.audience.0.len()
+        self.address.bytes.len() + self.audience.0.len()
     }
 }
 

@@ -74,7 +74,8 @@ impl Status {
 
     /// Tells it, behind what caches before this one have told.
     pub(super) fn tell(&self, fields: &mut Fields) {
-        let mut text = "keyward".to_owned();
+        let mut text = String::with_capacity(96);
+        text.push_str("keyward");
         match self.forwarded {
             None => text.push_str("; hit"),
             Some(why) => {

@@ -16,7 +16,7 @@ const NOW: Moment = Moment::from_nanos(1_000_000_000);
 
 fn key(address: &str, audience: &str) -> CacheKey {
     CacheKey {
-        address: Address(address.as_bytes().into()),
+        address: Address::named(address),
         audience: Audience(audience.as_bytes().into()),
     }
 }
@@ -117,7 +117,7 @@ fn a_change_drops_all_audiences_and_what_was_fetched_before_it() {
     // More changes than are remembered: nobody knows any more, so nothing is kept.
     let before = cache.ticket(&one.address);
     for number in 0..10_000 {
-        cache.invalidate(&Address(format!("c{number}").as_bytes().into()));
+        cache.invalidate(&Address::named(&format!("c{number}")));
     }
     let late = entry(&cache, 1000, "3").unwrap();
     assert!(!cache.keep(&one, late, before));

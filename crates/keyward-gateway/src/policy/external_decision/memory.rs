@@ -7,9 +7,11 @@ use aws_lc_rs::digest;
 use hashbrown::HashMap;
 use keyward_model::Moment;
 use keyward_model::resource::policy::DecisionCache;
+use smallvec::SmallVec;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use zeroize::Zeroize as _;
 
 /// So many parts have a lock of their own.
 const PARTS: usize = 16;
@@ -46,7 +48,7 @@ impl Key {
         admitted: &Admitted,
         scheme: &str,
     ) -> Self {
-        let mut hash = Hash(digest::Context::new(&digest::SHA256));
+        let mut hash = Hash::new();
         let by = declared.map_or(&[][..], |declared| &declared.by);
         for name in by {
             for value in head.fields.all_named(name) {
@@ -67,11 +69,17 @@ impl Key {
         hash.ends();
         // Whose resource it is, and how it was reached: no path makes that the same.
         hash.add(scheme.as_bytes());
-        let mut told = vec![Header::Host];
-        if admitted.origin().trusted_proxy {
-            told.extend([Header::XForwardedHost, Header::XForwardedProto]);
-        }
-        for header in told {
+        let told = [
+            Header::Host,
+            Header::XForwardedHost,
+            Header::XForwardedProto,
+        ];
+        let told = if admitted.origin().trusted_proxy {
+            &told[..]
+        } else {
+            &told[..1]
+        };
+        for header in told.iter().copied() {
             for value in head.fields.all(header) {
                 hash.add(value);
             }
@@ -86,22 +94,29 @@ impl Key {
 }
 
 /// A hash of parts: each has its length before it, so that no two lists of parts are the same bytes.
-struct Hash(digest::Context);
+struct Hash(SmallVec<[u8; 512]>);
 
 impl Hash {
+    fn new() -> Self {
+        Self(SmallVec::new())
+    }
+
     fn add(&mut self, part: &[u8]) {
-        self.0.update(&(part.len() as u64).to_be_bytes());
-        self.0.update(part);
+        self.0.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        self.0.extend_from_slice(part);
     }
 
     /// A list of parts is over.
     fn ends(&mut self) {
-        self.0.update(&u64::MAX.to_be_bytes());
+        self.0.extend_from_slice(&u64::MAX.to_be_bytes());
     }
 
-    fn finish(self) -> [u8; 32] {
+    fn finish(mut self) -> [u8; 32] {
         let mut hash = [0; 32];
-        for (to, from) in hash.iter_mut().zip(self.0.finish().as_ref()) {
+        let digest = digest::digest(&digest::SHA256, &self.0);
+        // Credentials are among the parts.
+        self.0.zeroize();
+        for (to, from) in hash.iter_mut().zip(digest.as_ref()) {
             *to = *from;
         }
         hash
@@ -168,7 +183,7 @@ mod tests {
     }
 
     fn key(number: u64) -> Key {
-        let mut hash = Hash(digest::Context::new(&digest::SHA256));
+        let mut hash = Hash::new();
         hash.add(&number.to_be_bytes());
         Key(hash.finish())
     }
@@ -205,7 +220,7 @@ mod tests {
     #[test]
     fn parts_do_not_run_into_one_another() {
         let hash = |parts: &[&[u8]]| {
-            let mut hash = Hash(digest::Context::new(&digest::SHA256));
+            let mut hash = Hash::new();
             for part in parts {
                 hash.add(part);
             }

@@ -5,6 +5,7 @@
 //! whole for it, within bounds; what is not JSON passes or is refused, as the route says; a stream of events is
 //! never held up.
 
+mod plain;
 mod template;
 
 pub(super) use template::Reads;
@@ -22,7 +23,8 @@ use crate::request::{Answer, Authenticated, Refusal};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use keyward_model::resource::content::{Change, Transformation};
-use keyward_model::{Code, Fault};
+use keyward_model::{Caller, Code, Fault};
+use plain::Fact;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use template::Rendered;
@@ -55,8 +57,12 @@ pub(crate) struct TransformationPlan {
 /// What templates speak of besides the body.
 #[derive(Debug)]
 pub(super) struct Facts {
-    request: Value,
-    caller: Value,
+    method: Method,
+    path: String,
+    query: Option<String>,
+    /// Those that templates may see, where they look at any.
+    headers: serde_json::Map<String, Value>,
+    caller: Option<Arc<Caller>>,
 }
 
 /// Whether a transformation's templates can be used.
@@ -164,8 +170,9 @@ impl TransformationPlan {
             // Where there is no body none is made.
             return Ok(body);
         }
-        let context = json!({ "body": value, "request": facts.request, "caller": facts.caller });
-        let rendered = templates.render(&context).map_err(|why| {
+        let context =
+            || json!({ "body": value, "request": facts.request(), "caller": facts.caller() });
+        let rendered = templates.render(|fact| facts.fact(fact), context).map_err(|why| {
             Refusal::from(
                 Fault::new(
                     Code::UntransformableRequest,
@@ -239,16 +246,19 @@ impl TransformationPlan {
             answer.body = AnswerBody::full(whole);
             answer.fields.remove(Header::Trailer);
         }
-        let mut headers = serde_json::Map::new();
-        for field in answer.fields.iter() {
-            headers.insert(text(field.name), text(field.value).into());
-        }
-        let response = json!({ "status": answer.status.as_u16(), "headers": headers });
-        let context = json!({
-            "body": value, "request": facts.request, "caller": facts.caller, "response": response
-        });
+        let response = || {
+            let mut headers = serde_json::Map::new();
+            for field in answer.fields.iter() {
+                headers.insert(text(field.name), text(field.value).into());
+            }
+            json!({ "status": answer.status.as_u16(), "headers": headers })
+        };
+        let context = || {
+            let (request, caller) = (facts.request(), facts.caller());
+            json!({ "body": value, "request": request, "caller": caller, "response": response() })
+        };
         let Rendered { headers, body } = templates
-            .render(&context)
+            .render(|fact| facts.fact(fact), context)
             .map_err(|why| untransformable(&why))?;
         if let Some(body) = body {
             strip(&mut answer.fields);
@@ -304,25 +314,44 @@ impl Facts {
                 headers.insert(text(field.name), text(field.value).into());
             }
         }
-        let caller = match call.admitted.authenticated() {
-            Authenticated::Open => Value::Null,
-            Authenticated::Caller(verified) => {
-                let caller = &verified.caller;
-                json!({
-                    "subject": caller.subject(),
-                    "issuer": caller.issuer.as_deref(),
-                })
-            }
-        };
         Self {
-            request: json!({
-                "method": head.method.as_str(),
-                "path": head.path(),
-                "query": head.query(),
-                "headers": headers,
-            }),
-            caller,
+            method: head.method.clone(),
+            path: head.path().to_owned(),
+            query: head.query().map(str::to_owned),
+            headers,
+            caller: match call.admitted.authenticated() {
+                Authenticated::Open => None,
+                Authenticated::Caller(verified) => Some(Arc::clone(&verified.caller)),
+            },
         }
+    }
+
+    /// One of them; `None` where it is not there.
+    fn fact(&self, fact: Fact) -> Option<&str> {
+        let caller = self.caller.as_deref();
+        match fact {
+            Fact::Subject => caller?.subject(),
+            Fact::Issuer => caller?.issuer.as_deref(),
+            Fact::Method => Some(self.method.as_str()),
+            Fact::Path => Some(&self.path),
+            Fact::Query => self.query.as_deref(),
+        }
+    }
+
+    fn request(&self) -> Value {
+        json!({
+            "method": self.method.as_str(),
+            "path": self.path,
+            "query": self.query,
+            "headers": self.headers,
+        })
+    }
+
+    fn caller(&self) -> Value {
+        self.caller.as_deref().map_or(
+            Value::Null,
+            |caller| json!({ "subject": caller.subject(), "issuer": caller.issuer.as_deref() }),
+        )
     }
 }
 

@@ -1,9 +1,12 @@
 //! Templates of one message: compiled when they are configured, rendered within bounds.
 
+use super::plain::{Fact, Plain};
 use crate::request::headers;
 use keyward_model::resource::content::Change;
+use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde_json::Value;
+use std::cell::OnceCell;
 use std::fmt::Write as _;
 
 /// Instructions of one template's run. A loop over a body's list of 1,000 entries takes some 10,000.
@@ -17,11 +20,19 @@ const BODY: &str = "body.json";
 #[derive(Debug)]
 pub(crate) struct Templates {
     environment: Environment<'static>,
-    /// Header names with their templates' names.
-    headers: Box<[(Box<str>, Box<str>)]>,
+    headers: Box<[HeaderTemplate]>,
     makes_body: bool,
     reads: Reads,
     most: usize,
+}
+
+/// The template of one header.
+#[derive(Debug)]
+struct HeaderTemplate {
+    name: Box<str>,
+    /// What the template is called.
+    template: Box<str>,
+    plain: Option<Plain>,
 }
 
 /// What templates speak of.
@@ -108,7 +119,11 @@ impl Templates {
             }
             let template = format!("header `{name}`");
             add(template.clone(), text)?;
-            names.push((name.clone(), template.into()));
+            names.push(HeaderTemplate {
+                name: name.clone(),
+                template: template.into(),
+                plain: Plain::parse(text),
+            });
         }
         Ok(Self {
             environment,
@@ -127,9 +142,15 @@ impl Templates {
         self.reads
     }
 
-    /// Renders all of them. The error is for the operator: it may repeat what was sent.
-    pub(super) fn render(&self, context: &Value) -> Result<Rendered, String> {
-        let context = minijinja::Value::from(minijinja::value::Serde(context));
+    /// Renders all of them. `fact` gives what is named most often, and `context` all there is, where that is not
+    /// enough. The error is for the operator: it may repeat what was sent.
+    pub(super) fn render<'f>(
+        &self,
+        fact: impl Fn(Fact) -> Option<&'f str>,
+        context: impl Fn() -> Value,
+    ) -> Result<Rendered, String> {
+        let made = OnceCell::new();
+        let made = || made.get_or_init(|| minijinja::Value::from(Serde(context())));
         let render = |name: &str, most: usize| {
             let template = self
                 .environment
@@ -140,14 +161,19 @@ impl Templates {
                 most,
             };
             template
-                .render_captured_to(context.clone(), &mut out)
+                .render_captured_to(made().clone(), &mut out)
                 .map_err(|error| told(name, &error))?;
             Ok::<Vec<u8>, String>(out.bytes)
         };
         let mut headers = Vec::with_capacity(self.headers.len());
-        for (name, template) in &self.headers {
-            let value = String::from_utf8(render(template, HEADER_MAX)?);
-            headers.push((name.clone(), value.map_err(|error| error.to_string())?));
+        for header in &self.headers {
+            let plain = header.plain.as_ref();
+            let value = match plain.and_then(|plain| plain.fill(&fact, HEADER_MAX)) {
+                Some(value) => value,
+                None => String::from_utf8(render(&header.template, HEADER_MAX)?)
+                    .map_err(|error| error.to_string())?,
+            };
+            headers.push((header.name.clone(), value));
         }
         let body = if self.makes_body {
             let text = render(BODY, self.most)?;
@@ -215,7 +241,7 @@ mod tests {
     }
 
     fn made(template: &str, context: &Value) -> Result<String, String> {
-        let rendered = Templates::new(&change(template))?.render(context)?;
+        let rendered = Templates::new(&change(template))?.render(|_| None, || context.clone())?;
         Ok(String::from_utf8(rendered.body.unwrap()).unwrap())
     }
 
@@ -224,9 +250,44 @@ mod tests {
         let mut change = change(r#"{"a": {{ body.a }}}"#);
         change.set_headers = vec![("x-a".into(), "{{ body.a }}".into())];
         let rendered = Templates::new(&change).unwrap();
-        let rendered = rendered.render(&json!({ "body": { "a": null } })).unwrap();
+        let context = || json!({ "body": { "a": null } });
+        let rendered = rendered.render(|_| None, context).unwrap();
         assert_eq!(rendered.headers, [("x-a".into(), String::new())]);
         assert_eq!(rendered.body.unwrap(), br#"{"a":null}"#);
+    }
+
+    #[test]
+    fn what_is_filled_in_is_what_would_be_rendered() {
+        let context = || {
+            json!({
+                "request": { "method": "GET", "path": "/a%20{{ 1 }}", "query": null },
+                "caller": { "subject": "ann & \"bo\" <x>", "issuer": "" },
+            })
+        };
+        let fact = |fact| match fact {
+            Fact::Subject => Some("ann & \"bo\" <x>"),
+            Fact::Issuer => Some(""),
+            Fact::Method => Some("GET"),
+            Fact::Path => Some("/a%20{{ 1 }}"),
+            Fact::Query => None,
+        };
+        for template in [
+            "eu",
+            "",
+            "{{ caller.subject }}",
+            " {{caller.issuer}}/{{  caller.subject  }} }} ",
+            "{{ request.method }} {{ request.path }}",
+            "{{ request.method }}?{{ request.query }}",
+            "{{ request.nothing }}",
+        ] {
+            let mut change = change("1");
+            change.set_headers = vec![("x-a".into(), template.into())];
+            change.body = None;
+            let templates = Templates::new(&change).unwrap();
+            let filled = templates.render(fact, context).map(|made| made.headers);
+            let rendered = templates.render(|_| None, context).map(|made| made.headers);
+            assert_eq!(filled, rendered, "{template}");
+        }
     }
 
     #[test]

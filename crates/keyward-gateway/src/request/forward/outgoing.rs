@@ -52,8 +52,7 @@ impl Call<'_> {
         let version = head.version;
         let fields = &mut head.fields;
         // What `Connection` names went when the call came in: what is here now may be ours.
-        fields.retain(|field| !field.is(Class::HOP));
-        fields.remove(Header::Expect);
+        fields.retain(|field| !field.is(Class::HOP) && field.header != Header::Expect);
         let trusted = self.admitted.origin().trusted_proxy;
         headers::set_forwarded(fields, version, self.client, trusted);
         self.matched.route.route.plan.edit_request(fields);
