@@ -95,6 +95,12 @@ const SCENARIOS: &[Scenario] = &[
     scenario("haproxy plain", Peer::HaproxyPlain, Traffic::Plain),
     scenario("nginx plain", Peer::Nginx, Traffic::Plain),
     scenario("keyward plain", Peer::Keyward, Traffic::Plain).at("/open/x"),
+    scenario(
+        "keyward plain, no access log",
+        Peer::KeywardUnlogged,
+        Traffic::Plain,
+    )
+    .at("/open/x"),
     scenario("keyward jwt, one token", Peer::Keyward, Traffic::OneToken),
     scenario(
         "keyward jwt, 10,000 tokens",
@@ -168,7 +174,7 @@ const SCENARIOS: &[Scenario] = &[
 
 const BOUNDS: &[Bound] = &[
     Bound::Ratio {
-        of: "keyward plain",
+        of: "keyward plain, no access log",
         to: "haproxy plain",
         most: 0.9,
     },

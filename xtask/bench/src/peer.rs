@@ -24,6 +24,8 @@ pub(crate) enum Peer {
     EnvoyNoCache,
     Keyward,
     /// The same, listening with TLS.
+    /// Without an access log, as the other plain proxies are.
+    KeywardUnlogged,
     KeywardTls,
     /// The same, with so many APIs of a hundred routes each.
     KeywardRoutes(usize),
@@ -90,6 +92,7 @@ impl Peer {
             Self::EnvoyCache => "envoy-cache",
             Self::EnvoyNoCache => "envoy-no-cache",
             Self::Keyward => "keyward",
+            Self::KeywardUnlogged => "keyward-unlogged",
             Self::KeywardTls => "keyward-tls",
             Self::KeywardRoutes(1) => "keyward-100-routes",
             Self::KeywardRoutes(_) => "keyward-10000-routes",
@@ -107,9 +110,11 @@ impl Peer {
             Self::HaproxyPlain | Self::HaproxyTls | Self::HaproxyJwt => Some(&programs.haproxy),
             Self::Nginx => Some(&programs.nginx),
             Self::EnvoyCache | Self::EnvoyNoCache => Some(&programs.envoy),
-            Self::Keyward | Self::KeywardTls | Self::KeywardRoutes(_) | Self::KeywardPolicies => {
-                programs.keyward.as_deref()
-            }
+            Self::Keyward
+            | Self::KeywardUnlogged
+            | Self::KeywardTls
+            | Self::KeywardRoutes(_)
+            | Self::KeywardPolicies => programs.keyward.as_deref(),
         }
     }
 
@@ -145,6 +150,10 @@ impl Peer {
             Self::EnvoyCache => ("envoy.yaml", envoy(setting, address, true)),
             Self::EnvoyNoCache => ("envoy.yaml", envoy(setting, address, false)),
             Self::Keyward => ("keyward.yaml", keyward(setting, address, &folder, "")?),
+            Self::KeywardUnlogged => {
+                let text = keyward(setting, address, &folder, "")?;
+                ("keyward.yaml", unlogged(&text))
+            }
             Self::KeywardTls => {
                 let tls = format!(
                     ", tls: {{ certificates: [ {{ certificate: {file}, key: {file} }} ], minimum: \"1.3\" }}",
@@ -188,9 +197,11 @@ impl Peer {
                 "warn",
                 "--disable-hot-restart",
             ],
-            Self::Keyward | Self::KeywardTls | Self::KeywardRoutes(_) | Self::KeywardPolicies => {
-                &["serve", "--config", file]
-            }
+            Self::Keyward
+            | Self::KeywardUnlogged
+            | Self::KeywardTls
+            | Self::KeywardRoutes(_)
+            | Self::KeywardPolicies => &["serve", "--config", file],
         };
         arguments
             .iter()
@@ -304,6 +315,18 @@ fn envoy(setting: &Setting<'_>, address: SocketAddr, cache: bool) -> String {
 
 /// The guarded API with rate limit, the same with CORS, and the open one beside them. `tls` stands behind what the
 /// gateway's listener serves.
+/// The same configuration with the access log switched off.
+fn unlogged(configuration: &str) -> String {
+    let lines = configuration.lines().map(|line| {
+        if line.starts_with("access_log:") {
+            "access_log: { destination: off }\n".to_owned()
+        } else {
+            format!("{line}\n")
+        }
+    });
+    lines.collect()
+}
+
 fn keyward(
     setting: &Setting<'_>,
     address: SocketAddr,

@@ -27,6 +27,10 @@ impl Span {
         self.start as usize
     }
 
+    pub(super) fn length(self) -> usize {
+        self.length as usize
+    }
+
     /// Where it ends.
     fn end(self) -> usize {
         self.start as usize + self.length as usize
@@ -368,27 +372,34 @@ pub(crate) fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 
 /// Whether a control character other than a tab is in it.
 pub(crate) fn has_control(value: &[u8]) -> bool {
-    // Of what is long, such as a token, the compiler makes instructions that look at sixteen bytes each.
-    let (long, rest) = value.as_chunks::<32>();
-    let found = long.iter().fold(0, |found, many| {
-        many.iter().fold(found, |found, byte| {
-            found | u8::from((*byte < b' ') & (*byte != b'\t')) | u8::from(*byte == 0x7f)
-        })
-    });
-    if found != 0 {
-        return true;
+    if let Some(end) = value.last_chunk::<LANES>() {
+        // Of what is long, such as a token, the compiler makes instructions that look at sixteen bytes each.
+        let mut found = [0; LANES];
+        let (whole, _) = value.as_chunks::<LANES>();
+        // The last ones overlap with those before: looked at twice is looked at.
+        for lanes in whole.iter().chain([end]) {
+            for (found, byte) in found.iter_mut().zip(lanes) {
+                *found |= u8::from((*byte < b' ') & (*byte != b'\t')) | u8::from(*byte == 0x7f);
+            }
+        }
+        return found.iter().fold(0, |all, one| all | one) != 0;
     }
-    // Most values are too short for that: eight bytes at a time.
-    let (eights, rest) = rest.as_chunks::<8>();
-    let found = eights.iter().fold(0, |found, eight| {
-        found | controls(u64::from_le_bytes(*eight))
-    });
-    let mut last = [b' '; 8];
-    for (to, from) in last.iter_mut().zip(rest) {
-        *to = *from;
+    match value.last_chunk::<8>() {
+        Some(end) => {
+            let (eights, _) = value.as_chunks::<8>();
+            let found = eights.iter().chain([end]).fold(0, |found, eight| {
+                found | controls(u64::from_le_bytes(*eight))
+            });
+            found != 0
+        }
+        None => value
+            .iter()
+            .any(|byte| byte.is_ascii_control() && *byte != b'\t'),
     }
-    (found | controls(u64::from_le_bytes(last))) != 0
 }
+
+/// How many bytes of a long value are looked at in one go.
+const LANES: usize = 32;
 
 /// Not zero if any of the eight bytes is a control character other than a tab.
 const fn controls(bytes: u64) -> u64 {

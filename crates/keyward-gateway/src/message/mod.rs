@@ -182,6 +182,15 @@ impl RequestHead {
         self.text(self.target.path)
     }
 
+    /// How long the path is.
+    pub(crate) fn path_length(&self) -> usize {
+        self.target.path.length()
+    }
+
+    pub(crate) fn has_query(&self) -> bool {
+        self.target.query.is_some()
+    }
+
     /// The query as it was sent, without its question mark.
     pub(crate) fn query(&self) -> Option<&str> {
         self.target.query.map(|query| self.text(query))

@@ -107,9 +107,12 @@ impl ContentPlan {
             return Box::pin(forward::fetch(call, head, body, record)).await;
         };
         let method = head.method.clone();
-        let changed = transformation.request(call, head, body, record);
-        let (head, body, facts) = Box::pin(changed).await?;
+        let (head, body, facts) = transformation.request(call, head, body, record).await?;
         let answer = Box::pin(forward::fetch(call, head, body, record)).await?;
-        Box::pin(transformation.response(call, &method, &facts, answer)).await
+        if transformation.changes_answers() {
+            Box::pin(transformation.response(call, &method, &facts, answer)).await
+        } else {
+            Ok(answer)
+        }
     }
 }

@@ -30,7 +30,13 @@ impl<'a> RequestPath<'a> {
             ));
         }
         match head.path_and_query() {
-            Cow::Borrowed(target) => Self::of_target(target),
+            Cow::Borrowed(whole) => {
+                let length = head.path_length();
+                let query = head
+                    .has_query()
+                    .then(|| whole.get(length + 1..).unwrap_or_default());
+                Self::of_parts(whole, length, query)
+            }
             // The path of a target like `http://host?query`, which stands nowhere in one piece with its query.
             Cow::Owned(whole) => {
                 let path = head.path();
@@ -46,10 +52,14 @@ impl<'a> RequestPath<'a> {
 
     /// Of a target by itself: path and query.
     pub(crate) fn of_target(target: &'a str) -> Result<Self, Fault> {
-        let (sent, query) = match target.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (target, None),
-        };
+        match target.split_once('?') {
+            Some((path, query)) => Self::of_parts(target, path.len(), Some(query)),
+            None => Self::of_parts(target, target.len(), None),
+        }
+    }
+
+    fn of_parts(whole: &'a str, length: usize, query: Option<&'a str>) -> Result<Self, Fault> {
+        let sent = whole.get(..length).unwrap_or_default();
         if !sent.starts_with('/') {
             return Err(Fault::new(
                 Code::BadRequest,
@@ -57,8 +67,8 @@ impl<'a> RequestPath<'a> {
             ));
         }
         Ok(Self {
-            whole: Cow::Borrowed(target),
-            length: sent.len(),
+            whole: Cow::Borrowed(whole),
+            length,
             query: query.map(Cow::Borrowed),
             decoded: one_reading(sent)?,
         })
@@ -121,10 +131,9 @@ impl<'a> RequestPath<'a> {
         if segments == 0 {
             return 0;
         }
-        self.path()
-            .match_indices('/')
-            .nth(segments)
-            .map_or(self.length, |(at, _)| at)
+        let bytes = self.path().bytes().enumerate();
+        let mut slashes = bytes.filter(|(_, byte)| *byte == b'/');
+        slashes.nth(segments).map_or(self.length, |(at, _)| at)
     }
 }
 

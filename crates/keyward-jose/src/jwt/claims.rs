@@ -327,10 +327,15 @@ impl Claims {
         }
     }
 
-    /// Any claim, as it is.
+    /// Any claim, as it is. The first call for one that is there builds the map.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.map().get(name)
+        // Most who ask, ask for what a token hardly ever has.
+        if self.has(name) {
+            self.map().get(name)
+        } else {
+            None
+        }
     }
 
     /// Whether this claim is there, whatever its value.

@@ -7,7 +7,6 @@ use aws_lc_rs::digest;
 use hashbrown::HashMap;
 use keyward_model::Moment;
 use keyward_model::resource::policy::DecisionCache;
-use smallvec::SmallVec;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -94,11 +93,11 @@ impl Key {
 }
 
 /// A hash of parts: each has its length before it, so that no two lists of parts are the same bytes.
-struct Hash(SmallVec<[u8; 512]>);
+struct Hash(Vec<u8>);
 
 impl Hash {
     fn new() -> Self {
-        Self(SmallVec::new())
+        Self(Vec::with_capacity(512))
     }
 
     fn add(&mut self, part: &[u8]) {

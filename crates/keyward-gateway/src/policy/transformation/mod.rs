@@ -91,6 +91,10 @@ impl TransformationPlan {
         reads.fold(Reads::default(), Reads::or)
     }
 
+    pub(super) fn changes_answers(&self) -> bool {
+        self.declared.response.is_some()
+    }
+
     /// The request as the upstream gets it, and what its answer's templates will speak of.
     pub(super) async fn request(
         &self,
@@ -141,7 +145,8 @@ impl TransformationPlan {
             let media = MediaType::of(&head.fields)?;
             if media.is_json() && !coded {
                 media.read_as_json()?;
-                let whole = whole::read(call, body, change.max_body_bytes)
+                // In a box: calls whose body nobody reads don't carry its state along.
+                let whole = Box::pin(whole::read(call, body, change.max_body_bytes))
                     .await
                     .map_err(|unread: Unread| unread.refusal(change.max_body_bytes, record))?;
                 value = match read_exactly(&whole) {

@@ -14,7 +14,7 @@ impl LimitState {
         let Some(policy) = &plan.header else {
             return;
         };
-        let mut text = Vec::with_capacity(32 * self.left.len());
+        let mut text = Vec::with_capacity(64 * self.left.len());
         for (limit, (left, reset)) in plan.limits.iter().zip(&self.left) {
             if !text.is_empty() {
                 text.extend_from_slice(b", ");

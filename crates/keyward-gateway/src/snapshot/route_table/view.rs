@@ -1,6 +1,7 @@
 //! What routing looks at of a request, however it was read.
 
 use http::Method;
+use memchr::{memchr, memrchr};
 
 /// A request as routes see it. Nothing in it is copied.
 #[derive(Clone, Copy)]
@@ -72,12 +73,15 @@ impl HostName {
 
 /// The host of an authority, without user, port and final dot.
 pub(crate) fn name_of(authority: &str) -> &str {
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    let name = match host.find(']') {
+    let bytes = authority.as_bytes();
+    let begin = memrchr(b'@', bytes).map_or(0, |at| at + 1);
+    let host = bytes.get(begin..).unwrap_or_default();
+    let length = match memchr(b']', host) {
         // An IPv6 address has colons of its own.
-        Some(end) => host.get(..=end).unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
+        Some(end) => end + 1,
+        None => memchr(b':', host).unwrap_or(host.len()),
     };
+    let name = authority.get(begin..begin + length).unwrap_or_default();
     name.strip_suffix('.').unwrap_or(name)
 }
 

@@ -287,15 +287,17 @@ fn json_text(out: &mut Vec<u8>, text: &str) {
 
 /// Whether nothing in it needs an escape: nearly every text. Eight bytes are looked at at once.
 fn is_plain(text: &[u8]) -> bool {
-    let (eights, rest) = text.as_chunks::<8>();
-    let found = eights.iter().fold(0, |found, eight| {
+    let Some(end) = text.last_chunk::<8>() else {
+        return !text
+            .iter()
+            .any(|byte| *byte < 0x20 || matches!(byte, b'"' | b'\\'));
+    };
+    // The last eight overlap with those before: looked at twice is looked at.
+    let (eights, _) = text.as_chunks::<8>();
+    let found = eights.iter().chain([end]).fold(0, |found, eight| {
         found | specials(u64::from_le_bytes(*eight))
     });
-    let mut last = [b' '; 8];
-    for (to, from) in last.iter_mut().zip(rest) {
-        *to = *from;
-    }
-    (found | specials(u64::from_le_bytes(last))) == 0
+    found == 0
 }
 
 /// Not zero if any of the eight bytes is one that JSON escapes.
