@@ -163,8 +163,8 @@ mod tests {
                 ("host", "api.example"),
                 ("x-forwarded-for", "192.0.2.7"),
                 ("x-forwarded-proto", "http"),
-                ("x-forwarded-host", "api.example"),
                 ("via", "1.1 keyward"),
+                ("x-forwarded-host", "api.example"),
             ])
         );
     }
