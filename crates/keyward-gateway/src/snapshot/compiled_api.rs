@@ -12,6 +12,7 @@ use crate::policy::{AddressFileError, AddressSet, DecisionRoute, PolicyPlan};
 use crate::request::identity::ForgedNames;
 use crate::tls::ClientTrust;
 use crate::upstream::UpstreamPlan;
+use hashbrown::HashMap;
 use keyward_access::{Catalogue, Inputs};
 use keyward_model::id::TeamId;
 use keyward_model::name::Name;
@@ -20,7 +21,7 @@ use keyward_model::resource::{
     Api, BasePath, HostPattern, MutualTls, Policies, Resource, Spec, route,
 };
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

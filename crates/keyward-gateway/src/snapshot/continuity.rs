@@ -7,12 +7,13 @@ use super::upstreams::{UpstreamPlans, Upstreams};
 use crate::metrics::ApiMetrics;
 use crate::request::identity::ForgedNames;
 use crate::upstream::{UpstreamGuard, UpstreamPlan};
+use hashbrown::{HashMap, HashSet};
 use keyward_access::Catalogue;
 use keyward_model::Clock;
 use keyward_model::id::TeamId;
 use keyward_model::name::Name;
 use keyward_model::resource::{Api, HostPattern, Resource, Spec};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Team, name and version of an API.

@@ -2,11 +2,11 @@
 
 use super::CompileError;
 use crate::issuer::{IssuerKeySet, Issuers};
+use hashbrown::HashMap;
 use keyward_model::id::TeamId;
 use keyward_model::name::Name;
 use keyward_model::resource::issuer::SELF;
 use keyward_model::resource::{Issuer, Resource, Spec};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Issuers by team and name. `self` belongs to everyone.

@@ -3,8 +3,8 @@
 use super::compiled_api::CompiledApi;
 use super::route::Route;
 use super::route_table::HostName;
+use hashbrown::HashMap;
 use keyward_model::resource::HostPattern;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A base path is no longer; what is asked for beyond that need not be looked at.

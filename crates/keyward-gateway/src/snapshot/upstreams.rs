@@ -2,11 +2,12 @@
 
 use super::CompileError;
 use crate::upstream::{UpstreamGuard, UpstreamPlan, UpstreamState};
+use hashbrown::HashMap;
 use keyward_model::Clock;
 use keyward_model::id::TeamId;
 use keyward_model::name::Name;
 use keyward_model::resource::{Resource, Spec};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 type UpstreamKey = (TeamId, Name);

@@ -4,7 +4,7 @@ use super::api::Api;
 use super::consistency::{New, RESERVED_PATHS};
 use super::raw::{Declared, Place, Problems};
 use super::route::{CONDITIONED_MAX, HostPattern, PathKind, Route};
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 
 /// A route with where it was written.
 #[derive(Clone, Copy)]

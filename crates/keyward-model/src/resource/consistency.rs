@@ -10,7 +10,7 @@ use super::raw::{Declared, Node, Place, Problems, Value, closest};
 use super::upstream::Protocol;
 use super::{Api, Credential, Issuer, IssuerKeys, Route, Spec, Upstream};
 use crate::name::Name;
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 use std::ops::Range;
 
 /// What stands at the gateway's listener besides APIs: each with all below it.

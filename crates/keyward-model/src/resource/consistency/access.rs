@@ -7,7 +7,7 @@ use crate::resource::issuer::SELF;
 use crate::resource::raw::{Declared, Node, Place, Problems};
 use crate::resource::role::Voucher;
 use crate::resource::{AccessPolicy, Api, AuthenticationMethod, Role};
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 
 /// Roles and policies by what they are called.
 #[derive(Default)]
