@@ -5,7 +5,7 @@ use crate::context::{hour, segment, weekday};
 use crate::reads::Reads;
 
 /// The longest that is remembered: calls that differ in long texts are seldom made twice.
-const BYTES_MAX: usize = 192;
+const BYTES_MAX: usize = 128;
 
 /// Everything of a call that some policies read.
 #[derive(Clone, Debug)]

@@ -6,8 +6,9 @@ use crate::rule::Prepared;
 
 /// Routes of one API that are remembered of a caller: what is beyond is worked out anew.
 const ROUTES_MAX: usize = 16;
-/// Decisions that are remembered of a caller on one route: all methods, or some addresses and values of a header.
-const DECISIONS_MAX: usize = 8;
+/// Decisions that are remembered of a caller on one route: the usual methods, or some addresses and values of a
+/// header. With all routes, what they depend on takes 8 KiB at most.
+const DECISIONS_MAX: usize = 4;
 
 /// What rules have found out of one caller. Goes when the caller does; a rule that is gone is never asked for.
 #[derive(Debug, Default)]

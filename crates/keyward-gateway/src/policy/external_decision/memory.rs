@@ -10,7 +10,7 @@ use keyward_model::resource::policy::DecisionCache;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use zeroize::Zeroize as _;
+use zeroize::Zeroizing;
 
 /// So many parts have a lock of their own.
 const PARTS: usize = 16;
@@ -93,29 +93,59 @@ impl Key {
 }
 
 /// A hash of parts: each has its length before it, so that no two lists of parts are the same bytes.
-struct Hash(Vec<u8>);
+struct Hash {
+    context: digest::Context,
+    /// Short parts that were not hashed yet: the hash takes many small pieces slowly. Credentials are among them.
+    gathered: Zeroizing<[u8; GATHERED]>,
+    length: usize,
+}
+
+/// How much is gathered before it is hashed.
+const GATHERED: usize = 256;
 
 impl Hash {
     fn new() -> Self {
-        Self(Vec::with_capacity(512))
+        Self {
+            context: digest::Context::new(&digest::SHA256),
+            gathered: Zeroizing::new([0; GATHERED]),
+            length: 0,
+        }
     }
 
     fn add(&mut self, part: &[u8]) {
-        self.0.extend_from_slice(&(part.len() as u64).to_be_bytes());
-        self.0.extend_from_slice(part);
+        self.put(&(part.len() as u64).to_be_bytes());
+        self.put(part);
     }
 
     /// A list of parts is over.
     fn ends(&mut self) {
-        self.0.extend_from_slice(&u64::MAX.to_be_bytes());
+        self.put(&u64::MAX.to_be_bytes());
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        if self.length + bytes.len() > GATHERED {
+            self.hash_gathered();
+        }
+        let end = self.length + bytes.len();
+        match self.gathered.get_mut(self.length..end) {
+            Some(room) => {
+                room.copy_from_slice(bytes);
+                self.length = end;
+            }
+            None => self.context.update(bytes),
+        }
+    }
+
+    fn hash_gathered(&mut self) {
+        let gathered = self.gathered.get(..self.length).unwrap_or_default();
+        self.context.update(gathered);
+        self.length = 0;
     }
 
     fn finish(mut self) -> [u8; 32] {
+        self.hash_gathered();
         let mut hash = [0; 32];
-        let digest = digest::digest(&digest::SHA256, &self.0);
-        // Credentials are among the parts.
-        self.0.zeroize();
-        for (to, from) in hash.iter_mut().zip(digest.as_ref()) {
+        for (to, from) in hash.iter_mut().zip(self.context.finish().as_ref()) {
             *to = *from;
         }
         hash
@@ -227,5 +257,16 @@ mod tests {
         };
         assert_ne!(hash(&[b"ab", b"c"]), hash(&[b"a", b"bc"]));
         assert_ne!(hash(&[b"", b"a"]), hash(&[b"a", b""]));
+        // However long they are.
+        let (long, longer) = ([b'a'; 300], [b'a'; 600]);
+        assert_ne!(hash(&[&long, &long]), hash(&[&longer]));
+        assert_eq!(
+            hash(&[b"a", &long, b"b", &longer]),
+            hash(&[b"a", &long, b"b", &longer])
+        );
+        assert_ne!(
+            hash(&[b"a", &long, b"b", &longer]),
+            hash(&[b"b", &long, b"a", &longer])
+        );
     }
 }
