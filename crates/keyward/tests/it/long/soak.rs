@@ -12,8 +12,8 @@ const SECRET: &str = "a secret of the soak test, with more than 32 bytes";
 const CLIENTS: usize = 32;
 /// More tokens than any cache may keep for long, each of another subject.
 const TOKENS: usize = 20_000;
-/// Every token once at least, so that all that is remembered of them is there.
-const CALLS_BEFORE: usize = 40_000;
+/// Every token many times on each worker: a cache keeps what came twice, and is full when all has.
+const CALLS_BEFORE: usize = 400_000;
 const CALLS_AFTER: usize = 400_000;
 /// After so many calls a client comes back with a new connection.
 const CALLS_A_CONNECTION: usize = 100;
