@@ -1,0 +1,233 @@
+//! Who serves which models, and at what price: data, in the repository and replaceable without a new binary.
+
+mod price;
+mod read;
+
+#[cfg(test)]
+mod tests;
+
+pub use price::{Price, Service};
+
+use crate::dialect::{Dialect, Quirks, Target};
+use crate::error::Error;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The catalogue that goes with this version.
+const BUILT_IN: &str = include_str!("catalogue.tsv");
+
+/// Providers and their models.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    providers: BTreeMap<String, Provider>,
+    models: BTreeMap<String, BTreeMap<String, Model>>,
+}
+
+/// Who serves models.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provider {
+    /// By what configurations name it.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// What it speaks.
+    pub dialect: Dialect,
+    /// Its address; words in braces are to be filled in.
+    pub base_url: String,
+    /// How its key is sent.
+    pub key: KeyPlace,
+    /// The variable in which its key usually is.
+    pub key_variable: Option<String>,
+    /// How it differs from others of its dialect.
+    pub quirks: Quirks,
+    /// What a call in a batch costs, in percent of the price; nothing where it has no batches.
+    pub batch_percent: Option<u8>,
+}
+
+/// How a provider's key is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeyPlace {
+    /// `Authorization: Bearer`.
+    Bearer,
+    /// `x-api-key`.
+    XApiKey,
+    /// `x-goog-api-key`.
+    XGoogApiKey,
+    /// `api-key`.
+    ApiKey,
+    /// A token of Google's, for which the key signs.
+    GoogleOauth,
+    /// The request is signed (AWS signature, version 4).
+    AwsSignature,
+    /// There is none.
+    None,
+}
+
+/// What a model does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Converses.
+    Chat,
+    /// Goes on with a text.
+    Completion,
+    /// Makes vectors of texts.
+    Embedding,
+    /// Makes pictures.
+    Image,
+    /// Reads out.
+    Speech,
+    /// Writes down what is said.
+    Transcription,
+    /// Sorts texts by how they fit.
+    Rerank,
+    /// Tells what is harmful.
+    Moderation,
+    /// Converses by voice.
+    Realtime,
+}
+
+/// What a model can take or give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ability {
+    /// Calls tools.
+    Tools,
+    /// Calls several at once.
+    ParallelTools,
+    /// Answers by a schema.
+    JsonSchema,
+    /// Reasons.
+    Reasoning,
+    /// Reads pictures.
+    Vision,
+    /// Reads PDF.
+    Pdf,
+    /// Hears.
+    AudioIn,
+    /// Speaks.
+    AudioOut,
+    /// Its provider keeps prompts for less.
+    PromptCache,
+    /// Searches the web.
+    WebSearch,
+}
+
+/// A day, by the calendar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Day {
+    /// The year.
+    pub year: u16,
+    /// From 1.
+    pub month: u8,
+    /// From 1.
+    pub day: u8,
+}
+
+/// A model of a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Model {
+    /// Its provider.
+    pub provider: String,
+    /// As the provider names it.
+    pub name: String,
+    /// What it does.
+    pub mode: Mode,
+    /// How many tokens it can take in.
+    pub context: Option<u64>,
+    /// How many it can write.
+    pub max_output: Option<u64>,
+    /// What it costs; nothing where that is not known or is not by tokens.
+    pub price: Option<Price>,
+    /// What it can.
+    pub abilities: Vec<Ability>,
+    /// From when it is served no more.
+    pub retires: Option<Day>,
+    /// How it differs from other models of its provider.
+    pub quirks: Quirks,
+    /// Where that is told.
+    pub source: Option<String>,
+}
+
+impl Catalogue {
+    /// The one that goes with this version.
+    ///
+    /// # Errors
+    /// None that the tests have not seen.
+    pub fn built_in() -> Result<Self, Error> {
+        Self::read(BUILT_IN)
+    }
+
+    /// Reads one, in the form of the built-in.
+    ///
+    /// # Errors
+    /// [`Error::Catalogue`] with the line that can't be read.
+    pub fn read(text: &str) -> Result<Self, Error> {
+        read::catalogue(text)
+    }
+
+    /// The provider of that id.
+    #[must_use]
+    pub fn provider(&self, id: &str) -> Option<&Provider> {
+        self.providers.get(id)
+    }
+
+    /// All providers, by id.
+    pub fn providers(&self) -> impl Iterator<Item = &Provider> {
+        self.providers.values()
+    }
+
+    /// A model of a provider.
+    #[must_use]
+    pub fn model(&self, provider: &str, name: &str) -> Option<&Model> {
+        self.models.get(provider)?.get(name)
+    }
+
+    /// All models, by provider and name.
+    pub fn models(&self) -> impl Iterator<Item = &Model> {
+        self.models.values().flat_map(BTreeMap::values)
+    }
+
+    /// Who serves a model of that name.
+    pub fn served_by<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Model> {
+        self.models
+            .values()
+            .filter_map(move |models| models.get(name))
+    }
+
+    /// How a provider's model is asked: with what is special about both. A model that is not here is asked all the
+    /// same: providers have new ones every week.
+    #[must_use]
+    pub fn target(&self, provider: &str, name: &str) -> Option<Target> {
+        let provider = self.provider(provider)?;
+        let model = self.model(&provider.id, name);
+        let mut quirks = provider.quirks;
+        if let Some(model) = model {
+            quirks.adaptive_reasoning |= model.quirks.adaptive_reasoning;
+            quirks.reasoning_levels |= model.quirks.reasoning_levels;
+        }
+        Some(Target {
+            model: name.to_owned(),
+            max_output: model.and_then(|model| model.max_output),
+            quirks,
+        })
+    }
+}
+
+impl Model {
+    /// Whether it can.
+    #[must_use]
+    pub fn can(&self, ability: Ability) -> bool {
+        self.abilities.contains(&ability)
+    }
+
+    /// Whether it is served no more.
+    #[must_use]
+    pub fn is_retired(&self, today: Day) -> bool {
+        self.retires.is_some_and(|day| day <= today)
+    }
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}-{:02}-{:02}", self.year, self.month, self.day)
+    }
+}

@@ -1,0 +1,83 @@
+//! Errors, `{"type": "error", "error": {"type", "message"}, "request_id"}`.
+
+use super::super::Context;
+use super::super::content::{plain_failure, shortened, tells_of_context};
+use crate::fields::Fields;
+use crate::form::{Failure, FailureKind};
+use crate::json::{Json, Object};
+
+const TYPES: &[(&str, FailureKind)] = &[
+    ("invalid_request_error", FailureKind::InvalidRequest),
+    ("authentication_error", FailureKind::Authentication),
+    ("billing_error", FailureKind::QuotaExhausted),
+    ("permission_error", FailureKind::Permission),
+    ("not_found_error", FailureKind::NotFound),
+    ("request_too_large", FailureKind::TooLarge),
+    ("rate_limit_error", FailureKind::RateLimited),
+    ("timeout_error", FailureKind::Timeout),
+    ("api_error", FailureKind::Server),
+    ("overloaded_error", FailureKind::Overloaded),
+];
+
+pub(in super::super) fn read(status: u16, body: &[u8]) -> Failure {
+    let error = Fields::parse(body)
+        .ok()
+        .and_then(|mut fields| fields.take("error"));
+    match error.map(|error| of(Some(status), error)) {
+        Some(failure) => failure,
+        None => plain_failure(status, body),
+    }
+}
+
+/// The failure that an `error` tells of, in an answer or amid a stream (where there is no status).
+pub(super) fn of(status: Option<u16>, error: Json) -> Failure {
+    let word = error.get("type").and_then(Json::as_str);
+    let message = error
+        .get("message")
+        .and_then(Json::as_str)
+        .unwrap_or_default();
+    let known = TYPES.iter().find(|(known, _)| Some(*known) == word);
+    let mut kind = known
+        .map(|(_, kind)| *kind)
+        .or(status.map(FailureKind::of_status))
+        .unwrap_or(FailureKind::Server);
+    if kind == FailureKind::InvalidRequest && tells_of_context(message) {
+        kind = FailureKind::ContextLength;
+    }
+    Failure {
+        kind,
+        status: status.unwrap_or(kind.status()),
+        message: shortened(message.to_owned()),
+        code: word.map(str::to_owned),
+        field: None,
+    }
+}
+
+pub(in super::super) fn write(failure: &Failure, context: &Context) -> Json {
+    let error = Object::new()
+        .with("type", word(failure.kind))
+        .with("message", &failure.message);
+    Json::Object(
+        Object::new()
+            .with("type", "error")
+            .with("error", error)
+            .with("request_id", &context.id),
+    )
+}
+
+const fn word(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::InvalidRequest | FailureKind::ContextLength | FailureKind::Filtered => {
+            "invalid_request_error"
+        }
+        FailureKind::Authentication => "authentication_error",
+        FailureKind::Permission => "permission_error",
+        FailureKind::NotFound => "not_found_error",
+        FailureKind::TooLarge => "request_too_large",
+        FailureKind::RateLimited => "rate_limit_error",
+        FailureKind::QuotaExhausted => "billing_error",
+        FailureKind::Overloaded => "overloaded_error",
+        FailureKind::Timeout => "timeout_error",
+        FailureKind::Server | FailureKind::Cut => "api_error",
+    }
+}

@@ -1,0 +1,39 @@
+//! Errors, `{"id", "message"}`.
+
+use super::super::content::{plain_failure, shortened, tells_of_context};
+use crate::form::{Failure, FailureKind};
+use crate::json::Json;
+
+pub(in super::super) fn read(status: u16, body: &[u8]) -> Failure {
+    let json = Json::parse(body).ok();
+    let text = json
+        .as_ref()
+        .and_then(|json| json.get("message"))
+        .and_then(Json::as_str);
+    match text {
+        Some(text) => told(Some(status), text),
+        None => plain_failure(status, body),
+    }
+}
+
+/// What a text tells, in an answer or amid a stream (where there is no status).
+pub(super) fn told(status: Option<u16>, text: &str) -> Failure {
+    let kind = match status {
+        // The key of a trial, which has no more calls.
+        Some(429) if text.contains("Trial key") => FailureKind::QuotaExhausted,
+        Some(498) => FailureKind::Filtered,
+        Some(status) => FailureKind::of_status(status),
+        None => FailureKind::Server,
+    };
+    let kind = if kind == FailureKind::InvalidRequest
+        && (tells_of_context(text) || text.contains("too many tokens"))
+    {
+        FailureKind::ContextLength
+    } else {
+        kind
+    };
+    Failure {
+        status: status.unwrap_or(kind.status()),
+        ..Failure::new(kind, shortened(text.to_owned()))
+    }
+}

@@ -1,0 +1,237 @@
+//! What several dialects write alike: data addresses, JSON in text, made ids.
+
+use super::{Context, Dialect};
+use crate::error::Error;
+use crate::fields::wrong;
+use crate::form::{
+    Failure, FailureKind, Message, Part, Role, Signature, Source, ToolCall, ToolResult,
+};
+use crate::json::{Json, Object};
+
+/// What an address holds: a `data:` one its content (RFC 2397, base64 alone), any other itself.
+pub(super) fn source_of_url(url: String) -> Result<Source, Error> {
+    let Some(rest) = url.strip_prefix("data:") else {
+        return Ok(Source::Address(url));
+    };
+    let Some((head, data)) = rest.split_once(',') else {
+        return Err(Error::field("", "is a data address without content"));
+    };
+    let Some(media_type) = head.strip_suffix(";base64") else {
+        return Err(Error::field("", "is a data address that is not in base64"));
+    };
+    Ok(Source::Inline {
+        media_type: media_type.split(';').next().unwrap_or_default().to_owned(),
+        data: data.to_owned(),
+    })
+}
+
+/// Items that are texts.
+pub(super) fn strings(items: Vec<Json>) -> Result<Vec<String>, Error> {
+    items
+        .into_iter()
+        .enumerate()
+        .map(|(at, item)| match item {
+            Json::String(text) => Ok(text),
+            Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => {
+                Err(wrong(&at.to_string(), "a string", &item))
+            }
+        })
+        .collect()
+}
+
+/// The address of inline content.
+pub(super) fn data_url(media_type: &str, data: &str) -> String {
+    format!("data:{media_type};base64,{data}")
+}
+
+/// Plain text as inline content.
+pub(super) fn text_as_base64(text: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(text)
+}
+
+/// Inline content as plain text, when it is text.
+pub(super) fn base64_as_text(data: &str) -> Option<String> {
+    use base64::Engine as _;
+    let bytes = base64::engine::general_purpose::STANDARD
+        .decode(data)
+        .ok()?;
+    String::from_utf8(bytes).ok()
+}
+
+/// The arguments of a call as the object that dialects other than OpenAI's want.
+pub(super) fn arguments(call: &ToolCall) -> Result<Json, Error> {
+    call.object().ok_or_else(|| {
+        Error::field(
+            "arguments",
+            format!("of the call `{}` are no JSON object", call.id),
+        )
+    })
+}
+
+/// What a tool gave as an object: itself where it is one, else under `name`.
+pub(super) fn result_object(result: &ToolResult, name: &str) -> Json {
+    let text = result.as_text().unwrap_or_default();
+    match Json::parse(text.as_bytes()) {
+        Ok(json @ Json::Object(_)) if !result.is_error => json,
+        Ok(_) | Err(_) => Json::Object(Object::new().with(name, text)),
+    }
+}
+
+/// An id of a call where the provider gives none.
+pub(super) fn made_call_id(context: &Context, number: u32) -> String {
+    format!("call_{}_{number}", context.id)
+}
+
+/// Before a signature that a caller's dialect carries for another maker: who that is.
+const SEAL: &str = "kw1.";
+
+/// A signature as the callers of `form` carry it: with its maker's name where that is another, so that it finds its
+/// way back. Google's libraries read theirs as base64.
+pub(super) fn seal(signature: &Signature, form: Dialect) -> String {
+    if signature.maker == form {
+        return signature.value.clone();
+    }
+    let sealed = format!("{SEAL}{}.{}", signature.maker, signature.value);
+    if form == Dialect::Gemini {
+        text_as_base64(&sealed)
+    } else {
+        sealed
+    }
+}
+
+/// The signature that callers of `form` carried.
+pub(super) fn unseal(value: String, form: Dialect) -> Signature {
+    let text = if form == Dialect::Gemini {
+        base64_as_text(&value)
+    } else {
+        None
+    };
+    let sealed = text.as_deref().unwrap_or(&value).strip_prefix(SEAL);
+    let parts = sealed.and_then(|sealed| sealed.split_once('.'));
+    let found = parts.and_then(|(maker, value)| Some((Dialect::named(maker)?, value.to_owned())));
+    match found {
+        Some((maker, value)) => Signature { maker, value },
+        None => Signature { maker: form, value },
+    }
+}
+
+/// Gives calls back their signatures: where a dialect has no place for one on a call, it is told as a hidden thought
+/// behind it.
+pub(super) fn attach_signatures(parts: Vec<Part>) -> Vec<Part> {
+    let mut attached: Vec<Part> = Vec::with_capacity(parts.len());
+    for part in parts {
+        if let Part::Thought(thought) = &part
+            && thought.redacted
+            && let Some(signature) = &thought.signature
+            && signature.maker == Dialect::Gemini
+            && let Some(Part::ToolCall(call)) = attached.last_mut()
+            && call.signature.is_none()
+        {
+            call.signature = Some(signature.clone());
+            continue;
+        }
+        attached.push(part);
+    }
+    attached
+}
+
+/// Messages without two of one side in a row: dialects differ in whether they take that, and none in what it means.
+/// Results of tools come first in a message, as Anthropic wants it.
+pub(super) fn alternating(messages: &[Message]) -> Vec<Message> {
+    let mut merged: Vec<Message> = Vec::with_capacity(messages.len());
+    for message in messages {
+        match merged.last_mut() {
+            Some(last) if last.role == message.role => {
+                last.parts.extend(message.parts.iter().cloned());
+            }
+            Some(_) | None => merged.push(message.clone()),
+        }
+    }
+    for message in merged
+        .iter_mut()
+        .filter(|message| message.role == Role::User)
+    {
+        let (mut results, mut others) = (Vec::new(), Vec::new());
+        let mut to_results = false;
+        for part in std::mem::take(&mut message.parts) {
+            // A cache point stays behind what it is for.
+            let stays = matches!(part, Part::CachePoint(_));
+            to_results = matches!(part, Part::ToolResult(_)) || (stays && to_results);
+            if to_results {
+                results.push(part);
+            } else {
+                others.push(part);
+            }
+        }
+        results.append(&mut others);
+        message.parts = results;
+    }
+    merged
+}
+
+/// The instructions at the beginning, and the conversation behind them.
+pub(super) fn split_instructions(messages: &[Message]) -> (&[Message], &[Message]) {
+    let count = messages
+        .iter()
+        .take_while(|message| message.role.instructs())
+        .count();
+    messages.split_at_checked(count).unwrap_or((&[], messages))
+}
+
+/// The name of the tool that a result is of, from the calls before it.
+pub(super) fn tool_name(messages: &[Message], id: &str) -> Option<String> {
+    messages
+        .iter()
+        .flat_map(|message| &message.parts)
+        .find_map(|part| {
+            if let Part::ToolCall(call) = part
+                && call.id == id
+            {
+                return Some(call.name.clone());
+            }
+            None
+        })
+}
+
+/// The longest text of a provider that is told on.
+const MOST_TOLD: usize = 2_000;
+
+/// Providers that have no code for it say it in words.
+pub(super) fn tells_of_context(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    [
+        "maximum context length",
+        "context window",
+        "prompt is too long",
+        "input is too long",
+        "exceeds the maximum number of tokens",
+    ]
+    .iter()
+    .any(|words| message.contains(words))
+}
+
+pub(super) fn shortened(text: String) -> String {
+    match text.char_indices().nth(MOST_TOLD) {
+        Some((at, _)) => text.get(..at).unwrap_or_default().to_owned(),
+        None => text,
+    }
+}
+
+/// The failure of an answer that is none of the dialect's errors.
+pub(super) fn plain_failure(status: u16, body: &[u8]) -> Failure {
+    Failure {
+        status,
+        ..Failure::new(FailureKind::of_status(status), plain(status, body))
+    }
+}
+
+/// What to tell of a body that is none of the dialect's errors: a balancer's page is nothing for a caller.
+fn plain(status: u16, body: &[u8]) -> String {
+    let text = std::str::from_utf8(body).unwrap_or_default().trim();
+    if text.is_empty() || text.starts_with('<') || text.len() > MOST_TOLD {
+        format!("The provider answered with status {status}")
+    } else {
+        text.to_owned()
+    }
+}

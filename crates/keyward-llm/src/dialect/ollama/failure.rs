@@ -1,0 +1,30 @@
+//! Errors, `{"error": "why"}`.
+
+use super::super::content::{plain_failure, shortened, tells_of_context};
+use crate::form::{Failure, FailureKind};
+use crate::json::Json;
+
+pub(in super::super) fn read(status: u16, body: &[u8]) -> Failure {
+    let json = Json::parse(body).ok();
+    let text = json
+        .as_ref()
+        .and_then(|json| json.get("error"))
+        .and_then(Json::as_str);
+    match text {
+        Some(text) => told(Some(status), text),
+        None => plain_failure(status, body),
+    }
+}
+
+/// What a text tells, in an answer or amid a stream (where there is no status).
+pub(super) fn told(status: Option<u16>, text: &str) -> Failure {
+    let kind = match status.map(FailureKind::of_status) {
+        Some(FailureKind::InvalidRequest) if tells_of_context(text) => FailureKind::ContextLength,
+        Some(kind) => kind,
+        None => FailureKind::Server,
+    };
+    Failure {
+        status: status.unwrap_or(kind.status()),
+        ..Failure::new(kind, shortened(text.to_owned()))
+    }
+}

@@ -1,0 +1,144 @@
+//! A stream between two of one dialect: its bytes, event by event, and what of it the gateway has to know.
+
+use crate::dialect::{Context, Dialect, StreamReader};
+use crate::error::Error;
+use crate::form::{Event, Failure, Usage};
+use crate::framing::MOST_EVENT_BYTES;
+use crate::json::{Json, Members};
+use std::borrow::Cow;
+
+/// Passes a stream of server-sent events on as it comes: an event is given as soon as it is whole, in its own bytes.
+#[derive(Debug)]
+pub struct StreamPassage {
+    /// The event that is not whole yet.
+    event: Vec<u8>,
+    /// Its last line is empty up to here.
+    line_is_empty: bool,
+    after_return: bool,
+    /// The usage was asked for by us and not by the caller.
+    take_out_usage: bool,
+    /// Reads what tells of usage or of an error, and nothing else: that is all that is looked at.
+    reader: StreamReader,
+    usage: Option<Usage>,
+    failure: Option<Failure>,
+}
+
+impl StreamPassage {
+    /// At the beginning of a stream.
+    #[must_use]
+    pub fn new(dialect: Dialect, take_out_usage: bool, context: &Context) -> Self {
+        Self {
+            event: Vec::new(),
+            line_is_empty: true,
+            after_return: false,
+            take_out_usage,
+            reader: StreamReader::new(dialect, context),
+            usage: None,
+            failure: None,
+        }
+    }
+
+    /// Takes the next bytes, and gives what goes to the caller.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] for an event that does not end.
+    pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        for byte in bytes {
+            self.event.push(*byte);
+            let ends_line = matches!(byte, b'\n' | b'\r');
+            if ends_line && !(*byte == b'\n' && self.after_return) {
+                if self.line_is_empty {
+                    self.give(out);
+                }
+                self.line_is_empty = true;
+            } else if !ends_line {
+                self.line_is_empty = false;
+            }
+            self.after_return = *byte == b'\r';
+        }
+        if self.event.len() > MOST_EVENT_BYTES {
+            return Err(Error::TooLarge {
+                what: "the bytes of one event of a stream",
+                limit: MOST_EVENT_BYTES,
+            });
+        }
+        Ok(())
+    }
+
+    /// The provider's bytes have ended: gives what is left.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        self.give(out);
+    }
+
+    /// What the answer took, as far as it was told.
+    #[must_use]
+    pub const fn usage(&self) -> Option<Usage> {
+        self.usage
+    }
+
+    /// The error that the stream told of.
+    #[must_use]
+    pub const fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
+    }
+
+    fn give(&mut self, out: &mut Vec<u8>) {
+        let event = std::mem::take(&mut self.event);
+        if contains(&event, b"\"usage") || contains(&event, b"\"error\"") {
+            self.look(&event);
+            if self.take_out_usage {
+                if let Some(rest) = without_usage(&event) {
+                    out.extend_from_slice(&rest);
+                }
+                return;
+            }
+        }
+        out.extend_from_slice(&event);
+    }
+
+    fn look(&mut self, event: &[u8]) {
+        for event in self.reader.push(event) {
+            match event {
+                Event::Usage(usage) => self.usage = Some(usage),
+                Event::Failed(failure) => self.failure = Some(failure),
+                Event::Started { .. }
+                | Event::Opened { .. }
+                | Event::Text { .. }
+                | Event::Arguments { .. }
+                | Event::Signed { .. }
+                | Event::Closed { .. }
+                | Event::Stopped { .. }
+                | Event::Ended => {}
+            }
+        }
+    }
+}
+
+fn contains(bytes: &[u8], word: &[u8]) -> bool {
+    bytes.windows(word.len()).any(|window| window == word)
+}
+
+/// The event without its usage; nothing where it was made for that alone.
+fn without_usage(event: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let Some(begin) = event.windows(5).position(|window| window == b"data:") else {
+        return Some(Cow::Borrowed(event));
+    };
+    let (head, rest) = event.split_at(begin + 5);
+    let end = rest
+        .iter()
+        .position(|byte| matches!(byte, b'\n' | b'\r'))
+        .unwrap_or(rest.len());
+    let (data, tail) = rest.split_at(end);
+    let Ok(members) = Members::read(data) else {
+        return Some(Cow::Borrowed(event));
+    };
+    let is_last = members.get("choices").map(Json::parse) == Some(Ok(Json::Array(Vec::new())));
+    match members.get("usage") {
+        Some(usage) if usage.starts_with(b"{") && is_last => None,
+        Some(b"null") => {
+            let edited = members.edit(&[("usage", None)]);
+            Some(Cow::Owned([head, &edited, tail].concat()))
+        }
+        Some(_) | None => Some(Cow::Borrowed(event)),
+    }
+}
