@@ -8,6 +8,8 @@ use std::time::Duration;
 pub(super) struct Counters {
     pub(super) connected: AtomicU64,
     pub(super) outages: AtomicU64,
+    pub(super) unreachable: AtomicU64,
+    pub(super) slots_failed: AtomicU64,
     pub(super) answered: AtomicU64,
     pub(super) failed: AtomicU64,
     pub(super) late: AtomicU64,
@@ -31,6 +33,10 @@ pub struct SharedCounts {
     pub connected: u64,
     /// How often a worker lost its connection, or an answer did not come in time.
     pub outages: u64,
+    /// Attempts to connect that failed.
+    pub unreachable: u64,
+    /// How often the server, which was there, did not keep or give back a slot.
+    pub slots_failed: u64,
     /// Round trips that were answered.
     pub answered: u64,
     /// Round trips that failed.
@@ -59,6 +65,8 @@ impl Counters {
         SharedCounts {
             connected: read(&self.connected),
             outages: read(&self.outages),
+            unreachable: read(&self.unreachable),
+            slots_failed: read(&self.slots_failed),
             answered: read(&self.answered),
             failed: read(&self.failed),
             late: read(&self.late),

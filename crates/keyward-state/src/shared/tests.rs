@@ -1,3 +1,5 @@
+mod refusing_server;
+
 use super::query::{Answer, Ask, Query};
 use super::*;
 use crate::limit::{
