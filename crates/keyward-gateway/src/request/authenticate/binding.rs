@@ -168,11 +168,11 @@ impl Bound<'_> {
         };
         attempt.may_try()?;
         let text = std::str::from_utf8(place.of(self.head.fields.bytes())).unwrap_or_default();
-        let proof = dpop::read(text, &policy.algorithms).map_err(|why| {
+        let read = dpop::read(text, &policy.algorithms).map_err(|why| {
             Fault::new(Code::ProofInvalid, format!("The proof was refused: {why}"))
         })?;
         let addresses = self.addresses();
-        proof.check(&Proven {
+        let proof = read.verify(&Proven {
             method: self.head.method.as_str(),
             addresses: &addresses,
             path: self.head.path(),

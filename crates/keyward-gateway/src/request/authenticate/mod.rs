@@ -20,7 +20,7 @@ mod token;
 #[cfg(feature = "fuzzing")]
 pub(crate) use basic::read as read_basic;
 #[cfg(feature = "fuzzing")]
-pub(crate) use dpop::read as read_proof;
+pub(crate) use dpop::read_and_verify as read_proof;
 
 pub(crate) use argon2::PasswordChecks;
 pub(crate) use binding::{Binding, unbound};
