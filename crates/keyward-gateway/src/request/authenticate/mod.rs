@@ -145,11 +145,6 @@ impl Attempt<'_> {
             })
     }
 
-    fn failed(&self, weight: u32) {
-        let attempts = &self.worker.shared.failed_attempts;
-        attempts.failed(self.origin.address, weight, self.begun);
-    }
-
     /// Counts what failed, and tells when another attempt may be made.
     fn refused(&self, mut refusal: Refusal) -> Refusal {
         let code = refusal.fault().code();
@@ -165,7 +160,8 @@ impl Attempt<'_> {
                 | Code::BindingMismatch
         );
         if counts {
-            self.failed(1);
+            let attempts = &self.worker.shared.failed_attempts;
+            attempts.failed(self.origin.address, 1, self.begun);
         }
         if code == Code::TooManyFailures {
             let attempts = &self.worker.shared.failed_attempts;
