@@ -173,6 +173,10 @@ codes! {
     QuotaExceeded = "quota_exceeded", 429, Caller, "The quota is used up";
     /// As many calls are under way as may be at one time.
     TooManyCalls = "too_many_calls", 429, Caller, "Too many calls are under way";
+    /// This holder of a key has used as many proofs as are remembered of one.
+    TooManyProofs = "too_many_proofs", 429, Caller, "Too many proofs were used";
+    /// Where several nodes remember which proofs were used can't be reached, and none is taken then.
+    ProofsUnavailable = "proofs_unavailable", 503, Us, "Proofs can't be checked just now";
     /// What limits are counted in by several nodes can't be reached, and a limit lets nothing pass then.
     LimitsUnavailable = "limits_unavailable", 503, Us, "Limits can't be checked just now";
     /// The client closed the connection before the answer was there. Never sent, only recorded.

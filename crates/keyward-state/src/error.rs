@@ -47,4 +47,13 @@ pub enum Error {
         /// The bound.
         limit: usize,
     },
+    /// One holder has used as many identifiers lately as it may beside the others. Its next ones are refused, and
+    /// those of nobody else.
+    #[error(
+        "this holder of a key has used as many identifiers as it may of the {limit} that are remembered: let it call less often, or bar it"
+    )]
+    ReplayShareFull {
+        /// The bound of all together.
+        limit: usize,
+    },
 }

@@ -90,6 +90,8 @@ impl Status {
             Code::RateLimited
             | Code::TooManyFailures
             | Code::TooManyCalls
+            | Code::TooManyProofs
+            | Code::ProofsUnavailable
             | Code::TooManyIdempotencyKeys
             | Code::IdempotencyMemoryFull
             | Code::LimitsUnavailable

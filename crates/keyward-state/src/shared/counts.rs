@@ -49,11 +49,11 @@ pub struct SharedCounts {
     pub leased: u64,
     /// Calls refused without a round trip, since what refused them was known.
     pub known_refusals: u64,
-    /// Calls let through by this node alone, during outages.
+    /// Calls and proofs let through by this node alone, during outages.
     pub allowed_locally: u64,
     /// Calls refused by this node alone, during outages.
     pub refused_locally: u64,
-    /// Calls refused during outages since a limit says so.
+    /// Calls and proofs refused during outages since that is what a limit or an API says.
     pub unavailable: u64,
     /// Slots of calls under way that this node holds.
     pub slots: u64,

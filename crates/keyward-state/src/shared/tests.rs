@@ -1,3 +1,4 @@
+mod proofs;
 mod refusing_server;
 
 use super::query::{Answer, Ask, Query};

@@ -5,9 +5,9 @@ use super::query::{Answer, Query, TAKE};
 use super::slots::{RENEWED_EVERY, Slots, WRONG_TYPE};
 use super::{SharedState, slots::HeldSlot};
 use crate::limit::Cell as LimitCell;
-use keyward_model::{Clock, Moment};
+use keyward_model::{Clock, Moment, Timestamp};
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, RedisError};
+use redis::{AsyncConnectionConfig, RedisError, RedisResult};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
@@ -77,6 +77,7 @@ impl fmt::Debug for SharedWorker {
 #[derive(Clone)]
 struct Connection {
     number: u64,
+    since: Timestamp,
     to: MultiplexedConnection,
 }
 
@@ -198,7 +199,7 @@ impl SharedWorker {
     /// Gives back what was released, and renews what is held when it is time for that. Where there is nothing
     /// to say, it is asked whether it is there.
     async fn tend(&self, renew: bool) {
-        let Some(Connection { number, mut to }) = self.connection.borrow().clone() else {
+        let Some(Connection { number, mut to, .. }) = self.connection.borrow().clone() else {
             return;
         };
         let called = |number| self.slot_name(number);
@@ -258,6 +259,7 @@ impl SharedWorker {
                 add(&self.state.connections);
                 let connection = Connection {
                     number,
+                    since: self.clock.now(),
                     to: connection,
                 };
                 self.connection.replace(Some(connection));
@@ -275,12 +277,7 @@ impl SharedWorker {
     /// Asks, for as long as a call may wait. Where it asks for a slot, those that were released are given back
     /// before it over the same connection: a caller's next call is not refused for the one that has ended.
     pub(super) async fn ask(&self, query: &Query, for_slot: bool) -> Result<Answer, Outage> {
-        let Some(Connection { number, mut to }) = self.connection.borrow().clone() else {
-            return Err(Outage::NotSent);
-        };
-        let counters = &self.state.counters;
-        let begun = self.clock.moment();
-        let asking = async {
+        self.ask_with(async |mut to| {
             if !for_slot || !self.slots.any_released() {
                 return query.ask(&mut to).await;
             }
@@ -291,8 +288,21 @@ impl SharedWorker {
             // What fails here is sent again by the task that keeps the connection.
             let (_sent, answer) = tokio::join!(biased; giving_back, query.ask(&mut to));
             answer
+        })
+        .await
+    }
+
+    /// Asks in whatever way, for as long as a call may wait.
+    pub(super) async fn ask_with<T>(
+        &self,
+        asking: impl AsyncFnOnce(MultiplexedConnection) -> RedisResult<T>,
+    ) -> Result<T, Outage> {
+        let Some(Connection { number, to, .. }) = self.connection.borrow().clone() else {
+            return Err(Outage::NotSent);
         };
-        match tokio::time::timeout(self.state.wait, asking).await {
+        let counters = &self.state.counters;
+        let begun = self.clock.moment();
+        match tokio::time::timeout(self.state.wait, asking(to)).await {
             Ok(Ok(answer)) => {
                 add(&counters.answered);
                 let took = self.clock.moment().since(begun).as_micros();
@@ -315,6 +325,11 @@ impl SharedWorker {
                 Err(Outage::Unknown)
             }
         }
+    }
+
+    /// When the connection was made that there is.
+    pub(super) fn connected_since(&self) -> Option<Timestamp> {
+        self.connection.borrow().as_ref().map(|one| one.since)
     }
 
     /// A key that something else is kept under is that key's matter, told once of each connection; everything

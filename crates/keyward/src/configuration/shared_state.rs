@@ -241,4 +241,12 @@ pub(super) fn check(
             ),
         );
     }
+    let dpop = api.authentication.token().map(|method| &method.dpop);
+    if dpop.is_some_and(|dpop| dpop.on_outage == OnOutage::AllowLocally) {
+        problems.warning(
+            declared.place(),
+            "unused",
+            "`dpop` says `on_outage: allow_locally`, but this node remembers proofs in its own memory (`shared_state`), which is never away",
+        );
+    }
 }

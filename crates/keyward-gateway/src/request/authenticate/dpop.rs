@@ -17,8 +17,11 @@ use keyward_jose::jws::compact;
 use keyward_jose::jwt;
 use keyward_jose::{Error as JoseError, Key, SignatureAlgorithm, Verifier, Verifiers};
 use keyward_model::{Code, Fault, Timestamp};
+use keyward_state::Error as StateError;
 use keyward_state::replay::Use;
+use keyward_state::shared::SharedWorker;
 use serde_json::Value;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// How old a proof may be by its own `iat`, and a nonce by ours: as long as a slow client needs to send what it
@@ -203,7 +206,7 @@ impl Proof {
         Ok(())
     }
 
-    /// That the proof was made just now, and after this process began to remember which were used (point 11;
+    /// That the proof was made just now, and after what remembers which were used began to do so (point 11;
     /// section 11.1).
     ///
     /// Where it carries a nonce of ours, that tells its age, whatever the client's clock says; else its `iat`
@@ -216,6 +219,11 @@ impl Proof {
     ) -> Result<(), Fault> {
         let (now, shared) = (attempt.now, &attempt.worker.shared);
         let since = shared.replays.remembers_since();
+        // Where nodes remember together, what was used before the last connection may be forgotten.
+        let common = attempt.worker.shared_limits.as_ref();
+        let since = common
+            .and_then(|common| common.remembers_since())
+            .map_or(since, |connected| connected.max(since));
         let stale = |why: &'static str| Err(Fault::new(Code::NonceNeeded, why));
         let Some(nonce) = &self.nonce else {
             // `iat` may be a whole second: one of the second in which we began could be of before.
@@ -248,15 +256,17 @@ impl Proof {
         }
     }
 
-    /// That it is used for the first time. Comes last: only who has the key can use up its identifiers.
+    /// That it is used for the first time at this node. Comes last: only who has the key can use up its identifiers.
     pub(super) fn is_first_use(&self, attempt: &Attempt<'_>) -> Result<(), Fault> {
         let memory = &attempt.worker.shared.replays;
-        match memory.first_use(&[&self.key, self.id.as_bytes()], attempt.begun) {
+        match memory.first_use(&self.key, self.id.as_bytes(), attempt.begun) {
             Ok(Use::First) => Ok(()),
-            Ok(Use::Again) => Err(Fault::new(
-                Code::ProofReplayed,
-                "The proof was used before (`jti`); make a new one for each call",
-            )),
+            Ok(Use::Again) => Err(replayed()),
+            Err(error @ StateError::ReplayShareFull { .. }) => Err(Fault::new(
+                Code::TooManyProofs,
+                "More proofs were used with your key in the last minute than are remembered of one; try again in a minute, and call less often",
+            )
+            .because(error)),
             Err(error) => Err(Fault::new(
                 Code::Overloaded,
                 "No more proofs can be taken just now; try again in a minute",
@@ -264,4 +274,29 @@ impl Proof {
             .because(error)),
         }
     }
+
+    /// The same at all nodes together, where they remember together.
+    pub(super) async fn is_first_use_anywhere(
+        &self,
+        common: &Rc<SharedWorker>,
+        policy: &DpopPolicy,
+    ) -> Result<(), Fault> {
+        let (key, id) = (&self.key, self.id.as_bytes());
+        let found = common.first_use(key, id, REPLAY_WINDOW, policy.on_outage);
+        match found.await {
+            Some(Use::First) => Ok(()),
+            Some(Use::Again) => Err(replayed()),
+            None => Err(Fault::new(
+                Code::ProofsUnavailable,
+                "Whether the proof was used before can't be told just now; try again in a moment, with a new one",
+            )),
+        }
+    }
+}
+
+fn replayed() -> Fault {
+    Fault::new(
+        Code::ProofReplayed,
+        "The proof was used before (`jti`); make a new one for each call",
+    )
 }

@@ -1,6 +1,7 @@
 //! How callers prove who they are, method by method.
 
 mod bound;
+mod bound_shared;
 mod credentials;
 mod failures;
 mod holder;
