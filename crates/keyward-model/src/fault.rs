@@ -87,6 +87,8 @@ codes! {
     TooManyIdempotencyKeys = "too_many_idempotency_keys", 429, Caller, "Too many idempotency keys are remembered for this caller";
     /// There is no memory for another idempotency key.
     IdempotencyMemoryFull = "idempotency_memory_full", 503, Us, "No more idempotency keys can be remembered";
+    /// Where several nodes remember idempotency keys can't be reached, and no call with a key is done then.
+    IdempotencyUnavailable = "idempotency_unavailable", 503, Us, "Idempotency keys can't be checked just now";
     /// The request lacks what the upstream's is made from.
     UntransformableRequest = "untransformable_request", 400, Caller, "The request can't be made into the upstream's";
     /// A credential is needed and none came.

@@ -64,4 +64,6 @@ events! {
     KeyRefused = "idempotency", "refused";
     /// There was no memory for a key.
     KeyMemoryFull = "idempotency", "full";
+    /// Nodes could not ask each other whether it was done.
+    KeyUnavailable = "idempotency", "unavailable";
 }

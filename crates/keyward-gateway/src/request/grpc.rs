@@ -94,6 +94,7 @@ impl Status {
             | Code::ProofsUnavailable
             | Code::TooManyIdempotencyKeys
             | Code::IdempotencyMemoryFull
+            | Code::IdempotencyUnavailable
             | Code::LimitsUnavailable
             | Code::UpstreamUnreachable
             | Code::UpstreamFailed

@@ -13,6 +13,7 @@
 //!
 //! Each worker has a connection of its own, which calls share, and a task that keeps it.
 
+mod claims;
 mod counts;
 mod lease;
 mod proofs;
@@ -24,6 +25,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+pub use claims::{CLAIM_RENEWED, Claim, ClaimState, Claimed, Claiming};
 pub use counts::SharedCounts;
 pub use lease::{LEASE_LASTS, LEASED_AT_ONCE, REFUSAL_LASTS};
 pub use slots::{HeldSlot, SLOT_LASTS};

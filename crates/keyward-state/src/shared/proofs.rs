@@ -5,7 +5,6 @@
 //! before.
 
 use super::SharedWorker;
-use super::counts::add;
 use crate::replay::Use;
 use aws_lc_rs::digest;
 use base64::Engine as _;
@@ -35,16 +34,15 @@ impl SharedWorker {
         let set: Result<Option<String>, _> = self
             .ask_with(async move |mut to| set.query_async(&mut to).await)
             .await;
-        let counters = &self.state.counters;
         match (set, on_outage) {
             (Ok(Some(_)), _) => Some(Use::First),
             (Ok(None), _) => Some(Use::Again),
             (Err(_), OnOutage::AllowLocally) => {
-                add(&counters.allowed_locally);
+                self.allowed_locally();
                 Some(Use::First)
             }
             (Err(_), OnOutage::Refuse) => {
-                add(&counters.unavailable);
+                self.unavailable();
                 None
             }
         }
@@ -67,6 +65,6 @@ impl SharedWorker {
         let digest = context.finish();
         let short = digest.as_ref().get(..16).unwrap_or_default();
         let hash = URL_SAFE_NO_PAD.encode(short);
-        format!("{}:proof:{hash}", self.state.prefix)
+        format!("{}:proof:{hash}", self.prefix())
     }
 }

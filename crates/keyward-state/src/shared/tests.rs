@@ -1,3 +1,4 @@
+mod claims;
 mod proofs;
 mod refusing_server;
 

@@ -1,5 +1,6 @@
 //! A worker's connection, and the task that keeps it.
 
+use super::claims::WaitingClaims;
 use super::counts::add;
 use super::query::{Answer, Query, TAKE};
 use super::slots::{RENEWED_EVERY, Slots, WRONG_TYPE};
@@ -59,8 +60,9 @@ pub struct SharedWorker {
     /// Why connecting failed, as it was told last, and when.
     told_of_failure: RefCell<Option<(String, Moment)>>,
     pub(super) slots: Slots,
+    pub(super) claims: WaitingClaims,
     next_slot: Cell<u64>,
-    /// The connection is lost, or slots were released.
+    /// The connection is lost, slots were released, or something waits to be told.
     attention: Notify,
 }
 
@@ -104,6 +106,7 @@ impl SharedWorker {
             told_of_slots: Cell::default(),
             told_of_failure: RefCell::default(),
             slots: Slots::default(),
+            claims: WaitingClaims::default(),
             next_slot: Cell::default(),
             attention: Notify::new(),
         })
@@ -210,6 +213,7 @@ impl SharedWorker {
             } else {
                 redis::cmd("PING").exec_async(&mut to).await?;
             }
+            self.claims.tell(&mut to).await?;
             if renew {
                 against = against.or(self.slots.renew(&mut to, called).await?);
             }
@@ -226,7 +230,7 @@ impl SharedWorker {
 
     /// At the worker's end: gives back what its last calls held.
     pub async fn finish(&self) {
-        if self.slots.any_released() {
+        if self.slots.any_released() || self.claims.any() {
             self.tend(false).await;
         }
     }
@@ -246,6 +250,7 @@ impl SharedWorker {
             let called = |number| self.slot_name(number);
             let given_back = self.slots.give_back(&mut connection, called).await?;
             let renewed = self.slots.renew(&mut connection, called).await?;
+            self.claims.tell(&mut connection).await?;
             // What stands against a slot is that limit's matter: all others need the connection.
             match given_back.or(renewed) {
                 Some(error) if is_unusable(&error) => Err(error),
@@ -380,6 +385,24 @@ impl SharedWorker {
         (number, self.slot_name(number))
     }
 
+    /// What names begin with.
+    pub(super) fn prefix(&self) -> &str {
+        &self.state.prefix
+    }
+
+    /// The task that keeps the connection has something to say.
+    pub(super) fn attend(&self) {
+        self.attention.notify_one();
+    }
+
+    pub(super) fn allowed_locally(&self) {
+        add(&self.state.counters.allowed_locally);
+    }
+
+    pub(super) fn unavailable(&self) {
+        add(&self.state.counters.unavailable);
+    }
+
     fn slot_name(&self, number: u64) -> Box<str> {
         format!("{}:{}:{number}", self.state.node, self.index).into()
     }
@@ -423,7 +446,8 @@ impl SharedWorker {
     }
 }
 
-fn is_unusable(error: &RedisError) -> bool {
+/// Whether the server counts nothing for anybody just now.
+pub(super) fn is_unusable(error: &RedisError) -> bool {
     error.code().is_some_and(|code| UNUSABLE.contains(&code))
 }
 

@@ -12,7 +12,7 @@ async fn holding(redis: &RedisServer) -> (TestNode, Vec<HeldSlot>, String) {
     (node, slots, held)
 }
 
-fn tell(redis: &RedisServer, command: &str) {
+pub(super) fn tell(redis: &RedisServer, command: &str) {
     let answer = redis.command(command);
     assert!(!answer.starts_with('-'), "{command}: {answer}");
 }

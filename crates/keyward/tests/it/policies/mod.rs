@@ -8,6 +8,7 @@ mod call;
 mod cors;
 mod external_decision;
 mod idempotency;
+mod idempotency_shared;
 mod index;
 mod ip_filter;
 mod limits;
