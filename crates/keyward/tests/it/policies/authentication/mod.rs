@@ -2,12 +2,14 @@
 
 mod bound;
 mod bound_shared;
+mod certificates;
 mod credentials;
 mod failures;
 mod holder;
 mod introspection;
 mod metadata;
 mod proxied;
+mod revoked;
 mod several;
 mod tokens;
 
