@@ -4,12 +4,13 @@
 //! and the upstream, which see nothing that does not fit. A body is read whole for it, within a bound of its own
 //! and one over all calls of the node; what is not JSON is not read.
 //!
-//! - `open_api`, `parameters`, `schema`, `circles`: the description, compiled when it is configured.
+//! - `open_api`, `parameters`, `members`, `schema`, `circles`: the description, compiled when it is configured.
 //! - `json`, `media_type`: bodies, read in the one way.
 
 mod circles;
 pub(super) mod json;
 pub(super) mod media_type;
+mod members;
 mod open_api;
 #[cfg(feature = "fuzzing")]
 mod oracle;
@@ -242,19 +243,20 @@ impl ValidationPlan {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
         for parameter in &operation.parameters {
-            let sent: Vec<String> = match parameter.place {
+            let called = |pairs: &[(String, String)]| -> Vec<(String, String)> {
+                let pairs = pairs.iter();
+                let called = pairs.filter(|(name, _)| parameter.is_called(name));
+                called.cloned().collect()
+            };
+            let sent: Vec<(String, String)> = match parameter.place {
                 Place::Path => path
                     .iter()
                     .filter(|(name, _)| **name == *parameter.name)
-                    .map(|(_, value)| value.clone())
+                    .map(|(name, value)| ((*name).to_owned(), value.clone()))
                     .collect(),
-                Place::Query => values(&query, |name| parameter.is_called(name)),
-                Place::Cookie => values(&cookies, |name| parameter.is_called(name)),
-                Place::Header => head
-                    .fields
-                    .all_named(&parameter.name)
-                    .map(|value| String::from_utf8_lossy(value).into_owned())
-                    .collect(),
+                Place::Query => called(&query),
+                Place::Cookie => called(&cookies),
+                Place::Header => in_headers(&head.fields, &parameter.name),
             };
             let place = parameter.place.as_str();
             if sent.is_empty() {
@@ -266,7 +268,7 @@ impl ValidationPlan {
                 }
                 continue;
             }
-            if parameter.place == Place::Path && sent.iter().any(|value| value.contains(';')) {
+            if parameter.place == Place::Path && sent.iter().any(|(_, value)| value.contains(';')) {
                 let why = "it has a `;`, where some servers end it";
                 mistakes.add(place, Some(&parameter.name), "", why);
                 continue;
@@ -472,11 +474,11 @@ fn credentials(api: &Api) -> Vec<(Place, Box<str>)> {
     places
 }
 
-fn values(pairs: &[(String, String)], is_called: impl Fn(&str) -> bool) -> Vec<String> {
-    pairs
-        .iter()
-        .filter(|(name, _)| is_called(name))
-        .map(|(_, value)| value.clone())
+/// What a message has in the header of this name, which is in lower case.
+fn in_headers(fields: &Fields, name: &str) -> Vec<(String, String)> {
+    let values = fields.all_named(name);
+    values
+        .map(|value| (name.to_owned(), String::from_utf8_lossy(value).into_owned()))
         .collect()
 }
 
