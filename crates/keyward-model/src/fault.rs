@@ -193,6 +193,8 @@ codes! {
     UpstreamFailed = "upstream_failed", 502, Upstream, "The upstream's answer could not be read";
     /// The upstream's answer lacks what the API's is made from.
     UntransformableAnswer = "untransformable_answer", 502, Upstream, "The upstream's answer can't be made into this API's";
+    /// The upstream's answer does not fit the API's description.
+    InvalidAnswer = "invalid_answer", 502, Upstream, "The upstream's answer does not fit the API's description";
     /// The upstream did not answer in time.
     UpstreamTimeout = "upstream_timeout", 504, Upstream, "The upstream did not answer in time";
     /// The upstream has as many connections as it may, and as many calls wait for one as may.

@@ -48,6 +48,10 @@ events! {
     DecisionFailed = "external_decision", "failed";
     /// It gave no answer, and the call passed.
     DecisionFailedOpen = "external_decision", "failed_open";
+    /// An answer did not fit its description.
+    AnswerMisfits = "validation", "answer_misfits";
+    /// An answer went on without its body's having been looked at: it was too large, coded, or there was no memory.
+    AnswerUnread = "validation", "answer_unread";
     /// A call was the first with its idempotency key, and went on.
     KeyFirst = "idempotency", "first";
     /// A call got the answer that is kept for its key.

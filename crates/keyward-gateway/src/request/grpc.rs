@@ -99,6 +99,7 @@ impl Status {
             | Code::UpstreamUnreachable
             | Code::UpstreamFailed
             | Code::UntransformableAnswer
+            | Code::InvalidAnswer
             | Code::UpstreamBusy
             | Code::UpstreamSpared
             | Code::IssuerUnavailable

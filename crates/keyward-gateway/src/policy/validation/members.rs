@@ -234,12 +234,13 @@ fn put(
 
 #[cfg(test)]
 mod tests {
+    use super::super::schema::Message;
     use super::*;
     use serde_json::json;
 
     fn shape(schema: Value) -> Shape {
         let document = json!({ "openapi": "3.1.0", "schema": schema });
-        let builder = Builder::new(&document).unwrap();
+        let builder = Builder::new(&document, Message::Request).unwrap();
         Shape::of(&builder, builder.document().get("schema"))
     }
 

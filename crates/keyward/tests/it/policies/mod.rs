@@ -17,6 +17,7 @@ mod security_headers;
 mod size_limits;
 mod table;
 mod transformation;
+mod validated_answers;
 mod validation;
 
 pub(crate) use authentication::Holder;
