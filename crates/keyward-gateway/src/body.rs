@@ -5,7 +5,7 @@ mod download;
 mod request;
 mod upload;
 
-pub(crate) use answer::AnswerBody;
+pub(crate) use answer::{AnswerBody, Watching};
 pub(crate) use download::Download;
 pub(crate) use request::RequestBody;
 pub(crate) use upload::{Upload, UploadStop};

@@ -404,9 +404,15 @@ impl Gateway {
         self.shared.keys.counts()
     }
 
-    /// How many subjects of rate limits are being counted.
+    /// How many subjects of limits are being counted.
     #[must_use]
     pub fn counted_subjects(&self) -> usize {
         self.shared.limits.len()
+    }
+
+    /// How many there may be at one time.
+    #[must_use]
+    pub fn counted_subjects_max(&self) -> usize {
+        self.shared.limits.max()
     }
 }

@@ -87,6 +87,8 @@ codes! {
     TooManyIdempotencyKeys = "too_many_idempotency_keys", 429, Caller, "Too many idempotency keys are remembered for this caller";
     /// There is no memory for another idempotency key.
     IdempotencyMemoryFull = "idempotency_memory_full", 503, Us, "No more idempotency keys can be remembered";
+    /// Where several nodes remember idempotency keys can't be reached, and no call with a key is done then.
+    IdempotencyUnavailable = "idempotency_unavailable", 503, Us, "Idempotency keys can't be checked just now";
     /// The request lacks what the upstream's is made from.
     UntransformableRequest = "untransformable_request", 400, Caller, "The request can't be made into the upstream's";
     /// A credential is needed and none came.
@@ -173,6 +175,10 @@ codes! {
     QuotaExceeded = "quota_exceeded", 429, Caller, "The quota is used up";
     /// As many calls are under way as may be at one time.
     TooManyCalls = "too_many_calls", 429, Caller, "Too many calls are under way";
+    /// This holder of a key has used as many proofs as are remembered of one.
+    TooManyProofs = "too_many_proofs", 429, Caller, "Too many proofs were used";
+    /// Where several nodes remember which proofs were used can't be reached, and none is taken then.
+    ProofsUnavailable = "proofs_unavailable", 503, Us, "Proofs can't be checked just now";
     /// What limits are counted in by several nodes can't be reached, and a limit lets nothing pass then.
     LimitsUnavailable = "limits_unavailable", 503, Us, "Limits can't be checked just now";
     /// The client closed the connection before the answer was there. Never sent, only recorded.
@@ -187,6 +193,8 @@ codes! {
     UpstreamFailed = "upstream_failed", 502, Upstream, "The upstream's answer could not be read";
     /// The upstream's answer lacks what the API's is made from.
     UntransformableAnswer = "untransformable_answer", 502, Upstream, "The upstream's answer can't be made into this API's";
+    /// The upstream's answer does not fit the API's description.
+    InvalidAnswer = "invalid_answer", 502, Upstream, "The upstream's answer does not fit the API's description";
     /// The upstream did not answer in time.
     UpstreamTimeout = "upstream_timeout", 504, Upstream, "The upstream did not answer in time";
     /// The upstream has as many connections as it may, and as many calls wait for one as may.

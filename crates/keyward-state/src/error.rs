@@ -14,10 +14,19 @@ pub enum Error {
     /// Every cell for counting is in use by a subject that has used up some of its limit. Forgetting one
     /// would lift its limit, so the new subject is refused.
     #[error(
-        "all {limit} cells for counting calls are in use: count by fewer things, or bar the addresses that flood this node"
+        "all {limit} cells for counting calls are in use: count by fewer things, allow for more (`limits: {{ counted_subjects }}`), or bar the addresses that flood this node"
     )]
     CellsExhausted {
         /// The bound.
+        limit: usize,
+    },
+    /// One limit has as many cells as it may have beside the others, all in use. Its new subject is refused, so that
+    /// whoever invents subjects for one limit takes nothing from those of another.
+    #[error(
+        "this limit counts as many callers as it may of the {limit} that the node counts (`limits: {{ counted_subjects }}`): count by what callers can't invent, or bar the addresses that flood it"
+    )]
+    ShareExhausted {
+        /// The bound of all together.
         limit: usize,
     },
     /// As many revocations as the node keeps are in force. None is forgotten, so that the new one can't be
@@ -36,6 +45,15 @@ pub enum Error {
     )]
     ReplayMemoryFull {
         /// The bound.
+        limit: usize,
+    },
+    /// One holder has used as many identifiers lately as it may beside the others. Its next ones are refused, and
+    /// those of nobody else.
+    #[error(
+        "this holder of a key has used as many identifiers as it may of the {limit} that are remembered: let it call less often, or bar it"
+    )]
+    ReplayShareFull {
+        /// The bound of all together.
         limit: usize,
     },
 }

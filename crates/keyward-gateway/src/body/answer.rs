@@ -18,7 +18,17 @@ pub(crate) struct AnswerBody {
     source: Source,
     /// What it is compressed by on its way.
     compressing: Option<Box<Compressing>>,
+    /// Who looks at what comes.
+    watching: Option<Box<dyn Watching>>,
     record: Option<Box<CallRecord>>,
+}
+
+/// Who looks at a body's bytes as they pass, before they are compressed.
+pub(crate) trait Watching {
+    /// The next ones.
+    fn piece(&mut self, piece: &[u8]);
+    /// The body has been given to its end.
+    fn ended(self: Box<Self>);
 }
 
 enum Source {
@@ -37,6 +47,7 @@ impl AnswerBody {
         Self {
             source: Source::Full(bytes, 0),
             compressing: None,
+            watching: None,
             record: None,
         }
     }
@@ -46,6 +57,7 @@ impl AnswerBody {
         Self {
             source: Source::Upstream(Box::new(download)),
             compressing: None,
+            watching: None,
             record: None,
         }
     }
@@ -55,6 +67,7 @@ impl AnswerBody {
         Self {
             source: Source::Filling(reader),
             compressing: None,
+            watching: None,
             record: None,
         }
     }
@@ -81,6 +94,19 @@ impl AnswerBody {
     /// Takes the call's record off, for what outlasts the body.
     pub(crate) fn take_record(&mut self) -> Option<Box<CallRecord>> {
         self.record.take()
+    }
+
+    /// Lets someone look at what comes; of a body that is all there, at nothing.
+    pub(crate) fn watch(&mut self, watching: Box<dyn Watching>) {
+        self.watching = Some(watching);
+    }
+
+    /// The body, where it is all there and nothing of it was given.
+    pub(crate) fn whole(&self) -> Option<&Bytes> {
+        match &self.source {
+            Source::Full(bytes, 0) => Some(bytes),
+            Source::Full(..) | Source::Upstream(_) | Source::Filling(_) | Source::Cut(_) => None,
+        }
     }
 
     /// Whether it is this node's own.
@@ -113,7 +139,7 @@ impl AnswerBody {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Result<usize, BodyFailure>> {
-        let mut source = Tapped::new(&mut self.source, self.record.as_deref());
+        let mut source = Tapped::new(&mut self.source, self.record.as_deref(), &mut self.watching);
         match &mut self.compressing {
             Some(compressing) => compressing.poll_piece(context, &mut source),
             None => source.poll_piece(context),
@@ -158,7 +184,8 @@ impl AnswerBody {
         }
         match &mut self.compressing {
             Some(compressing) => compressing.move_piece(count, out),
-            None => Tapped::new(&mut self.source, self.record.as_deref()).move_piece(count, out),
+            None => Tapped::new(&mut self.source, self.record.as_deref(), &mut self.watching)
+                .move_piece(count, out),
         }
     }
 
@@ -166,7 +193,8 @@ impl AnswerBody {
     pub(crate) fn take_piece(&mut self, count: usize) -> Bytes {
         let piece = match &mut self.compressing {
             Some(compressing) => compressing.take_piece(count),
-            None => Tapped::new(&mut self.source, self.record.as_deref()).take_piece(count),
+            None => Tapped::new(&mut self.source, self.record.as_deref(), &mut self.watching)
+                .take_piece(count),
         };
         if let Some(record) = &mut self.record {
             record.bytes_out += piece.len() as u64;
@@ -206,6 +234,9 @@ impl AnswerBody {
         if let Source::Upstream(download) = &mut self.source {
             download.give_back();
         }
+        if let Some(watching) = self.watching.take() {
+            watching.ended();
+        }
         if let Some(mut record) = self.record.take() {
             record.complete = true;
             self.count_in(&mut record);
@@ -223,17 +254,26 @@ impl AnswerBody {
 struct Tapped<'a> {
     source: &'a mut Source,
     capture: Option<&'a CallCapture>,
+    watching: &'a mut Option<Box<dyn Watching>>,
 }
 
 impl<'a> Tapped<'a> {
-    fn new(source: &'a mut Source, record: Option<&'a CallRecord>) -> Self {
+    fn new(
+        source: &'a mut Source,
+        record: Option<&'a CallRecord>,
+        watching: &'a mut Option<Box<dyn Watching>>,
+    ) -> Self {
         Self {
             source,
             capture: record.and_then(|record| record.capture.as_deref()),
+            watching,
         }
     }
 
-    fn keep(&self, piece: &[u8]) {
+    fn keep(&mut self, piece: &[u8]) {
+        if let Some(watching) = self.watching {
+            watching.piece(piece);
+        }
         if let Some(capture) = self.capture {
             capture.keep(Side::Response, piece);
         }

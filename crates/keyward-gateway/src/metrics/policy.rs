@@ -48,6 +48,10 @@ events! {
     DecisionFailed = "external_decision", "failed";
     /// It gave no answer, and the call passed.
     DecisionFailedOpen = "external_decision", "failed_open";
+    /// An answer did not fit its description.
+    AnswerMisfits = "validation", "answer_misfits";
+    /// An answer went on without its body's having been looked at: it was too large, coded, or there was no memory.
+    AnswerUnread = "validation", "answer_unread";
     /// A call was the first with its idempotency key, and went on.
     KeyFirst = "idempotency", "first";
     /// A call got the answer that is kept for its key.
@@ -64,4 +68,6 @@ events! {
     KeyRefused = "idempotency", "refused";
     /// There was no memory for a key.
     KeyMemoryFull = "idempotency", "full";
+    /// Nodes could not ask each other whether it was done.
+    KeyUnavailable = "idempotency", "unavailable";
 }

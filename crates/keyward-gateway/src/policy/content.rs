@@ -30,7 +30,7 @@ impl ContentPlan {
     pub(crate) fn new(api: &Api, declared: &ContentPolicies) -> Result<Self, String> {
         let validation = match &declared.validation {
             Some(declared) => {
-                let compiled = validation::compiled(&declared.description)?;
+                let compiled = validation::compiled(declared)?;
                 Some(ValidationPlan::new(api, declared, compiled))
             }
             None => None,
@@ -95,8 +95,26 @@ impl ContentPlan {
         }
     }
 
-    /// The upstream's answer.
+    /// The upstream's answer, as it is given and kept.
     pub(super) async fn fetch(
+        &self,
+        call: &Call<'_>,
+        mut head: RequestHead,
+        body: RequestBody,
+        record: &mut CallRecord,
+    ) -> Result<Answer, Refusal> {
+        let validation = self.validation.as_ref();
+        let Some(expected) = validation.and_then(|validation| validation.expected(&head)) else {
+            return self.made_anew(call, head, body, record).await;
+        };
+        expected.ask(&mut head);
+        let method = head.method.clone();
+        let answer = self.made_anew(call, head, body, record).await?;
+        Box::pin(expected.checked(call, &method, answer, record)).await
+    }
+
+    /// The upstream's answer to a request that was transformed, transformed itself.
+    async fn made_anew(
         &self,
         call: &Call<'_>,
         head: RequestHead,

@@ -37,13 +37,13 @@ struct Counted {
 }
 
 /// What a body takes of the node's memory and of the route's.
-struct Reserved {
+pub(super) struct Reserved {
     of_route: Reservation,
     of_node: Reservation,
 }
 
 impl Reserved {
-    fn nothing(call: &Call<'_>) -> Option<Self> {
+    pub(super) fn nothing(call: &Call<'_>) -> Option<Self> {
         let content = call.matched.route.route.content.as_ref()?;
         Some(Self {
             of_route: content.bodies().nothing(),
@@ -51,7 +51,7 @@ impl Reserved {
         })
     }
 
-    fn resize(&mut self, bytes: usize) -> bool {
+    pub(super) fn resize(&mut self, bytes: usize) -> bool {
         self.of_route.resize(bytes, || false) && self.of_node.resize(bytes, || false)
     }
 }
@@ -125,7 +125,7 @@ pub(super) async fn read_answer(
     bound: usize,
 ) -> Result<Bytes, &'static str> {
     const NO_MEMORY: &str = "too many bodies are being looked into";
-    const TOO_LARGE: &str = "the answer is larger than what is made anew (`max_body`)";
+    const TOO_LARGE: &str = "the answer is larger than what is looked into (`max_body`)";
     if body.left().is_some_and(|left| left > bound as u64) {
         return Err(TOO_LARGE);
     }

@@ -283,7 +283,7 @@ impl Counters<'_> {
                 Code::Overloaded,
                 "Too many callers are being counted; try again later",
             );
-            Refusal::from(fault.because(error))
+            Refusal::from(fault.because(format_args!("limit {}: {error}", limit.id)))
         })?;
         match &limit.cells {
             CellPlace::Caller(place) if of_caller => {

@@ -90,12 +90,16 @@ impl Status {
             Code::RateLimited
             | Code::TooManyFailures
             | Code::TooManyCalls
+            | Code::TooManyProofs
+            | Code::ProofsUnavailable
             | Code::TooManyIdempotencyKeys
             | Code::IdempotencyMemoryFull
+            | Code::IdempotencyUnavailable
             | Code::LimitsUnavailable
             | Code::UpstreamUnreachable
             | Code::UpstreamFailed
             | Code::UntransformableAnswer
+            | Code::InvalidAnswer
             | Code::UpstreamBusy
             | Code::UpstreamSpared
             | Code::IssuerUnavailable

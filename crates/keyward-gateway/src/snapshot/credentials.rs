@@ -6,7 +6,7 @@ use aws_lc_rs::digest;
 use keyward_jose::SignatureAlgorithm;
 use keyward_jose::jwt::Profile;
 use keyward_model::id::TeamId;
-use keyward_model::limit::{LimitRule, LimitSubject};
+use keyward_model::limit::{LimitRule, LimitSubject, OnOutage};
 use keyward_model::name::Name;
 use keyward_model::resource::authentication::{
     ApiKeyMethod, BasicMethod, Dpop, TokenMethod, TokenSource,
@@ -97,6 +97,8 @@ pub(crate) struct DpopPolicy {
     pub(crate) algorithms: Box<[SignatureAlgorithm]>,
     /// The same as a challenge lists them.
     pub(crate) list: Box<str>,
+    /// What is done while nodes can't ask each other which proofs were used.
+    pub(crate) on_outage: OnOutage,
 }
 
 /// An issuer as one route trusts it.
@@ -295,6 +297,7 @@ impl DpopPolicy {
             required: declared.required,
             nonce: declared.nonce,
             list: declared.algorithms.join(" ").into(),
+            on_outage: declared.on_outage,
             algorithms,
         })
     }

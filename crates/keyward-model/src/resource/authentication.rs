@@ -1,6 +1,7 @@
 //! How callers of an API prove who they are.
 
 use super::mutual_tls::MutualTls;
+use crate::limit::OnOutage;
 use crate::name::Name;
 
 /// Who may call an API.
@@ -67,6 +68,9 @@ pub struct Dpop {
     pub nonce: bool,
     /// The signature algorithms of proofs, by their JOSE names; each is one of public keys.
     pub algorithms: Vec<Box<str>>,
+    /// What is done with proofs while the memory of those that were used, which several nodes share, can't be
+    /// reached. Default: they are refused.
+    pub on_outage: OnOutage,
 }
 
 impl Dpop {
@@ -82,6 +86,7 @@ impl Default for Dpop {
             required: false,
             nonce: false,
             algorithms: Self::ALGORITHMS.map(Into::into).into(),
+            on_outage: OnOutage::Refuse,
         }
     }
 }

@@ -1,70 +1,28 @@
 //! Where cells are found.
 
-use super::cell::{Cell, EVICTED, Kind};
+use super::cell::{Cell, Kind};
 use super::key::LimitKey;
 use super::now::Now;
-use super::quota::{QuotaWindow, Used};
+use super::quota::Used;
+use super::shard::{Full, Shard, Slot};
 use super::shared_part::SharedPart;
 use crate::Error;
-use hashbrown::HashTable;
-use keyward_model::Moment;
 use keyward_model::limit::Period;
 use siphasher::sip128::SipHasher13;
 use std::hash::{BuildHasher as _, RandomState};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-/// How many cells a node keeps unless told otherwise: at most some 30 MB.
-pub const CELLS_MAX_DEFAULT: NonZeroUsize = match NonZeroUsize::new(1 << 18) {
+/// How many cells a node keeps unless told otherwise: at most some 120 MB, and twice that where nodes count
+/// together; those of one limit at most a quarter of it.
+pub const CELLS_MAX_DEFAULT: NonZeroUsize = match NonZeroUsize::new(1 << 20) {
     Some(max) => max,
     None => NonZeroUsize::MIN,
 };
 
 /// Locks are split this many ways, so that workers seldom meet.
 const SHARDS: usize = 64;
-
-/// Shards smaller than this are not swept: there is nothing to gain.
-const SWEEP_MIN: usize = 64;
-
-/// A subject that rests for less than this will call again: dropping its cell while there is room would only
-/// have it looked up and made anew.
-const RESTED: Duration = Duration::from_secs(60);
-
-/// How long a full shard waits between sweeps, so that a flood of new subjects can't make each of its
-/// calls walk the whole shard.
-const SWEEP_PAUSE: Duration = Duration::from_millis(100);
-
-/// There may be as many as there are callers, so each is small: its key takes no memory of its own.
-#[derive(Debug)]
-struct Slot {
-    digest: u128,
-    kind: Kind,
-    is_of_api: bool,
-    /// Of a quota, what was kept of it the last time: the requests of its window.
-    kept: u32,
-    /// That window.
-    window: u32,
-    cell: Arc<Cell>,
-}
-
-impl Slot {
-    /// A route's cell stays while a worker or snapshot holds it: at the bound it could not come back.
-    fn evict(&self, now: Now, full: bool) -> bool {
-        let held = self.is_of_api && Arc::strong_count(&self.cell) > 1;
-        if held {
-            return false;
-        }
-        self.cell.evict_if_idle(self.kind, now) || (full && self.evict_if_told())
-    }
-
-    /// A quota that nodes share is counted where they share it: at the bound, one that owes nothing there may
-    /// go, and is asked for again. Otherwise a month's subjects would keep all others out until its end.
-    fn evict_if_told(&self) -> bool {
-        matches!(self.kind, Kind::Quota(_)) && self.cell.evict_if_told()
-    }
-}
 
 /// What is kept of a quota of one subject, so that a restart does not forgive it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,26 +35,16 @@ pub struct KeptQuota {
     pub used: Used,
 }
 
-/// The half of a digest by which the table inside a shard goes.
-const fn table_hash(digest: u128) -> u64 {
-    (digest & u64::MAX as u128) as u64
-}
-
-#[derive(Debug)]
-struct Shard {
-    slots: HashTable<Slot>,
-    /// The length at which idle cells are looked for.
-    sweep_at: usize,
-    /// No sweep before this while the shard is full.
-    not_before: Moment,
-}
-
 /// All cells of a node.
 ///
 /// Bounded: cells of subjects that have their whole burst again (idle ones) are dropped as new ones come,
 /// which changes nothing for anyone. When all are in use, a new subject is refused; those that have a
-/// cell go on, and none is forgotten but quotas that nodes share, which are asked for again. The bound holds per shard, a 64th of it each; a hash with a secret
-/// key spreads subjects over them.
+/// cell go on, and none is forgotten but quotas that nodes share, which are asked for again. The bound holds per
+/// shard, a 64th of it each; a hash with a secret key spreads subjects over them.
+///
+/// **A share for each limit.** A limit gets a new cell while it has less than a third as many as there is room
+/// left. So one limit whose subjects somebody invents holds a quarter of all at most, the next one that is flooded a
+/// quarter of what is left by it, and there is room for the limits that have few.
 #[derive(Debug)]
 pub struct LimitCells {
     shards: Box<[Mutex<Shard>]>,
@@ -118,17 +66,10 @@ impl LimitCells {
     /// Room for `cells_max` cells, rounded up to a multiple of 64.
     #[must_use]
     pub fn new(cells_max: NonZeroUsize) -> Self {
-        let shard = || {
-            Mutex::new(Shard {
-                slots: HashTable::new(),
-                sweep_at: SWEEP_MIN,
-                not_before: Moment::default(),
-            })
-        };
         // Seeded by the system's randomness.
         let random = RandomState::new();
         Self {
-            shards: (0..SHARDS).map(|_| shard()).collect(),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             shard_max: cells_max.get().div_ceil(SHARDS),
             secret: SipHasher13::new_with_keys(random.hash_one(0_u8), random.hash_one(1_u8)),
             shared: None,
@@ -155,26 +96,24 @@ impl LimitCells {
     /// it says that it was evicted.
     ///
     /// # Errors
-    /// [`Error::CellsExhausted`] when the bound is reached and no cell is idle.
+    /// [`Error::CellsExhausted`] when the bound is reached and no cell is idle; [`Error::ShareExhausted`] when the
+    /// limit has its share of them.
     pub fn cell(&self, key: &LimitKey<'_>, now: Now) -> Result<Arc<Cell>, Error> {
         let digest = key.digest(&self.secret);
-        let exhausted = Error::CellsExhausted {
-            limit: self.shard_max.saturating_mul(SHARDS),
-        };
-        let shard = self.shard(digest).ok_or(exhausted)?;
+        let limit = self.max();
+        let shard = self.shard(digest).ok_or(Error::CellsExhausted { limit })?;
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
         let is_of_api = key.is_of_api();
-        let found = shard
-            .slots
-            .find_mut(table_hash(digest), |slot| slot.digest == digest);
-        if let Some(slot) = found {
+        if let Some(slot) = shard.find(digest) {
             // Of what was restored, only the digest was known.
             slot.is_of_api |= is_of_api;
             return Ok(Arc::clone(&slot.cell));
         }
-        shard.make_room(self.shard_max, now);
-        if shard.slots.len() >= self.shard_max && !is_of_api {
-            return Err(exhausted);
+        match shard.make_room(digest, self.shard_max, now) {
+            None => {}
+            Some(_) if is_of_api => {}
+            Some(Full::Shard) => return Err(Error::CellsExhausted { limit }),
+            Some(Full::Share) => return Err(Error::ShareExhausted { limit }),
         }
         if matches!(key.rule.kind(), Kind::Quota(_)) {
             self.quotas.store(true, Ordering::Relaxed);
@@ -208,7 +147,7 @@ impl LimitCells {
                 continue;
             };
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            if shard.slots.len() >= self.shard_max {
+            if shard.full_for(one.digest, self.shard_max).is_some() {
                 left_out += 1;
                 continue;
             }
@@ -234,7 +173,7 @@ impl LimitCells {
         }
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            unkept.extend(shard.slots.iter_mut().filter_map(Slot::unkept));
+            unkept.extend(shard.slots().filter_map(Slot::unkept));
         }
         unkept
     }
@@ -246,27 +185,8 @@ impl LimitCells {
             return;
         };
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        let slot = shard
-            .slots
-            .find_mut(table_hash(sent.digest), |slot| slot.digest == sent.digest);
-        let Some(slot) = slot else {
-            return;
-        };
-        match total {
-            None => slot.kept = slot.kept.saturating_sub(sent.used.requests),
-            Some(total) => {
-                let elsewhere = total.saturating_sub(slot.kept);
-                if elsewhere > 0 && sent.used.window == slot.used().window {
-                    slot.kept += elsewhere;
-                    QuotaWindow::add(
-                        &slot.cell,
-                        Used {
-                            window: sent.used.window,
-                            requests: elsewhere,
-                        },
-                    );
-                }
-            }
+        if let Some(slot) = shard.find(sent.digest) {
+            slot.kept_of(sent, total);
         }
     }
 
@@ -275,80 +195,20 @@ impl LimitCells {
     pub fn len(&self) -> usize {
         let len = |shard: &Mutex<Shard>| {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            shard.slots.len()
+            shard.len()
         };
         self.shards.iter().map(len).sum()
+    }
+
+    /// How many there may be, [`Counted::Route`](super::Counted::Route) and the like beside them.
+    #[must_use]
+    pub fn max(&self) -> usize {
+        self.shard_max.saturating_mul(SHARDS)
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-impl Slot {
-    fn used(&self) -> Used {
-        Used::of_number(self.cell.number.load(Ordering::Relaxed))
-    }
-
-    fn unkept(&mut self) -> Option<KeptQuota> {
-        let Kind::Quota(period) = self.kind else {
-            return None;
-        };
-        let number = self.cell.number.load(Ordering::Relaxed);
-        if number == EVICTED {
-            return None;
-        }
-        let used = Used::of_number(number);
-        if used.window != self.window {
-            (self.window, self.kept) = (used.window, 0);
-        }
-        // Less is there after one was given back: it is made up for by those to come.
-        let requests = used.requests.saturating_sub(self.kept);
-        if requests == 0 {
-            return None;
-        }
-        self.kept = used.requests;
-        Some(KeptQuota {
-            digest: self.digest,
-            period,
-            used: Used { requests, ..used },
-        })
-    }
-}
-
-impl Shard {
-    fn insert(&mut self, slot: Slot) {
-        let hash = table_hash(slot.digest);
-        self.slots
-            .insert_unique(hash, slot, |slot| table_hash(slot.digest));
-    }
-
-    /// Drops cells that have long been idle once the shard has doubled since the last time, so that each new
-    /// cell pays for a fixed number of looks; when it is full, all idle ones, at most once in [`SWEEP_PAUSE`].
-    fn make_room(&mut self, max: usize, now: Now) {
-        let full = self.slots.len() >= max;
-        let due = if full {
-            now.moment >= self.not_before
-        } else {
-            self.slots.len() >= self.sweep_at
-        };
-        if !due {
-            return;
-        }
-        let idle_since = if full {
-            now
-        } else {
-            Now {
-                moment: now.moment.minus(RESTED),
-                civil: now.civil.minus(RESTED),
-            }
-        };
-        self.slots.retain(|slot| !slot.evict(idle_since, full));
-        self.sweep_at = self.slots.len().saturating_mul(2).max(SWEEP_MIN);
-        if full {
-            self.not_before = now.moment.plus(SWEEP_PAUSE);
-        }
     }
 }

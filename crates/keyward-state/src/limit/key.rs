@@ -12,6 +12,18 @@ use std::net::{IpAddr, Ipv6Addr};
 /// The part of an IPv6 address that one customer gets as a rule: who has it can use any address inside.
 const IPV6_NETWORK: u128 = !0 << 64;
 
+/// So many bits of a digest tell the limit: two of 10,000 limits have the same, and then share a share, with a
+/// chance of one in a hundred.
+const LIMIT_BITS: u32 = 32;
+
+/// The others tell the subject.
+const SUBJECT_BITS: u32 = u128::BITS - LIMIT_BITS;
+
+/// The part of a digest that tells the limit.
+pub(super) const fn limit_of(digest: u128) -> u32 {
+    (digest >> SUBJECT_BITS) as u32
+}
+
 /// What a limit counts separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Counted<'a> {
@@ -117,15 +129,19 @@ pub struct LimitKey<'a> {
 }
 
 impl LimitKey<'_> {
-    /// What the index knows the key by: a hash of all of it under a secret.
+    /// What the index knows the key by: a hash of all of it under a secret, of which the upper [`LIMIT_BITS`]
+    /// are a hash of the limit alone, so that what is kept of a subject says whose share it takes.
     ///
-    /// Two of a node's subjects share one with a chance of less than 2⁻⁹⁰ (2¹⁸ of them, 128 bits), and nobody
+    /// Two subjects of a limit share one with a chance of less than 2⁻⁵⁷ (2²⁰ of them, 96 bits), and nobody
     /// who can't see the secret can look for two that do. What has no fixed length says its length before, and
     /// each kind of what is counted has its own number, so that other keys are other bytes.
     pub(super) fn digest(&self, secret: &SipHasher13) -> u128 {
         let mut hasher = *secret;
-        self.write(&mut |bytes| hasher.write(bytes));
-        hasher.finish128().as_u128()
+        self.write_limit(&mut |bytes| hasher.write(bytes));
+        let limit = hasher.finish128().as_u128();
+        self.write_counted(&mut |bytes| hasher.write(bytes));
+        let subject = hasher.finish128().as_u128();
+        (limit << SUBJECT_BITS) | (subject & (u128::MAX >> LIMIT_BITS))
     }
 
     /// What several nodes call it, whatever machines and versions they are: the team and the limit to read,
@@ -142,9 +158,17 @@ impl LimitKey<'_> {
     }
 
     fn write(&self, to: &mut impl FnMut(&[u8])) {
+        self.write_limit(to);
+        self.write_counted(to);
+    }
+
+    fn write_limit(&self, to: &mut impl FnMut(&[u8])) {
         to(&self.team.as_u128().to_be_bytes());
         to(&self.rule.to_bytes());
         of_any_length(to, self.limit.as_bytes());
+    }
+
+    fn write_counted(&self, to: &mut impl FnMut(&[u8])) {
         for counted in self.counted {
             counted.write(|kind, parts| {
                 to(&[kind]);

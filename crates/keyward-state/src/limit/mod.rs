@@ -40,6 +40,7 @@ mod index;
 mod key;
 mod now;
 mod quota;
+mod shard;
 mod shared_part;
 mod take;
 #[cfg(test)]

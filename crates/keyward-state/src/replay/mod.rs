@@ -8,7 +8,7 @@
 mod tests;
 
 use crate::Error;
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 use keyward_model::{Moment, Timestamp};
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -16,12 +16,18 @@ use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// How many identifiers a node keeps unless told otherwise: some 40 MB. With proofs that are good for a
-/// minute that is enough for 8,700 calls a second, each with a proof of its own.
+/// How many identifiers a node keeps unless told otherwise: some 60 MB. With proofs that are good for a
+/// minute that is enough for 8,000 calls a second, each with a proof of its own; of one holder, for a quarter of it.
 pub const IDENTIFIERS_MAX_DEFAULT: NonZeroUsize = match NonZeroUsize::new(1 << 20) {
     Some(max) => max,
     None => NonZeroUsize::MIN,
 };
+
+/// A holder may have one identifier for so many that are free: a quarter of all who is the only one.
+const FREE_FOR_EACH: usize = 3;
+
+/// So many bits of what an identifier is known by tell its holder.
+const HOLDER_BITS: u32 = 32;
 
 /// Locks are split this many ways, so that workers seldom meet.
 const SHARDS: usize = 64;
@@ -45,6 +51,10 @@ pub enum Use {
 /// one would let that be used a second time. The bound holds per shard and bucket, a 128th of it each; a hash
 /// with a secret key spreads identifiers over shards, so that nobody can aim at one.
 ///
+/// **A share for each holder.** Whoever has a key can use as many identifiers as they like. A holder gets another
+/// one while it has less than a third as many as there is room left: a quarter of all at most
+/// ([`Error::ReplayShareFull`]). So who floods the memory is refused alone.
+///
 /// **A restart forgets.** What was used before it can't be known; whoever asks must therefore refuse what was
 /// made before [`remembers_since`](Self::remembers_since).
 ///
@@ -55,10 +65,10 @@ pub enum Use {
 ///
 /// let memory = ReplayMemory::new(Duration::from_secs(60), Timestamp::from_seconds(1_795_000_000));
 /// let now = Moment::from_nanos(0);
-/// assert_eq!(memory.first_use(&[b"thumbprint", b"jti"], now), Ok(Use::First));
-/// assert_eq!(memory.first_use(&[b"thumbprint", b"jti"], now), Ok(Use::Again));
-/// // Other parts are another identifier, even where they are the same bytes in a row.
-/// assert_eq!(memory.first_use(&[b"thumbprintjti", b""], now), Ok(Use::First));
+/// assert_eq!(memory.first_use(b"thumbprint", b"jti", now), Ok(Use::First));
+/// assert_eq!(memory.first_use(b"thumbprint", b"jti", now), Ok(Use::Again));
+/// // Another's is another one, even where they are the same bytes in a row.
+/// assert_eq!(memory.first_use(b"thumbprintjti", b"", now), Ok(Use::First));
 /// ```
 #[derive(Debug)]
 pub struct ReplayMemory {
@@ -78,7 +88,12 @@ struct Shard {
     begun: Moment,
 }
 
-type Bucket = HashTable<u128>;
+#[derive(Debug, Default)]
+struct Bucket {
+    digests: HashTable<u128>,
+    /// How many each holder has, by the holder's part of the digest.
+    shares: HashMap<u32, usize>,
+}
 
 impl ReplayMemory {
     /// A memory that remembers each identifier for at least `window`, and nothing from before `since`, which is
@@ -116,16 +131,17 @@ impl ReplayMemory {
         self.since
     }
 
-    /// Whether the identifier, which consists of these parts, is used for the first time. Looks and remembers
-    /// in one step: of two workers that ask at once, one is told [`Use::First`].
+    /// Whether this holder uses the identifier for the first time. Looks and remembers in one step: of two
+    /// workers that ask at once, one is told [`Use::First`].
     ///
-    /// Two identifiers are taken for one with a chance of less than 2⁻⁸⁸ among a million, and nobody can look
-    /// for two that are: they are compared by a 128-bit hash under a secret of this process.
+    /// Two identifiers of a holder are taken for one with a chance of less than 2⁻⁵⁷ among a million, and nobody
+    /// can look for two that are: they are compared by 96 bits of a hash under a secret of this process.
     ///
     /// # Errors
-    /// [`Error::ReplayMemoryFull`] at the bound. The identifier must then be refused.
-    pub fn first_use(&self, parts: &[&[u8]], now: Moment) -> Result<Use, Error> {
-        let digest = self.digest(parts);
+    /// [`Error::ReplayMemoryFull`] and [`Error::ReplayShareFull`] at the bounds. The identifier must then be
+    /// refused.
+    pub fn first_use(&self, holder: &[u8], identifier: &[u8], now: Moment) -> Result<Use, Error> {
+        let digest = self.digest(holder, identifier);
         let full = Error::ReplayMemoryFull {
             limit: self.identifiers_max,
         };
@@ -138,12 +154,16 @@ impl ReplayMemory {
         if shard.knows(digest) {
             return Ok(Use::Again);
         }
-        if shard.young.len() >= self.bucket_max {
+        let free = self.bucket_max.saturating_sub(shard.young.len());
+        if free == 0 {
             return Err(full);
         }
-        shard
-            .young
-            .insert_unique(table_hash(digest), digest, |digest| table_hash(*digest));
+        if shard.young.share(digest).saturating_mul(FREE_FOR_EACH) >= free {
+            return Err(Error::ReplayShareFull {
+                limit: self.identifiers_max,
+            });
+        }
+        shard.young.insert(digest);
         Ok(Use::First)
     }
 
@@ -163,14 +183,17 @@ impl ReplayMemory {
         self.len() == 0
     }
 
-    /// Each part with its length before it, so that other parts are other bytes.
-    fn digest(&self, parts: &[&[u8]]) -> u128 {
+    /// Each part with its length before it, so that other parts are other bytes; the upper bits are the holder's
+    /// alone.
+    fn digest(&self, holder: &[u8], identifier: &[u8]) -> u128 {
         let mut hasher = self.secret;
-        for part in parts {
-            hasher.write_usize(part.len());
-            hasher.write(part);
-        }
-        hasher.finish128().as_u128()
+        hasher.write_usize(holder.len());
+        hasher.write(holder);
+        let of_holder = hasher.finish128().as_u128();
+        hasher.write_usize(identifier.len());
+        hasher.write(identifier);
+        let of_both = hasher.finish128().as_u128();
+        (of_holder << (u128::BITS - HOLDER_BITS)) | (of_both & (u128::MAX >> HOLDER_BITS))
     }
 }
 
@@ -184,16 +207,44 @@ impl Shard {
         }
         self.old = std::mem::take(&mut self.young);
         if age >= window.saturating_mul(2) {
-            self.old = Bucket::new();
+            self.old = Bucket::default();
         }
         self.begun = now;
     }
 
     fn knows(&self, digest: u128) -> bool {
-        let same = |known: &u128| *known == digest;
-        let hash = table_hash(digest);
-        self.young.find(hash, same).is_some() || self.old.find(hash, same).is_some()
+        self.young.has(digest) || self.old.has(digest)
     }
+}
+
+impl Bucket {
+    fn len(&self) -> usize {
+        self.digests.len()
+    }
+
+    fn has(&self, digest: u128) -> bool {
+        let found = self
+            .digests
+            .find(table_hash(digest), |known| *known == digest);
+        found.is_some()
+    }
+
+    /// How many its holder has.
+    fn share(&self, digest: u128) -> usize {
+        let share = self.shares.get(&holder_of(digest));
+        share.copied().unwrap_or_default()
+    }
+
+    fn insert(&mut self, digest: u128) {
+        *self.shares.entry(holder_of(digest)).or_default() += 1;
+        self.digests
+            .insert_unique(table_hash(digest), digest, |digest| table_hash(*digest));
+    }
+}
+
+/// The part of a digest that tells the holder.
+const fn holder_of(digest: u128) -> u32 {
+    (digest >> (u128::BITS - HOLDER_BITS)) as u32
 }
 
 /// The half of a digest by which the table inside a shard goes.

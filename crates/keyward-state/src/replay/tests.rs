@@ -26,7 +26,7 @@ fn an_identifier_is_good_once_within_its_window() {
         (190, Use::Again),
     ] {
         assert_eq!(
-            memory.first_use(&[b"a"], at(second)),
+            memory.first_use(b"holder", b"a", at(second)),
             Ok(expected),
             "{second}"
         );
@@ -34,16 +34,17 @@ fn an_identifier_is_good_once_within_its_window() {
 }
 
 #[test]
-fn parts_are_told_apart_by_where_they_end() {
+fn holders_and_identifiers_are_told_apart_by_where_they_end() {
     let memory = memory(1000);
-    for parts in [
-        &[&b"ab"[..], b"c"][..],
-        &[b"a", b"bc"],
-        &[b"abc"],
-        &[b"abc", b""],
-        &[b"", b"abc"],
+    for (holder, identifier) in [
+        (&b"ab"[..], &b"c"[..]),
+        (b"a", b"bc"),
+        (b"abc", b""),
+        (b"", b"abc"),
+        (b"c", b"ab"),
     ] {
-        assert_eq!(memory.first_use(parts, at(1)), Ok(Use::First), "{parts:?}");
+        let found = memory.first_use(holder, identifier, at(1));
+        assert_eq!(found, Ok(Use::First), "{holder:?} {identifier:?}");
     }
 }
 
@@ -53,7 +54,8 @@ fn a_full_memory_refuses_and_forgets_nothing() {
     let mut remembered = Vec::new();
     let mut refused = 0;
     for number in 0_u32..10_000 {
-        match memory.first_use(&[&number.to_be_bytes()], at(1)) {
+        let bytes = number.to_be_bytes();
+        match memory.first_use(&bytes, &bytes, at(1)) {
             Ok(Use::First) => remembered.push(number),
             Ok(Use::Again) => panic!("{number}"),
             Err(error) => {
@@ -64,11 +66,44 @@ fn a_full_memory_refuses_and_forgets_nothing() {
     }
     assert!(refused > 0 && memory.len() <= 128, "{refused}");
     for number in &remembered {
-        let known = memory.first_use(&[&number.to_be_bytes()], at(60));
-        assert_eq!(known, Ok(Use::Again));
+        let bytes = number.to_be_bytes();
+        assert_eq!(memory.first_use(&bytes, &bytes, at(60)), Ok(Use::Again));
     }
     // After two windows there is room again.
-    assert_eq!(memory.first_use(&[b"new"], at(200)), Ok(Use::First));
+    assert_eq!(memory.first_use(b"new", b"new", at(200)), Ok(Use::First));
+}
+
+#[test]
+fn a_flood_of_one_holder_is_refused_alone_and_forgets_nothing() {
+    const ROOM: usize = 128 * 40;
+    let memory = memory(ROOM);
+    assert_eq!(memory.first_use(b"calm", b"one", at(1)), Ok(Use::First));
+    let mut remembered = Vec::new();
+    for number in 0_u32..10_000 {
+        match memory.first_use(b"flood", &number.to_be_bytes(), at(1)) {
+            Ok(Use::First) => remembered.push(number),
+            Ok(Use::Again) => panic!("{number}"),
+            Err(error) => assert_eq!(error, Error::ReplayShareFull { limit: ROOM }),
+        }
+    }
+    // A quarter of the younger buckets, which are half of it all.
+    assert!(
+        (ROOM / 10..=ROOM / 8).contains(&remembered.len()),
+        "{}",
+        remembered.len()
+    );
+    for number in &remembered {
+        let known = memory.first_use(b"flood", &number.to_be_bytes(), at(60));
+        assert_eq!(known, Ok(Use::Again));
+    }
+    // Others are remembered as before, and new ones too.
+    assert_eq!(memory.first_use(b"calm", b"one", at(1)), Ok(Use::Again));
+    for number in 0_u32..100 {
+        let found = memory.first_use(b"calm", &number.to_be_bytes(), at(1));
+        assert_eq!(found, Ok(Use::First), "{number}");
+    }
+    // With the next bucket it has a share again.
+    assert_eq!(memory.first_use(b"flood", b"later", at(70)), Ok(Use::First));
 }
 
 #[test]
@@ -80,7 +115,8 @@ fn of_many_who_come_at_once_one_is_the_first() {
             std::thread::spawn(move || {
                 (0_u32..2_000)
                     .filter(|number| {
-                        memory.first_use(&[&number.to_be_bytes()], at(1)) == Ok(Use::First)
+                        let bytes = number.to_be_bytes();
+                        memory.first_use(&bytes, &bytes, at(1)) == Ok(Use::First)
                     })
                     .count()
             })
@@ -102,7 +138,7 @@ proptest! {
         let mut now = 0;
         for (identifier, later) in uses {
             now += later;
-            let first = memory.first_use(&[&[identifier]], at(now)) == Ok(Use::First);
+            let first = memory.first_use(b"holder", &[identifier], at(now)) == Ok(Use::First);
             if let Some(before) = passed.get(&identifier) {
                 prop_assert!(!first || now - before >= WINDOW.as_secs());
             } else {

@@ -8,6 +8,8 @@ use std::time::Duration;
 pub(super) struct Counters {
     pub(super) connected: AtomicU64,
     pub(super) outages: AtomicU64,
+    pub(super) unreachable: AtomicU64,
+    pub(super) slots_failed: AtomicU64,
     pub(super) answered: AtomicU64,
     pub(super) failed: AtomicU64,
     pub(super) late: AtomicU64,
@@ -31,6 +33,10 @@ pub struct SharedCounts {
     pub connected: u64,
     /// How often a worker lost its connection, or an answer did not come in time.
     pub outages: u64,
+    /// Attempts to connect that failed.
+    pub unreachable: u64,
+    /// How often the server, which was there, did not keep or give back a slot.
+    pub slots_failed: u64,
     /// Round trips that were answered.
     pub answered: u64,
     /// Round trips that failed.
@@ -43,11 +49,11 @@ pub struct SharedCounts {
     pub leased: u64,
     /// Calls refused without a round trip, since what refused them was known.
     pub known_refusals: u64,
-    /// Calls let through by this node alone, during outages.
+    /// Calls and proofs let through by this node alone, during outages.
     pub allowed_locally: u64,
     /// Calls refused by this node alone, during outages.
     pub refused_locally: u64,
-    /// Calls refused during outages since a limit says so.
+    /// Calls and proofs refused during outages since that is what a limit or an API says.
     pub unavailable: u64,
     /// Slots of calls under way that this node holds.
     pub slots: u64,
@@ -59,6 +65,8 @@ impl Counters {
         SharedCounts {
             connected: read(&self.connected),
             outages: read(&self.outages),
+            unreachable: read(&self.unreachable),
+            slots_failed: read(&self.slots_failed),
             answered: read(&self.answered),
             failed: read(&self.failed),
             late: read(&self.late),

@@ -1,4 +1,4 @@
-//! Limits that several nodes count together, in Redis (or Valkey).
+//! Limits that several nodes count together, in Redis (or Valkey), and proofs that each of them has seen.
 //!
 //! One script decides and counts all limits of a call, in one round trip, by the server's own clock: nodes
 //! whose clocks differ agree, and of two calls that come at once one is first. What need not be asked is not:
@@ -13,8 +13,10 @@
 //!
 //! Each worker has a connection of its own, which calls share, and a task that keeps it.
 
+mod claims;
 mod counts;
 mod lease;
+mod proofs;
 mod query;
 mod slots;
 mod taking;
@@ -23,6 +25,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+pub use claims::{CLAIM_RENEWED, Claim, ClaimState, Claimed, Claiming};
 pub use counts::SharedCounts;
 pub use lease::{LEASE_LASTS, LEASED_AT_ONCE, REFUSAL_LASTS};
 pub use slots::{HeldSlot, SLOT_LASTS};
@@ -96,6 +99,7 @@ pub struct SharedState {
     client: Client,
     wait: Duration,
     node: NodeId,
+    prefix: Box<str>,
     /// How many connections have been made: the server may be another one, or have lost what it knew, since
     /// an answer from before the last one.
     connections: AtomicU64,
@@ -125,6 +129,7 @@ impl SharedState {
             client,
             wait: settings.wait,
             node,
+            prefix: settings.prefix.clone(),
             // A cell that has heard nothing yet has heard of connection 0.
             connections: AtomicU64::new(1),
             counters: Counters::default(),

@@ -2,8 +2,8 @@
 
 use super::worker::SharedWorker;
 use crate::limit::Cell;
-use redis::Script;
 use redis::aio::MultiplexedConnection;
+use redis::{RedisError, RedisResult, Script};
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -22,6 +22,9 @@ const RENEWED_AT_ONCE: usize = 500;
 
 /// The most slots that wait to be given back during an outage; the rest lapse by themselves.
 const RELEASED_MAX: usize = 1 << 16;
+
+/// What the server calls it that something else is kept under a name.
+pub(super) const WRONG_TYPE: &str = "WRONGTYPE";
 
 static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("renew.lua")));
 
@@ -81,36 +84,60 @@ impl Slots {
     }
 
     /// Gives back those that were released; what was not answered for is sent again the next time, also where
-    /// this is dropped in the middle.
+    /// this is dropped in the middle. What the server says against it is no reason to give up the connection here:
+    /// it is handed back, the first of it.
     pub(super) async fn give_back(
         &self,
         connection: &mut MultiplexedConnection,
         called: impl Fn(u64) -> Box<str>,
-    ) -> redis::RedisResult<()> {
-        let mut sent = HashSet::new();
+    ) -> RedisResult<Option<RedisError>> {
+        let mut sent = Vec::new();
+        let mut done = HashSet::new();
         let mut pipeline = redis::pipe();
+        pipeline.ignore_errors();
         for (number, cell) in &*self.released.borrow() {
-            if let Some(shared) = &cell.shared {
-                pipeline.zrem(&*shared.name, &*called(*number)).ignore();
+            match &cell.shared {
+                Some(shared) => {
+                    pipeline.zrem(&*shared.name, &*called(*number));
+                    sent.push(*number);
+                }
+                None => {
+                    done.insert(*number);
+                }
             }
-            sent.insert(*number);
         }
-        if sent.is_empty() {
-            return Ok(());
+        let mut against = None;
+        if !sent.is_empty() {
+            let answers: Vec<RedisResult<u64>> = pipeline.query_async(connection).await?;
+            for (number, answer) in sent.into_iter().zip(answers) {
+                match answer {
+                    Ok(_) => {
+                        done.insert(number);
+                    }
+                    Err(error) => {
+                        // Where something else stands now, there is no slot any more.
+                        if error.code() == Some(WRONG_TYPE) {
+                            done.insert(number);
+                        }
+                        against.get_or_insert(error);
+                    }
+                }
+            }
         }
-        pipeline.query_async::<()>(connection).await?;
         let mut released = self.released.borrow_mut();
-        released.retain(|(number, _)| !sent.contains(number));
-        Ok(())
+        released.retain(|(number, _)| !done.contains(number));
+        Ok(against)
     }
 
-    /// Renews those that are held. After the server has lost them, they are there again.
+    /// Renews those that are held. After the server has lost them, they are there again. What the server says
+    /// against one keeps no other from being renewed; it is handed back, the first of it.
     pub(super) async fn renew(
         &self,
         connection: &mut MultiplexedConnection,
         called: impl Fn(u64) -> Box<str>,
-    ) -> redis::RedisResult<()> {
+    ) -> RedisResult<Option<RedisError>> {
         let numbers: Vec<u64> = self.held.borrow().keys().copied().collect();
+        let mut against = None;
         for some in numbers.chunks(RENEWED_AT_ONCE) {
             let mut invocation = RENEW.prepare_invoke();
             invocation.arg(u64::try_from(SLOT_LASTS.as_micros()).unwrap_or(u64::MAX));
@@ -123,10 +150,17 @@ impl Slots {
                     any = true;
                 }
             }
-            if any {
-                invocation.invoke_async::<()>(connection).await?;
+            if !any {
+                continue;
+            }
+            match invocation.invoke_async::<()>(connection).await {
+                Ok(()) => {}
+                Err(error) if error.code().is_some() => {
+                    against.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(against)
     }
 }

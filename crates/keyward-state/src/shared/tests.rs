@@ -1,3 +1,7 @@
+mod claims;
+mod proofs;
+mod refusing_server;
+
 use super::query::{Answer, Ask, Query};
 use super::*;
 use crate::limit::{

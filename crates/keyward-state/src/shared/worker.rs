@@ -1,13 +1,14 @@
 //! A worker's connection, and the task that keeps it.
 
+use super::claims::WaitingClaims;
 use super::counts::add;
 use super::query::{Answer, Query, TAKE};
-use super::slots::{RENEWED_EVERY, Slots};
+use super::slots::{RENEWED_EVERY, Slots, WRONG_TYPE};
 use super::{SharedState, slots::HeldSlot};
 use crate::limit::Cell as LimitCell;
-use keyward_model::{Clock, Moment};
-use redis::AsyncConnectionConfig;
+use keyward_model::{Clock, Moment, Timestamp};
 use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, RedisError, RedisResult};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
@@ -30,6 +31,21 @@ const TRIED_EVERY: Duration = Duration::from_secs(1);
 /// A connection that held for as long was good: after it, attempts begin quickly again.
 const GOOD_AFTER: Duration = Duration::from_secs(5);
 
+/// How often it is told again that connecting fails as it did before.
+const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// What a server says that counts nothing for anybody just now. It, or another one at the same address, is tried
+/// later.
+const UNUSABLE: [&str; 7] = [
+    "READONLY",
+    "LOADING",
+    "MASTERDOWN",
+    "CLUSTERDOWN",
+    "NOAUTH",
+    "MISCONF",
+    "OOM",
+];
+
 /// What calls of one worker ask. It belongs to that worker's thread.
 pub struct SharedWorker {
     pub(super) state: Arc<SharedState>,
@@ -39,9 +55,14 @@ pub struct SharedWorker {
     next_connection: Cell<u64>,
     /// The last connection over which it was told that something else stands under a limit's name.
     told_of_type: Cell<Option<u64>>,
+    /// The last connection over which it was told that slots can't be kept.
+    told_of_slots: Cell<Option<u64>>,
+    /// Why connecting failed, as it was told last, and when.
+    told_of_failure: RefCell<Option<(String, Moment)>>,
     pub(super) slots: Slots,
+    pub(super) claims: WaitingClaims,
     next_slot: Cell<u64>,
-    /// The connection is lost, or slots were released.
+    /// The connection is lost, slots were released, or something waits to be told.
     attention: Notify,
 }
 
@@ -58,6 +79,7 @@ impl fmt::Debug for SharedWorker {
 #[derive(Clone)]
 struct Connection {
     number: u64,
+    since: Timestamp,
     to: MultiplexedConnection,
 }
 
@@ -81,7 +103,10 @@ impl SharedWorker {
             connection: RefCell::default(),
             next_connection: Cell::default(),
             told_of_type: Cell::default(),
+            told_of_slots: Cell::default(),
+            told_of_failure: RefCell::default(),
             slots: Slots::default(),
+            claims: WaitingClaims::default(),
             next_slot: Cell::default(),
             attention: Notify::new(),
         })
@@ -97,11 +122,30 @@ impl SharedWorker {
     /// can't be reached keeps no node from starting.
     pub async fn begin(&self) {
         if let Err(why) = self.connect().await {
-            tracing::warn!(
-                worker = self.index,
-                "the shared state can't be reached ({why}): limits do what their `on_outage` says"
-            );
+            self.unreachable(why);
         }
+    }
+
+    /// Tells that connecting failed: the first time, when it fails in another way than before, and now and then.
+    fn unreachable(&self, why: String) {
+        add(&self.state.counters.unreachable);
+        let now = self.clock.moment();
+        let mut told = self.told_of_failure.borrow_mut();
+        let known = told
+            .as_ref()
+            .is_some_and(|(before, at)| *before == why && now.since(*at) < TOLD_AGAIN_AFTER);
+        if known {
+            tracing::debug!(
+                worker = self.index,
+                "the shared state still can't be reached: {why}"
+            );
+            return;
+        }
+        tracing::warn!(
+            worker = self.index,
+            "the shared state can't be reached ({why}): limits do what their `on_outage` says; it is tried again"
+        );
+        *told = Some((why, now));
     }
 
     /// Keeps the connection and what is held through it, forever.
@@ -117,12 +161,17 @@ impl SharedWorker {
                 }
                 tokio::time::sleep(spread(wait)).await;
                 wait = (wait * 2).min(BACK_OFF.1);
-                if self.connect().await.is_ok() {
-                    since = self.clock.moment();
-                    renewed = since;
-                    tracing::info!(worker = self.index, "the shared state is reached again");
-                } else {
-                    since = now;
+                match self.connect().await {
+                    Ok(()) => {
+                        since = self.clock.moment();
+                        renewed = since;
+                        self.told_of_failure.replace(None);
+                        tracing::info!(worker = self.index, "the shared state is reached again");
+                    }
+                    Err(why) => {
+                        since = now;
+                        self.unreachable(why);
+                    }
                 }
                 continue;
             }
@@ -153,23 +202,27 @@ impl SharedWorker {
     /// Gives back what was released, and renews what is held when it is time for that. Where there is nothing
     /// to say, it is asked whether it is there.
     async fn tend(&self, renew: bool) {
-        let Some(Connection { number, mut to }) = self.connection.borrow().clone() else {
+        let Some(Connection { number, mut to, .. }) = self.connection.borrow().clone() else {
             return;
         };
         let called = |number| self.slot_name(number);
         let tending = async {
+            let mut against = None;
             if self.slots.any_released() {
-                self.slots.give_back(&mut to, called).await?;
+                against = self.slots.give_back(&mut to, called).await?;
             } else {
                 redis::cmd("PING").exec_async(&mut to).await?;
             }
+            self.claims.tell(&mut to).await?;
             if renew {
-                self.slots.renew(&mut to, called).await?;
+                against = against.or(self.slots.renew(&mut to, called).await?);
             }
-            Ok::<(), redis::RedisError>(())
+            Ok::<_, RedisError>(against)
         };
         match tokio::time::timeout(CONNECTED_WITHIN, tending).await {
-            Ok(Ok(())) => {}
+            Ok(Ok(None)) => {}
+            Ok(Ok(Some(error))) if is_unusable(&error) => self.lost(number, &error.to_string()),
+            Ok(Ok(Some(error))) => self.slots_failed(number, &error),
             Ok(Err(error)) => self.failed(number, &error),
             Err(_) => self.lost(number, "it did not answer within a second"),
         }
@@ -177,7 +230,7 @@ impl SharedWorker {
 
     /// At the worker's end: gives back what its last calls held.
     pub async fn finish(&self) {
-        if self.slots.any_released() {
+        if self.slots.any_released() || self.claims.any() {
             self.tend(false).await;
         }
     }
@@ -195,21 +248,30 @@ impl SharedWorker {
             TAKE.load_async(&mut connection).await?;
             // A server that has lost them hears of them before the first call asks.
             let called = |number| self.slot_name(number);
-            self.slots.give_back(&mut connection, called).await?;
-            self.slots.renew(&mut connection, called).await?;
-            Ok::<_, redis::RedisError>(connection)
+            let given_back = self.slots.give_back(&mut connection, called).await?;
+            let renewed = self.slots.renew(&mut connection, called).await?;
+            self.claims.tell(&mut connection).await?;
+            // What stands against a slot is that limit's matter: all others need the connection.
+            match given_back.or(renewed) {
+                Some(error) if is_unusable(&error) => Err(error),
+                against => Ok((connection, against)),
+            }
         };
         match tokio::time::timeout(CONNECTED_WITHIN, Box::pin(connecting)).await {
-            Ok(Ok(connection)) => {
+            Ok(Ok((connection, against))) => {
                 let number = self.next_connection.get();
                 self.next_connection.set(number + 1);
                 add(&self.state.connections);
                 let connection = Connection {
                     number,
+                    since: self.clock.now(),
                     to: connection,
                 };
                 self.connection.replace(Some(connection));
                 add(&self.state.counters.connected);
+                if let Some(error) = against {
+                    self.slots_failed(number, &error);
+                }
                 Ok(())
             }
             Ok(Err(error)) => Err(error.to_string()),
@@ -220,12 +282,7 @@ impl SharedWorker {
     /// Asks, for as long as a call may wait. Where it asks for a slot, those that were released are given back
     /// before it over the same connection: a caller's next call is not refused for the one that has ended.
     pub(super) async fn ask(&self, query: &Query, for_slot: bool) -> Result<Answer, Outage> {
-        let Some(Connection { number, mut to }) = self.connection.borrow().clone() else {
-            return Err(Outage::NotSent);
-        };
-        let counters = &self.state.counters;
-        let begun = self.clock.moment();
-        let asking = async {
+        self.ask_with(async |mut to| {
             if !for_slot || !self.slots.any_released() {
                 return query.ask(&mut to).await;
             }
@@ -236,8 +293,21 @@ impl SharedWorker {
             // What fails here is sent again by the task that keeps the connection.
             let (_sent, answer) = tokio::join!(biased; giving_back, query.ask(&mut to));
             answer
+        })
+        .await
+    }
+
+    /// Asks in whatever way, for as long as a call may wait.
+    pub(super) async fn ask_with<T>(
+        &self,
+        asking: impl AsyncFnOnce(MultiplexedConnection) -> RedisResult<T>,
+    ) -> Result<T, Outage> {
+        let Some(Connection { number, to, .. }) = self.connection.borrow().clone() else {
+            return Err(Outage::NotSent);
         };
-        match tokio::time::timeout(self.state.wait, asking).await {
+        let counters = &self.state.counters;
+        let begun = self.clock.moment();
+        match tokio::time::timeout(self.state.wait, asking(to)).await {
             Ok(Ok(answer)) => {
                 add(&counters.answered);
                 let took = self.clock.moment().since(begun).as_micros();
@@ -262,15 +332,31 @@ impl SharedWorker {
         }
     }
 
+    /// When the connection was made that there is.
+    pub(super) fn connected_since(&self) -> Option<Timestamp> {
+        self.connection.borrow().as_ref().map(|one| one.since)
+    }
+
     /// A key that something else is kept under is that key's matter, told once of each connection; everything
     /// else is an outage.
-    fn failed(&self, number: u64, error: &redis::RedisError) {
-        if error.code() != Some("WRONGTYPE") {
+    fn failed(&self, number: u64, error: &RedisError) {
+        if error.code() != Some(WRONG_TYPE) {
             self.lost(number, &error.to_string());
         } else if self.told_of_type.replace(Some(number)) != Some(number) {
             tracing::error!(
                 worker = self.index,
                 "the shared state has something else under a limit's name, which does what its `on_outage` says: {error}"
+            );
+        }
+    }
+
+    /// The server is there, and does not keep or give back a slot: counted each time, told once of each connection.
+    fn slots_failed(&self, number: u64, error: &RedisError) {
+        add(&self.state.counters.slots_failed);
+        if self.told_of_slots.replace(Some(number)) != Some(number) {
+            tracing::error!(
+                worker = self.index,
+                "the shared state does not keep slots of calls under way, which count on this node alone until it does: {error}"
             );
         }
     }
@@ -297,6 +383,24 @@ impl SharedWorker {
         let number = self.next_slot.get();
         self.next_slot.set(number + 1);
         (number, self.slot_name(number))
+    }
+
+    /// What names begin with.
+    pub(super) fn prefix(&self) -> &str {
+        &self.state.prefix
+    }
+
+    /// The task that keeps the connection has something to say.
+    pub(super) fn attend(&self) {
+        self.attention.notify_one();
+    }
+
+    pub(super) fn allowed_locally(&self) {
+        add(&self.state.counters.allowed_locally);
+    }
+
+    pub(super) fn unavailable(&self) {
+        add(&self.state.counters.unavailable);
     }
 
     fn slot_name(&self, number: u64) -> Box<str> {
@@ -340,6 +444,11 @@ impl SharedWorker {
             number,
         }
     }
+}
+
+/// Whether the server counts nothing for anybody just now.
+pub(super) fn is_unusable(error: &RedisError) -> bool {
+    error.code().is_some_and(|code| UNUSABLE.contains(&code))
 }
 
 /// Up to a quarter more or less, so that workers and nodes don't come back all at once.

@@ -12,7 +12,7 @@ pub(super) fn check(declared: &Declared, problems: &mut Problems) {
         return;
     };
     for (index, validation) in validations(api) {
-        if let Err(why) = check_description(&validation.description) {
+        if let Err(why) = check_description(validation) {
             let key = match validation.description {
                 Description::OpenApi(_) => "openapi",
                 Description::JsonSchema(_) => "schema",

@@ -10,6 +10,7 @@ use keyward_gateway::{Allowance, Http2Limits, Http3Limits};
 use keyward_model::Network;
 use keyward_model::network::AllowRule;
 use keyward_model::resource::raw::{Declared, Field, Fields, Node, Problems};
+use keyward_state::limit::CELLS_MAX_DEFAULT;
 use serde_json::json;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
@@ -66,6 +67,9 @@ const FAILED_ATTEMPTS: Allowance = Allowance {
 const FAILED_ATTEMPTS_MAX: u64 = 1_000_000;
 
 const FAILED_ATTEMPTS_PER_MAX: Duration = Duration::from_secs(3_600);
+
+/// Fewer leave a limit no room beside the others, and more are ten gigabytes and above.
+const COUNTED_SUBJECTS: RangeInclusive<u64> = 1_024..=100_000_000;
 
 /// How a node runs, and the resources that its own files declare.
 #[derive(Clone, Debug)]
@@ -150,6 +154,7 @@ impl NodeConfiguration {
                 "calls_in_flight": self.limits.calls_in_flight,
                 "cache_size": self.limits.cache_bytes,
                 "idempotency_size": self.limits.idempotency_bytes,
+                "counted_subjects": self.limits.counted_subjects,
                 "head_bytes": self.limits.head_bytes,
                 "head_timeout": self.limits.head_timeout.as_secs_f64(),
                 "shutdown_timeout": self.limits.shutdown_timeout.as_secs_f64(),
@@ -184,6 +189,8 @@ pub(crate) struct Limits {
     pub(crate) cache_bytes: usize,
     /// Memory for idempotency keys and the answers to their calls, in bytes.
     pub(crate) idempotency_bytes: usize,
+    /// The most subjects of limits that are counted at one time.
+    pub(crate) counted_subjects: NonZeroUsize,
     /// The largest request head in bytes.
     pub(crate) head_bytes: usize,
     /// How long a request's head may take to arrive, and a connection may stay idle.
@@ -203,6 +210,7 @@ impl Default for Limits {
             calls_in_flight: 65_536,
             cache_bytes: 64 << 20,
             idempotency_bytes: 128 << 20,
+            counted_subjects: CELLS_MAX_DEFAULT,
             head_bytes: 64 << 10,
             head_timeout: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(30),
@@ -383,6 +391,7 @@ fn limits(field: Field<'_>, problems: &mut Problems) -> Option<Limits> {
             "calls_in_flight",
             "cache_size",
             "idempotency_size",
+            "counted_subjects",
             "head_bytes",
             "head_timeout",
             "shutdown_timeout",
@@ -421,6 +430,12 @@ fn limits(field: Field<'_>, problems: &mut Problems) -> Option<Limits> {
         }
         None => Some(default.idempotency_bytes),
     };
+    let counted_subjects = match fields.optional("counted_subjects") {
+        Some(field) => field
+            .whole(COUNTED_SUBJECTS, problems)
+            .and_then(|count| NonZeroUsize::new(usize::try_from(count).ok()?)),
+        None => Some(default.counted_subjects),
+    };
     let head_bytes = match fields.optional("head_bytes") {
         Some(field) => {
             let bytes = field.byte_size(problems)?;
@@ -454,6 +469,7 @@ fn limits(field: Field<'_>, problems: &mut Problems) -> Option<Limits> {
         calls_in_flight: calls_in_flight?,
         cache_bytes: cache_bytes?,
         idempotency_bytes: idempotency_bytes?,
+        counted_subjects: counted_subjects?,
         head_bytes: head_bytes?,
         head_timeout: head_timeout?,
         shutdown_timeout: shutdown_timeout?,

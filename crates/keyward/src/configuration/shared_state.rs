@@ -241,4 +241,29 @@ pub(super) fn check(
             ),
         );
     }
+    let dpop = api.authentication.token().map(|method| &method.dpop);
+    let mut contents = api.routes.iter().filter_map(|route| route.content.as_ref());
+    for (what, says) in [
+        (
+            "`dpop`",
+            dpop.is_some_and(|dpop| dpop.on_outage == OnOutage::AllowLocally),
+        ),
+        (
+            "`idempotency`",
+            contents.any(|content| {
+                let keys = content.idempotency.as_ref();
+                keys.is_some_and(|keys| keys.on_outage == OnOutage::AllowLocally)
+            }),
+        ),
+    ] {
+        if says {
+            problems.warning(
+                declared.place(),
+                "unused",
+                format!(
+                    "{what} says `on_outage: allow_locally`, but this node remembers what was used in its own memory (`shared_state`), which is never away"
+                ),
+            );
+        }
+    }
 }

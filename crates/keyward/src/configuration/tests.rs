@@ -366,6 +366,11 @@ fn changes_that_break_the_example_are_told_with_line_and_advice() {
             &["is not between 8KiB and 1MiB"],
         ),
         (
+            "workers: 2",
+            "workers: 2\nlimits: { counted_subjects: 100 }",
+            &["`counted_subjects` is a whole number from 1024 to 100000000, not `100`"],
+        ),
+        (
             "serves: gateway }",
             "serves: gateway, protocols: [] }",
             &["3: `protocols` is empty"],

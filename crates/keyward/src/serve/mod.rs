@@ -134,8 +134,9 @@ async fn serve(request: Request) -> Result<(), Failure> {
     let captures = configuration.captures.as_ref().map(RunningCaptures::start);
     // Where several nodes count together, what has passed is in what they share.
     let limits = Arc::new(match &configuration.shared_state {
-        Some(shared) => LimitCells::default().shared_under(shared.settings().prefix),
-        None => quotas::restored(&store, &*clock).await?,
+        Some(shared) => LimitCells::new(configuration.limits.counted_subjects)
+            .shared_under(shared.settings().prefix),
+        None => quotas::restored(configuration.limits.counted_subjects, &store, &*clock).await?,
     });
     let keeping = configuration
         .shared_state

@@ -5,6 +5,7 @@ use crate::command::Failure;
 use keyward_model::Clock;
 use keyward_state::limit::{KeptQuota, LimitCells, Used};
 use keyward_store::{QuotaCount, Store};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -14,7 +15,11 @@ use tokio::task::JoinHandle;
 const KEPT_EVERY: Duration = Duration::from_secs(1);
 
 /// Where a node by itself counts, with what was kept before.
-pub(super) async fn restored(store: &Store, clock: &dyn Clock) -> Result<LimitCells, Failure> {
+pub(super) async fn restored(
+    counted_subjects: NonZeroUsize,
+    store: &Store,
+    clock: &dyn Clock,
+) -> Result<LimitCells, Failure> {
     let secret = store
         .quota_secret()
         .await
@@ -23,7 +28,7 @@ pub(super) async fn restored(store: &Store, clock: &dyn Clock) -> Result<LimitCe
         .quota_counts(clock.now())
         .await
         .map_err(|error| failed("quotas", &error, error.code()))?;
-    let cells = LimitCells::default().with_secret(&secret);
+    let cells = LimitCells::new(counted_subjects).with_secret(&secret);
     let left_out = cells.restore(counts.into_iter().map(|count| KeptQuota {
         digest: count.digest,
         period: count.period,

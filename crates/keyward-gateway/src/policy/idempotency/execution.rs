@@ -3,8 +3,10 @@
 //! What the client does meanwhile makes no difference to it: one that leaves, and sends the call again, is told that it
 //! is under way, and then its answer. The task is not bounded by itself but by the time-outs of its upstream.
 
-use super::IdempotencyPlan;
+use super::claim::Duty;
+use super::key::Named;
 use super::memory::{Outcome, UnderWay};
+use super::{IdempotencyPlan, told};
 use crate::body::{AnswerBody, BodyFailure, RequestBody};
 use crate::deadlines::Seat;
 use crate::message::{Fields, Header, RequestHead};
@@ -38,6 +40,7 @@ pub(super) struct Execution {
     admitted: Admitted,
     head: RequestHead,
     body: Bytes,
+    named: Named,
     under_way: UnderWay,
     record: Box<CallRecord>,
 }
@@ -60,8 +63,8 @@ impl Execution {
     pub(super) fn new(
         plan: &IdempotencyPlan,
         call: &Call<'_>,
-        head: RequestHead,
-        body: Bytes,
+        (head, body): (RequestHead, Bytes),
+        named: Named,
         under_way: UnderWay,
         record: &mut CallRecord,
     ) -> Self {
@@ -76,6 +79,7 @@ impl Execution {
             record: record.lend(call.client, &head),
             head,
             body,
+            named,
             under_way,
         }
     }
@@ -118,9 +122,20 @@ impl Execution {
             admitted,
             head,
             body,
+            named,
             under_way,
             mut record,
         } = self;
+        let duty = match Duty::of(&worker, &declared, &named, under_way).await {
+            Ok(duty) => duty,
+            Err(known) => {
+                worker.metrics.policy(known.event());
+                let result = told(&known, &mut record);
+                drop(teller.send(Told { result, record }));
+                return;
+            }
+        };
+        worker.metrics.policy(PolicyEvent::KeyFirst);
         let seat = Rc::new(worker.deadlines.seat());
         let matched = Matched::of_copy(route, path);
         let Some(content) = &matched.route.route.content else {
@@ -153,8 +168,8 @@ impl Execution {
         };
         let result = match answered {
             Ok(mut answer) => {
-                match sorted(&declared, &worker, &mut answer, under_way) {
-                    Ok((keeping, still_under_way)) => {
+                match sorted(&declared, &worker, &mut answer, duty) {
+                    Ok((keeping, duty)) => {
                         // They count as long as the task holds the call.
                         let held = (record.in_flight.take(), record.held.take());
                         let told = Told {
@@ -163,7 +178,7 @@ impl Execution {
                         };
                         // A client that has left gets it when it asks again.
                         drop(teller.send(told));
-                        keeping.run(&worker, &seat, still_under_way).await;
+                        keeping.run(&worker, &seat, duty).await;
                         drop(held);
                         return;
                     }
@@ -173,9 +188,9 @@ impl Execution {
             Err(refusal) => {
                 let now = worker.moment();
                 let released = if record.sent {
-                    under_way.unknown(Outcome::Failed(of_caller(refusal.fault())), now)
+                    duty.unknown(Outcome::Failed(of_caller(refusal.fault())), now)
                 } else {
-                    under_way.release();
+                    duty.release();
                     true
                 };
                 if released {
@@ -197,25 +212,25 @@ fn sorted(
     declared: &Idempotency,
     worker: &Worker,
     answer: &mut Answer,
-    mut under_way: UnderWay,
-) -> Result<(Keeping, UnderWay), Settled> {
+    mut duty: Duty,
+) -> Result<(Keeping, Duty), Settled> {
     let now = worker.moment();
     let status = answer.status;
     if declared.released.contains(&status.as_u16()) {
-        under_way.release();
+        duty.release();
         worker.metrics.policy(PolicyEvent::KeyReleased);
         return Err(Settled);
     }
     let fields = kept_fields(&answer.fields);
     let length = answer.body.left();
-    let room = under_way.room_for_body(fields.footprint()).filter(|room| {
+    let room = duty.room_for_body(fields.footprint()).filter(|room| {
         length.is_none_or(|length| length <= room.bytes() as u64)
             && !is_stream(&answer.fields)
             && answer.tunnel.is_none()
     });
     let Some(room) = room else {
         // It was done, and must not be done again.
-        under_way.settle(Outcome::Lost(Some(status)), now);
+        duty.settle(Outcome::Lost(Some(status)), now);
         return Err(Settled);
     };
     let filling = Filling::new(length, room.bytes(), room);
@@ -227,27 +242,27 @@ fn sorted(
         body,
         filling,
     };
-    Ok((keeping, under_way))
+    Ok((keeping, duty))
 }
 
 impl Keeping {
-    async fn run(self, worker: &Worker, seat: &Rc<Seat>, under_way: UnderWay) {
+    async fn run(self, worker: &Worker, seat: &Rc<Seat>, duty: Duty) {
         let Self {
             status,
             fields,
             mut body,
             filling,
         } = self;
-        let mut under_way = Some(under_way);
+        let mut duty = Some(duty);
         let lost = || Outcome::Lost(Some(status));
         let filled = poll_fn(|context| {
             loop {
                 let filled = filling.poll_fill(context, &mut body, || false);
                 // From here on it is the client's pace: those who ask again need not wait for that.
                 if filling.spills()
-                    && let Some(under_way) = under_way.take()
+                    && let Some(duty) = duty.take()
                 {
-                    under_way.settle(lost(), worker.moment());
+                    duty.settle(lost(), worker.moment());
                 }
                 match filled {
                     Poll::Ready(false) => {}
@@ -262,22 +277,22 @@ impl Keeping {
         drop(body);
         let now = worker.moment();
         let whole = filling.finish();
-        match (under_way, whole) {
+        match (duty, whole) {
             (None, _) => {}
-            (Some(under_way), Filled::Whole(body)) => {
+            (Some(duty), Filled::Whole(body)) => {
                 let outcome = Outcome::Answer {
                     status,
                     fields,
                     body,
                 };
-                under_way.settle(outcome, now);
+                duty.settle(outcome, now);
             }
-            (Some(under_way), Filled::Passed) if filling.has_failed() => {
-                if under_way.unknown(lost(), now) {
+            (Some(duty), Filled::Passed) if filling.has_failed() => {
+                if duty.unknown(lost(), now) {
                     worker.metrics.policy(PolicyEvent::KeyReleased);
                 }
             }
-            (Some(under_way), Filled::Passed) => under_way.settle(lost(), now),
+            (Some(duty), Filled::Passed) => duty.settle(lost(), now),
         }
     }
 }

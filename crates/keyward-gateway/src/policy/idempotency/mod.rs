@@ -6,8 +6,10 @@
 //!
 //! - `key`: the header, and what a key is remembered by.
 //! - `memory`: the keys of the node, shared by all workers. It is not the routes', so that it survives their changes.
+//! - `claim`: the same among several nodes, where they share.
 //! - `execution`: the first call with a key, in a task of its own: it goes on when its client leaves.
 
+mod claim;
 mod execution;
 mod key;
 mod memory;
@@ -27,6 +29,7 @@ use crate::metrics::PolicyEvent;
 use crate::record::CallRecord;
 use crate::request::forward::Call;
 use crate::request::{Answer, Refusal};
+use claim::Known;
 use execution::Execution;
 use key::{IdempotencyKey, Named};
 use keyward_model::resource::content::{AnonymousKeys, Idempotency};
@@ -83,26 +86,25 @@ impl IdempotencyPlan {
         let named = Named::of(call, caller, &key, &head, &body);
         let keys = &call.worker.shared.keys;
         let found = keys.begin(&named, self.terms(), call.worker.moment());
-        let (told, refusal) = match found {
+        let known = match found {
             Found::First(under_way) => {
-                event(PolicyEvent::KeyFirst);
-                let execution = Execution::new(self, call, head, body, under_way, record);
+                let execution = Execution::new(self, call, (head, body), named, under_way, record);
                 return execution.answer(call, record).await;
             }
-            Found::Outcome(outcome) => {
-                event(match &*outcome {
-                    Outcome::Answer { .. } | Outcome::Failed(_) => PolicyEvent::KeyReplayed,
-                    Outcome::Lost(_) => PolicyEvent::KeyAnswerLost,
-                });
-                return replayed(&outcome, record);
+            Found::Outcome(outcome) => Known::Outcome(outcome),
+            Found::UnderWay => Known::UnderWay,
+            Found::OtherRequest => Known::OtherRequest,
+            Found::TooMany => {
+                event(PolicyEvent::KeyMemoryFull);
+                return Err(too_many());
             }
-            Found::UnderWay => (PolicyEvent::KeyUnderWay, under_way()),
-            Found::OtherRequest => (PolicyEvent::KeyReused, reused()),
-            Found::TooMany => (PolicyEvent::KeyMemoryFull, too_many()),
-            Found::Full => (PolicyEvent::KeyMemoryFull, full()),
+            Found::Full => {
+                event(PolicyEvent::KeyMemoryFull);
+                return Err(full());
+            }
         };
-        event(told);
-        Err(refusal)
+        event(known.event());
+        told(&known, record)
     }
 
     /// The call's key, and whose it is; `None` where none counts.
@@ -137,6 +139,16 @@ impl IdempotencyPlan {
             answer: self.declared.max_answer_bytes,
             release_unknown: self.declared.release_unknown,
         }
+    }
+}
+
+/// What a call is told whose key was used before.
+fn told(known: &Known, record: &mut CallRecord) -> Result<Answer, Refusal> {
+    match known {
+        Known::Outcome(outcome) => replayed(outcome, record),
+        Known::UnderWay => Err(under_way()),
+        Known::OtherRequest => Err(reused()),
+        Known::Unavailable => Err(unavailable()),
     }
 }
 
@@ -230,6 +242,16 @@ fn full() -> Refusal {
             "No more idempotency keys can be remembered just now: send this again later, or without a key",
         ),
         FULL_RETRY_AFTER,
+    )
+}
+
+fn unavailable() -> Refusal {
+    later(
+        Fault::new(
+            Code::IdempotencyUnavailable,
+            "Whether a call with this `Idempotency-Key` was done can't be told just now: send this again later",
+        ),
+        UNDER_WAY_RETRY_AFTER,
     )
 }
 

@@ -1,15 +1,20 @@
-//! Requests held against a description before they go on: an OpenAPI document or a JSON Schema.
+//! Requests held against a description before they go on, and answers before they go back: an OpenAPI document or a
+//! JSON Schema.
 //!
 //! It has its turn behind limits, so that reading and checking bodies is bounded by them, and before the cache
 //! and the upstream, which see nothing that does not fit. A body is read whole for it, within a bound of its own
 //! and one over all calls of the node; what is not JSON is not read.
 //!
-//! - `open_api`, `parameters`, `schema`, `circles`: the description, compiled when it is configured.
+//! - `open_api`, `parameters`, `members`, `schema`, `circles`: the description, compiled when it is configured.
+//! - `answers`, `answering`: the same for answers, where they are looked at.
 //! - `json`, `media_type`: bodies, read in the one way.
 
+mod answering;
+mod answers;
 mod circles;
 pub(super) mod json;
 pub(super) mod media_type;
+mod members;
 mod open_api;
 #[cfg(feature = "fuzzing")]
 mod oracle;
@@ -28,8 +33,9 @@ use crate::record::CallRecord;
 use crate::request::Refusal;
 use crate::request::forward::Call;
 use crate::request::path::RequestPath;
+use answering::Reports;
 use http::Method;
-use keyward_model::resource::content::{Description, Validation};
+use keyward_model::resource::content::{AnswerValidation, Description, Validation};
 use keyward_model::resource::{Api, AuthenticationMethod, TokenSource};
 use keyward_model::{Code, Fault};
 use media_type::{MediaType, is_json};
@@ -52,6 +58,7 @@ pub(crate) struct ValidationPlan {
     base: usize,
     /// Where callers' credentials stand: what was taken out there is not missing.
     credentials: Vec<(Place, Box<str>)>,
+    reports: Arc<Reports>,
 }
 
 /// A description, ready to be used. All routes of an API that have one share it.
@@ -62,10 +69,13 @@ pub(crate) enum Compiled {
 }
 
 impl Compiled {
-    /// Compiles a description. The error says what is wrong with it, and where.
-    pub(crate) fn new(description: &Description) -> Result<Self, String> {
+    /// Compiles a description, what it says of answers too where those are looked at. The error says what is wrong
+    /// with it, and where.
+    pub(crate) fn new(description: &Description, with_answers: bool) -> Result<Self, String> {
         match description {
-            Description::OpenApi(document) => Operations::new(document).map(Self::OpenApi),
+            Description::OpenApi(document) => {
+                Operations::new(document, with_answers).map(Self::OpenApi)
+            }
             Description::JsonSchema(schema) => {
                 let json = Content {
                     kind: None,
@@ -84,50 +94,67 @@ impl Compiled {
 /// So many descriptions are remembered that nobody uses: those that were checked and may be put to use next.
 const UNUSED_MAX: usize = 64;
 
+/// A description as it was compiled: for requests alone, or for answers too.
+#[derive(Debug)]
+struct Known {
+    description: Description,
+    with_answers: bool,
+    compiled: Arc<Compiled>,
+}
+
+impl Known {
+    fn is_used(&self) -> bool {
+        Arc::strong_count(&self.compiled) > 1
+    }
+}
+
 /// The descriptions that were compiled. A large one takes seconds, and is checked before it is put to use, shared by
 /// the routes that have it, and the same still after a change of something else.
-static KNOWN: Mutex<Vec<(Description, Arc<Compiled>)>> = Mutex::new(Vec::new());
+static KNOWN: Mutex<Vec<Known>> = Mutex::new(Vec::new());
 
 /// A description, compiled where it was not. The error says what is wrong with it, and where.
-pub(crate) fn compiled(description: &Description) -> Result<Arc<Compiled>, String> {
+pub(crate) fn compiled(declared: &Validation) -> Result<Arc<Compiled>, String> {
+    let description = &declared.description;
+    let with_answers = declared.answers != AnswerValidation::Ignore;
     let find = || {
         let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = known.iter().find(|(of, _)| of == description);
-        found.map(|(_, compiled)| Arc::clone(compiled))
+        let found = known
+            .iter()
+            .find(|one| one.with_answers == with_answers && one.description == *description);
+        found.map(|one| Arc::clone(&one.compiled))
     };
     if let Some(known) = find() {
         return Ok(known);
     }
     // Others need not wait for it.
-    let compiled = Arc::new(Compiled::new(description)?);
+    let compiled = Arc::new(Compiled::new(description, with_answers)?);
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let unused = |(_, compiled): &&(Description, Arc<Compiled>)| Arc::strong_count(compiled) == 1;
-    if known.iter().filter(unused).count() >= UNUSED_MAX {
-        known.retain(is_used);
+    if known.iter().filter(|one| !one.is_used()).count() >= UNUSED_MAX {
+        known.retain(Known::is_used);
     }
-    known.push((description.clone(), Arc::clone(&compiled)));
+    known.push(Known {
+        description: description.clone(),
+        with_answers,
+        compiled: Arc::clone(&compiled),
+    });
     Ok(compiled)
 }
 
 /// Drops the descriptions that no route has any more.
 pub(crate) fn forget_unused() {
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    known.retain(is_used);
-}
-
-fn is_used((_, compiled): &(Description, Arc<Compiled>)) -> bool {
-    Arc::strong_count(compiled) > 1
+    known.retain(Known::is_used);
 }
 
 /// What is wrong with a description; it is then at hand for who puts it to use.
 ///
 /// # Errors
 /// In words, with the place in the document as a JSON Pointer.
-pub fn check_description(description: &Description) -> Result<(), String> {
-    compiled(description).map(|_| ())
+pub fn check_description(declared: &Validation) -> Result<(), String> {
+    compiled(declared).map(|_| ())
 }
 
-/// One thing that is wrong with a request.
+/// One thing that is wrong with a message.
 #[derive(Debug)]
 struct Mistake {
     place: &'static str,
@@ -150,6 +177,7 @@ impl ValidationPlan {
             compiled,
             base: api.base_path.segments().count(),
             credentials: credentials(api),
+            reports: Arc::default(),
         }
     }
 
@@ -242,19 +270,20 @@ impl ValidationPlan {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
         for parameter in &operation.parameters {
-            let sent: Vec<String> = match parameter.place {
+            let called = |pairs: &[(String, String)]| -> Vec<(String, String)> {
+                let pairs = pairs.iter();
+                let called = pairs.filter(|(name, _)| parameter.is_called(name));
+                called.cloned().collect()
+            };
+            let sent: Vec<(String, String)> = match parameter.place {
                 Place::Path => path
                     .iter()
                     .filter(|(name, _)| **name == *parameter.name)
-                    .map(|(_, value)| value.clone())
+                    .map(|(name, value)| ((*name).to_owned(), value.clone()))
                     .collect(),
-                Place::Query => values(&query, |name| parameter.is_called(name)),
-                Place::Cookie => values(&cookies, |name| parameter.is_called(name)),
-                Place::Header => head
-                    .fields
-                    .all_named(&parameter.name)
-                    .map(|value| String::from_utf8_lossy(value).into_owned())
-                    .collect(),
+                Place::Query => called(&query),
+                Place::Cookie => called(&cookies),
+                Place::Header => in_headers(&head.fields, &parameter.name),
             };
             let place = parameter.place.as_str();
             if sent.is_empty() {
@@ -266,7 +295,7 @@ impl ValidationPlan {
                 }
                 continue;
             }
-            if parameter.place == Place::Path && sent.iter().any(|value| value.contains(';')) {
+            if parameter.place == Place::Path && sent.iter().any(|(_, value)| value.contains(';')) {
                 let why = "it has a `;`, where some servers end it";
                 mistakes.add(place, Some(&parameter.name), "", why);
                 continue;
@@ -391,23 +420,24 @@ impl Mistakes {
         }
     }
 
+    /// All of them in words, for the operator.
+    fn words(&self) -> String {
+        let told = self.found.iter().take(self.most);
+        let mut told: Vec<String> = told
+            .map(|mistake| format!("{}: {}", mistake.what(), mistake.detail))
+            .collect();
+        if self.found.len() > self.most {
+            told.push("and more".to_owned());
+        }
+        told.join("; ")
+    }
+
     fn refuse(self) -> Result<(), Refusal> {
         let Some(first) = self.found.first() else {
             return Ok(());
         };
         let more = self.found.len() > self.most;
-        let what = match &first.name {
-            Some(name) => format!("{} `{name}`", first.place),
-            None => format!(
-                "{}{}",
-                first.place,
-                if first.pointer.is_empty() {
-                    String::new()
-                } else {
-                    format!(" at `{}`", first.pointer)
-                }
-            ),
-        };
+        let what = first.what();
         let tail = if more {
             "; `errors` lists the first of them"
         } else {
@@ -431,6 +461,15 @@ impl Mistakes {
 }
 
 impl Mistake {
+    /// What of the message it is.
+    fn what(&self) -> String {
+        match &self.name {
+            Some(name) => format!("{} `{name}`", self.place),
+            None if self.pointer.is_empty() => self.place.to_owned(),
+            None => format!("{} at `{}`", self.place, self.pointer),
+        }
+    }
+
     fn to_json(&self) -> Value {
         let mut error = json!({ "in": self.place, "pointer": self.pointer, "detail": self.detail });
         if let (Some(name), Some(map)) = (&self.name, error.as_object_mut()) {
@@ -472,11 +511,11 @@ fn credentials(api: &Api) -> Vec<(Place, Box<str>)> {
     places
 }
 
-fn values(pairs: &[(String, String)], is_called: impl Fn(&str) -> bool) -> Vec<String> {
-    pairs
-        .iter()
-        .filter(|(name, _)| is_called(name))
-        .map(|(_, value)| value.clone())
+/// What a message has in the header of this name, which is in lower case.
+fn in_headers(fields: &Fields, name: &str) -> Vec<(String, String)> {
+    let values = fields.all_named(name);
+    values
+        .map(|value| (name.to_owned(), String::from_utf8_lossy(value).into_owned()))
         .collect()
 }
 

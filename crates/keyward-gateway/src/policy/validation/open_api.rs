@@ -1,8 +1,9 @@
 //! An OpenAPI document as it is read once, when the configuration is compiled: operations by path and method.
 
+use super::answers::Answers;
 use super::decoded;
 use super::parameters::{Parameter, Place};
-use super::schema::{Builder, Schema, pointer};
+use super::schema::{Builder, Message, Schema, pointer};
 use keyward_model::resource::capture::MediaRange;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
@@ -46,6 +47,15 @@ enum Segment {
 pub(super) struct Operation {
     pub(super) parameters: Box<[Parameter]>,
     pub(super) body: Option<BodyRule>,
+    /// `None`: answers are not looked at.
+    pub(super) answers: Option<Answers>,
+}
+
+/// Makes what a document describes.
+#[derive(Clone, Copy)]
+struct Builders<'b> {
+    requests: &'b Builder,
+    answers: Option<&'b Builder>,
 }
 
 /// What bodies an operation takes.
@@ -75,15 +85,23 @@ pub(super) enum Found<'o> {
 }
 
 impl Operations {
-    /// Reads a document. The error names the place by a JSON Pointer.
-    pub(super) fn new(document: &Value) -> Result<Self, String> {
-        let builder = Builder::new(document)?;
-        let document = builder.document();
+    /// Reads a document, what it says of answers too where those are looked at. The error names the place by a JSON
+    /// Pointer.
+    pub(super) fn new(document: &Value, with_answers: bool) -> Result<Self, String> {
+        let requests = Builder::new(document, Message::Request)?;
+        let answers = with_answers
+            .then(|| Builder::new(document, Message::Answer))
+            .transpose()?;
+        let builders = Builders {
+            requests: &requests,
+            answers: answers.as_ref(),
+        };
+        let document = requests.document();
         let mut paths: HashMap<usize, Vec<PathItem>> = HashMap::new();
         let items = document.get("paths").and_then(Value::as_object);
         for (path, item) in items.into_iter().flatten() {
             let place = format!("/paths/{}", pointer(path));
-            let item = PathItem::new(&builder, path, item, &place)?;
+            let item = PathItem::new(builders, path, item, &place)?;
             let alike = paths.entry(item.segments.len()).or_default();
             if alike.iter().any(|other| other.is_like(&item)) {
                 return Err(format!("`{place}`: another path matches the same calls"));
@@ -128,7 +146,7 @@ fn segments(path: &str) -> impl Iterator<Item = &str> {
 }
 
 impl PathItem {
-    fn new(builder: &Builder, path: &str, item: &Value, place: &str) -> Result<Self, String> {
+    fn new(builders: Builders<'_>, path: &str, item: &Value, place: &str) -> Result<Self, String> {
         if !path.starts_with('/') {
             return Err(format!("`{place}`: a path begins with `/`"));
         }
@@ -142,7 +160,7 @@ impl PathItem {
         for method in METHODS {
             if let Some(operation) = item.get(method) {
                 let place = format!("{place}/{method}");
-                operations.insert(method, Operation::new(builder, operation, shared, &place)?);
+                operations.insert(method, Operation::new(builders, operation, shared, &place)?);
             }
         }
         Ok(Self {
@@ -220,11 +238,12 @@ impl Segment {
 
 impl Operation {
     fn new(
-        builder: &Builder,
+        builders: Builders<'_>,
         operation: &Value,
         shared: Option<&Value>,
         place: &str,
     ) -> Result<Self, String> {
+        let builder = builders.requests;
         let mut parameters: Vec<Parameter> = Vec::new();
         let own = operation
             .get("parameters")
@@ -255,9 +274,18 @@ impl Operation {
             }
             None => None,
         };
+        let answers = match (builders.answers, operation.get("responses")) {
+            (Some(builder), Some(responses)) => Some(Answers::new(
+                builder,
+                responses,
+                &format!("{place}/responses"),
+            )?),
+            (Some(_) | None, _) => None,
+        };
         Ok(Self {
             parameters: parameters.into(),
             body,
+            answers,
         })
     }
 
@@ -271,7 +299,7 @@ impl Operation {
 }
 
 impl BodyRule {
-    fn new(builder: &Builder, body: &Value, place: &str) -> Result<Self, String> {
+    pub(super) fn new(builder: &Builder, body: &Value, place: &str) -> Result<Self, String> {
         let mut content = Vec::new();
         let kinds = body.get("content").and_then(Value::as_object);
         for (kind, media) in kinds.into_iter().flatten() {
@@ -333,7 +361,7 @@ impl Reach {
 }
 
 /// What a reference leads to, and where that stands.
-fn resolved<'d>(
+pub(super) fn resolved<'d>(
     document: &'d Value,
     mut value: &'d Value,
     mut place: String,

@@ -1,6 +1,7 @@
 //! Parameters in path, query, headers and cookies (OpenAPI 3.1, section 4.8.12): what was sent as a text becomes
 //! the value that its schema speaks of.
 
+use super::members::Shape;
 use super::schema::{Builder, Schema};
 use serde_json::Value;
 use std::sync::Arc;
@@ -39,18 +40,18 @@ enum Form {
     List { between: Option<char>, of: Kinds },
     /// A text of JSON.
     Json,
-    /// `name[key]=value`: known by name, its value is not looked at.
-    Deep,
+    /// An object whose members stand by themselves, as `name[member]=value`.
+    Brackets(Box<Shape>),
     /// An object whose members are sent each by itself, under these names; empty: under any. Their values are not
     /// looked at.
     Members(Vec<Box<str>>),
-    /// Of a media type that is not read: known by name.
+    /// Of a media type that is not read, or an object in one text: known by name.
     Unread,
 }
 
 /// What a text may stand for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Kinds {
+pub(super) struct Kinds {
     number: bool,
     word: bool,
 }
@@ -113,11 +114,11 @@ impl Parameter {
         };
         let described = builder.document().pointer(&schema).is_some();
         let schema = match form {
-            Form::Deep | Form::Members(_) | Form::Unread => None,
-            Form::Plain(_) | Form::List { .. } | Form::Json if described => {
+            Form::Members(_) | Form::Unread => None,
+            Form::Plain(_) | Form::List { .. } | Form::Json | Form::Brackets(_) if described => {
                 Some(builder.schema(&schema)?)
             }
-            Form::Plain(_) | Form::List { .. } | Form::Json => None,
+            Form::Plain(_) | Form::List { .. } | Form::Json | Form::Brackets(_) => None,
         };
         // Of an object whose members stand by themselves nothing stands under its own name.
         let nameless = matches!(form, Form::Members(_));
@@ -138,7 +139,7 @@ impl Parameter {
     /// Whether a name in a query is this one's.
     pub(super) fn is_called(&self, name: &str) -> bool {
         match &self.form {
-            Form::Deep => name.split('[').next() == Some(&*self.name),
+            Form::Brackets(_) => name.split('[').next() == Some(&*self.name),
             Form::Members(names) => {
                 names.is_empty() || names.iter().any(|member| **member == *name)
             }
@@ -146,27 +147,39 @@ impl Parameter {
         }
     }
 
-    /// What is wrong with the values that were sent for it, each with a JSON Pointer into it.
-    pub(super) fn mistakes(&self, sent: &[String], most: usize) -> Vec<(String, String)> {
-        let Some(first) = sent.first() else {
+    /// What is wrong with the names and values that were sent for it, each with a JSON Pointer into it.
+    pub(super) fn mistakes(&self, sent: &[(String, String)], most: usize) -> Vec<(String, String)> {
+        let Some((_, first)) = sent.first() else {
             return Vec::new();
         };
         if sent.len() > 1 && matches!(self.form, Form::Plain(_) | Form::Json | Form::Unread) {
             // Which of them the upstream reads is anyone's guess.
             return vec![(String::new(), "it was sent more than once".to_owned())];
         }
-        let Some(schema) = &self.schema else {
-            return Vec::new();
+        let schema = match (&self.schema, &self.form) {
+            (Some(schema), _) => schema,
+            (None, Form::Brackets(shape)) => {
+                // Nothing is said of its members but how they are written.
+                return shape.object(&self.name, sent).err().unwrap_or_default();
+            }
+            (None, _) => return Vec::new(),
         };
         let (value, nodes) = match &self.form {
-            Form::Deep | Form::Members(_) | Form::Unread => return Vec::new(),
+            Form::Members(_) | Form::Unread => return Vec::new(),
+            Form::Brackets(shape) => match shape.object(&self.name, sent) {
+                Ok(object) => object,
+                Err(mut mistakes) => {
+                    mistakes.truncate(most);
+                    return mistakes;
+                }
+            },
             Form::Json => match super::json::read(first.as_bytes(), DEPTH_MAX) {
                 Ok(read) => (read.value, read.nodes),
                 Err(why) => return vec![(String::new(), why)],
             },
             Form::Plain(kinds) => (kinds.value(first), 1),
             Form::List { between, of } => {
-                let texts = sent.iter().flat_map(|text| match between {
+                let texts = sent.iter().flat_map(|(_, text)| match between {
                     Some(between) => text.split(*between).collect(),
                     None => vec![&**text],
                 });
@@ -192,7 +205,11 @@ impl Form {
         let kinds = types(&schemas);
         let style = declared.get("style").and_then(Value::as_str);
         if style == Some("deepObject") {
-            return Self::Deep;
+            return match place {
+                Place::Query => Self::Brackets(Box::new(Shape::of(builder, schema))),
+                // OpenAPI 3.1, section 4.8.12.3: it is for queries alone.
+                Place::Path | Place::Header | Place::Cookie => Self::Unread,
+            };
         }
         let explodes = declared
             .get("explode")
@@ -203,7 +220,7 @@ impl Form {
             return if by_themselves {
                 Self::Members(members(&schemas))
             } else {
-                Self::Deep
+                Self::Unread
             };
         }
         if !kinds.contains(&"array") {
@@ -224,7 +241,7 @@ impl Form {
 }
 
 /// The schema, and those that it is put together from.
-fn alternatives<'d>(builder: &'d Builder, schema: Option<&'d Value>) -> Vec<&'d Value> {
+pub(super) fn alternatives<'d>(builder: &'d Builder, schema: Option<&'d Value>) -> Vec<&'d Value> {
     let mut found = Vec::new();
     let mut waiting: Vec<&Value> = schema.into_iter().collect();
     while let Some(schema) = waiting.pop()
@@ -243,7 +260,7 @@ fn alternatives<'d>(builder: &'d Builder, schema: Option<&'d Value>) -> Vec<&'d 
 }
 
 /// The types of what they take, as far as they say.
-fn types<'d>(schemas: &[&'d Value]) -> Vec<&'d str> {
+pub(super) fn types<'d>(schemas: &[&'d Value]) -> Vec<&'d str> {
     let mut kinds = Vec::new();
     for schema in schemas {
         match schema.get("type") {
@@ -289,7 +306,13 @@ fn members(schemas: &[&Value]) -> Vec<Box<str>> {
 }
 
 impl Kinds {
-    fn of(kinds: &[&str]) -> Self {
+    /// A text, whatever it says.
+    pub(super) const TEXT: Self = Self {
+        number: false,
+        word: false,
+    };
+
+    pub(super) fn of(kinds: &[&str]) -> Self {
         Self {
             number: kinds.contains(&"integer") || kinds.contains(&"number"),
             word: kinds.contains(&"boolean"),
@@ -297,7 +320,7 @@ impl Kinds {
     }
 
     /// What the text stands for. What fits nothing stays a text, which the schema then refuses.
-    fn value(self, text: &str) -> Value {
+    pub(super) fn value(self, text: &str) -> Value {
         if self.word && (text == "true" || text == "false") {
             return (text == "true").into();
         }

@@ -65,6 +65,23 @@ impl Schema {
     }
 }
 
+/// Which messages schemas are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Message {
+    Request,
+    Answer,
+}
+
+impl Message {
+    /// What marks the members that it need not have.
+    const fn not_in(self) -> &'static str {
+        match self {
+            Self::Request => "readOnly",
+            Self::Answer => "writeOnly",
+        }
+    }
+}
+
 /// Makes schemas of the parts of one document.
 pub(super) struct Builder {
     document: Value,
@@ -75,15 +92,15 @@ pub(super) struct Builder {
 }
 
 impl Builder {
-    /// Of an OpenAPI document.
-    pub(super) fn new(document: &Value) -> Result<Self, String> {
+    /// Of an OpenAPI document, for its requests or its answers.
+    pub(super) fn new(document: &Value, of: Message) -> Result<Self, String> {
         let mut document = document.clone();
         local(&document, &mut String::new())?;
         let old = document
             .get("openapi")
             .and_then(Value::as_str)
             .is_some_and(|version| version.starts_with("3.0."));
-        modernize(&mut document, old);
+        modernize(&mut document, old, of);
         let registry = Registry::new()
             .draft(Draft::Draft202012)
             .add(URI, document.clone())
@@ -206,22 +223,22 @@ fn local(value: &Value, place: &mut String) -> Result<(), String> {
     Ok(())
 }
 
-/// Makes of what OpenAPI 3.0 has in its own way (`old`) what JSON Schema has; and lets requests leave out what
-/// only answers have (`readOnly`).
-fn modernize(value: &mut Value, old: bool) {
+/// Makes of what OpenAPI 3.0 has in its own way (`old`) what JSON Schema has; and lets messages leave out what only
+/// those of the other kind have: requests what is `readOnly`, answers what is `writeOnly`.
+fn modernize(value: &mut Value, old: bool, of: Message) {
     match value {
         Value::Object(map) => {
             if old {
                 of_3_0(map);
             }
-            without_read_only(map);
+            without_others(map, of.not_in());
             for value in map.values_mut() {
-                modernize(value, old);
+                modernize(value, old, of);
             }
         }
         Value::Array(list) => {
             for value in list {
-                modernize(value, old);
+                modernize(value, old, of);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
@@ -259,14 +276,14 @@ fn of_3_0(map: &mut Map<String, Value>) {
     }
 }
 
-fn without_read_only(map: &mut Map<String, Value>) {
-    let read_only = |schema: &Value| schema.get("readOnly") == Some(&Value::Bool(true));
+fn without_others(map: &mut Map<String, Value>, not_in: &str) {
+    let is_others = |schema: &Value| schema.get(not_in) == Some(&Value::Bool(true));
     let Some(properties) = map.get("properties").and_then(Value::as_object) else {
         return;
     };
     let names: Vec<String> = properties
         .iter()
-        .filter(|(_, schema)| read_only(schema))
+        .filter(|(_, schema)| is_others(schema))
         .map(|(name, _)| name.clone())
         .collect();
     if let Some(Value::Array(required)) = map.get_mut("required") {

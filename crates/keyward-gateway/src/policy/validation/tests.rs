@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 fn open_api(paths: Value, components: Value) -> Result<Compiled, String> {
     let document = json!({ "openapi": "3.1.0", "paths": paths, "components": components });
-    Compiled::new(&Description::OpenApi(Arc::new(document)))
+    Compiled::new(&Description::OpenApi(Arc::new(document)), true)
 }
 
 fn body(schema: Value) -> Value {
@@ -107,6 +107,16 @@ fn mistakes_in_a_description_are_told_with_their_place() {
         (
             body(json!({ "type": "objekt" })),
             "`/paths/~1a/post/requestBody/content/application~1json/schema`",
+        ),
+        (
+            json!({ "/a": { "get": { "responses": { "teapot": {} } } } }),
+            "`/paths/~1a/get/responses/teapot`: it is a status, such as 200 or 2XX, or `default`",
+        ),
+        (
+            json!({ "/a": { "get": { "responses": { "200": {
+                "headers": { "x-a": { "schema": { "type": "objekt" } } },
+            } } } } }),
+            "`/paths/~1a/get/responses/200/headers/x-a/schema`",
         ),
         (body(json!({ "pattern": "(" })), "application~1json/schema"),
         (

@@ -45,12 +45,36 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// Something that is done at the end, unless it was taken back.
+struct UnlessTaken<F: FnOnce()>(Option<F>);
+
+impl<F: FnOnce()> UnlessTaken<F> {
+    fn take(mut self) {
+        self.0 = None;
+    }
+}
+
+impl<F: FnOnce()> Drop for UnlessTaken<F> {
+    fn drop(&mut self) {
+        if let Some(at_the_end) = self.0.take() {
+            at_the_end();
+        }
+    }
+}
+
 impl PasswordChecks {
-    /// Whether the password is the one that was hashed.
+    /// Whether the password is the one that was hashed. `wrong` is called when it is not, and when the client leaves
+    /// before that is known: who leaves in the middle has tried all the same, and has held a place. Whose password was
+    /// good and who left during the check has done nothing wrong.
     ///
     /// # Errors
-    /// [`Code::Overloaded`] when too many wait.
-    pub(super) async fn is_password(&self, hash: &str, password: &str) -> Result<bool, Fault> {
+    /// [`Code::Overloaded`] when too many wait. Nothing was tried then.
+    pub(super) async fn is_password(
+        &self,
+        hash: &str,
+        password: &str,
+        wrong: impl FnOnce() + Send + 'static,
+    ) -> Result<bool, Fault> {
         let busy = || {
             Fault::new(
                 Code::Overloaded,
@@ -61,6 +85,7 @@ impl PasswordChecks {
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= WAITING {
             return Err(busy());
         }
+        let wrong = UnlessTaken(Some(wrong));
         let places = Arc::clone(&self.places);
         let place = places.acquire_owned().await.map_err(|_closed| busy())?;
         let (hash, password) = (hash.to_owned(), Zeroizing::new(password.to_owned()));
@@ -68,13 +93,18 @@ impl PasswordChecks {
             // Given back when the check is done, and not when the client leaves: else who asks and leaves could
             // have any number of checks done at once.
             let _place = place;
-            let Ok(hash) = PasswordHash::new(&hash) else {
-                return false;
-            };
             // Its own costs are taken, which the configuration has bounded.
-            Argon2::default()
-                .verify_password(password.as_bytes(), &hash)
-                .is_ok()
+            let good = PasswordHash::new(&hash).is_ok_and(|hash| {
+                let argon2 = Argon2::default();
+                argon2.verify_password(password.as_bytes(), &hash).is_ok()
+            });
+            // Counted here, where nobody has to be waiting for the answer.
+            if good {
+                wrong.take();
+            } else {
+                drop(wrong);
+            }
+            good
         };
         let good = self.runtime.spawn_blocking(check).await;
         drop(waiting);
@@ -98,26 +128,68 @@ mod tests {
         hash.to_string()
     }
 
-    #[tokio::test]
-    async fn a_client_that_leaves_makes_no_room_for_another_check() {
-        let checks = PasswordChecks::new(Handle::current());
-        let hash = slow_hash("correct");
-        for _ in 0..AT_ONCE {
-            let asked = checks.is_password(&hash, "correct");
-            // It begins, and the client leaves.
-            tokio::select! {
-                biased;
-                _ = asked => panic!("it is checked elsewhere"),
-                () = std::future::ready(()) => {}
-            }
+    /// Asks, and leaves as soon as that is waited for.
+    async fn ask_and_leave(
+        checks: &PasswordChecks,
+        hash: &str,
+        password: &str,
+        counted: &Arc<AtomicUsize>,
+    ) {
+        let asked = checks.is_password(hash, password, one_more(counted));
+        tokio::select! {
+            biased;
+            _ = asked => panic!("it is checked elsewhere"),
+            () = std::future::ready(()) => {}
         }
-        assert_eq!(checks.places.available_permits(), 0);
-        assert_eq!(checks.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    fn one_more(counted: &Arc<AtomicUsize>) -> impl FnOnce() + Send + 'static {
+        let counted = Arc::clone(counted);
+        move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    async fn until_done(checks: &PasswordChecks) {
         until("the checks are done", async || {
             checks.places.available_permits() == AT_ONCE
         })
         .await;
-        assert_eq!(checks.is_password(&hash, "correct").await, Ok(true));
-        assert_eq!(checks.is_password(&hash, "wrong").await, Ok(false));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_makes_no_room_for_another_check() {
+        let checks = PasswordChecks::new(Handle::current());
+        let hash = slow_hash("correct");
+        let counted = Arc::default();
+        for _ in 0..AT_ONCE {
+            ask_and_leave(&checks, &hash, "correct", &counted).await;
+        }
+        assert_eq!(checks.places.available_permits(), 0);
+        assert_eq!(checks.waiting.load(Ordering::Relaxed), 0);
+        until_done(&checks).await;
+        // Who left had the right one.
+        assert_eq!(counted.load(Ordering::SeqCst), 0);
+        for (password, good, failures) in [("correct", true, 0), ("wrong", false, 1)] {
+            let found = checks.is_password(&hash, password, one_more(&counted));
+            assert_eq!(found.await, Ok(good));
+            assert_eq!(counted.load(Ordering::SeqCst), failures, "{password}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_leaves_in_the_middle_has_tried_all_the_same() {
+        let checks = PasswordChecks::new(Handle::current());
+        let hash = slow_hash("correct");
+        let counted = Arc::default();
+        for _ in 0..AT_ONCE {
+            ask_and_leave(&checks, &hash, "wrong", &counted).await;
+        }
+        // These leave while they wait for a place: they have held up others, whatever their password.
+        for password in ["wrong", "correct"] {
+            ask_and_leave(&checks, &hash, password, &counted).await;
+        }
+        until_done(&checks).await;
+        assert_eq!(counted.load(Ordering::SeqCst), AT_ONCE + 2);
     }
 }

@@ -134,23 +134,35 @@ async fn verified(
             .keys()
             .is_password(hash, presented.username(), presented.password())
     };
+    let wrong = {
+        let (shared, address, begun) = (
+            Arc::clone(&worker.shared),
+            attempt.origin.address,
+            attempt.begun,
+        );
+        // One more is counted where all failures are that are answered.
+        move || shared.failed_attempts.failed(address, WEIGHT - 1, begun)
+    };
     let good = match entry.as_deref().and_then(Entry::password) {
         Some(StoredPassword::Hashed(hash)) if by_hash(hash) => true,
         Some(StoredPassword::Argon2(hash)) => {
-            passwords.is_password(hash, presented.password()).await?
+            let password = presented.password();
+            passwords.is_password(hash, password, wrong).await?
         }
         Some(StoredPassword::Hashed(_)) | None => {
             // A wrong password takes as long for a machine's name, a person's and nobody's: else names could be found
             // out by the clock.
-            if let Some(decoy) = &entries.decoy {
-                let _never = passwords.is_password(decoy, presented.password()).await?;
+            match &entries.decoy {
+                Some(decoy) => {
+                    let password = presented.password();
+                    let _never = passwords.is_password(decoy, password, wrong).await?;
+                }
+                None => wrong(),
             }
             false
         }
     };
     let Some(entry) = entry.filter(|_| good) else {
-        // One more is counted where all failures are.
-        attempt.failed(WEIGHT - 1);
         return Err(invalid("there is no such name, or another password"));
     };
     entry.check(now)?;

@@ -106,7 +106,7 @@ pub(super) fn take(
         }
         TokenSource::Cookie(name) => {
             let place = from_cookie(name, fields)?;
-            if in_query || fields.all(Header::Authorization).any(is_bearer) {
+            if in_query || in_authorization(fields) {
                 return Err(ambiguous(
                     "A token stands in the cookie and elsewhere; send it in the cookie alone",
                 ));
@@ -167,10 +167,14 @@ pub(super) fn has_token(query: &str) -> bool {
     })
 }
 
-fn is_bearer(value: &[u8]) -> bool {
-    let scheme = value.split(|byte| *byte == b' ').next();
-    scheme.is_some_and(|scheme| {
-        scheme.eq_ignore_ascii_case(b"bearer") || scheme.eq_ignore_ascii_case(b"dpop")
+/// Whether `Authorization` shows a token, in a form that any server may read as one.
+pub(super) fn in_authorization(fields: &Fields) -> bool {
+    fields.all(Header::Authorization).any(|value| {
+        // By white space of any kind: another server may be less strict than we are.
+        let mut words = value.split(u8::is_ascii_whitespace);
+        words.find(|word| !word.is_empty()).is_some_and(|scheme| {
+            scheme.eq_ignore_ascii_case(b"bearer") || scheme.eq_ignore_ascii_case(b"dpop")
+        })
     })
 }
 
@@ -393,6 +397,14 @@ mod tests {
             "/?a=access_token",
         ] {
             assert!(code(&in_header, other, &[bearer]).is_ok(), "{other}");
+        }
+        for spelled in ["bearer a", "Bearer\ta", "DPoP a", "Bearer"] {
+            let beside = ("authorization", spelled);
+            assert_eq!(
+                code(&in_cookie, "/", &[cookie, beside]),
+                refused,
+                "{spelled}"
+            );
         }
         let basic = ("authorization", "Basic YTpi");
         assert!(code(&in_cookie, "/", &[cookie, basic]).is_ok());

@@ -3,7 +3,7 @@
 
 use super::Attempt;
 use super::bearer::{Proofs, Taken};
-use super::dpop::{self, Proven};
+use super::dpop::{self, Proof, Proven};
 use crate::message::{Header, RequestHead};
 use crate::public_url::{PublicUrl, Scheme};
 use crate::record::CallRecord;
@@ -82,18 +82,19 @@ pub(super) struct Bound<'a> {
 }
 
 impl Bound<'_> {
-    /// That whoever calls is whom the token was given to.
+    /// That whoever calls is whom the token was given to. The proof of it, where there is one, is used for the
+    /// first time at this node; other nodes are not asked yet.
     pub(super) fn check(
         &self,
         binding: Option<&Binding>,
         record: &mut CallRecord,
-    ) -> Result<(), Fault> {
+    ) -> Result<Option<Proof>, Fault> {
         if let Some(thumbprint) = binding.and_then(|binding| binding.certificate.as_ref()) {
             self.check_certificate(thumbprint)?;
         }
         let key = binding.and_then(|binding| binding.key.as_ref());
         match (key, self.taken.is_dpop()) {
-            (Some(key), true) => self.check_proof(key, record),
+            (Some(key), true) => self.check_proof(key, record).map(Some),
             // RFC 9449, section 7.2: else whoever stole it would say that it is not bound.
             (Some(_), false) => Err(Fault::new(
                 Code::ProofMissing,
@@ -104,7 +105,7 @@ impl Bound<'_> {
                 "The token is not bound to a key (`cnf` has no `jkt`); get one that is, or send it as `Authorization: Bearer …`",
             )),
             (None, false) if self.policy.dpop.required => Err(unbound()),
-            (None, false) => Ok(()),
+            (None, false) => Ok(None),
         }
     }
 
@@ -149,7 +150,7 @@ impl Bound<'_> {
         )
     }
 
-    fn check_proof(&self, key: &Thumbprint, record: &mut CallRecord) -> Result<(), Fault> {
+    fn check_proof(&self, key: &Thumbprint, record: &mut CallRecord) -> Result<Proof, Fault> {
         let (attempt, policy) = (self.attempt, &self.policy.dpop);
         let place = match self.taken.proofs() {
             Proofs::One(place) => place,
@@ -168,11 +169,11 @@ impl Bound<'_> {
         };
         attempt.may_try()?;
         let text = std::str::from_utf8(place.of(self.head.fields.bytes())).unwrap_or_default();
-        let proof = dpop::read(text, &policy.algorithms).map_err(|why| {
+        let read = dpop::read(text, &policy.algorithms).map_err(|why| {
             Fault::new(Code::ProofInvalid, format!("The proof was refused: {why}"))
         })?;
         let addresses = self.addresses();
-        proof.check(&Proven {
+        let proof = read.verify(&Proven {
             method: self.head.method.as_str(),
             addresses: &addresses,
             path: self.head.path(),
@@ -180,7 +181,8 @@ impl Bound<'_> {
             key,
         })?;
         proof.is_fresh(attempt, policy, record)?;
-        proof.is_first_use(attempt)
+        proof.is_first_use(attempt)?;
+        Ok(proof)
     }
 
     /// What the call's address may be called. Of an API that names hosts, the host that was called, which is one

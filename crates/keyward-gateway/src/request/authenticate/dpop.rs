@@ -1,4 +1,6 @@
-//! Proofs of possession (RFC 9449): read, verified, and found to be fresh and used once.
+//! Proofs of possession (RFC 9449): read, compared with the call, verified, and found to be fresh and used once. What
+//! costs a comparison comes before what costs a signature: who shows a stolen token with a proof of a key of their own
+//! makes us compute next to nothing.
 
 #[cfg(test)]
 mod tests;
@@ -15,8 +17,11 @@ use keyward_jose::jws::compact;
 use keyward_jose::jwt;
 use keyward_jose::{Error as JoseError, Key, SignatureAlgorithm, Verifier, Verifiers};
 use keyward_model::{Code, Fault, Timestamp};
+use keyward_state::Error as StateError;
 use keyward_state::replay::Use;
+use keyward_state::shared::SharedWorker;
 use serde_json::Value;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// How old a proof may be by its own `iat`, and a nonce by ours: as long as a slow client needs to send what it
@@ -43,12 +48,23 @@ pub(crate) struct Proof {
     nonce: Option<Box<str>>,
 }
 
-/// Reads a proof and verifies its signature by the key that it carries itself (RFC 9449, section 4.3, points 2 to
-/// 7). What it says of the call is not compared yet.
+/// A proof as it was read. Nobody knows yet who made it.
+#[derive(Debug)]
+pub(crate) struct Unverified<'t> {
+    text: &'t str,
+    key: Key,
+    algorithm: SignatureAlgorithm,
+    says: Proof,
+}
+
+/// Reads a proof, with the key that it carries itself (RFC 9449, section 4.3, points 2 to 6).
 ///
 /// # Errors
 /// What is wrong with it.
-pub(crate) fn read(text: &str, algorithms: &[SignatureAlgorithm]) -> Result<Proof, String> {
+pub(crate) fn read<'t>(
+    text: &'t str,
+    algorithms: &[SignatureAlgorithm],
+) -> Result<Unverified<'t>, String> {
     let peek = jwt::peek(text).map_err(|error| error.to_string())?;
     let header = peek.header();
     if !header
@@ -73,7 +89,6 @@ pub(crate) fn read(text: &str, algorithms: &[SignatureAlgorithm]) -> Result<Proo
     let key = key
         .with_kid(None)
         .map_err(|error| format!("its `jwk`: {error}"))?;
-    let verifier = Verifier::new(&key, algorithm).map_err(|error| format!("its `jwk`: {error}"))?;
     let claims = peek.claims();
     let claim = |name: &str| {
         let claim = claims
@@ -94,7 +109,7 @@ pub(crate) fn read(text: &str, algorithms: &[SignatureAlgorithm]) -> Result<Proo
         ));
     }
     let issued_at = claims.issued_at().ok_or("it has no `iat`")?;
-    let proof = Proof {
+    let says = Proof {
         key: key.thumbprint(),
         method: claim("htm")?.into(),
         address: claim("htu")?.into(),
@@ -103,18 +118,21 @@ pub(crate) fn read(text: &str, algorithms: &[SignatureAlgorithm]) -> Result<Proo
         issued_at: Timestamp::from_seconds(issued_at.0),
         nonce: optional("nonce")?,
     };
-    let verifiers = Verifiers::from(verifier);
-    compact::verify(text, &verifiers).map_err(|error| {
-        if matches!(
-            error,
-            JoseError::KeyUnknown(_) | JoseError::SignatureInvalid
-        ) {
-            "its signature is not of the key in its `jwk`".to_owned()
-        } else {
-            error.to_string()
-        }
-    })?;
-    Ok(proof)
+    Ok(Unverified {
+        text,
+        key,
+        algorithm,
+        says,
+    })
+}
+
+/// A proof that was read and whose signature is good, whatever it is of.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_and_verify(
+    text: &str,
+    algorithms: &[SignatureAlgorithm],
+) -> Result<Proof, String> {
+    read(text, algorithms)?.verified()
 }
 
 /// What a proof must be of.
@@ -129,9 +147,36 @@ pub(super) struct Proven<'a> {
     pub(super) key: &'a Thumbprint,
 }
 
+impl Unverified<'_> {
+    /// The proof, if it is of this call, this token and its key, and the signature is that key's: in this order.
+    pub(super) fn verify(self, proven: &Proven<'_>) -> Result<Proof, Fault> {
+        self.says.check(proven)?;
+        self.verified()
+            .map_err(|why| Fault::new(Code::ProofInvalid, format!("The proof was refused: {why}")))
+    }
+
+    /// That the signature is of the key that the proof carries (point 7).
+    fn verified(self) -> Result<Proof, String> {
+        let verifier = Verifier::new(&self.key, self.algorithm)
+            .map_err(|error| format!("its `jwk`: {error}"))?;
+        let verifiers = Verifiers::from(verifier);
+        compact::verify(self.text, &verifiers).map_err(|error| {
+            if matches!(
+                error,
+                JoseError::KeyUnknown(_) | JoseError::SignatureInvalid
+            ) {
+                "its signature is not of the key in its `jwk`".to_owned()
+            } else {
+                error.to_string()
+            }
+        })?;
+        Ok(self.says)
+    }
+}
+
 impl Proof {
     /// That the proof is of this call, this token and its key (points 8, 9 and 12).
-    pub(super) fn check(&self, proven: &Proven<'_>) -> Result<(), Fault> {
+    fn check(&self, proven: &Proven<'_>) -> Result<(), Fault> {
         let invalid = |why: String| Err(Fault::new(Code::ProofInvalid, why));
         if *self.method != *proven.method {
             return invalid(format!(
@@ -161,7 +206,7 @@ impl Proof {
         Ok(())
     }
 
-    /// That the proof was made just now, and after this process began to remember which were used (point 11;
+    /// That the proof was made just now, and after what remembers which were used began to do so (point 11;
     /// section 11.1).
     ///
     /// Where it carries a nonce of ours, that tells its age, whatever the client's clock says; else its `iat`
@@ -174,6 +219,11 @@ impl Proof {
     ) -> Result<(), Fault> {
         let (now, shared) = (attempt.now, &attempt.worker.shared);
         let since = shared.replays.remembers_since();
+        // Where nodes remember together, what was used before the last connection may be forgotten.
+        let common = attempt.worker.shared_limits.as_ref();
+        let since = common
+            .and_then(|common| common.remembers_since())
+            .map_or(since, |connected| connected.max(since));
         let stale = |why: &'static str| Err(Fault::new(Code::NonceNeeded, why));
         let Some(nonce) = &self.nonce else {
             // `iat` may be a whole second: one of the second in which we began could be of before.
@@ -206,15 +256,17 @@ impl Proof {
         }
     }
 
-    /// That it is used for the first time. Comes last: only who has the key can use up its identifiers.
+    /// That it is used for the first time at this node. Comes last: only who has the key can use up its identifiers.
     pub(super) fn is_first_use(&self, attempt: &Attempt<'_>) -> Result<(), Fault> {
         let memory = &attempt.worker.shared.replays;
-        match memory.first_use(&[&self.key, self.id.as_bytes()], attempt.begun) {
+        match memory.first_use(&self.key, self.id.as_bytes(), attempt.begun) {
             Ok(Use::First) => Ok(()),
-            Ok(Use::Again) => Err(Fault::new(
-                Code::ProofReplayed,
-                "The proof was used before (`jti`); make a new one for each call",
-            )),
+            Ok(Use::Again) => Err(replayed()),
+            Err(error @ StateError::ReplayShareFull { .. }) => Err(Fault::new(
+                Code::TooManyProofs,
+                "More proofs were used with your key in the last minute than are remembered of one; try again in a minute, and call less often",
+            )
+            .because(error)),
             Err(error) => Err(Fault::new(
                 Code::Overloaded,
                 "No more proofs can be taken just now; try again in a minute",
@@ -222,4 +274,29 @@ impl Proof {
             .because(error)),
         }
     }
+
+    /// The same at all nodes together, where they remember together.
+    pub(super) async fn is_first_use_anywhere(
+        &self,
+        common: &Rc<SharedWorker>,
+        policy: &DpopPolicy,
+    ) -> Result<(), Fault> {
+        let (key, id) = (&self.key, self.id.as_bytes());
+        let found = common.first_use(key, id, REPLAY_WINDOW, policy.on_outage);
+        match found.await {
+            Some(Use::First) => Ok(()),
+            Some(Use::Again) => Err(replayed()),
+            None => Err(Fault::new(
+                Code::ProofsUnavailable,
+                "Whether the proof was used before can't be told just now; try again in a moment, with a new one",
+            )),
+        }
+    }
+}
+
+fn replayed() -> Fault {
+    Fault::new(
+        Code::ProofReplayed,
+        "The proof was used before (`jti`); make a new one for each call",
+    )
 }

@@ -20,7 +20,7 @@ mod token;
 #[cfg(feature = "fuzzing")]
 pub(crate) use basic::read as read_basic;
 #[cfg(feature = "fuzzing")]
-pub(crate) use dpop::read as read_proof;
+pub(crate) use dpop::read_and_verify as read_proof;
 
 pub(crate) use argon2::PasswordChecks;
 pub(crate) use binding::{Binding, unbound};
@@ -145,11 +145,6 @@ impl Attempt<'_> {
             })
     }
 
-    fn failed(&self, weight: u32) {
-        let attempts = &self.worker.shared.failed_attempts;
-        attempts.failed(self.origin.address, weight, self.begun);
-    }
-
     /// Counts what failed, and tells when another attempt may be made.
     fn refused(&self, mut refusal: Refusal) -> Refusal {
         let code = refusal.fault().code();
@@ -165,7 +160,8 @@ impl Attempt<'_> {
                 | Code::BindingMismatch
         );
         if counts {
-            self.failed(1);
+            let attempts = &self.worker.shared.failed_attempts;
+            attempts.failed(self.origin.address, 1, self.begun);
         }
         if code == Code::TooManyFailures {
             let attempts = &self.worker.shared.failed_attempts;
@@ -211,13 +207,13 @@ async fn by_methods(
         && !methods
             .iter()
             .any(|method| reads_authorization(method) && is_carried(attempt, method, head));
-    let in_query = has_query_token(methods, head);
+    let stray = stray_token(methods, head);
     let Some(index) = carried.filter(|index| {
         let anonymous = matches!(methods.get(*index), Some(MethodPolicy::Anonymous));
-        !(anonymous && (unread || in_query))
+        !(anonymous && (unread || stray.is_some()))
     }) else {
-        let detail = if in_query {
-            "A token stands in the query, where this API takes none; send it as `WWW-Authenticate` says"
+        let detail = if let Some(place) = stray {
+            place.where_none_is_taken()
         } else if unread {
             "`Authorization` holds nothing that this API takes; `WWW-Authenticate` lists what it does"
         } else {
@@ -227,11 +223,10 @@ async fn by_methods(
         return Err(Refusal::with(fault, challenge::of_all(attempt, head)));
     };
     // Tokens see to it themselves.
-    if in_query && !matches!(methods.get(index), Some(MethodPolicy::Token(_))) {
-        let fault = Fault::new(
-            Code::CredentialAmbiguous,
-            "A token stands in the query beside another credential; send one of them, and no token in the query",
-        );
+    if let Some(place) = stray
+        && !matches!(methods.get(index), Some(MethodPolicy::Token(_)))
+    {
+        let fault = Fault::new(Code::CredentialAmbiguous, place.beside_another());
         return Err(fault.into());
     }
     let authenticated = match methods.get(index) {
@@ -255,12 +250,47 @@ async fn by_methods(
     Ok(authenticated)
 }
 
-/// Whether a token stands in the query of an API that takes tokens elsewhere: the upstream could believe what nobody
-/// checked (RFC 6750, section 2.3).
-fn has_query_token(methods: &[MethodPolicy], head: &RequestHead) -> bool {
+/// Where a token stands that no method reads.
+#[derive(Clone, Copy)]
+enum StrayToken {
+    Query,
+    Header,
+}
+
+impl StrayToken {
+    const fn where_none_is_taken(self) -> &'static str {
+        match self {
+            Self::Query => {
+                "A token stands in the query, where this API takes none; send it as `WWW-Authenticate` says"
+            }
+            Self::Header => {
+                "A token stands in `Authorization`, where this API takes none; send it in the cookie that it reads, or none"
+            }
+        }
+    }
+
+    const fn beside_another(self) -> &'static str {
+        match self {
+            Self::Query => {
+                "A token stands in the query beside another credential; send one of them, and no token in the query"
+            }
+            Self::Header => {
+                "A token stands in `Authorization` beside another credential; send one of them, and no token there"
+            }
+        }
+    }
+}
+
+/// A token that stands in another place than where the API takes tokens: in the query (RFC 6750, section 2.3), or in
+/// `Authorization` where it takes them from a cookie. The upstream, which knows that tokens are checked before it,
+/// could believe what nobody checked. Of an API that takes no tokens, it is the upstream's own.
+fn stray_token(methods: &[MethodPolicy], head: &RequestHead) -> Option<StrayToken> {
     let takes_tokens = methods
         .iter()
         .any(|method| matches!(method, MethodPolicy::Token(_)));
+    if !takes_tokens {
+        return None;
+    }
     // Unless that is what the API calls its keys.
     let is_key = methods.iter().any(|method| match method {
         MethodPolicy::ApiKey(policy) => policy.place.query.as_deref() == Some("access_token"),
@@ -269,7 +299,11 @@ fn has_query_token(methods: &[MethodPolicy], head: &RequestHead) -> bool {
         | MethodPolicy::Certificate(_)
         | MethodPolicy::Anonymous => false,
     });
-    takes_tokens && !is_key && head.query().is_some_and(bearer::has_token)
+    if !is_key && head.query().is_some_and(bearer::has_token) {
+        return Some(StrayToken::Query);
+    }
+    let unread = !methods.iter().any(reads_authorization) && bearer::in_authorization(&head.fields);
+    unread.then_some(StrayToken::Header)
 }
 
 /// Whether the call carries what the method asks for, good or not.

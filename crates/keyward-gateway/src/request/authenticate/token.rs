@@ -75,7 +75,10 @@ async fn checked(
             taken,
             head,
         };
-        bound.check(verified.binding.as_deref(), record)?;
+        let proof = bound.check(verified.binding.as_deref(), record)?;
+        if let (Some(proof), Some(common)) = (proof, &attempt.worker.shared_limits) {
+            Box::pin(proof.is_first_use_anywhere(common, &policy.dpop)).await?;
+        }
     }
     Ok(verified)
 }

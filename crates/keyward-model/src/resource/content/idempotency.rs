@@ -1,6 +1,7 @@
 //! Keys by which a client may send an unsafe call again without its being done twice
 //! (draft-ietf-httpapi-idempotency-key-header).
 
+use crate::limit::OnOutage;
 use std::time::Duration;
 
 /// What is done with the header `Idempotency-Key`.
@@ -23,6 +24,8 @@ pub struct Idempotency {
     pub release_unknown: bool,
     /// What is done with the keys of callers who are not known.
     pub anonymous: AnonymousKeys,
+    /// What is done with calls that have a key while what nodes share can't be reached. Default: they are refused.
+    pub on_outage: OnOutage,
 }
 
 /// What is done with the keys of callers who are not known.
@@ -63,6 +66,7 @@ impl Default for Idempotency {
             released: Self::DEFAULT_RELEASED.into(),
             release_unknown: false,
             anonymous: AnonymousKeys::Refuse,
+            on_outage: OnOutage::Refuse,
         }
     }
 }

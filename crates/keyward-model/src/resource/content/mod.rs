@@ -9,7 +9,7 @@ pub mod validation;
 pub use cache::{Cache, SetCookie};
 pub use idempotency::{AnonymousKeys, Idempotency};
 pub use transformation::{Change, Transformation};
-pub use validation::{Description, Validation};
+pub use validation::{AnswerValidation, Description, Validation};
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What requests are held against before they go on.
+//! What requests are held against before they go on, and answers before they go back.
 
 use serde_json::Value;
 use std::sync::Arc;
@@ -18,6 +18,20 @@ pub struct Validation {
     pub refuse_unknown_query: bool,
     /// Whether calls of operations that are not described are refused.
     pub refuse_unknown_operations: bool,
+    /// What is done with answers that don't fit.
+    pub answers: AnswerValidation,
+}
+
+/// What is done with answers that don't fit their description.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AnswerValidation {
+    /// They are not looked at.
+    #[default]
+    Ignore,
+    /// They go on, and the log tells of them.
+    Report,
+    /// They don't reach the caller.
+    Refuse,
 }
 
 /// A description of requests. It refers to nothing outside of itself.

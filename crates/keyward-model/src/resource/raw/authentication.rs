@@ -2,6 +2,7 @@
 
 use super::api::{is_token, scope_list};
 use super::field::{Field, Fields};
+use super::limits::ON_OUTAGE;
 use super::problem::Problems;
 use super::read::name;
 use crate::name::Name;
@@ -337,7 +338,7 @@ fn dpop(field: Field<'_>, problems: &mut Problems) -> Option<Dpop> {
             ..Dpop::default()
         });
     }
-    let fields = field.fields(&["tokens", "nonce", "algorithms"], problems)?;
+    let fields = field.fields(&["tokens", "nonce", "algorithms", "on_outage"], problems)?;
     let required = match fields.optional("tokens") {
         Some(field) => field.one_of(&words, problems),
         None => Some(false),
@@ -364,10 +365,15 @@ fn dpop(field: Field<'_>, problems: &mut Problems) -> Option<Dpop> {
         }
         None => Dpop::default().algorithms,
     };
+    let on_outage = match fields.optional("on_outage") {
+        Some(field) => field.one_of(&ON_OUTAGE, problems),
+        None => Some(Dpop::default().on_outage),
+    };
     Some(Dpop {
         required: required?,
         nonce: nonce?,
         algorithms,
+        on_outage: on_outage?,
     })
 }
 

@@ -32,7 +32,7 @@ const PLAIN_SUBJECTS: [LimitSubject; 8] = [
 /// Headers whose values are credentials: they are no names to count by, and are gone when limits are taken.
 const SECRET_HEADERS: &[&str] = &["authorization", "cookie", "dpop", "proxy-authorization"];
 
-const ON_OUTAGE: [(&str, OnOutage); 2] = [
+pub(in crate::resource::raw) const ON_OUTAGE: [(&str, OnOutage); 2] = [
     (OnOutage::AllowLocally.as_str(), OnOutage::AllowLocally),
     (OnOutage::Refuse.as_str(), OnOutage::Refuse),
 ];

@@ -1,4 +1,5 @@
 mod properties;
+mod shares;
 
 use super::*;
 use keyward_model::id::TeamId;
@@ -321,47 +322,6 @@ fn an_evicted_cell_sends_its_holder_back_to_the_index() {
 }
 
 #[test]
-fn at_the_bound_new_subjects_are_refused_and_no_busy_one_is_forgotten() {
-    const CELLS: usize = 640;
-    let limit = gcra(1, Duration::from_secs(60), 1);
-    let limits = limits(CELLS);
-    let mut busy = Vec::new();
-    let mut refused = 0;
-    for n in 0..10 * CELLS {
-        let name = format!("subject-{n}");
-        match subject_cell(&limits, limit, &name, at(0)) {
-            Ok(cell) => {
-                assert!(cell.take(&limit, at(0)).unwrap().is_allowed());
-                busy.push(name);
-            }
-            Err(error) => {
-                assert_eq!(error, crate::Error::CellsExhausted { limit: CELLS });
-                refused += 1;
-            }
-        }
-    }
-    assert!(
-        limits.len() <= CELLS && refused >= 9 * CELLS,
-        "{} cells",
-        limits.len()
-    );
-    for name in &busy {
-        let cell = subject_cell(&limits, limit, name, at(SECOND)).unwrap();
-        assert!(
-            !cell.take(&limit, at(SECOND)).unwrap().is_allowed(),
-            "{name} was forgotten"
-        );
-    }
-    let route = [Counted::Route("/x")];
-    assert!(
-        cell_of(&limits, limit, &route, at(SECOND)).is_ok(),
-        "a route's cell is always let in"
-    );
-    // Once they are idle there is room again.
-    assert!(subject_cell(&limits, limit, "late", at(61 * SECOND)).is_ok());
-}
-
-#[test]
 fn a_routes_cell_stays_while_someone_holds_it() {
     let limit = gcra(1, Duration::from_secs(1), 1);
     let limits = limits(64);
@@ -626,37 +586,4 @@ fn a_restored_cell_of_an_api_stays_while_it_is_held() {
         let _room = subject_cell(&after, rule, &format!("subject-{number}"), later);
     }
     assert!(held.take(&rule, later).unwrap().is_allowed());
-}
-
-#[test]
-fn quotas_that_nodes_share_make_room_once_they_are_told() {
-    let rule = quota(10, Period::Month);
-    let limits = limits(64).shared_under("test".into());
-    let later = |number: u64| at(SECOND * (number + 1));
-    let told = |cell: &Cell| {
-        let shared = cell.shared.as_ref().unwrap();
-        shared.heard.store(1, Ordering::Relaxed);
-    };
-    let used = |number: u64| {
-        let cell = subject_cell(&limits, rule, &format!("subject-{number}"), later(number))?;
-        assert!(cell.take(&rule, later(number)).unwrap().is_allowed());
-        Ok::<_, crate::Error>(cell)
-    };
-    // What the server has not heard of stays.
-    let untold: Vec<_> = (0..500).filter_map(|number| used(number).ok()).collect();
-    assert!(limits.len() <= 64 && untold.len() == limits.len());
-    for cell in &untold {
-        assert!(cell.take(&rule, later(500)).unwrap().is_allowed());
-        told(cell);
-    }
-    for number in 501..1_000 {
-        let cell = used(number).unwrap();
-        told(&cell);
-    }
-    assert!(limits.len() <= 64);
-    assert!(
-        untold
-            .iter()
-            .any(|cell| cell.take(&rule, later(1_000)).is_err())
-    );
 }

@@ -261,8 +261,13 @@ fn node(page: &mut Page, gateway: &Gateway) {
     );
     page.gauge(
         "keyward_counted_subjects",
-        "Subjects whose rate limits are being counted.",
+        "Subjects whose limits are being counted.",
         gateway.counted_subjects(),
+    );
+    page.gauge(
+        "keyward_counted_subjects_max",
+        "The most subjects whose limits are counted at one time.",
+        gateway.counted_subjects_max(),
     );
     let proving = gateway.proving_counts();
     page.gauge(

@@ -14,6 +14,16 @@ pub(super) fn write(page: &mut Page, counts: &SharedCounts) {
         "How often a worker lost the shared state: a connection broke, or an answer was late.",
         counts.outages,
     );
+    page.counter(
+        "keyward_shared_state_unreachable_total",
+        "Attempts to connect to the shared state that failed.",
+        counts.unreachable,
+    );
+    page.counter(
+        "keyward_shared_state_slots_failed_total",
+        "How often the shared state, which was there, did not keep or give back a slot.",
+        counts.slots_failed,
+    );
     let mut family = page.family(
         Kind::Counter,
         "keyward_shared_state_round_trips_total",

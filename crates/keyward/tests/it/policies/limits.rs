@@ -91,6 +91,81 @@ async fn rates_quotas_and_several_at_once() {
     table.finish();
 }
 
+/// More subjects than one limit counts, and enough that no part of the index has room for another one of it.
+const FLOOD: usize = 3_000;
+
+#[tokio::test]
+async fn a_limit_whose_subjects_are_invented_keeps_those_of_no_other_out() {
+    let one = |name: &str, by: &str| {
+        format!(
+            "authentication: none, rate_limits: [ {{ name: {name}, by: {by}, requests: 2, per: 1h }} ]"
+        )
+    };
+    let node = Plan::default()
+        .settings("workers: 1\nlimits: { counted_subjects: 1024 }\ntrusted_proxies: [ 127.0.0.1 ]")
+        .api("open", &one("by-header", "\"header:x-project\""))
+        .api("other", &one("by-address", "address"))
+        .api("all", &one("all", "api"))
+        .start()
+        .await;
+    let mut table = of_limits(Table::new("limits", "flooded-limit"));
+    let of = |path: &str, project: &str| Call::get(path).header("X-Project", project);
+    let from = |path: &str, address: &str| Call::get(path).header("X-Forwarded-For", address);
+    for (case, call) in [
+        ("before the flood", of("/open/x", "early")),
+        ("of another limit", from("/other/x", "192.0.2.1")),
+    ] {
+        assert_eq!(table.drive(&node, case, call).await.status, 200);
+    }
+    let mut client = RawClient::connect(node.gateway()).await.unwrap();
+    let mut kept_out = 0;
+    for number in 0..FLOOD {
+        let project = format!("invented-{number}");
+        let headers = [("X-Project", &*project), ("Connection", "keep-alive")];
+        let call = request("GET", "/open/x", &headers, "");
+        client.send(call).await.unwrap();
+        let answer = client.answer().await.unwrap();
+        if answer.status == 503 {
+            kept_out += 1;
+        }
+    }
+    // A quarter of 1,024 is counted, and nobody else.
+    assert!((FLOOD - 256..FLOOD - 200).contains(&kept_out), "{kept_out}");
+    for (case, call, status) in [
+        ("one that is not counted yet", of("/open/x", "late"), 503),
+        ("one from before goes on", of("/open/x", "early"), 200),
+        ("and is counted as before", of("/open/x", "early"), 429),
+        (
+            "of another limit, one from before goes on",
+            from("/other/x", "192.0.2.1"),
+            200,
+        ),
+        ("counted as before", from("/other/x", "192.0.2.1"), 429),
+        (
+            "of another limit, one that is not counted yet",
+            from("/other/x", "192.0.2.2"),
+            200,
+        ),
+        (
+            "what counts all callers together has room",
+            Call::get("/all/x"),
+            200,
+        ),
+    ] {
+        assert_eq!(
+            table.drive(&node, case, call).await.status,
+            status,
+            "{case}"
+        );
+    }
+    let page = node.process.operations_get("/metrics").await.unwrap();
+    assert!(
+        page.text()
+            .contains("\nkeyward_counted_subjects_max 1024\n")
+    );
+    table.finish();
+}
+
 #[tokio::test]
 async fn whom_a_limit_counts() {
     let issuer = Issuer::new("main", A::Es256);

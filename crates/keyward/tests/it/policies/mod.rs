@@ -8,6 +8,7 @@ mod call;
 mod cors;
 mod external_decision;
 mod idempotency;
+mod idempotency_shared;
 mod index;
 mod ip_filter;
 mod limits;
@@ -16,6 +17,7 @@ mod security_headers;
 mod size_limits;
 mod table;
 mod transformation;
+mod validated_answers;
 mod validation;
 
 pub(crate) use authentication::Holder;

@@ -19,7 +19,16 @@ paths:
         - { name: state, in: query, schema: { type: array, items: { enum: [open, paid] }, maxItems: 2 } }
         - { name: ids, in: query, explode: false, schema: { type: array, items: { type: integer } } }
         - { name: since, in: query, required: true, schema: { type: string, format: date } }
-        - { name: filter, in: query, style: deepObject, schema: { type: object } }
+        - name: filter
+          in: query
+          style: deepObject
+          schema:
+            type: object
+            properties:
+              state: { enum: [open, paid] }
+              ids: { type: array, items: { type: integer }, maxItems: 2 }
+              price: { type: object, properties: { from: { type: number } }, additionalProperties: false }
+            additionalProperties: false
         - { name: exact, in: query, content: { application/json: { schema: { type: object, required: [name] } } } }
         - { name: plain, in: query, content: { text/plain: { schema: { type: string, maxLength: 3 } } } }
         - { name: session, in: cookie, schema: { type: string, minLength: 8 } }
@@ -198,9 +207,53 @@ async fn requests_have_to_fit_their_description() {
             "query ids/2: value is not of type \"integer\"",
         ),
         (
-            "an object in brackets is known by its name",
-            Call::get("/api/orders?since=2026-01-31&filter[a]=b"),
+            "an object in brackets",
+            Call::get(
+                "/api/orders?since=2026-01-31&filter[state]=open&filter[ids]=1&filter[ids]=2",
+            ),
             "",
+        ),
+        (
+            "with an object in it, escaped",
+            Call::get("/api/orders?since=2026-01-31&filter%5Bprice%5D%5Bfrom%5D=1.5"),
+            "",
+        ),
+        (
+            "with a value that does not fit",
+            Call::get("/api/orders?since=2026-01-31&filter[state]=lost"),
+            "query filter/state: ",
+        ),
+        (
+            "with a member that is not described",
+            Call::get("/api/orders?since=2026-01-31&filter[admin]=true"),
+            "query filter: Additional properties are not allowed",
+        ),
+        (
+            "with a value deep inside that does not fit",
+            Call::get("/api/orders?since=2026-01-31&filter[price][from]=low"),
+            "query filter/price/from: ",
+        ),
+        (
+            "with a list that is too long",
+            Call::get(
+                "/api/orders?since=2026-01-31&filter[ids][]=1&filter[ids][]=2&filter[ids][]=3",
+            ),
+            "query filter/ids: ",
+        ),
+        (
+            "with a member twice",
+            Call::get("/api/orders?since=2026-01-31&filter[state]=open&filter[state]=paid"),
+            "query filter/state: it was sent more than once",
+        ),
+        (
+            "an object without its brackets",
+            Call::get("/api/orders?since=2026-01-31&filter=open"),
+            "query filter: it is written in another way",
+        ),
+        (
+            "with brackets that do not close",
+            Call::get("/api/orders?since=2026-01-31&filter[state=open"),
+            "query filter: it is written in another way",
         ),
         (
             "JSON in a parameter",

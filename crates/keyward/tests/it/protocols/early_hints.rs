@@ -86,6 +86,33 @@ async fn clients_that_could_take_a_hint_for_the_answer_get_none() {
 }
 
 #[tokio::test]
+async fn a_call_with_an_idempotency_key_gets_its_answer_alone() {
+    let upstream = Upstream::scripted(Script::new().write(HINT).write(ANSWER)).await;
+    let configuration = configuration(
+        &upstream.url(),
+        "[http1, http2]",
+        "",
+        "idempotency: { anonymous: share }",
+    );
+    let binary = env!("CARGO_BIN_EXE_keyward");
+    let node = KeywardProcess::start_configured(binary, &configuration, &[], &[]).await;
+    let post = ["--http2-prior-knowledge", "--data", "body"];
+    // Without a key the hint comes; with one, the first answer is like those that are given again.
+    assert!(curl(&node, &post).await.contains("http/2 103"));
+    for replayed in [false, true] {
+        let with_key = [&post[..], &["--header", "Idempotency-Key: one"]].concat();
+        let told = curl(&node, &with_key).await;
+        assert_eq!(told.matches("http/2 ").count(), 1, "{told}");
+        assert!(
+            told.contains("http/2 200") && told.ends_with("after"),
+            "{told}"
+        );
+        assert_eq!(told.contains("idempotent-replayed"), replayed, "{told}");
+    }
+    assert_eq!(upstream.received().len(), 2);
+}
+
+#[tokio::test]
 async fn a_hint_does_not_wait_for_the_answer() {
     let (node, _upstream) = node(Script::new().write(HINT).wait_until_closed()).await;
     let mut client = RawClient::connect(node.gateway()).await.unwrap();

@@ -60,13 +60,13 @@ fn claims(change: &[(&str, Value)]) -> Value {
 }
 
 fn refusal(text: &str) -> String {
-    read(text, ES256).unwrap_err()
+    read_and_verify(text, ES256).unwrap_err()
 }
 
 #[test]
 fn a_proof_is_read_and_is_of_its_call_alone() {
     let holder = Holder::new(SignatureAlgorithm::Es256);
-    let proof = read(&holder.proof(&claims(&[])), ES256).unwrap();
+    let proof = read_and_verify(&holder.proof(&claims(&[])), ES256).unwrap();
     let thumbprint = holder.key.thumbprint();
     let other = Holder::new(SignatureAlgorithm::Es256).key.thumbprint();
     let address = [PublicUrl::parse("https://api.example").unwrap()];
@@ -137,7 +137,7 @@ fn a_proof_is_read_and_is_of_its_call_alone() {
 #[test]
 fn a_proof_without_the_tokens_hash_is_of_no_token() {
     let holder = Holder::new(SignatureAlgorithm::Es256);
-    let proof = read(&holder.proof(&claims(&[("ath", Value::Null)])), ES256).unwrap();
+    let proof = read_and_verify(&holder.proof(&claims(&[("ath", Value::Null)])), ES256).unwrap();
     let found = proof.check(&Proven {
         method: "GET",
         addresses: &[PublicUrl::parse("https://api.example").unwrap()],
@@ -146,6 +146,34 @@ fn a_proof_without_the_tokens_hash_is_of_no_token() {
         key: &holder.key.thumbprint(),
     });
     assert_eq!(found.unwrap_err().code(), Code::ProofInvalid);
+}
+
+#[test]
+fn a_signature_is_not_looked_at_before_the_key_is_the_tokens() {
+    let holder = Holder::new(SignatureAlgorithm::Es256);
+    let good = holder.proof(&claims(&[]));
+    // Signed by nobody: looked at, this one is refused for its signature.
+    let (message, _) = good.rsplit_once('.').unwrap();
+    let unsigned = format!("{message}.{}", URL_SAFE_NO_PAD.encode([1; 64]));
+    let other = Holder::new(SignatureAlgorithm::Es256).key.thumbprint();
+    let own = holder.key.thumbprint();
+    for (text, key, method, code) in [
+        (&good, &own, "GET", None),
+        (&unsigned, &own, "GET", Some(Code::ProofInvalid)),
+        (&unsigned, &other, "GET", Some(Code::BindingMismatch)),
+        (&good, &other, "GET", Some(Code::BindingMismatch)),
+        (&good, &other, "POST", Some(Code::ProofInvalid)),
+    ] {
+        let found = read(text, ES256).unwrap().verify(&Proven {
+            method,
+            addresses: &[PublicUrl::parse("https://api.example").unwrap()],
+            path: "/a",
+            token: b"token",
+            key,
+        });
+        let found = found.err().map(|fault| fault.code());
+        assert_eq!(found, code, "{method} {text}");
+    }
 }
 
 #[test]
@@ -224,7 +252,7 @@ fn the_key_of_a_proof_is_the_one_in_it_whatever_it_is_called() {
             }
         }
         let text = holder.sign("dpop+jwt", Some(jwk), &claims(&[]));
-        let proof = read(&text, ES256).unwrap();
+        let proof = read_and_verify(&text, ES256).unwrap();
         assert_eq!(proof.key, holder.key.thumbprint(), "{kid}");
     }
 }
@@ -234,13 +262,13 @@ fn an_algorithm_that_is_not_listed_is_refused_and_one_of_secrets_always() {
     let ed25519 = Holder::new(SignatureAlgorithm::EdDsa);
     let text = ed25519.proof(&claims(&[]));
     assert!(refusal(&text).contains("is not taken here"));
-    assert!(read(&text, &[SignatureAlgorithm::EdDsa]).is_ok());
+    assert!(read_and_verify(&text, &[SignatureAlgorithm::EdDsa]).is_ok());
     // The oldest attack: a "public key" that everybody can sign with.
     let key = Key::from_secret(&[7; 32]).unwrap();
     let signer = LocalSigner::new(&key, SignatureAlgorithm::Hs256).unwrap();
     let secret = Holder { key, signer };
     let jwk = secret.jwk(Part::Private);
     let text = secret.sign("dpop+jwt", Some(jwk), &claims(&[]));
-    let found = read(&text, &[SignatureAlgorithm::Hs256]).unwrap_err();
+    let found = read_and_verify(&text, &[SignatureAlgorithm::Hs256]).unwrap_err();
     assert!(found.contains("no public key"), "{found}");
 }

@@ -3,6 +3,7 @@
 use crate::resource::authentication::{Authentication, AuthenticationMethod};
 use crate::resource::content::{AnonymousKeys, Idempotency};
 use crate::resource::raw::field::Field;
+use crate::resource::raw::limits::ON_OUTAGE;
 use crate::resource::raw::problem::Problems;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ const KEYS: &[&str] = &[
     "release",
     "on_unknown",
     "anonymous",
+    "on_outage",
 ];
 
 /// Methods that are not safe, so that doing them twice may make a difference (RFC 9110, section 9.2).
@@ -95,6 +97,10 @@ pub(super) fn read(
         Some(field) => field.one_of(&[("keep", false), ("release", true)], problems),
         None => Some(usual.release_unknown),
     };
+    let on_outage = match fields.optional("on_outage") {
+        Some(field) => field.one_of(&ON_OUTAGE, problems),
+        None => Some(usual.on_outage),
+    };
     let anonymous = anonymous(
         field,
         fields.optional("anonymous"),
@@ -110,6 +116,7 @@ pub(super) fn read(
         released: released?,
         release_unknown: release_unknown?,
         anonymous: anonymous?,
+        on_outage: on_outage?,
     })))
 }
 
@@ -207,6 +214,7 @@ fn anonymous(
 
 #[cfg(test)]
 mod tests {
+    use crate::limit::OnOutage;
     use crate::resource::Spec;
     use crate::resource::content::{AnonymousKeys, Idempotency};
     use crate::resource::raw::tests::{api, read};
@@ -250,7 +258,7 @@ mod tests {
                     "match": { "path": "/pay" },
                     "idempotency": {
                         "methods": ["POST", "PUT"], "required": true, "max_body": "4KiB", "max_answer": "8KiB",
-                        "release": [503], "on_unknown": "release", "anonymous": "ignore",
+                        "release": [503], "on_unknown": "release", "anonymous": "ignore", "on_outage": "allow_locally",
                     },
                 },
                 { "match": { "path": "/log" }, "idempotency": false },
@@ -269,6 +277,7 @@ mod tests {
             released: vec![503],
             release_unknown: true,
             anonymous: AnonymousKeys::Ignore,
+            on_outage: OnOutage::AllowLocally,
         };
         let expected = [Some(Arc::new(of_api)), Some(Arc::new(own)), None];
         assert_eq!(routes, expected);
@@ -287,6 +296,7 @@ mod tests {
             (json!({ "max_answer": "10" }), "1KiB and 4MiB"),
             (json!({ "release": [200] }), "from 400 to 599"),
             (json!({ "on_unknown": "forget" }), "`keep`, `release`"),
+            (json!({ "on_outage": "keep" }), "`allow_locally`, `refuse`"),
             (json!({ "header": "x" }), "unknown key `header`"),
         ] {
             let told = mistake(&json!({ "idempotency": value }));

@@ -1,7 +1,7 @@
 //! Reading `validation`.
 
 use super::document;
-use crate::resource::content::{Description, Validation};
+use crate::resource::content::{AnswerValidation, Description, Validation};
 use crate::resource::raw::field::Field;
 use crate::resource::raw::problem::Problems;
 use serde_json::Value;
@@ -15,6 +15,13 @@ const KEYS: &[&str] = &[
     "max_errors",
     "unknown_query",
     "unknown_operations",
+    "answers",
+];
+
+const ANSWERS: [(&str, AnswerValidation); 3] = [
+    ("ignore", AnswerValidation::Ignore),
+    ("report", AnswerValidation::Report),
+    ("refuse", AnswerValidation::Refuse),
 ];
 
 /// A body is read whole before anything of it goes on.
@@ -74,14 +81,20 @@ pub(super) fn read(field: Field<'_>, problems: &mut Problems) -> Option<Option<A
     };
     let refuse_unknown_query = refuses("unknown_query", false);
     let refuse_unknown_operations = refuses("unknown_operations", true);
+    let answers = match fields.optional("answers") {
+        Some(field) => field.one_of(&ANSWERS, problems),
+        None => Some(AnswerValidation::default()),
+    };
     let description = description?;
     if let Description::JsonSchema(_) = description {
-        for key in ["unknown_query", "unknown_operations"] {
+        for key in ["unknown_query", "unknown_operations", "answers"] {
             if let Some(field) = fields.optional(key) {
                 problems.error(
                     field.place(),
                     "contradiction",
-                    format!("`{key}` needs `openapi`: a schema says nothing but of bodies"),
+                    format!(
+                        "`{key}` needs `openapi`: a schema says nothing but of requests' bodies"
+                    ),
                 );
             }
         }
@@ -93,6 +106,7 @@ pub(super) fn read(field: Field<'_>, problems: &mut Problems) -> Option<Option<A
         max_errors: max_errors?,
         refuse_unknown_query: refuse_unknown_query?,
         refuse_unknown_operations: refuse_unknown_operations?,
+        answers: answers?,
     })))
 }
 
@@ -167,6 +181,14 @@ mod tests {
             (
                 json!({ "schema": {}, "unknown_query": "refuse" }),
                 "needs `openapi`",
+            ),
+            (
+                json!({ "schema": {}, "answers": "refuse" }),
+                "`answers` needs `openapi`",
+            ),
+            (
+                json!({ "openapi": { "openapi": "3.1.0" }, "answers": "log" }),
+                "none of `ignore`, `report`, `refuse`",
             ),
             (json!({ "schema": {}, "max_depth": 500 }), "from 1 to 120"),
             (json!({ "schema": {}, "max_body": "1GiB" }), "64MiB"),

@@ -1,4 +1,5 @@
 use crate::api_key::ApiKey;
+use crate::limit::OnOutage;
 use crate::resource::authentication::{AuthenticationMethod, Dpop};
 use crate::resource::credential::{CredentialProof, KeyMaterial, PasswordMaterial};
 use crate::resource::raw::{Declared, Node, Problems, read_resource};
@@ -195,7 +196,7 @@ fn methods_stand_in_the_order_they_were_written() {
     let tokens = json!({ "issuers": ["a"], "audience": "x" });
     let api = typed_api(&json!([
         { "api_key": { "header": "X-API-Key", "query": "key" } },
-        { "issuers": ["a"], "audience": "x", "dpop": { "tokens": "required", "nonce": "always", "algorithms": ["ES256"] } },
+        { "issuers": ["a"], "audience": "x", "dpop": { "tokens": "required", "nonce": "always", "algorithms": ["ES256"], "on_outage": "allow_locally" } },
         { "basic": true },
         { "mutual_tls": { "subject": "san_uri", "proxied": true } },
         { "anonymous": true },
@@ -211,6 +212,7 @@ fn methods_stand_in_the_order_they_were_written() {
         required: true,
         nonce: true,
         algorithms: vec!["ES256".into()],
+        on_outage: OnOutage::AllowLocally,
     };
     assert_eq!(*dpop, expected);
     assert!(api.authentication.takes_proxied_certificates());
@@ -292,6 +294,10 @@ fn what_is_wrong_with_methods_is_told() {
         (
             with("dpop", json!({ "algorithms": [] })),
             "`algorithms` is empty",
+        ),
+        (
+            with("dpop", json!({ "on_outage": "allow" })),
+            "is none of `allow_locally`, `refuse`",
         ),
         (
             with("api_key", json!({ "header": "x-key" })),

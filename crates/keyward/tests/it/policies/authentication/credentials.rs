@@ -182,7 +182,7 @@ async fn names_and_passwords() {
 }
 
 /// As `keyward credential hash --argon2` prints it.
-fn argon2_hash() -> String {
+pub(super) fn argon2_hash() -> String {
     use std::io::Write as _;
     use std::process::{Command, Stdio};
     let mut child = Command::new(env!("CARGO_BIN_EXE_keyward"))

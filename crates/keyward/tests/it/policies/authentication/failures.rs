@@ -1,11 +1,15 @@
 //! Too many credentials from one address that are not good.
 
 use super::super::{Call, Table};
+use super::credentials::argon2_hash;
 use super::page_table;
-use crate::node::Plan;
+use crate::node::{Plan, request};
 use crate::token::Issuer;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use keyward_jose::SignatureAlgorithm as A;
 use keyward_model::ApiKey;
+use keyward_testkit::{RawClient, until};
 
 #[tokio::test]
 async fn a_flood_is_refused_and_known_callers_pass() {
@@ -21,6 +25,11 @@ async fn a_flood_is_refused_and_known_callers_pass() {
         ))
         .api("orders", &issuer.authentication(""))
         .api("keys", "authentication: { api_key: { header: X-API-Key } }")
+        .resource(format!(
+            "- {{ kind: credential, name: alice, password: {{ argon2: \"{}\" }} }}",
+            argon2_hash()
+        ))
+        .api("jobs", "authentication: { basic: true }")
         .api("open", "authentication: none")
         .start()
         .await;
@@ -79,5 +88,25 @@ async fn a_flood_is_refused_and_known_callers_pass() {
             .drive(&node, case, from(orders("wrong"), address))
             .await;
     }
+    // Another guesses a password, and does not wait for the answer.
+    let guess = format!("Basic {}", STANDARD.encode("alice:wrong horse"));
+    let headers = [("Authorization", &*guess), ("X-Forwarded-For", "192.0.2.9")];
+    let mut client = RawClient::connect(node.gateway()).await.unwrap();
+    let call = request("GET", "/jobs/7", &headers, "");
+    client.send(call).await.unwrap();
+    drop(client);
+    until("the guess is counted", async || {
+        let page = node.process.operations_get("/metrics").await.unwrap();
+        page.text().contains("\nkeyward_failing_addresses 4\n")
+    })
+    .await;
+    let again = Call::get("/jobs/7").header("Authorization", &guess);
+    table
+        .drive(
+            &node,
+            "a password, after one whose client left before it was answered",
+            from(again, "192.0.2.9"),
+        )
+        .await;
     table.finish();
 }

@@ -1,12 +1,15 @@
 //! How callers prove who they are, method by method.
 
 mod bound;
+mod bound_shared;
+mod certificates;
 mod credentials;
 mod failures;
 mod holder;
 mod introspection;
 mod metadata;
 mod proxied;
+mod revoked;
 mod several;
 mod tokens;
 

@@ -36,6 +36,14 @@ async fn what_is_presented_decides_and_the_first_of_two() {
             "closed",
             "authentication: [ { api_key: { header: X-API-Key } }, { issuers: [main], audience: test-api } ]",
         )
+        .api(
+            "pages",
+            "authentication: [ { issuers: [main], audience: test-api, token: { cookie: session } }, { api_key: { header: X-API-Key } }, { anonymous: true } ]",
+        )
+        .api(
+            "keys",
+            "authentication: [ { api_key: { header: X-API-Key } }, { anonymous: true } ]",
+        )
         .start()
         .await;
     let token = issuer.token();
@@ -50,6 +58,8 @@ async fn what_is_presented_decides_and_the_first_of_two() {
         .naming(&key, "KEY")
         .naming("\t", "\\t");
     let open = || Call::get("/open/7");
+    let pages = || Call::get("/pages/7");
+    let session = format!("session={token}");
     let closed = || Call::get("/closed/7");
     let basic = format!("Basic {basic}");
     for (case, call) in [
@@ -141,6 +151,41 @@ async fn what_is_presented_decides_and_the_first_of_two() {
         (
             "a token that is passed on, where the other method reads the same header",
             Call::get("/passed-on/7").bearer(&token),
+        ),
+        (
+            "a token in the cookie that the API names",
+            pages().header("Cookie", &session),
+        ),
+        ("there, nothing: a call without a name", pages()),
+        (
+            "there, a good token in the header: never a call without a name",
+            pages().bearer(&token),
+        ),
+        (
+            "a wrong one, in a form that other servers may read",
+            pages().header("Authorization", "bearer\twrong"),
+        ),
+        (
+            "one with a proof",
+            pages()
+                .header("Authorization", &format!("DPoP {token}"))
+                .header("DPoP", "x"),
+        ),
+        (
+            "a token in the cookie and one in the header",
+            pages().header("Cookie", &session).bearer(&token),
+        ),
+        (
+            "a good key, and a token in the header that nobody checked",
+            pages().header("X-API-Key", &key).bearer(&token),
+        ),
+        (
+            "what is no token is the upstream's own",
+            pages().header("Authorization", "Basic YTpi"),
+        ),
+        (
+            "so is a token, of an API that takes none",
+            Call::get("/keys/7").bearer("abc"),
         ),
         (
             "a key twice",

@@ -76,8 +76,13 @@ impl Gate {
     }
 
     pub(in crate::policies) async fn node(&self, policy: &str) -> Node {
+        self.node_with("workers: 2", policy).await
+    }
+
+    /// The same with other settings.
+    pub(in crate::policies) async fn node_with(&self, settings: &str, policy: &str) -> Node {
         Plan::default()
-            .settings("workers: 2")
+            .settings(settings)
             .upstream("gate", &[format!("http://{}", self.address)], "")
             .api_at(
                 "open",

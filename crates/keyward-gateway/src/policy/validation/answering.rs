@@ -1,0 +1,353 @@
+//! Answers held against their description, on their way back.
+//!
+//! Where what does not fit is refused, a body is read whole before anything of it goes on. Where it is reported, it goes
+//! on as it comes, and is looked at when it has gone: nobody waits for it.
+
+use super::answers::{AnswerRule, Answers};
+use super::media_type::{MediaType, is_json};
+use super::open_api::{Content, Found};
+use super::schema::Schema;
+use super::{Compiled, Mistakes, ValidationPlan, in_headers, json};
+use crate::body::{AnswerBody, Watching};
+use crate::message::{Header, RequestHead};
+use crate::metrics::PolicyEvent;
+use crate::policy::whole::{self, Reserved};
+use crate::record::CallRecord;
+use crate::request::forward::Call;
+use crate::request::path::RequestPath;
+use crate::request::{Answer, Refusal};
+use crate::snapshot::RouteRef;
+use crate::worker::Worker;
+use http::{Method, StatusCode};
+use keyward_model::id::RequestId;
+use keyward_model::resource::content::{AnswerValidation, Validation};
+use keyward_model::{Code, Fault};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How often the log tells of a route's answers: an upstream that is wrong is wrong each time.
+const TOLD_EVERY_NANOS: u64 = 1_000_000_000;
+
+/// What an operation's answers have to be.
+pub(in crate::policy) struct Expected<'p> {
+    plan: &'p ValidationPlan,
+    answers: &'p Answers,
+}
+
+/// What was told of a route's answers.
+#[derive(Debug, Default)]
+pub(super) struct Reports {
+    /// When the log told of one last; 0: never.
+    last: AtomicU64,
+    /// How many it has not told of since.
+    untold: AtomicU64,
+}
+
+/// What is to be done with a body.
+enum Looking<'p> {
+    /// Nothing is said of it, or nothing that can be looked at.
+    Nothing,
+    /// It does not fit, whatever is in it.
+    Misfit(&'static str),
+    /// It can't be read as it is.
+    Unreadable,
+    Against(&'p Arc<Schema>),
+}
+
+impl ValidationPlan {
+    /// What the answer to this call has to be; `None`: nothing is asked of it.
+    pub(in crate::policy) fn expected(&self, head: &RequestHead) -> Option<Expected<'_>> {
+        if self.declared.answers == AnswerValidation::Ignore {
+            return None;
+        }
+        let Compiled::OpenApi(operations) = &*self.compiled else {
+            return None;
+        };
+        let read = RequestPath::parse(head).ok()?;
+        let path = self.path(read.for_matching());
+        match operations.find(&path, head.method.as_str()) {
+            Found::Operation(operation, _) => Some(Expected {
+                plan: self,
+                answers: operation.answers.as_ref()?,
+            }),
+            Found::OtherMethods(_) | Found::Nothing => None,
+        }
+    }
+}
+
+impl Expected<'_> {
+    fn refuses(&self) -> bool {
+        self.plan.declared.answers == AnswerValidation::Refuse
+    }
+
+    /// Asks the upstream for what can be looked into: what comes coded, or in parts, could not be.
+    pub(in crate::policy) fn ask(&self, head: &mut RequestHead) {
+        if self.refuses() {
+            head.fields.retain(|field| {
+                field.header != Header::AcceptEncoding
+                    && field.name != b"range"
+                    && field.name != b"if-range"
+            });
+        }
+    }
+
+    /// The answer, if it fits, or where it goes on all the same.
+    pub(in crate::policy) async fn checked(
+        &self,
+        call: &Call<'_>,
+        method: &Method,
+        mut answer: Answer,
+        record: &CallRecord,
+    ) -> Result<Answer, Refusal> {
+        let status = answer.status;
+        if answer.tunnel.is_some() || status == StatusCode::NOT_MODIFIED {
+            return Ok(answer);
+        }
+        let mut mistakes = self.plan.no_mistakes();
+        let Some(rule) = self.answers.of(status.as_u16()) else {
+            // Documents seldom list each way in which something may fail.
+            if status.as_u16() < 400 {
+                mistakes.add("status", None, "", "it is not described");
+            }
+            return self.settled(call, answer, mistakes, record);
+        };
+        self.headers(rule, &answer, &mut mistakes);
+        match looking(rule, &answer, method) {
+            Looking::Nothing => {}
+            Looking::Misfit(why) => mistakes.add("body", None, "", why),
+            Looking::Unreadable if self.refuses() => {
+                mistakes.add("body", None, "", "it is coded, and can't be looked into");
+            }
+            Looking::Unreadable => call.worker.metrics.policy(PolicyEvent::AnswerUnread),
+            Looking::Against(schema) if self.refuses() => {
+                if mistakes.found.is_empty() {
+                    self.read(call, schema, &mut answer, &mut mistakes).await;
+                }
+            }
+            Looking::Against(schema) => match answer.body.whole() {
+                Some(whole) => look(&self.plan.declared, schema, whole, &mut mistakes),
+                None => {
+                    let Some(reserved) = Reserved::nothing(call) else {
+                        return Ok(answer);
+                    };
+                    answer.body.watch(Box::new(Watch {
+                        schema: Arc::clone(schema),
+                        declared: Arc::clone(&self.plan.declared),
+                        bytes: Vec::new(),
+                        reserved: Some(reserved),
+                        mistakes,
+                        report: self.report(call, status, record),
+                    }));
+                    return Ok(answer);
+                }
+            },
+        }
+        self.settled(call, answer, mistakes, record)
+    }
+
+    fn headers(&self, rule: &AnswerRule, answer: &Answer, mistakes: &mut Mistakes) {
+        for header in &rule.headers {
+            let sent = in_headers(&answer.fields, &header.name);
+            if sent.is_empty() {
+                if header.required {
+                    mistakes.add("header", Some(&header.name), "", "it is missing");
+                }
+                continue;
+            }
+            let most = self.plan.declared.max_errors + 1;
+            for (pointer, detail) in header.mistakes(&sent, most) {
+                mistakes.add("header", Some(&header.name), &pointer, &detail);
+            }
+        }
+    }
+
+    async fn read(
+        &self,
+        call: &Call<'_>,
+        schema: &Schema,
+        answer: &mut Answer,
+        mistakes: &mut Mistakes,
+    ) {
+        let most = self.plan.declared.max_body_bytes;
+        match whole::read_answer(call, &mut answer.body, most).await {
+            Ok(whole) => {
+                look(&self.plan.declared, schema, &whole, mistakes);
+                answer.body = AnswerBody::full(whole);
+                // What follows a body that was read is dropped.
+                answer.fields.remove(Header::Trailer);
+            }
+            Err(why) => mistakes.add("body", None, "", why),
+        }
+    }
+
+    fn report(&self, call: &Call<'_>, status: StatusCode, record: &CallRecord) -> Report {
+        Report {
+            reports: Arc::clone(&self.plan.reports),
+            worker: Rc::clone(call.worker),
+            route: Rc::clone(&call.matched.route),
+            request_id: record.request_id,
+            status,
+        }
+    }
+
+    fn settled(
+        &self,
+        call: &Call<'_>,
+        answer: Answer,
+        mistakes: Mistakes,
+        record: &CallRecord,
+    ) -> Result<Answer, Refusal> {
+        if mistakes.found.is_empty() {
+            return Ok(answer);
+        }
+        if self.refuses() {
+            call.worker.metrics.policy(PolicyEvent::AnswerMisfits);
+            let fault = Fault::new(
+                Code::InvalidAnswer,
+                "The API's upstream answered what does not fit the API's description",
+            );
+            let because = format!("status {}: {}", answer.status.as_u16(), mistakes.words());
+            return Err(fault.because(because).into());
+        }
+        self.report(call, answer.status, record).tell(&mistakes);
+        Ok(answer)
+    }
+}
+
+/// What the description says of the answer's body.
+fn looking<'r>(rule: &'r AnswerRule, answer: &Answer, method: &Method) -> Looking<'r> {
+    let Some(content) = &rule.content else {
+        return Looking::Nothing;
+    };
+    if !answer.has_body(method) || answer.status == StatusCode::PARTIAL_CONTENT {
+        return Looking::Nothing;
+    }
+    if answer.body.left() == Some(0) {
+        let any = content.iter().any(|content| content.schema.is_some());
+        return if any {
+            Looking::Misfit("it is missing")
+        } else {
+            Looking::Nothing
+        };
+    }
+    let Ok(media) = MediaType::of(&answer.fields) else {
+        return Looking::Misfit("`Content-Type` stands there more than once");
+    };
+    let kind = &*media.kind;
+    let takes = |content: &&Content| content.takes(kind);
+    let Some(content) = content.iter().find(takes) else {
+        return Looking::Misfit("its media type is not described");
+    };
+    let Some(schema) = &content.schema else {
+        return Looking::Nothing;
+    };
+    if !is_json(kind) {
+        return if content.others_pass {
+            Looking::Nothing
+        } else {
+            Looking::Misfit("it is no JSON")
+        };
+    }
+    if media.read_as_json().is_err() {
+        return Looking::Misfit("it says that it is in another charset than UTF-8");
+    }
+    if answer.fields.has(Header::ContentEncoding) {
+        return Looking::Unreadable;
+    }
+    Looking::Against(schema)
+}
+
+/// Holds a whole body against its schema.
+fn look(declared: &Validation, schema: &Schema, whole: &[u8], mistakes: &mut Mistakes) {
+    let read = match json::read(whole, declared.max_depth) {
+        Ok(read) => read,
+        Err(why) => return mistakes.add("body", None, "", &why),
+    };
+    if schema.takes(&read.value) {
+        return;
+    }
+    for (pointer, detail) in schema.mistakes(&read.value, read.nodes, declared.max_errors + 1) {
+        mistakes.add("body", None, &pointer, &detail);
+    }
+}
+
+/// A body that is looked at when it has gone.
+struct Watch {
+    schema: Arc<Schema>,
+    declared: Arc<Validation>,
+    bytes: Vec<u8>,
+    /// `None`: it is too large, or there was no memory for it.
+    reserved: Option<Reserved>,
+    mistakes: Mistakes,
+    report: Report,
+}
+
+impl Watching for Watch {
+    fn piece(&mut self, piece: &[u8]) {
+        let Some(reserved) = &mut self.reserved else {
+            return;
+        };
+        let size = self.bytes.len() + piece.len();
+        if size > self.declared.max_body_bytes || !reserved.resize(size) {
+            self.reserved = None;
+            self.bytes = Vec::new();
+            self.report.worker.metrics.policy(PolicyEvent::AnswerUnread);
+            return;
+        }
+        self.bytes.extend_from_slice(piece);
+    }
+
+    fn ended(mut self: Box<Self>) {
+        if self.reserved.is_some() {
+            let whole = std::mem::take(&mut self.bytes);
+            look(&self.declared, &self.schema, &whole, &mut self.mistakes);
+        }
+        if !self.mistakes.found.is_empty() {
+            self.report.tell(&self.mistakes);
+        }
+    }
+}
+
+/// What the log needs to tell of an answer.
+struct Report {
+    reports: Arc<Reports>,
+    worker: Rc<Worker>,
+    route: RouteRef,
+    request_id: RequestId,
+    status: StatusCode,
+}
+
+impl Report {
+    /// Counts it, and tells of it unless another of the route's was told of just before.
+    fn tell(&self, mistakes: &Mistakes) {
+        self.worker.metrics.policy(PolicyEvent::AnswerMisfits);
+        let now = self.worker.moment().as_nanos().max(1);
+        let last = self.reports.last.load(Ordering::Relaxed);
+        let told = last == 0 || now.saturating_sub(last) >= TOLD_EVERY_NANOS;
+        // Of workers that come at once one tells.
+        let mine = told
+            && self
+                .reports
+                .last
+                .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
+        if !mine {
+            self.reports.untold.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let untold = self.reports.untold.swap(0, Ordering::Relaxed);
+        let labels = &self.route.route.labels;
+        tracing::warn!(
+            request_id = %self.request_id,
+            team = %labels.team_name,
+            api = %labels.api,
+            version = %labels.version,
+            route = %labels.route,
+            status = self.status.as_u16(),
+            untold,
+            "an answer does not fit the API's description: {}",
+            mistakes.words()
+        );
+    }
+}

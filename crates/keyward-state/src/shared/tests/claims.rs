@@ -1,0 +1,151 @@
+//! What one node does and no other is to do as well.
+
+use super::refusing_server::tell;
+use super::*;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+async fn ask(node: &TestNode, request: u8, take_over: bool) -> Claimed {
+    let claiming = Claiming {
+        name: "key",
+        request: &[request; 32],
+        keep: DAY,
+        take_over,
+        on_outage: OnOutage::Refuse,
+    };
+    node.worker.claim(claiming).await
+}
+
+#[track_caller]
+fn now(claimed: Claimed) -> Claim {
+    match claimed {
+        Claimed::Now(claim) => claim,
+        other @ (Claimed::Before { .. } | Claimed::Locally | Claimed::Unavailable) => {
+            panic!("{other:?}")
+        }
+    }
+}
+
+#[track_caller]
+fn before(claimed: Claimed) -> (u8, ClaimState) {
+    match claimed {
+        Claimed::Before { request, state } => (request[0], state),
+        other @ (Claimed::Now(_) | Claimed::Locally | Claimed::Unavailable) => {
+            panic!("{other:?}")
+        }
+    }
+}
+
+fn held(redis: &RedisServer) -> String {
+    redis.command("EXISTS test:idempotency:{key}:held")
+}
+
+#[tokio::test]
+async fn a_claim_is_its_holders_until_it_says_what_became_of_it() {
+    let redis = RedisServer::start().await;
+    locally(async {
+        let one = TestNode::join(&redis, 1).await;
+        let other = TestNode::join(&redis, 2).await;
+        let claim = now(ask(&one, 7, false).await);
+        for node in [&one, &other] {
+            for take_over in [false, true] {
+                let found = before(ask(node, 7, take_over).await);
+                assert_eq!(found, (7, ClaimState::UnderWay));
+            }
+        }
+        claim.settle(b"done", DAY).await;
+        assert_eq!(held(&redis).trim(), ":0");
+        // Which request it was for is known too.
+        for request in [7, 8] {
+            let found = before(ask(&other, request, true).await);
+            assert_eq!(found, (7, ClaimState::Settled(b"done".to_vec())));
+        }
+        let left = redis.command("PTTL test:idempotency:{key}");
+        let left: u64 = left.trim().trim_start_matches(':').parse().unwrap();
+        assert!((1..=86_400_000).contains(&left), "{left}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_given_back_is_free_again() {
+    let redis = RedisServer::start().await;
+    locally(async {
+        let one = TestNode::join(&redis, 1).await;
+        let other = TestNode::join(&redis, 2).await;
+        now(ask(&one, 7, false).await).release().await;
+        assert_eq!(redis.command("DBSIZE").trim(), ":0");
+        let claim = now(ask(&other, 8, false).await);
+        assert_eq!(before(ask(&one, 8, false).await).1, ClaimState::UnderWay);
+        claim.release().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_claim_that_nobody_holds_is_abandoned_and_taken_over_where_that_is_wanted() {
+    let redis = RedisServer::start().await;
+    locally(async {
+        let one = TestNode::join(&redis, 1).await;
+        let other = TestNode::join(&redis, 2).await;
+        let claim = now(ask(&one, 7, false).await);
+        tell(&redis, "DEL test:idempotency:{key}:held");
+        assert_eq!(before(ask(&other, 7, false).await).1, ClaimState::Abandoned);
+        // Another request takes nothing over.
+        assert_eq!(
+            before(ask(&other, 8, true).await),
+            (7, ClaimState::Abandoned)
+        );
+        // A renewal that comes late holds it again.
+        claim.renew().await;
+        assert_eq!(before(ask(&other, 7, true).await).1, ClaimState::UnderWay);
+        tell(&redis, "DEL test:idempotency:{key}:held");
+        let newer = now(ask(&other, 7, true).await);
+        // What its first holder says now is about something else.
+        claim.settle(b"late", DAY).await;
+        assert_eq!(before(ask(&one, 7, true).await).1, ClaimState::UnderWay);
+        newer.settle(b"done", DAY).await;
+        let found = before(ask(&one, 7, true).await).1;
+        assert_eq!(found, ClaimState::Settled(b"done".to_vec()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_could_not_be_told_is_told_when_the_server_is_back() {
+    let redis = RedisServer::start().await;
+    locally(async {
+        let one = TestNode::join(&redis, 1).await;
+        let other = TestNode::join(&redis, 2).await;
+        let claim = now(ask(&one, 7, false).await);
+        redis.signal("STOP");
+        claim.settle(b"done", DAY).await;
+        assert!(matches!(ask(&one, 7, false).await, Claimed::Unavailable));
+        redis.signal("CONT");
+        keyward_testkit::until("it is told", async || !one.worker.claims.any()).await;
+        until_connected(&[&other]).await;
+        let found = before(ask(&other, 7, false).await).1;
+        assert_eq!(found, ClaimState::Settled(b"done".to_vec()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_claim_whose_answer_did_not_come_is_given_back() {
+    let redis = RedisServer::start().await;
+    locally(async {
+        let one = TestNode::join(&redis, 1).await;
+        let other = TestNode::join(&redis, 2).await;
+        redis.signal("STOP");
+        assert!(matches!(ask(&one, 7, false).await, Claimed::Unavailable));
+        // The server gets the question when it goes on, and then hears that nobody waits for it.
+        redis.signal("CONT");
+        keyward_testkit::until("it is given back", async || {
+            one.worker.is_connected() && !one.worker.claims.any()
+        })
+        .await;
+        until_connected(&[&other]).await;
+        now(ask(&other, 8, false).await).release().await;
+    })
+    .await;
+}

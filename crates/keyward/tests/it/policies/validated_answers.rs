@@ -1,0 +1,228 @@
+//! Answers that are held against a description: what reaches the caller, and what the log tells of the rest.
+
+use super::{Call, Table};
+use crate::node::{Node, Plan};
+use keyward_testkit::{Received, Script, Upstream, until};
+
+const ORDERS: &str = r##"
+openapi: 3.1.0
+info: { title: Orders, version: "1" }
+paths:
+  /orders/{what}:
+    parameters: [ { name: what, in: path, required: true, schema: { type: string } } ]
+    get:
+      responses:
+        200:
+          description: an order
+          headers:
+            x-version: { required: true, schema: { type: integer } }
+          content:
+            application/json: { schema: { $ref: "#/components/schemas/Order" } }
+            text/plain: {}
+        4XX:
+          description: what is wrong
+          content:
+            application/json: { schema: { type: object, required: [error] } }
+        204: { description: nothing }
+components:
+  schemas:
+    Order:
+      type: object
+      required: [id, password]
+      additionalProperties: false
+      properties:
+        id: { type: integer, readOnly: true }
+        password: { type: string, writeOnly: true }
+        note: { type: string, maxLength: 5 }
+"##;
+
+const VERSION: (&str, &str) = ("X-Version", "3");
+
+/// An upstream that answers by the last part of the path.
+async fn origin() -> Upstream {
+    let json = ("Content-Type", "application/json");
+    Upstream::choosing(move |received: &Received| {
+        let path = received.target().split('?').next().unwrap();
+        let good = "{\"id\":7,\"note\":\"short\"}";
+        let ok = "200 OK";
+        match path.rsplit('/').next().unwrap() {
+            "wrong" => Script::answer(ok, &[json, VERSION], "{\"id\":\"7\",\"secret\":true}"),
+            "no-json" => Script::answer(ok, &[json, VERSION], "<html>"),
+            "twice" => Script::answer(ok, &[json, VERSION], "{\"id\":7,\"id\":8}"),
+            "text" => Script::answer(ok, &[("Content-Type", "text/plain"), VERSION], "seven"),
+            "xml" => Script::answer(ok, &[("Content-Type", "text/xml"), VERSION], "<id/>"),
+            "empty" => Script::answer(ok, &[json, VERSION], ""),
+            "headless" => Script::answer(ok, &[json], good),
+            "badly-headed" => Script::answer(ok, &[json, ("X-Version", "new")], good),
+            "chunked" => Script::chunked(ok, &[json, VERSION], &["{\"id\"", ":7}"], &[]),
+            "chunked-wrong" => Script::chunked(ok, &[json, VERSION], &["{\"id\"", ":\"7\"}"], &[]),
+            "large" => {
+                let note = "x".repeat(2_000);
+                Script::answer(
+                    ok,
+                    &[json, VERSION],
+                    format!("{{\"id\":7,\"note\":\"{note}\"}}"),
+                )
+            }
+            "coded" => Script::answer(
+                ok,
+                &[json, VERSION, ("Content-Encoding", "gzip")],
+                "not looked into",
+            ),
+            "nothing" => Script::answer("204 No Content", &[], ""),
+            "missing" => Script::answer("404 Not Found", &[json], "{\"error\":\"none\"}"),
+            "badly-missing" => Script::answer("404 Not Found", &[json], "{\"problem\":\"none\"}"),
+            "broken" => Script::answer("500 Internal Server Error", &[], "oops"),
+            "moved" => Script::answer("302 Found", &[("Location", "/elsewhere")], ""),
+            _ => Script::answer(ok, &[json, VERSION], good),
+        }
+    })
+    .await
+}
+
+async fn node(origin: &Upstream) -> Node {
+    let api = |answers: &str| {
+        format!(
+            "authentication: none, validation: {{ openapi: \"${{FILE:orders.yaml}}\", unknown_operations: allow, max_body: 1KiB, answers: {answers} }}"
+        )
+    };
+    Plan::default()
+        .settings("workers: 1\naccess_log: { destination: off }")
+        .file("orders.yaml", ORDERS)
+        .upstream("origin", &[origin.url()], "")
+        .api_at("refuse", "/refuse", "origin", &api("refuse"))
+        .api_at("report", "/report", "origin", &api("report"))
+        .api_at("ignore", "/ignore", "origin", &api("ignore"))
+        .start()
+        .await
+}
+
+/// How many of these were counted.
+async fn counted(node: &Node, decision: &str) -> u64 {
+    let page = node.process.operations_get("/metrics").await.unwrap();
+    let name =
+        format!("keyward_policy_decisions_total{{policy=\"validation\",decision=\"{decision}\"}} ");
+    let text = page.text();
+    let line = text.lines().find_map(|line| line.strip_prefix(&*name));
+    line.map_or(0, |number| number.parse().unwrap())
+}
+
+#[tokio::test]
+async fn answers_have_to_fit_their_description_or_are_told_of() {
+    let origin = origin().await;
+    let node = node(&origin).await;
+    let mut table = Table::new("validation", "answers").headers(&["content-type", "x-version"]);
+    let mut expected = 0;
+    for (what, case, misfits) in [
+        ("good", "an answer that fits", false),
+        ("wrong", "a body that does not", true),
+        ("no-json", "a body that is no JSON", true),
+        ("twice", "a member that stands twice", true),
+        ("text", "another media type that is described", false),
+        ("xml", "one that is not", true),
+        ("empty", "no body", true),
+        ("headless", "a header that is missing", true),
+        ("badly-headed", "a header that does not fit", true),
+        ("chunked", "a body of unknown length", false),
+        ("chunked-wrong", "one that does not fit", true),
+        ("nothing", "a status without a body", false),
+        ("missing", "an error that is described", false),
+        ("badly-missing", "an error that does not fit", true),
+        ("broken", "an error that is not described", false),
+        ("moved", "another status that is not described", true),
+    ] {
+        let call = |api: &str| Call::get(&format!("/{api}/orders/{what}"));
+        let refuse = format!("{case}, `refuse`");
+        let answer = table
+            .drive_to(&node, &origin, &refuse, call("refuse"))
+            .await;
+        assert_eq!(answer.text().contains("invalid_answer"), misfits, "{what}");
+        expected += u64::from(misfits);
+        // As it came, whatever it is, and told of where it does not fit.
+        let reported = call("report").send(&node).await;
+        let ignored = call("ignore").send(&node).await;
+        assert_eq!(reported.status, ignored.status, "{what}");
+        assert_eq!(reported.body, ignored.body, "{what}");
+        expected += u64::from(misfits);
+        until("it is counted", async || {
+            counted(&node, "answer_misfits").await >= expected
+        })
+        .await;
+        assert_eq!(counted(&node, "answer_misfits").await, expected, "{what}");
+    }
+    for (what, case) in [
+        ("large", "a body that is too large to be looked into"),
+        ("coded", "a body that is coded"),
+    ] {
+        let call = |api: &str| Call::get(&format!("/{api}/orders/{what}"));
+        let refuse = format!("{case}, `refuse`");
+        let answer = table
+            .drive_to(&node, &origin, &refuse, call("refuse"))
+            .await;
+        assert_eq!(answer.status, 502);
+        let before = counted(&node, "answer_unread").await;
+        let report = format!("{case}, `report`");
+        let answer = table
+            .drive_to(&node, &origin, &report, call("report"))
+            .await;
+        assert_eq!(answer.status, 200);
+        until("it is counted", async || {
+            counted(&node, "answer_unread").await == before + 1
+        })
+        .await;
+    }
+    let head = Call::new("HEAD", "/refuse/orders/good");
+    table
+        .drive_to(&node, &origin, "HEAD: its head alone", head)
+        .await;
+    let other = Call::new("POST", "/refuse/orders/wrong");
+    table
+        .drive_to(&node, &origin, "an operation that is not described", other)
+        .await;
+    table.finish();
+    let log = node.process.log();
+    assert!(
+        log.contains("an answer does not fit the API's description"),
+        "{log}"
+    );
+    // What a value was is nobody's business but the upstream's.
+    assert!(!log.contains("secret\":true"), "{log}");
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_asked_for_what_can_be_looked_into_gets_no_coding_and_no_range() {
+    let origin = origin().await;
+    let node = node(&origin).await;
+    for (api, asked) in [("refuse", false), ("report", true), ("ignore", true)] {
+        let call = Call::get(&format!("/{api}/orders/good"))
+            .header("Accept-Encoding", "gzip")
+            .header("Range", "bytes=0-3");
+        assert_eq!(call.send(&node).await.status, 200);
+        let head = origin.received().pop().unwrap().head;
+        assert_eq!(head.field("accept-encoding").is_some(), asked, "{api}");
+        assert_eq!(head.field("range").is_some(), asked, "{api}");
+    }
+}
+
+#[tokio::test]
+async fn the_log_tells_of_one_answer_of_a_route_in_a_second_and_how_many_it_left_out() {
+    const CALLS: u64 = 200;
+    let origin = origin().await;
+    let node = node(&origin).await;
+    for _ in 0..CALLS {
+        let answer = Call::get("/report/orders/wrong").send(&node).await;
+        assert_eq!(answer.status, 200);
+    }
+    until("all are counted", async || {
+        counted(&node, "answer_misfits").await == CALLS
+    })
+    .await;
+    let log = node.process.log();
+    let told = log.matches("an answer does not fit").count();
+    assert!(told >= 1 && (told as u64) < CALLS, "{told} lines");
+    let line = log
+        .lines()
+        .find(|line| line.contains("an answer does not fit"))
+        .unwrap();
+    assert!(line.contains("body at `/id`"), "{line}");
+}
