@@ -112,7 +112,8 @@ impl Pace {
     }
 }
 
-/// One call on a connection that waits, or on a new one: its status, or none where it was left.
+/// One call on a connection that waits, or on a new one: its status, or none where it was left. A connection that
+/// has waited may have been closed meanwhile: then, as any client does (RFC 9112, section 9.3.1), on a new one.
 async fn call(
     gateway: SocketAddr,
     bytes: &str,
@@ -120,13 +121,24 @@ async fn call(
     leaves: bool,
 ) -> Result<Option<u16>, String> {
     let waiting = idle.lock().unwrap().pop();
-    let (mut client, made) = match waiting {
-        Some(waiting) => waiting,
-        None => {
-            let client = RawClient::connect(gateway).await;
-            (client.map_err(|error| format!("connect: {error}"))?, 0)
-        }
-    };
+    if let Some((client, made)) = waiting
+        && let Ok(status) = call_on(client, made, bytes, idle, leaves).await
+    {
+        return Ok(status);
+    }
+    let client = RawClient::connect(gateway).await;
+    let client = client.map_err(|error| format!("connect: {error}"))?;
+    call_on(client, 0, bytes, idle, leaves).await
+}
+
+/// The same on this connection, which has carried so many before.
+async fn call_on(
+    mut client: RawClient,
+    made: u32,
+    bytes: &str,
+    idle: &Idle,
+    leaves: bool,
+) -> Result<Option<u16>, String> {
     let sent = client.send(bytes).await;
     sent.map_err(|error| format!("send: {error}"))?;
     if leaves {
