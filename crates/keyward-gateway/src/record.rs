@@ -10,6 +10,7 @@ use crate::snapshot::RouteRef;
 use crate::trace::CallTrace;
 use crate::tunnel::TunnelEnd;
 use crate::worker::Worker;
+use http::StatusCode;
 use keyward_model::id::RequestId;
 use keyward_model::usage::{Times, UsageRecord};
 use keyward_model::{Blame, Caller, Code, Fault, Moment, Timestamp};
@@ -64,6 +65,8 @@ pub(crate) struct CallRecord {
     left: bool,
     /// Whether the upstream may have seen anything of the call, and so may have done what it asks for.
     pub(crate) sent: bool,
+    /// The status that the upstream answered with last, before anything was made of its answer.
+    pub(crate) upstream_answered: Option<StatusCode>,
     /// Whether nothing is to be written: the call is a copy of another, or its record is another one.
     silent: bool,
     copy: bool,
@@ -152,6 +155,7 @@ impl CallRecord {
             complete: false,
             left: false,
             sent: false,
+            upstream_answered: None,
             silent: false,
             copy: false,
             worker,

@@ -11,8 +11,20 @@ use crate::message::RequestHead;
 use crate::record::CallRecord;
 use crate::request::forward::{self, Call, Finish};
 use crate::request::{Answer, Refusal};
+use http::StatusCode;
+use keyward_model::Code;
 use keyward_model::resource::{Api, ContentPolicies};
 use std::sync::Arc;
+
+/// The status of an answer that was refused for what it is, where that is what became of the call: the upstream has done
+/// by then what it was asked for.
+pub(super) fn refused_answer(refusal: &Refusal, record: &CallRecord) -> Option<StatusCode> {
+    let of_answer = matches!(
+        refusal.fault().code(),
+        Code::InvalidAnswer | Code::UntransformableAnswer
+    );
+    record.upstream_answered.filter(|_| of_answer)
+}
 
 /// What a route does with the content of its calls.
 #[derive(Debug)]
@@ -122,11 +134,14 @@ impl ContentPlan {
         record: &mut CallRecord,
     ) -> Result<Answer, Refusal> {
         let Some(transformation) = &self.transformation else {
-            return Box::pin(forward::fetch(call, head, body, record)).await;
+            let answer = Box::pin(forward::fetch(call, head, body, record)).await?;
+            record.upstream_answered = Some(answer.status);
+            return Ok(answer);
         };
         let method = head.method.clone();
         let (head, body, facts) = transformation.request(call, head, body, record).await?;
         let answer = Box::pin(forward::fetch(call, head, body, record)).await?;
+        record.upstream_answered = Some(answer.status);
         if transformation.changes_answers() {
             Box::pin(transformation.response(call, &method, &facts, answer)).await
         } else {

@@ -29,7 +29,7 @@ pub use oracle::read_cache_headers;
 pub use store::CacheCounts;
 pub(crate) use store::ResponseCache;
 
-use super::content::ContentPlan;
+use super::content::{ContentPlan, refused_answer};
 pub(super) use asking::is_stream;
 pub(super) use keeping::seated;
 pub(super) use key::{host, is_credential};
@@ -42,7 +42,7 @@ use crate::request::{Answer, Refusal, headers};
 use asking::Asking;
 use conditions::PRECONDITIONS;
 use directives::RequestDirectives;
-use http::Method;
+use http::{Method, StatusCode};
 use key::{Address, CacheKey};
 use keyward_model::resource::content::Cache;
 use status::{Forwarded, Status};
@@ -79,8 +79,15 @@ impl CachePlan {
     ) -> Result<Answer, Refusal> {
         if !headers::is_safe(&head.method) {
             let asked = Asked::of(&head);
-            let answer = content.fetch(call, head, body, record).await?;
-            asked.invalidate(call, &answer);
+            let fetched = content.fetch(call, head, body, record).await;
+            if let Err(refusal) = &fetched
+                && let Some(status) = refused_answer(refusal, record)
+            {
+                // What was done was done, whoever may see the answer.
+                asked.invalidate(call, status, &Fields::new());
+            }
+            let answer = fetched?;
+            asked.invalidate(call, answer.status, &answer.fields);
             return Ok(self.told(call, Forwarded::Method, answer));
         }
         key::strip_overrides(&mut head.fields);
@@ -163,8 +170,8 @@ impl Asked {
     }
 
     /// What was kept of it no longer holds, once the upstream has done something (RFC 9111, section 4.4).
-    fn invalidate(&self, call: &Call<'_>, answer: &Answer) {
-        if !answer.status.is_success() && !answer.status.is_redirection() {
+    fn invalidate(&self, call: &Call<'_>, status: StatusCode, fields: &Fields) {
+        if !status.is_success() && !status.is_redirection() {
             return;
         }
         let cache = &call.worker.shared.responses;
@@ -174,8 +181,8 @@ impl Asked {
             self.path_and_query.as_bytes(),
         ));
         let named = [
-            answer.fields.get(Header::Location),
-            answer.fields.get_named(b"content-location"),
+            fields.get(Header::Location),
+            fields.get_named(b"content-location"),
         ];
         for place in named.into_iter().flatten() {
             if let Some(path) = self.path_here(place) {

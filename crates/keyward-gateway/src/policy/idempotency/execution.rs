@@ -12,6 +12,7 @@ use crate::deadlines::Seat;
 use crate::message::{Fields, Header, RequestHead};
 use crate::metrics::PolicyEvent;
 use crate::policy::cache::{is_stream, seated};
+use crate::policy::content::refused_answer;
 use crate::policy::filling::{Filled, Filling};
 use crate::record::CallRecord;
 use crate::request::admit::Admitted;
@@ -187,11 +188,18 @@ impl Execution {
             }
             Err(refusal) => {
                 let now = worker.moment();
-                let released = if record.sent {
-                    duty.unknown(Outcome::Failed(of_caller(refusal.fault())), now)
-                } else {
-                    duty.release();
-                    true
+                let outcome = Outcome::Failed(of_caller(refusal.fault()));
+                let released = match refused_answer(&refusal, &record) {
+                    Some(status) if !declared.released.contains(&status.as_u16()) => {
+                        // It was done, and must not be done again.
+                        duty.settle(outcome, now);
+                        false
+                    }
+                    None if record.sent => duty.unknown(outcome, now),
+                    Some(_) | None => {
+                        duty.release();
+                        true
+                    }
                 };
                 if released {
                     worker.metrics.policy(PolicyEvent::KeyReleased);

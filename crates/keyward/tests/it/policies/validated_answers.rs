@@ -24,6 +24,12 @@ paths:
           content:
             application/json: { schema: { type: object, required: [error] } }
         204: { description: nothing }
+  /kept:
+    get: &kept
+      responses:
+        200: { description: one, content: { application/json: { schema: { $ref: "#/components/schemas/Order" } } } }
+        4XX: { description: wrong, content: { application/json: { schema: { type: object, required: [error] } } } }
+    post: *kept
 components:
   schemas:
     Order:
@@ -225,4 +231,57 @@ async fn the_log_tells_of_one_answer_of_a_route_in_a_second_and_how_many_it_left
         .find(|line| line.contains("an answer does not fit"))
         .unwrap();
     assert!(line.contains("body at `/id`"), "{line}");
+}
+
+#[tokio::test]
+async fn what_a_refused_answer_has_done_is_done() {
+    let json = ("Content-Type", "application/json");
+    let origin = Upstream::choosing(move |received: &Received| {
+        let fresh = ("Cache-Control", "max-age=3600");
+        match (received.method(), received.target().ends_with("busy")) {
+            ("GET", _) => Script::answer("200 OK", &[json, fresh], "{\"id\":7}"),
+            (_, false) => Script::answer("200 OK", &[json], "{\"id\":\"7\"}"),
+            (_, true) => Script::answer("429 Too Many Requests", &[json], "{}"),
+        }
+    })
+    .await;
+    let node = Plan::default()
+        .settings("workers: 1")
+        .file("orders.yaml", ORDERS)
+        .upstream("origin", &[origin.url()], "")
+        .api_at(
+            "kept",
+            "/api",
+            "origin",
+            "authentication: none, cache: true, idempotency: { anonymous: share, on_unknown: release }, validation: { openapi: \"${FILE:orders.yaml}\", answers: refuse }",
+        )
+        .start()
+        .await;
+    let called = |call: Call, times: usize, what: &'static str| {
+        let (node, origin) = (&node, &origin);
+        async move {
+            let before = origin.received().len();
+            let answer = call.send(node).await;
+            assert_eq!(origin.received().len() - before, times, "{what}");
+            answer.status
+        }
+    };
+    let get = || Call::get("/api/kept");
+    let post = |target: &str, key: &str| {
+        Call::new("POST", target)
+            .header("Idempotency-Key", key)
+            .body("5")
+    };
+    assert_eq!(called(get(), 1, "it is fetched").await, 200);
+    assert_eq!(called(get(), 0, "it is kept").await, 200);
+    let refused = called(post("/api/kept", "k-1"), 1, "it is done").await;
+    assert_eq!(refused, 502);
+    assert_eq!(called(get(), 1, "what was kept is stale").await, 200);
+    let again = called(post("/api/kept", "k-1"), 0, "it is not done again").await;
+    assert_eq!(again, 502);
+    // A status that says that nothing was done is believed, whatever comes with it.
+    for _ in 0..2 {
+        let busy = called(post("/api/kept?busy", "k-2"), 1, "it was not done").await;
+        assert_eq!(busy, 502);
+    }
 }
