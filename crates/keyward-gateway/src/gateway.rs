@@ -7,7 +7,7 @@ use crate::policy::cache::{CacheCounts, ResponseCache};
 use crate::policy::idempotency::{KeyCounts, KeyMemory};
 use crate::policy::memory::Memory;
 use crate::policy::validation;
-use crate::policy::whole::BODIES_MAX;
+use crate::policy::whole::{ANSWERS_MAX, BODIES_MAX};
 use crate::request::authenticate::{Nonces, PasswordChecks, REPLAY_WINDOW};
 use crate::settings::{ListenerSettings, Settings};
 use crate::shared::Shared;
@@ -156,6 +156,7 @@ impl Gateway {
             limits: context.limits,
             shared_limits: context.shared_limits,
             bodies: Memory::new(BODIES_MAX),
+            answers: Memory::new(ANSWERS_MAX),
             responses: ResponseCache::new(settings.limits.cache_bytes),
             keys: KeyMemory::new(settings.limits.idempotency_bytes),
             revocations: context.revocations,

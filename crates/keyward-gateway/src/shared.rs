@@ -32,8 +32,10 @@ pub(crate) struct Shared {
     pub(crate) responses: Arc<ResponseCache>,
     /// Idempotency keys, and the answers to their calls.
     pub(crate) keys: Arc<KeyMemory>,
-    /// Memory for bodies that are read whole.
+    /// Memory for bodies of requests that are read whole.
     pub(crate) bodies: Arc<Memory>,
+    /// The same for answers.
+    pub(crate) answers: Arc<Memory>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) issuers: Arc<Issuers>,
     pub(crate) decrypters: Arc<ArcSwap<Decrypters>>,

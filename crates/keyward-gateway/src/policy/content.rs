@@ -33,8 +33,10 @@ pub(crate) struct ContentPlan {
     idempotency: Option<IdempotencyPlan>,
     cache: Option<CachePlan>,
     transformation: Option<TransformationPlan>,
-    /// What bodies that are read whole may take together.
+    /// What bodies of requests that are read whole may take together.
     bodies: Arc<Memory>,
+    /// The same of answers.
+    answers: Arc<Memory>,
 }
 
 impl ContentPlan {
@@ -54,12 +56,17 @@ impl ContentPlan {
             transformation,
             idempotency: declared.idempotency.as_ref().map(IdempotencyPlan::new),
             bodies: Memory::new(whole::BODIES_OF_ROUTE_MAX),
+            answers: Memory::new(whole::ANSWERS_OF_ROUTE_MAX),
             cache: declared.cache.as_ref().map(CachePlan::new),
         })
     }
 
     pub(super) fn bodies(&self) -> &Arc<Memory> {
         &self.bodies
+    }
+
+    pub(super) fn answers(&self) -> &Arc<Memory> {
+        &self.answers
     }
 
     pub(super) fn cache(&self) -> Option<&CachePlan> {

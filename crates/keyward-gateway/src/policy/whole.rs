@@ -1,7 +1,7 @@
 //! Bodies that are read whole, for policies that look into them: within a bound each, and one over all calls of
 //! the node.
 
-use super::memory::Reservation;
+use super::memory::{Memory, Reservation};
 use crate::body::{AnswerBody, BodyFailure, RequestBody};
 use crate::coding::Pieces as _;
 use crate::deadlines::{Deadline, Patience};
@@ -11,6 +11,7 @@ use crate::request::forward::Call;
 use bytes::Bytes;
 use keyward_model::{Code, Fault};
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
@@ -18,6 +19,10 @@ use std::time::Duration;
 pub(crate) const BODIES_MAX: usize = 256 << 20;
 /// How much of it one route may have: those of other teams want some too.
 pub(super) const BODIES_OF_ROUTE_MAX: usize = BODIES_MAX / 4;
+/// The same for bodies of answers, which have memory of their own: clients that read their answers slowly keep nobody's
+/// request from being read.
+pub(crate) const ANSWERS_MAX: usize = 256 << 20;
+pub(super) const ANSWERS_OF_ROUTE_MAX: usize = ANSWERS_MAX / 4;
 /// How long a body may take to arrive, where the route's upstream has no time for a whole call: who sends a byte now
 /// and then keeps its memory no longer.
 const WHOLE_WITHIN: Duration = Duration::from_secs(60);
@@ -43,12 +48,26 @@ pub(super) struct Reserved {
 }
 
 impl Reserved {
-    pub(super) fn nothing(call: &Call<'_>) -> Option<Self> {
+    /// Nothing yet, for a request's body.
+    fn of_request(call: &Call<'_>) -> Option<Self> {
         let content = call.matched.route.route.content.as_ref()?;
-        Some(Self {
-            of_route: content.bodies().nothing(),
-            of_node: call.worker.shared.bodies.nothing(),
-        })
+        Some(Self::nothing(content.bodies(), &call.worker.shared.bodies))
+    }
+
+    /// Nothing yet, for an answer's body.
+    pub(super) fn of_answer(call: &Call<'_>) -> Option<Self> {
+        let content = call.matched.route.route.content.as_ref()?;
+        Some(Self::nothing(
+            content.answers(),
+            &call.worker.shared.answers,
+        ))
+    }
+
+    pub(super) fn nothing(of_route: &Arc<Memory>, of_node: &Arc<Memory>) -> Self {
+        Self {
+            of_route: of_route.nothing(),
+            of_node: of_node.nothing(),
+        }
     }
 
     pub(super) fn resize(&mut self, bytes: usize) -> bool {
@@ -80,7 +99,7 @@ pub(super) async fn read(
         return Err(Unread::TooLarge);
     }
     let mut bytes = Vec::new();
-    let mut reserved = Reserved::nothing(call).ok_or(Unread::NoMemory)?;
+    let mut reserved = Reserved::of_request(call).ok_or(Unread::NoMemory)?;
     let deadline = deadline(call);
     let mut patience = Patience::new(call.matched.route.route.body_idle);
     poll_fn(|context| {
@@ -130,7 +149,7 @@ pub(super) async fn read_answer(
         return Err(TOO_LARGE);
     }
     let mut bytes = Vec::new();
-    let mut reserved = Reserved::nothing(call).ok_or(NO_MEMORY)?;
+    let mut reserved = Reserved::of_answer(call).ok_or(NO_MEMORY)?;
     let deadline = deadline(call);
     poll_fn(|context| {
         loop {

@@ -21,13 +21,17 @@ use crate::worker::Worker;
 use http::{Method, StatusCode};
 use keyward_model::id::RequestId;
 use keyward_model::resource::content::{AnswerValidation, Validation};
-use keyward_model::{Code, Fault};
+use keyward_model::{Code, Fault, Moment};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// How often the log tells of a route's answers: an upstream that is wrong is wrong each time.
 const TOLD_EVERY_NANOS: u64 = 1_000_000_000;
+
+/// How long a body that goes on as it comes is kept to be looked at: a client that reads slowly has no memory for longer.
+const WATCHED_FOR: Duration = Duration::from_secs(30);
 
 /// What an operation's answers have to be.
 pub(in crate::policy) struct Expected<'p> {
@@ -128,14 +132,15 @@ impl Expected<'_> {
             Looking::Against(schema) => match answer.body.whole() {
                 Some(whole) => look(&self.plan.declared, schema, whole, &mut mistakes),
                 None => {
-                    let Some(reserved) = Reserved::nothing(call) else {
+                    let Some(reserved) = Reserved::of_answer(call) else {
                         return Ok(answer);
                     };
+                    let most = self.plan.declared.max_body_bytes;
+                    let gathered = Gathered::new(reserved, most, call.worker.moment());
                     answer.body.watch(Box::new(Watch {
                         schema: Arc::clone(schema),
                         declared: Arc::clone(&self.plan.declared),
-                        bytes: Vec::new(),
-                        reserved: Some(reserved),
+                        gathered: Some(gathered),
                         mistakes,
                         report: self.report(call, status, record),
                     }));
@@ -276,31 +281,57 @@ fn look(declared: &Validation, schema: &Schema, whole: &[u8], mistakes: &mut Mis
 struct Watch {
     schema: Arc<Schema>,
     declared: Arc<Validation>,
-    bytes: Vec<u8>,
-    /// `None`: it is too large, or there was no memory for it.
-    reserved: Option<Reserved>,
+    /// `None`: it is not looked at.
+    gathered: Option<Gathered>,
     mistakes: Mistakes,
     report: Report,
 }
 
-impl Watching for Watch {
-    fn piece(&mut self, piece: &[u8]) {
-        let Some(reserved) = &mut self.reserved else {
-            return;
-        };
+/// What has come of it.
+struct Gathered {
+    bytes: Vec<u8>,
+    reserved: Reserved,
+    most: usize,
+    /// When it has taken too long.
+    until: Moment,
+}
+
+impl Gathered {
+    fn new(reserved: Reserved, most: usize, now: Moment) -> Self {
+        Self {
+            bytes: Vec::new(),
+            reserved,
+            most,
+            until: now.plus(WATCHED_FOR),
+        }
+    }
+
+    /// Whether there was room and time for the piece.
+    fn add(&mut self, piece: &[u8], now: Moment) -> bool {
         let size = self.bytes.len() + piece.len();
-        if size > self.declared.max_body_bytes || !reserved.resize(size) {
-            self.reserved = None;
-            self.bytes = Vec::new();
-            self.report.worker.metrics.policy(PolicyEvent::AnswerUnread);
-            return;
+        if now >= self.until || size > self.most || !self.reserved.resize(size) {
+            return false;
         }
         self.bytes.extend_from_slice(piece);
+        true
+    }
+}
+
+impl Watching for Watch {
+    fn piece(&mut self, piece: &[u8]) {
+        let worker = &self.report.worker;
+        let now = worker.deadlines.latest();
+        if let Some(gathered) = &mut self.gathered
+            && !gathered.add(piece, now)
+        {
+            self.gathered = None;
+            worker.metrics.policy(PolicyEvent::AnswerUnread);
+        }
     }
 
     fn ended(mut self: Box<Self>) {
-        if self.reserved.is_some() {
-            let whole = std::mem::take(&mut self.bytes);
+        if let Some(gathered) = self.gathered.take() {
+            let whole = gathered.bytes;
             look(&self.declared, &self.schema, &whole, &mut self.mistakes);
         }
         if !self.mistakes.found.is_empty() {
@@ -349,5 +380,28 @@ impl Report {
             "an answer does not fit the API's description: {}",
             mistakes.words()
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::memory::Memory;
+
+    #[test]
+    fn a_body_is_gathered_within_its_size_its_memory_and_its_time() {
+        let (of_route, of_node) = (Memory::new(10), Memory::new(100));
+        let begun = Moment::from_nanos(1);
+        let late = begun.plus(WATCHED_FOR);
+        let new = |most| Gathered::new(Reserved::nothing(&of_route, &of_node), most, begun);
+        let mut gathered = new(6);
+        assert!(gathered.add(b"12345", begun));
+        assert!(!gathered.add(b"67", begun), "it is larger than it may be");
+        assert!(!gathered.add(b"6", late), "it took too long");
+        let mut other = new(100);
+        assert!(!other.add(b"123456", begun), "the route has no more memory");
+        assert!(gathered.add(b"6", begun));
+        drop(gathered);
+        assert!(other.add(b"1234567890", begun), "it came back");
     }
 }
