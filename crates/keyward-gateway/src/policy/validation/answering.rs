@@ -9,7 +9,7 @@ use super::open_api::{Content, Found};
 use super::schema::Schema;
 use super::{Compiled, Mistakes, ValidationPlan, in_headers, json};
 use crate::body::{AnswerBody, Watching};
-use crate::message::{Header, RequestHead};
+use crate::message::{Fields, Header, RequestHead};
 use crate::metrics::PolicyEvent;
 use crate::policy::whole::{self, Reserved};
 use crate::record::CallRecord;
@@ -153,7 +153,7 @@ impl Expected<'_> {
 
     fn headers(&self, rule: &AnswerRule, answer: &Answer, mistakes: &mut Mistakes) {
         for header in &rule.headers {
-            let sent = in_headers(&answer.fields, &header.name);
+            let sent = sent(&answer.fields, &header.name);
             if sent.is_empty() {
                 if header.required {
                     mistakes.add("header", Some(&header.name), "", "it is missing");
@@ -161,7 +161,8 @@ impl Expected<'_> {
                 continue;
             }
             let most = self.plan.declared.max_errors + 1;
-            for (pointer, detail) in header.mistakes(&sent, most) {
+            let found = sent.chunks(1).flat_map(|one| header.mistakes(one, most));
+            for (pointer, detail) in found {
                 mistakes.add("header", Some(&header.name), &pointer, &detail);
             }
         }
@@ -218,6 +219,17 @@ impl Expected<'_> {
         self.report(call, answer.status, record).tell(&mistakes);
         Ok(answer)
     }
+}
+
+/// The values of a header, with its name. Fields that are repeated are one list (RFC 9110, section 5.3), but for
+/// `Set-Cookie`, of which each stands for itself.
+fn sent(fields: &Fields, name: &str) -> Vec<(String, String)> {
+    let sent = in_headers(fields, name);
+    if name == "set-cookie" || sent.len() < 2 {
+        return sent;
+    }
+    let values: Vec<String> = sent.into_iter().map(|(_, value)| value).collect();
+    vec![(name.to_owned(), values.join(", "))]
 }
 
 /// What the description says of the answer's body.

@@ -93,7 +93,7 @@ impl Parameter {
             // OpenAPI 3.1, section 4.8.12.1: these are described elsewhere.
             return Ok(None);
         }
-        let (form, schema) = if declared.get("content").is_some() {
+        let (mut form, schema) = if declared.get("content").is_some() {
             let content = declared.get("content").and_then(Value::as_object);
             let kind = content.and_then(|content| content.keys().next());
             let kind = kind.ok_or_else(|| format!("`{at}/content`: it names one media type"))?;
@@ -112,6 +112,13 @@ impl Parameter {
             let schema = format!("{at}/schema");
             (Form::of(builder, declared, place, at), schema)
         };
+        if place == Place::Header
+            && header == "set-cookie"
+            && let Form::List { between, .. } = &mut form
+        {
+            // There are commas in a cookie's date.
+            *between = None;
+        }
         let described = builder.document().pointer(&schema).is_some();
         let schema = match form {
             Form::Members(_) | Form::Unread => None,
@@ -183,7 +190,13 @@ impl Parameter {
                     Some(between) => text.split(*between).collect(),
                     None => vec![&**text],
                 });
-                let list: Vec<Value> = texts.map(|text| of.value(text)).collect();
+                let list: Vec<Value> = texts
+                    .map(|text| match self.place {
+                        // White space around members is no part of them (RFC 9110, section 5.6.1).
+                        Place::Header => of.value(text.trim()),
+                        Place::Path | Place::Query | Place::Cookie => of.value(text),
+                    })
+                    .collect();
                 let nodes = list.len() + 1;
                 (Value::from(list), nodes)
             }

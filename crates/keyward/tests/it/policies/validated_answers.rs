@@ -16,6 +16,8 @@ paths:
           description: an order
           headers:
             x-version: { required: true, schema: { type: integer } }
+            x-parts: { schema: { type: array, items: { type: integer } } }
+            set-cookie: { schema: { type: string, pattern: "^[a-z]+=[0-9]+($|;)" } }
           content:
             application/json: { schema: { $ref: "#/components/schemas/Order" } }
             text/plain: {}
@@ -59,6 +61,22 @@ async fn origin() -> Upstream {
             "xml" => Script::answer(ok, &[("Content-Type", "text/xml"), VERSION], "<id/>"),
             "empty" => Script::answer(ok, &[json, VERSION], ""),
             "headless" => Script::answer(ok, &[json], good),
+            "parts" => {
+                let parts = [json, VERSION, ("X-Parts", "1, 2"), ("X-Parts", "3")];
+                Script::answer(ok, &parts, good)
+            }
+            "bad-parts" => {
+                let parts = [json, VERSION, ("X-Parts", "1, 2"), ("X-Parts", "three")];
+                Script::answer(ok, &parts, good)
+            }
+            "cookies" => {
+                let dated = ("Set-Cookie", "a=1; Expires=Wed, 21 Oct 2026 07:28:00 GMT");
+                Script::answer(ok, &[json, VERSION, dated, ("Set-Cookie", "b=2")], good)
+            }
+            "bad-cookies" => {
+                let cookies = [("Set-Cookie", "a=1"), ("Set-Cookie", "b=two")];
+                Script::answer(ok, &[json, VERSION, cookies[0], cookies[1]], good)
+            }
             "badly-headed" => Script::answer(ok, &[json, ("X-Version", "new")], good),
             "chunked" => Script::chunked(ok, &[json, VERSION], &["{\"id\"", ":7}"], &[]),
             "chunked-wrong" => Script::chunked(ok, &[json, VERSION], &["{\"id\"", ":\"7\"}"], &[]),
@@ -129,6 +147,10 @@ async fn answers_have_to_fit_their_description_or_are_told_of() {
         ("empty", "no body", true),
         ("headless", "a header that is missing", true),
         ("badly-headed", "a header that does not fit", true),
+        ("parts", "a list in two headers", false),
+        ("bad-parts", "one with a member that does not fit", true),
+        ("cookies", "several cookies", false),
+        ("bad-cookies", "one of them that does not fit", true),
         ("chunked", "a body of unknown length", false),
         ("chunked-wrong", "one that does not fit", true),
         ("nothing", "a status without a body", false),
