@@ -3,6 +3,7 @@
 use super::open_api::{BodyRule, Content, resolved};
 use super::parameters::Parameter;
 use super::schema::{Builder, pointer};
+use crate::message::{Class, Header};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -81,11 +82,22 @@ impl Statuses {
     }
 }
 
+/// Whether a header is there while answers are looked at: not those that speak of the upstream's connection or of the
+/// body's framing, which are gone, nor those that are set afterwards.
+fn is_looked_at(name: &str) -> bool {
+    let header = Header::of(name.to_ascii_lowercase().as_bytes());
+    let elsewhere = Class::HOP.or(Class::SET_HERE);
+    header != Header::ContentLength && !header.class().meets(elsewhere)
+}
+
 impl AnswerRule {
     fn new(builder: &Builder, response: &Value, place: &str) -> Result<Self, String> {
         let mut headers = Vec::new();
         let described = response.get("headers").and_then(Value::as_object);
         for (name, header) in described.into_iter().flatten() {
+            if !is_looked_at(name) {
+                continue;
+            }
             let place = format!("{place}/headers/{}", pointer(name));
             let (header, place) = resolved(builder.document(), header, place)?;
             // It is written like a parameter that has no need to say what it is called and where it stands.

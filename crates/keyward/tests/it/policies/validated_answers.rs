@@ -16,6 +16,9 @@ paths:
           description: an order
           headers:
             x-version: { required: true, schema: { type: integer } }
+            Content-Length: { required: true, schema: { type: integer, maximum: 0 } }
+            Keep-Alive: { required: true, schema: { type: string } }
+            Request-Id: { required: true, schema: { type: string } }
             x-parts: { schema: { type: array, items: { type: integer } } }
             set-cookie: { schema: { type: string, pattern: "^[a-z]+=[0-9]+($|;)" } }
           content:
