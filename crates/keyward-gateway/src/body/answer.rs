@@ -235,7 +235,8 @@ impl AnswerBody {
             download.give_back();
         }
         if let Some(watching) = self.watching.take() {
-            watching.ended();
+            // To look at a large body takes a while: its last bytes go out first.
+            tokio::task::spawn_local(async move { watching.ended() });
         }
         if let Some(mut record) = self.record.take() {
             record.complete = true;

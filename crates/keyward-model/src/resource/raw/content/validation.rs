@@ -26,6 +26,8 @@ const ANSWERS: [(&str, AnswerValidation); 3] = [
 
 /// A body is read whole before anything of it goes on.
 const MAX_BODY_MAX: u64 = 64 << 20;
+/// An answer's too, and as values it takes many times its size, for each call that is answered at that moment.
+const MAX_ANSWER_MAX: usize = 4 << 20;
 const MAX_DEPTH_MAX: u64 = 120;
 const MAX_ERRORS_MAX: u64 = 100;
 
@@ -85,6 +87,15 @@ pub(super) fn read(field: Field<'_>, problems: &mut Problems) -> Option<Option<A
         Some(field) => field.one_of(&ANSWERS, problems),
         None => Some(AnswerValidation::default()),
     };
+    if answers.is_some_and(|answers| answers != AnswerValidation::Ignore)
+        && max_body_bytes.is_some_and(|bytes| bytes > MAX_ANSWER_MAX)
+        && let Some(field) = fields.optional("max_body")
+    {
+        field.refuse(
+            "is larger than 4MiB, the most where `answers` are looked at: make it smaller, or take `answers` out",
+            problems,
+        );
+    }
     let description = description?;
     if let Description::JsonSchema(_) = description {
         for key in ["unknown_query", "unknown_operations", "answers"] {
@@ -158,6 +169,10 @@ mod tests {
         );
         let inline = validation(json!({ "schema": { "type": "object" }, "max_errors": 3 }));
         assert_eq!(inline.max_errors, 3);
+        let document = json!({ "openapi": "3.1.0" });
+        for (answers, size) in [("ignore", "64MiB"), ("refuse", "4MiB")] {
+            validation(json!({ "openapi": document, "answers": answers, "max_body": size }));
+        }
         assert!(matches!(inline.description, Description::JsonSchema(_)));
     }
 
@@ -192,6 +207,10 @@ mod tests {
             ),
             (json!({ "schema": {}, "max_depth": 500 }), "from 1 to 120"),
             (json!({ "schema": {}, "max_body": "1GiB" }), "64MiB"),
+            (
+                json!({ "openapi": { "openapi": "3.1.0" }, "answers": "report", "max_body": "5MiB" }),
+                "4MiB, the most where `answers`",
+            ),
         ] {
             let problems = read(&api(&json!({ "validation": validation }))).unwrap_err();
             let told = format!("{problems:?}");
