@@ -109,6 +109,21 @@ impl Expected<'_> {
             return Ok(answer);
         }
         let mut mistakes = self.plan.no_mistakes();
+        if status == StatusCode::PARTIAL_CONTENT {
+            if !self.refuses() {
+                return Ok(answer);
+            }
+            if answer.has_body(method) && answer.body.left() != Some(0) {
+                // No part was asked for, and what it leaves out can't be looked at.
+                mistakes.add(
+                    "body",
+                    None,
+                    "",
+                    "it is a part, and the whole was asked for",
+                );
+                return self.settled(call, answer, mistakes, record);
+            }
+        }
         let Some(rule) = self.answers.of(status.as_u16()) else {
             // Documents seldom list each way in which something may fail.
             if status.as_u16() < 400 {
@@ -237,7 +252,7 @@ fn looking<'r>(rule: &'r AnswerRule, answer: &Answer, method: &Method) -> Lookin
     let Some(content) = &rule.content else {
         return Looking::Nothing;
     };
-    if !answer.has_body(method) || answer.status == StatusCode::PARTIAL_CONTENT {
+    if !answer.has_body(method) {
         return Looking::Nothing;
     }
     if answer.body.left() == Some(0) {

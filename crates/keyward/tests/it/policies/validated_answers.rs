@@ -100,6 +100,11 @@ async fn origin() -> Upstream {
             "missing" => Script::answer("404 Not Found", &[json], "{\"error\":\"none\"}"),
             "badly-missing" => Script::answer("404 Not Found", &[json], "{\"problem\":\"none\"}"),
             "broken" => Script::answer("500 Internal Server Error", &[], "oops"),
+            "part" => {
+                let part = ("Content-Range", "bytes 0-3/20");
+                Script::answer("206 Partial Content", &[json, VERSION, part], "{\"id")
+            }
+            "unchanged" => Script::answer("304 Not Modified", &[], ""),
             "moved" => Script::answer("302 Found", &[("Location", "/elsewhere")], ""),
             _ => Script::answer(ok, &[json, VERSION], good),
         }
@@ -201,6 +206,25 @@ async fn answers_have_to_fit_their_description_or_are_told_of() {
             counted(&node, "answer_unread").await == before + 1
         })
         .await;
+    }
+    for (what, case, refused) in [
+        ("part", "a part, which was not asked for", 502),
+        ("unchanged", "304", 304),
+    ] {
+        let before = counted(&node, "answer_misfits").await;
+        let call = |api: &str| Call::get(&format!("/{api}/orders/{what}"));
+        let refuse = format!("{case}, `refuse`");
+        let answer = table
+            .drive_to(&node, &origin, &refuse, call("refuse"))
+            .await;
+        assert_eq!(answer.status, refused, "{what}");
+        let report = format!("{case}, `report`");
+        let answer = table
+            .drive_to(&node, &origin, &report, call("report"))
+            .await;
+        assert!(answer.status < 400, "{what}");
+        let misfits = before + u64::from(refused == 502);
+        assert_eq!(counted(&node, "answer_misfits").await, misfits, "{what}");
     }
     let head = Call::new("HEAD", "/refuse/orders/good");
     table
