@@ -403,6 +403,18 @@ impl ValidationPlan {
     }
 }
 
+/// A text with what can't be seen written out; quotes stay as they are.
+fn printable(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '"' | '\'' => printable.push(character),
+            other => printable.extend(other.escape_debug()),
+        }
+    }
+    printable
+}
+
 fn internal() -> Refusal {
     Fault::new(Code::Internal, "Something went wrong here").into()
 }
@@ -420,7 +432,8 @@ impl Mistakes {
         }
     }
 
-    /// All of them in words, for the operator.
+    /// All of them in words, for the operator. Names in them are whoever's who sent the message: none begins a line of its
+    /// own, or does something to a terminal.
     fn words(&self) -> String {
         let told = self.found.iter().take(self.most);
         let mut told: Vec<String> = told
@@ -429,7 +442,7 @@ impl Mistakes {
         if self.found.len() > self.most {
             told.push("and more".to_owned());
         }
-        told.join("; ")
+        printable(&told.join("; "))
     }
 
     fn refuse(self) -> Result<(), Refusal> {

@@ -1,7 +1,7 @@
 //! What descriptions are read as. What is done with calls is tested over real sockets.
 
 use super::open_api::Found;
-use super::{Compiled, schema};
+use super::{Compiled, Mistakes, schema};
 use keyward_model::resource::content::Description;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -134,4 +134,16 @@ fn mistakes_in_a_description_are_told_with_their_place() {
     let paths =
         json!({ "/a": { "get": { "parameters": [ { "$ref": "#/components/parameters/a" } ] } } });
     assert!(open_api(paths, circle).unwrap_err().contains("in a circle"));
+}
+
+#[test]
+fn what_an_upstream_calls_its_members_stays_in_its_line_of_the_log() {
+    let mut mistakes = Mistakes {
+        found: Vec::new(),
+        most: 4,
+    };
+    let detail = "\"a\u{1b}[2J\" isn't described";
+    mistakes.add("body", None, "/a\nWARN all is lost\u{202e}", detail);
+    let told = r#"body at `/a\nWARN all is lost\u{202e}`: "a\u{1b}[2J" isn't described"#;
+    assert_eq!(mistakes.words(), told);
 }
