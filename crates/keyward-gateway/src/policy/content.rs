@@ -123,7 +123,8 @@ impl ContentPlan {
         record: &mut CallRecord,
     ) -> Result<Answer, Refusal> {
         let validation = self.validation.as_ref();
-        let Some(expected) = validation.and_then(|validation| validation.expected(&head)) else {
+        let Some(expected) = validation.and_then(|validation| validation.expected(&head, record))
+        else {
             return self.made_anew(call, head, body, record).await;
         };
         expected.ask(&mut head);

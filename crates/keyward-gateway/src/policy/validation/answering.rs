@@ -61,8 +61,13 @@ enum Looking<'p> {
 
 impl ValidationPlan {
     /// What the answer to this call has to be; `None`: nothing is asked of it.
-    pub(in crate::policy) fn expected(&self, head: &RequestHead) -> Option<Expected<'_>> {
-        if self.declared.answers == AnswerValidation::Ignore {
+    pub(in crate::policy) fn expected(
+        &self,
+        head: &RequestHead,
+        record: &CallRecord,
+    ) -> Option<Expected<'_>> {
+        // Bodies of gRPC are no JSON, and their status comes behind them.
+        if self.declared.answers == AnswerValidation::Ignore || record.is_grpc {
             return None;
         }
         let Compiled::OpenApi(operations) = &*self.compiled else {
@@ -361,6 +366,12 @@ impl Watching for Watch {
             let whole = gathered.bytes;
             look(&self.declared, &self.schema, &whole, &mut self.mistakes);
         }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // Of a body that the client has left, or that broke off, its headers are known.
         if !self.mistakes.found.is_empty() {
             self.report.tell(&self.mistakes);
         }

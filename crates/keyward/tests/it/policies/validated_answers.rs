@@ -1,8 +1,8 @@
 //! Answers that are held against a description: what reaches the caller, and what the log tells of the rest.
 
 use super::{Call, Table};
-use crate::node::{Node, Plan};
-use keyward_testkit::{Received, Script, Upstream, until};
+use crate::node::{Node, Plan, request};
+use keyward_testkit::{RawClient, Received, Script, Upstream, until};
 
 const ORDERS: &str = r##"
 openapi: 3.1.0
@@ -96,6 +96,9 @@ async fn origin() -> Upstream {
                 &[json, VERSION, ("Content-Encoding", "gzip")],
                 "not looked into",
             ),
+            "breaks-off" => Script::new()
+                .write("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Version: new\r\nContent-Length: 10\r\n\r\n{\"id\"")
+                .close(),
             "nothing" => Script::answer("204 No Content", &[], ""),
             "missing" => Script::answer("404 Not Found", &[json], "{\"error\":\"none\"}"),
             "badly-missing" => Script::answer("404 Not Found", &[json], "{\"problem\":\"none\"}"),
@@ -333,4 +336,20 @@ async fn what_a_refused_answer_has_done_is_done() {
         let busy = called(post("/api/kept?busy", "k-2"), 1, "it was not done").await;
         assert_eq!(busy, 502);
     }
+}
+
+#[tokio::test]
+async fn headers_are_told_of_where_the_body_has_no_end() {
+    let origin = origin().await;
+    let node = node(&origin).await;
+    let mut client = RawClient::connect(node.gateway()).await.unwrap();
+    let call = request("GET", "/report/orders/breaks-off", &[], "");
+    client.send(call).await.unwrap();
+    assert!(client.answer().await.is_err());
+    until("it is counted", async || {
+        counted(&node, "answer_misfits").await == 1
+    })
+    .await;
+    let log = node.process.log();
+    assert!(log.contains("header `x-version`"), "{log}");
 }
