@@ -1,7 +1,7 @@
 //! An object whose members stand in the query by themselves, in brackets (`style: deepObject`): `filter[state]=open`.
 //!
 //! OpenAPI defines it for members that are texts, numbers and the like. Members that are lists are read as most servers
-//! read them (`filter[id]=1&filter[id]=2`, or with `[]` behind the name), and so are objects in objects
+//! read them (`filter[id]=1&filter[id]=2`, or with `[]` or their places, `[0]` and so on, behind the name), and so are objects in objects
 //! (`filter[price][from]=5`).
 
 use super::parameters::{Kinds, alternatives, types};
@@ -130,6 +130,31 @@ impl Shape {
         }
     }
 
+    /// A list whose members were sent with their places: `filter[id][0]=1`.
+    fn numbered(
+        &self,
+        mut members: BTreeMap<String, Sent>,
+        at: &str,
+        nodes: &mut usize,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Value {
+        let of_member = match self {
+            Self::One(kinds) | Self::List(kinds) => Self::One(*kinds),
+            Self::Object { .. } => Self::One(Kinds::default()),
+        };
+        let mut list = Vec::with_capacity(members.len());
+        while let Some(sent) = members.remove(&list.len().to_string()) {
+            let at = format!("{at}/{}", list.len());
+            list.push(of_member.value(sent, at, nodes, mistakes));
+        }
+        if !members.is_empty() {
+            // What stands in the places between, and where the others are then, is anyone's guess.
+            let why = "the numbers of its members are not 0, 1, 2 and so on";
+            mistakes.push((at.to_owned(), why.to_owned()));
+        }
+        list.into()
+    }
+
     fn value(
         &self,
         sent: Sent,
@@ -139,6 +164,11 @@ impl Shape {
     ) -> Value {
         *nodes += 1;
         match sent {
+            Sent::Members(members)
+                if matches!(self, Self::List(_)) && members.keys().all(|key| is_number(key)) =>
+            {
+                self.numbered(members, &at, nodes, mistakes)
+            }
             Sent::Members(members) => {
                 let object = members.into_iter().map(|(name, sent)| {
                     let at = format!("{at}/{}", pointer(&name));
@@ -164,6 +194,10 @@ impl Shape {
             }
         }
     }
+}
+
+fn is_number(key: &str) -> bool {
+    key.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// What stands in the brackets behind the parameter's name, and whether a pair of empty ones follows.
@@ -274,6 +308,13 @@ mod tests {
             ),
             (&[("f[ids][]", "1")], json!({ "ids": [1] })),
             (&[("f[ids]", "1")], json!({ "ids": [1] })),
+            (&[("f[ids][0]", "1")], json!({ "ids": [1] })),
+            (
+                &[("f[ids][1]", "2"), ("f[ids][0]", "1")],
+                json!({ "ids": [1, 2] }),
+            ),
+            (&[("f[ids][a]", "1")], json!({ "ids": { "a": "1" } })),
+            (&[("f[other][0]", "1")], json!({ "other": { "0": "1" } })),
             (
                 &[("f[price][from]", "1.5"), ("f[other]", "3")],
                 json!({ "price": { "from": 1.5 }, "other": 3 }),
@@ -302,6 +343,11 @@ mod tests {
             (&[("f[a]", "x"), ("f[a][b]", "y")], "/a"),
             (&[("f[a][b]", "x"), ("f[a]", "y")], "/a"),
             (&[("f[b]", "x"), ("f[b][]", "y")], "/b"),
+            (&[("f[b][1]", "x")], "/b"),
+            (&[("f[b][0]", "x"), ("f[b][2]", "y")], "/b"),
+            (&[("f[b][00]", "x")], "/b"),
+            (&[("f[b][0]", "x"), ("f[b][0]", "y")], "/b/0"),
+            (&[("f[b][]", "x"), ("f[b][0]", "y")], "/b"),
             (&[("f[1][2][3][4][5][6][7][8][9]", "x")], ""),
         ] {
             let found = read(&shape, query).unwrap_err();
