@@ -57,6 +57,10 @@ async fn validation() {
     assert_eq!(errors.as_array().unwrap().len(), 3, "{errors}");
     let many = example.get("/shop/orders?limit=1000", None, "").await;
     assert_refused(&many, 400, "validation_failed");
+    let lost = example
+        .get("/shop/orders?filter[state]=lost", None, "")
+        .await;
+    assert_refused(&lost, 400, "validation_failed");
     assert_eq!(example.upstream.received().len(), 1);
 }
 
