@@ -2,7 +2,8 @@
 -- long it is remembered and how long it is held, in milliseconds, and whether one that nobody holds may be taken over
 -- by the same request. The answer is nothing for who has it now, else what is there: `u` under way, `o` one whose holder
 -- is gone, `s` settled; then 32 bytes of the request, then the rest.
-local kept = redis.call('GET', KEYS[1])
+local kept = redis.pcall('GET', KEYS[1])
+if type(kept) == 'table' then return kept end
 if kept then
   if string.sub(kept, 1, 1) ~= 'u' or redis.call('EXISTS', KEYS[2]) == 1 then
     return kept
@@ -12,6 +13,8 @@ if kept then
     return 'o' .. string.sub(kept, 2)
   end
 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-redis.call('SET', KEYS[2], '', 'PX', ARGV[3])
+local set = redis.pcall('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+if set.err then return set end
+set = redis.pcall('SET', KEYS[2], '', 'PX', ARGV[3])
+if set.err then return set end
 return false

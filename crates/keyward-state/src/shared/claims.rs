@@ -9,7 +9,8 @@
 //! there is room for it.
 
 use super::SharedWorker;
-use super::worker::{Outage, is_unusable};
+use super::slots::is_wrong_type;
+use super::worker::Outage;
 use keyward_model::limit::OnOutage;
 use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, Script, ScriptInvocation};
@@ -159,7 +160,7 @@ impl WaitingClaims {
             match told.script().invoke_async::<u64>(connection).await {
                 Ok(_) => {}
                 // Something else stands under the name: there is nothing to be said of the claim.
-                Err(error) if error.code().is_some() && !is_unusable(&error) => {}
+                Err(error) if is_wrong_type(&error) => {}
                 Err(error) => return Err(error),
             }
             if self.told.borrow_mut().pop_front().is_some() {

@@ -24,7 +24,16 @@ const RENEWED_AT_ONCE: usize = 500;
 const RELEASED_MAX: usize = 1 << 16;
 
 /// What the server calls it that something else is kept under a name.
-pub(super) const WRONG_TYPE: &str = "WRONGTYPE";
+const WRONG_TYPE: &str = "WRONGTYPE";
+
+/// Whether something else is kept under a name. Redis before 7 may say so of a script with another word first.
+pub(super) fn is_wrong_type(error: &RedisError) -> bool {
+    match error.code() {
+        Some(WRONG_TYPE) => true,
+        Some("ERR") => error.detail().is_some_and(|text| text.contains(WRONG_TYPE)),
+        Some(_) | None => false,
+    }
+}
 
 static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("renew.lua")));
 
@@ -116,7 +125,7 @@ impl Slots {
                     }
                     Err(error) => {
                         // Where something else stands now, there is no slot any more.
-                        if error.code() == Some(WRONG_TYPE) {
+                        if is_wrong_type(&error) {
                             done.insert(number);
                         }
                         against.get_or_insert(error);

@@ -8,9 +8,17 @@
 --
 -- A refused call counts nowhere. What a node tells to have passed before is kept all the same, where it is what
 -- refuses: it is a fact, and after a loss perhaps nobody asks again who knows it.
+
+-- As redis.call, but so that the error's own code is what the caller is answered, in Redis 5 and 6 too.
+local function call(...)
+  local answer = redis.pcall(...)
+  if type(answer) == 'table' and answer.err then error(answer) end
+  return answer
+end
+
 local now = tonumber(ARGV[1])
 if not now then
-  local time = redis.call('TIME')
+  local time = call('TIME')
   now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 end
 
@@ -68,7 +76,7 @@ local kinds = {}
 -- The generic cell rate algorithm: interval, burst time, calls wanted, and how far ahead the node knows the
 -- subject to be.
 function kinds.rate(key, interval, burst, want, ahead)
-  local kept = tonumber(redis.call('GET', key) or '')
+  local kept = tonumber(call('GET', key) or '')
   local arrival = math.max(kept or since, since, since + tonumber(ahead))
   -- Further than a burst it only is when this clock was set back.
   arrival = math.min(arrival, since + burst)
@@ -76,7 +84,7 @@ function kinds.rate(key, interval, burst, want, ahead)
   local granted = math.min(tonumber(want), math.floor(room / interval + 0.000001))
   if granted < 1 then
     if arrival > math.max(kept or since, since) then
-      redis.call('SET', key, string.format('%.17g', arrival), 'PX', math.ceil((arrival - since) / 1000) + spare)
+      call('SET', key, string.format('%.17g', arrival), 'PX', math.ceil((arrival - since) / 1000) + spare)
     end
     return false, { math.ceil(interval - room), math.ceil(arrival - since), 0, 0 }
   end
@@ -90,7 +98,7 @@ end
 -- the node knows to have passed at least, those among them, and in which window.
 function kinds.quota(key, requests, period, owed, owed_window, known, known_window)
   local number = window(period)
-  local kept, used = string.match(redis.call('GET', key) or '', '^(%d+):(%d+)$')
+  local kept, used = string.match(call('GET', key) or '', '^(%d+):(%d+)$')
   kept, used = tonumber(kept), tonumber(used)
   local stored = used
   -- A later window than now is of a clock that was set back: until its end it is the one that counts.
@@ -100,7 +108,7 @@ function kinds.quota(key, requests, period, owed, owed_window, known, known_wind
   local left = window_ends(period, number) * 1000000 - now
   if used >= requests then
     if used > stored then
-      redis.call('SET', key, number .. ':' .. used, 'PX', math.ceil(left / 1000) + spare)
+      call('SET', key, number .. ':' .. used, 'PX', math.ceil(left / 1000) + spare)
     end
     return false, { left, left, used, number }
   end
@@ -112,8 +120,8 @@ end
 
 -- Calls under way: how many may be, how long a slot is kept that nobody renews, and the slot's name.
 function kinds.calls(key, calls, kept_for, slot)
-  redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
-  local under_way = redis.call('ZCARD', key)
+  call('ZREMRANGEBYSCORE', key, '-inf', now)
+  local under_way = call('ZCARD', key)
   if under_way >= calls then
     return false, { 0, 0, under_way, 0 }
   end
@@ -123,16 +131,22 @@ function kinds.calls(key, calls, kept_for, slot)
   return true
 end
 
-for index, key in ipairs(KEYS) do
-  local at = 2 + (index - 1) * 7
-  local decide = kinds[ARGV[at]]
-  local passes, refusal = decide(
-    key, tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]) or ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6])
-  if not passes then
-    return { index, refusal[1], refusal[2], refusal[3], refusal[4] }
+local function decide_all()
+  for index, key in ipairs(KEYS) do
+    local at = 2 + (index - 1) * 7
+    local decide = kinds[ARGV[at]]
+    local passes, refusal = decide(
+      key, tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]) or ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6])
+    if not passes then
+      return { index, refusal[1], refusal[2], refusal[3], refusal[4] }
+    end
   end
+  for _, write in ipairs(writes) do
+    call(unpack(write))
+  end
+  return told
 end
-for _, write in ipairs(writes) do
-  redis.call(unpack(write))
-end
-return told
+
+local decided, answer = pcall(decide_all)
+if decided or type(answer) == 'table' then return answer end
+error(answer)

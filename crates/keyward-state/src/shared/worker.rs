@@ -3,7 +3,7 @@
 use super::claims::WaitingClaims;
 use super::counts::add;
 use super::query::{Answer, Query, TAKE};
-use super::slots::{RENEWED_EVERY, Slots, WRONG_TYPE};
+use super::slots::{RENEWED_EVERY, Slots, is_wrong_type};
 use super::{SharedState, slots::HeldSlot};
 use crate::limit::Cell as LimitCell;
 use keyward_model::{Clock, Moment, Timestamp};
@@ -36,7 +36,7 @@ const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// What a server says that counts nothing for anybody just now. It, or another one at the same address, is tried
 /// later.
-const UNUSABLE: [&str; 7] = [
+const UNUSABLE: [&str; 10] = [
     "READONLY",
     "LOADING",
     "MASTERDOWN",
@@ -44,6 +44,9 @@ const UNUSABLE: [&str; 7] = [
     "NOAUTH",
     "MISCONF",
     "OOM",
+    "BUSY",
+    "NOREPLICAS",
+    "TRYAGAIN",
 ];
 
 /// What calls of one worker ask. It belongs to that worker's thread.
@@ -57,6 +60,8 @@ pub struct SharedWorker {
     told_of_type: Cell<Option<u64>>,
     /// The last connection over which it was told that slots can't be kept.
     told_of_slots: Cell<Option<u64>>,
+    /// The last connection over which it was told that what became of claims can't be.
+    told_of_claims: Cell<Option<u64>>,
     /// Why connecting failed, as it was told last, and when.
     told_of_failure: RefCell<Option<(String, Moment)>>,
     pub(super) slots: Slots,
@@ -104,6 +109,7 @@ impl SharedWorker {
             next_connection: Cell::default(),
             told_of_type: Cell::default(),
             told_of_slots: Cell::default(),
+            told_of_claims: Cell::default(),
             told_of_failure: RefCell::default(),
             slots: Slots::default(),
             claims: WaitingClaims::default(),
@@ -213,7 +219,7 @@ impl SharedWorker {
             } else {
                 redis::cmd("PING").exec_async(&mut to).await?;
             }
-            self.claims.tell(&mut to).await?;
+            self.tell_claims(number, &mut to).await?;
             if renew {
                 against = against.or(self.slots.renew(&mut to, called).await?);
             }
@@ -250,7 +256,6 @@ impl SharedWorker {
             let called = |number| self.slot_name(number);
             let given_back = self.slots.give_back(&mut connection, called).await?;
             let renewed = self.slots.renew(&mut connection, called).await?;
-            self.claims.tell(&mut connection).await?;
             // What stands against a slot is that limit's matter: all others need the connection.
             match given_back.or(renewed) {
                 Some(error) if is_unusable(&error) => Err(error),
@@ -340,13 +345,30 @@ impl SharedWorker {
     /// A key that something else is kept under is that key's matter, told once of each connection; everything
     /// else is an outage.
     fn failed(&self, number: u64, error: &RedisError) {
-        if error.code() != Some(WRONG_TYPE) {
+        if !is_wrong_type(error) {
             self.lost(number, &error.to_string());
         } else if self.told_of_type.replace(Some(number)) != Some(number) {
             tracing::error!(
                 worker = self.index,
                 "the shared state has something else under a limit's name, which does what its `on_outage` says: {error}"
             );
+        }
+    }
+
+    /// Tells what waits. What the server says against that alone is no reason to give up the connection: the limits
+    /// of other calls need it.
+    async fn tell_claims(&self, number: u64, to: &mut MultiplexedConnection) -> RedisResult<()> {
+        match self.claims.tell(to).await {
+            Err(error) if error.code().is_some() && !is_unusable(&error) => {
+                if self.told_of_claims.replace(Some(number)) != Some(number) {
+                    tracing::error!(
+                        worker = self.index,
+                        "the shared state does not take what became of calls with an idempotency key, which waits until it does: {error}"
+                    );
+                }
+                Ok(())
+            }
+            told => told,
         }
     }
 
@@ -423,6 +445,12 @@ impl SharedWorker {
     #[cfg(test)]
     pub(super) fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.clock)
+    }
+
+    #[cfg(test)]
+    pub(super) fn tells_that_claims_fail(&self) -> bool {
+        let current = self.connection.borrow().as_ref().map(|one| one.number);
+        current.is_some() && self.told_of_claims.get() == current
     }
 
     /// How far ahead a subject is for sure by the server's clock, told so that a server that has lost it knows.

@@ -149,3 +149,66 @@ async fn a_claim_whose_answer_did_not_come_is_given_back() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_the_server_refuses_to_take_waits_until_it_takes_it() {
+    let redis = RedisServer::start().await;
+    locally(async {
+        let one = TestNode::join(&redis, 1).await;
+        let claim = now(ask(&one, 7, false).await);
+        tell(&redis, "ACL SETUSER default -evalsha");
+        claim.settle(b"done", DAY).await;
+        assert!(one.worker.claims.any());
+        // Nor is the connection given up for it again and again.
+        until_connected(&[&one]).await;
+        let number = one.state.counts().outages;
+        keyward_testkit::until("it was refused once more", async || {
+            one.worker.tells_that_claims_fail()
+        })
+        .await;
+        assert!(one.worker.claims.any());
+        assert_eq!(one.state.counts().outages, number);
+        tell(&redis, "ACL SETUSER default +evalsha");
+        keyward_testkit::until("it is told", async || !one.worker.claims.any()).await;
+        let found = before(ask(&one, 7, false).await).1;
+        assert_eq!(found, ClaimState::Settled(b"done".to_vec()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_a_claim_in_whose_place_something_else_stands_nothing_is_told() {
+    let redis = RedisServer::start().await;
+    locally(async {
+        let one = TestNode::join(&redis, 1).await;
+        let claim = now(ask(&one, 7, false).await);
+        tell(&redis, "DEL test:idempotency:{key}");
+        tell(&redis, "LPUSH test:idempotency:{key} nonsense");
+        claim.settle(b"done", DAY).await;
+        keyward_testkit::until("nothing waits", async || !one.worker.claims.any()).await;
+        assert_eq!(one.state.counts().outages, 0);
+    })
+    .await;
+}
+
+#[test]
+fn older_servers_say_of_a_script_that_something_else_stands_there() {
+    for (code, text, wrong_type) in [
+        ("WRONGTYPE", "Operation against a key", true),
+        (
+            "ERR",
+            "Error running script: @user_script:3: WRONGTYPE Operation",
+            true,
+        ),
+        (
+            "ERR",
+            "Error running script: @user_script:3: unknown command",
+            false,
+        ),
+        ("NOPERM", "this user has no permissions: WRONGTYPE", false),
+    ] {
+        let error = redis::make_extension_error(code.to_owned(), Some(text.to_owned()));
+        let found = super::super::slots::is_wrong_type(&error);
+        assert_eq!(found, wrong_type, "{code} {text}");
+    }
+}
