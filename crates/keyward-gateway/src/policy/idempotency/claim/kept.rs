@@ -3,7 +3,7 @@
 //! Lengths are four bytes, big-endian; what is read is not believed to be well-formed: the server is not one of us.
 
 use super::super::memory::Outcome;
-use crate::message::Fields;
+use crate::message::{Class, Fields, Header};
 use bytes::Bytes;
 use http::StatusCode;
 use keyward_model::{Code, Fault};
@@ -60,7 +60,7 @@ pub(super) fn read(written: &[u8]) -> Option<Outcome> {
     let mut rest = Reader(rest);
     let outcome = match *kind {
         ANSWER => {
-            let status = StatusCode::from_u16(rest.short()?).ok()?;
+            let status = final_status(rest.short()?)?;
             let count = rest.length()?;
             if count > FIELDS_MAX {
                 return None;
@@ -70,7 +70,7 @@ pub(super) fn read(written: &[u8]) -> Option<Outcome> {
                 let (name, value) = (rest.part()?, rest.part()?);
                 let name = std::str::from_utf8(name)
                     .ok()
-                    .filter(|name| is_name(name))?;
+                    .filter(|name| is_name(name) && !frames(name))?;
                 if !is_value(value) {
                     return None;
                 }
@@ -92,7 +92,7 @@ pub(super) fn read(written: &[u8]) -> Option<Outcome> {
         }
         LOST => match rest.short()? {
             0 => Outcome::Lost(None),
-            status => Outcome::Lost(Some(StatusCode::from_u16(status).ok()?)),
+            status => Outcome::Lost(Some(final_status(status)?)),
         },
         _ => return None,
     };
@@ -115,6 +115,18 @@ fn is_name(name: &str) -> bool {
         byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&byte)
     };
     !name.is_empty() && name.bytes().all(good)
+}
+
+/// Whether it would say where the answer ends, or what the connection does next: that is for who sends it.
+fn frames(name: &str) -> bool {
+    let header = Header::of(name.as_bytes());
+    header.class().meets(Class::HOP) || matches!(header, Header::ContentLength | Header::Trailer)
+}
+
+/// One that comes after no other (RFC 9110, section 15.2).
+fn final_status(status: u16) -> Option<StatusCode> {
+    let status = StatusCode::from_u16(status).ok()?;
+    (!status.is_informational()).then_some(status)
 }
 
 /// Nothing that would end a field (RFC 9110, section 5.5).
@@ -202,9 +214,24 @@ mod tests {
         let mut split = good.clone();
         split[at..at + value.len()].copy_from_slice(b"a\r\nb: c\r\n");
         assert!(read(&split).is_none());
-        for name in ["loc ation", "Location"] {
+        for name in [
+            "loc ation",
+            "Location",
+            "connection",
+            "content-length",
+            "keep-alive",
+            "te",
+            "trailer",
+            "transfer-encoding",
+            "upgrade",
+        ] {
             let written = write(&answer(&[(name, "a")], b""));
             assert!(read(&written).is_none(), "{name}");
+        }
+        for status in [100_u16, 101, 199, 1_000] {
+            let mut other = good.clone();
+            other[1..3].copy_from_slice(&status.to_be_bytes());
+            assert!(read(&other).is_none(), "{status}");
         }
         let failed = write(&Outcome::Failed(Fault::new(Code::Internal, "x")));
         let other = String::from_utf8_lossy(&failed).replace("internal", "whatever");
