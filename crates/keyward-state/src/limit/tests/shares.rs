@@ -131,6 +131,29 @@ fn what_is_restored_of_quotas_counts_for_its_limit() {
 }
 
 #[test]
+fn what_two_limits_had_is_restored_in_whatever_order() {
+    let monthly = quota(1, Period::Month);
+    let secret = [7; 16];
+    let before = limits(CELLS).with_secret(&secret);
+    let first = flood(&before, "first", monthly, at(0));
+    let of_first = before.unkept();
+    let second = flood(&before, "second", monthly, at(0));
+    let of_second = before.unkept();
+    assert_eq!(
+        (of_first.len(), of_second.len()),
+        (first.len(), second.len())
+    );
+    let after = limits(CELLS).with_secret(&secret);
+    assert_eq!(after.restore(of_second.into_iter().chain(of_first)), 0);
+    for (limit, names) in [("first", first), ("second", second)] {
+        for name in names {
+            let cell = cell_under(&after, limit, monthly, subject_of(&name), at(1)).unwrap();
+            assert!(!cell.take(&monthly, at(1)).unwrap().is_allowed(), "{name}");
+        }
+    }
+}
+
+#[test]
 fn at_the_bound_new_subjects_are_refused_and_no_busy_one_is_forgotten() {
     const SMALL: usize = 64;
     let limit = gcra(1, Duration::from_secs(60), 1);
