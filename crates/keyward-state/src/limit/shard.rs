@@ -18,9 +18,18 @@ const SWEEP_MIN: usize = 64;
 /// have it looked up and made anew.
 const RESTED: Duration = Duration::from_secs(60);
 
-/// How long is waited between sweeps for want of room, so that a flood of new subjects can't make each of its
+/// How long is waited at least between sweeps for want of room, so that a flood of new subjects can't make each of its
 /// calls walk the whole shard.
 const SWEEP_PAUSE: Duration = Duration::from_millis(100);
+
+/// So much longer for each cell: a sweep looks at all of them behind the lock, in a fraction of this time.
+const SWEEP_PAUSE_EACH: Duration = Duration::from_micros(10);
+
+/// How long is waited after a sweep of so many cells.
+pub(super) fn pause_after(cells: usize) -> Duration {
+    let cells = u32::try_from(cells).unwrap_or(u32::MAX);
+    SWEEP_PAUSE.max(SWEEP_PAUSE_EACH.saturating_mul(cells))
+}
 
 /// A limit may have one cell for so many that are free: a quarter of all where it is the only one.
 const FREE_FOR_EACH: usize = 3;
@@ -83,7 +92,7 @@ impl Shard {
     /// Sees to it that there is room for this one, where that can be done without forgetting anyone: drops cells
     /// that have long been idle once the shard has doubled since the last time, so that each new cell pays for a
     /// fixed number of looks; where there is no room, all idle ones of those who have none, at most once in
-    /// [`SWEEP_PAUSE`]. What is said is why there is no room after that.
+    /// [`pause_after`] as many. What is said is why there is no room after that.
     pub(super) fn make_room(&mut self, digest: u128, max: usize, now: Now) -> Option<Full> {
         let full = self.full_for(digest, max);
         let due = match full {
@@ -93,9 +102,10 @@ impl Shard {
         if !due {
             return full;
         }
+        let swept = self.slots.len();
         self.sweep(max, now);
         if full.is_some() {
-            self.not_before = now.moment.plus(SWEEP_PAUSE);
+            self.not_before = now.moment.plus(pause_after(swept));
         }
         self.full_for(digest, max)
     }

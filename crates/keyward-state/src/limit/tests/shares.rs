@@ -154,6 +154,14 @@ fn what_two_limits_had_is_restored_in_whatever_order() {
 }
 
 #[test]
+fn the_more_cells_are_swept_the_longer_it_is_until_the_next_time() {
+    for (cells, millis) in [(0, 100), (10_000, 100), (16_384, 163), (1_000_000, 10_000)] {
+        let pause = shard::pause_after(cells);
+        assert_eq!(pause.as_millis(), millis, "{cells}");
+    }
+}
+
+#[test]
 fn at_the_bound_new_subjects_are_refused_and_no_busy_one_is_forgotten() {
     const SMALL: usize = 64;
     let limit = gcra(1, Duration::from_secs(60), 1);
