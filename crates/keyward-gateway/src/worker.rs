@@ -334,9 +334,10 @@ pub(crate) fn run(
             let worker = Rc::clone(&worker);
             async move { worker.deadlines.watch(|| worker.tick()).await }
         });
+        let mut keeping = None;
         if let Some(shared) = &worker.shared_limits {
             shared.begin().await;
-            tokio::task::spawn_local(Rc::clone(shared).keep());
+            keeping = Some(tokio::task::spawn_local(Rc::clone(shared).keep()));
         }
         let gate = Rc::clone(&worker.gate);
         let measuring = load::measure(gate, Arc::clone(&worker.clock));
@@ -375,6 +376,11 @@ pub(crate) fn run(
         drain(&worker).await;
         for farewell in farewells {
             farewell.wait().await;
+        }
+        if let Some(keeping) = keeping {
+            // Two that tell the same would tell some of it twice, and some not at all.
+            keeping.abort();
+            let _aborted = keeping.await;
         }
         if let Some(shared) = &worker.shared_limits {
             shared.finish().await;

@@ -13,9 +13,9 @@ use super::slots::is_wrong_type;
 use super::worker::Outage;
 use keyward_model::limit::OnOutage;
 use redis::aio::MultiplexedConnection;
-use redis::{RedisResult, Script, ScriptInvocation};
+use redis::{RedisError, RedisResult, Script, ScriptInvocation};
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::LazyLock;
@@ -31,6 +31,13 @@ pub const CLAIM_RENEWED: Duration = Duration::from_secs(10);
 /// tell what became of it.
 const WAITING_MAX: usize = 8 << 20;
 
+/// What is told in one turn at most: a server that is back has the limits of calls to count beside it.
+const TOLD_AT_ONCE: (usize, usize) = (100, 256 << 10);
+
+/// How many claims are renewed as soon as there is a connection again: a millisecond's work for the server. The others
+/// are within [`CLAIM_RENEWED`].
+const HELD_AT_ONCE: usize = 500;
+
 /// What one that waits takes beside what it says.
 const WAITING_OVERHEAD: usize = 256;
 
@@ -39,6 +46,7 @@ const ABANDONED: u8 = b'o';
 const SETTLED: u8 = b's';
 
 static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("claim.lua")));
+static HOLD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("hold.lua")));
 static SETTLE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("settle.lua")));
 
 /// What is claimed.
@@ -88,12 +96,19 @@ pub enum ClaimState {
 /// A claim that this node has. Dropped without a word it is not renewed any more, and lapses.
 pub struct Claim {
     worker: Rc<SharedWorker>,
-    named: Named,
+    number: u64,
+    held: Rc<Held>,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.worker.held_claims.end(self.number);
+    }
 }
 
 impl fmt::Debug for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Claim({})", self.named.name)
+        write!(f, "Claim({})", self.held.named.name)
     }
 }
 
@@ -103,6 +118,68 @@ struct Named {
     name: String,
     held: String,
     claim: Vec<u8>,
+}
+
+/// What is renewed of a claim.
+#[derive(Debug)]
+struct Held {
+    named: Named,
+    keep: Duration,
+    /// Somebody else has the name: there is nothing to renew any more.
+    lost: Cell<bool>,
+}
+
+impl Held {
+    fn renewed(&self, script: &mut ScriptInvocation<'_>) {
+        script
+            .key(&*self.named.name)
+            .key(&*self.named.held)
+            .arg(&*self.named.claim)
+            .arg(millis(self.keep));
+    }
+}
+
+/// A worker's claims.
+#[derive(Debug, Default)]
+pub(super) struct HeldClaims(RefCell<HashMap<u64, Rc<Held>>>);
+
+impl HeldClaims {
+    fn end(&self, number: u64) {
+        self.0.borrow_mut().remove(&number);
+    }
+
+    /// Renews some of them, over a connection that is new: a server that has lost them has them again. What it says
+    /// against it is handed back.
+    pub(super) async fn renew(
+        &self,
+        connection: &mut MultiplexedConnection,
+    ) -> RedisResult<Option<RedisError>> {
+        let some: Vec<_> = self
+            .0
+            .borrow()
+            .values()
+            .take(HELD_AT_ONCE)
+            .cloned()
+            .collect();
+        if some.is_empty() {
+            return Ok(None);
+        }
+        let mut script = HOLD.prepare_invoke();
+        script.arg(millis(CLAIM_HELD));
+        for held in &some {
+            held.renewed(&mut script);
+        }
+        match script.invoke_async::<Vec<u64>>(connection).await {
+            Ok(answers) => {
+                for (held, answer) in some.iter().zip(answers) {
+                    held.lost.set(answer == 0);
+                }
+                Ok(None)
+            }
+            Err(error) if error.code().is_some() => Ok(Some(error)),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// What the server is to be told.
@@ -151,12 +228,19 @@ impl WaitingClaims {
         }
     }
 
-    /// Tells all of it, one after the other; what was not answered for stays.
+    pub(super) fn len(&self) -> usize {
+        self.told.borrow().len()
+    }
+
+    /// Tells one after the other, no more than [`TOLD_AT_ONCE`]; what was not answered for stays.
     pub(super) async fn tell(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
-        loop {
+        let (mut count, mut bytes) = (0, 0);
+        while count < TOLD_AT_ONCE.0 && bytes < TOLD_AT_ONCE.1 {
             let Some(told) = self.told.borrow().front().cloned() else {
                 return Ok(());
             };
+            count += 1;
+            bytes += told.size();
             match told.script().invoke_async::<u64>(connection).await {
                 Ok(_) => {}
                 // Something else stands under the name: there is nothing to be said of the claim.
@@ -167,6 +251,7 @@ impl WaitingClaims {
                 self.bytes.set(self.bytes.get().saturating_sub(told.size()));
             }
         }
+        Ok(())
     }
 }
 
@@ -176,7 +261,7 @@ impl SharedWorker {
         let mut claim = vec![UNDER_WAY];
         claim.extend_from_slice(claiming.request);
         // As a slot is: another number each time.
-        let (_, own) = self.new_slot();
+        let (number, own) = self.new_slot();
         claim.extend_from_slice(own.as_bytes());
         let name = format!("{}:idempotency:{{{}}}", self.prefix(), claiming.name);
         let named = Named {
@@ -196,10 +281,20 @@ impl SharedWorker {
             .ask_with(async |mut to| script.invoke_async(&mut to).await)
             .await;
         match asked {
-            Ok(None) => Claimed::Now(Claim {
-                worker: Rc::clone(self),
-                named,
-            }),
+            Ok(None) => {
+                let held = Rc::new(Held {
+                    named,
+                    keep: claiming.keep,
+                    lost: Cell::new(false),
+                });
+                let mut all = self.held_claims.0.borrow_mut();
+                all.insert(number, Rc::clone(&held));
+                Claimed::Now(Claim {
+                    worker: Rc::clone(self),
+                    number,
+                    held,
+                })
+            }
             // Whatever else stands there was not written by one of us: it is nobody's.
             Ok(Some(kept)) => read(&kept).unwrap_or(Claimed::Unavailable),
             Err(outage) => {
@@ -236,23 +331,29 @@ impl SharedWorker {
 }
 
 impl Claim {
-    /// Holds it for [`CLAIM_HELD`] again. What can't be told is not: the next renewal may.
-    pub async fn renew(&self) {
-        let mut set = redis::cmd("SET");
-        set.arg(&*self.named.held)
-            .arg("")
-            .arg("PX")
-            .arg(millis(CLAIM_HELD));
-        let _renewed: Result<(), Outage> = self
+    /// Holds it for [`CLAIM_HELD`] again, and claims it again where the server has lost it. What can't be told is not:
+    /// the next renewal may. Whether there is anything to renew: not where somebody else has the name by now.
+    pub async fn renew(&self) -> bool {
+        if self.held.lost.get() {
+            return false;
+        }
+        let mut script = HOLD.prepare_invoke();
+        script.arg(millis(CLAIM_HELD));
+        self.held.renewed(&mut script);
+        let renewed: Result<Vec<u64>, Outage> = self
             .worker
-            .ask_with(async move |mut to| set.query_async(&mut to).await)
+            .ask_with(async move |mut to| script.invoke_async(&mut to).await)
             .await;
+        if renewed.is_ok_and(|answers| answers.contains(&0)) {
+            self.held.lost.set(true);
+        }
+        !self.held.lost.get()
     }
 
     /// Says what became of it, which is kept for so long.
     pub async fn settle(&self, outcome: &[u8], keep: Duration) {
         let mut settled = vec![SETTLED];
-        settled.extend_from_slice(self.named.claim.get(1..33).unwrap_or_default());
+        settled.extend_from_slice(self.held.named.claim.get(1..33).unwrap_or_default());
         settled.extend_from_slice(outcome);
         self.tell(settled, keep).await;
     }
@@ -263,8 +364,10 @@ impl Claim {
     }
 
     async fn tell(&self, outcome: Vec<u8>, keep: Duration) {
+        // It is not to be renewed once that is said.
+        self.worker.held_claims.end(self.number);
         let told = Told {
-            named: self.named.clone(),
+            named: self.held.named.clone(),
             outcome,
             keep,
         };

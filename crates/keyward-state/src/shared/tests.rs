@@ -49,6 +49,13 @@ struct TestNode {
 
 impl TestNode {
     async fn join(redis: &RedisServer, number: u128) -> Self {
+        let node = Self::alone(redis, number).await;
+        tokio::task::spawn_local(Rc::clone(&node.worker).keep());
+        node
+    }
+
+    /// One whose connection nobody keeps.
+    async fn alone(redis: &RedisServer, number: u128) -> Self {
         let settings = SharedSettings {
             url: Secret::new(redis.url()),
             authorities: None,
@@ -58,7 +65,6 @@ impl TestNode {
         let state = SharedState::new(&settings, NodeId::from_u128(number)).unwrap();
         let worker = SharedWorker::new(Arc::clone(&state), Arc::new(SystemClock::new()), 0);
         worker.begin().await;
-        tokio::task::spawn_local(Rc::clone(&worker).keep());
         Self {
             cells: LimitCells::default().shared_under("test".into()),
             worker,

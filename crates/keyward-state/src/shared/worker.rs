@@ -1,6 +1,6 @@
 //! A worker's connection, and the task that keeps it.
 
-use super::claims::WaitingClaims;
+use super::claims::{HeldClaims, WaitingClaims};
 use super::counts::add;
 use super::query::{Answer, Query, TAKE};
 use super::slots::{RENEWED_EVERY, Slots, is_wrong_type};
@@ -20,6 +20,9 @@ use tokio::sync::Notify;
 
 /// How long connecting may take, with everything that makes a connection of use.
 const CONNECTED_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long a node's end waits for what is still to be told.
+const FINISHED_WITHIN: Duration = Duration::from_secs(3);
 
 /// Between attempts to connect: the first, and the longest.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
@@ -66,6 +69,7 @@ pub struct SharedWorker {
     told_of_failure: RefCell<Option<(String, Moment)>>,
     pub(super) slots: Slots,
     pub(super) claims: WaitingClaims,
+    pub(super) held_claims: HeldClaims,
     next_slot: Cell<u64>,
     /// The connection is lost, slots were released, or something waits to be told.
     attention: Notify,
@@ -113,6 +117,7 @@ impl SharedWorker {
             told_of_failure: RefCell::default(),
             slots: Slots::default(),
             claims: WaitingClaims::default(),
+            held_claims: HeldClaims::default(),
             next_slot: Cell::default(),
             attention: Notify::new(),
         })
@@ -234,10 +239,25 @@ impl SharedWorker {
         }
     }
 
-    /// At the worker's end: gives back what its last calls held.
+    /// At the worker's end, when nothing [keeps](Self::keep) the connection any more: gives back what its last calls
+    /// held and tells what waits, and connects once for that where there is no connection.
     pub async fn finish(&self) {
-        if self.slots.any_released() || self.claims.any() {
+        // What takes longer lapses by itself.
+        let _in_time = tokio::time::timeout(FINISHED_WITHIN, self.tell_all()).await;
+    }
+
+    async fn tell_all(&self) {
+        let waits = || self.slots.any_released() || self.claims.any();
+        if waits() && !self.is_connected() {
+            self.begin().await;
+        }
+        while waits() && self.is_connected() {
+            let before = self.claims.len();
             self.tend(false).await;
+            // What was not taken will not be.
+            if self.claims.len() >= before {
+                return;
+            }
         }
     }
 
@@ -256,9 +276,10 @@ impl SharedWorker {
             let called = |number| self.slot_name(number);
             let given_back = self.slots.give_back(&mut connection, called).await?;
             let renewed = self.slots.renew(&mut connection, called).await?;
-            // What stands against a slot is that limit's matter: all others need the connection.
-            match given_back.or(renewed) {
-                Some(error) if is_unusable(&error) => Err(error),
+            let held = self.held_claims.renew(&mut connection).await?;
+            // What stands against a slot or a claim is its own matter: all others need the connection.
+            match (given_back.or(renewed), held) {
+                (Some(error), _) | (_, Some(error)) if is_unusable(&error) => Err(error),
                 against => Ok((connection, against)),
             }
         };
@@ -274,8 +295,14 @@ impl SharedWorker {
                 };
                 self.connection.replace(Some(connection));
                 add(&self.state.counters.connected);
-                if let Some(error) = against {
+                if let Some(error) = against.0 {
                     self.slots_failed(number, &error);
+                }
+                if let Some(error) = against.1 {
+                    self.claims_failed(number, &error);
+                }
+                if self.claims.any() {
+                    self.attend();
                 }
                 Ok(())
             }
@@ -360,15 +387,25 @@ impl SharedWorker {
     async fn tell_claims(&self, number: u64, to: &mut MultiplexedConnection) -> RedisResult<()> {
         match self.claims.tell(to).await {
             Err(error) if error.code().is_some() && !is_unusable(&error) => {
-                if self.told_of_claims.replace(Some(number)) != Some(number) {
-                    tracing::error!(
-                        worker = self.index,
-                        "the shared state does not take what became of calls with an idempotency key, which waits until it does: {error}"
-                    );
+                self.claims_failed(number, &error);
+                Ok(())
+            }
+            Ok(()) => {
+                if self.claims.any() {
+                    self.attend();
                 }
                 Ok(())
             }
-            told => told,
+            told @ Err(_) => told,
+        }
+    }
+
+    fn claims_failed(&self, number: u64, error: &RedisError) {
+        if self.told_of_claims.replace(Some(number)) != Some(number) {
+            tracing::error!(
+                worker = self.index,
+                "the shared state does not take what is said of calls with an idempotency key, which waits until it does: {error}"
+            );
         }
     }
 

@@ -160,7 +160,9 @@ impl Common {
         let renewing = tokio::task::spawn_local(async move {
             loop {
                 tokio::time::sleep(CLAIM_RENEWED).await;
-                held.renew().await;
+                if !held.renew().await {
+                    return;
+                }
             }
         });
         Self {

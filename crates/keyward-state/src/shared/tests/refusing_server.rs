@@ -18,7 +18,7 @@ pub(super) fn tell(redis: &RedisServer, command: &str) {
 }
 
 /// Ends the node's connection, as a restart of the server would, and waits until it is noticed.
-async fn cut(redis: &RedisServer, node: &TestNode) {
+pub(super) async fn cut(redis: &RedisServer, node: &TestNode) {
     let before = node.state.counts().outages;
     tell(redis, "CLIENT KILL TYPE normal");
     keyward_testkit::until("the end of the connection is noticed", async || {
