@@ -7,6 +7,7 @@ mod bedrock;
 mod cohere;
 mod content;
 mod gemini;
+mod glance;
 mod ollama;
 mod openai_chat;
 mod openai_error;
@@ -16,6 +17,7 @@ mod schema;
 mod stream;
 mod tokens;
 
+pub(crate) use glance::Glance;
 pub(crate) use outgoing::path_segment as model_segment;
 pub use outgoing::{Address, Context, Outgoing, Quirks, SeedName, Target};
 pub(crate) use schema::tools_without;

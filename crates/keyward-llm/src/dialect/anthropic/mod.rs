@@ -70,7 +70,7 @@ const fn stop_word(stop: &Stop) -> &'static str {
 }
 
 /// What `usage` says over what is known: a stream tells a part at its beginning and the rest at its end.
-fn read_usage(mut fields: Fields, known: Usage) -> Result<Usage, Error> {
+pub(super) fn read_usage(mut fields: Fields, known: Usage) -> Result<Usage, Error> {
     let plain = fields
         .whole("input_tokens")?
         .unwrap_or_else(|| known.plain_input());

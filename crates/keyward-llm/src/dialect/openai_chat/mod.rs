@@ -68,7 +68,7 @@ const fn stop_word(reason: StopReason) -> &'static str {
     }
 }
 
-fn read_usage(mut fields: Fields) -> Result<Usage, Error> {
+pub(super) fn read_usage(mut fields: Fields) -> Result<Usage, Error> {
     let mut usage = Usage {
         input: fields.whole("prompt_tokens")?.unwrap_or_default(),
         output: fields.whole("completion_tokens")?.unwrap_or_default(),
