@@ -56,7 +56,12 @@ impl Fields {
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.object.get(name).is_some_and(|value| !value.is_null())
+        self.look(name).is_some()
+    }
+
+    /// A member that is there, without taking it.
+    pub(crate) fn look(&self, name: &str) -> Option<&Json> {
+        self.object.get(name).filter(|value| !value.is_null())
     }
 
     /// What a member says when it is a string, without taking it.
@@ -129,6 +134,10 @@ impl Fields {
     /// An array's items, or none.
     pub(crate) fn items(&mut self, name: &str) -> Result<Vec<Json>, Error> {
         Ok(self.array(name)?.unwrap_or_default())
+    }
+
+    pub(crate) fn need_items(&mut self, name: &str) -> Result<Vec<Json>, Error> {
+        self.array(name)?.ok_or_else(|| missing(name))
     }
 
     pub(crate) fn object(&mut self, name: &str) -> Result<Option<Self>, Error> {

@@ -139,6 +139,16 @@ impl Failure {
         self
     }
 
+    /// An answer that can't be read, or can't be written for the caller: not the caller's fault.
+    #[must_use]
+    pub fn of_answer(error: &crate::Error) -> Self {
+        Self::new(
+            FailureKind::Server,
+            format!("The provider's answer can't be told: {error}"),
+        )
+        .with_code(error.code())
+    }
+
     /// A stream that ended before its answer did.
     #[must_use]
     pub fn cut() -> Self {

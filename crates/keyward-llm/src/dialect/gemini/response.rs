@@ -13,8 +13,8 @@ pub(super) const FOR_CALLERS: Style = Style {
     for_caller: true,
 };
 
-pub(in super::super) fn read(body: &[u8], context: &Context) -> Result<Answer, Error> {
-    let mut fields = Fields::parse(body)?.camel();
+pub(in super::super) fn read(fields: Fields, context: &Context) -> Result<Answer, Error> {
+    let mut fields = fields.camel();
     let mut reader = Reader {
         context,
         made: 0,
@@ -28,6 +28,12 @@ pub(in super::super) fn read(body: &[u8], context: &Context) -> Result<Answer, E
             stop: blocked,
             ..Candidate::default()
         });
+    }
+    if candidates.is_empty() {
+        return Err(Error::field(
+            "candidates",
+            "has no answer, and `promptFeedback` does not say why",
+        ));
     }
     Ok(Answer {
         id: fields.string("responseId")?.unwrap_or_default(),
