@@ -79,7 +79,10 @@ pub(super) fn read_usage(mut fields: Fields, known: Usage) -> Result<Usage, Erro
         .unwrap_or(known.cached_input);
     let written = fields.whole("cache_creation_input_tokens")?;
     let (mut cache_write, mut cache_write_hour) = (known.cache_write, known.cache_write_hour);
-    if let Some(written) = written {
+    // A stream's end may say the sum again without its parts, which stay as its beginning told them.
+    if let Some(written) = written
+        && written != known.cache_write.saturating_add(known.cache_write_hour)
+    {
         (cache_write, cache_write_hour) = (written, 0);
     }
     if let Some(mut creation) = fields.object("cache_creation")? {
