@@ -25,7 +25,8 @@ impl Fields {
     }
 
     /// With names in the one of two spellings that Google's documents use; its servers take `snake_case` too.
-    pub(crate) fn camel(self) -> Self {
+    /// A member in both is refused: a check that saw the one and a provider that takes the other would differ.
+    pub(crate) fn camel(self) -> Result<Self, Error> {
         let members = self.object.into_members().map(|(name, value)| {
             let mut camel = String::with_capacity(name.len());
             let mut capital = false;
@@ -41,9 +42,9 @@ impl Fields {
             }
             (camel, value)
         });
-        Self {
-            object: members.collect(),
-        }
+        Ok(Self {
+            object: Object::of_members(members.collect())?,
+        })
     }
 
     pub(crate) fn take(&mut self, name: &str) -> Option<Json> {

@@ -82,7 +82,7 @@ impl StreamReader {
             let result = self
                 .deframer
                 .finish(&mut |frame| reader.read(frame, &mut events));
-            if result.is_ok() && !events.contains(&Event::Ended) {
+            if result.is_ok() && events.last() != Some(&Event::Ended) {
                 reader.finish(&mut events);
             }
             self.settle(result, &mut events);
@@ -126,7 +126,7 @@ impl StreamReader {
 
 impl Reader {
     fn read(&mut self, frame: Frame<'_>, out: &mut Vec<Event>) -> Result<(), Error> {
-        if out.contains(&Event::Ended) {
+        if out.last() == Some(&Event::Ended) {
             return Ok(());
         }
         match self {

@@ -192,6 +192,17 @@ impl Object {
         Self(Vec::new())
     }
 
+    /// These members, in their order.
+    ///
+    /// # Errors
+    /// [`Error::Field`] for a name that comes twice: which of the two is meant could be read in two ways.
+    pub fn of_members(members: Vec<(String, Json)>) -> Result<Self, Error> {
+        if let Some(name) = parse::repeated(&members) {
+            return Err(Error::field(name, "comes twice"));
+        }
+        Ok(Self(members))
+    }
+
     /// What it has by this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Json> {
@@ -255,13 +266,15 @@ impl Object {
     }
 }
 
+/// Of members with one name, the first stays. It takes no longer for many members than to sort their names.
 impl FromIterator<(String, Json)> for Object {
     fn from_iter<I: IntoIterator<Item = (String, Json)>>(members: I) -> Self {
-        let mut object = Self::new();
-        for (name, value) in members {
-            object.set(&name, value);
+        let mut members: Vec<(String, Json)> = members.into_iter().collect();
+        if parse::repeated(&members).is_some() {
+            let mut known = std::collections::BTreeSet::new();
+            members.retain(|(name, _)| known.insert(name.clone()));
         }
-        object
+        Self(members)
     }
 }
 

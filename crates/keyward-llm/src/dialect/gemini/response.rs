@@ -1,7 +1,7 @@
 //! Answers.
 
 use super::super::Context;
-use super::parts::{self, Reader, Style};
+use super::parts::{self, Reader, Style, Waiting};
 use super::{ABILITY, read_usage, stop, stop_word, write_usage};
 use crate::error::{Error, Within as _};
 use crate::fields::{Fields, each, missing};
@@ -14,11 +14,11 @@ pub(super) const FOR_CALLERS: Style = Style {
 };
 
 pub(in super::super) fn read(fields: Fields, context: &Context) -> Result<Answer, Error> {
-    let mut fields = fields.camel();
+    let mut fields = fields.camel()?;
     let mut reader = Reader {
         context,
         made: 0,
-        waiting: Vec::new(),
+        waiting: Waiting::default(),
     };
     let mut candidates = each(fields.items("candidates")?, "candidates", |candidate| {
         self::candidate(candidate, &mut reader)
@@ -42,7 +42,7 @@ pub(in super::super) fn read(fields: Fields, context: &Context) -> Result<Answer
         candidates,
         usage: fields
             .object("usageMetadata")?
-            .map(|usage| read_usage(usage.camel()))
+            .map(|usage| read_usage(usage.camel()?))
             .transpose()?,
     })
 }
@@ -52,12 +52,12 @@ pub(super) fn blocked(fields: &mut Fields) -> Result<Option<Stop>, Error> {
     let Some(feedback) = fields.object("promptFeedback")? else {
         return Ok(None);
     };
-    let reason = feedback.camel().string("blockReason")?;
+    let reason = feedback.camel()?.string("blockReason")?;
     Ok(reason.map(|reason| Stop::new(StopReason::Filtered, &reason)))
 }
 
 fn candidate(fields: Fields, reader: &mut Reader<'_>) -> Result<Candidate, Error> {
-    let mut fields = fields.camel();
+    let mut fields = fields.camel()?;
     let parts = parts_of(&mut fields, reader)?;
     let calls = parts.iter().any(|part| matches!(part, Part::ToolCall(_)));
     let word = fields.string("finishReason")?;
@@ -82,7 +82,7 @@ pub(super) fn probabilities(fields: &mut Fields) -> Result<Vec<TokenProbability>
     let Some(result) = fields.object("logprobsResult")? else {
         return Ok(Vec::new());
     };
-    let mut result = result.camel();
+    let mut result = result.camel()?;
     let others = each(
         result.items("topCandidates")?,
         "topCandidates",
@@ -96,7 +96,7 @@ pub(super) fn probabilities(fields: &mut Fields) -> Result<Vec<TokenProbability>
 }
 
 fn token(fields: Fields) -> Result<TokenProbability, Error> {
-    let mut fields = fields.camel();
+    let mut fields = fields.camel()?;
     Ok(TokenProbability {
         token: fields.need_string("token")?,
         logarithm: fields

@@ -1,7 +1,7 @@
 //! Streams: whole answers of what is new, as server-sent events. A call comes in one piece.
 
 use super::super::Context;
-use super::parts::{self, Reader as PartsReader};
+use super::parts::{self, Reader as PartsReader, Waiting};
 use super::response::{
     FOR_CALLERS, blocked, content, parts_of, probabilities, write_probabilities,
 };
@@ -50,7 +50,7 @@ impl Reader {
         frame: Frame<'_>,
         out: &mut Vec<Event>,
     ) -> Result<(), Error> {
-        let mut chunk = Fields::parse(frame.data)?.camel();
+        let mut chunk = Fields::parse(frame.data)?.camel()?;
         if let Some(error) = chunk.take("error") {
             out.push(Event::Failed(failure::of(None, &error)));
             out.push(Event::Ended);
@@ -65,7 +65,7 @@ impl Reader {
             });
         }
         for candidate in chunk.items("candidates")? {
-            self.candidate(Fields::of(candidate)?.camel(), out)?;
+            self.candidate(Fields::of(candidate)?.camel()?, out)?;
         }
         if let Some(stop) = blocked(&mut chunk)? {
             self.candidates.push(Candidate {
@@ -75,7 +75,7 @@ impl Reader {
             out.push(Event::Stopped { candidate: 0, stop });
         }
         if let Some(usage) = chunk.object("usageMetadata")? {
-            out.push(Event::Usage(read_usage(usage.camel())?));
+            out.push(Event::Usage(read_usage(usage.camel()?)?));
         }
         Ok(())
     }
@@ -93,7 +93,7 @@ impl Reader {
         let mut reader = PartsReader {
             context: &self.context,
             made: self.made,
-            waiting: Vec::new(),
+            waiting: Waiting::default(),
         };
         let parts = parts_of(&mut fields, &mut reader)?;
         self.made = reader.made;
