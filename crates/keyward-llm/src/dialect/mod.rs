@@ -21,7 +21,7 @@ pub(crate) use glance::Glance;
 pub(crate) use outgoing::path_segment as model_segment;
 pub use outgoing::{Address, Context, Outgoing, Quirks, SeedName, Target};
 pub(crate) use schema::tools_without;
-pub use stream::{StreamReader, StreamWriter};
+pub use stream::{MOST_BLOCKS, StreamReader, StreamWriter};
 
 use crate::error::Error;
 use crate::fields::Fields;

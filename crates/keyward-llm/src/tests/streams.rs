@@ -159,6 +159,20 @@ fn text_comes_whole_with_letters_of_several_bytes() {
 }
 
 #[test]
+fn the_blocks_of_a_stream_are_bounded() {
+    let mut blocks = String::new();
+    for n in 0..=crate::MOST_BLOCKS {
+        blocks.push_str(&format!("data: {{\"type\":\"content_block_start\",\"index\":{n},\"content_block\":{{\"type\":\"text\"}}}}\n\ndata: {{\"type\":\"content_block_stop\",\"index\":{n}}}\n\n"));
+    }
+    let events = read(Dialect::Anthropic, &[blocks.as_bytes()]);
+    let [.., Event::Failed(failure), Event::Ended] = events.as_slice() else {
+        panic!("it goes on");
+    };
+    assert_eq!(failure.code.as_deref(), Some("too_large"));
+    assert_eq!(failure.kind.blame(), keyward_model::Blame::Upstream);
+}
+
+#[test]
 fn a_sum_that_is_told_again_keeps_its_parts() {
     let bytes = stream(Dialect::Anthropic, "usage").unwrap();
     let usage = assemble(&read(Dialect::Anthropic, &[&bytes]))
