@@ -97,6 +97,7 @@ impl Glance {
             .unwrap_or_default()
         {
             self.candidate(choice, "finish_reason");
+            self.failure = openai_chat::failed_choice(choice).or(self.failure.take());
             // Moonshot has the usage within a choice.
             self.take_usage(choice, "usage", openai_chat::read_usage);
         }

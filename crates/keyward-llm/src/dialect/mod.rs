@@ -26,6 +26,7 @@ pub use stream::{MOST_BLOCKS, StreamReader, StreamWriter};
 use crate::error::Error;
 use crate::fields::Fields;
 use crate::form::{Answer, Failure, FailureKind, Request};
+use crate::json::Json;
 use std::fmt;
 
 /// A wire format of AI calls.
@@ -147,7 +148,15 @@ impl Dialect {
     fn told_failure(self, answer: &Fields) -> Option<Failure> {
         let error = answer.look("error");
         match self {
-            Self::OpenAiChat => error.map(|error| openai_error::of(None, error.clone())),
+            Self::OpenAiChat => match error {
+                Some(error) => Some(openai_error::of(None, error.clone())),
+                None => answer
+                    .look("choices")
+                    .and_then(Json::as_array)
+                    .unwrap_or_default()
+                    .iter()
+                    .find_map(openai_chat::failed_choice),
+            },
             Self::OpenAiResponses => match (error, answer.peek("status")) {
                 (Some(error), _) => Some(openai_error::of(None, error.clone())),
                 (None, Some(status @ ("failed" | "cancelled"))) => Some(Failure::new(
@@ -164,8 +173,9 @@ impl Dialect {
                     .map_or_else(|| error.to_text(), str::to_owned);
                 ollama::failure::told(None, &text)
             }),
-            // Their answers have something else in place of what is needed of one.
-            Self::Bedrock | Self::Cohere => None,
+            // Its answers have something else in place of what is needed of one.
+            Self::Bedrock => None,
+            Self::Cohere => answer.peek("finish_reason").and_then(cohere::failed),
         }
     }
 

@@ -172,6 +172,7 @@ fn write_choice(candidate: &Candidate, index: u64, context: &Context) -> Result<
             }
         }
     }
+    let reason = candidate.stop.reason.with_refusal(refusal.is_some());
     let nothing = || Json::Null;
     let mut message = Object::new()
         .with("role", "assistant")
@@ -196,7 +197,7 @@ fn write_choice(candidate: &Candidate, index: u64, context: &Context) -> Result<
             .with("index", index)
             .with("message", message)
             .with("logprobs", logprobs)
-            .with("finish_reason", stop_word(candidate.stop.reason)),
+            .with("finish_reason", stop_word(reason)),
     ))
 }
 

@@ -117,8 +117,10 @@ pub(in super::super) fn write(
     }
     flush(&mut said, &mut items, context);
     let envelope = Envelope::new(asked, context).of(answer);
+    let said = |part: &Part| matches!(part, Part::Refusal(_));
+    let refused = candidate.parts.iter().any(said);
     Ok(Json::Object(envelope.ended(
-        candidate.stop.reason,
+        candidate.stop.reason.with_refusal(refused),
         items,
         answer.usage,
     )))

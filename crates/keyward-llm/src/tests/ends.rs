@@ -1,0 +1,85 @@
+//! How answers end that did not end well.
+
+use super::fixture::context;
+use super::round_trip::written;
+use super::streams::read;
+use crate::Dialect;
+use crate::form::{
+    Answer, Candidate, Event, FailureKind, Part, Request, Stop, StopReason, events_of,
+};
+
+fn answer(parts: Vec<Part>, reason: StopReason) -> Answer {
+    Answer {
+        candidates: vec![Candidate {
+            parts,
+            stop: Stop::new(reason, "word"),
+            log_probabilities: Vec::new(),
+        }],
+        ..Answer::default()
+    }
+}
+
+/// The answer as a caller of `form` gets it, whole and as a stream.
+fn told(form: Dialect, answer: &Answer) -> [String; 2] {
+    let whole = form
+        .write_answer(answer, &Request::default(), &context())
+        .unwrap();
+    let stream = written(form, &events_of(answer));
+    [whole, stream].map(|bytes| String::from_utf8(bytes).unwrap())
+}
+
+#[test]
+fn a_refusal_that_no_part_tells_of_is_no_normal_end() {
+    let silent = answer(vec![Part::Text("I".to_owned())], StopReason::Refused);
+    let said = answer(vec![Part::Refusal("No".to_owned())], StopReason::Refused);
+    for text in told(Dialect::OpenAiChat, &silent) {
+        assert!(
+            text.contains(r#""finish_reason":"content_filter""#),
+            "{text}"
+        );
+    }
+    for text in told(Dialect::OpenAiChat, &said) {
+        assert!(text.contains(r#""finish_reason":"stop""#), "{text}");
+    }
+    for text in told(Dialect::OpenAiResponses, &silent) {
+        assert!(text.contains(r#""status":"incomplete""#), "{text}");
+        assert!(text.contains(r#""reason":"content_filter""#), "{text}");
+    }
+    for text in told(Dialect::OpenAiResponses, &said) {
+        assert!(!text.contains(r#""status":"incomplete""#), "{text}");
+    }
+}
+
+#[test]
+fn an_end_that_tells_of_an_error_is_a_failure() {
+    for (dialect, whole, stream, kind) in [
+        (
+            Dialect::Cohere,
+            r#"{"id":"a","finish_reason":"ERROR","message":{"content":[{"type":"text","text":"a"}]}}"#,
+            r#"{"type":"message-end","delta":{"finish_reason":"ERROR"}}"#,
+            FailureKind::Server,
+        ),
+        (
+            Dialect::Cohere,
+            r#"{"id":"a","finish_reason":"TIMEOUT","message":{"content":[{"type":"text","text":"a"}]}}"#,
+            r#"{"type":"message-end","delta":{"finish_reason":"TIMEOUT"}}"#,
+            FailureKind::Timeout,
+        ),
+        (
+            Dialect::OpenAiChat,
+            r#"{"choices":[{"index":0,"message":{"content":"a"},"finish_reason":"error","error":{"code":503,"message":"m"}}]}"#,
+            r#"{"choices":[{"index":0,"delta":{},"finish_reason":"error","error":{"code":503,"message":"m"}}]}"#,
+            FailureKind::Overloaded,
+        ),
+    ] {
+        let failure = dialect
+            .read_answer(whole.as_bytes(), &context())
+            .unwrap_err();
+        assert_eq!(failure.kind, kind, "{dialect}");
+        let events = read(dialect, &[format!("data: {stream}\n\n").as_bytes()]);
+        let [.., Event::Failed(failure), Event::Ended] = events.as_slice() else {
+            panic!("{dialect}: {events:?}");
+        };
+        assert_eq!(failure.kind, kind, "{dialect}");
+    }
+}
