@@ -4,7 +4,8 @@ use super::{Context, Dialect};
 use crate::error::Error;
 use crate::fields::wrong;
 use crate::form::{
-    Failure, FailureKind, Message, Part, Role, Signature, Source, ToolCall, ToolResult,
+    Candidate, Failure, FailureKind, Message, Part, Role, Signature, Source, StopReason, ToolCall,
+    ToolResult,
 };
 use crate::json::{Json, Object};
 use std::collections::HashMap;
@@ -68,6 +69,29 @@ pub(super) fn arguments(call: &ToolCall) -> Result<Json, Error> {
             format!("of the call `{}` are no JSON object", call.id),
         )
     })
+}
+
+/// A candidate as dialects tell it that have arguments as an object. A call whose arguments are none, most often since
+/// the answer was cut within it, is left out: with other arguments it would do something else, and an answer that is
+/// paid for is worth more than an error.
+pub(super) fn with_whole_calls(mut candidate: Candidate) -> Candidate {
+    let count = candidate.parts.len();
+    candidate
+        .parts
+        .retain(|part| !matches!(part, Part::ToolCall(call) if call.object().is_none()));
+    if candidate.parts.len() < count {
+        candidate.stop.reason = without_call(candidate.stop.reason);
+    }
+    candidate
+}
+
+/// Why an answer ended of which a call was left out.
+pub(super) fn without_call(reason: StopReason) -> StopReason {
+    if reason == StopReason::ToolCalls {
+        StopReason::Malformed
+    } else {
+        reason
+    }
 }
 
 /// What a tool gave as an object: itself where it is one, else under `name`.

@@ -51,6 +51,48 @@ fn a_refusal_that_no_part_tells_of_is_no_normal_end() {
 }
 
 #[test]
+fn a_call_that_was_cut_is_left_out_of_an_answer_that_is_told() {
+    let cut = |reason| {
+        let call = crate::form::ToolCall {
+            id: "c".to_owned(),
+            name: "pay".to_owned(),
+            arguments: "{\"sum\": 1".to_owned(),
+            signature: None,
+        };
+        let text = Part::Text("Paid answer".to_owned());
+        answer(vec![text, Part::ToolCall(call)], reason)
+    };
+    for form in Dialect::FORMS {
+        for text in told(*form, &cut(StopReason::MaxTokens)) {
+            assert!(text.contains("Paid answer"), "{form}: {text}");
+        }
+    }
+    for (text, word) in [
+        (
+            &told(Dialect::Anthropic, &cut(StopReason::MaxTokens))[0],
+            "max_tokens",
+        ),
+        (
+            &told(Dialect::Anthropic, &cut(StopReason::ToolCalls))[0],
+            "end_turn",
+        ),
+    ] {
+        assert!(!text.contains("tool_use") && text.contains(word), "{text}");
+    }
+    for (reason, word) in [
+        (StopReason::MaxTokens, "MAX_TOKENS"),
+        (StopReason::ToolCalls, "MALFORMED_FUNCTION_CALL"),
+    ] {
+        for text in told(Dialect::Gemini, &cut(reason)) {
+            assert!(
+                !text.contains("functionCall") && text.contains(word),
+                "{text}"
+            );
+        }
+    }
+}
+
+#[test]
 fn an_end_that_tells_of_an_error_is_a_failure() {
     for (dialect, whole, stream, kind) in [
         (

@@ -1,6 +1,6 @@
 //! Answers.
 
-use super::super::content::seal;
+use super::super::content::{seal, with_whole_calls};
 use super::super::{Context, Dialect};
 use super::{ABILITY, answer_id, blocks, null_or, read_usage, stop, stop_word, write_usage};
 use crate::error::{Error, Within as _};
@@ -37,6 +37,7 @@ pub(in super::super) fn write(
         [one] => one.clone(),
         [_, ..] => return Err(ABILITY.lack(Feature::SeveralAnswers)),
     };
+    let candidate = with_whole_calls(candidate);
     let model = if answer.model.is_empty() {
         &asked.model
     } else {

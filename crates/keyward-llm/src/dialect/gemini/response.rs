@@ -1,6 +1,7 @@
 //! Answers.
 
 use super::super::Context;
+use super::super::content::with_whole_calls;
 use super::parts::{self, Reader, Style, Waiting};
 use super::{ABILITY, read_usage, stop, stop_word, write_usage};
 use crate::error::{Error, Within as _};
@@ -134,6 +135,7 @@ pub(in super::super) fn write(
 ) -> Result<Json, Error> {
     let mut candidates: Vec<Json> = Vec::with_capacity(answer.candidates.len());
     for (candidate, index) in answer.candidates.iter().zip(0_u64..) {
+        let candidate = with_whole_calls(candidate.clone());
         let mut parts: Vec<Json> = Vec::with_capacity(candidate.parts.len());
         for part in &candidate.parts {
             if matches!(part, Part::ToolResult(_)) {
