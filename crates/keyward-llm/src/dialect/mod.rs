@@ -130,7 +130,7 @@ impl Dialect {
     pub fn read_answer(self, body: &[u8], context: &Context) -> Result<Answer, Failure> {
         let fields = Fields::parse(body).map_err(|error| Failure::of_answer(&error))?;
         if let Some(failure) = self.told_failure(&fields) {
-            return Err(failure);
+            return Err(failure.veiled());
         }
         match self {
             Self::OpenAiChat => openai_chat::response::read(fields),
@@ -199,7 +199,8 @@ impl Dialect {
         .map(|json| json.to_bytes())
     }
 
-    /// Reads a provider's answer of a status that tells of an error. Whatever it is, there is a failure to tell of.
+    /// Reads a provider's answer of a status that tells of an error. Whatever it is, there is a failure to tell of;
+    /// what it says of the operator's key is in [`Failure::because`] alone.
     #[must_use]
     pub fn read_failure(self, status: u16, body: &[u8]) -> Failure {
         match self {
@@ -210,6 +211,7 @@ impl Dialect {
             Self::Ollama => ollama::failure::read(status, body),
             Self::Cohere => cohere::failure::read(status, body),
         }
+        .veiled()
     }
 
     /// Writes a failure for a caller, to go with [`Failure::status`].

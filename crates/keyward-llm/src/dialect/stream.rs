@@ -132,6 +132,11 @@ impl StreamReader {
     }
 
     fn settle(&mut self, result: Result<(), Error>, events: &mut Vec<Event>) {
+        for event in events.iter_mut() {
+            if let Event::Failed(failure) = event {
+                *failure = failure.clone().veiled();
+            }
+        }
         let end = events.iter().position(|event| *event == Event::Ended);
         if let Some(end) = end {
             // What a provider sends behind its own end is nobody's.

@@ -125,3 +125,36 @@ fn an_end_that_tells_of_an_error_is_a_failure() {
         assert_eq!(failure.kind, kind, "{dialect}");
     }
 }
+
+#[test]
+fn what_a_provider_says_of_the_operators_key_does_not_reach_the_caller() {
+    for dialect in Dialect::ALL {
+        for (status, kind) in [
+            (401, FailureKind::Authentication),
+            (403, FailureKind::Permission),
+        ] {
+            for body in [
+                r#"{"error":{"message":"key sk-1234 of org acme","code":"acme","param":"acme"}}"#,
+                r#"{"message":"key sk-1234 of org acme"}"#,
+                "key sk-1234 of org acme",
+            ] {
+                let failure = dialect.read_failure(status, body.as_bytes());
+                assert_eq!(failure.kind, kind, "{dialect}");
+                for form in Dialect::FORMS {
+                    let told = form.write_failure(&failure, &context()).unwrap();
+                    let told = String::from_utf8(told).unwrap();
+                    assert!(!told.contains("acme"), "{dialect}: {told}");
+                }
+                assert!(failure.because.unwrap().contains("acme"), "{dialect}");
+            }
+        }
+    }
+    let events = read(
+        Dialect::OpenAiChat,
+        &[b"data: {\"error\":{\"message\":\"org acme\",\"code\":\"invalid_api_key\"}}\n\n"],
+    );
+    let told = String::from_utf8(written(Dialect::Anthropic, &events)).unwrap();
+    assert!(!told.contains("acme"), "{told}");
+    let conflict = Dialect::OpenAiChat.read_failure(409, b"{}");
+    assert_eq!(conflict.kind.blame(), keyward_model::Blame::Upstream);
+}

@@ -403,3 +403,38 @@ fn many_names_calls_and_results_take_no_long_time() {
     let object: crate::json::Object = names.collect();
     assert_eq!(object.len(), 400_000);
 }
+
+#[test]
+fn an_address_that_is_not_https_is_refused() {
+    use crate::form::{Image, Source};
+    let with = |url: &str| {
+        let image = Image {
+            source: Source::Address(url.to_owned()),
+            detail: None,
+        };
+        let mut request = plain();
+        request
+            .messages
+            .push(Message::new(Role::User, vec![Part::Image(image)]));
+        request
+    };
+    for dialect in [
+        Dialect::OpenAiChat,
+        Dialect::OpenAiResponses,
+        Dialect::Anthropic,
+        Dialect::Cohere,
+    ] {
+        for url in [
+            "http://a.example/i",
+            "file:///etc/passwd",
+            "gs://b/i",
+            "https",
+            "",
+            "ahttps://x",
+        ] {
+            refused(dialect, &with(url), "unsupported_image_url");
+        }
+        let written = dialect.write_request(&with("HTTPS://a.example/i"), &target(dialect));
+        assert!(written.is_ok(), "{dialect}");
+    }
+}

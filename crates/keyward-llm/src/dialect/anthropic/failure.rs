@@ -50,6 +50,7 @@ pub(in super::super) fn of(status: Option<u16>, error: Json) -> Failure {
         message: shortened(message.to_owned()),
         code: word.map(str::to_owned),
         field: None,
+        because: None,
     }
 }
 
