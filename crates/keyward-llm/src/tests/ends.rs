@@ -158,3 +158,15 @@ fn what_a_provider_says_of_the_operators_key_does_not_reach_the_caller() {
     let conflict = Dialect::OpenAiChat.read_failure(409, b"{}");
     assert_eq!(conflict.kind.blame(), keyward_model::Blame::Upstream);
 }
+
+#[test]
+fn reasoning_that_is_counted_beside_the_output_is_part_of_it_here() {
+    for (total, output) in [(42, 32), (22, 12), (0, 12)] {
+        let body = format!(
+            r#"{{"choices":[{{"index":0,"message":{{"content":"a"}},"finish_reason":"stop"}}],"usage":{{"prompt_tokens":10,"completion_tokens":12,"total_tokens":{total},"completion_tokens_details":{{"reasoning_tokens":20}}}}}}"#
+        );
+        let answer = Dialect::OpenAiChat.read_answer(body.as_bytes(), &context());
+        let usage = answer.unwrap().usage.unwrap();
+        assert_eq!((usage.output, usage.reasoning), (output, 20), "{total}");
+    }
+}

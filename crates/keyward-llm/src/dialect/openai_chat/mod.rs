@@ -95,6 +95,11 @@ pub(super) fn read_usage(mut fields: Fields) -> Result<Usage, Error> {
         usage.reasoning = details.whole("reasoning_tokens")?.unwrap_or_default();
         usage.audio_output = details.whole("audio_tokens")?.unwrap_or_default();
     }
+    // Some count what was reasoned beside what was written (xAI): the total tells.
+    let apart = usage.total().saturating_add(usage.reasoning);
+    if usage.reasoning > 0 && fields.whole("total_tokens")? == Some(apart) {
+        usage.output = usage.output.saturating_add(usage.reasoning);
+    }
     Ok(usage)
 }
 
