@@ -24,7 +24,7 @@ pub struct Frame<'a> {
     pub data: &'a [u8],
     /// Whether the framing itself says that this tells of an error.
     pub exception: bool,
-    /// All bytes it came as.
+    /// Its bytes; of server-sent events, every end of line is one line feed.
     pub raw: &'a [u8],
 }
 

@@ -148,7 +148,8 @@ impl Number {
         &self.0
     }
 
-    /// A whole number that is not negative; `2.0` and `2e0`, which some clients write, are whole too.
+    /// A whole number that is not negative; `2.0`, which some clients write, is whole too. `2e0` is not
+    /// taken.
     #[must_use]
     pub fn as_u64(&self) -> Option<u64> {
         self.0.parse().ok().or_else(|| {

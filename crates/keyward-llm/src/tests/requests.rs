@@ -438,3 +438,20 @@ fn an_address_that_is_not_https_is_refused() {
         assert!(written.is_ok(), "{dialect}");
     }
 }
+
+#[test]
+fn the_least_effort_is_told_as_low_where_there_is_none_less() {
+    let request = Request {
+        reasoning: Some(crate::form::Reasoning {
+            effort: Some(crate::form::Effort::Minimal),
+            budget: None,
+            shown: None,
+        }),
+        ..plain()
+    };
+    let mut target = target(Dialect::Bedrock);
+    target.quirks.adaptive_reasoning = true;
+    let written = Dialect::Bedrock.write_request(&request, &target).unwrap();
+    let body = String::from_utf8(written.body).unwrap();
+    assert!(body.contains(r#""effort":"low""#), "{body}");
+}
