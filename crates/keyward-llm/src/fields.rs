@@ -25,7 +25,8 @@ impl Fields {
     }
 
     /// With names in the one of two spellings that Google's documents use; its servers take `snake_case` too.
-    pub(crate) fn camel(self) -> Self {
+    /// A member in both is refused: a check that saw the one and a provider that takes the other would differ.
+    pub(crate) fn camel(self) -> Result<Self, Error> {
         let members = self.object.into_members().map(|(name, value)| {
             let mut camel = String::with_capacity(name.len());
             let mut capital = false;
@@ -41,9 +42,9 @@ impl Fields {
             }
             (camel, value)
         });
-        Self {
-            object: members.collect(),
-        }
+        Ok(Self {
+            object: Object::of_members(members.collect())?,
+        })
     }
 
     pub(crate) fn take(&mut self, name: &str) -> Option<Json> {
@@ -56,7 +57,12 @@ impl Fields {
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.object.get(name).is_some_and(|value| !value.is_null())
+        self.look(name).is_some()
+    }
+
+    /// A member that is there, without taking it.
+    pub(crate) fn look(&self, name: &str) -> Option<&Json> {
+        self.object.get(name).filter(|value| !value.is_null())
     }
 
     /// What a member says when it is a string, without taking it.
@@ -129,6 +135,10 @@ impl Fields {
     /// An array's items, or none.
     pub(crate) fn items(&mut self, name: &str) -> Result<Vec<Json>, Error> {
         Ok(self.array(name)?.unwrap_or_default())
+    }
+
+    pub(crate) fn need_items(&mut self, name: &str) -> Result<Vec<Json>, Error> {
+        self.array(name)?.ok_or_else(|| missing(name))
     }
 
     pub(crate) fn object(&mut self, name: &str) -> Result<Option<Self>, Error> {

@@ -24,11 +24,11 @@ pub struct Price {
     pub(super) tiers: Vec<(u64, Rates)>,
 }
 
-/// Pico-dollars for a token, by kind.
+/// Pico-dollars for a token, by kind. What is not named is not known, which is not the same as free.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rates {
-    pub(super) input: u64,
-    pub(super) output: u64,
+    pub(super) input: Option<u64>,
+    pub(super) output: Option<u64>,
     pub(super) cache_read: Option<u64>,
     pub(super) cache_write: Option<u64>,
     pub(super) cache_write_hour: Option<u64>,
@@ -46,62 +46,69 @@ impl Price {
             .map_or(&self.base, |(_, rates)| rates)
     }
 
-    /// What a call cost. What has no price of its own costs what its kind costs: a token from a cache as one that is
-    /// read, a thought as a word.
+    /// What a call cost; nothing where it took tokens of a kind whose price is not known. What has no price of its own
+    /// costs what its kind costs: a token from a cache as one that is read, a thought as a word.
     #[must_use]
-    pub fn cost(&self, usage: &Usage, service: Service) -> PicoUsd {
+    pub fn cost(&self, usage: &Usage, service: Service) -> Option<PicoUsd> {
         let rates = self.rates(usage.input);
         let audio_input = usage.audio_input.min(usage.plain_input());
         let audio_output = usage.audio_output.min(usage.output);
         let reasoning = usage.reasoning.min(usage.output - audio_output);
-        let write = rates.cache_write.unwrap_or(rates.input);
-        let sum: u128 = [
+        let write = rates.cache_write.or(rates.input);
+        let mut sum: u128 = 0;
+        for (tokens, rate) in [
             (usage.plain_input() - audio_input, rates.input),
-            (audio_input, rates.audio_input.unwrap_or(rates.input)),
-            (usage.cached_input, rates.cache_read.unwrap_or(rates.input)),
+            (audio_input, rates.audio_input.or(rates.input)),
+            (usage.cached_input, rates.cache_read.or(rates.input)),
             (usage.cache_write, write),
-            (
-                usage.cache_write_hour,
-                rates.cache_write_hour.unwrap_or(write),
-            ),
+            (usage.cache_write_hour, rates.cache_write_hour.or(write)),
             (usage.output - audio_output - reasoning, rates.output),
-            (audio_output, rates.audio_output.unwrap_or(rates.output)),
-            (reasoning, rates.reasoning.unwrap_or(rates.output)),
-        ]
-        .into_iter()
-        .map(|(tokens, rate)| u128::from(tokens) * u128::from(rate))
-        .sum();
-        pico(sum, service)
+            (audio_output, rates.audio_output.or(rates.output)),
+            (reasoning, rates.reasoning.or(rates.output)),
+        ] {
+            sum += times(tokens, rate)?;
+        }
+        Some(pico(sum, service))
     }
 
     /// The most that a call can cost which reads `input` tokens and may write `output`: each at the dearest of its
-    /// kinds. A budget holds so much until the call has ended.
+    /// kinds. A budget holds so much until the call has ended. Nothing where a price is not known.
     #[must_use]
-    pub fn upper_bound(&self, input: u64, output: u64, service: Service) -> PicoUsd {
-        let dearest =
-            |all: &[Option<u64>]| u128::from(all.iter().flatten().max().copied().unwrap_or(0));
+    pub fn upper_bound(&self, input: u64, output: u64, service: Service) -> Option<PicoUsd> {
         // Whatever a provider counts differently may lead into another tier.
         let all = std::iter::once(&self.base).chain(self.tiers.iter().map(|(_, rates)| rates));
         let (mut most_in, mut most_out) = (0, 0);
         for rates in all {
-            most_in = most_in.max(dearest(&[
-                Some(rates.input),
+            let kinds = [
                 rates.cache_read,
                 rates.cache_write,
                 rates.cache_write_hour,
                 rates.audio_input,
-            ]));
-            most_out = most_out.max(dearest(&[
-                Some(rates.output),
-                rates.audio_output,
-                rates.reasoning,
-            ]));
+            ];
+            most_in = most_in.max(times(input, dearest(rates.input, &kinds))?);
+            let kinds = [rates.audio_output, rates.reasoning];
+            most_out = most_out.max(times(output, dearest(rates.output, &kinds))?);
         }
-        pico(
-            u128::from(input) * most_in + u128::from(output) * most_out,
-            service,
-        )
+        Some(pico(most_in + most_out, service))
     }
+}
+
+/// The dearest of a kind; nothing where what has no price of its own has none at all.
+fn dearest(base: Option<u64>, kinds: &[Option<u64>]) -> Option<u64> {
+    base.map(|base| {
+        kinds
+            .iter()
+            .flatten()
+            .fold(base, |most, rate| most.max(*rate))
+    })
+}
+
+/// What no tokens cost is known, whatever one would.
+fn times(tokens: u64, rate: Option<u64>) -> Option<u128> {
+    if tokens == 0 {
+        return Some(0);
+    }
+    rate.map(|rate| u128::from(tokens) * u128::from(rate))
 }
 
 /// Rounded up: a call never costs less than its tokens.

@@ -241,8 +241,8 @@ fn rates(text: &str, mut rates: Rates) -> Result<Rates, &'static str> {
         let (kind, dollars) = price.split_once('=').ok_or("a price without a kind")?;
         let pico = pico_per_token(dollars)?;
         match kind {
-            "in" => rates.input = pico,
-            "out" => rates.output = pico,
+            "in" => rates.input = Some(pico),
+            "out" => rates.output = Some(pico),
             "read" => rates.cache_read = Some(pico),
             "write" => rates.cache_write = Some(pico),
             "write1h" => rates.cache_write_hour = Some(pico),

@@ -103,7 +103,8 @@ fn cost(model: &str, usage: Usage, service: Service) -> i64 {
         .price
         .as_ref()
         .unwrap()
-        .cost(&usage, service);
+        .cost(&usage, service)
+        .unwrap();
     cost
 }
 
@@ -212,9 +213,11 @@ proptest::proptest! {
         let usage = Usage {
             input, cached_input, cache_write, cache_write_hour, output, reasoning: thought.min(output), ..Usage::default()
         };
-        let PicoUsd(most) = price.upper_bound(input, output, Service::Standard);
-        let PicoUsd(cost) = price.cost(&usage, Service::Standard);
-        proptest::prop_assert!(cost <= most, "{}: {cost} > {most}", model.name);
+        let (cost, most) = (price.cost(&usage, Service::Standard), price.upper_bound(input, output, Service::Standard));
+        if let Some(PicoUsd(most)) = most {
+            let PicoUsd(cost) = cost.unwrap();
+            proptest::prop_assert!(cost <= most, "{}: {cost} > {most}", model.name);
+        }
     }
 }
 
@@ -272,4 +275,55 @@ fn what_can_not_be_read_is_told_with_its_line() {
             "{line}: {error}"
         );
     }
+}
+
+/// What a million tokens cost, read and written, in millionths of a dollar.
+#[test]
+fn built_in_prices_are_those_that_are_published() {
+    let catalogue = built_in();
+    for (provider, name, input, output) in [
+        ("anthropic", "claude-opus-4-5", 5_000_000, 25_000_000),
+        ("anthropic", "claude-sonnet-4-5", 3_000_000, 15_000_000),
+        ("openai", "gpt-5", 1_250_000, 10_000_000),
+        // Past 200 000 tokens the prompt is of the dearer tier.
+        ("gemini", "gemini-2.5-pro", 2_500_000, 10_000_000),
+    ] {
+        let price = catalogue.model(provider, name).unwrap().price.as_ref();
+        let of = |input, output| {
+            let usage = Usage {
+                input,
+                output,
+                ..Usage::default()
+            };
+            price.unwrap().cost(&usage, Service::Standard)
+        };
+        let dollars = |millionths: i64| Some(PicoUsd(millionths * 1_000_000));
+        assert_eq!(of(1_000_000, 0), dollars(input), "{name}");
+        assert_eq!(of(0, 1_000_000), dollars(output), "{name}");
+    }
+}
+
+#[test]
+fn a_price_that_is_not_told_is_unknown_and_not_nothing() {
+    let text = SMALL.replace(
+        "in=3 out=15 read=0.3 write=3.75 write1h=6\t200:in=6 out=22.5 read=0.6",
+        "in=3\t",
+    );
+    let catalogue = Catalogue::read(&text).unwrap();
+    let price = catalogue.model("p", "m").unwrap().price.as_ref().unwrap();
+    let usage = |output| Usage {
+        input: 10,
+        output,
+        ..Usage::default()
+    };
+    let service = Service::Standard;
+    assert_eq!(price.cost(&usage(0), service), Some(PicoUsd(30_000_000)));
+    assert_eq!(price.cost(&usage(1), service), None);
+    assert_eq!(price.upper_bound(10, 1, service), None);
+    let reranks = built_in();
+    let mut reranks = reranks.models().filter(|model| model.mode == Mode::Rerank);
+    assert!(reranks.all(|model| {
+        let price = model.price.as_ref();
+        price.is_none_or(|price| price.cost(&usage(0), service) != Some(PicoUsd(0)))
+    }));
 }

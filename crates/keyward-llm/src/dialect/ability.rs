@@ -165,7 +165,19 @@ impl Ability {
     ) -> Result<(), Error> {
         match source {
             Source::Inline { .. } | Source::Text(_) => Ok(()),
-            Source::Address(_) => self.need(addresses, true, feature),
+            Source::Address(url) => {
+                self.need(addresses, true, feature)?;
+                // The provider would fetch it: nothing that others can read or change on its way, no file of its own.
+                let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+                if scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https")) {
+                    Ok(())
+                } else {
+                    Err(self.lack_because(
+                        feature,
+                        "addresses begin with `https://`: give such a one, or the content itself",
+                    ))
+                }
+            }
             Source::File(_) => Err(self.lack_because(
                 Feature::Files,
                 "a file is known to the provider that got it alone: send its content",

@@ -4,9 +4,11 @@ use super::{Context, Dialect};
 use crate::error::Error;
 use crate::fields::wrong;
 use crate::form::{
-    Failure, FailureKind, Message, Part, Role, Signature, Source, ToolCall, ToolResult,
+    Candidate, Failure, FailureKind, Message, Part, Role, Signature, Source, StopReason, ToolCall,
+    ToolResult,
 };
 use crate::json::{Json, Object};
+use std::collections::HashMap;
 
 /// What an address holds: a `data:` one its content (RFC 2397, base64 alone), any other itself.
 pub(super) fn source_of_url(url: String) -> Result<Source, Error> {
@@ -67,6 +69,29 @@ pub(super) fn arguments(call: &ToolCall) -> Result<Json, Error> {
             format!("of the call `{}` are no JSON object", call.id),
         )
     })
+}
+
+/// A candidate as dialects tell it that have arguments as an object. A call whose arguments are none, most often since
+/// the answer was cut within it, is left out: with other arguments it would do something else, and an answer that is
+/// paid for is worth more than an error.
+pub(super) fn with_whole_calls(mut candidate: Candidate) -> Candidate {
+    let count = candidate.parts.len();
+    candidate
+        .parts
+        .retain(|part| !matches!(part, Part::ToolCall(call) if call.object().is_none()));
+    if candidate.parts.len() < count {
+        candidate.stop.reason = without_call(candidate.stop.reason);
+    }
+    candidate
+}
+
+/// Why an answer ended of which a call was left out.
+pub(super) fn without_call(reason: StopReason) -> StopReason {
+    if reason == StopReason::ToolCalls {
+        StopReason::Malformed
+    } else {
+        reason
+    }
 }
 
 /// What a tool gave as an object: itself where it is one, else under `name`.
@@ -179,19 +204,21 @@ pub(super) fn split_instructions(messages: &[Message]) -> (&[Message], &[Message
     messages.split_at_checked(count).unwrap_or((&[], messages))
 }
 
-/// The name of the tool that a result is of, from the calls before it.
-pub(super) fn tool_name(messages: &[Message], id: &str) -> Option<String> {
-    messages
-        .iter()
-        .flat_map(|message| &message.parts)
-        .find_map(|part| {
-            if let Part::ToolCall(call) = part
-                && call.id == id
-            {
-                return Some(call.name.clone());
-            }
-            None
-        })
+/// Tells results the name of their tool, from the calls before them: some dialects name the call alone, others want
+/// the tool's name too. One walk, however many calls and results there are.
+pub(super) fn name_results(messages: &mut [Message]) {
+    let mut names: HashMap<String, String> = HashMap::new();
+    for part in messages.iter_mut().flat_map(|message| &mut message.parts) {
+        if let Part::ToolCall(call) = part {
+            names
+                .entry(call.id.clone())
+                .or_insert_with(|| call.name.clone());
+        } else if let Part::ToolResult(result) = part
+            && result.name.is_none()
+        {
+            result.name = names.get(&result.id).cloned();
+        }
+    }
 }
 
 /// The longest text of a provider that is told on.

@@ -7,6 +7,7 @@ mod bedrock;
 mod cohere;
 mod content;
 mod gemini;
+mod glance;
 mod ollama;
 mod openai_chat;
 mod openai_error;
@@ -16,13 +17,16 @@ mod schema;
 mod stream;
 mod tokens;
 
+pub(crate) use glance::Glance;
 pub(crate) use outgoing::path_segment as model_segment;
 pub use outgoing::{Address, Context, Outgoing, Quirks, SeedName, Target};
 pub(crate) use schema::tools_without;
-pub use stream::{StreamReader, StreamWriter};
+pub use stream::{MOST_BLOCKS, StreamReader, StreamWriter};
 
 use crate::error::Error;
-use crate::form::{Answer, Failure, Request};
+use crate::fields::Fields;
+use crate::form::{Answer, Failure, FailureKind, Request};
+use crate::json::Json;
 use std::fmt;
 
 /// A wire format of AI calls.
@@ -121,16 +125,57 @@ impl Dialect {
     /// Reads a provider's answer of status 200.
     ///
     /// # Errors
-    /// What can't be read of it.
-    pub fn read_answer(self, body: &[u8], context: &Context) -> Result<Answer, Error> {
+    /// The failure that it tells of: there are providers whose errors come with status 200. Or that it can't be read,
+    /// which is the provider's fault ([`Failure::of_answer`]).
+    pub fn read_answer(self, body: &[u8], context: &Context) -> Result<Answer, Failure> {
+        let fields = Fields::parse(body).map_err(|error| Failure::of_answer(&error))?;
+        if let Some(failure) = self.told_failure(&fields) {
+            return Err(failure.veiled());
+        }
         match self {
-            Self::OpenAiChat => openai_chat::response::read(body),
-            Self::OpenAiResponses => openai_responses::response::read(body),
-            Self::Anthropic => anthropic::response::read(body),
-            Self::Gemini => gemini::response::read(body, context),
-            Self::Bedrock => bedrock::response::read(body),
-            Self::Ollama => ollama::response::read(body, context),
-            Self::Cohere => cohere::response::read(body),
+            Self::OpenAiChat => openai_chat::response::read(fields),
+            Self::OpenAiResponses => openai_responses::response::read(fields),
+            Self::Anthropic => anthropic::response::read(fields),
+            Self::Gemini => gemini::response::read(fields, context),
+            Self::Bedrock => bedrock::response::read(fields),
+            Self::Ollama => ollama::response::read(fields, context),
+            Self::Cohere => cohere::response::read(fields),
+        }
+        .map_err(|error| Failure::of_answer(&error))
+    }
+
+    /// The failure that an answer of status 200 tells of, if it does.
+    fn told_failure(self, answer: &Fields) -> Option<Failure> {
+        let error = answer.look("error");
+        match self {
+            Self::OpenAiChat => match error {
+                Some(error) => Some(openai_error::of(None, error.clone())),
+                None => answer
+                    .look("choices")
+                    .and_then(Json::as_array)
+                    .unwrap_or_default()
+                    .iter()
+                    .find_map(openai_chat::failed_choice),
+            },
+            Self::OpenAiResponses => match (error, answer.peek("status")) {
+                (Some(error), _) => Some(openai_error::of(None, error.clone())),
+                (None, Some(status @ ("failed" | "cancelled"))) => Some(Failure::new(
+                    FailureKind::Server,
+                    format!("The provider's answer is {status}, and it told no reason"),
+                )),
+                (None, Some(_) | None) => None,
+            },
+            Self::Anthropic => error.map(|error| anthropic::failure::of(None, error.clone())),
+            Self::Gemini => error.map(|error| gemini::failure::of(None, error)),
+            Self::Ollama => error.map(|error| {
+                let text = error
+                    .as_str()
+                    .map_or_else(|| error.to_text(), str::to_owned);
+                ollama::failure::told(None, &text)
+            }),
+            // Its answers have something else in place of what is needed of one.
+            Self::Bedrock => None,
+            Self::Cohere => answer.peek("finish_reason").and_then(cohere::failed),
         }
     }
 
@@ -154,7 +199,8 @@ impl Dialect {
         .map(|json| json.to_bytes())
     }
 
-    /// Reads a provider's answer of a status that tells of an error. Whatever it is, there is a failure to tell of.
+    /// Reads a provider's answer of a status that tells of an error. Whatever it is, there is a failure to tell of;
+    /// what it says of the operator's key is in [`Failure::because`] alone.
     #[must_use]
     pub fn read_failure(self, status: u16, body: &[u8]) -> Failure {
         match self {
@@ -165,6 +211,7 @@ impl Dialect {
             Self::Ollama => ollama::failure::read(status, body),
             Self::Cohere => cohere::failure::read(status, body),
         }
+        .veiled()
     }
 
     /// Writes a failure for a caller, to go with [`Failure::status`].

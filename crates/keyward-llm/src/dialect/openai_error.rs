@@ -85,6 +85,7 @@ pub(super) fn of(status: Option<u16>, error: Json) -> Failure {
         message: message.map_or_else(|| "The provider told no reason".to_owned(), shortened),
         code: code.or(class),
         field,
+        because: None,
     }
 }
 

@@ -186,10 +186,11 @@ impl Gemini<'_> {
                     let properties = value
                         .as_object()
                         .ok_or(lacks("`properties` is no object"))?;
-                    let mut written = Object::new();
+                    let mut written = Vec::with_capacity(properties.len());
                     for (name, property) in properties.iter() {
-                        written.set(name, self.schema(property, references)?);
+                        written.push((name.to_owned(), self.schema(property, references)?));
                     }
+                    let written: Object = written.into_iter().collect();
                     if written.len() > 1 && object.get("propertyOrdering").is_none() {
                         // Its members have no order there, and the model writes in the one it is told.
                         let names: Vec<Json> =

@@ -4,17 +4,25 @@ use super::{Context, Dialect};
 use super::{anthropic, bedrock, cohere, gemini, ollama, openai_chat, openai_responses};
 use crate::error::Error;
 use crate::form::{Event, Failure, FailureKind, Request};
-use crate::framing::{Deframer, Frame, event_stream, lines, sse};
+use crate::framing::{Deframer, Frame, MOST_STREAM_BYTES, event_stream, lines, sse};
+
+/// The most blocks of one answer: who reads or writes a stream keeps some of each, and an agent's longest turns have
+/// some hundred.
+pub const MOST_BLOCKS: usize = 10_000;
 
 /// Reads a provider's stream, in pieces of any size.
 ///
 /// It can't fail: what can't be read becomes [`Event::Failed`], which callers are told in their own dialect, and
-/// nothing but [`Event::Ended`] follows.
+/// nothing but [`Event::Ended`] follows. So does what is over [`MOST_STREAM_BYTES`] or [`MOST_BLOCKS`].
 #[derive(Debug)]
 pub struct StreamReader {
     deframer: Deframer,
     reader: Reader,
     ended: bool,
+    /// Bytes that were given.
+    bytes: usize,
+    /// Blocks that were opened.
+    blocks: usize,
 }
 
 #[derive(Debug)]
@@ -58,6 +66,8 @@ impl StreamReader {
             deframer,
             reader,
             ended: false,
+            bytes: 0,
+            blocks: 0,
         }
     }
 
@@ -65,10 +75,18 @@ impl StreamReader {
     pub fn push(&mut self, bytes: &[u8]) -> Vec<Event> {
         let mut events = Vec::new();
         if !self.ended {
-            let reader = &mut self.reader;
-            let result = self
-                .deframer
-                .push(bytes, &mut |frame| reader.read(frame, &mut events));
+            self.bytes = self.bytes.saturating_add(bytes.len());
+            let result = if self.bytes > MOST_STREAM_BYTES {
+                Err(Error::TooLarge {
+                    what: "the bytes of one stream",
+                    limit: MOST_STREAM_BYTES,
+                })
+            } else {
+                let reader = &mut self.reader;
+                self.deframer
+                    .push(bytes, &mut |frame| reader.read(frame, &mut events))
+            };
+            let result = result.and(self.count_blocks(&mut events));
             self.settle(result, &mut events);
         }
         events
@@ -82,12 +100,29 @@ impl StreamReader {
             let result = self
                 .deframer
                 .finish(&mut |frame| reader.read(frame, &mut events));
-            if result.is_ok() && !events.contains(&Event::Ended) {
+            if result.is_ok() && events.last() != Some(&Event::Ended) {
                 reader.finish(&mut events);
             }
+            let result = result.and(self.count_blocks(&mut events));
             self.settle(result, &mut events);
         }
         events
+    }
+
+    /// Takes out the blocks that are too many, and all behind them.
+    fn count_blocks(&mut self, events: &mut Vec<Event>) -> Result<(), Error> {
+        let mut count = self.blocks;
+        let over = events.iter().position(|event| {
+            count += usize::from(matches!(event, Event::Opened { .. }));
+            count > MOST_BLOCKS
+        });
+        self.blocks = count;
+        let Some(over) = over else { return Ok(()) };
+        events.truncate(over);
+        Err(Error::TooLarge {
+            what: "the number of blocks of one answer",
+            limit: MOST_BLOCKS,
+        })
     }
 
     /// Whether nothing follows.
@@ -97,6 +132,11 @@ impl StreamReader {
     }
 
     fn settle(&mut self, result: Result<(), Error>, events: &mut Vec<Event>) {
+        for event in events.iter_mut() {
+            if let Event::Failed(failure) = event {
+                *failure = failure.clone().veiled();
+            }
+        }
         let end = events.iter().position(|event| *event == Event::Ended);
         if let Some(end) = end {
             // What a provider sends behind its own end is nobody's.
@@ -126,7 +166,7 @@ impl StreamReader {
 
 impl Reader {
     fn read(&mut self, frame: Frame<'_>, out: &mut Vec<Event>) -> Result<(), Error> {
-        if out.contains(&Event::Ended) {
+        if out.last() == Some(&Event::Ended) {
             return Ok(());
         }
         match self {
@@ -208,5 +248,25 @@ impl StreamWriter {
             Writer::Anthropic(writer) => writer.write(event, out),
             Writer::Gemini(writer) => writer.write(event, out),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MOST_STREAM_BYTES, StreamReader};
+    use crate::form::Event;
+    use crate::{Context, Dialect};
+
+    #[test]
+    fn the_bytes_of_a_stream_are_bounded() {
+        let mut reader = StreamReader::new(Dialect::Anthropic, &Context::default());
+        reader.bytes = MOST_STREAM_BYTES - 3;
+        assert_eq!(reader.push(b":a\n"), []);
+        let events = reader.push(b"\n");
+        let [Event::Failed(failure), Event::Ended] = events.as_slice() else {
+            panic!("it goes on: {events:?}");
+        };
+        assert_eq!(failure.code.as_deref(), Some("too_large"));
+        assert!(reader.has_ended());
     }
 }

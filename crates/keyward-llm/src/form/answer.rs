@@ -65,6 +65,19 @@ pub enum StopReason {
     Malformed,
 }
 
+impl StopReason {
+    /// As it is told in dialects that have no word for a refusal but a part of the answer: where there is no such part
+    /// (`said` is false), it would pass for an answer that ended well, and is told as filtered.
+    #[must_use]
+    pub(crate) fn with_refusal(self, said: bool) -> Self {
+        if self == Self::Refused && !said {
+            Self::Filtered
+        } else {
+            self
+        }
+    }
+}
+
 /// How likely a token was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenProbability {

@@ -15,6 +15,8 @@ pub struct Failure {
     pub code: Option<String>,
     /// The field at fault, where that is told.
     pub field: Option<String>,
+    /// The provider's own words where the caller is told others: for the operator's log alone.
+    pub because: Option<String>,
 }
 
 /// The kinds of errors that dialects tell apart.
@@ -78,6 +80,8 @@ impl FailureKind {
             413 => Self::TooLarge,
             429 => Self::RateLimited,
             503 | 529 => Self::Overloaded,
+            // A conflict is between calls of the provider's own: the same request may do well.
+            409 => Self::Server,
             400..=499 => Self::InvalidRequest,
             0..=399 | 500.. => Self::Server,
         }
@@ -129,6 +133,39 @@ impl Failure {
             message: message.into(),
             code: None,
             field: None,
+            because: None,
+        }
+    }
+
+    /// A provider's failure as callers are told of it. What it says of the operator's key, account and rights is for
+    /// the log alone.
+    #[must_use]
+    pub(crate) fn veiled(self) -> Self {
+        let message = match self.kind {
+            FailureKind::Authentication => {
+                "The provider did not accept this gateway's credentials: tell its operator"
+            }
+            FailureKind::Permission => {
+                "The provider does not let this gateway make this call: tell its operator"
+            }
+            FailureKind::InvalidRequest
+            | FailureKind::ContextLength
+            | FailureKind::Filtered
+            | FailureKind::NotFound
+            | FailureKind::TooLarge
+            | FailureKind::RateLimited
+            | FailureKind::QuotaExhausted
+            | FailureKind::Overloaded
+            | FailureKind::Timeout
+            | FailureKind::Server
+            | FailureKind::Cut => return self,
+        };
+        Self {
+            because: Some(self.message),
+            message: message.to_owned(),
+            code: None,
+            field: None,
+            ..self
         }
     }
 
@@ -137,6 +174,16 @@ impl Failure {
     pub fn with_code(mut self, code: impl Into<String>) -> Self {
         self.code = Some(code.into());
         self
+    }
+
+    /// An answer that can't be read, or can't be written for the caller: not the caller's fault.
+    #[must_use]
+    pub fn of_answer(error: &crate::Error) -> Self {
+        Self::new(
+            FailureKind::Server,
+            format!("The provider's answer can't be told: {error}"),
+        )
+        .with_code(error.code())
     }
 
     /// A stream that ended before its answer did.

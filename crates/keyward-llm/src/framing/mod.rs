@@ -12,6 +12,9 @@ use crate::error::Error;
 /// The most bytes of one event. Pictures come whole in one, in base64.
 pub const MOST_EVENT_BYTES: usize = 16 * 1024 * 1024;
 
+/// The most bytes of one stream that is read: an answer of a million tokens, each told in a chunk of its own.
+pub const MOST_STREAM_BYTES: usize = 512 * 1024 * 1024;
+
 /// One event, as its framing gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
@@ -21,7 +24,7 @@ pub struct Frame<'a> {
     pub data: &'a [u8],
     /// Whether the framing itself says that this tells of an error.
     pub exception: bool,
-    /// All bytes it came as.
+    /// Its bytes; of server-sent events, every end of line is one line feed.
     pub raw: &'a [u8],
 }
 

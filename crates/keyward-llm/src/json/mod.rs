@@ -148,7 +148,8 @@ impl Number {
         &self.0
     }
 
-    /// A whole number that is not negative; `2.0` and `2e0`, which some clients write, are whole too.
+    /// A whole number that is not negative; `2.0`, which some clients write, is whole too. `2e0` is not
+    /// taken.
     #[must_use]
     pub fn as_u64(&self) -> Option<u64> {
         self.0.parse().ok().or_else(|| {
@@ -190,6 +191,17 @@ impl Object {
     #[must_use]
     pub const fn new() -> Self {
         Self(Vec::new())
+    }
+
+    /// These members, in their order.
+    ///
+    /// # Errors
+    /// [`Error::Field`] for a name that comes twice: which of the two is meant could be read in two ways.
+    pub fn of_members(members: Vec<(String, Json)>) -> Result<Self, Error> {
+        if let Some(name) = parse::repeated(&members) {
+            return Err(Error::field(name, "comes twice"));
+        }
+        Ok(Self(members))
     }
 
     /// What it has by this name.
@@ -255,13 +267,15 @@ impl Object {
     }
 }
 
+/// Of members with one name, the first stays. It takes no longer for many members than to sort their names.
 impl FromIterator<(String, Json)> for Object {
     fn from_iter<I: IntoIterator<Item = (String, Json)>>(members: I) -> Self {
-        let mut object = Self::new();
-        for (name, value) in members {
-            object.set(&name, value);
+        let mut members: Vec<(String, Json)> = members.into_iter().collect();
+        if parse::repeated(&members).is_some() {
+            let mut known = std::collections::BTreeSet::new();
+            members.retain(|(name, _)| known.insert(name.clone()));
         }
-        object
+        Self(members)
     }
 }
 

@@ -128,7 +128,7 @@ impl<'a> Scanner<'a> {
             }
         }
         self.at += 1;
-        if repeats(&members) {
+        if repeated(&members).is_some() {
             return Err(Error::Json {
                 at: begin,
                 why: "an object has a name twice",
@@ -375,15 +375,19 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Whether a name comes twice: readers differ in which of the two they take.
-fn repeats(members: &[(String, Json)]) -> bool {
+/// A name that comes twice: readers differ in which of the two they take.
+pub(super) fn repeated(members: &[(String, Json)]) -> Option<&str> {
     let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
     if names.len() <= FEW_NAMES {
         return names
             .iter()
             .enumerate()
-            .any(|(at, name)| names.iter().skip(at + 1).any(|other| other == name));
+            .find(|(at, name)| names.iter().skip(at + 1).any(|other| other == *name))
+            .map(|(_, name)| *name);
     }
     names.sort_unstable();
-    names.windows(2).any(|pair| pair.first() == pair.last())
+    names
+        .windows(2)
+        .find(|pair| pair.first() == pair.last())
+        .and_then(|pair| pair.first().copied())
 }

@@ -1,9 +1,9 @@
 //! A stream between two of one dialect: its bytes, event by event, and what of it the gateway has to know.
 
-use crate::dialect::{Context, Dialect, StreamReader};
+use crate::dialect::{Dialect, Glance};
 use crate::error::Error;
-use crate::form::{Event, Failure, Usage};
-use crate::framing::MOST_EVENT_BYTES;
+use crate::form::{Failure, Usage};
+use crate::framing::{MOST_EVENT_BYTES, sse};
 use crate::json::{Json, Members};
 use std::borrow::Cow;
 
@@ -17,24 +17,20 @@ pub struct StreamPassage {
     after_return: bool,
     /// The usage was asked for by us and not by the caller.
     take_out_usage: bool,
-    /// Reads what tells of usage or of an error, and nothing else: that is all that is looked at.
-    reader: StreamReader,
-    usage: Option<Usage>,
-    failure: Option<Failure>,
+    /// Sees usage, an error and the end, and nothing else.
+    glance: Glance,
 }
 
 impl StreamPassage {
     /// At the beginning of a stream.
     #[must_use]
-    pub fn new(dialect: Dialect, take_out_usage: bool, context: &Context) -> Self {
+    pub const fn new(dialect: Dialect, take_out_usage: bool) -> Self {
         Self {
             event: Vec::new(),
             line_is_empty: true,
             after_return: false,
             take_out_usage,
-            reader: StreamReader::new(dialect, context),
-            usage: None,
-            failure: None,
+            glance: Glance::new(dialect),
         }
     }
 
@@ -65,51 +61,51 @@ impl StreamPassage {
         Ok(())
     }
 
-    /// The provider's bytes have ended: gives what is left.
+    /// The provider's bytes have ended: gives what is left. Where they had not come to the dialect's own end,
+    /// [`failure`](Self::failure) tells from now on that they were cut.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         self.give(out);
+        self.glance.finish();
     }
 
     /// What the answer took, as far as it was told.
     #[must_use]
     pub const fn usage(&self) -> Option<Usage> {
-        self.usage
+        self.glance.usage()
     }
 
-    /// The error that the stream told of.
+    /// The error that the stream told of, or that it was cut.
     #[must_use]
     pub const fn failure(&self) -> Option<&Failure> {
-        self.failure.as_ref()
+        self.glance.failure()
     }
 
     fn give(&mut self, out: &mut Vec<u8>) {
         let event = std::mem::take(&mut self.event);
-        if contains(&event, b"\"usage") || contains(&event, b"\"error\"") {
+        let words = self.glance.words();
+        if words.is_empty() || words.iter().any(|word| contains(&event, word.as_bytes())) {
             self.look(&event);
-            if self.take_out_usage {
-                if let Some(rest) = without_usage(&event) {
-                    out.extend_from_slice(&rest);
-                }
-                return;
+        }
+        if self.take_out_usage && contains(&event, b"\"usage\"") {
+            if let Some(rest) = without_usage(&event) {
+                out.extend_from_slice(&rest);
             }
+            return;
         }
         out.extend_from_slice(&event);
     }
 
+    /// What is no event that can be told apart is not seen: it is the caller's to read, as it came.
     fn look(&mut self, event: &[u8]) {
-        for event in self.reader.push(event) {
-            match event {
-                Event::Usage(usage) => self.usage = Some(usage),
-                Event::Failed(failure) => self.failure = Some(failure),
-                Event::Started { .. }
-                | Event::Opened { .. }
-                | Event::Text { .. }
-                | Event::Arguments { .. }
-                | Event::Signed { .. }
-                | Event::Closed { .. }
-                | Event::Stopped { .. }
-                | Event::Ended => {}
-            }
+        let glance = &mut self.glance;
+        let mut taker = |frame: crate::framing::Frame<'_>| {
+            glance.look(frame);
+            Ok(())
+        };
+        let mut reader = sse::Reader::new();
+        if reader.push(event, &mut taker).is_ok() {
+            // The last event of a stream may lack its empty line.
+            let _cut = reader.finish(&mut taker);
         }
     }
 }

@@ -1,5 +1,5 @@
 use super::{Edit, StreamPassage, request};
-use crate::{Context, Dialect, Quirks, Target};
+use crate::{Dialect, Quirks, Target};
 use std::borrow::Cow;
 
 fn target(model: &str) -> Target {
@@ -115,8 +115,7 @@ data: {\"id\":\"1\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"s
     for (take_out, wanted) in [(true, without), (false, STREAM)] {
         for at in 0..=STREAM.len() {
             let (first, second) = STREAM.as_bytes().split_at(at);
-            let mut passage =
-                StreamPassage::new(Dialect::OpenAiChat, take_out, &Context::default());
+            let mut passage = StreamPassage::new(Dialect::OpenAiChat, take_out);
             let mut out = Vec::new();
             passage.push(first, &mut out).unwrap();
             passage.push(second, &mut out).unwrap();
@@ -130,7 +129,7 @@ data: {\"id\":\"1\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"s
 
 #[test]
 fn an_event_goes_on_as_soon_as_it_is_whole() {
-    let mut passage = StreamPassage::new(Dialect::OpenAiChat, true, &Context::default());
+    let mut passage = StreamPassage::new(Dialect::OpenAiChat, true);
     let mut out = Vec::new();
     passage.push(b"data: {\"choices\":[]}\n", &mut out).unwrap();
     assert!(out.is_empty());
@@ -141,7 +140,7 @@ fn an_event_goes_on_as_soon_as_it_is_whole() {
 #[test]
 fn a_failure_amid_the_stream_is_seen_and_passed() {
     let stream = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"a\",\"usage\":{\"input_tokens\":3}}}\n\nevent: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n";
-    let mut passage = StreamPassage::new(Dialect::Anthropic, false, &Context::default());
+    let mut passage = StreamPassage::new(Dialect::Anthropic, false);
     let mut out = Vec::new();
     passage.push(stream.as_bytes(), &mut out).unwrap();
     assert_eq!(out, stream.as_bytes());
@@ -151,8 +150,105 @@ fn a_failure_amid_the_stream_is_seen_and_passed() {
 
 #[test]
 fn an_event_without_end_is_bounded() {
-    let mut passage = StreamPassage::new(Dialect::OpenAiChat, true, &Context::default());
+    let mut passage = StreamPassage::new(Dialect::OpenAiChat, true);
     let piece = vec![b'x'; 1024 * 1024];
     let bounded = (0..20).any(|_| passage.push(&piece, &mut Vec::new()).is_err());
     assert!(bounded);
+}
+
+fn passed(dialect: Dialect, events: &[&str]) -> StreamPassage {
+    let stream: String = events
+        .iter()
+        .map(|event| format!("data: {event}\n\n"))
+        .collect();
+    let mut passage = StreamPassage::new(dialect, false);
+    let mut out = Vec::new();
+    passage.push(stream.as_bytes(), &mut out).unwrap();
+    passage.finish(&mut out);
+    assert_eq!(String::from_utf8_lossy(&out), stream);
+    passage
+}
+
+#[test]
+fn what_is_new_in_a_dialect_fails_nothing() {
+    for (dialect, events) in [
+        (
+            Dialect::Anthropic,
+            [
+                r#"{"type":"message_start","message":{"id":"a","usage":{"input_tokens":3,"output_tokens":1}}}"#,
+                r#"{"type":"content_block_start","index":0,"content_block":{"type":"novelty"}}"#,
+                r#"{"type":"content_block_delta","index":7,"delta":{"type":"input_json_delta","partial_json":"{\"usage_limit\":5,\"error\":1}"}}"#,
+                r#"{"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":4}}"#,
+                r#"{"type":"message_stop"}"#,
+            ]
+            .as_slice(),
+        ),
+        (
+            Dialect::OpenAiResponses,
+            &[
+                r#"{"type":"response.output_text.delta","output_index":0,"delta":"\"usage\" \"error\""}"#,
+                r#"{"type":"response.completed","response":{"error":null,"output":[{"type":"web_search_call","id":"w"}],"usage":{"input_tokens":3,"output_tokens":4}}}"#,
+            ],
+        ),
+        (
+            Dialect::Gemini,
+            &[
+                r#"{"candidates":[{"content":{"parts":[{"novelty":{}}]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":4,"totalTokenCount":7}}"#,
+            ],
+        ),
+        (
+            Dialect::OpenAiChat,
+            &[
+                r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"novelty":1}]},"finish_reason":"stop"}],"error":null}"#,
+                r#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}"#,
+            ],
+        ),
+    ] {
+        let passage = passed(dialect, events);
+        assert_eq!(passage.failure(), None, "{dialect}");
+        let usage = passage.usage().unwrap();
+        assert_eq!((usage.input, usage.output), (3, 4), "{dialect}");
+    }
+}
+
+#[test]
+fn a_stream_without_its_end_is_told_as_cut() {
+    for (dialect, event) in [
+        (
+            Dialect::OpenAiChat,
+            r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}"#,
+        ),
+        (
+            Dialect::OpenAiChat,
+            r#"{"choices":[{"index":0,"finish_reason":"stop"},{"index":1,"finish_reason":null}]}"#,
+        ),
+        (
+            Dialect::OpenAiResponses,
+            r#"{"type":"response.created","response":{"id":"a"}}"#,
+        ),
+        (
+            Dialect::Anthropic,
+            r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"}}"#,
+        ),
+        (
+            Dialect::Gemini,
+            r#"{"candidates":[{"content":{"parts":[{"text":"a"}]}}]}"#,
+        ),
+    ] {
+        let passage = passed(dialect, &[event]);
+        assert_eq!(
+            passage.failure().unwrap().kind,
+            crate::form::FailureKind::Cut,
+            "{dialect}: {event}"
+        );
+    }
+    for (dialect, event) in [
+        (Dialect::OpenAiChat, "[DONE]"),
+        (
+            Dialect::Gemini,
+            r#"{"promptFeedback":{"blockReason":"SAFETY"}}"#,
+        ),
+    ] {
+        assert_eq!(passed(dialect, &[event]).failure(), None, "{dialect}");
+    }
 }

@@ -275,12 +275,20 @@ fn essence(answer: &Answer, form: Dialect) -> (Vec<String>, Usage) {
     }
     // Forms have an order of their own: thoughts, words, calls.
     lines.sort();
-    let usage = Usage {
-        cache_write: 0,
-        cache_write_hour: 0,
-        // A form that always has figures says 0 where none were told.
-        ..answer.usage.unwrap_or_default()
-    };
+    // A form that always has figures says 0 where none were told.
+    let mut usage = answer.usage.unwrap_or_default();
+    match form {
+        Dialect::Anthropic => {}
+        // It has one figure for what is kept, for however long.
+        Dialect::OpenAiResponses => {
+            usage.cache_write += std::mem::take(&mut usage.cache_write_hour)
+        }
+        Dialect::OpenAiChat
+        | Dialect::Gemini
+        | Dialect::Bedrock
+        | Dialect::Ollama
+        | Dialect::Cohere => (usage.cache_write, usage.cache_write_hour) = (0, 0),
+    }
     (lines, usage)
 }
 

@@ -339,3 +339,119 @@ fn quirks_are_kept_to() {
         "Adding two and two."
     );
 }
+
+#[test]
+fn a_field_in_both_of_googles_spellings_is_refused() {
+    let address = crate::Address {
+        model: "fast".to_owned(),
+        stream: false,
+    };
+    for body in [
+        r#"{"contents":[{"parts":[{"text":"a"}]}],"generationConfig":{"maxOutputTokens":5,"max_output_tokens":5000}}"#,
+        r#"{"contents":[{"parts":[{"text":"a"}]}],"generation_config":{},"generationConfig":{}}"#,
+    ] {
+        let error = Dialect::Gemini
+            .read_request(body.as_bytes(), &address)
+            .unwrap_err();
+        assert_eq!(error.code(), "malformed_field", "{error}");
+        assert!(error.to_string().contains("comes twice"), "{error}");
+    }
+}
+
+/// What grows with the square of it would take minutes here.
+#[test]
+fn many_names_calls_and_results_take_no_long_time() {
+    let address = crate::Address {
+        model: "fast".to_owned(),
+        stream: false,
+    };
+    let many = 40_000;
+    let joined = |one: &dyn Fn(usize) -> String| (0..many).map(one).collect::<Vec<_>>().join(",");
+    let calls = joined(&|n| format!(r#"{{"type":"function_call","call_id":"c{n}","name":"f"}}"#));
+    let results =
+        joined(&|n| format!(r#"{{"type":"function_call_output","call_id":"c{n}","output":"o"}}"#));
+    let bodies = [
+        (
+            Dialect::OpenAiResponses,
+            format!(r#"{{"model":"m","input":[{calls},{results}]}}"#),
+        ),
+        (
+            Dialect::OpenAiChat,
+            format!(
+                r#"{{"model":"m","messages":[{}]}}"#,
+                joined(&|n| format!(r#"{{"role":"tool","tool_call_id":"c{n}","content":"o"}}"#))
+            ),
+        ),
+        (
+            Dialect::Gemini,
+            format!(
+                r#"{{"contents":[{{"role":"model","parts":[{}]}}]}}"#,
+                joined(&|n| format!(r#"{{"functionCall":{{"name":"f","args":{{"a{n}":1}}}}}}"#))
+            ),
+        ),
+    ];
+    for (form, body) in bodies {
+        let request = form.read_request(body.as_bytes(), &address).unwrap();
+        if form == Dialect::OpenAiResponses {
+            let Some(Part::ToolResult(result)) = request.messages[1].parts.last() else {
+                panic!("{:?}", request.messages[1].parts.last());
+            };
+            assert_eq!(result.name.as_deref(), Some("f"));
+        }
+    }
+    let names = (0..400_000).map(|n| (format!("n{n}"), Json::Null));
+    let object: crate::json::Object = names.collect();
+    assert_eq!(object.len(), 400_000);
+}
+
+#[test]
+fn an_address_that_is_not_https_is_refused() {
+    use crate::form::{Image, Source};
+    let with = |url: &str| {
+        let image = Image {
+            source: Source::Address(url.to_owned()),
+            detail: None,
+        };
+        let mut request = plain();
+        request
+            .messages
+            .push(Message::new(Role::User, vec![Part::Image(image)]));
+        request
+    };
+    for dialect in [
+        Dialect::OpenAiChat,
+        Dialect::OpenAiResponses,
+        Dialect::Anthropic,
+        Dialect::Cohere,
+    ] {
+        for url in [
+            "http://a.example/i",
+            "file:///etc/passwd",
+            "gs://b/i",
+            "https",
+            "",
+            "ahttps://x",
+        ] {
+            refused(dialect, &with(url), "unsupported_image_url");
+        }
+        let written = dialect.write_request(&with("HTTPS://a.example/i"), &target(dialect));
+        assert!(written.is_ok(), "{dialect}");
+    }
+}
+
+#[test]
+fn the_least_effort_is_told_as_low_where_there_is_none_less() {
+    let request = Request {
+        reasoning: Some(crate::form::Reasoning {
+            effort: Some(crate::form::Effort::Minimal),
+            budget: None,
+            shown: None,
+        }),
+        ..plain()
+    };
+    let mut target = target(Dialect::Bedrock);
+    target.quirks.adaptive_reasoning = true;
+    let written = Dialect::Bedrock.write_request(&request, &target).unwrap();
+    let body = String::from_utf8(written.body).unwrap();
+    assert!(body.contains(r#""effort":"low""#), "{body}");
+}

@@ -63,7 +63,7 @@ fn answers(dialect: Dialect) -> Vec<(String, Answer)> {
         .map(|name| {
             let body = file.get(&name).unwrap().to_bytes();
             let answer = dialect.read_answer(&body, &context());
-            let answer = answer.unwrap_or_else(|why| panic!("{dialect}: {name}: {why}"));
+            let answer = answer.unwrap_or_else(|why| panic!("{dialect}: {name}: {why:?}"));
             (name, answer)
         })
         .collect()

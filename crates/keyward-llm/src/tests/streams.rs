@@ -159,6 +159,72 @@ fn text_comes_whole_with_letters_of_several_bytes() {
 }
 
 #[test]
+fn the_blocks_of_a_stream_are_bounded() {
+    let mut blocks = String::new();
+    for n in 0..=crate::MOST_BLOCKS {
+        blocks.push_str(&format!("data: {{\"type\":\"content_block_start\",\"index\":{n},\"content_block\":{{\"type\":\"text\"}}}}\n\ndata: {{\"type\":\"content_block_stop\",\"index\":{n}}}\n\n"));
+    }
+    let events = read(Dialect::Anthropic, &[blocks.as_bytes()]);
+    let [.., Event::Failed(failure), Event::Ended] = events.as_slice() else {
+        panic!("it goes on");
+    };
+    assert_eq!(failure.code.as_deref(), Some("too_large"));
+    assert_eq!(failure.kind.blame(), keyward_model::Blame::Upstream);
+}
+
+#[test]
+fn a_sum_that_is_told_again_keeps_its_parts() {
+    let bytes = stream(Dialect::Anthropic, "usage").unwrap();
+    let usage = assemble(&read(Dialect::Anthropic, &[&bytes]))
+        .unwrap()
+        .usage
+        .unwrap();
+    assert_eq!((usage.cache_write, usage.cache_write_hour), (4, 6));
+    assert_eq!((usage.input, usage.output), (100, 25));
+}
+
+#[test]
+fn garbage_with_status_200_is_a_failure_and_never_an_answer() {
+    for dialect in Dialect::ALL {
+        for garbage in [
+            "",
+            "7",
+            "[]",
+            "null",
+            "{}",
+            "{\"a\":",
+            "<html>502 Bad Gateway</html>",
+            r#"{"id":"a","model":"m","usage":{}}"#,
+            r#"{"choices":[],"candidates":[]}"#,
+            r#"{"error":{"message":"The server had an error","code":500}}"#,
+            r#"{"error":"The server had an error"}"#,
+        ] {
+            let failure = dialect
+                .read_answer(garbage.as_bytes(), &context())
+                .expect_err(garbage);
+            assert_eq!(
+                failure.kind.blame(),
+                keyward_model::Blame::Upstream,
+                "{dialect}: {garbage:?}: {failure:?}"
+            );
+        }
+    }
+    for status in ["failed", "cancelled"] {
+        let body = format!(r#"{{"status":"{status}","error":null,"output":[]}}"#);
+        let answer = Dialect::OpenAiResponses.read_answer(body.as_bytes(), &context());
+        assert!(answer.is_err(), "{status}");
+    }
+    let body = br#"{"choices":[],"error":{"message":"Overloaded","code":503}}"#;
+    let failure = Dialect::OpenAiChat
+        .read_answer(body, &context())
+        .unwrap_err();
+    assert_eq!(
+        (failure.message.as_str(), failure.status),
+        ("Overloaded", 503)
+    );
+}
+
+#[test]
 fn garbage_is_a_failure_and_never_an_answer() {
     for dialect in Dialect::ALL {
         for garbage in [

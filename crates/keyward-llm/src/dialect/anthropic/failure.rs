@@ -30,7 +30,7 @@ pub(in super::super) fn read(status: u16, body: &[u8]) -> Failure {
 }
 
 /// The failure that an `error` tells of, in an answer or amid a stream (where there is no status).
-pub(super) fn of(status: Option<u16>, error: Json) -> Failure {
+pub(in super::super) fn of(status: Option<u16>, error: Json) -> Failure {
     let word = error.get("type").and_then(Json::as_str);
     let message = error
         .get("message")
@@ -50,6 +50,7 @@ pub(super) fn of(status: Option<u16>, error: Json) -> Failure {
         message: shortened(message.to_owned()),
         code: word.map(str::to_owned),
         field: None,
+        because: None,
     }
 }
 

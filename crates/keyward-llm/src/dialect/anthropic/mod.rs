@@ -70,7 +70,7 @@ const fn stop_word(stop: &Stop) -> &'static str {
 }
 
 /// What `usage` says over what is known: a stream tells a part at its beginning and the rest at its end.
-fn read_usage(mut fields: Fields, known: Usage) -> Result<Usage, Error> {
+pub(super) fn read_usage(mut fields: Fields, known: Usage) -> Result<Usage, Error> {
     let plain = fields
         .whole("input_tokens")?
         .unwrap_or_else(|| known.plain_input());
@@ -79,7 +79,10 @@ fn read_usage(mut fields: Fields, known: Usage) -> Result<Usage, Error> {
         .unwrap_or(known.cached_input);
     let written = fields.whole("cache_creation_input_tokens")?;
     let (mut cache_write, mut cache_write_hour) = (known.cache_write, known.cache_write_hour);
-    if let Some(written) = written {
+    // A stream's end may say the sum again without its parts, which stay as its beginning told them.
+    if let Some(written) = written
+        && written != known.cache_write.saturating_add(known.cache_write_hour)
+    {
         (cache_write, cache_write_hour) = (written, 0);
     }
     if let Some(mut creation) = fields.object("cache_creation")? {

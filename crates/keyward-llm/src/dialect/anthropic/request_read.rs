@@ -45,7 +45,7 @@ pub(in super::super) fn read(body: &[u8]) -> Result<Request, Error> {
         message(fields, &mut request.notes)
     })?;
     request.messages.extend(messages);
-    name_results(&mut request.messages);
+    super::super::content::name_results(&mut request.messages);
     request.tools = each(fields.items("tools")?, "tools", |fields| {
         tool(fields, &mut request.notes)
     })?;
@@ -86,25 +86,6 @@ fn message(mut fields: Fields, notes: &mut Vec<String>) -> Result<Message, Error
     let parts = super::super::content::attach_signatures(parts);
     fields.finish()?;
     Ok(Message::new(role, parts))
-}
-
-/// Results name their call alone: other dialects want the tool's name too.
-fn name_results(messages: &mut [Message]) {
-    for at in 0..messages.len() {
-        let Some((before, rest)) = messages.split_at_mut_checked(at) else {
-            continue;
-        };
-        for part in rest
-            .first_mut()
-            .map(|message| &mut message.parts)
-            .into_iter()
-            .flatten()
-        {
-            if let Part::ToolResult(result) = part {
-                result.name = super::super::content::tool_name(before, &result.id);
-            }
-        }
-    }
 }
 
 fn tool(mut fields: Fields, notes: &mut Vec<String>) -> Result<Tool, Error> {

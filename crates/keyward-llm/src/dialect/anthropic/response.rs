@@ -1,6 +1,6 @@
 //! Answers.
 
-use super::super::content::seal;
+use super::super::content::{seal, with_whole_calls};
 use super::super::{Context, Dialect};
 use super::{ABILITY, answer_id, blocks, null_or, read_usage, stop, stop_word, write_usage};
 use crate::error::{Error, Within as _};
@@ -8,8 +8,7 @@ use crate::fields::Fields;
 use crate::form::{Answer, Candidate, Feature, Part, Request, Signature, Stop, Thought, Usage};
 use crate::json::{Json, Object};
 
-pub(in super::super) fn read(body: &[u8]) -> Result<Answer, Error> {
-    let mut fields = Fields::parse(body)?;
+pub(in super::super) fn read(mut fields: Fields) -> Result<Answer, Error> {
     let sequence = fields.string("stop_sequence")?;
     let reason = fields.string("stop_reason")?;
     Ok(Answer {
@@ -17,7 +16,7 @@ pub(in super::super) fn read(body: &[u8]) -> Result<Answer, Error> {
         model: fields.string("model")?.unwrap_or_default(),
         created: None,
         candidates: vec![Candidate {
-            parts: blocks::read_answer(fields.items("content")?)?,
+            parts: blocks::read_answer(fields.need_items("content")?)?,
             stop: reason.map_or_else(Stop::default, |word| stop(&word, sequence)),
             log_probabilities: Vec::new(),
         }],
@@ -38,6 +37,7 @@ pub(in super::super) fn write(
         [one] => one.clone(),
         [_, ..] => return Err(ABILITY.lack(Feature::SeveralAnswers)),
     };
+    let candidate = with_whole_calls(candidate);
     let model = if answer.model.is_empty() {
         &asked.model
     } else {

@@ -63,5 +63,6 @@ fn of(status: Option<u16>, class: Option<&str>, message: &str) -> Failure {
         message: shortened(message.to_owned()),
         code: class.map(str::to_owned),
         field: None,
+        because: None,
     }
 }

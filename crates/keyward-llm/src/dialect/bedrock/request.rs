@@ -6,7 +6,9 @@ use super::super::{Outgoing, Target};
 use super::ABILITY;
 use super::content::{self, cache_point};
 use crate::error::Error;
-use crate::form::{Feature, Message, Output, Part, Reasoning, Request, Role, Tool, ToolChoice};
+use crate::form::{
+    Effort, Feature, Message, Output, Part, Reasoning, Request, Role, Tool, ToolChoice,
+};
 use crate::json::{Json, Object};
 
 /// The least budget of reasoning that Anthropic's models take there.
@@ -169,7 +171,10 @@ fn reasoning(
         return Ok(None);
     }
     if target.quirks.adaptive_reasoning {
-        let effort = reasoning.as_effort().map(crate::form::Effort::as_str);
+        // What is less than `low` has no word there.
+        let effort = reasoning
+            .as_effort()
+            .map(|effort| effort.max(Effort::Low).as_str());
         let thinking = Object::new().with("type", "adaptive");
         let config = Object::new().with_some("effort", effort);
         return Ok(Some(

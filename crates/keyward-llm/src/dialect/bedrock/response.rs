@@ -5,8 +5,7 @@ use crate::error::{Error, Within as _};
 use crate::fields::Fields;
 use crate::form::{Answer, Candidate, Stop};
 
-pub(in super::super) fn read(body: &[u8]) -> Result<Answer, Error> {
-    let mut fields = Fields::parse(body)?;
+pub(in super::super) fn read(mut fields: Fields) -> Result<Answer, Error> {
     let mut output = fields.need_object("output")?;
     let mut message = output.need_object("message").within("output")?;
     let word = fields.string("stopReason")?;

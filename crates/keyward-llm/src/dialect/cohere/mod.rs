@@ -9,7 +9,7 @@ use super::Dialect;
 use super::ability::Ability;
 use crate::error::Error;
 use crate::fields::Fields;
-use crate::form::{Stop, StopReason, Usage};
+use crate::form::{Failure, FailureKind, Stop, StopReason, Usage};
 
 pub(super) const ABILITY: Ability = Ability {
     dialect: Dialect::Cohere,
@@ -43,14 +43,23 @@ const STOPS: &[(&str, StopReason)] = &[
     ("TOOL_CALL", StopReason::ToolCalls),
     ("ERROR_TOXIC", StopReason::Filtered),
     ("ERROR_LIMIT", StopReason::ContextFull),
-    ("ERROR", StopReason::Malformed),
-    ("TIMEOUT", StopReason::Malformed),
     ("USER_CANCEL", StopReason::End),
 ];
 
 fn stop(word: &str) -> Stop {
     let reason = STOPS.iter().find(|(known, _)| *known == word);
     Stop::new(reason.map_or(StopReason::End, |(_, reason)| *reason), word)
+}
+
+/// The failure that a reason to finish tells of: what came before it is no answer.
+pub(super) fn failed(word: &str) -> Option<Failure> {
+    let kind = match word {
+        "ERROR" => FailureKind::Server,
+        "TIMEOUT" => FailureKind::Timeout,
+        _ => return None,
+    };
+    let message = format!("The provider's answer ended with {word}");
+    Some(Failure::new(kind, message).with_code(word))
 }
 
 /// What was read and written, with the provider's own beginning of each prompt; `billed_units` is less.

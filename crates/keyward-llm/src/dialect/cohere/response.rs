@@ -6,8 +6,7 @@ use crate::fields::{Fields, each};
 use crate::form::{Answer, Candidate, Feature, Part, Stop, Thought, ToolCall};
 use crate::json::Json;
 
-pub(in super::super) fn read(body: &[u8]) -> Result<Answer, Error> {
-    let mut fields = Fields::parse(body)?;
+pub(in super::super) fn read(mut fields: Fields) -> Result<Answer, Error> {
     let mut message = fields.need_object("message")?;
     let mut parts = Vec::new();
     let plan = message.string("tool_plan").within("message")?;

@@ -1,6 +1,6 @@
 //! Streams: named events, of contents by an index, of one plan, and of calls by an index of their own.
 
-use super::{failure, read_usage, stop};
+use super::{failed, failure, read_usage, stop};
 use crate::error::{Error, Within as _};
 use crate::fields::{Fields, missing};
 use crate::form::{Event, Failure, Opening};
@@ -109,10 +109,14 @@ impl Reader {
             out.push(Event::Failed(failure::told(None, &text)));
         } else {
             let word = delta.string("finish_reason")?.unwrap_or_default();
-            let stop = stop(&word);
-            out.push(Event::Stopped { candidate: 0, stop });
-            if let Some(usage) = delta.object("usage")? {
-                out.push(Event::Usage(read_usage(usage).within("usage")?));
+            if let Some(failure) = failed(&word) {
+                out.push(Event::Failed(failure));
+            } else {
+                let stop = stop(&word);
+                out.push(Event::Stopped { candidate: 0, stop });
+                if let Some(usage) = delta.object("usage")? {
+                    out.push(Event::Usage(read_usage(usage).within("usage")?));
+                }
             }
         }
         self.stopped = true;

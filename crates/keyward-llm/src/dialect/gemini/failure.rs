@@ -34,7 +34,7 @@ pub(in super::super) fn read(status: u16, body: &[u8]) -> Failure {
     }
 }
 
-pub(super) fn of(status: Option<u16>, error: &Json) -> Failure {
+pub(in super::super) fn of(status: Option<u16>, error: &Json) -> Failure {
     let word = error.get("status").and_then(Json::as_str);
     let told = error.get("code").and_then(Json::as_u64);
     let told = told.and_then(|code| u16::try_from(code).ok());
@@ -62,6 +62,7 @@ pub(super) fn of(status: Option<u16>, error: &Json) -> Failure {
         message: shortened(message.to_owned()),
         code: word.map(str::to_owned),
         field: None,
+        because: None,
     }
 }
 

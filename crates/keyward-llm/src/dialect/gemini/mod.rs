@@ -83,7 +83,7 @@ const fn stop_word(reason: StopReason) -> &'static str {
     }
 }
 
-fn read_usage(mut fields: Fields) -> Result<Usage, Error> {
+pub(super) fn read_usage(mut fields: Fields) -> Result<Usage, Error> {
     let prompt = fields.whole("promptTokenCount")?.unwrap_or_default();
     let tools = fields.whole("toolUsePromptTokenCount")?.unwrap_or_default();
     let written = fields.whole("candidatesTokenCount")?.unwrap_or_default();

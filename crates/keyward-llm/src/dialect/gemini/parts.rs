@@ -9,6 +9,7 @@ use crate::form::{
     Audio, Document, Feature, Image, Part, Signature, Source, Thought, ToolCall, ToolResult,
 };
 use crate::json::{Json, Object};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// What the documents give for calls that another maker's model made, and that hence have no signature.
 pub(super) const NO_SIGNATURE: &str = "skip_thought_signature_validator";
@@ -19,14 +20,46 @@ pub(super) struct Reader<'a> {
     pub(super) context: &'a Context,
     /// How many ids were made.
     pub(super) made: u32,
-    /// Calls that no result was seen of, oldest first: name and id.
-    pub(super) waiting: Vec<(String, String)>,
+    pub(super) waiting: Waiting,
+}
+
+/// Calls that results may be of.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    /// The ids of the calls of each tool, oldest first.
+    calls: HashMap<String, VecDeque<String>>,
+    /// Ids of calls whose result named them.
+    answered: HashSet<String>,
+}
+
+impl Waiting {
+    fn call(&mut self, name: &str, id: &str) {
+        self.calls
+            .entry(name.to_owned())
+            .or_default()
+            .push_back(id.to_owned());
+    }
+
+    /// The call that a result is of: the one it names, else the oldest of its tool that has none.
+    fn answer(&mut self, name: &str, told: Option<String>) -> Option<String> {
+        if let Some(id) = told {
+            self.answered.insert(id.clone());
+            return Some(id);
+        }
+        let calls = self.calls.get_mut(name)?;
+        loop {
+            let id = calls.pop_front()?;
+            if !self.answered.contains(&id) {
+                return Some(id);
+            }
+        }
+    }
 }
 
 impl Reader<'_> {
     /// A part as those of the form: two where a text is signed.
     pub(super) fn read(&mut self, json: Json, parts: &mut Vec<Part>) -> Result<(), Error> {
-        let mut fields = Fields::of(json)?.camel();
+        let mut fields = Fields::of(json)?.camel()?;
         let signature = fields
             .string("thoughtSignature")?
             .filter(|value| value != NO_SIGNATURE)
@@ -69,13 +102,13 @@ impl Reader<'_> {
     }
 
     fn call(&mut self, call: Fields, signature: Option<Signature>) -> Result<Part, Error> {
-        let mut call = call.camel();
+        let mut call = call.camel()?;
         let name = call.need_string("name")?;
         let id = call.string("id")?.unwrap_or_else(|| {
             self.made += 1;
             made_call_id(self.context, self.made)
         });
-        self.waiting.push((name.clone(), id.clone()));
+        self.waiting.call(&name, &id);
         let args = call.take("args").unwrap_or(Json::Object(Object::new()));
         Ok(Part::ToolCall(ToolCall {
             id,
@@ -86,15 +119,10 @@ impl Reader<'_> {
     }
 
     fn result(&mut self, response: Fields) -> Result<ToolResult, Error> {
-        let mut response = response.camel();
+        let mut response = response.camel()?;
         let name = response.need_string("name")?;
         let told = response.string("id")?;
-        let at = self.waiting.iter().position(|(called, id)| match &told {
-            Some(told) => id == told,
-            None => *called == name,
-        });
-        let waited = at.map(|at| self.waiting.remove(at).1);
-        let id = told.or(waited).ok_or_else(|| {
+        let id = self.waiting.answer(&name, told).ok_or_else(|| {
             Error::field("name", format!("`{name}` was not called before its result"))
         })?;
         let content = response.take("response").unwrap_or(Json::Null);
@@ -145,7 +173,7 @@ const fn hidden(signature: Signature) -> Part {
 }
 
 fn inline(data: Fields) -> Result<Part, Error> {
-    let mut data = data.camel();
+    let mut data = data.camel()?;
     let media_type = data.need_string("mimeType")?;
     let name = data.string("displayName")?;
     let data = data.need_string("data")?;
@@ -164,7 +192,7 @@ fn inline(data: Fields) -> Result<Part, Error> {
 }
 
 fn file_data(file: Fields) -> Result<Part, Error> {
-    let mut file = file.camel();
+    let mut file = file.camel()?;
     let media_type = file.string("mimeType")?.unwrap_or_default();
     let name = file.string("displayName")?;
     let source = Source::Address(file.need_string("fileUri")?);

@@ -1,6 +1,6 @@
 //! A provider's request.
 
-use super::super::content::{alternating, split_instructions, tool_name};
+use super::super::content::{alternating, name_results, split_instructions};
 use super::super::outgoing::path_segment;
 use super::super::schema::to_gemini;
 use super::super::{Outgoing, Quirks, Target};
@@ -58,8 +58,10 @@ fn contents(talk: &[Message], quirks: Quirks, notes: &mut Vec<String>) -> Result
         for_caller: false,
     };
     let mut contents: Vec<Json> = Vec::new();
-    for mut message in alternating(talk) {
-        name_results(&mut message, talk);
+    let mut talk = alternating(talk);
+    // Here a result says which tool it is of.
+    name_results(&mut talk);
+    for message in talk {
         let role = match message.role {
             Role::Assistant => "model",
             Role::User | Role::System | Role::Developer => "user",
@@ -90,17 +92,6 @@ fn contents(talk: &[Message], quirks: Quirks, notes: &mut Vec<String>) -> Result
         }
     }
     Ok(contents)
-}
-
-/// Here a result says which tool it is of.
-fn name_results(message: &mut Message, talk: &[Message]) {
-    for part in &mut message.parts {
-        if let Part::ToolResult(result) = part
-            && result.name.is_none()
-        {
-            result.name = tool_name(talk, &result.id);
-        }
-    }
 }
 
 fn tools(request: &Request, body: &mut Object, notes: &mut Vec<String>) -> Result<(), Error> {

@@ -4,7 +4,7 @@ use super::super::content::{attach_signatures, strings};
 use super::super::schema::from_gemini;
 use super::super::{Address, Context};
 use super::ABILITY;
-use super::parts::Reader;
+use super::parts::{Reader, Waiting};
 use crate::error::{Error, Within as _};
 use crate::fields::{Fields, each, missing};
 use crate::form::{
@@ -17,7 +17,7 @@ use crate::json::Json;
 const NOTED: &[&str] = &["safetySettings", "labels", "serviceTier", "store"];
 
 pub(in super::super) fn read(body: &[u8], address: &Address) -> Result<Request, Error> {
-    let mut fields = Fields::parse(body)?.camel();
+    let mut fields = Fields::parse(body)?.camel()?;
     // Ids need only differ within one request: it tells of each call and its result.
     let context = Context {
         id: "0".to_owned(),
@@ -37,7 +37,7 @@ pub(in super::super) fn read(body: &[u8], address: &Address) -> Result<Request, 
     let mut reader = Reader {
         context: &context,
         made: 0,
-        waiting: Vec::new(),
+        waiting: Waiting::default(),
     };
     if let Some(system) = fields.take("systemInstruction") {
         let parts = content(system, &mut reader).within("systemInstruction")?.1;
@@ -55,7 +55,7 @@ pub(in super::super) fn read(body: &[u8], address: &Address) -> Result<Request, 
             .push(Message::new(role, attach_signatures(parts)));
     }
     for tools in fields.items("tools")? {
-        let mut tools = Fields::of(tools).within("tools")?.camel();
+        let mut tools = Fields::of(tools).within("tools")?.camel()?;
         let declared = tools.items("functionDeclarations")?;
         request
             .tools
@@ -65,10 +65,10 @@ pub(in super::super) fn read(body: &[u8], address: &Address) -> Result<Request, 
         }
     }
     if let Some(config) = fields.object("toolConfig")? {
-        request.tool_choice = tool_choice(config.camel()).within("toolConfig")?;
+        request.tool_choice = tool_choice(config.camel()?).within("toolConfig")?;
     }
     if let Some(config) = fields.object("generationConfig")? {
-        generation(config.camel(), &mut request).within("generationConfig")?;
+        generation(config.camel()?, &mut request).within("generationConfig")?;
     }
     fields.note(NOTED, &mut request.notes);
     fields.finish()?;
@@ -79,7 +79,7 @@ fn content(json: Json, reader: &mut Reader<'_>) -> Result<(Role, Vec<Part>), Err
     if let Json::String(text) = json {
         return Ok((Role::User, vec![Part::Text(text)]));
     }
-    let mut fields = Fields::of(json)?.camel();
+    let mut fields = Fields::of(json)?.camel()?;
     let role = match fields.string("role")?.as_deref() {
         Some("model") => Role::Assistant,
         Some("user" | "function" | "system") | None => Role::User,
@@ -99,7 +99,7 @@ fn content(json: Json, reader: &mut Reader<'_>) -> Result<(Role, Vec<Part>), Err
 }
 
 fn tool(fields: Fields) -> Result<Tool, Error> {
-    let mut fields = fields.camel();
+    let mut fields = fields.camel()?;
     let own = fields.take("parameters").map(from_gemini);
     let parameters = fields.take("parametersJsonSchema").or(own);
     let tool = Tool {
@@ -122,7 +122,7 @@ fn tool_choice(mut config: Fields) -> Result<Option<ToolChoice>, Error> {
         return Ok(None);
     };
     config.finish()?;
-    let mut calling = calling.camel();
+    let mut calling = calling.camel()?;
     let mode = calling.string("mode")?.unwrap_or_default();
     let names = strings(calling.items("allowedFunctionNames")?)?;
     calling.finish()?;
@@ -173,7 +173,7 @@ fn generation(mut config: Fields, request: &mut Request) -> Result<(), Error> {
         return Err(ABILITY.lack(Feature::OtherOutput));
     }
     if let Some(thinking) = config.object("thinkingConfig")? {
-        request.reasoning = Some(reasoning(thinking.camel()).within("thinkingConfig")?);
+        request.reasoning = Some(reasoning(thinking.camel()?).within("thinkingConfig")?);
     }
     let media_type = config.string("responseMimeType")?;
     let own = config.take("responseSchema").map(from_gemini);

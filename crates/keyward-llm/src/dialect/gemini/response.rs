@@ -1,7 +1,8 @@
 //! Answers.
 
 use super::super::Context;
-use super::parts::{self, Reader, Style};
+use super::super::content::with_whole_calls;
+use super::parts::{self, Reader, Style, Waiting};
 use super::{ABILITY, read_usage, stop, stop_word, write_usage};
 use crate::error::{Error, Within as _};
 use crate::fields::{Fields, each, missing};
@@ -13,12 +14,12 @@ pub(super) const FOR_CALLERS: Style = Style {
     for_caller: true,
 };
 
-pub(in super::super) fn read(body: &[u8], context: &Context) -> Result<Answer, Error> {
-    let mut fields = Fields::parse(body)?.camel();
+pub(in super::super) fn read(fields: Fields, context: &Context) -> Result<Answer, Error> {
+    let mut fields = fields.camel()?;
     let mut reader = Reader {
         context,
         made: 0,
-        waiting: Vec::new(),
+        waiting: Waiting::default(),
     };
     let mut candidates = each(fields.items("candidates")?, "candidates", |candidate| {
         self::candidate(candidate, &mut reader)
@@ -29,6 +30,12 @@ pub(in super::super) fn read(body: &[u8], context: &Context) -> Result<Answer, E
             ..Candidate::default()
         });
     }
+    if candidates.is_empty() {
+        return Err(Error::field(
+            "candidates",
+            "has no answer, and `promptFeedback` does not say why",
+        ));
+    }
     Ok(Answer {
         id: fields.string("responseId")?.unwrap_or_default(),
         model: fields.string("modelVersion")?.unwrap_or_default(),
@@ -36,7 +43,7 @@ pub(in super::super) fn read(body: &[u8], context: &Context) -> Result<Answer, E
         candidates,
         usage: fields
             .object("usageMetadata")?
-            .map(|usage| read_usage(usage.camel()))
+            .map(|usage| read_usage(usage.camel()?))
             .transpose()?,
     })
 }
@@ -46,12 +53,12 @@ pub(super) fn blocked(fields: &mut Fields) -> Result<Option<Stop>, Error> {
     let Some(feedback) = fields.object("promptFeedback")? else {
         return Ok(None);
     };
-    let reason = feedback.camel().string("blockReason")?;
+    let reason = feedback.camel()?.string("blockReason")?;
     Ok(reason.map(|reason| Stop::new(StopReason::Filtered, &reason)))
 }
 
 fn candidate(fields: Fields, reader: &mut Reader<'_>) -> Result<Candidate, Error> {
-    let mut fields = fields.camel();
+    let mut fields = fields.camel()?;
     let parts = parts_of(&mut fields, reader)?;
     let calls = parts.iter().any(|part| matches!(part, Part::ToolCall(_)));
     let word = fields.string("finishReason")?;
@@ -76,7 +83,7 @@ pub(super) fn probabilities(fields: &mut Fields) -> Result<Vec<TokenProbability>
     let Some(result) = fields.object("logprobsResult")? else {
         return Ok(Vec::new());
     };
-    let mut result = result.camel();
+    let mut result = result.camel()?;
     let others = each(
         result.items("topCandidates")?,
         "topCandidates",
@@ -90,7 +97,7 @@ pub(super) fn probabilities(fields: &mut Fields) -> Result<Vec<TokenProbability>
 }
 
 fn token(fields: Fields) -> Result<TokenProbability, Error> {
-    let mut fields = fields.camel();
+    let mut fields = fields.camel()?;
     Ok(TokenProbability {
         token: fields.need_string("token")?,
         logarithm: fields
@@ -128,6 +135,7 @@ pub(in super::super) fn write(
 ) -> Result<Json, Error> {
     let mut candidates: Vec<Json> = Vec::with_capacity(answer.candidates.len());
     for (candidate, index) in answer.candidates.iter().zip(0_u64..) {
+        let candidate = with_whole_calls(candidate.clone());
         let mut parts: Vec<Json> = Vec::with_capacity(candidate.parts.len());
         for part in &candidate.parts {
             if matches!(part, Part::ToolResult(_)) {

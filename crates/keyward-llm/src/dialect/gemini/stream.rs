@@ -1,7 +1,8 @@
 //! Streams: whole answers of what is new, as server-sent events. A call comes in one piece.
 
 use super::super::Context;
-use super::parts::{self, Reader as PartsReader};
+use super::super::content::without_call;
+use super::parts::{self, Reader as PartsReader, Waiting};
 use super::response::{
     FOR_CALLERS, blocked, content, parts_of, probabilities, write_probabilities,
 };
@@ -50,7 +51,7 @@ impl Reader {
         frame: Frame<'_>,
         out: &mut Vec<Event>,
     ) -> Result<(), Error> {
-        let mut chunk = Fields::parse(frame.data)?.camel();
+        let mut chunk = Fields::parse(frame.data)?.camel()?;
         if let Some(error) = chunk.take("error") {
             out.push(Event::Failed(failure::of(None, &error)));
             out.push(Event::Ended);
@@ -65,7 +66,7 @@ impl Reader {
             });
         }
         for candidate in chunk.items("candidates")? {
-            self.candidate(Fields::of(candidate)?.camel(), out)?;
+            self.candidate(Fields::of(candidate)?.camel()?, out)?;
         }
         if let Some(stop) = blocked(&mut chunk)? {
             self.candidates.push(Candidate {
@@ -75,7 +76,7 @@ impl Reader {
             out.push(Event::Stopped { candidate: 0, stop });
         }
         if let Some(usage) = chunk.object("usageMetadata")? {
-            out.push(Event::Usage(read_usage(usage.camel())?));
+            out.push(Event::Usage(read_usage(usage.camel()?)?));
         }
         Ok(())
     }
@@ -93,7 +94,7 @@ impl Reader {
         let mut reader = PartsReader {
             context: &self.context,
             made: self.made,
-            waiting: Vec::new(),
+            waiting: Waiting::default(),
         };
         let parts = parts_of(&mut fields, &mut reader)?;
         self.made = reader.made;
@@ -240,6 +241,8 @@ pub(in super::super) struct Writer {
     context: Context,
     /// Why candidates stopped: told with the usage, which comes behind.
     stops: Vec<(u32, &'static str)>,
+    /// Candidates of which a call was left out, since its arguments are no object.
+    left_out: Vec<u32>,
 }
 
 #[derive(Debug)]
@@ -261,6 +264,7 @@ impl Writer {
             blocks: Vec::new(),
             context: context.clone(),
             stops: Vec::new(),
+            left_out: Vec::new(),
         }
     }
 
@@ -306,7 +310,11 @@ impl Writer {
             }
             Event::Closed { block } => self.close(*block, out)?,
             Event::Stopped { candidate, stop } => {
-                self.stops.push((*candidate, stop_word(stop.reason)));
+                let mut reason = stop.reason;
+                if self.left_out.contains(candidate) {
+                    reason = without_call(reason);
+                }
+                self.stops.push((*candidate, stop_word(reason)));
             }
             Event::Usage(usage) => self.usage = Some(*usage),
             Event::Failed(failed) => {
@@ -362,13 +370,21 @@ impl Writer {
         };
         let candidate = block.candidate;
         let signature = block.signature.take();
+        let arguments = std::mem::take(&mut block.arguments);
         let part = match &block.opening {
-            Opening::ToolCall { id, name } => Part::ToolCall(ToolCall {
-                id: if id.is_empty() { made } else { id.clone() },
-                name: name.clone(),
-                arguments: std::mem::take(&mut block.arguments),
-                signature,
-            }),
+            Opening::ToolCall { id, name } => {
+                let call = ToolCall {
+                    id: if id.is_empty() { made } else { id.clone() },
+                    name: name.clone(),
+                    arguments,
+                    signature,
+                };
+                if call.object().is_none() {
+                    self.left_out.push(candidate);
+                    return Ok(());
+                }
+                Part::ToolCall(call)
+            }
             // The signature of what was told, in an empty part behind it.
             Opening::Thought if signature.is_some() => Part::Thought(Thought {
                 text: String::new(),

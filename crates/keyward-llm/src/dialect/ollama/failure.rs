@@ -17,7 +17,7 @@ pub(in super::super) fn read(status: u16, body: &[u8]) -> Failure {
 }
 
 /// What a text tells, in an answer or amid a stream (where there is no status).
-pub(super) fn told(status: Option<u16>, text: &str) -> Failure {
+pub(in super::super) fn told(status: Option<u16>, text: &str) -> Failure {
     let kind = match status.map(FailureKind::of_status) {
         Some(FailureKind::InvalidRequest) if tells_of_context(text) => FailureKind::ContextLength,
         Some(kind) => kind,

@@ -4,12 +4,14 @@ use super::super::content::made_call_id;
 use super::super::{Context, tokens};
 use super::{read_usage, stop};
 use crate::error::{Error, Within as _};
-use crate::fields::{Fields, each};
+use crate::fields::{Fields, each, missing};
 use crate::form::{Answer, Candidate, Part, Stop, Thought, TokenProbability, ToolCall};
 use crate::json::{Json, Object};
 
-pub(in super::super) fn read(body: &[u8], context: &Context) -> Result<Answer, Error> {
-    let mut fields = Fields::parse(body)?;
+pub(in super::super) fn read(mut fields: Fields, context: &Context) -> Result<Answer, Error> {
+    if !fields.has("message") {
+        return Err(missing("message"));
+    }
     let mut made = 0;
     let piece = piece(&mut fields, context, &mut made)?;
     let calls = piece

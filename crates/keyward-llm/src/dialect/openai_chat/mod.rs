@@ -11,7 +11,7 @@ use super::Dialect;
 use super::ability::Ability;
 use crate::error::Error;
 use crate::fields::Fields;
-use crate::form::{Stop, StopReason, Usage};
+use crate::form::{Failure, Stop, StopReason, Usage};
 use crate::json::{Json, Object};
 
 pub(super) const ABILITY: Ability = Ability {
@@ -50,12 +50,18 @@ const STOPS: &[(&str, StopReason)] = &[
     ("max_tokens", StopReason::MaxTokens),
     ("model_length", StopReason::ContextFull),
     ("sensitive", StopReason::Filtered),
-    ("error", StopReason::Malformed),
 ];
 
 fn stop(word: &str) -> Stop {
     let reason = STOPS.iter().find(|(known, _)| *known == word);
     Stop::new(reason.map_or(StopReason::End, |(_, reason)| *reason), word)
+}
+
+/// The failure that a choice tells of as its end (OpenRouter's): what came before it is no answer.
+pub(super) fn failed_choice(choice: &Json) -> Option<Failure> {
+    let failed = choice.get("finish_reason").and_then(Json::as_str) == Some("error");
+    let error = choice.get("error").cloned().unwrap_or(Json::Null);
+    failed.then(|| super::openai_error::of(None, error))
 }
 
 const fn stop_word(reason: StopReason) -> &'static str {
@@ -68,7 +74,7 @@ const fn stop_word(reason: StopReason) -> &'static str {
     }
 }
 
-fn read_usage(mut fields: Fields) -> Result<Usage, Error> {
+pub(super) fn read_usage(mut fields: Fields) -> Result<Usage, Error> {
     let mut usage = Usage {
         input: fields.whole("prompt_tokens")?.unwrap_or_default(),
         output: fields.whole("completion_tokens")?.unwrap_or_default(),
@@ -88,6 +94,11 @@ fn read_usage(mut fields: Fields) -> Result<Usage, Error> {
     if let Some(mut details) = fields.object("completion_tokens_details")? {
         usage.reasoning = details.whole("reasoning_tokens")?.unwrap_or_default();
         usage.audio_output = details.whole("audio_tokens")?.unwrap_or_default();
+    }
+    // Some count what was reasoned beside what was written (xAI): the total tells.
+    let apart = usage.total().saturating_add(usage.reasoning);
+    if usage.reasoning > 0 && fields.whole("total_tokens")? == Some(apart) {
+        usage.output = usage.output.saturating_add(usage.reasoning);
     }
     Ok(usage)
 }

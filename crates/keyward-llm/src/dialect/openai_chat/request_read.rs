@@ -355,30 +355,15 @@ fn results_together(messages: Vec<Message>) -> Vec<Message> {
             && !message.parts.is_empty()
     };
     let mut together: Vec<Message> = Vec::with_capacity(messages.len());
+    let mut after_results = false;
     for message in messages {
+        let results = is_result(&message);
         match together.last_mut() {
-            Some(last) if is_result(last) && is_result(&message) => {
-                last.parts.extend(message.parts)
-            }
+            Some(last) if after_results && results => last.parts.extend(message.parts),
             Some(_) | None => together.push(message),
         }
+        after_results = results;
     }
-    for at in 0..together.len() {
-        let Some((before, rest)) = together.split_at_mut_checked(at) else {
-            continue;
-        };
-        for part in rest
-            .first_mut()
-            .map(|message| &mut message.parts)
-            .into_iter()
-            .flatten()
-        {
-            if let Part::ToolResult(result) = part
-                && result.name.is_none()
-            {
-                result.name = content::tool_name(before, &result.id);
-            }
-        }
-    }
+    content::name_results(&mut together);
     together
 }

@@ -8,12 +8,14 @@ use crate::fields::{Fields, each, wrong};
 use crate::form::{Answer, Candidate, Feature, Part, Request, Stop, Thought, ToolCall};
 use crate::json::{Json, Object};
 
-pub(in super::super) fn read(body: &[u8]) -> Result<Answer, Error> {
-    let mut fields = Fields::parse(body)?;
-    let mut choices = each(fields.items("choices")?, "choices", |mut choice| {
+pub(in super::super) fn read(mut fields: Fields) -> Result<Answer, Error> {
+    let mut choices = each(fields.need_items("choices")?, "choices", |mut choice| {
         let index = choice.whole("index")?.unwrap_or_default();
         Ok((index, candidate(&mut choice)?))
     })?;
+    if choices.is_empty() {
+        return Err(Error::field("choices", "has no answer"));
+    }
     choices.sort_by_key(|(index, _)| *index);
     Ok(Answer {
         id: fields.string("id")?.unwrap_or_default(),
@@ -170,6 +172,7 @@ fn write_choice(candidate: &Candidate, index: u64, context: &Context) -> Result<
             }
         }
     }
+    let reason = candidate.stop.reason.with_refusal(refusal.is_some());
     let nothing = || Json::Null;
     let mut message = Object::new()
         .with("role", "assistant")
@@ -194,7 +197,7 @@ fn write_choice(candidate: &Candidate, index: u64, context: &Context) -> Result<
             .with("index", index)
             .with("message", message)
             .with("logprobs", logprobs)
-            .with("finish_reason", stop_word(candidate.stop.reason)),
+            .with("finish_reason", stop_word(reason)),
     ))
 }
 

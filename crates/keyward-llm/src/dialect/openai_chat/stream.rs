@@ -4,7 +4,7 @@ use super::super::openai_error as failure;
 use super::super::{Context, tokens};
 use super::calls::{Calls, Piece as CallPiece};
 use super::response::{Piece, arguments, pieces};
-use super::{answer_id, read_usage, stop, stop_word, thoughts, write_usage};
+use super::{answer_id, failed_choice, read_usage, stop, stop_word, thoughts, write_usage};
 use crate::error::{Error, Within as _};
 use crate::fields::Fields;
 use crate::form::{Event, Opening, Request, Signature, Thought, TokenProbability, Usage};
@@ -69,6 +69,11 @@ impl Reader {
             });
         }
         for choice in chunk.items("choices")? {
+            if let Some(failure) = failed_choice(&choice) {
+                out.push(Event::Failed(failure));
+                out.push(Event::Ended);
+                return Ok(());
+            }
             let mut choice = Fields::of(choice).within("choices")?;
             // Moonshot has the usage within a choice.
             if let Some(usage) = choice.object("usage")? {
@@ -316,7 +321,12 @@ impl Writer {
             Event::Signed { block, signature } => self.sign(*block, signature, out),
             Event::Closed { .. } => {}
             Event::Stopped { candidate, stop } => {
-                self.delta(*candidate, Object::new(), Some(stop_word(stop.reason)), out);
+                let said = self
+                    .blocks
+                    .iter()
+                    .any(|block| block.candidate == *candidate && block.kind == Opening::Refusal);
+                let word = stop_word(stop.reason.with_refusal(said));
+                self.delta(*candidate, Object::new(), Some(word), out);
             }
             Event::Usage(usage) => self.usage = Some(*usage),
             Event::Failed(failed) => {

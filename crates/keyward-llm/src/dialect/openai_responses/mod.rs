@@ -69,7 +69,7 @@ const fn incomplete(reason: StopReason) -> Option<&'static str> {
     }
 }
 
-fn read_usage(mut fields: Fields) -> Result<Usage, Error> {
+pub(super) fn read_usage(mut fields: Fields) -> Result<Usage, Error> {
     let mut usage = Usage {
         input: fields.whole("input_tokens")?.unwrap_or_default(),
         output: fields.whole("output_tokens")?.unwrap_or_default(),

@@ -1,6 +1,6 @@
 //! A caller's request.
 
-use super::super::content::{attach_signatures, strings, tool_name};
+use super::super::content::{attach_signatures, name_results, strings};
 use super::ABILITY;
 use super::items::{self, Item};
 use crate::error::{Error, Within as _};
@@ -112,7 +112,10 @@ pub(in super::super) fn read(body: &[u8]) -> Result<Request, Error> {
 
 /// Items as messages: what the model said, thought and called without anyone between is one.
 fn gather(items: Vec<Item>, messages: &mut Vec<Message>) -> Result<(), Error> {
+    // The last message has results alone.
+    let mut after_results = false;
     for item in items {
+        let is_result = matches!(item, Item::Result(..));
         match item {
             Item::Own(parts, _) => match messages.last_mut() {
                 Some(last) if last.role == Role::Assistant => last.parts.extend(parts),
@@ -132,21 +135,20 @@ fn gather(items: Vec<Item>, messages: &mut Vec<Message>) -> Result<(), Error> {
             }
             Item::Result(id, content) => {
                 let result = Part::ToolResult(ToolResult {
-                    name: tool_name(messages, &id),
+                    name: None,
                     id,
                     content,
                     is_error: false,
                 });
-                let is_result = |part: &Part| matches!(part, Part::ToolResult(_));
                 match messages.last_mut() {
-                    Some(last) if last.role == Role::User && last.parts.iter().all(is_result) => {
-                        last.parts.push(result);
-                    }
+                    Some(last) if after_results => last.parts.push(result),
                     Some(_) | None => messages.push(Message::new(Role::User, vec![result])),
                 }
             }
         }
+        after_results = is_result;
     }
+    name_results(messages);
     for message in messages.iter_mut() {
         if message.role == Role::Assistant {
             message.parts = attach_signatures(std::mem::take(&mut message.parts));

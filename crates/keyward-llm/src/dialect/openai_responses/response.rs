@@ -5,14 +5,17 @@ use super::items::{self, Item, call_item, output_text, refusal, told_reasoning};
 use super::request::{output, tool, tool_choice};
 use super::{ABILITY, incomplete, read_usage, stop, write_usage};
 use crate::error::{Error, Within as _};
-use crate::fields::{Fields, each};
+use crate::fields::{Fields, each, missing};
 use crate::form::{
     Answer, Candidate, Effort, Feature, Part, Request, StopReason, TokenProbability, Usage,
 };
 use crate::json::{Json, Object};
 
-pub(in super::super) fn read(body: &[u8]) -> Result<Answer, Error> {
-    of(Fields::parse(body)?)
+pub(in super::super) fn read(fields: Fields) -> Result<Answer, Error> {
+    if !fields.has("output") {
+        return Err(missing("output"));
+    }
+    of(fields)
 }
 
 pub(super) fn of(mut fields: Fields) -> Result<Answer, Error> {
@@ -114,8 +117,10 @@ pub(in super::super) fn write(
     }
     flush(&mut said, &mut items, context);
     let envelope = Envelope::new(asked, context).of(answer);
+    let said = |part: &Part| matches!(part, Part::Refusal(_));
+    let refused = candidate.parts.iter().any(said);
     Ok(Json::Object(envelope.ended(
-        candidate.stop.reason,
+        candidate.stop.reason.with_refusal(refused),
         items,
         answer.usage,
     )))

@@ -23,6 +23,8 @@ pub(in super::super) struct Writer {
     items: Vec<Json>,
     usage: Option<Usage>,
     reason: StopReason,
+    /// A part of the answer is a refusal.
+    refused: bool,
 }
 
 /// A block that is open: an item of its own, since parts of one message are told apart by theirs.
@@ -49,6 +51,7 @@ impl Writer {
             items: Vec::new(),
             usage: None,
             reason: StopReason::End,
+            refused: false,
         }
     }
 
@@ -118,13 +121,14 @@ impl Writer {
             }
             Event::Ended => {
                 self.begin(out);
-                let kind = if incomplete(self.reason).is_some() {
+                let reason = self.reason.with_refusal(self.refused);
+                let kind = if incomplete(reason).is_some() {
                     "response.incomplete"
                 } else {
                     "response.completed"
                 };
                 let items = std::mem::take(&mut self.items);
-                let response = self.envelope.ended(self.reason, items, self.usage);
+                let response = self.envelope.ended(reason, items, self.usage);
                 self.tell(kind, Object::new().with("response", response), out);
             }
         }
@@ -147,6 +151,7 @@ impl Writer {
     }
 
     fn open(&mut self, number: u32, opening: &Opening, out: &mut Vec<u8>) {
+        self.refused |= *opening == Opening::Refusal;
         let index = self.items.len();
         let kind = match opening {
             Opening::Text | Opening::Refusal => "msg",
