@@ -331,7 +331,7 @@ impl SharedWorker {
 }
 
 impl Claim {
-    /// Holds it for [`CLAIM_HELD`] again, and claims it again where the server has lost it. What can't be told is not:
+    /// Holds it for its half minute again, and claims it again where the server has lost it. What can't be told is not:
     /// the next renewal may. Whether there is anything to renew: not where somebody else has the name by now.
     pub async fn renew(&self) -> bool {
         if self.held.lost.get() {
