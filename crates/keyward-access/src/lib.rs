@@ -11,6 +11,7 @@ mod claims;
 mod context;
 mod decision;
 mod error;
+pub mod management;
 mod memory;
 mod policy;
 mod reads;

@@ -105,6 +105,12 @@ pub enum Error {
         /// What was to be made.
         what: String,
     },
+    /// Nobody would have a role that somebody has to have.
+    #[error("nobody would be `{role}` any more: give the role to another first")]
+    Last {
+        /// The role.
+        role: String,
+    },
     /// The audit log was changed after it was written.
     #[error("the audit log is broken at event {sequence}: {why}")]
     AuditBroken {
@@ -142,6 +148,7 @@ impl Error {
             Self::Malformed { .. } => "store_malformed",
             Self::Conflict { .. } => "store_conflict",
             Self::Exists { .. } => "store_exists",
+            Self::Last { .. } => "store_last",
             Self::AuditBroken { .. } => "audit_broken",
             Self::Crypto(_) => "store_crypto",
             Self::Database(_) => "store_database",

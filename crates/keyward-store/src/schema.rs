@@ -41,6 +41,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         serves_from: 1,
         sql: include_str!("../migrations/0004_quotas.sql"),
     },
+    Migration {
+        version: 20,
+        serves_from: 1,
+        sql: include_str!("../migrations/0020_management.sql"),
+    },
 ];
 
 /// The version of the binary, told in messages.

@@ -2,6 +2,7 @@ mod acme;
 mod encryption;
 mod failures;
 mod keys;
+mod management;
 mod quota;
 mod records;
 mod schema;

@@ -1,10 +1,12 @@
 //! The command line.
 
 mod access;
+mod admin;
 mod algorithm;
 mod check;
 mod completions;
 mod credential;
+mod declarative;
 mod failure;
 mod input;
 mod jwe;
@@ -47,6 +49,11 @@ enum Command {
     Serve(serve::Serve),
     Check(check::Check),
     Top(top::Top),
+    Apply(declarative::Apply),
+    Diff(declarative::Diff),
+    Export(declarative::Export),
+    #[command(subcommand)]
+    Admin(admin::Admin),
     #[command(subcommand)]
     Access(access::Access),
     Revoke(revoke::Revoke),
@@ -73,6 +80,10 @@ pub(crate) fn run() -> ExitCode {
         Command::Serve(command) => command.run().map(done),
         Command::Check(command) => command.run(),
         Command::Top(command) => command.run().map(done),
+        Command::Apply(command) => command.run().map(done),
+        Command::Diff(command) => command.run().map(done),
+        Command::Export(command) => command.run().map(done),
+        Command::Admin(command) => command.run().map(done),
         Command::Access(command) => command.run(),
         Command::Revoke(command) => command.run().map(done),
         Command::Revocation(command) => command.run().map(done),

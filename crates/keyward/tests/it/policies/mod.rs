@@ -11,7 +11,7 @@ mod idempotency;
 mod index;
 mod ip_filter;
 mod limits;
-mod page;
+pub(crate) mod page;
 mod security_headers;
 mod size_limits;
 mod table;
