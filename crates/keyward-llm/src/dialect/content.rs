@@ -245,6 +245,49 @@ pub(super) fn shortened(text: String) -> String {
     }
 }
 
+/// The least budget of reasoning that Anthropic's models take, wherever they run.
+const LEAST_BUDGET: u64 = 1_024;
+
+/// Reasoning within a budget, as Anthropic's models take it; the budget is part of the `most` that may be written.
+pub(super) fn thinking_within(budget: Option<u64>, most: u64) -> Result<Object, Error> {
+    let budget = budget.unwrap_or(LEAST_BUDGET).max(LEAST_BUDGET);
+    let budget = budget.min(most.saturating_sub(1));
+    if budget < LEAST_BUDGET {
+        return Err(Error::field(
+            "max_tokens",
+            format!(
+                "must be over {LEAST_BUDGET} where the model reasons: what it thinks is part of it"
+            ),
+        ));
+    }
+    Ok(Object::new()
+        .with("type", "enabled")
+        .with("budget_tokens", budget))
+}
+
+/// The failure that a provider names: of this kind where its word is known, else by the status, where there is one.
+pub(super) fn named_failure(
+    known: Option<FailureKind>,
+    status: Option<u16>,
+    word: Option<&str>,
+    message: &str,
+) -> Failure {
+    let mut kind = known
+        .or(status.map(FailureKind::of_status))
+        .unwrap_or(FailureKind::Server);
+    if kind == FailureKind::InvalidRequest && tells_of_context(message) {
+        kind = FailureKind::ContextLength;
+    }
+    Failure {
+        kind,
+        status: status.unwrap_or(kind.status()),
+        message: shortened(message.to_owned()),
+        code: word.map(str::to_owned),
+        field: None,
+        because: None,
+    }
+}
+
 /// The failure of an answer that is none of the dialect's errors.
 pub(super) fn plain_failure(status: u16, body: &[u8]) -> Failure {
     Failure {

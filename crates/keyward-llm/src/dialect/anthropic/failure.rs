@@ -1,7 +1,7 @@
 //! Errors, `{"type": "error", "error": {"type", "message"}, "request_id"}`.
 
 use super::super::Context;
-use super::super::content::{plain_failure, shortened, tells_of_context};
+use super::super::content::{named_failure, plain_failure};
 use crate::fields::Fields;
 use crate::form::{Failure, FailureKind};
 use crate::json::{Json, Object};
@@ -37,21 +37,7 @@ pub(in super::super) fn of(status: Option<u16>, error: Json) -> Failure {
         .and_then(Json::as_str)
         .unwrap_or_default();
     let known = TYPES.iter().find(|(known, _)| Some(*known) == word);
-    let mut kind = known
-        .map(|(_, kind)| *kind)
-        .or(status.map(FailureKind::of_status))
-        .unwrap_or(FailureKind::Server);
-    if kind == FailureKind::InvalidRequest && tells_of_context(message) {
-        kind = FailureKind::ContextLength;
-    }
-    Failure {
-        kind,
-        status: status.unwrap_or(kind.status()),
-        message: shortened(message.to_owned()),
-        code: word.map(str::to_owned),
-        field: None,
-        because: None,
-    }
+    named_failure(known.map(|(_, kind)| *kind), status, word, message)
 }
 
 pub(in super::super) fn write(failure: &Failure, context: &Context) -> Json {

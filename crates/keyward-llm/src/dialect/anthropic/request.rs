@@ -1,6 +1,6 @@
 //! A provider's request.
 
-use super::super::content::{alternating, split_instructions};
+use super::super::content::{alternating, split_instructions, thinking_within};
 use super::super::{Outgoing, Target};
 use super::ABILITY;
 use super::blocks::{self, write_cache_control};
@@ -11,8 +11,6 @@ use crate::json::{Json, Object};
 
 /// What is written at most where the caller names no bound and the model's is not known: the dialect wants one.
 const DEFAULT_MAX_TOKENS: u64 = 4_096;
-/// The least budget of reasoning that the dialect takes.
-const LEAST_BUDGET: u64 = 1_024;
 
 pub(in super::super) fn write(request: &Request, target: &Target) -> Result<Outgoing, Error> {
     ABILITY.check(request)?;
@@ -177,22 +175,7 @@ fn reasoning(
         return Ok(());
     }
     // The budget is part of what may be written.
-    let budget = reasoning
-        .as_budget()
-        .unwrap_or(LEAST_BUDGET)
-        .max(LEAST_BUDGET);
-    let budget = budget.min(max_tokens.saturating_sub(1));
-    if budget < LEAST_BUDGET {
-        return Err(Error::field(
-            "max_tokens",
-            format!(
-                "must be over {LEAST_BUDGET} where the model reasons: what it thinks is part of it"
-            ),
-        ));
-    }
-    let thinking = Object::new()
-        .with("type", "enabled")
-        .with("budget_tokens", budget);
+    let thinking = thinking_within(reasoning.as_budget(), max_tokens)?;
     body.set("thinking", thinking);
     Ok(())
 }

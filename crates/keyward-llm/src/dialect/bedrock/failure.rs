@@ -1,6 +1,6 @@
 //! Errors: a message alone, whose kind is told by the status, by `__type`, or by the name of an exception in a stream.
 
-use super::super::content::{plain_failure, shortened, tells_of_context};
+use super::super::content::{named_failure, plain_failure};
 use crate::form::{Failure, FailureKind};
 use crate::json::Json;
 
@@ -50,19 +50,5 @@ fn of(status: Option<u16>, class: Option<&str>, message: &str) -> Failure {
     let known = EXCEPTIONS
         .iter()
         .find(|(name, _)| lower.as_deref() == Some(name));
-    let mut kind = known
-        .map(|(_, kind)| *kind)
-        .or(status.map(FailureKind::of_status))
-        .unwrap_or(FailureKind::Server);
-    if kind == FailureKind::InvalidRequest && tells_of_context(message) {
-        kind = FailureKind::ContextLength;
-    }
-    Failure {
-        kind,
-        status: status.unwrap_or(kind.status()),
-        message: shortened(message.to_owned()),
-        code: class.map(str::to_owned),
-        field: None,
-        because: None,
-    }
+    named_failure(known.map(|(_, kind)| *kind), status, class, message)
 }

@@ -1,6 +1,6 @@
 //! A provider's request.
 
-use super::super::content::{alternating, split_instructions};
+use super::super::content::{alternating, split_instructions, thinking_within};
 use super::super::outgoing::path_segment;
 use super::super::{Outgoing, Target};
 use super::ABILITY;
@@ -10,9 +10,6 @@ use crate::form::{
     Effort, Feature, Message, Output, Part, Reasoning, Request, Role, Tool, ToolChoice,
 };
 use crate::json::{Json, Object};
-
-/// The least budget of reasoning that Anthropic's models take there.
-const LEAST_BUDGET: u64 = 1_024;
 
 pub(in super::super) fn write(request: &Request, target: &Target) -> Result<Outgoing, Error> {
     ABILITY.check(request)?;
@@ -184,18 +181,6 @@ fn reasoning(
         ));
     }
     let most = request.max_tokens.or(target.max_output).unwrap_or(u64::MAX);
-    let budget = reasoning.as_budget().unwrap_or_default().max(LEAST_BUDGET);
-    let budget = budget.min(most.saturating_sub(1));
-    if budget < LEAST_BUDGET {
-        return Err(Error::field(
-            "max_tokens",
-            format!(
-                "must be over {LEAST_BUDGET} where the model reasons: what it thinks is part of it"
-            ),
-        ));
-    }
-    let thinking = Object::new()
-        .with("type", "enabled")
-        .with("budget_tokens", budget);
+    let thinking = thinking_within(reasoning.as_budget(), most)?;
     Ok(Some(Object::new().with("thinking", thinking)))
 }
