@@ -53,6 +53,15 @@ const NEEDS: &[Need] = &[
         program: "redis-server",
         arguments: &["--version"],
     },
+    // What several nodes share for good; the tests start servers of their own.
+    Need {
+        packages: &["postgresql"],
+        program: "sh",
+        arguments: &[
+            "-c",
+            "ls /usr/lib/postgresql/*/bin/initdb || command -v initdb",
+        ],
+    },
     // A client of HTTP/2 that opens many streams at once.
     Need {
         packages: &["nghttp2-client"],

@@ -1,5 +1,6 @@
 //! What the store refuses, and what can go wrong below it.
 
+use sqlx::error::DatabaseError;
 use std::path::PathBuf;
 
 /// Why the store could not do what it was asked. No text holds any part of a secret.
@@ -29,12 +30,33 @@ pub enum Error {
     },
     /// The file is no database, or its pages contradict one another.
     #[error(
-        "the database file is damaged or is no database ({0}): put a backup in its place, or move it away to start anew"
+        "the database is damaged or is no database ({0}): put a backup in its place, or move it away to start anew"
     )]
     Corrupt(String),
     /// The database has tables, but not Keyward's.
     #[error("this database belongs to another program: name an empty or Keyward's own one")]
     Foreign,
+    /// PostgreSQL can't be reached, or does not answer.
+    #[error("the database does not answer ({0}): see that it runs and can be reached from here")]
+    Unreachable(String),
+    /// PostgreSQL lets this user do nothing, or not what is needed.
+    #[error(
+        "the database refuses what is asked ({0}): check the user, the password and the database's name, and that the user may create tables there"
+    )]
+    Denied(String),
+    /// The connection can't be protected as it should be.
+    #[error(
+        "the database can't be spoken to by TLS ({0}): give the server a certificate of its host's name, by a public authority or one named by `sslrootcert`; or write `sslmode=disable` into its address, where the network between is trusted"
+    )]
+    Tls(String),
+    /// The server is one that only reads.
+    #[error("this PostgreSQL can be read alone, as a standby can: name the primary")]
+    Standby,
+    /// Others have the database open.
+    #[error(
+        "other processes have the database open: stop all nodes that serve from it, and try again"
+    )]
+    InUse,
     /// Another process holds the database for too long.
     #[error("the database is locked by another process: end it, or wait for it, and try again")]
     Locked,
@@ -59,6 +81,26 @@ pub enum Error {
         known: i64,
         /// The version of the binary that changed it.
         applied_by: String,
+    },
+    /// The schema is older than what this binary knows how to bring up to date.
+    #[error(
+        "the database has schema {found}, and this version of Keyward brings it up to date from schema {oldest} on: start the version before this one once with it, then this one"
+    )]
+    SchemaTooOld {
+        /// The newest migration in the database.
+        found: i64,
+        /// The oldest that this binary can go on from.
+        oldest: i64,
+    },
+    /// A migration was left out: the ones behind it were applied.
+    #[error(
+        "the database has schema {found} without its migration {version}, as only a build that was never released makes it: put a backup in its place, or start anew with an empty one"
+    )]
+    MigrationMissing {
+        /// Which migration.
+        version: i64,
+        /// The newest migration in the database.
+        found: i64,
     },
     /// A migration that was applied is not the one that this binary holds.
     #[error(
@@ -105,6 +147,41 @@ pub enum Error {
         /// What was to be made.
         what: String,
     },
+    /// No node has begun to use the database.
+    #[error("the database is empty: no node has run with it")]
+    Missing,
+    /// The database holds what a restore would take away.
+    #[error(
+        "the database holds data already: name an empty one, or say `--replace` to lose what is there"
+    )]
+    NotEmpty,
+    /// What was given is no backup, or none that can be read.
+    #[error("this is no backup that can be restored: {0}")]
+    NoBackup(&'static str),
+    /// A backup is not as it was written.
+    #[error(
+        "line {line} of the backup: {why}: it was cut off or changed after it was made; nothing was restored; take another"
+    )]
+    BackupBroken {
+        /// Which line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A backup of a schema that this binary does not know.
+    #[error(
+        "the backup was made by version {made_by} of Keyward, whose schema this version does not know: restore it with that or a later one"
+    )]
+    BackupTooNew {
+        /// The version of the binary that made it.
+        made_by: String,
+    },
+    /// A backup could not be read.
+    #[error("the backup can't be read: {0}")]
+    Input(std::io::Error),
+    /// A backup could not be written.
+    #[error("the backup can't be written: {0}")]
+    Output(std::io::Error),
     /// The audit log was changed after it was written.
     #[error("the audit log is broken at event {sequence}: {why}")]
     AuditBroken {
@@ -130,10 +207,17 @@ impl Error {
             Self::Exposed { .. } => "store_exposed",
             Self::Corrupt(_) => "store_corrupt",
             Self::Foreign => "store_foreign",
+            Self::Unreachable(_) => "store_unreachable",
+            Self::Denied(_) => "store_denied",
+            Self::Tls(_) => "store_tls",
+            Self::Standby => "store_standby",
+            Self::InUse => "store_in_use",
             Self::Locked => "store_locked",
             Self::ReadOnly => "store_read_only",
             Self::DiskFull => "store_disk_full",
             Self::SchemaTooNew { .. } => "store_schema_too_new",
+            Self::SchemaTooOld { .. } => "store_schema_too_old",
+            Self::MigrationMissing { .. } => "store_migration_missing",
             Self::MigrationChanged { .. } => "store_migration_changed",
             Self::MasterKeyMalformed => "master_key_malformed",
             Self::WrongMasterKey => "master_key_wrong",
@@ -142,6 +226,13 @@ impl Error {
             Self::Malformed { .. } => "store_malformed",
             Self::Conflict { .. } => "store_conflict",
             Self::Exists { .. } => "store_exists",
+            Self::Missing => "database_missing",
+            Self::NotEmpty => "store_not_empty",
+            Self::NoBackup(_) => "backup_unreadable",
+            Self::BackupBroken { .. } => "backup_broken",
+            Self::BackupTooNew { .. } => "backup_too_new",
+            Self::Input(_) => "backup_input",
+            Self::Output(_) => "backup_output",
             Self::AuditBroken { .. } => "audit_broken",
             Self::Crypto(_) => "store_crypto",
             Self::Database(_) => "store_database",
@@ -170,18 +261,62 @@ mod sqlite_code {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        let code = error
-            .as_database_error()
-            .and_then(|error| error.code())
-            .and_then(|code| code.parse::<i32>().ok())
-            .map(|code| code & sqlite_code::PRIMARY);
-        match code {
-            Some(sqlite_code::BUSY | sqlite_code::LOCKED) => Self::Locked,
-            Some(sqlite_code::READONLY | sqlite_code::PERM) => Self::ReadOnly,
-            Some(sqlite_code::FULL) => Self::DiskFull,
-            Some(sqlite_code::CORRUPT | sqlite_code::NOTADB) => Self::Corrupt(error.to_string()),
-            Some(_) | None => Self::Database(error),
+        if let Some(database) = error.as_database_error() {
+            if let Some(ours) = of_postgres(database) {
+                return ours;
+            }
+            if let Some(ours) = of_sqlite(database) {
+                return ours;
+            }
         }
+        if let sqlx::Error::Io(source) = &error {
+            // A handshake that fails is told as bytes that make no sense.
+            return if source.kind() == std::io::ErrorKind::InvalidData {
+                Self::Tls(source.to_string())
+            } else {
+                Self::Unreachable(source.to_string())
+            };
+        }
+        if let sqlx::Error::Tls(source) = &error {
+            return Self::Tls(source.to_string());
+        }
+        if matches!(error, sqlx::Error::PoolTimedOut) {
+            return Self::Unreachable("no connection in time".to_owned());
+        }
+        Self::Database(error)
+    }
+}
+
+fn of_sqlite(error: &(dyn DatabaseError + 'static)) -> Option<Error> {
+    error.try_downcast_ref::<sqlx_sqlite::SqliteError>()?;
+    let code: i32 = error.code()?.parse().ok()?;
+    match code & sqlite_code::PRIMARY {
+        sqlite_code::BUSY | sqlite_code::LOCKED => Some(Error::Locked),
+        sqlite_code::READONLY | sqlite_code::PERM => Some(Error::ReadOnly),
+        sqlite_code::FULL => Some(Error::DiskFull),
+        sqlite_code::CORRUPT | sqlite_code::NOTADB => Some(Error::Corrupt(error.to_string())),
+        _ => None,
+    }
+}
+
+/// By the classes of SQLSTATE, which are PostgreSQL's appendix A.
+fn of_postgres(error: &(dyn DatabaseError + 'static)) -> Option<Error> {
+    let error = error.try_downcast_ref::<sqlx_postgres::PgDatabaseError>()?;
+    let said = || error.message().to_owned();
+    match error.code() {
+        // Lock not available.
+        "55P03" => Some(Error::Locked),
+        "53100" => Some(Error::DiskFull),
+        "25006" => Some(Error::Standby),
+        // Too many connections; shutting down, crashed, starting up.
+        "53300" | "57P01" | "57P02" | "57P03" => Some(Error::Unreachable(said())),
+        // No such database; insufficient privilege.
+        "3D000" | "42501" => Some(Error::Denied(said())),
+        code if code.starts_with("28") => Some(Error::Denied(said())),
+        code if code.starts_with("08") => Some(Error::Unreachable(said())),
+        // Data corrupted, index corrupted.
+        code if code.starts_with("XX") && code != "XX000" => Some(Error::Corrupt(said())),
+        _ => None,
     }
 }
 
@@ -189,5 +324,5 @@ impl From<sqlx::Error> for Error {
 pub(crate) fn is_unique_violation(error: &sqlx::Error) -> bool {
     error
         .as_database_error()
-        .is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+        .is_some_and(DatabaseError::is_unique_violation)
 }

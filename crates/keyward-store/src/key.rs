@@ -5,6 +5,7 @@
 //! the same key at once are told apart by its `version`.
 
 use crate::audit::{self, Action};
+use crate::changes::{Subject, raise};
 use crate::error::is_unique_violation;
 use crate::hierarchy::{Place, Purpose, random_id};
 use crate::{Error, Store};
@@ -280,6 +281,7 @@ impl Store {
             .write_key(&mut transaction, team, issuer, key, actor, now)
             .await?;
         transaction.commit().await?;
+        self.tell_of_change();
         Ok(id)
     }
 
@@ -310,6 +312,7 @@ impl Store {
             }
         }
         transaction.commit().await?;
+        self.tell_of_change();
         self.keys(team, issuer).await
     }
 
@@ -331,6 +334,7 @@ impl Store {
                 .await?;
         }
         transaction.commit().await?;
+        self.tell_of_change();
         Ok(())
     }
 
@@ -404,6 +408,7 @@ impl Store {
             }),
         };
         audit::append(transaction, self.node(), action, now).await?;
+        raise(transaction, Subject::Keys).await?;
         Ok(id)
     }
 
@@ -464,6 +469,7 @@ impl Store {
             detail: json!({ "kid": kid, "from": state, "to": change.state.as_str() }),
         };
         audit::append(transaction, self.node(), action, now).await?;
+        raise(transaction, Subject::Keys).await?;
         Ok(())
     }
 }

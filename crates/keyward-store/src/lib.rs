@@ -1,10 +1,13 @@
 //! All of Keyward's SQL: teams, keys, revocations and audit events, with secrets encrypted at rest.
 //!
-//! No other crate names a database. Statements are plain SQL in one text for SQLite and PostgreSQL:
+//! No other crate names a database. Statements are plain SQL in one text for SQLite and PostgreSQL, and one
+//! transaction writes at a time on both:
 //! numbers, truth values and times are 64-bit integers, everything else is text.
 
 pub mod acme;
 pub mod audit;
+pub mod backup;
+pub mod changes;
 mod database;
 mod error;
 pub mod hierarchy;
@@ -19,6 +22,8 @@ mod tests;
 
 pub use acme::AcmeCertificate;
 pub use audit::{Action, AuditChain, AuditEvent};
+pub use changes::{ChangeCounts, ChangeFeed, Marks, Notice};
+pub use database::{Location, PostgresSettings, Refusal, Tls};
 pub use error::Error;
 pub use hierarchy::{MacKey, MasterKey, Purpose};
 pub use key::{KeyChange, KeyPurpose, KeyState, KeyTimes, NewKey, StoredKey};

@@ -1,13 +1,13 @@
 //! Revocations as rows: what the index in memory is filled from.
 
 use crate::audit::{self, Action};
+use crate::changes::{Subject, raise};
 use crate::hierarchy::random_id;
 use crate::{Error, Store};
 use keyward_model::Timestamp;
 use keyward_model::id::{RevocationId, TeamId};
 use keyward_model::revocation::{Revocation, RevocationKind};
 use serde_json::json;
-use sqlx::{Any, Transaction};
 
 #[derive(sqlx::FromRow)]
 struct RevocationRow {
@@ -45,15 +45,6 @@ pub struct RevocationMark {
     pub removed: i64,
 }
 
-#[derive(sqlx::FromRow)]
-struct CounterRow {
-    subject: String,
-    counter: i64,
-}
-
-const INSERTED: &str = "revocations";
-const REMOVED: &str = "revocations_removed";
-
 impl Store {
     /// How far the rows have come. To be asked before the rows themselves: what comes between is then asked for
     /// again, and missed never.
@@ -61,17 +52,7 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn revocation_mark(&self) -> Result<RevocationMark, Error> {
-        let rows: Vec<CounterRow> = sqlx::query_as("SELECT subject, counter FROM change_counters")
-            .fetch_all(self.pool())
-            .await?;
-        let of = |subject: &str| {
-            let row = rows.iter().find(|row| row.subject == subject);
-            row.map_or(0, |row| row.counter)
-        };
-        Ok(RevocationMark {
-            inserted: of(INSERTED),
-            removed: of(REMOVED),
-        })
+        Ok(self.marks().await?.revocations)
     }
 
     /// The revocations in force at `now` that came after `mark`.
@@ -116,7 +97,7 @@ impl Store {
             return Ok(false);
         };
         let revocation = Revocation::try_from(row)?;
-        count(&mut transaction, REMOVED).await?;
+        raise(&mut transaction, Subject::RevocationsRemoved).await?;
         let action = Action {
             team: revocation.team,
             actor,
@@ -130,6 +111,7 @@ impl Store {
         };
         audit::append(&mut transaction, self.node(), action, now).await?;
         transaction.commit().await?;
+        self.tell_of_change();
         Ok(true)
     }
 
@@ -207,8 +189,7 @@ impl Store {
             .bind(now.as_micros())
             .execute(&mut *transaction)
             .await?;
-        // The counter's row is held until the end: rows come in the order of their numbers.
-        let sequence = count(&mut transaction, INSERTED).await?;
+        let sequence = raise(&mut transaction, Subject::Revocations).await?;
         sqlx::query(
             "INSERT INTO revocations
              (id, team, issuer, kind, value, not_before, expires_at, created_at, sequence)
@@ -240,17 +221,7 @@ impl Store {
         };
         audit::append(&mut transaction, self.node(), action, now).await?;
         transaction.commit().await?;
+        self.tell_of_change();
         Ok(revocation)
     }
-}
-
-/// Raises a counter; what it is then.
-async fn count(transaction: &mut Transaction<'_, Any>, subject: &str) -> Result<i64, Error> {
-    let (counter,): (i64,) = sqlx::query_as(
-        "UPDATE change_counters SET counter = counter + 1 WHERE subject = $1 RETURNING counter",
-    )
-    .bind(subject)
-    .fetch_one(&mut **transaction)
-    .await?;
-    Ok(counter)
 }

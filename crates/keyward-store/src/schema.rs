@@ -6,10 +6,10 @@
 //! break is told so.
 
 use crate::Error;
-use crate::database::BEGIN_WRITE;
+use crate::database::{Database, Engine, catalogue};
 use aws_lc_rs::digest::{SHA256, digest};
 use keyward_model::Timestamp;
-use sqlx::{AnyPool, Executor};
+use sqlx::{Any, AnyConnection, Executor, Transaction};
 use std::fmt::Write as _;
 
 /// One step of the schema.
@@ -41,7 +41,22 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         serves_from: 1,
         sql: include_str!("../migrations/0004_quotas.sql"),
     },
+    Migration {
+        version: 10,
+        serves_from: 1,
+        sql: include_str!("../migrations/0010_change_notices.sql"),
+    },
 ];
+
+/// What a migration does beside its own text where the database is PostgreSQL: what SQLite has no use for.
+/// Never a table or a column.
+const ON_POSTGRES: &[(i64, &str)] = &[(
+    10,
+    include_str!("../migrations/0010_change_notices.postgres.sql"),
+)];
+
+/// How texts are compared on PostgreSQL.
+const COLLATION: &str = include_str!("../migrations/collation.postgres.sql");
 
 /// The version of the binary, told in messages.
 pub(crate) const BINARY_VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -55,63 +70,120 @@ const RECORD: &str = "
         applied_at  BIGINT NOT NULL
     )";
 
-#[derive(sqlx::FromRow)]
-struct Applied {
-    version: i64,
-    serves_from: i64,
-    checksum: String,
-    applied_by: String,
+/// The name of the table that tells a database of ours from another program's.
+pub(crate) const RECORD_TABLE: &str = "schema_record";
+
+/// A migration that was applied.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(crate) struct Applied {
+    pub(crate) version: i64,
+    pub(crate) serves_from: i64,
+    pub(crate) checksum: String,
+    pub(crate) applied_by: String,
 }
 
 /// Brings the schema to the last of `migrations`, or says why this binary can't work with it.
 pub(crate) async fn migrate(
-    pool: &AnyPool,
+    database: &Database,
     migrations: &[Migration],
     now: Timestamp,
 ) -> Result<(), Error> {
-    let mut transaction = pool.begin_with(BEGIN_WRITE).await?;
-    let (tables, ours): (i64, i64) = sqlx::query_as(
-        "SELECT count(*), coalesce(sum(name = 'schema_record'), 0)
-         FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'",
-    )
-    .fetch_one(&mut *transaction)
-    .await?;
-    if tables > 0 && ours == 0 {
-        return Err(Error::Foreign);
-    }
-    transaction.execute(RECORD).await?;
-    let applied: Vec<Applied> = sqlx::query_as(
-        "SELECT version, serves_from, checksum, applied_by FROM schema_record ORDER BY version",
-    )
-    .fetch_all(&mut *transaction)
-    .await?;
-    check(&applied, migrations)?;
+    let mut transaction = database.begin_long_write().await?;
+    migrate_within(&mut transaction, database.engine(), migrations, now).await?;
+    transaction.commit().await?;
+    Ok(())
+}
 
+/// The same, as a part of something else.
+pub(crate) async fn migrate_within(
+    transaction: &mut Transaction<'static, Any>,
+    engine: Engine,
+    migrations: &[Migration],
+    now: Timestamp,
+) -> Result<(), Error> {
+    let is_ours = is_ours(transaction, engine).await?;
+    // Not when it is there: a user who may not make tables can work with those that are.
+    if !is_ours {
+        transaction.execute(RECORD).await?;
+    }
+    let applied = applied(transaction).await?;
+    check(&applied, migrations)?;
     let reached = applied.last().map_or(0, |last| last.version);
     for migration in migrations.iter().filter(|one| one.version > reached) {
         transaction.execute(sqlx::raw_sql(migration.sql)).await?;
+        if engine == Engine::Postgres {
+            let beside = ON_POSTGRES
+                .iter()
+                .filter(|(version, _)| *version == migration.version);
+            for (_, sql) in beside {
+                transaction.execute(sqlx::raw_sql(*sql)).await?;
+            }
+        }
         sqlx::query(
             "INSERT INTO schema_record (version, serves_from, checksum, applied_by, applied_at)
              VALUES ($1, $2, $3, $4, $5)",
         )
+        .persistent(false)
         .bind(migration.version)
         .bind(migration.serves_from)
         .bind(checksum(migration.sql))
         .bind(BINARY_VERSION)
         .bind(now.as_micros())
-        .execute(&mut *transaction)
+        .execute(&mut **transaction)
         .await?;
     }
-    transaction.commit().await?;
+    let has_migrated = migrations.iter().any(|one| one.version > reached);
+    if has_migrated && engine == Engine::Postgres {
+        transaction.execute(sqlx::raw_sql(COLLATION)).await?;
+    }
     Ok(())
 }
 
-fn check(applied: &[Applied], migrations: &[Migration]) -> Result<(), Error> {
+/// Whether the tables are ours; `false` when there are none.
+///
+/// # Errors
+/// [`Error::Foreign`] when there are others.
+pub(crate) async fn is_ours(connection: &mut AnyConnection, engine: Engine) -> Result<bool, Error> {
+    let tables = catalogue::table_names(connection, engine).await?;
+    let is_ours = tables.iter().any(|name| name == RECORD_TABLE);
+    if !tables.is_empty() && !is_ours {
+        return Err(Error::Foreign);
+    }
+    Ok(is_ours)
+}
+
+/// Whether a master key was ever used with the database.
+pub(crate) async fn is_begun(database: &Database) -> Result<bool, Error> {
+    let mut connection = database.pool().acquire().await?;
+    if !is_ours(&mut connection, database.engine()).await? {
+        return Ok(false);
+    }
+    let (keys,): (i64,) = sqlx::query_as("SELECT count(*) FROM master_keys")
+        .fetch_one(&mut *connection)
+        .await?;
+    Ok(keys > 0)
+}
+
+/// The migrations that were applied, in order.
+pub(crate) async fn applied(connection: &mut AnyConnection) -> Result<Vec<Applied>, Error> {
+    let applied = sqlx::query_as(
+        "SELECT version, serves_from, checksum, applied_by FROM schema_record ORDER BY version",
+    )
+    // Not prepared for later: PostgreSQL refuses a statement whose table was changed since.
+    .persistent(false)
+    .fetch_all(connection)
+    .await?;
+    Ok(applied)
+}
+
+/// Whether this binary, which holds `migrations`, can work with what was applied and bring it up to date.
+pub(crate) fn check(applied: &[Applied], migrations: &[Migration]) -> Result<(), Error> {
     let known = migrations.last().map_or(0, |last| last.version);
+    let found = applied.last().map_or(0, |last| last.version);
     for one in applied {
         if one.serves_from > known {
             return Err(Error::SchemaTooNew {
-                found: applied.last().map_or(0, |last| last.version),
+                found,
                 serves_from: one.serves_from,
                 known,
                 applied_by: one.applied_by.clone(),
@@ -124,10 +196,30 @@ fn check(applied: &[Applied], migrations: &[Migration]) -> Result<(), Error> {
             });
         }
     }
-    Ok(())
+    // A later version may leave out the oldest, when no database can be without them any more.
+    if let Some(oldest) = migrations.first()
+        && (1..oldest.version).contains(&found)
+    {
+        return Err(Error::SchemaTooOld {
+            found,
+            oldest: oldest.version,
+        });
+    }
+    let left_out = migrations
+        .iter()
+        .filter(|ours| ours.version < found)
+        .find(|ours| applied.iter().all(|one| one.version != ours.version));
+    match left_out {
+        Some(ours) => Err(Error::MigrationMissing {
+            version: ours.version,
+            found,
+        }),
+        None => Ok(()),
+    }
 }
 
-fn checksum(sql: &str) -> String {
+/// What a migration is recognised by.
+pub(crate) fn checksum(sql: &str) -> String {
     hexadecimal(digest(&SHA256, sql.as_bytes()).as_ref())
 }
 

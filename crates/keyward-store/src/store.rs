@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::audit::{self, Action};
-use crate::database::{self, BEGIN_WRITE, BUSY_TIMEOUT};
+use crate::database::{BUSY_TIMEOUT, Database, Location};
 use crate::hierarchy::{Keyring, MacKey, MasterKey, Purpose, random_id};
 use crate::schema::{self, BINARY_VERSION, MIGRATIONS};
 use keyward_model::Timestamp;
@@ -12,6 +12,7 @@ use sqlx::{Any, AnyPool, Transaction};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// How long it is remembered that a process opened the database: a year, so that a process that starts
 /// every minute leaves half a million rows and no more.
@@ -41,9 +42,11 @@ const NODES_KEPT: Duration = Duration::from_secs(365 * 24 * 3600);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Store {
-    pool: AnyPool,
+    database: Database,
     keyring: Arc<Keyring>,
     node: NodeId,
+    /// Tells this process's feeds of its own changes.
+    changed: watch::Sender<()>,
 }
 
 impl Store {
@@ -55,25 +58,57 @@ impl Store {
     /// [`Error::WrongMasterKey`]; [`Error::SchemaTooNew`]; [`Error::Foreign`]; [`Error::Corrupt`];
     /// [`Error::Locked`] after five seconds; [`Error::ReadOnly`]; [`Error::DiskFull`].
     pub async fn open(path: &Path, master: &MasterKey, now: Timestamp) -> Result<Self, Error> {
-        Self::open_within(path, master, now, BUSY_TIMEOUT).await
+        Self::open_at(&Location::File(path.to_owned()), master, now).await
+    }
+
+    /// Opens the database at `location`, brings the schema up to date and checks the master key. Of
+    /// processes that do so at once one changes the schema, and the others wait.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); of PostgreSQL [`Error::Unreachable`], [`Error::Denied`], [`Error::Tls`],
+    /// [`Error::Standby`].
+    pub async fn open_at(
+        location: &Location,
+        master: &MasterKey,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
+        Self::open_within(location, master, now, BUSY_TIMEOUT).await
     }
 
     pub(crate) async fn open_within(
-        path: &Path,
+        location: &Location,
         master: &MasterKey,
         now: Timestamp,
         busy_timeout: Duration,
     ) -> Result<Self, Error> {
-        let pool = database::open(path, busy_timeout).await?;
-        schema::migrate(&pool, MIGRATIONS, now).await?;
-        let keyring = Keyring::open(&pool, master, now).await?;
+        let database = Database::open(location, busy_timeout).await?;
+        schema::migrate(&database, MIGRATIONS, now).await?;
+        let keyring = Keyring::open(&database, master, now).await?;
         let store = Self {
-            pool,
+            database,
             keyring: Arc::new(keyring),
             node: NodeId::new(now, random_id()?),
+            changed: watch::Sender::default(),
         };
         store.write_node(now).await?;
         Ok(store)
+    }
+
+    /// Whether a node has begun to use the database at `location`: what is sealed there is under its master
+    /// key. Nothing is made or changed.
+    ///
+    /// # Errors
+    /// What keeps PostgreSQL from being asked.
+    pub async fn is_begun(location: &Location) -> Result<bool, Error> {
+        match location {
+            Location::File(path) => Ok(path.exists()),
+            Location::Postgres(_) => {
+                let database = Database::open(location, BUSY_TIMEOUT).await?;
+                let begun = schema::is_begun(&database).await;
+                database.pool().close().await;
+                begun
+            }
+        }
     }
 
     /// This process, as the database knows it since it was opened.
@@ -133,13 +168,13 @@ impl Store {
     /// # Errors
     /// What it says.
     pub async fn ping(&self) -> Result<(), Error> {
-        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        sqlx::query("SELECT 1").execute(self.pool()).await?;
         Ok(())
     }
 
     /// Ends all connections, so that the write-ahead log goes into the file.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.pool().close().await;
     }
 
     async fn write_node(&self, now: Timestamp) -> Result<(), Error> {
@@ -159,7 +194,15 @@ impl Store {
     }
 
     pub(crate) fn pool(&self) -> &AnyPool {
-        &self.pool
+        self.database.pool()
+    }
+
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    pub(crate) fn changed(&self) -> &watch::Sender<()> {
+        &self.changed
     }
 
     pub(crate) fn keyring(&self) -> &Keyring {
@@ -167,6 +210,6 @@ impl Store {
     }
 
     pub(crate) async fn begin_write(&self) -> Result<Transaction<'static, Any>, Error> {
-        Ok(self.pool.begin_with(BEGIN_WRITE).await?)
+        self.database.begin_write().await
     }
 }

@@ -33,6 +33,9 @@ const DEPENDENCY_BANS: &[DependencyBan] = &[
     DependencyBan {
         dependencies: &[
             "sqlx",
+            "sqlx-core",
+            "sqlx-postgres",
+            "sqlx-sqlite",
             "rusqlite",
             "libsqlite3-sys",
             "tokio-postgres",

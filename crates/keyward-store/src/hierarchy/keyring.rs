@@ -5,13 +5,13 @@ use super::{
     random_key,
 };
 use crate::Error;
-use crate::database::BEGIN_WRITE;
+use crate::database::Database;
 use aws_lc_rs::constant_time;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keyward_model::id::DataKeyId;
 use keyward_model::{Secret, Timestamp};
-use sqlx::{Any, AnyConnection, AnyPool, Transaction};
+use sqlx::{Any, AnyConnection, Transaction};
 use std::collections::HashMap;
 use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,22 +51,13 @@ impl std::fmt::Debug for Keyring {
 impl Keyring {
     /// Compares the master key with the one that the database knows; the first one is taken as it is.
     pub(crate) async fn open(
-        pool: &AnyPool,
+        database: &Database,
         master: &MasterKey,
         now: Timestamp,
     ) -> Result<Self, Error> {
-        let mut transaction = pool.begin_with(BEGIN_WRITE).await?;
-        let current: Option<(String, String)> =
-            sqlx::query_as("SELECT id, key_check FROM master_keys WHERE current = 1")
-                .fetch_optional(&mut *transaction)
-                .await?;
-        let id = match current {
-            Some((id, key_check)) => {
-                let ours = check_value(master, &id)?;
-                constant_time::verify_slices_are_equal(ours.as_bytes(), key_check.as_bytes())
-                    .map_err(|_| Error::WrongMasterKey)?;
-                id
-            }
+        let mut transaction = database.begin_write().await?;
+        let id = match Self::check(&mut transaction, master).await? {
+            Some(id) => id,
             None => insert_master(&mut transaction, master, now).await?,
         };
         transaction.commit().await?;
@@ -75,6 +66,26 @@ impl Keyring {
             master: Mutex::new(Arc::new(Master { id, wrapping })),
             known: Mutex::default(),
         })
+    }
+
+    /// Compares the master key with the one that the database knows, whose row it gives; `None` when it knows
+    /// none yet.
+    pub(crate) async fn check(
+        connection: &mut AnyConnection,
+        master: &MasterKey,
+    ) -> Result<Option<String>, Error> {
+        let current: Option<(String, String)> =
+            sqlx::query_as("SELECT id, key_check FROM master_keys WHERE current = 1")
+                .persistent(false)
+                .fetch_optional(connection)
+                .await?;
+        let Some((id, key_check)) = current else {
+            return Ok(None);
+        };
+        let ours = check_value(master, &id)?;
+        constant_time::verify_slices_are_equal(ours.as_bytes(), key_check.as_bytes())
+            .map_err(|_| Error::WrongMasterKey)?;
+        Ok(Some(id))
     }
 
     /// Seals `plaintext` with the current data key of `purpose`, made now if there is none yet.

@@ -1,18 +1,23 @@
 use super::*;
 
-#[tokio::test]
-async fn a_wrong_master_key_is_refused() {
-    let bench = Bench::new();
+on_each_database! {
+    a_wrong_master_key_is_refused,
+    a_sealed_field_opens_in_no_other_row_column_or_team,
+    a_data_key_of_another_purpose_does_not_open_secrets,
+    only_the_data_keys_that_were_needed_are_there,
+    changing_the_master_key_wraps_anew_and_touches_no_field,
+    mac_keys_stay_the_same_when_the_master_key_is_replaced,
+}
+
+async fn a_wrong_master_key_is_refused(bench: Bench) {
     bench.open().await.close().await;
     let other = MasterKey::generate().unwrap();
-    let refused = Store::open_within(&bench.path(), &other, NOW, SHORT).await;
+    let refused = Store::open_within(&bench.location, &other, NOW, SHORT).await;
     assert!(matches!(refused, Err(Error::WrongMasterKey)));
     bench.open().await;
 }
 
-#[tokio::test]
-async fn a_sealed_field_opens_in_no_other_row_column_or_team() {
-    let bench = Bench::new();
+async fn a_sealed_field_opens_in_no_other_row_column_or_team(bench: Bench) {
     let store = bench.open().await;
     for kid in ["k1", "k2"] {
         insert(&store, kid, KeyState::Published).await.unwrap();
@@ -50,9 +55,7 @@ async fn a_sealed_field_opens_in_no_other_row_column_or_team() {
     ));
 }
 
-#[tokio::test]
-async fn a_data_key_of_another_purpose_does_not_open_secrets() {
-    let bench = Bench::new();
+async fn a_data_key_of_another_purpose_does_not_open_secrets(bench: Bench) {
     let store = bench.open().await;
     insert(&store, "k1", KeyState::Active).await.unwrap();
     store.close().await;
@@ -64,9 +67,7 @@ async fn a_data_key_of_another_purpose_does_not_open_secrets() {
     ));
 }
 
-#[tokio::test]
-async fn only_the_data_keys_that_were_needed_are_there() {
-    let bench = Bench::new();
+async fn only_the_data_keys_that_were_needed_are_there(bench: Bench) {
     let store = bench.open().await;
     let count = async || {
         let rows: Vec<(String,)> = sqlx::query_as("SELECT purpose FROM data_keys")
@@ -84,9 +85,7 @@ async fn only_the_data_keys_that_were_needed_are_there() {
     assert_eq!(count().await, ["secrets"]);
 }
 
-#[tokio::test]
-async fn changing_the_master_key_wraps_anew_and_touches_no_field() {
-    let bench = Bench::new();
+async fn changing_the_master_key_wraps_anew_and_touches_no_field(bench: Bench) {
     let store = bench.open().await;
     insert(&store, "k1", KeyState::Published).await.unwrap();
     let sealed = async |store: &Store| {
@@ -120,7 +119,7 @@ async fn changing_the_master_key_wraps_anew_and_touches_no_field() {
     store.close().await;
 
     assert!(matches!(bench.try_open().await, Err(Error::WrongMasterKey)));
-    let store = Store::open_within(&bench.path(), &new, NOW, SHORT)
+    let store = Store::open_within(&bench.location, &new, NOW, SHORT)
         .await
         .unwrap();
     for kid in ["k1", "k2"] {
@@ -132,9 +131,7 @@ async fn changing_the_master_key_wraps_anew_and_touches_no_field() {
     store.verify_audit_chain().await.unwrap();
 }
 
-#[tokio::test]
-async fn mac_keys_stay_the_same_when_the_master_key_is_replaced() {
-    let bench = Bench::new();
+async fn mac_keys_stay_the_same_when_the_master_key_is_replaced(bench: Bench) {
     let store = bench.open().await;
     let keys = async |purpose| {
         let keys = store.mac_keys(purpose, NOW).await.unwrap();

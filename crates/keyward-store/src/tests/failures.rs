@@ -1,17 +1,8 @@
 use super::*;
 
 #[tokio::test]
-async fn another_programs_database_is_left_alone() {
-    let bench = Bench::new();
-    let store = bench.open().await;
-    execute(&store, "DROP TABLE schema_record").await;
-    store.close().await;
-    assert!(matches!(bench.try_open().await, Err(Error::Foreign)));
-}
-
-#[tokio::test]
 async fn what_is_no_database_is_said_to_be_damaged() {
-    let bench = Bench::new();
+    let bench = Bench::sqlite();
     bench.open().await.close().await;
     std::fs::write(bench.path(), "This is a letter. ".repeat(500)).unwrap();
     let error = bench.try_open().await.unwrap_err();
@@ -20,7 +11,7 @@ async fn what_is_no_database_is_said_to_be_damaged() {
 
 #[tokio::test]
 async fn damaged_pages_are_said_to_be_damaged() {
-    let bench = Bench::new();
+    let bench = Bench::sqlite();
     bench.open().await.close().await;
     let mut bytes = std::fs::read(bench.path()).unwrap();
     bytes[4096..].fill(0xff);
@@ -31,7 +22,8 @@ async fn damaged_pages_are_said_to_be_damaged() {
 
 #[tokio::test]
 async fn a_database_that_another_holds_is_said_to_be_locked() {
-    let bench = Bench::new();
+    let mut bench = Bench::sqlite();
+    bench.patience = SHORT;
     let store = bench.open().await;
     let held = store.begin_write().await.unwrap();
     let error = bench.try_open().await.unwrap_err();
@@ -41,7 +33,7 @@ async fn a_database_that_another_holds_is_said_to_be_locked() {
 }
 
 async fn check_refused_write(pragma: &'static str, code: &str) {
-    let bench = Bench::new();
+    let bench = Bench::sqlite();
     let store = bench.open().await;
     let mut transaction = store.begin_write().await.unwrap();
     sqlx::raw_sql(pragma)
@@ -63,9 +55,9 @@ async fn a_full_disk_and_a_read_only_database_are_named() {
 
 #[tokio::test]
 async fn a_path_with_odd_characters_is_that_path() {
-    let bench = Bench::new();
+    let bench = Bench::sqlite();
     let path = bench.folder.path().join("a b?mode=ro#%41ü").join("k%20.db");
-    let store = Store::open_within(&path, &bench.master, NOW, SHORT)
+    let store = Store::open_within(&Location::File(path.clone()), &bench.master, NOW, SHORT)
         .await
         .unwrap();
     insert(&store, "k1", KeyState::Active).await.unwrap();
@@ -75,7 +67,7 @@ async fn a_path_with_odd_characters_is_that_path() {
 
 #[tokio::test]
 async fn a_folder_is_no_database() {
-    let bench = Bench::new();
+    let bench = Bench::sqlite();
     std::fs::create_dir_all(bench.path()).unwrap();
     assert!(matches!(bench.try_open().await, Err(Error::File { .. })));
 }

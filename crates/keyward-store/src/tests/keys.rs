@@ -1,13 +1,18 @@
 use super::*;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_those_that_start_at_once_all_see_the_same_first_keys() {
-    let bench = Bench::new();
+on_each_database! {
+    of_those_that_start_at_once_all_see_the_same_first_keys,
+    a_set_has_a_kid_once_and_one_active_key_an_algorithm,
+    states_change_together_or_not_at_all,
+    the_private_part_is_wiped_when_it_is_of_no_more_use,
+}
+
+async fn of_those_that_start_at_once_all_see_the_same_first_keys(bench: Bench) {
     let mut starts = tokio::task::JoinSet::new();
     for n in 0..8 {
-        let (path, master) = (bench.path(), bench.master.clone());
+        let (location, master) = (bench.location.clone(), bench.master.clone());
         starts.spawn(async move {
-            let store = Store::open(&path, &master, NOW).await.unwrap();
+            let store = Store::open_at(&location, &master, NOW).await.unwrap();
             let first = [key(&format!("k{n}"), KeyState::Active)];
             let keys = store
                 .keys_or_first(TEAM, "self", &first, "node", NOW)
@@ -29,9 +34,7 @@ async fn of_those_that_start_at_once_all_see_the_same_first_keys() {
     assert_eq!(masters, 1);
 }
 
-#[tokio::test]
-async fn a_set_has_a_kid_once_and_one_active_key_an_algorithm() {
-    let bench = Bench::new();
+async fn a_set_has_a_kid_once_and_one_active_key_an_algorithm(bench: Bench) {
     let store = bench.open().await;
     insert(&store, "k1", KeyState::Active).await.unwrap();
     for (kid, state) in [("k1", KeyState::Published), ("k2", KeyState::Active)] {
@@ -60,9 +63,7 @@ fn change(key: &StoredKey, state: KeyState) -> KeyChange {
     }
 }
 
-#[tokio::test]
-async fn states_change_together_or_not_at_all() {
-    let bench = Bench::new();
+async fn states_change_together_or_not_at_all(bench: Bench) {
     let store = bench.open().await;
     insert(&store, "old", KeyState::Active).await.unwrap();
     insert(&store, "new", KeyState::Published).await.unwrap();
@@ -106,14 +107,13 @@ async fn states_change_together_or_not_at_all() {
     assert_eq!(store.verify_audit_chain().await.unwrap().events, 4);
 }
 
-#[tokio::test]
-async fn the_private_part_is_wiped_when_it_is_of_no_more_use() {
+async fn the_private_part_is_wiped_when_it_is_of_no_more_use(mut bench: Bench) {
     for (state, kept) in [
         (KeyState::Retiring, true),
         (KeyState::Retired, false),
         (KeyState::Withdrawn, false),
     ] {
-        let bench = Bench::new();
+        bench.renew();
         let store = bench.open().await;
         insert(&store, "k1", KeyState::Active).await.unwrap();
         let keys = store.keys(TEAM, "self").await.unwrap();

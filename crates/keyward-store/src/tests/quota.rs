@@ -1,6 +1,10 @@
 use super::*;
 use keyward_model::limit::Period;
 
+on_each_database! {
+    counts_of_two_processes_add_up_and_end_with_their_window,
+}
+
 fn count(digest: u128, requests: u32, now: Timestamp) -> QuotaCount {
     let window = Period::Month.window(now);
     QuotaCount {
@@ -12,9 +16,7 @@ fn count(digest: u128, requests: u32, now: Timestamp) -> QuotaCount {
     }
 }
 
-#[tokio::test]
-async fn counts_of_two_processes_add_up_and_end_with_their_window() {
-    let bench = Bench::new();
+async fn counts_of_two_processes_add_up_and_end_with_their_window(bench: Bench) {
     let (one, other) = (bench.open().await, bench.open().await);
     assert_eq!(
         one.quota_secret().await.unwrap(),

@@ -1,8 +1,15 @@
 use super::*;
 
-#[tokio::test]
-async fn expired_revocations_are_forgotten() {
-    let bench = Bench::new();
+on_each_database! {
+    expired_revocations_are_forgotten,
+    a_changed_audit_log_is_noticed,
+    the_head_shows_that_the_newest_events_were_cut_off,
+    resources_of_the_database_are_listed_with_their_team,
+    who_asks_behind_its_mark_gets_what_is_new_and_nothing_else,
+    revocations_that_come_at_once_are_all_behind_some_mark,
+}
+
+async fn expired_revocations_are_forgotten(bench: Bench) {
     let store = bench.open().await;
     let at = |seconds| NOW.plus(Duration::from_secs(seconds));
     let add = async |kind, value, expires, now| {
@@ -36,8 +43,8 @@ async fn expired_revocations_are_forgotten() {
     assert_eq!(store.revocations(NOW).await.unwrap(), [last]);
 }
 
-async fn check_tampering(sql: &'static str, sequence: i64) {
-    let bench = Bench::new();
+async fn check_tampering(bench: &mut Bench, sql: &'static str, sequence: i64) {
+    bench.renew();
     let store = bench.open().await;
     for n in 0..3 {
         let action = Action {
@@ -59,40 +66,42 @@ async fn check_tampering(sql: &'static str, sequence: i64) {
     }
 }
 
-#[tokio::test]
-async fn a_changed_audit_log_is_noticed() {
+async fn a_changed_audit_log_is_noticed(mut bench: Bench) {
     check_tampering(
+        &mut bench,
         "UPDATE audit_events SET actor = 'bob' WHERE sequence = 2",
         2,
     )
     .await;
     check_tampering(
+        &mut bench,
         "UPDATE audit_events SET detail = '{}' WHERE sequence = 1",
         1,
     )
     .await;
     check_tampering(
+        &mut bench,
         "UPDATE audit_events SET actor = 'a', action = 'lice' WHERE sequence = 3",
         3,
     )
     .await;
-    check_tampering("DELETE FROM audit_events WHERE sequence = 2", 3).await;
-    check_tampering("DELETE FROM audit_events WHERE sequence = 1", 2).await;
+    check_tampering(&mut bench, "DELETE FROM audit_events WHERE sequence = 2", 3).await;
+    check_tampering(&mut bench, "DELETE FROM audit_events WHERE sequence = 1", 2).await;
     check_tampering(
+        &mut bench,
         "UPDATE audit_events SET hash = previous_hash WHERE sequence = 2",
         2,
     )
     .await;
     check_tampering(
+        &mut bench,
         "UPDATE audit_events SET previous_hash = '' WHERE sequence = 2",
         2,
     )
     .await;
 }
 
-#[tokio::test]
-async fn the_head_shows_that_the_newest_events_were_cut_off() {
-    let bench = Bench::new();
+async fn the_head_shows_that_the_newest_events_were_cut_off(bench: Bench) {
     let store = bench.open().await;
     insert(&store, "k1", KeyState::Published).await.unwrap();
     insert(&store, "k2", KeyState::Published).await.unwrap();
@@ -101,9 +110,7 @@ async fn the_head_shows_that_the_newest_events_were_cut_off() {
     assert_ne!(store.verify_audit_chain().await.unwrap().head, noted.head);
 }
 
-#[tokio::test]
-async fn resources_of_the_database_are_listed_with_their_team() {
-    let bench = Bench::new();
+async fn resources_of_the_database_are_listed_with_their_team(bench: Bench) {
     let store = bench.open().await;
     assert_eq!(store.revision().await.unwrap(), Revision(0));
     assert!(store.resources().await.unwrap().is_empty());
@@ -133,9 +140,7 @@ async fn resources_of_the_database_are_listed_with_their_team() {
     );
 }
 
-#[tokio::test]
-async fn who_asks_behind_its_mark_gets_what_is_new_and_nothing_else() {
-    let bench = Bench::new();
+async fn who_asks_behind_its_mark_gets_what_is_new_and_nothing_else(bench: Bench) {
     let store = bench.open().await;
     let add = async |value: &str| {
         let until = NOW.plus(Duration::from_secs(100));
@@ -187,10 +192,9 @@ async fn who_asks_behind_its_mark_gets_what_is_new_and_nothing_else() {
     assert_eq!(store.verify_audit_chain().await.unwrap().events, 3);
 }
 
-#[tokio::test]
-async fn revocations_that_come_at_once_are_all_behind_some_mark() {
-    let bench = Bench::new();
+async fn revocations_that_come_at_once_are_all_behind_some_mark(bench: Bench) {
     let store = bench.open().await;
+    let mut mark = store.revocation_mark().await.unwrap();
     let tasks: Vec<_> = (0..16)
         .map(|number| {
             let store = store.clone();
@@ -214,7 +218,6 @@ async fn revocations_that_come_at_once_are_all_behind_some_mark() {
             })
         })
         .collect();
-    let mut mark = store.revocation_mark().await.unwrap();
     let mut seen = BTreeSet::new();
     for task in tasks {
         let _row = task.await.unwrap();

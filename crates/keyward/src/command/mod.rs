@@ -2,6 +2,7 @@
 
 mod access;
 mod algorithm;
+mod backup;
 mod check;
 mod completions;
 mod credential;
@@ -47,6 +48,8 @@ enum Command {
     Serve(serve::Serve),
     Check(check::Check),
     Top(top::Top),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
     #[command(subcommand)]
     Access(access::Access),
     Revoke(revoke::Revoke),
@@ -73,6 +76,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Serve(command) => command.run().map(done),
         Command::Check(command) => command.run(),
         Command::Top(command) => command.run().map(done),
+        Command::Backup(command) => command.run().map(done),
+        Command::Restore(command) => command.run().map(done),
         Command::Access(command) => command.run(),
         Command::Revoke(command) => command.run().map(done),
         Command::Revocation(command) => command.run().map(done),

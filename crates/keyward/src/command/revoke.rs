@@ -417,7 +417,7 @@ fn in_store<T>(
     let master_key = environment::variable(environment::MASTER_KEY).map(Secret::new);
     runtime.block_on(async {
         let now = SystemClock::new().now();
-        let store = data_dir::open_existing(&configuration.data_dir, master_key, now).await?;
+        let store = data_dir::open_existing(&configuration.data_place(), master_key, now).await?;
         let outcome = act(&store).await;
         store.close().await;
         outcome.map_err(|error| Failure::new("database", error.to_string(), error.code()))

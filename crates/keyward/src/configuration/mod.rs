@@ -12,6 +12,7 @@ mod address_files;
 mod authentication;
 pub(crate) mod captures;
 mod content;
+pub(crate) mod database;
 mod document;
 pub(crate) mod file;
 pub(crate) mod kept;
@@ -36,6 +37,7 @@ pub(crate) use report::Report;
 
 use crate::command::Failure;
 use address_files::AddressFiles;
+pub(crate) use database::DataPlace;
 use document::DOCUMENT_MAX_BYTES;
 use file::SeenFile;
 use kept::{Kept, ListPlaces};
@@ -157,7 +159,7 @@ pub(crate) fn load(path: Option<&Path>, files: &[PathBuf], environment: Environm
 
 /// Where the node of a configuration keeps its data. Nothing else is looked at: the rest may name what is not there
 /// yet, such as the hash that is about to be made.
-pub(crate) fn data_dir(path: &Path) -> Result<PathBuf, Failure> {
+pub(crate) fn data_place(path: &Path, environment: Environment<'_>) -> Result<DataPlace, Failure> {
     let failed = |why: String| {
         Failure::new(
             format!("configuration {}", path.display()),
@@ -166,18 +168,31 @@ pub(crate) fn data_dir(path: &Path) -> Result<PathBuf, Failure> {
         )
     };
     let text = file::read_text(path, DOCUMENT_MAX_BYTES).map_err(failed)?;
+    let unreadable = || failed("it can't be read; `keyward check` says why".to_owned());
     let mut problems = Problems::new();
     let documents = document::read(&text, 0, &mut problems);
-    let Some(first) = documents.first() else {
-        return Err(failed(
-            "it can't be read; `keyward check` says why".to_owned(),
-        ));
-    };
+    let first = documents.first().ok_or_else(unreadable)?;
     let named = first
         .get("data_dir")
         .map(|node| Field::of("data_dir", node));
     let named = named.and_then(|field| field.as_text());
-    Ok(directory(path).join(named.unwrap_or(node::DEFAULT_DATA_DIR)))
+    let mut postgres = None;
+    if let Some(mut node) = first.get("database").cloned() {
+        let mut files = Vec::new();
+        substitute(
+            &mut node,
+            directory(path),
+            environment,
+            &mut files,
+            &mut problems,
+        );
+        postgres = database::read(Field::of("database", &node), directory(path), &mut problems)
+            .ok_or_else(unreadable)?;
+    }
+    Ok(DataPlace {
+        data_dir: directory(path).join(named.unwrap_or(node::DEFAULT_DATA_DIR)),
+        postgres,
+    })
 }
 
 struct Reading<'e> {

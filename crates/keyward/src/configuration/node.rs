@@ -2,6 +2,7 @@
 
 use super::access_log::{self, AccessLog};
 use super::captures::{self, Captures};
+use super::database::{self, DataPlace};
 use super::listener::{Listener, default_listeners, listeners};
 use super::network::{allow_rules, networks};
 use super::shared_state::{self, SharedState};
@@ -11,6 +12,7 @@ use keyward_model::Network;
 use keyward_model::network::AllowRule;
 use keyward_model::resource::raw::{Declared, Field, Fields, Node, Problems};
 use keyward_state::limit::CELLS_MAX_DEFAULT;
+use keyward_store::PostgresSettings;
 use serde_json::json;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
@@ -80,8 +82,10 @@ pub(crate) struct NodeConfiguration {
     pub(crate) gateway_url: Box<str>,
     /// The issuer `self`; without a slash at the end.
     pub(crate) site_url: Box<str>,
-    /// Where the database and the master key stand.
+    /// Where the master key stands, and the database where no other is named.
     pub(crate) data_dir: PathBuf,
+    /// The database where it is not a file in `data_dir`.
+    pub(crate) postgres: Option<PostgresSettings>,
     /// How many worker threads serve the gateway; `None` for one a core.
     pub(crate) workers: Option<usize>,
     /// Whose `X-Forwarded-For` and `request-id` are believed.
@@ -115,6 +119,7 @@ impl Default for NodeConfiguration {
             gateway_url: DEFAULT_GATEWAY_URL.into(),
             site_url: DEFAULT_SITE_URL.into(),
             data_dir: PathBuf::from(DEFAULT_DATA_DIR),
+            postgres: None,
             workers: None,
             trusted_proxies: Vec::new(),
             failed_attempts: FAILED_ATTEMPTS,
@@ -131,6 +136,14 @@ impl Default for NodeConfiguration {
 }
 
 impl NodeConfiguration {
+    /// Where it keeps its data.
+    pub(crate) fn data_place(&self) -> DataPlace {
+        DataPlace {
+            data_dir: self.data_dir.clone(),
+            postgres: self.postgres.clone(),
+        }
+    }
+
     /// What the node would run with, defaults included, for `check --json`. Durations are in seconds.
     pub(crate) fn to_json(&self) -> serde_json::Value {
         let proxies = self.trusted_proxies.iter().map(ToString::to_string);
@@ -141,7 +154,7 @@ impl NodeConfiguration {
             "gateway_url": self.gateway_url,
             "site_url": self.site_url,
             "data_dir": self.data_dir,
-            "database": "sqlite",
+            "database": self.postgres.as_ref().map_or_else(|| "sqlite".to_owned(), ToString::to_string),
             "shared_state": self.shared_state.as_ref().map_or_else(|| json!("memory"), SharedState::to_json),
             "workers": self.workers,
             "trusted_proxies": proxies.collect::<Vec<_>>(),
@@ -228,7 +241,10 @@ pub(super) fn read(
 ) -> Option<NodeConfiguration> {
     let fields = Fields::of(&node, "the configuration", KEYS, problems)?;
     format(&fields, problems);
-    sqlite(&fields, problems);
+    let postgres = match fields.optional("database") {
+        Some(field) => database::read(field, directory, problems),
+        None => Some(None),
+    };
     let shared_state = match fields.optional("shared_state") {
         Some(field) => shared_state::read(field, directory, problems),
         None => Some(None),
@@ -285,6 +301,7 @@ pub(super) fn read(
         gateway_url: gateway_url?,
         site_url: site_url?,
         data_dir: data_dir?,
+        postgres: postgres?,
         workers,
         trusted_proxies,
         failed_attempts: failed_attempts?,
@@ -309,25 +326,6 @@ fn format(fields: &Fields<'_>, problems: &mut Problems) {
     {
         field.refuse(
             "is a format that this version does not know: it knows format 1",
-            problems,
-        );
-    }
-}
-
-/// This version keeps its database on the node itself: one that would be shared is refused, rather than
-/// silently kept apart.
-fn sqlite(fields: &Fields<'_>, problems: &mut Problems) {
-    if let Some(field) = fields.optional("database")
-        && let Some(text) = field.text(problems)
-        && text != "sqlite"
-    {
-        let postgres = text.starts_with("postgres://") || text.starts_with("postgresql://");
-        field.refuse(
-            if postgres {
-                "can't be used: this version has SQLite alone (`database: sqlite`); PostgreSQL comes later"
-            } else {
-                "is no database: write `sqlite`"
-            },
             problems,
         );
     }

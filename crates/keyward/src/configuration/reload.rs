@@ -34,6 +34,7 @@ pub(crate) fn needing_restart(
         gateway_url,
         site_url: _,
         data_dir,
+        postgres,
         workers,
         trusted_proxies,
         failed_attempts,
@@ -53,6 +54,7 @@ pub(crate) fn needing_restart(
         ),
         ("gateway_url", *gateway_url != read.gateway_url),
         ("data_dir", *data_dir != read.data_dir),
+        ("database", *postgres != read.postgres),
         ("workers", *workers != read.workers),
         ("trusted_proxies", *trusted_proxies != read.trusted_proxies),
         ("failed_attempts", *failed_attempts != read.failed_attempts),
@@ -83,9 +85,10 @@ mod tests {
         read.workers = Some(7);
         read.data_dir = PathBuf::from("elsewhere");
         read.listeners.pop();
+        read.postgres = keyward_store::PostgresSettings::parse("postgres://u@h/db").ok();
         assert_eq!(
             needing_restart(&running, &read),
-            ["listeners", "data_dir", "workers"]
+            ["listeners", "data_dir", "database", "workers"]
         );
     }
 

@@ -139,8 +139,25 @@ fn changes_that_break_the_example_are_told_with_line_and_advice() {
         ("workers: 2", "? [a, b]\n: 2", &["[yaml]"]),
         (
             "database: sqlite",
-            "database: postgres://u@h/db",
-            &["9: `database`: `postgres://u@h/db` can't be used: this version has SQLite alone"],
+            "database: mysql://u:hunter2@h/db",
+            &[
+                "9: `database`: it is no address of PostgreSQL: write `sqlite`, or `postgres://user@host/database`",
+            ],
+        ),
+        (
+            "database: sqlite",
+            "database: \"postgres://u:hunter2@h/db?sslmode=prefer\"",
+            &["9: `database`: it has an `sslmode` that is none of `verify-full`"],
+        ),
+        (
+            "database: sqlite",
+            "database: \"postgres://u:hunter2@h/db?sslrootcert=nowhere.pem\"",
+            &["9: `database`: there is no file"],
+        ),
+        (
+            "database: sqlite",
+            "database: { url: x }",
+            &["9: `database`"],
         ),
         (
             "shared_state: memory",

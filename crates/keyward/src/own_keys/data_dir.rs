@@ -1,16 +1,14 @@
-//! The data directory: the database, and the master key where the environment gives none.
+//! The data directory: the database where no other is named, and the master key where the environment gives none.
 
 use crate::command::Failure;
+use crate::configuration::DataPlace;
 use crate::environment;
 use keyward_model::{Secret, Timestamp};
-use keyward_store::{MasterKey, Store};
+use keyward_store::{Error, Location, MasterKey, Store};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-
-/// The database's name in the data directory.
-const DATABASE_FILE: &str = "keyward.db";
 
 /// The master key's name in the data directory.
 const MASTER_KEY_FILE: &str = "master.key";
@@ -46,63 +44,102 @@ impl MasterKeySource {
     }
 }
 
-/// Opens the database in `data_dir` under the master key that the environment gives (`from_environment`:
-/// the value of `KEYWARD_MASTER_KEY`) or else the file there; makes what is not there yet.
+/// Opens the database of `place` under the master key that the environment gives (`from_environment`: the
+/// value of `KEYWARD_MASTER_KEY`) or else the file in its directory; makes what is not there yet.
 pub(crate) async fn open_store(
-    data_dir: &Path,
+    place: &DataPlace,
     from_environment: Option<Secret<String>>,
     now: Timestamp,
 ) -> Result<(Store, MasterKeySource), Failure> {
-    let database = data_dir.join(DATABASE_FILE);
+    let location = place.location();
     let (master, source) = match from_environment {
-        Some(text) => {
-            let master = MasterKey::parse(text.reveal()).map_err(|error| {
-                Failure::new(environment::MASTER_KEY, error.to_string(), error.code())
-            })?;
-            (master, MasterKeySource::Environment)
-        }
-        None => read_or_make(data_dir, &database)?,
+        Some(text) => (given(&text)?, MasterKeySource::Environment),
+        None => read_or_make(&place.data_dir, &location).await?,
     };
-    let store = Store::open(&database, &master, now)
-        .await
-        .map_err(|error| {
-            let what = format!("database {}", database.display());
-            Failure::new(what, error.to_string(), error.code())
-        })?;
-    Ok((store, source))
+    match Store::open_at(&location, &master, now).await {
+        Ok(store) => Ok((store, source)),
+        Err(error) => {
+            // Another node was faster, with another key: the one that was made for nothing must not be taken
+            // for the right one.
+            if let (Error::WrongMasterKey, MasterKeySource::Made(path)) = (&error, &source) {
+                std::fs::remove_file(path)
+                    .map_err(|error| file_failed(path, "take it away again", &error))?;
+            }
+            Err(failed(&location, &error))
+        }
+    }
 }
 
 /// Opens the database that a node has made before: a command that makes one would write where nobody reads.
 pub(crate) async fn open_existing(
-    data_dir: &Path,
+    place: &DataPlace,
     from_environment: Option<Secret<String>>,
     now: Timestamp,
 ) -> Result<Store, Failure> {
-    let database = data_dir.join(DATABASE_FILE);
-    if !database.exists() {
-        return Err(Failure::new(
-            format!("database {}", database.display()),
-            "it is not there: no node has run with this configuration (`data_dir`)",
-            "database_missing",
-        ));
+    let location = place.location();
+    if !is_begun(&location).await? {
+        return Err(missing(&location));
     }
-    let (store, _) = open_store(data_dir, from_environment, now).await?;
+    let (store, _) = open_store(place, from_environment, now).await?;
     Ok(store)
 }
 
-fn read_or_make(data_dir: &Path, database: &Path) -> Result<(MasterKey, MasterKeySource), Failure> {
+/// The master key that the environment gives or the directory has; `None` when there is none.
+pub(crate) fn master_key(
+    place: &DataPlace,
+    from_environment: Option<Secret<String>>,
+) -> Result<Option<MasterKey>, Failure> {
+    match from_environment {
+        Some(text) => given(&text).map(Some),
+        None => read(&place.data_dir.join(MASTER_KEY_FILE)),
+    }
+}
+
+/// That no node has made the database.
+pub(crate) fn missing(location: &Location) -> Failure {
+    let why = match location {
+        Location::File(_) => {
+            "it is not there: no node has run with this configuration (`data_dir`)"
+        }
+        Location::Postgres(_) => {
+            "it is empty: no node has run with this configuration (`database`)"
+        }
+    };
+    Failure::new(format!("database {location}"), why, "database_missing")
+}
+
+/// What the store says of the database at `location`.
+pub(crate) fn failed(location: &Location, error: &Error) -> Failure {
+    let what = format!("database {location}");
+    Failure::new(what, error.to_string(), error.code())
+}
+
+async fn is_begun(location: &Location) -> Result<bool, Failure> {
+    Store::is_begun(location)
+        .await
+        .map_err(|error| failed(location, &error))
+}
+
+fn given(text: &Secret<String>) -> Result<MasterKey, Failure> {
+    MasterKey::parse(text.reveal())
+        .map_err(|error| Failure::new(environment::MASTER_KEY, error.to_string(), error.code()))
+}
+
+async fn read_or_make(
+    data_dir: &Path,
+    location: &Location,
+) -> Result<(MasterKey, MasterKeySource), Failure> {
     let path = data_dir.join(MASTER_KEY_FILE);
     // Asked first: whoever makes a database has its key by then.
-    let database_is_there = database.exists();
+    let is_begun = is_begun(location).await?;
     if let Some(master) = read(&path)? {
         return Ok((master, MasterKeySource::File(path)));
     }
-    if database_is_there {
+    if is_begun {
         return Err(Failure::new(
             format!("master key {}", path.display()),
             format!(
-                "it is not there, and the database {} was encrypted under it: put the file back, or give the key in {}",
-                database.display(),
+                "it is not there, and the database {location} was encrypted under it: put the file there (of another node, if it is that one's), or give the key in {}",
                 environment::MASTER_KEY
             ),
             "master_key_missing",

@@ -1,5 +1,6 @@
 use super::data_dir::{MasterKeySource, open_store};
 use super::*;
+use crate::configuration::DataPlace;
 use keyward_jose::jwe::{Encrypter, Message};
 use keyward_jose::key::{KeyUse, Part};
 use keyward_jose::{Verifiers, key::Key};
@@ -17,8 +18,15 @@ fn data_dir(folder: &TempDir) -> PathBuf {
     folder.path().join("keyward-data")
 }
 
+fn place(folder: &TempDir) -> DataPlace {
+    DataPlace {
+        data_dir: data_dir(folder),
+        postgres: None,
+    }
+}
+
 async fn open(folder: &TempDir) -> (Store, OwnKeys) {
-    let (store, _) = open_store(&data_dir(folder), None, NOW).await.unwrap();
+    let (store, _) = open_store(&place(folder), None, NOW).await.unwrap();
     let keys = OwnKeys::load(&store, NOW).await.unwrap();
     (store, keys)
 }
@@ -270,9 +278,9 @@ async fn processes_that_start_at_once_have_the_same_keys() {
     let folder = tempfile::tempdir().unwrap();
     let mut starts = tokio::task::JoinSet::new();
     for _ in 0..4 {
-        let data_dir = data_dir(&folder);
+        let place = place(&folder);
         starts.spawn(async move {
-            let (store, source) = open_store(&data_dir, None, NOW).await.unwrap();
+            let (store, source) = open_store(&place, None, NOW).await.unwrap();
             let keys = OwnKeys::load(&store, NOW).await.unwrap();
             check_signatures(&keys, NOW);
             (
@@ -307,7 +315,7 @@ fn mode(path: &Path) -> u32 {
 
 async fn refusal(folder: &TempDir, from_environment: Option<&str>) -> String {
     let given = from_environment.map(|text| Secret::new(text.to_owned()));
-    match open_store(&data_dir(folder), given, NOW).await {
+    match open_store(&place(folder), given, NOW).await {
         Ok(_) => "none".to_owned(),
         Err(failure) => failure.to_string(),
     }
@@ -316,14 +324,14 @@ async fn refusal(folder: &TempDir, from_environment: Option<&str>) -> String {
 #[tokio::test]
 async fn a_master_key_is_made_for_the_owner_alone_and_said_to_be() {
     let folder = tempfile::tempdir().unwrap();
-    let (store, source) = open_store(&data_dir(&folder), None, NOW).await.unwrap();
+    let (store, source) = open_store(&place(&folder), None, NOW).await.unwrap();
     let path = master_key_file(&folder);
     assert!(source.notice().unwrap().contains(path.to_str().unwrap()));
     assert_eq!((mode(&path), mode(&data_dir(&folder))), (0o600, 0o700));
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(MasterKey::parse(&text).is_ok() && text.ends_with('\n'));
     store.close().await;
-    let (_, source) = open_store(&data_dir(&folder), None, NOW).await.unwrap();
+    let (_, source) = open_store(&place(&folder), None, NOW).await.unwrap();
     assert_eq!(
         (source.notice(), source),
         (None, MasterKeySource::File(path))
@@ -334,7 +342,7 @@ async fn a_master_key_is_made_for_the_owner_alone_and_said_to_be() {
 async fn a_given_master_key_is_used_and_leaves_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let given = MasterKey::generate().unwrap().to_text();
-    let (_, source) = open_store(&data_dir(&folder), Some(given.clone()), NOW)
+    let (_, source) = open_store(&place(&folder), Some(given.clone()), NOW)
         .await
         .unwrap();
     assert_eq!(source, MasterKeySource::Environment);

@@ -2,6 +2,7 @@
 
 mod access_log;
 mod captures;
+mod changes;
 mod demo;
 mod descriptors;
 mod event;
@@ -32,6 +33,7 @@ use crate::own_keys::{self, OwnKeys};
 use access_log::RunningLog;
 use arc_swap::ArcSwap;
 use captures::RunningCaptures;
+use changes::{FollowCounts, Follower};
 use event::{Event, Events};
 use handover::{Offer, Successor, TakeOver};
 use keyward_egress::{Egress, Policy};
@@ -124,7 +126,8 @@ async fn serve(request: Request) -> Result<(), Failure> {
         taking_over = Some(begun);
     }
     let (store, source) =
-        own_keys::data_dir::open_store(&configuration.data_dir, master_key, clock.now()).await?;
+        own_keys::data_dir::open_store(&configuration.data_place(), master_key, clock.now())
+            .await?;
     if let Some(notice) = source.notice() {
         tracing::warn!("{notice}");
     }
@@ -142,7 +145,9 @@ async fn serve(request: Request) -> Result<(), Failure> {
         .shared_state
         .is_none()
         .then(|| KeepingQuotas::start(Arc::clone(&limits), store.clone(), Arc::clone(&clock)));
-    let feed = revocation_feed(&store, &clock).await?;
+    let following = Arc::new(FollowCounts::default());
+    let follower = follower(&store, &following).await?;
+    let feed = revocation_feed(&store, &follower, &following, &clock).await?;
     let traced = tracing(&configuration, spans.as_ref().map(|(queue, _)| queue));
     let rules = traced.as_ref().map(|tracing| tracing.rules.clone());
     let (gateway, records, listening) = gateway(
@@ -192,7 +197,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
         export: export.as_ref().map(RunningExport::status),
         captures: captures.as_ref().map(RunningCaptures::status),
         revocations: Arc::clone(&feed.revocations),
-        revocation_feed: Arc::clone(&feed.counts),
+        following,
     };
     let for_operators = operators_sockets(&configuration, &mut given)?;
     given.finish()?;
@@ -212,7 +217,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
     gateway
         .serve()
         .map_err(|error| failed("gateway", &error, "workers"))?;
-    let feeding = tokio::spawn(feed.run());
+    let feeding = [tokio::spawn(follower.run()), tokio::spawn(feed.run())];
     serving.store(true, Ordering::Relaxed);
     if let Some(taking_over) = taking_over {
         tokio::task::spawn_blocking(move || taking_over.finish())
@@ -310,7 +315,9 @@ async fn serve(request: Request) -> Result<(), Failure> {
         export.finish().await;
     }
     // To the last: calls that run until then may be revoked.
-    feeding.abort();
+    for feeding in feeding {
+        feeding.abort();
+    }
     if let Some(keeping) = keeping {
         keeping.finish().await;
     }
@@ -364,17 +371,26 @@ struct Observed {
     captures: Option<CaptureSettings>,
 }
 
+/// What tells of changes in the database.
+async fn follower(store: &Store, counts: &Arc<FollowCounts>) -> Result<Follower, Failure> {
+    let feed = store.change_feed().await;
+    let feed = feed.map_err(|error| failed("changes", &error, error.code()))?;
+    Ok(Follower::new(feed, Arc::clone(counts)))
+}
+
 /// The revocations in force, and what keeps them so.
-async fn revocation_feed(store: &Store, clock: &Arc<dyn Clock>) -> Result<RevocationFeed, Failure> {
+async fn revocation_feed(
+    store: &Store,
+    follower: &Follower,
+    counts: &Arc<FollowCounts>,
+    clock: &Arc<dyn Clock>,
+) -> Result<RevocationFeed, Failure> {
     let now = clock.now();
-    let asked = async {
-        // The mark first: what comes in between is taken in again, and missed never.
-        let mark = store.revocation_mark().await?;
-        Ok((mark, store.revocations(now).await?))
-    };
-    let (mark, stored) = asked
-        .await
-        .map_err(|error: keyward_store::Error| failed("revocations", &error, error.code()))?;
+    // The marks are from before the rows: what comes in between is taken in again, and missed never.
+    let marks = follower.marks();
+    let mark = marks.borrow().revocations;
+    let stored = store.revocations(now).await;
+    let stored = stored.map_err(|error| failed("revocations", &error, error.code()))?;
     let revocations = Revocations::default();
     revocations
         .replace(&stored, now)
@@ -384,7 +400,8 @@ async fn revocation_feed(store: &Store, clock: &Arc<dyn Clock>) -> Result<Revoca
         revocations: Arc::new(revocations),
         clock: Arc::clone(clock),
         mark,
-        counts: Arc::default(),
+        marks,
+        counts: Arc::clone(counts),
     })
 }
 

@@ -1,9 +1,9 @@
 //! The operations listener: health, readiness, metrics, and what `keyward top` shows. No caller of an API reaches it.
 
 use super::captures::CaptureStatus;
+use super::changes::FollowCounts;
 use super::metrics;
 use super::reload::ReloadCounts;
-use super::revocations::FeedCounts;
 use super::top;
 use super::traces::ExportStatus;
 use axum::Router;
@@ -33,7 +33,7 @@ pub(super) struct Operations {
     /// `None` where no body is captured.
     pub(super) captures: Option<CaptureStatus>,
     pub(super) revocations: Arc<Revocations>,
-    pub(super) revocation_feed: Arc<FeedCounts>,
+    pub(super) following: Arc<FollowCounts>,
 }
 
 /// Serves until the process ends.
@@ -70,7 +70,7 @@ async fn metrics(State(operations): State<Operations>) -> impl IntoResponse {
         export: operations.export.as_ref(),
         captures: operations.captures.as_ref(),
         revocations: &operations.revocations,
-        revocation_feed: &operations.revocation_feed,
+        following: &operations.following,
         now: operations.clock.now(),
     });
     (

@@ -1,30 +1,25 @@
 //! Revocations on their way from the database to the workers.
 //!
-//! A row may come from a command, or from another process with the same database. A node asks one small question
-//! several times a second, and takes in what is new: then a revocation holds here from that moment on, for tokens
-//! that were verified before too.
+//! A row may come from a command, or from another process with the same database. As soon as the marks of the database
+//! say so, a node takes in what is new: then a revocation holds here from that moment on, for tokens that were verified
+//! before too.
 
+use super::changes::FollowCounts;
 use keyward_model::Clock;
 use keyward_state::revocation::Revocations;
-use keyward_store::{RevocationMark, Store};
+use keyward_store::{Marks, RevocationMark, Store};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::sync::watch;
 
-/// How often the database is asked: revoked is revoked within less than a second.
-const ASK_EVERY: Duration = Duration::from_millis(200);
-/// How often it is asked at least while that fails: what fails each time, such as an index that is full, costs a
+/// How soon it is tried again when rows could not be taken in.
+const AGAIN_AFTER: Duration = Duration::from_millis(200);
+/// How often it is tried at least while that fails: what fails each time, such as an index that is full, costs a
 /// look at every row.
-const ASK_EVERY_AT_LEAST: Duration = Duration::from_secs(30);
+const AGAIN_AFTER_AT_MOST: Duration = Duration::from_secs(30);
 /// How often what is over is forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
-
-/// How taking revocations in goes, for operators.
-#[derive(Debug, Default)]
-pub(super) struct FeedCounts {
-    /// How often the database could not be asked, or the index could not take what it said.
-    pub(super) failures: AtomicU64,
-}
 
 /// Takes revocations in.
 pub(super) struct RevocationFeed {
@@ -33,42 +28,44 @@ pub(super) struct RevocationFeed {
     pub(super) clock: Arc<dyn Clock>,
     /// What the index was filled with.
     pub(super) mark: RevocationMark,
-    pub(super) counts: Arc<FeedCounts>,
+    pub(super) marks: watch::Receiver<Marks>,
+    pub(super) counts: Arc<FollowCounts>,
 }
 
 impl RevocationFeed {
     /// Runs until the process ends.
     pub(super) async fn run(mut self) {
-        let mut swept = self.clock.now();
         let mut failing = false;
-        let mut wait = ASK_EVERY;
+        let mut wait = AGAIN_AFTER;
+        let mut sweep = tokio::time::interval(SWEEP_EVERY);
+        // The first is at once: the index was filled with what is not over.
+        sweep.tick().await;
         loop {
-            tokio::time::sleep(wait).await;
-            let outcome = self.take_in().await;
-            wait = wait_after(wait, outcome.is_ok());
-            match outcome {
-                Ok(()) if failing => {
-                    failing = false;
-                    tracing::info!("revocations: the database answers again");
+            tokio::select! {
+                changed = self.marks.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(wait), if failing => {}
+                _ = sweep.tick() => {
+                    self.sweep().await;
+                    continue;
                 }
-                Ok(()) => {}
+            }
+            match self.take_in().await {
+                Ok(()) => {
+                    if std::mem::take(&mut failing) {
+                        tracing::info!("revocations: what is new is taken in again");
+                    }
+                    wait = AGAIN_AFTER;
+                }
                 Err(error) => {
                     self.counts.failures.fetch_add(1, Ordering::Relaxed);
-                    // Once, and not five times a second: the counter goes on.
-                    if !failing {
+                    // Once, and not at each try: the counter goes on.
+                    if !std::mem::replace(&mut failing, true) {
                         tracing::error!(
                             "revocations: {error}; those that are known hold, and new ones are not taken in until this ends"
                         );
+                    } else {
+                        wait = (wait * 2).min(AGAIN_AFTER_AT_MOST);
                     }
-                    failing = true;
-                }
-            }
-            let now = self.clock.now();
-            if now.since(swept) >= SWEEP_EVERY {
-                swept = now;
-                self.revocations.drop_expired(now);
-                if let Err(error) = self.store.sweep_revocations(now).await {
-                    tracing::warn!(%error, "revocations: those that are over could not be removed from the database");
                 }
             }
         }
@@ -76,7 +73,7 @@ impl RevocationFeed {
 
     /// Takes in what has changed. The mark is kept only when all of it was.
     async fn take_in(&mut self) -> Result<(), String> {
-        let mark = self.store.revocation_mark().await.map_err(told)?;
+        let mark = self.marks.borrow_and_update().revocations;
         if mark == self.mark {
             return Ok(());
         }
@@ -95,14 +92,13 @@ impl RevocationFeed {
         self.mark = mark;
         Ok(())
     }
-}
 
-/// How long to wait before the database is asked again.
-fn wait_after(wait: Duration, went_well: bool) -> Duration {
-    if went_well {
-        ASK_EVERY
-    } else {
-        (wait * 2).min(ASK_EVERY_AT_LEAST)
+    async fn sweep(&self) {
+        let now = self.clock.now();
+        self.revocations.drop_expired(now);
+        if let Err(error) = self.store.sweep_revocations(now).await {
+            tracing::warn!(%error, "revocations: those that are over could not be removed from the database");
+        }
     }
 }
 
@@ -119,20 +115,6 @@ fn told(error: impl std::fmt::Display) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_fails_is_asked_less_and_less_often_and_what_answers_is_asked_as_before() {
-        let mut waits = vec![ASK_EVERY];
-        while let Some(wait) = waits.last()
-            && *wait < ASK_EVERY_AT_LEAST
-        {
-            let next = wait_after(*wait, false);
-            assert!(*wait < next && next <= *wait * 2, "{waits:?}");
-            waits.push(next);
-        }
-        assert_eq!(wait_after(ASK_EVERY_AT_LEAST, false), ASK_EVERY_AT_LEAST);
-        assert_eq!(wait_after(ASK_EVERY_AT_LEAST, true), ASK_EVERY);
-    }
 
     #[test]
     fn all_is_read_anew_after_a_removal_or_a_restore() {

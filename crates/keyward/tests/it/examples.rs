@@ -9,6 +9,7 @@ mod limits;
 mod observing;
 mod protocols;
 mod running;
+mod store;
 mod traffic;
 mod upstreams;
 

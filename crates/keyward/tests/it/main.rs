@@ -53,6 +53,8 @@ mod shell;
 #[cfg(test)]
 mod smuggling;
 #[cfg(test)]
+mod store;
+#[cfg(test)]
 mod token;
 #[cfg(test)]
 mod transport;

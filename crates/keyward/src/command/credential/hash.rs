@@ -15,11 +15,11 @@ use std::path::PathBuf;
 /// Hash an API key or a password, so that the configuration need not hold it
 ///
 /// The hash is made under a key of the node's database, so that it proves nothing without that: run this where
-/// the node's data directory is. What is printed goes under `api_key: { hash: … }`, `password: { hash: … }` or
+/// the node's data directory and database are. What is printed goes under `api_key: { hash: … }`, `password: { hash: … }` or
 /// `password: { argon2: … }`.
 #[derive(Args, Debug)]
 pub(in crate::command) struct Hash {
-    /// The node's configuration, which says where its data directory is. Without this option KEYWARD_CONFIG names
+    /// The node's configuration, which says where its data is. Without this option KEYWARD_CONFIG names
     /// it; without that it is keyward.yaml
     #[arg(long, value_name = "PATH")]
     config: Option<PathBuf>,
@@ -64,10 +64,10 @@ impl Hash {
         let path = named
             .or_else(|| environment::variable(environment::CONFIG).map(PathBuf::from))
             .unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
-        let data_dir = configuration::data_dir(&path)?;
+        let place = configuration::data_place(&path, &environment::variable)?;
         let master_key = environment::variable(environment::MASTER_KEY).map(Secret::new);
         let now = SystemClock::new().now();
-        let (store, source) = own_keys::data_dir::open_store(&data_dir, master_key, now).await?;
+        let (store, source) = own_keys::data_dir::open_store(&place, master_key, now).await?;
         if let Some(notice) = source.notice() {
             terminal::complain(&notice);
         }

@@ -10,8 +10,8 @@ mod shared_state;
 mod upstreams;
 
 use super::captures::CaptureStatus;
+use super::changes::FollowCounts;
 use super::reload::ReloadCounts;
-use super::revocations::FeedCounts;
 use super::traces::ExportStatus;
 use keyward_gateway::Gateway;
 use keyward_gateway::issuer::Issuers;
@@ -32,7 +32,7 @@ pub(super) struct Sources<'a> {
     /// `None` where no body is captured.
     pub(super) captures: Option<&'a CaptureStatus>,
     pub(super) revocations: &'a Revocations,
-    pub(super) revocation_feed: &'a FeedCounts,
+    pub(super) following: &'a FollowCounts,
     /// When the process began to serve.
     pub(super) started: Timestamp,
     pub(super) now: Timestamp,
@@ -85,7 +85,12 @@ fn revocations(page: &mut Page, sources: &Sources<'_>) {
     page.counter(
         "keyward_revocation_feed_failures_total",
         "How often revocations could not be taken in from the database.",
-        sources.revocation_feed.failures.load(Ordering::Relaxed),
+        sources.following.failures.load(Ordering::Relaxed),
+    );
+    page.gauge(
+        "keyward_database_away",
+        "Whether the database does not answer: what is known goes on to hold.",
+        u64::from(sources.following.away.load(Ordering::Relaxed)),
     );
 }
 

@@ -10,3 +10,4 @@ mod overload;
 mod paced;
 mod running;
 mod soak;
+mod store_kill;

@@ -1,21 +1,20 @@
 //! The SQLite file: made for its owner alone, opened so that what was committed stays.
 
+use super::{connect, options, push_encoded};
 use crate::Error;
-use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Executor};
-use std::fmt::Write as _;
+use sqlx::any::AnyPoolOptions;
+use sqlx::{AnyConnection, AnyPool, Connection, Executor};
 use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Once;
 use std::time::Duration;
 
 /// What begins a transaction that will write. SQLite's own default would take the lock at the first
 /// write, when another may have changed what was read before.
-pub(crate) const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
+pub(super) const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
 
-/// How long a statement waits for another process's write: each takes milliseconds.
-pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// What begins a transaction that reads: in the write-ahead log it sees one state until it ends.
+pub(super) const BEGIN_READ: &str = "BEGIN";
 
 /// SQLite writes one at a time; this many readers beside it are more than the control plane asks for.
 const CONNECTIONS_MAX: u32 = 4;
@@ -28,16 +27,10 @@ const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 
 /// Opens the file, which is made if there is none, together with its folder.
-pub(crate) async fn open(path: &Path, busy_timeout: Duration) -> Result<AnyPool, Error> {
-    static DRIVERS: Once = Once::new();
-    DRIVERS.call_once(sqlx::any::install_default_drivers);
-
+pub(super) async fn open(path: &Path, busy_timeout: Duration) -> Result<AnyPool, Error> {
     let path = make_file(path)?;
-    let options: AnyConnectOptions = url_of(&path)?.parse().map_err(Error::from)?;
-    let options = options.disable_statement_logging();
-    // A pool tries again and again and then says that it took too long: what is wrong with a file is
-    // heard from a connection of its own.
-    let mut first = AnyConnection::connect_with(&options).await?;
+    let options = options(&url_of(&path)?)?;
+    let mut first = connect(&options).await?;
     configure(&mut first, busy_timeout).await?;
     write_ahead_log(&mut first, busy_timeout).await?;
     first.close().await?;
@@ -86,6 +79,17 @@ async fn write_ahead_log(
             }
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// A file leaves the write-ahead log only while nobody else has it open; then it goes back to it.
+pub(super) async fn check_alone(pool: &AnyPool, busy_timeout: Duration) -> Result<(), Error> {
+    let mut connection = pool.acquire().await?;
+    let left = connection.execute("PRAGMA journal_mode = DELETE").await;
+    match left.map_err(Error::from) {
+        Ok(_) => write_ahead_log(&mut connection, busy_timeout).await,
+        Err(Error::Locked) => Err(Error::InUse),
+        Err(error) => Err(error),
     }
 }
 
@@ -154,16 +158,7 @@ fn url_of(path: &Path) -> Result<String, Error> {
         source: std::io::Error::other("the path is not UTF-8"),
     })?;
     let mut url = "sqlite://".to_owned();
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' => {
-                url.push(char::from(byte));
-            }
-            _ => {
-                let _ = write!(url, "%{byte:02X}");
-            }
-        }
-    }
+    push_encoded(&mut url, text, b"/-_.");
     url.push_str("?mode=rw");
     Ok(url)
 }

@@ -1,0 +1,115 @@
+//! How a node learns that something has changed, whoever changed it.
+//!
+//! One small question tells how far everything has come: the newest revision, and for what reaches nodes by row
+//! a counter of each kind ([`Marks`]). It is asked when there is a reason to: PostgreSQL told of a change
+//! (LISTEN), this process made one, or some time has passed. So a notice that is lost costs a moment and no
+//! change, and a database that is away is noticed and asked less and less often, until it answers again.
+
+mod feed;
+mod listener;
+
+pub use feed::{ChangeCounts, ChangeFeed, Notice};
+
+use crate::{Error, RevocationMark, Store};
+use keyward_model::Revision;
+use sqlx::{Any, Transaction};
+
+/// What is counted. What a revision brings is not: revisions are numbered by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    Revocations,
+    RevocationsRemoved,
+    Credentials,
+    CredentialsRemoved,
+    Keys,
+}
+
+impl Subject {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Revocations => "revocations",
+            Self::RevocationsRemoved => "revocations_removed",
+            Self::Credentials => "credentials",
+            Self::CredentialsRemoved => "credentials_removed",
+            Self::Keys => "keys",
+        }
+    }
+}
+
+/// How far everything has come: to be compared with what a node has seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// The newest revision of the configuration; 0 before the first.
+    pub revision: Revision,
+    /// Revocations.
+    pub revocations: RevocationMark,
+    /// How often a credential came or was changed.
+    pub credentials: i64,
+    /// How often a credential was taken back.
+    pub credentials_removed: i64,
+    /// How often a key of a key set was made or changed.
+    pub keys: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct CounterRow {
+    subject: String,
+    counter: i64,
+}
+
+/// What the newest revision is called among the counters.
+const REVISION: &str = "revision";
+
+impl Store {
+    /// How far everything has come. To be asked before the rows themselves: what comes between is then asked
+    /// for again, and missed never.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn marks(&self) -> Result<Marks, Error> {
+        let rows: Vec<CounterRow> = sqlx::query_as(
+            "SELECT subject, counter FROM change_counters
+             UNION ALL SELECT 'revision', coalesce(max(number), 0) FROM revisions",
+        )
+        .fetch_all(self.pool())
+        .await?;
+        let named = |name: &str| {
+            let row = rows.iter().find(|row| row.subject == name);
+            row.map_or(0, |row| row.counter)
+        };
+        let of = |subject: Subject| named(subject.as_str());
+        let revision = u64::try_from(named(REVISION))
+            .map_err(|_| Error::malformed("revisions", "number", named(REVISION)))?;
+        Ok(Marks {
+            revision: Revision(revision),
+            revocations: RevocationMark {
+                inserted: of(Subject::Revocations),
+                removed: of(Subject::RevocationsRemoved),
+            },
+            credentials: of(Subject::Credentials),
+            credentials_removed: of(Subject::CredentialsRemoved),
+            keys: of(Subject::Keys),
+        })
+    }
+
+    /// Tells this process's own feeds that something was committed, so that they need not find out. Other
+    /// processes hear of it by the database.
+    pub fn tell_of_change(&self) {
+        self.changed().send_replace(());
+    }
+}
+
+/// Raises a counter; what it is then. Its row is held until the transaction ends: rows come in the order of
+/// their numbers.
+pub(crate) async fn raise(
+    transaction: &mut Transaction<'_, Any>,
+    subject: Subject,
+) -> Result<i64, Error> {
+    let (counter,): (i64,) = sqlx::query_as(
+        "UPDATE change_counters SET counter = counter + 1 WHERE subject = $1 RETURNING counter",
+    )
+    .bind(subject.as_str())
+    .fetch_one(&mut **transaction)
+    .await?;
+    Ok(counter)
+}

@@ -1,0 +1,67 @@
+//! LISTEN: PostgreSQL tells of changes as they are committed.
+
+use super::feed::{ASK_EVERY, PATIENCE, wait_after_failure};
+use crate::Error;
+use crate::database::Postgres;
+use sqlx_postgres::PgListener;
+use std::sync::Arc;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+/// A connection of its own that hears of changes, and is made again when it is lost. Ends when dropped.
+#[derive(Debug)]
+pub(super) struct Listener {
+    told: Arc<Notify>,
+    task: JoinHandle<()>,
+}
+
+impl Listener {
+    /// Listens from the moment that this returns, unless the database can't be reached now.
+    pub(super) async fn start(postgres: Postgres) -> Self {
+        let told = Arc::new(Notify::new());
+        let first = connect(&postgres).await;
+        let task = tokio::spawn(listen(postgres, first, Arc::clone(&told)));
+        Self { told, task }
+    }
+
+    /// Ends when something was told since it ended the last time.
+    pub(super) async fn told(&self) {
+        self.told.notified().await;
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn connect(postgres: &Postgres) -> Result<PgListener, Error> {
+    postgres.listen(PATIENCE).await
+}
+
+/// Nothing is said of failures here: the questions of the feed fail, too, and tell of it.
+async fn listen(postgres: Postgres, mut connection: Result<PgListener, Error>, told: Arc<Notify>) {
+    let mut wait = ASK_EVERY;
+    loop {
+        if let Ok(listener) = connection {
+            wait = ASK_EVERY;
+            hear(listener, &told).await;
+        }
+        tokio::time::sleep(wait).await;
+        wait = wait_after_failure(wait);
+        connection = connect(&postgres).await;
+        if connection.is_ok() {
+            // What was told while nobody listened is lost.
+            told.notify_one();
+        }
+    }
+}
+
+/// Until the connection is lost.
+async fn hear(mut listener: PgListener, told: &Notify) {
+    listener.eager_reconnect(false);
+    while let Ok(Some(_)) = listener.try_recv().await {
+        told.notify_one();
+    }
+}
