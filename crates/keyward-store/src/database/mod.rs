@@ -168,7 +168,7 @@ fn install_drivers() {
     DRIVERS.call_once(|| {
         let drivers = &[sqlx_sqlite::any::DRIVER, sqlx_postgres::any::DRIVER];
         // It fails when there are some already, and nobody else has any to install.
-        let _installed = sqlx::any::install_drivers(drivers);
+        let _installed = sqlx_core::any::driver::install_drivers(drivers);
     });
 }
 

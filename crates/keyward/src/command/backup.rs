@@ -128,9 +128,12 @@ fn save(place: &DataPlace, output: impl io::Write) -> Result<Saved, Failure> {
     let now = SystemClock::new().now();
     let mut output = BufWriter::with_capacity(BUFFER_BYTES, output);
     let saved = runtime()?.block_on(Box::pin(backup::save(&location, now, &mut output)));
-    let saved = saved.map_err(|error| match error {
-        keyward_store::Error::Missing => data_dir::missing(&location),
-        error => data_dir::failed(&location, &error),
+    let saved = saved.map_err(|error| {
+        if matches!(error, keyward_store::Error::Missing) {
+            data_dir::missing(&location)
+        } else {
+            data_dir::failed(&location, &error)
+        }
     })?;
     output
         .flush()
