@@ -100,6 +100,8 @@ const PYTHON_GRPC: &[&str] = &["grpcio==1.85.3"];
 const PYTHON_WEBSOCKETS: &[&str] = &["websockets==17.4"];
 /// A client of HTTP/3 that others wrote, and that sends what it is told.
 const PYTHON_HTTP3: &[&str] = &["aioquic==1.7.2"];
+/// What calls the management API as its OpenAPI document says, and as it doesn't.
+const PYTHON_OPENAPI: &[&str] = &["schemathesis==4.32.5"];
 
 /// Clients in JavaScript that others wrote, all of them: what is not listed is taken away. A certified client of OAuth
 /// proves what it holds (DPoP, certificate-bound tokens).
@@ -200,7 +202,8 @@ fn python_peers(root: &Path) -> Result<(), String> {
     python_packages(root, "collector", PYTHON_COLLECTOR)?;
     python_packages(root, "grpc", PYTHON_GRPC)?;
     python_packages(root, "websockets", PYTHON_WEBSOCKETS)?;
-    python_packages(root, "http3", PYTHON_HTTP3)
+    python_packages(root, "http3", PYTHON_HTTP3)?;
+    python_packages(root, "openapi", PYTHON_OPENAPI)
 }
 
 /// Puts packages into the repository's own Python; `stamp` remembers that they are there.

@@ -12,6 +12,7 @@ mod context;
 mod decision;
 mod error;
 mod facts;
+pub mod management;
 mod memory;
 mod policy;
 mod reads;

@@ -1,6 +1,6 @@
 //! The data plane as a whole: bound, configured, served, drained.
 
-use crate::credentials::CredentialIndex;
+use crate::credentials::{CredentialIndex, Entries};
 use crate::issuer::Issuers;
 use crate::metrics::{LimitCounts, RouteCounts, WorkerCounts, WorkerMetrics};
 use crate::policy::cache::{CacheCounts, ResponseCache};
@@ -12,7 +12,7 @@ use crate::request::authenticate::{Nonces, PasswordChecks, REPLAY_WINDOW};
 use crate::settings::{ListenerSettings, Settings};
 use crate::shared::Shared;
 use crate::snapshot::{
-    CompileError, Continuity, LimitPolicy, OwnIssuer, Route, Snapshot, Snapshots,
+    CompileError, Continuity, LimitPolicy, MadeOf, OwnIssuer, Route, Snapshot, Snapshots,
 };
 use crate::tls::Challenges;
 use crate::top::{TopCaller, TopCallers};
@@ -100,6 +100,14 @@ struct Start {
     /// For each worker.
     sockets: Vec<WorkerSockets>,
     usage: UsageQueue,
+}
+
+/// A configuration that was compiled and is not served yet.
+#[derive(Debug)]
+pub struct PreparedConfiguration {
+    credentials: Entries,
+    snapshot: Snapshot,
+    made_of: MadeOf,
 }
 
 impl Gateway {
@@ -227,6 +235,22 @@ impl Gateway {
         resources: &[Arc<Resource>],
         own: Option<OwnIssuer>,
     ) -> Result<(), CompileError> {
+        let prepared = self.prepare(revision, resources, own)?;
+        self.publish(prepared);
+        Ok(())
+    }
+
+    /// Compiles a configuration, to be served later or never. Between this and [`publish`](Self::publish) no other is
+    /// to be compiled.
+    ///
+    /// # Errors
+    /// When it can't be served.
+    pub fn prepare(
+        &self,
+        revision: Revision,
+        resources: &[Arc<Resource>],
+        own: Option<OwnIssuer>,
+    ) -> Result<PreparedConfiguration, CompileError> {
         let mut continuity = self
             .continuity
             .lock()
@@ -236,7 +260,7 @@ impl Gateway {
             credential,
             why: error.to_string(),
         })?;
-        let snapshot = Snapshot::compile(
+        let (snapshot, made_of) = Snapshot::prepare(
             revision,
             resources,
             &self.shared.issuers,
@@ -245,14 +269,27 @@ impl Gateway {
             self.shared.metrics.len(),
             &self.shared.clock,
         )?;
-        self.shared.credentials.publish(credentials);
-        self.shared.snapshots.publish(snapshot);
+        Ok(PreparedConfiguration {
+            credentials,
+            snapshot,
+            made_of,
+        })
+    }
+
+    /// Serves what was prepared last. Calls that run keep the one they began with.
+    pub fn publish(&self, prepared: PreparedConfiguration) {
+        let mut continuity = self
+            .continuity
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        continuity.remember(prepared.made_of);
+        self.shared.credentials.publish(prepared.credentials);
+        self.shared.snapshots.publish(prepared.snapshot);
         continuity.forget_unused();
         validation::forget_unused();
         let served = continuity.served_upstreams().map(Arc::clone);
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         watch.follow(served, &self.runtime, &self.shared.clock);
-        Ok(())
     }
 
     /// Starts the workers.

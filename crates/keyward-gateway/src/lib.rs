@@ -62,7 +62,7 @@ pub use policy::{
 };
 
 pub use credentials::{CredentialIndex, CredentialKeys};
-pub use gateway::{Gateway, GatewayContext, ProvingCounts, UsageReceiver};
+pub use gateway::{Gateway, GatewayContext, PreparedConfiguration, ProvingCounts, UsageReceiver};
 pub use keyward_state::failed_attempts::Allowance;
 pub use policy::cache::CacheCounts;
 pub use policy::idempotency::KeyCounts;

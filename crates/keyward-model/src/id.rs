@@ -87,6 +87,8 @@ ids! {
     ApplicationId,
     /// A credential (API key, client secret, certificate) of an application.
     CredentialId,
+    /// A token of a machine that manages.
+    MachineTokenId,
     /// A revocation row.
     RevocationId,
     /// An entry of the audit log.

@@ -182,6 +182,12 @@ pub enum Error {
     /// A backup could not be written.
     #[error("the backup can't be written: {0}")]
     Output(std::io::Error),
+    /// Nobody would have a role that somebody has to have.
+    #[error("nobody would be `{role}` any more: give the role to another first")]
+    Last {
+        /// The role.
+        role: String,
+    },
     /// The audit log was changed after it was written.
     #[error("the audit log is broken at event {sequence}: {why}")]
     AuditBroken {
@@ -233,6 +239,7 @@ impl Error {
             Self::BackupTooNew { .. } => "backup_too_new",
             Self::Input(_) => "backup_input",
             Self::Output(_) => "backup_output",
+            Self::Last { .. } => "store_last",
             Self::AuditBroken { .. } => "audit_broken",
             Self::Crypto(_) => "store_crypto",
             Self::Database(_) => "store_database",

@@ -46,6 +46,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         serves_from: 1,
         sql: include_str!("../migrations/0010_change_notices.sql"),
     },
+    Migration {
+        version: 20,
+        serves_from: 1,
+        sql: include_str!("../migrations/0020_management.sql"),
+    },
 ];
 
 /// What a migration does beside its own text where the database is PostgreSQL: what SQLite has no use for.

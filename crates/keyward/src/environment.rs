@@ -6,6 +6,12 @@ pub(crate) const CONFIG: &str = "KEYWARD_CONFIG";
 /// Gives the master key instead of the file in the data directory.
 pub(crate) const MASTER_KEY: &str = "KEYWARD_MASTER_KEY";
 
+/// The address of the management API when `--server` doesn't say it.
+pub(crate) const SERVER: &str = "KEYWARD_SERVER";
+
+/// Holds the token for the management API when `--token` names no file.
+pub(crate) const TOKEN: &str = "KEYWARD_TOKEN";
+
 /// How much is told on standard error.
 pub(crate) const LOG: &str = "KEYWARD_LOG";
 

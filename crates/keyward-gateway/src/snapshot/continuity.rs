@@ -153,19 +153,22 @@ impl Continuity {
         hosts.map(|(host, table)| (host.as_ref(), table))
     }
 
-    /// Keeps what a snapshot was made of for the next one.
-    pub(super) fn remember(
-        &mut self,
-        apis: Apis,
-        hosts: Hosts,
-        upstreams: UpstreamPlans,
-        access: Arc<Catalogue>,
-    ) {
-        self.access = Some(access);
-        self.apis = apis;
-        self.hosts = hosts;
-        self.upstreams.serve(upstreams);
+    /// Keeps what a snapshot was made of for the next one: it is served from now on.
+    pub(crate) fn remember(&mut self, made_of: MadeOf) {
+        self.access = Some(made_of.access);
+        self.apis = made_of.apis;
+        self.hosts = made_of.hosts;
+        self.upstreams.serve(made_of.upstreams);
     }
+}
+
+/// What a snapshot was made of.
+#[derive(Debug)]
+pub(crate) struct MadeOf {
+    pub(super) apis: Apis,
+    pub(super) hosts: Hosts,
+    pub(super) upstreams: UpstreamPlans,
+    pub(super) access: Arc<Catalogue>,
 }
 
 fn served_api(resource: &Resource) -> Option<&Api> {

@@ -16,7 +16,7 @@ mod upstreams;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use continuity::Continuity;
+pub(crate) use continuity::{Continuity, MadeOf};
 pub(crate) use credentials::{
     ApiKeyPolicy, BasicPolicy, CertificatePolicy, Credentials, DpopPolicy, MethodPolicy,
     TokenPolicy, TrustedIssuer,
@@ -141,8 +141,7 @@ impl Snapshot {
         }
     }
 
-    /// Compiles a configuration. What is the same as in the one before is taken over from `continuity`,
-    /// which then remembers this one; a configuration that can't be served leaves it as it was.
+    /// Compiles a configuration, and has `continuity` remember it.
     pub(crate) fn compile(
         revision: Revision,
         resources: &[Arc<Resource>],
@@ -152,6 +151,24 @@ impl Snapshot {
         workers: usize,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, CompileError> {
+        let (snapshot, made_of) = Self::prepare(
+            revision, resources, issuers, own, continuity, workers, clock,
+        )?;
+        continuity.remember(made_of);
+        Ok(snapshot)
+    }
+
+    /// Compiles a configuration. What is the same as in the one before is taken over from `continuity`. With it comes
+    /// what that is to remember once the snapshot is served.
+    pub(crate) fn prepare(
+        revision: Revision,
+        resources: &[Arc<Resource>],
+        issuers: &Issuers,
+        own: Option<OwnIssuer>,
+        continuity: &mut Continuity,
+        workers: usize,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<(Self, MadeOf), CompileError> {
         let plans = continuity.upstreams(resources, clock)?;
         let access = continuity.access(resources)?;
         let surroundings = Surroundings {
@@ -173,8 +190,13 @@ impl Snapshot {
             apis: all,
         };
         drop(surroundings);
-        continuity.remember(apis, hosts, plans, access);
-        Ok(snapshot)
+        let made_of = MadeOf {
+            apis,
+            hosts,
+            upstreams: plans,
+            access,
+        };
+        Ok((snapshot, made_of))
     }
 
     /// The routes of the APIs that a client asks about as a protected resource.

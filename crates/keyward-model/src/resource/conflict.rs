@@ -169,6 +169,19 @@ impl<'r> Written<'r> {
     fn tell_conflict(&self, rival: &Self, host: Option<&HostPattern>, problems: &mut Problems) {
         let place = self.place();
         let on = host.map_or_else(String::new, |host| format!(" on `{host}`"));
+        if self.declared.resource.team != rival.declared.resource.team {
+            // Nobody learns here what other teams call their APIs.
+            problems.error(
+                place,
+                "duplicate_path",
+                format!(
+                    "`{}`: calls of `{}`{on} go elsewhere on this gateway: choose another path",
+                    self.key(),
+                    self.route.matching.path.below(&self.api.base_path),
+                ),
+            );
+            return;
+        }
         let api = format!(
             "the API `{}` {}",
             rival.declared.resource.name,

@@ -9,6 +9,7 @@ mod encryption;
 mod failures;
 mod fixtures;
 mod keys;
+mod management;
 mod outages;
 mod postgres;
 mod quota;

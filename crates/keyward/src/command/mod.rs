@@ -1,11 +1,13 @@
 //! The command line.
 
 mod access;
+mod admin;
 mod algorithm;
 mod backup;
 mod check;
 mod completions;
 mod credential;
+mod declarative;
 mod failure;
 mod input;
 mod jwe;
@@ -50,6 +52,11 @@ enum Command {
     Top(top::Top),
     Backup(backup::Backup),
     Restore(backup::Restore),
+    Apply(declarative::Apply),
+    Diff(declarative::Diff),
+    Export(declarative::Export),
+    #[command(subcommand)]
+    Admin(admin::Admin),
     #[command(subcommand)]
     Access(access::Access),
     Revoke(revoke::Revoke),
@@ -78,6 +85,10 @@ pub(crate) fn run() -> ExitCode {
         Command::Top(command) => command.run().map(done),
         Command::Backup(command) => command.run().map(done),
         Command::Restore(command) => command.run().map(done),
+        Command::Apply(command) => command.run().map(done),
+        Command::Diff(command) => command.run().map(done),
+        Command::Export(command) => command.run().map(done),
+        Command::Admin(command) => command.run().map(done),
         Command::Access(command) => command.run(),
         Command::Revoke(command) => command.run().map(done),
         Command::Revocation(command) => command.run().map(done),

@@ -142,6 +142,11 @@ pub(super) fn is_about_access(declared: &Declared) -> bool {
 
 /// Whether roles and policies make a rule for each route. To be asked when nothing else is wrong.
 pub(super) fn check(declared: &[&Declared], problems: &mut Problems) {
+    check_apis(declared, declared, problems);
+}
+
+/// Whether the roles and policies among `declared` make a rule for each route of `apis`.
+pub(super) fn check_apis(declared: &[&Declared], apis: &[&Declared], problems: &mut Problems) {
     let resources: Vec<&Resource> = declared.iter().map(|declared| &declared.resource).collect();
     let catalogue = match Catalogue::new(&resources, None) {
         Ok(catalogue) => catalogue,
@@ -150,7 +155,7 @@ pub(super) fn check(declared: &[&Declared], problems: &mut Problems) {
             return;
         }
     };
-    for declared in declared {
+    for declared in apis {
         let Spec::Api(api) = &declared.resource.spec else {
             continue;
         };

@@ -63,7 +63,7 @@ impl Listener {
 pub(crate) enum ListenerRole {
     /// Published APIs and key sets.
     Gateway,
-    /// The authority and the pages. Nothing is served there in this version.
+    /// The management API.
     Site,
     /// Health, readiness, metrics.
     Operations,
@@ -96,16 +96,6 @@ pub(super) fn listeners(
             all_read = false;
             continue;
         };
-        if listener.serves == ListenerRole::Site {
-            problems.warning(
-                member.place(),
-                "not_served",
-                format!(
-                    "`listeners`: nothing is served at {} yet: the site comes with a later version",
-                    listener.address
-                ),
-            );
-        }
         if listeners
             .iter()
             .any(|other| other.address == listener.address)

@@ -13,7 +13,7 @@ mod authentication;
 pub(crate) mod captures;
 mod content;
 pub(crate) mod database;
-mod document;
+pub(crate) mod document;
 pub(crate) mod file;
 pub(crate) mod kept;
 mod keys;
@@ -46,7 +46,8 @@ use keyward_model::resource::raw::{Declared, Field, Node, Place, Problems, read_
 use keyward_model::resource::{IssuerKeys, Spec, UpstreamTls, consistency};
 use report::Source;
 use std::path::{Path, PathBuf};
-use substitution::{Environment, substitute};
+use substitution::Environment;
+pub(crate) use substitution::substitute;
 
 /// Where the configuration stands when nobody says otherwise.
 pub(crate) const DEFAULT_FILE: &str = "keyward.yaml";
@@ -155,6 +156,46 @@ pub(crate) fn load(path: Option<&Path>, files: &[PathBuf], environment: Environm
         reading.resources(file);
     }
     reading.finished()
+}
+
+/// The first error among problems of documents called `name`, in a line. `None` when there is none.
+pub(crate) fn report_line(problems: &Problems, name: &str) -> Option<String> {
+    let source = Source::new(Path::new(name), String::new());
+    Report::new(vec![source], problems.clone()).first_error()
+}
+
+/// What is wrong with resources of the database, held against those of a configuration and against each other. Where
+/// the API at `only_api` is all that has changed since they fitted, no more than that is looked at.
+pub(crate) fn check_database(
+    kept: &Kept,
+    database: &[&Declared],
+    only_api: Option<usize>,
+) -> Problems {
+    let configuration = kept.configuration();
+    let own_issuer = &configuration.site_url;
+    let mut problems = Problems::new();
+    let files = configuration.resources.iter();
+    let mut all: Vec<&Declared> = files.chain(database.iter().copied()).collect();
+    let first = configuration.resources.len();
+    let mut changed = first..all.len();
+    if let Some(index) = only_api
+        && first + index < all.len()
+    {
+        let api = all.remove(first + index);
+        all.push(api);
+        changed = all.len() - 1..all.len();
+        consistency::check_changed_apis(&all, changed.clone(), own_issuer, &mut problems);
+    } else {
+        consistency::check(&all, own_issuer, &mut problems);
+    }
+    let looked_at = all.get(changed).unwrap_or_default();
+    if !problems.has_errors() && looked_at.iter().any(|one| access::is_about_access(one)) {
+        access::check_apis(&all, looked_at, &mut problems);
+    }
+    // Nothing that comes by the management API names a file.
+    let mut files = Vec::new();
+    check_files(looked_at, Some(configuration), &mut files, &mut problems);
+    problems
 }
 
 /// Where the node of a configuration keeps its data. Nothing else is looked at: the rest may name what is not there

@@ -16,6 +16,7 @@ mod quotas;
 mod reload;
 mod revocations;
 mod running;
+pub(crate) mod site;
 mod supervisor;
 mod top;
 mod traces;
@@ -49,7 +50,7 @@ use keyward_jose::JwkSet;
 use keyward_jose::key::KeyUse;
 use keyward_model::id::NodeId;
 use keyward_model::resource::Resource;
-use keyward_model::{Clock, Revision, Secret, SystemClock};
+use keyward_model::{Clock, Secret, SystemClock};
 use keyward_state::limit::LimitCells;
 use keyward_state::revocation::Revocations;
 use keyward_state::shared::SharedState;
@@ -60,6 +61,7 @@ use quotas::KeepingQuotas;
 use reload::{ReloadCounts, Reloader};
 use revocations::RevocationFeed;
 use running::Running;
+use site::{Held, ServedNode, Serving};
 use std::fmt::Display;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -167,13 +169,29 @@ async fn serve(request: Request) -> Result<(), Failure> {
     if with_demo {
         demo::start(&mut beside).await?;
     }
+    let watched = kept.files().to_vec();
     let beside: Vec<Arc<Resource>> = beside.into_iter().map(Arc::new).collect();
-    let resources = [kept.resources(), &beside].concat();
     let own = own_issuer(&configuration, &own_keys, &issuers, clock.as_ref())?;
     let issuer = own.issuer.issuer.clone();
-    gateway
-        .apply(Revision(1), &resources, Some(own))
-        .map_err(|error| failed("configuration", &error, "configuration"))?;
+    let held = Held {
+        kept: Some(kept),
+        beside,
+        database: Vec::new(),
+    };
+    let serving_with = Serving {
+        gateway: Arc::clone(&gateway),
+        issuers: Arc::clone(&issuers),
+        own_keys: Arc::clone(&own_keys),
+        clock: Arc::clone(&clock),
+        credential_keys: own_keys::credential_keys(&store, clock.now()).await?,
+        data_dir: configuration.data_dir.clone(),
+    };
+    let node = Arc::new(ServedNode::new(held, serving_with));
+    let site = site::open(&configuration, &store, &own_keys, &node, &clock).await?;
+    let resources = node
+        .serve_first(site.resources().await, own)
+        .await
+        .map_err(|why| Failure::new("configuration", why, "configuration"))?;
     let export = match (&configuration.tracing, spans) {
         (Some(tracing), Some(spans)) => {
             let egress = Egress::new(egress_policy(&configuration))
@@ -199,25 +217,33 @@ async fn serve(request: Request) -> Result<(), Failure> {
         revocations: Arc::clone(&feed.revocations),
         following,
     };
-    let for_operators = operators_sockets(&configuration, &mut given)?;
+    let for_operators = sockets_of(
+        &configuration,
+        ListenerRole::Operations,
+        &mut given,
+        "operations",
+    )?;
+    let for_site = site::sockets(&configuration, &mut given)?;
     given.finish()?;
     // Once more, for the process that will take over from this one.
     let to_hand_over = gateway
         .sockets()
         .and_then(|mut sockets| {
-            for (address, socket) in &for_operators {
+            for (address, socket) in for_operators.iter().chain(&for_site) {
                 sockets.push((*address, socket.try_clone()?));
             }
             Ok(sockets)
         })
         .map_err(|error| failed("hand-over", &error, "handover"))?;
-    let answering_operators = listen_for_operators(for_operators, &operations)?;
+    let mut answering = listen_for_operators(for_operators, &operations)?;
     let log = RunningLog::start(&configuration.access_log, &configuration.data_dir, records)
         .map_err(|error| failed("access log", &error, "access_log"))?;
     gateway
         .serve()
         .map_err(|error| failed("gateway", &error, "workers"))?;
     let feeding = [tokio::spawn(follower.run()), tokio::spawn(feed.run())];
+    answering.extend(Box::pin(site::listen(for_site, &site, &node, (&store, &clock))).await?);
+    let following = tokio::spawn(Arc::clone(&site).follow());
     serving.store(true, Ordering::Relaxed);
     if let Some(taking_over) = taking_over {
         tokio::task::spawn_blocking(move || taking_over.finish())
@@ -230,25 +256,24 @@ async fn serve(request: Request) -> Result<(), Failure> {
         supervisor.clone(),
         events.sender(),
     );
-    tell(&gateway, &configuration, resources.len());
+    tell(&gateway, resources);
     supervisor.ready(&status(&gateway));
     if with_demo {
         demo::tell(&gateway, &own_keys, &issuer, clock.now())?;
     }
-    let files = WatchedFiles::new(kept.files().to_vec());
+    let files = WatchedFiles::new(watched);
     tokio::spawn(watched_files::watch(files.clone(), events.sender()));
     let mut reloader = Reloader {
         path,
         access_log: configuration.access_log.clone(),
         started_with: configuration,
-        kept: Some(kept),
+        node,
         running: Running {
             listening,
             rules,
             export,
             captures,
         },
-        beside,
         gateway: Arc::clone(&gateway),
         issuers,
         own_keys,
@@ -269,8 +294,8 @@ async fn serve(request: Request) -> Result<(), Failure> {
                     process,
                     "upgrade: the new process serves; calls that run here may finish"
                 );
-                // The new process answers operators from now on.
-                for answering in &answering_operators {
+                // The new process answers operators, and the site, from now on.
+                for answering in &answering {
                     answering.abort();
                 }
                 break;
@@ -317,6 +342,10 @@ async fn serve(request: Request) -> Result<(), Failure> {
     // To the last: calls that run until then may be revoked.
     for feeding in feeding {
         feeding.abort();
+    }
+    following.abort();
+    for answering in &answering {
+        answering.abort();
     }
     if let Some(keeping) = keeping {
         keeping.finish().await;
@@ -542,12 +571,15 @@ fn addresses(configuration: &NodeConfiguration, role: ListenerRole) -> Vec<Socke
         .collect()
 }
 
-fn operators_sockets(
+/// The sockets of the listeners with this role, called `what` where they can't be had.
+fn sockets_of(
     configuration: &NodeConfiguration,
+    role: ListenerRole,
     given: &mut GivenSockets,
+    what: &str,
 ) -> Result<Vec<(SocketAddr, TcpListener)>, Failure> {
     let mut sockets = Vec::new();
-    for address in addresses(configuration, ListenerRole::Operations) {
+    for address in addresses(configuration, role) {
         let given = given.take(&[address]);
         if !given.is_empty() {
             sockets.extend(given);
@@ -555,7 +587,7 @@ fn operators_sockets(
         }
         let socket = TcpListener::bind(address).map_err(|error| {
             failed(
-                "operations",
+                what,
                 &format_args!("can't listen on {address}: {error}"),
                 "listen",
             )
@@ -586,11 +618,8 @@ fn listen_for_operators(
         .map_err(|error| failed("operations", &error, "listen"))
 }
 
-fn tell(gateway: &Gateway, configuration: &NodeConfiguration, resources: usize) {
+fn tell(gateway: &Gateway, resources: usize) {
     for address in gateway.addresses() {
         tracing::info!(%address, resources, "gateway: serving");
-    }
-    for address in addresses(configuration, ListenerRole::Site) {
-        tracing::warn!(%address, "nothing is served on site listeners in this version");
     }
 }

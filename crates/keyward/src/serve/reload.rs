@@ -4,6 +4,7 @@
 use super::access_log::{OpenLog, RunningLog};
 use super::own_issuer;
 use super::running::Running;
+use super::site::{self, ServedNode};
 use super::watched_files::WatchedFiles;
 use crate::configuration::access_log::AccessLog;
 use crate::configuration::kept::Kept;
@@ -13,7 +14,6 @@ use crate::environment;
 use crate::own_keys::OwnKeys;
 use keyward_gateway::Gateway;
 use keyward_gateway::issuer::Issuers;
-use keyward_model::resource::Resource;
 use keyward_model::{Clock, Revision, Timestamp};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -100,12 +100,10 @@ pub(super) struct Reloader {
     pub(super) started_with: NodeConfiguration,
     /// What follows beside the gateway.
     pub(super) running: Running,
-    /// What was read last, if it is served.
-    pub(super) kept: Option<Kept>,
+    /// What is served of files and database.
+    pub(super) node: Arc<ServedNode>,
     /// The access log as it is written now.
     pub(super) access_log: AccessLog,
-    /// What is served beside the configuration's resources: the demo's.
-    pub(super) beside: Vec<Arc<Resource>>,
     pub(super) gateway: Arc<Gateway>,
     pub(super) issuers: Arc<Issuers>,
     pub(super) own_keys: Arc<OwnKeys>,
@@ -151,7 +149,9 @@ impl Reloader {
     }
 
     async fn served(&mut self, path: PathBuf, log: &RunningLog) -> Result<Served, String> {
-        let Reread { kept, report, read } = self.read(path).await?;
+        // Nobody changes anything else until this is served, or refused.
+        let mut held = self.node.held().await;
+        let Reread { kept, report, read } = self.read(held.kept.take(), path).await?;
         for problem in report.problems() {
             tracing::warn!("{}", report.told(problem));
         }
@@ -159,7 +159,12 @@ impl Reloader {
         let listeners = self.running.prepare(&self.started_with, configuration)?;
         let opened = OpenLog::open(&configuration.access_log, &self.started_with.data_dir)
             .map_err(|error| format!("access_log: {error} [access_log]"))?;
-        let resources = [kept.resources(), &self.beside].concat();
+        let found = site::problems(&kept, &held.database, None);
+        if found.has_errors() {
+            let why = site::first_error(&found);
+            return Err(format!("it does not fit what the database declares: {why}"));
+        }
+        let resources = held.resources(&kept, &held.database);
         let count = resources.len();
         let own = own_issuer(
             configuration,
@@ -188,7 +193,8 @@ impl Reloader {
             );
         }
         // Not before it is served: what is refused is read in full the next time, and told in full.
-        self.kept = Some(kept);
+        held.kept = Some(kept);
+        self.node.files_have_changed();
         Ok(Served {
             resources: count,
             read,
@@ -200,8 +206,7 @@ impl Reloader {
         self.running
     }
 
-    async fn read(&mut self, path: PathBuf) -> Result<Reread, String> {
-        let before = self.kept.take();
+    async fn read(&self, before: Option<Kept>, path: PathBuf) -> Result<Reread, String> {
         let reading = tokio::task::spawn_blocking(move || {
             configuration::reread(before, &path, &environment::variable)
         });

@@ -29,6 +29,8 @@ mod limits;
 #[cfg(feature = "long-tests")]
 mod long;
 #[cfg(test)]
+mod management;
+#[cfg(test)]
 mod mirroring;
 #[cfg(test)]
 mod node;

@@ -29,7 +29,7 @@ mod tests;
 
 pub use field::{Field, Fields};
 pub use problem::{Problem, Problems, Severity, closest};
-pub use read::{Declared, read_resource};
+pub use read::{Declared, known_keys, read_resource, read_team_resource};
 
 use std::fmt;
 use zeroize::Zeroizing;
@@ -137,6 +137,16 @@ impl fmt::Debug for Text {
 }
 
 impl Place {
+    /// The first source that is no file: what the management API has declared. Each resource is a source of its own,
+    /// and its lines are its values in the order of [`Node::numbered`].
+    pub const DECLARED_BY_API: u32 = 1 << 31;
+
+    /// Whether this is no place in a file.
+    #[must_use]
+    pub const fn is_declared_by_api(self) -> bool {
+        self.source >= Self::DECLARED_BY_API
+    }
+
     fn move_lines(&mut self, by: i64) {
         if self.line > 0 {
             let line = i64::from(self.line).saturating_add(by).max(1);
@@ -147,8 +157,12 @@ impl Place {
     /// The place in words, for a message about something that stands at `reader`.
     #[must_use]
     pub fn seen_from(self, reader: Self) -> String {
-        if self.source == reader.source {
+        if self.is_declared_by_api() {
+            "declared through the management API".to_owned()
+        } else if self.source == reader.source {
             format!("at line {}", self.line)
+        } else if reader.is_declared_by_api() {
+            "in the node's own file".to_owned()
         } else {
             format!("at line {} of another file", self.line)
         }
@@ -298,23 +312,82 @@ impl Node {
         }
     }
 
+    /// The node of a JSON value of this source: each value's line is its number in the list of JSON pointers (RFC
+    /// 6901) that comes with it, counted from 1.
+    #[must_use]
+    pub fn numbered(json: &serde_json::Value, source: u32) -> (Self, Vec<String>) {
+        let mut node = Self::from_json(json);
+        let mut pointers = Vec::new();
+        node.number(source, &mut String::new(), &mut pointers);
+        (node, pointers)
+    }
+
+    fn number(&mut self, source: u32, pointer: &mut String, pointers: &mut Vec<String>) {
+        let place = |pointer: &str, pointers: &mut Vec<String>| {
+            pointers.push(pointer.to_owned());
+            Place {
+                source,
+                line: u32::try_from(pointers.len()).unwrap_or(u32::MAX),
+                column: 1,
+            }
+        };
+        self.place = place(pointer, pointers);
+        let length = pointer.len();
+        match &mut self.value {
+            Value::List(members) => {
+                for (index, member) in members.iter_mut().enumerate() {
+                    pointer.push('/');
+                    pointer.push_str(&index.to_string());
+                    member.number(source, pointer, pointers);
+                    pointer.truncate(length);
+                }
+            }
+            Value::Map(entries) => {
+                for entry in entries {
+                    pointer.push('/');
+                    pointer.push_str(&entry.key.replace('~', "~0").replace('/', "~1"));
+                    entry.place = place(pointer, pointers);
+                    entry.node.number(source, pointer, pointers);
+                    pointer.truncate(length);
+                }
+            }
+            Value::Null
+            | Value::Boolean(_)
+            | Value::Whole(_)
+            | Value::Number(_)
+            | Value::Text(_) => {}
+        }
+    }
+
+    /// The value as JSON, as it was written: references, and not what was put in for them. `None` where JSON has no
+    /// such number.
+    #[must_use]
+    pub fn written_json(&self) -> Option<serde_json::Value> {
+        self.json_of(&|text| text.reference().unwrap_or(text.as_str()).to_owned())
+    }
+
     /// The value as JSON. `None` where JSON has no such number.
     #[must_use]
     pub fn to_json(&self) -> Option<serde_json::Value> {
+        self.json_of(&|text| text.as_str().to_owned())
+    }
+
+    fn json_of(&self, shown: &dyn Fn(&Text) -> String) -> Option<serde_json::Value> {
         use serde_json::Value as Json;
         Some(match &self.value {
             Value::Null => Json::Null,
             Value::Boolean(value) => Json::Bool(*value),
             Value::Whole(value) => Json::from(*value),
             Value::Number(value) => Json::Number(serde_json::Number::from_f64(*value)?),
-            Value::Text(text) => Json::String(text.as_str().to_owned()),
+            Value::Text(text) => Json::String(shown(text)),
             Value::List(members) => {
-                Json::Array(members.iter().map(Self::to_json).collect::<Option<_>>()?)
+                let members = members.iter().map(|member| member.json_of(shown));
+                Json::Array(members.collect::<Option<_>>()?)
             }
             Value::Map(entries) => Json::Object(
                 entries
                     .iter()
-                    .map(|entry| Some((entry.key.clone(), entry.node.to_json()?)))
+                    .map(|entry| Some((entry.key.clone(), entry.node.json_of(shown)?)))
                     .collect::<Option<_>>()?,
             ),
         })

@@ -27,26 +27,56 @@ impl Declared {
 
 /// Reads one resource. `None` when something is wrong with it; `problems` then says what.
 pub fn read_resource(node: Node, origin: Origin, problems: &mut Problems) -> Option<Declared> {
+    read_of(node, origin, None, problems)
+}
+
+/// Reads one resource of this team, which its own `team` can only confirm.
+pub fn read_team_resource(
+    node: Node,
+    origin: Origin,
+    team: (TeamId, &Name),
+    problems: &mut Problems,
+) -> Option<Declared> {
+    read_of(node, origin, Some(team), problems)
+}
+
+fn read_of(
+    node: Node,
+    origin: Origin,
+    owner: Option<(TeamId, &Name)>,
+    problems: &mut Problems,
+) -> Option<Declared> {
     let mut own = Problems::new();
-    let resource = resource(&node, origin, &mut own);
+    let resource = resource(&node, origin, owner, &mut own);
     let failed = own.has_errors();
     problems.extend(own);
     let resource = resource.filter(|_| !failed)?;
     Some(Declared { resource, node })
 }
 
-fn resource(node: &Node, origin: Origin, problems: &mut Problems) -> Option<Resource> {
+/// The keys that a resource of this kind may have, beside `kind`, `team` and `name`.
+#[must_use]
+pub const fn known_keys(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Issuer => issuer::KEYS,
+        Kind::Upstream => upstream::KEYS,
+        Kind::Api => api::KEYS,
+        Kind::Credential => credential::KEYS,
+        Kind::Role => role::KEYS,
+        Kind::AccessPolicy => access_policy::KEYS,
+    }
+}
+
+fn resource(
+    node: &Node,
+    origin: Origin,
+    owner: Option<(TeamId, &Name)>,
+    problems: &mut Problems,
+) -> Option<Resource> {
     let kind = kind(node, problems)?;
     let known: Vec<&str> = ["kind", "team", "name"]
         .iter()
-        .chain(match kind {
-            Kind::Issuer => issuer::KEYS,
-            Kind::Upstream => upstream::KEYS,
-            Kind::Api => api::KEYS,
-            Kind::Credential => credential::KEYS,
-            Kind::Role => role::KEYS,
-            Kind::AccessPolicy => access_policy::KEYS,
-        })
+        .chain(known_keys(kind))
         .copied()
         .collect();
     let what = match kind {
@@ -58,9 +88,11 @@ fn resource(node: &Node, origin: Origin, problems: &mut Problems) -> Option<Reso
         Kind::AccessPolicy => "an access policy",
     };
     let fields = Fields::of(node, what, &known, problems)?;
-    let team = match fields.optional("team") {
-        None => Some(Name::default_team()),
-        Some(field) => team(field, problems),
+    let (team_id, team) = match (owner, fields.optional("team")) {
+        (None, None) => (TeamId::DEFAULT, Some(Name::default_team())),
+        (None, Some(field)) => (TeamId::DEFAULT, team(field, problems)),
+        (Some((id, owner)), None) => (id, Some(owner.clone())),
+        (Some((id, owner)), Some(field)) => (id, same_team(field, owner, problems)),
     };
     let name = fields
         .required("name", "every resource has one", problems)
@@ -78,7 +110,7 @@ fn resource(node: &Node, origin: Origin, problems: &mut Problems) -> Option<Reso
             .map(|policy| Spec::AccessPolicy(Box::new(policy))),
     };
     Some(Resource {
-        team: TeamId::DEFAULT,
+        team: team_id,
         team_name: team?,
         name: name?,
         origin,
@@ -114,12 +146,21 @@ fn kind(node: &Node, problems: &mut Problems) -> Option<Kind> {
     Field::of("kind", kind).one_of(&words, problems)
 }
 
-/// This version keeps one team; the others come with the management of teams.
+fn same_team(field: Field<'_>, owner: &Name, problems: &mut Problems) -> Option<Name> {
+    let team = name(field, problems)?;
+    if team != *owner {
+        field.refuse("is another team than the one it is declared in", problems);
+        return None;
+    }
+    Some(team)
+}
+
+/// Files are the node's own: they declare for the team `default`. Other teams declare through the management API.
 fn team(field: Field<'_>, problems: &mut Problems) -> Option<Name> {
     let team = name(field, problems)?;
     if team != Name::default_team() {
         field.refuse(
-            "is no team of this node: this version has the team `default` alone (leave `team` out)",
+            "is no team that files declare for: that is `default` alone (leave `team` out); other teams declare through the management API",
             problems,
         );
         return None;

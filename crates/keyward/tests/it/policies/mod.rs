@@ -12,7 +12,7 @@ mod idempotency_shared;
 mod index;
 mod ip_filter;
 mod limits;
-mod page;
+pub(crate) mod page;
 mod security_headers;
 mod size_limits;
 mod table;

@@ -57,10 +57,18 @@ pub(super) fn writes() -> bool {
 /// Compares a part of a page with what the tests saw, or writes it.
 #[track_caller]
 pub(super) fn settle(page: &str, name: &str, table: &str) {
-    let path = folder().join(format!("{page}.md"));
+    settle_in(&folder(), page, name, table);
+    if writes() {
+        super::index::settle();
+    }
+}
+
+/// The same, of a page in another folder of the documents.
+#[track_caller]
+pub(crate) fn settle_in(folder: &std::path::Path, page: &str, name: &str, table: &str) {
+    let path = folder.join(format!("{page}.md"));
     if writes() {
         edit(&path, |text| replaced(&text, name, table, page));
-        super::index::settle();
         return;
     }
     let text = read(&path);
@@ -69,7 +77,7 @@ pub(super) fn settle(page: &str, name: &str, table: &str) {
     let told = part.map_or("", |part| part.text);
     assert!(
         told == table,
-        "docs/policies/{page}.md, cases `{name}`: the page (-) is not what the node does (+).\n\
+        "{page}.md, cases `{name}`: the page (-) is not what the node does (+).\n\
          Where the node is right, run this test with KEYWARD_WRITE_TABLES=1, and read what it has changed.\n\n{}",
         difference(told, table)
     );

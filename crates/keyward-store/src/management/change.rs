@@ -1,0 +1,369 @@
+//! Changes of resources: a revision each, in one transaction with the history, the secrets and the audit events.
+
+use super::Author;
+use crate::database::BEGIN_WRITE;
+use crate::hierarchy::{Place, Purpose, random_id};
+use crate::schema::hexadecimal;
+use crate::{Error, Store};
+use aws_lc_rs::digest::{SHA256, digest};
+use keyward_model::id::{ResourceId, TeamId};
+use keyward_model::{Name, Origin, Revision, Secret, Timestamp};
+use serde_json::{Value, json};
+use sqlx::{Any, AnyConnection, Transaction};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Up to so many changes an audit event tells what was there before and after; of more it has the hashes, and the
+/// history has the rest.
+const TOLD_WHOLE: usize = 20;
+
+/// How long a call is remembered by its key.
+const REMEMBERED_FOR: Duration = Duration::from_secs(24 * 3600);
+
+/// What a resource is to be from now on.
+#[derive(Clone, Debug)]
+pub struct ResourceWrite {
+    /// The owner.
+    pub team: TeamId,
+    /// Its kind, as written in `kind`.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: Name,
+    /// Empty for kinds that have none.
+    pub version: String,
+    /// The declaration, as JSON; `None` takes the resource away.
+    pub body: Option<String>,
+    /// Secrets that the body refers to and that may not be known yet, by their references.
+    pub secrets: Vec<(String, Secret<String>)>,
+}
+
+/// A creation that is to be known again.
+#[derive(Clone, Debug)]
+pub struct RememberedCall {
+    /// A hash of the key and of who sent it.
+    pub digest: String,
+    /// A hash of what was asked for.
+    pub fingerprint: String,
+}
+
+/// A resource that was changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangedResource {
+    /// The row.
+    pub id: ResourceId,
+    /// The declaration before, if there was one.
+    pub before: Option<String>,
+}
+
+/// What was written.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// The revision that did it.
+    pub revision: Revision,
+    /// What became of each write, in order.
+    pub resources: Vec<ChangedResource>,
+}
+
+impl Store {
+    /// Writes a revision on top of `base`.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when `base` is no longer the newest revision: read what has changed, and decide anew.
+    /// [`Error::Exists`] when `remembered` is known already.
+    pub async fn write_resources(
+        &self,
+        base: Revision,
+        writes: &[ResourceWrite],
+        remembered: Option<&RememberedCall>,
+        (author, summary, reason): (Author<'_>, &str, &str),
+        now: Timestamp,
+    ) -> Result<Written, Error> {
+        let mut transaction = self.pool().begin_with(BEGIN_WRITE).await?;
+        let revision = next_revision(&mut transaction, base).await?;
+        sqlx::query(
+            "INSERT INTO revisions (number, created_at, actor, summary, reason, request_id)
+             VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(number(revision)?)
+        .bind(now.as_micros())
+        .bind(author.name)
+        .bind(summary)
+        .bind(reason)
+        .bind(author.request_id)
+        .execute(&mut *transaction)
+        .await?;
+        let mut resources = Vec::with_capacity(writes.len());
+        for write in writes {
+            self.keep_secrets(&mut transaction, write, now).await?;
+            resources.push(write_one(&mut transaction, write, revision, now).await?);
+        }
+        if let Some(call) = remembered {
+            let resource = resources.first().map(|first| first.id);
+            remember(&mut transaction, call, resource, revision, now).await?;
+        }
+        let object = format!("revision {revision}");
+        for (team, mut about) in told(writes, &resources) {
+            if let Value::Object(about) = &mut about
+                && !reason.is_empty()
+            {
+                about.insert("reason".to_owned(), reason.into());
+            }
+            let action = ("configuration.change", object.as_str());
+            self.told(&mut transaction, author, team, action, about, now)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(Written {
+            revision,
+            resources,
+        })
+    }
+
+    async fn keep_secrets(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        write: &ResourceWrite,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        for (reference, secret) in &write.secrets {
+            let place = secret_place(reference, write.team);
+            let sealed = self
+                .keyring()
+                .seal(
+                    transaction,
+                    Purpose::Secrets,
+                    place,
+                    secret.reveal().as_bytes(),
+                    now,
+                )
+                .await?;
+            sqlx::query(
+                "INSERT INTO resource_secrets (team, reference, sealed, created_at)
+                 VALUES ($1, $2, $3, $4) ON CONFLICT (team, reference) DO NOTHING",
+            )
+            .bind(write.team.to_string())
+            .bind(reference)
+            .bind(sealed)
+            .bind(now.as_micros())
+            .execute(&mut **transaction)
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// The secret that a resource of this team refers to.
+    ///
+    /// # Errors
+    /// [`Error::Sealed`] when it does not open, and what the database says.
+    pub async fn resource_secret(
+        &self,
+        team: TeamId,
+        reference: &str,
+    ) -> Result<Option<Secret<String>>, Error> {
+        let mut connection = self.pool().acquire().await?;
+        let row: Option<(String,)> = sqlx::query_as(
+            "SELECT sealed FROM resource_secrets WHERE team = $1 AND reference = $2",
+        )
+        .bind(team.to_string())
+        .bind(reference)
+        .fetch_optional(&mut *connection)
+        .await?;
+        let Some((sealed,)) = row else {
+            return Ok(None);
+        };
+        let place = secret_place(reference, team);
+        let opened = self
+            .keyring()
+            .open_sealed(&mut connection, Purpose::Secrets, place, &sealed)
+            .await?;
+        let text = std::str::from_utf8(&opened)
+            .map_err(|_| Error::malformed("resource_secrets", "sealed", reference))?;
+        Ok(Some(Secret::new(text.to_owned())))
+    }
+
+    /// What a creation with this key made: the fingerprint of what was asked for, the resource and the revision.
+    ///
+    /// # Errors
+    /// What the database says, or a row that can't be read.
+    pub async fn remembered_call(
+        &self,
+        digest: &str,
+        now: Timestamp,
+    ) -> Result<Option<(String, ResourceId, Revision)>, Error> {
+        let row: Option<(String, String, i64)> = sqlx::query_as(
+            "SELECT fingerprint, resource, revision FROM remembered_calls
+             WHERE digest = $1 AND created_at > $2",
+        )
+        .bind(digest)
+        .bind(now.minus(REMEMBERED_FOR).as_micros())
+        .fetch_optional(self.pool())
+        .await?;
+        row.map(|(fingerprint, resource, revision)| {
+            let malformed = |column| Error::malformed("remembered_calls", column, digest);
+            let resource = resource.parse().map_err(|_| malformed("resource"))?;
+            let revision = u64::try_from(revision).map_err(|_| malformed("revision"))?;
+            Ok((fingerprint, resource, Revision(revision)))
+        })
+        .transpose()
+    }
+}
+
+async fn next_revision(connection: &mut AnyConnection, base: Revision) -> Result<Revision, Error> {
+    let (newest,): (i64,) = sqlx::query_as("SELECT coalesce(max(number), 0) FROM revisions")
+        .fetch_one(&mut *connection)
+        .await?;
+    if number(base)? != newest {
+        return Err(Error::Conflict {
+            what: "the configuration".to_owned(),
+        });
+    }
+    Ok(base.next())
+}
+
+fn number(revision: Revision) -> Result<i64, Error> {
+    i64::try_from(revision.0).map_err(|_| Error::malformed("revisions", "number", revision))
+}
+
+fn secret_place(reference: &str, team: TeamId) -> Place<'_> {
+    Place {
+        table: "resource_secrets",
+        column: "sealed",
+        row: reference,
+        team: Some(team),
+    }
+}
+
+async fn write_one(
+    transaction: &mut Transaction<'static, Any>,
+    write: &ResourceWrite,
+    revision: Revision,
+    now: Timestamp,
+) -> Result<ChangedResource, Error> {
+    let team = write.team.to_string();
+    let row: Option<(String, String)> = sqlx::query_as(
+        "SELECT id, body FROM resources WHERE team = $1 AND kind = $2 AND name = $3 AND version = $4",
+    )
+    .bind(&team)
+    .bind(write.kind)
+    .bind(write.name.as_str())
+    .bind(&write.version)
+    .fetch_optional(&mut **transaction)
+    .await?;
+    let (id, before) = match row {
+        Some((id, body)) => {
+            let parsed = id
+                .parse()
+                .map_err(|_| Error::malformed("resources", "id", &id))?;
+            (parsed, Some(body))
+        }
+        None => (ResourceId::new(now, random_id()?), None),
+    };
+    match (&write.body, &before) {
+        (Some(body), Some(_)) => {
+            sqlx::query("UPDATE resources SET body = $1, revision = $2 WHERE id = $3")
+                .bind(body)
+                .bind(number(revision)?)
+                .bind(id.to_string())
+                .execute(&mut **transaction)
+                .await?;
+        }
+        (Some(body), None) => {
+            sqlx::query(
+                "INSERT INTO resources (id, team, kind, name, version, origin, revision, body)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            )
+            .bind(id.to_string())
+            .bind(&team)
+            .bind(write.kind)
+            .bind(write.name.as_str())
+            .bind(&write.version)
+            .bind(Origin::Database.as_str())
+            .bind(number(revision)?)
+            .bind(body)
+            .execute(&mut **transaction)
+            .await?;
+        }
+        (None, _) => {
+            sqlx::query("DELETE FROM resources WHERE id = $1")
+                .bind(id.to_string())
+                .execute(&mut **transaction)
+                .await?;
+        }
+    }
+    sqlx::query(
+        "INSERT INTO resource_changes
+         (revision, team, kind, name, version, resource, body_before, body_after)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(number(revision)?)
+    .bind(&team)
+    .bind(write.kind)
+    .bind(write.name.as_str())
+    .bind(&write.version)
+    .bind(id.to_string())
+    .bind(&before)
+    .bind(&write.body)
+    .execute(&mut **transaction)
+    .await?;
+    Ok(ChangedResource { id, before })
+}
+
+async fn remember(
+    transaction: &mut Transaction<'static, Any>,
+    call: &RememberedCall,
+    resource: Option<ResourceId>,
+    revision: Revision,
+    now: Timestamp,
+) -> Result<(), Error> {
+    sqlx::query("DELETE FROM remembered_calls WHERE created_at <= $1")
+        .bind(now.minus(REMEMBERED_FOR).as_micros())
+        .execute(&mut **transaction)
+        .await?;
+    let inserted = sqlx::query(
+        "INSERT INTO remembered_calls (digest, fingerprint, resource, revision, created_at)
+         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (digest) DO NOTHING",
+    )
+    .bind(&call.digest)
+    .bind(&call.fingerprint)
+    .bind(resource.map(|id| id.to_string()).unwrap_or_default())
+    .bind(number(revision)?)
+    .bind(now.as_micros())
+    .execute(&mut **transaction)
+    .await?
+    .rows_affected();
+    if inserted == 0 {
+        return Err(Error::Exists {
+            what: "a call with this key".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// What the audit event of each team tells.
+fn told(writes: &[ResourceWrite], changed: &[ChangedResource]) -> BTreeMap<TeamId, Value> {
+    let whole = writes.len() <= TOLD_WHOLE;
+    let mut teams: BTreeMap<TeamId, Vec<Value>> = BTreeMap::new();
+    for (write, changed) in writes.iter().zip(changed) {
+        let mut change = json!({ "kind": write.kind, "name": write.name });
+        if let Value::Object(told) = &mut change {
+            if !write.version.is_empty() {
+                told.insert("version".to_owned(), write.version.clone().into());
+            }
+            for (when, body) in [("before", &changed.before), ("after", &write.body)] {
+                let Some(body) = body else { continue };
+                let value = if whole {
+                    serde_json::from_str(body).unwrap_or(Value::Null)
+                } else {
+                    let hash = digest(&SHA256, body.as_bytes());
+                    json!({ "sha256": hexadecimal(hash.as_ref()) })
+                };
+                told.insert(when.to_owned(), value);
+            }
+        }
+        teams.entry(write.team).or_default().push(change);
+    }
+    let teams = teams.into_iter();
+    teams
+        .map(|(team, changes)| (team, json!({ "changes": changes })))
+        .collect()
+}

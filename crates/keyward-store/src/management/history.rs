@@ -1,0 +1,193 @@
+//! The history of the configuration: its revisions, and what each did.
+
+use crate::{AuditEvent, Error, Store};
+use keyward_model::id::{ResourceId, TeamId};
+use keyward_model::{Name, Revision, TeamName, Timestamp};
+
+/// A revision: when, by whom and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevisionEntry {
+    /// Its number.
+    pub revision: Revision,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Who made it.
+    pub actor: String,
+    /// What it did, in a line.
+    pub summary: String,
+    /// Why, as its maker wrote.
+    pub reason: String,
+    /// The call that made it.
+    pub request_id: String,
+}
+
+/// What a revision did to a resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceChange {
+    /// The revision.
+    pub revision: Revision,
+    /// The owner.
+    pub team: TeamId,
+    /// The owner's name.
+    pub team_name: TeamName,
+    /// Its kind, as written in `kind`.
+    pub kind: String,
+    /// Its name.
+    pub name: Name,
+    /// Empty for kinds that have none.
+    pub version: String,
+    /// The row.
+    pub id: ResourceId,
+    /// The declaration before; `None` when it came.
+    pub before: Option<String>,
+    /// The declaration after; `None` when it went.
+    pub after: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct RevisionRow {
+    number: i64,
+    created_at: i64,
+    actor: String,
+    summary: String,
+    reason: String,
+    request_id: String,
+}
+
+#[derive(sqlx::FromRow)]
+struct ChangeRow {
+    revision: i64,
+    team: String,
+    team_name: String,
+    kind: String,
+    name: String,
+    version: String,
+    resource: String,
+    body_before: Option<String>,
+    body_after: Option<String>,
+}
+
+impl TryFrom<RevisionRow> for RevisionEntry {
+    type Error = Error;
+    fn try_from(row: RevisionRow) -> Result<Self, Error> {
+        let number = u64::try_from(row.number)
+            .map_err(|_| Error::malformed("revisions", "number", row.number))?;
+        Ok(Self {
+            revision: Revision(number),
+            created_at: Timestamp::from_micros(row.created_at),
+            actor: row.actor,
+            summary: row.summary,
+            reason: row.reason,
+            request_id: row.request_id,
+        })
+    }
+}
+
+impl TryFrom<ChangeRow> for ResourceChange {
+    type Error = Error;
+    fn try_from(row: ChangeRow) -> Result<Self, Error> {
+        let malformed = |column| Error::malformed("resource_changes", column, row.revision);
+        let revision = u64::try_from(row.revision).map_err(|_| malformed("revision"))?;
+        Ok(Self {
+            revision: Revision(revision),
+            team: row.team.parse().map_err(|_| malformed("team"))?,
+            team_name: row.team_name.parse().map_err(|_| malformed("team"))?,
+            name: row.name.parse().map_err(|_| malformed("name"))?,
+            id: row.resource.parse().map_err(|_| malformed("resource"))?,
+            kind: row.kind,
+            version: row.version,
+            before: row.body_before,
+            after: row.body_after,
+        })
+    }
+}
+
+impl Store {
+    /// The revisions before `before`, newest first, at most `limit`; of `team` alone where one is named.
+    ///
+    /// # Errors
+    /// What the database says, or a row that can't be read.
+    pub async fn revisions(
+        &self,
+        team: Option<TeamId>,
+        before: Option<Revision>,
+        limit: u32,
+    ) -> Result<Vec<RevisionEntry>, Error> {
+        let before = before.map_or(i64::MAX, |before| {
+            i64::try_from(before.0).unwrap_or(i64::MAX)
+        });
+        let rows: Vec<RevisionRow> =
+            match team {
+                None => sqlx::query_as(
+                    "SELECT number, created_at, actor, summary, reason, request_id FROM revisions
+                     WHERE number < $1 ORDER BY number DESC LIMIT $2",
+                )
+                .bind(before)
+                .bind(i64::from(limit))
+                .fetch_all(self.pool())
+                .await?,
+                Some(team) => sqlx::query_as(
+                    "SELECT number, created_at, actor, summary, reason, request_id FROM revisions
+                     WHERE number < $1 AND number IN
+                       (SELECT revision FROM resource_changes WHERE team = $3)
+                     ORDER BY number DESC LIMIT $2",
+                )
+                .bind(before)
+                .bind(i64::from(limit))
+                .bind(team.to_string())
+                .fetch_all(self.pool())
+                .await?,
+            };
+        rows.into_iter().map(RevisionEntry::try_from).collect()
+    }
+
+    /// What was done to resources after one revision and up to another, in order; of `team` alone where one is named.
+    ///
+    /// # Errors
+    /// What the database says, or a row that can't be read.
+    pub async fn resource_changes(
+        &self,
+        team: Option<TeamId>,
+        after: Revision,
+        up_to: Revision,
+    ) -> Result<Vec<ResourceChange>, Error> {
+        let number = |revision: Revision| i64::try_from(revision.0).unwrap_or(i64::MAX);
+        let rows: Vec<ChangeRow> = sqlx::query_as(
+            "SELECT revision, team, teams.name AS team_name, kind, resource_changes.name, version,
+                    resource, body_before, body_after
+             FROM resource_changes JOIN teams ON teams.id = resource_changes.team
+             WHERE revision > $1 AND revision <= $2 AND ($3 = '' OR team = $3)
+             ORDER BY revision, team, kind, resource_changes.name, version",
+        )
+        .bind(number(after))
+        .bind(number(up_to))
+        .bind(team.map(|team| team.to_string()).unwrap_or_default())
+        .fetch_all(self.pool())
+        .await?;
+        rows.into_iter().map(ResourceChange::try_from).collect()
+    }
+
+    /// The audit events before `before`, newest first, at most `limit`; of `team` alone where one is named.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn newest_audit_events(
+        &self,
+        team: Option<TeamId>,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<AuditEvent>, Error> {
+        let events = sqlx::query_as(
+            "SELECT sequence, id, team, happened_at, node, actor, action, object, detail,
+                    previous_hash, hash
+             FROM audit_events WHERE sequence < $1 AND ($3 = '' OR team = $3)
+             ORDER BY sequence DESC LIMIT $2",
+        )
+        .bind(before.unwrap_or(i64::MAX))
+        .bind(i64::from(limit))
+        .bind(team.map(|team| team.to_string()).unwrap_or_default())
+        .fetch_all(self.pool())
+        .await?;
+        Ok(events)
+    }
+}

@@ -1,0 +1,164 @@
+//! Members of teams, and their roles.
+
+use super::Author;
+use crate::{Error, Store};
+use keyward_model::Timestamp;
+use keyward_model::id::TeamId;
+use serde_json::json;
+use std::collections::BTreeSet;
+
+/// A member's role in a team.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberRole {
+    /// The team.
+    pub team: TeamId,
+    /// The role.
+    pub role: String,
+}
+
+/// A member with all roles in one team.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TeamMember {
+    /// Their name.
+    pub member: String,
+    /// Their roles.
+    pub roles: BTreeSet<String>,
+}
+
+impl Store {
+    /// The members of a team after `after`, by name; at most `limit`.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn members(
+        &self,
+        team: TeamId,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<TeamMember>, Error> {
+        let rows: Vec<(String, String)> = sqlx::query_as(
+            "SELECT member, role FROM members WHERE team = $1 AND member IN
+               (SELECT DISTINCT member FROM members WHERE team = $1 AND member > $2
+                ORDER BY member LIMIT $3)
+             ORDER BY member, role",
+        )
+        .bind(team.to_string())
+        .bind(after)
+        .bind(i64::from(limit))
+        .fetch_all(self.pool())
+        .await?;
+        let mut members: Vec<TeamMember> = Vec::new();
+        for (member, role) in rows {
+            match members.last_mut() {
+                Some(last) if last.member == member => {
+                    last.roles.insert(role);
+                }
+                Some(_) | None => members.push(TeamMember {
+                    member,
+                    roles: BTreeSet::from([role]),
+                }),
+            }
+        }
+        Ok(members)
+    }
+
+    /// The roles of one member in all teams.
+    ///
+    /// # Errors
+    /// What the database says, or a row that can't be read.
+    pub async fn member_roles(&self, member: &str) -> Result<Vec<MemberRole>, Error> {
+        let rows: Vec<(String, String)> =
+            sqlx::query_as("SELECT team, role FROM members WHERE member = $1 ORDER BY team, role")
+                .bind(member)
+                .fetch_all(self.pool())
+                .await?;
+        rows.into_iter()
+            .map(|(team, role)| {
+                let team = team
+                    .parse()
+                    .map_err(|_| Error::malformed("members", "team", member))?;
+                Ok(MemberRole { team, role })
+            })
+            .collect()
+    }
+
+    /// Gives a member these roles in a team and no others. Without any, they are no member.
+    ///
+    /// `keep` names a role that somebody has to have in the team afterwards: the last operator can't be taken away.
+    ///
+    /// # Errors
+    /// [`Error::Last`] when nobody would have the role `keep`.
+    pub async fn set_member(
+        &self,
+        team: TeamId,
+        member: &str,
+        roles: &BTreeSet<String>,
+        keep: Option<&str>,
+        author: Author<'_>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let mut transaction = self.begin_write().await?;
+        let before: Vec<(String,)> = sqlx::query_as(
+            "SELECT role FROM members WHERE team = $1 AND member = $2 ORDER BY role",
+        )
+        .bind(team.to_string())
+        .bind(member)
+        .fetch_all(&mut *transaction)
+        .await?;
+        let before: BTreeSet<String> = before.into_iter().map(|(role,)| role).collect();
+        if before == *roles {
+            return Ok(());
+        }
+        sqlx::query("DELETE FROM members WHERE team = $1 AND member = $2")
+            .bind(team.to_string())
+            .bind(member)
+            .execute(&mut *transaction)
+            .await?;
+        for role in roles {
+            insert(&mut transaction, team, member, role, now).await?;
+        }
+        if let Some(role) = keep.filter(|role| before.contains(*role)) {
+            let (left,): (i64,) =
+                sqlx::query_as("SELECT count(*) FROM members WHERE team = $1 AND role = $2")
+                    .bind(team.to_string())
+                    .bind(role)
+                    .fetch_one(&mut *transaction)
+                    .await?;
+            if left == 0 {
+                return Err(Error::Last {
+                    role: role.to_owned(),
+                });
+            }
+        }
+        let object = format!("member {member}");
+        let about = json!({ "before": before, "after": roles });
+        self.told(
+            &mut transaction,
+            author,
+            team,
+            ("member.change", &object),
+            about,
+            now,
+        )
+        .await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+pub(super) async fn insert(
+    transaction: &mut sqlx::Transaction<'static, sqlx::Any>,
+    team: TeamId,
+    member: &str,
+    role: &str,
+    now: Timestamp,
+) -> Result<(), Error> {
+    sqlx::query("INSERT INTO members (team, member, role, created_at) VALUES ($1, $2, $3, $4)")
+        .bind(team.to_string())
+        .bind(member)
+        .bind(role)
+        .bind(now.as_micros())
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}

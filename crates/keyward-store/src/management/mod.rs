@@ -1,0 +1,77 @@
+//! What the management API keeps: teams and their members, tokens of machines, changes of resources and
+//! their history, the setup secret.
+//!
+//! Every change is written in one transaction with the audit events that tell of it.
+
+mod change;
+mod history;
+mod machine_token;
+mod member;
+mod setup;
+mod team;
+
+pub use change::{ChangedResource, RememberedCall, ResourceWrite, Written};
+pub use history::{ResourceChange, RevisionEntry};
+pub use machine_token::{MachineToken, NewMachineToken};
+pub use member::{MemberRole, TeamMember};
+pub use setup::SetupSecret;
+pub use team::Team;
+
+use crate::audit::{self, Action};
+use crate::{Error, Store};
+use keyward_model::Timestamp;
+use keyward_model::id::TeamId;
+use serde_json::{Value, json};
+use sqlx::{Any, Transaction};
+
+/// Who makes a change, and from where.
+#[derive(Clone, Copy, Debug)]
+pub struct Author<'a> {
+    /// Their name.
+    pub name: &'a str,
+    /// Their address, as text; empty where there is none.
+    pub address: &'a str,
+    /// The call's id; empty where there is no call.
+    pub request_id: &'a str,
+}
+
+impl Author<'_> {
+    /// What an audit event tells: `about`, and whence it came.
+    fn detail(&self, about: Value) -> Value {
+        let mut detail = json!({});
+        if let Value::Object(told) = &mut detail {
+            for (key, text) in [("address", self.address), ("request_id", self.request_id)] {
+                if !text.is_empty() {
+                    told.insert(key.to_owned(), text.into());
+                }
+            }
+            if let Value::Object(about) = about {
+                told.extend(about);
+            }
+        }
+        detail
+    }
+}
+
+impl Store {
+    /// Writes down what `author` did, in the transaction that does it.
+    async fn told(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        author: Author<'_>,
+        team: TeamId,
+        (action, object): (&str, &str),
+        about: Value,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let action = Action {
+            team,
+            actor: author.name,
+            action,
+            object,
+            detail: author.detail(about),
+        };
+        audit::append(transaction, self.node(), action, now).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,282 @@
+use super::*;
+use crate::management::{RememberedCall, ResourceWrite};
+
+const AUTHOR: Author<'static> = Author {
+    name: "alice",
+    address: "192.0.2.1",
+    request_id: "r1",
+};
+
+fn write(name: &str, body: Option<&str>) -> ResourceWrite {
+    ResourceWrite {
+        team: TEAM,
+        kind: "upstream",
+        name: name.parse().unwrap(),
+        version: String::new(),
+        body: body.map(str::to_owned),
+        secrets: Vec::new(),
+    }
+}
+
+async fn change(store: &Store, base: u64, writes: &[ResourceWrite]) -> Result<Revision, Error> {
+    let about = (AUTHOR, "test", "because");
+    let written = store
+        .write_resources(Revision(base), writes, None, about, NOW)
+        .await?;
+    Ok(written.revision)
+}
+
+#[tokio::test]
+async fn a_revision_is_written_with_its_history_and_its_event_or_not_at_all() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    let both = [write("a", Some(r#"{"n":1}"#)), write("b", Some("{}"))];
+    assert_eq!(change(&store, 0, &both).await.unwrap(), Revision(1));
+    // Whoever has not seen it writes nothing.
+    let late = change(&store, 0, &[write("c", Some("{}"))]).await;
+    assert!(matches!(late, Err(Error::Conflict { .. })), "{late:?}");
+    let then = [write("a", Some(r#"{"n":2}"#)), write("b", None)];
+    assert_eq!(change(&store, 1, &then).await.unwrap(), Revision(2));
+
+    let rows = store.resources().await.unwrap();
+    let names: Vec<(&str, u64, &str)> = rows
+        .iter()
+        .map(|row| (row.name.as_str(), row.revision.0, row.body.as_str()))
+        .collect();
+    assert_eq!(names, [("a", 2, r#"{"n":2}"#)]);
+    let changes = store
+        .resource_changes(None, Revision(1), Revision(2))
+        .await
+        .unwrap();
+    let told: Vec<_> = changes
+        .iter()
+        .map(|change| {
+            (
+                change.name.as_str(),
+                change.before.as_deref(),
+                change.after.as_deref(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("a", Some(r#"{"n":1}"#), Some(r#"{"n":2}"#)),
+            ("b", Some("{}"), None)
+        ]
+    );
+    assert_eq!(changes[0].id, rows[0].id);
+    let newest = store.revisions(Some(TEAM), None, 1).await.unwrap();
+    assert_eq!(newest[0].revision, Revision(2));
+    assert_eq!(
+        (newest[0].actor.as_str(), newest[0].reason.as_str()),
+        ("alice", "because")
+    );
+    let before = store.revisions(None, Some(Revision(2)), 9).await.unwrap();
+    assert_eq!(before.len(), 1);
+    let events = store
+        .newest_audit_events(Some(TEAM), None, 9)
+        .await
+        .unwrap();
+    assert_eq!(events.len(), 2);
+    assert!(events[0].detail.contains("192.0.2.1") && events[0].detail.contains(r#""n":2"#));
+    assert_eq!(store.verify_audit_chain().await.unwrap().events, 2);
+}
+
+#[tokio::test]
+async fn a_secret_is_sealed_for_its_team_and_kept_once() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    let mut with = write("a", Some("{}"));
+    let secret = "a secret of a resource";
+    with.secrets = vec![("ref".to_owned(), Secret::new(secret.to_owned()))];
+    change(&store, 0, &[with.clone()]).await.unwrap();
+    change(&store, 1, &[with]).await.unwrap();
+    let opened = store.resource_secret(TEAM, "ref").await.unwrap().unwrap();
+    assert_eq!(opened.reveal(), secret);
+    let other = store
+        .create_team(&"blue".parse().unwrap(), AUTHOR, NOW)
+        .await
+        .unwrap();
+    assert!(
+        store
+            .resource_secret(other.id, "ref")
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        store
+            .resource_secret(TEAM, "another")
+            .await
+            .unwrap()
+            .is_none()
+    );
+    // Under another team's name it does not open.
+    sqlx::query("UPDATE resource_secrets SET team = $1")
+        .bind(other.id.to_string())
+        .execute(store.pool())
+        .await
+        .unwrap();
+    let moved = store.resource_secret(other.id, "ref").await;
+    assert!(matches!(moved, Err(Error::Sealed { .. })), "{moved:?}");
+}
+
+#[tokio::test]
+async fn a_call_is_remembered_for_a_day_and_known_by_what_it_asked_for() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    let call = RememberedCall {
+        digest: "d".to_owned(),
+        fingerprint: "f".to_owned(),
+    };
+    let about = (AUTHOR, "test", "");
+    let writes = [write("a", Some("{}"))];
+    let made = store
+        .write_resources(Revision(0), &writes, Some(&call), about, NOW)
+        .await
+        .unwrap();
+    let known = store.remembered_call("d", NOW).await.unwrap();
+    assert_eq!(
+        known,
+        Some(("f".to_owned(), made.resources[0].id, Revision(1)))
+    );
+    let twice = store
+        .write_resources(Revision(1), &writes, Some(&call), about, NOW)
+        .await;
+    assert!(matches!(twice, Err(Error::Exists { .. })), "{twice:?}");
+    assert_eq!(store.revision().await.unwrap(), Revision(1));
+    let later = NOW.plus(Duration::from_secs(24 * 3600 + 1));
+    assert_eq!(store.remembered_call("d", later).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_setup_secret_is_claimed_by_one_and_ends_in_an_hour() {
+    let bench = Bench::new();
+    let (store, other) = (bench.open().await, bench.open().await);
+    let hour = Duration::from_secs(3600);
+    let made = store
+        .setup_secret_if_needed("operator", hour, AUTHOR, NOW)
+        .await
+        .unwrap();
+    let made = made.unwrap();
+    // Another node that starts makes none beside it.
+    assert!(
+        other
+            .setup_secret_if_needed("operator", hour, AUTHOR, NOW)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let scopes = BTreeSet::from(["read".to_owned()]);
+    let claim = async |store: &Store, secret: &str, now: Timestamp| {
+        let token = NewMachineToken {
+            team: TEAM,
+            member: "alice",
+            label: "",
+            scopes: &scopes,
+            expires_at: now.plus(hour),
+        };
+        store
+            .claim_setup_secret(secret, "operator", token, AUTHOR, now)
+            .await
+            .unwrap()
+    };
+    let secret = made.secret.reveal();
+    assert!(claim(&store, "wrong", NOW).await.is_none());
+    assert!(claim(&store, secret, NOW.plus(hour)).await.is_none());
+    let (one, two) = tokio::join!(claim(&store, secret, NOW), claim(&other, secret, NOW));
+    assert_eq!(u8::from(one.is_some()) + u8::from(two.is_some()), 1);
+    assert!(claim(&store, secret, NOW).await.is_none());
+    let roles = store.member_roles("alice").await.unwrap();
+    assert_eq!((roles.len(), roles[0].role.as_str()), (1, "operator"));
+    // One who is there needs none; one who asks for it gets one.
+    assert!(
+        store
+            .setup_secret_if_needed("operator", hour, AUTHOR, NOW)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let again = store.new_setup_secret(hour, AUTHOR, NOW).await.unwrap();
+    assert!(claim(&store, again.secret.reveal(), NOW).await.is_some());
+    let rows: Vec<(String,)> = sqlx::query_as("SELECT digest FROM setup_secrets")
+        .fetch_all(store.pool())
+        .await
+        .unwrap();
+    assert!(rows.iter().all(|(digest,)| !digest.contains(secret)));
+}
+
+#[tokio::test]
+async fn members_and_tokens_are_of_their_team_and_the_last_operator_stays() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    let blue = store
+        .create_team(&"blue".parse().unwrap(), AUTHOR, NOW)
+        .await
+        .unwrap();
+    let twice = store
+        .create_team(&"blue".parse().unwrap(), AUTHOR, NOW)
+        .await;
+    assert!(matches!(twice, Err(Error::Exists { .. })));
+    let roles = |roles: &[&str]| -> BTreeSet<String> {
+        roles.iter().map(|role| (*role).to_owned()).collect()
+    };
+    let set = async |team, member: &str, given: &[&str]| {
+        let given = roles(given);
+        store
+            .set_member(team, member, &given, Some("operator"), AUTHOR, NOW)
+            .await
+    };
+    set(TEAM, "alice", &["operator"]).await.unwrap();
+    set(blue.id, "bob", &["owner", "auditor"]).await.unwrap();
+    set(blue.id, "carol", &["consumer"]).await.unwrap();
+    let refused = set(TEAM, "alice", &["owner"]).await;
+    assert!(matches!(refused, Err(Error::Last { .. })), "{refused:?}");
+    set(TEAM, "dave", &["operator"]).await.unwrap();
+    set(TEAM, "alice", &[]).await.unwrap();
+    let members = store.members(blue.id, "", 9).await.unwrap();
+    let names: Vec<&str> = members
+        .iter()
+        .map(|member| member.member.as_str())
+        .collect();
+    assert_eq!(names, ["bob", "carol"]);
+    assert_eq!(members[0].roles, roles(&["auditor", "owner"]));
+    assert_eq!(
+        store.members(blue.id, "bob", 1).await.unwrap()[0].member,
+        "carol"
+    );
+
+    let scopes = roles(&["apis:read", "read"]);
+    let new = NewMachineToken {
+        team: blue.id,
+        member: "bob",
+        label: "build",
+        scopes: &scopes,
+        expires_at: NOW.plus(Duration::from_secs(60)),
+    };
+    let token = store.create_machine_token(new, AUTHOR, NOW).await.unwrap();
+    assert_eq!(
+        store.machine_token(token.id).await.unwrap().as_ref(),
+        Some(&token)
+    );
+    assert_eq!(
+        store.machine_tokens(blue.id, "", 9).await.unwrap(),
+        std::slice::from_ref(&token)
+    );
+    assert!(store.machine_tokens(TEAM, "", 9).await.unwrap().is_empty());
+    assert!(
+        store
+            .revoke_machine_token(&token, AUTHOR, NOW)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !store
+            .revoke_machine_token(&token, AUTHOR, NOW)
+            .await
+            .unwrap()
+    );
+    let revoked = store.machine_token(token.id).await.unwrap().unwrap();
+    assert_eq!(revoked.revoked_at, Some(NOW));
+}

@@ -1,0 +1,342 @@
+//! Many resources at once, and all of them back: what `keyward apply`, `diff` and `export` ask for.
+
+use super::call::{Call, JSON};
+use super::change::{Making, Planned};
+use super::draft::{Draft, invalid};
+use super::endpoint::Outcome;
+use super::history::difference;
+use super::kind::KindDescription;
+use super::resource::{Known, check_step, same, shown, written};
+use super::team::{bad_member, check_members};
+use crate::answer::Answer;
+use crate::node::ResourceKey;
+use crate::problem::{MemberFlaw, Problem, ProblemKind};
+use crate::site::Site;
+use futures_util::FutureExt as _;
+use keyward_access::management::{Action, ManagementPermit, Manager, Place};
+use keyward_model::resource::raw::closest;
+use keyward_model::{Revision, TeamName};
+use keyward_store::management::{Author, Team};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// The most resources of one call.
+const RESOURCES_MAX: usize = 100_000;
+
+/// A document of a call, read.
+struct Document {
+    draft: Arc<Draft>,
+    permit: ManagementPermit,
+    team: Team,
+    /// Where it stands in the call's body.
+    prefix: String,
+}
+
+/// What is asked for.
+struct Asked {
+    documents: Vec<Document>,
+    /// Teams whose resources go away where the call names them not.
+    prune: Vec<Team>,
+    /// The newest revision, as the caller has seen it.
+    base: Option<Revision>,
+}
+
+/// `POST /apply`.
+pub(crate) fn apply<'c>(site: &'c Site, call: &'c Call, manager: Arc<Manager>) -> Outcome<'c> {
+    async move {
+        let dry_run = call.flag("dry_run")?;
+        let asked = asked(site, call, &manager).await?;
+        let files = site.node().files().await;
+        let files: BTreeSet<&ResourceKey> = files.iter().map(|file| &file.key).collect();
+        for document in &asked.documents {
+            let key = &document.draft.resource.key;
+            if files.contains(key) {
+                return Err(Problem::of_member(
+                    ProblemKind::ReadOnly,
+                    &document.prefix,
+                    "read_only",
+                    format!(
+                        "{} `{}` stands in the node's own configuration file (`origin: file`): change it there",
+                        key.kind,
+                        shown(key)
+                    ),
+                ));
+            }
+        }
+        let address = call.address.to_string();
+        let making = Making {
+            author: Author {
+                name: &manager.name,
+                address: &address,
+                request_id: &call.request_id,
+            },
+            summary: format!("apply {} resources", asked.documents.len()),
+            reason: call.reason()?,
+            dry_run,
+            remembered: None,
+        };
+        let mut told: Vec<Value> = Vec::new();
+        let mut unchanged = 0;
+        let made = site
+            .make(making, |catalogue| {
+                if asked.base.is_some_and(|base| base != catalogue.revision) {
+                    return Err(Problem::of_member(
+                        ProblemKind::Changed,
+                        "/revision",
+                        "changed",
+                        "Somebody has changed something since: look at the difference again",
+                    ));
+                }
+                told.clear();
+                unchanged = 0;
+                let mut planned = Vec::new();
+                for document in &asked.documents {
+                    let resource = &document.draft.resource;
+                    let current = catalogue.resources.get(&resource.key);
+                    if let Some(current) = current {
+                        if same(current, resource) {
+                            unchanged += 1;
+                            continue;
+                        }
+                        check_step(current, resource)
+                            .map_err(|problem| problem.below(&document.prefix))?;
+                    }
+                    let before = current.map(|current| written(&current.body));
+                    let after = Some(written(&resource.body));
+                    told.push(difference(&resource.key, &document.team.name, before, after));
+                    let change = Planned::new(
+                        &document.permit,
+                        resource.key.clone(),
+                        Some(Arc::clone(&document.draft)),
+                    )?;
+                    planned.push(change.at(document.prefix.clone()));
+                }
+                let named: BTreeSet<&ResourceKey> = asked
+                    .documents
+                    .iter()
+                    .map(|document| &document.draft.resource.key)
+                    .collect();
+                for team in &asked.prune {
+                    let of_team = catalogue.resources.values();
+                    for current in of_team.filter(|current| current.key.team == team.id) {
+                        if named.contains(&current.key) {
+                            continue;
+                        }
+                        let Some(kind) = KindDescription::of(current.key.kind) else {
+                            continue;
+                        };
+                        let write = Action::write(kind.subject());
+                        let permit = site.permit(&manager, write, Place::Team(team.id))?;
+                        told.push(difference(
+                            &current.key,
+                            &team.name,
+                            Some(written(&current.body)),
+                            None,
+                        ));
+                        planned.push(Planned::new(&permit, current.key.clone(), None)?);
+                    }
+                }
+                Ok(planned)
+            })
+            .await?;
+        Ok(Answer::ok(json!({
+            "revision": made.revision,
+            "dry_run": dry_run,
+            "changes": told,
+            "unchanged": unchanged,
+        })))
+    }
+    .boxed()
+}
+
+async fn asked(site: &Site, call: &Call, manager: &Arc<Manager>) -> Result<Asked, Problem> {
+    let body = call.json(JSON)?;
+    check_members(&body, &["resources", "prune", "revision"])?;
+    let list = body.get("resources").and_then(Value::as_array);
+    let list = list.filter(|list| list.len() <= RESOURCES_MAX);
+    let list =
+        list.ok_or_else(|| bad_member("/resources", "it is a list of resources, 100,000 at most"))?;
+    let base = match body.get("revision") {
+        None => None,
+        Some(revision) => {
+            let number = revision.as_u64().map(Revision);
+            let why = "it is a revision's number, as a dry run has told it";
+            Some(number.ok_or_else(|| bad_member("/revision", why))?)
+        }
+    };
+    let teams = Teams {
+        site,
+        manager,
+        known: site
+            .store()
+            .teams()
+            .await?
+            .into_iter()
+            .map(|team| (team.name.clone(), team))
+            .collect(),
+    };
+    let mut documents: Vec<Document> = Vec::with_capacity(list.len());
+    let mut flaws: Vec<MemberFlaw> = Vec::new();
+    let mut seen: BTreeMap<ResourceKey, usize> = BTreeMap::new();
+    for (index, written) in list.iter().enumerate() {
+        let prefix = format!("/resources/{index}");
+        let (kind, team, permit) = teams.document(written, &prefix)?;
+        match site.draft(kind, &team, written.clone()).await {
+            Ok(draft) => {
+                if let Some(other) = seen.insert(draft.resource.key.clone(), index) {
+                    flaws.push(MemberFlaw {
+                        member: format!("{prefix}/name"),
+                        code: "duplicate_name",
+                        detail: format!(
+                            "it stands there twice: /resources/{other} declares the same"
+                        ),
+                    });
+                }
+                documents.push(Document {
+                    draft: Arc::new(draft),
+                    permit,
+                    team,
+                    prefix,
+                });
+            }
+            Err(problem) if problem.kind() == ProblemKind::Invalid => {
+                flaws.extend(problem.below(&prefix).into_flaws());
+            }
+            Err(problem) => return Err(problem),
+        }
+    }
+    if !flaws.is_empty() {
+        return Err(invalid(flaws));
+    }
+    Ok(Asked {
+        documents,
+        prune: teams.prune(&body)?,
+        base,
+    })
+}
+
+/// The teams that there are, of which the caller may not know all.
+struct Teams<'a> {
+    site: &'a Site,
+    manager: &'a Arc<Manager>,
+    known: BTreeMap<TeamName, Team>,
+}
+
+impl Teams<'_> {
+    fn named(&self, name: &str, member: &str) -> Result<&Team, Problem> {
+        let team = self.known.values().find(|team| team.name.as_str() == name);
+        let team = team.filter(|team| self.manager.sees(team.id));
+        team.ok_or_else(|| {
+            Problem::of_member(
+                ProblemKind::NotFound,
+                member,
+                "unknown_team",
+                "There is no such team, as far as you may see",
+            )
+        })
+    }
+
+    /// What a document is, and that the caller may declare it.
+    fn document(
+        &self,
+        written: &Value,
+        prefix: &str,
+    ) -> Result<(&'static KindDescription, Team, ManagementPermit), Problem> {
+        let kind = written
+            .get("kind")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let description = KindDescription::named(kind).ok_or_else(|| {
+            let kinds = KindDescription::ALL.iter().map(|kind| kind.kind.as_str());
+            let hint = match closest(kind, kinds.clone()) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => format!("it is one of {}", kinds.collect::<Vec<_>>().join(", ")),
+            };
+            bad_member(&format!("{prefix}/kind"), &hint)
+        })?;
+        let member = format!("{prefix}/team");
+        let name = match written.get("team") {
+            None => TeamName::default_team().to_string(),
+            Some(name) => {
+                let name = name.as_str();
+                let name = name.ok_or_else(|| bad_member(&member, "it is a team's name"))?;
+                name.to_owned()
+            }
+        };
+        let team = self.named(&name, &member)?;
+        let write = Action::write(description.subject());
+        let permit = self
+            .site
+            .permit(self.manager, write, Place::Team(team.id))
+            .map_err(|problem| {
+                let flaw = MemberFlaw {
+                    member: prefix.to_owned(),
+                    code: "forbidden",
+                    detail: problem.detail().to_owned(),
+                };
+                problem.with(vec![flaw])
+            })?;
+        Ok((description, team.clone(), permit))
+    }
+
+    fn prune(&self, body: &Value) -> Result<Vec<Team>, Problem> {
+        let Some(prune) = body.get("prune") else {
+            return Ok(Vec::new());
+        };
+        let why = "it is a list of teams: what they have and the call does not name goes away";
+        let names = prune.as_array().ok_or_else(|| bad_member("/prune", why))?;
+        let mut teams: BTreeMap<TeamName, Team> = BTreeMap::new();
+        for (index, name) in names.iter().enumerate() {
+            let member = format!("/prune/{index}");
+            let name = name.as_str().ok_or_else(|| bad_member(&member, why))?;
+            let team = self.named(name, &member)?;
+            teams.insert(team.name.clone(), team.clone());
+        }
+        Ok(teams.into_values().collect())
+    }
+}
+
+/// `GET /export`: what the caller may read of the database, as `apply` takes it.
+pub(crate) fn export<'c>(site: &'c Site, call: &'c Call, manager: Arc<Manager>) -> Outcome<'c> {
+    async move {
+        let (team, kind) = (call.query("team"), call.query("kind"));
+        if let Some(kind) = kind
+            && KindDescription::named(kind).is_none()
+        {
+            let kinds: Vec<&str> = KindDescription::ALL
+                .iter()
+                .map(|k| k.kind.as_str())
+                .collect();
+            let why = format!("it is one of {}", kinds.join(", "));
+            return Err(super::call::bad_query("kind", &why));
+        }
+        let catalogue = site.catalogue().await?;
+        let mut permits: BTreeMap<(keyward_model::id::TeamId, _), bool> = BTreeMap::new();
+        let mut resources = Vec::new();
+        for resource in catalogue.resources.values() {
+            let wanted = team.is_none_or(|team| resource.team_name.as_str() == team)
+                && kind.is_none_or(|kind| resource.key.kind.as_str() == kind);
+            let Some(description) = KindDescription::of(resource.key.kind) else {
+                continue;
+            };
+            if !wanted {
+                continue;
+            }
+            let place = (resource.key.team, resource.key.kind);
+            let may = *permits.entry(place).or_insert_with(|| {
+                let read = Action::read(description.subject());
+                let place = Place::Team(resource.key.team);
+                site.permit(&manager, read, place).is_ok()
+            });
+            if may {
+                resources.push(written(Known::Database(Arc::clone(resource)).body()));
+            }
+        }
+        Ok(Answer::ok(json!({
+            "revision": catalogue.revision,
+            "resources": resources,
+        })))
+    }
+    .boxed()
+}

@@ -1,0 +1,61 @@
+//! Endpoints of the audit log: of a team, and of the deployment.
+
+use super::endpoint::{Allowed, Outcome};
+use super::list::Paging;
+use crate::answer::Answer;
+use crate::site::Site;
+use futures_util::FutureExt as _;
+use keyward_model::Timestamp;
+use keyward_store::AuditEvent;
+use serde_json::{Value, json};
+
+fn told(event: &AuditEvent) -> Value {
+    let detail: Value = serde_json::from_str(&event.detail).unwrap_or_default();
+    json!({
+        "sequence": event.sequence,
+        "id": event.id,
+        "happened_at": Timestamp::from_micros(event.happened_at).to_string(),
+        "node": event.node,
+        "actor": event.actor,
+        "action": event.action,
+        "object": event.object,
+        "detail": detail,
+        "hash": event.hash,
+        "previous_hash": event.previous_hash,
+    })
+}
+
+/// `GET /audit` and `GET /teams/{team}/audit`: the newest first.
+pub(crate) fn list<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
+    async move {
+        let team = allowed.permit.place().team();
+        let named = team.map(|team| team.to_string()).unwrap_or_default();
+        let paging = Paging::of(site, allowed.call, &["audit", &named])?;
+        let before = paging.after.as_ref().and_then(Value::as_i64);
+        let events = site
+            .store()
+            .newest_audit_events(team, before, paging.wanted())
+            .await?;
+        let end = |event: &AuditEvent| json!(event.sequence);
+        Ok(Answer::ok(
+            paging.page(site, events, end, |event| told(&event)),
+        ))
+    }
+    .boxed()
+}
+
+/// `GET /audit/verify`: whether the chain of hashes holds from its beginning.
+pub(crate) fn verify<'c>(site: &'c Site, _allowed: Allowed<'c>) -> Outcome<'c> {
+    async move {
+        match site.store().verify_audit_chain().await {
+            Ok(chain) => Ok(Answer::ok(json!({
+                "intact": true, "events": chain.events, "head": chain.head,
+            }))),
+            Err(keyward_store::Error::AuditBroken { sequence, why }) => Ok(Answer::ok(json!({
+                "intact": false, "broken_at": sequence, "why": why,
+            }))),
+            Err(error) => Err(error.into()),
+        }
+    }
+    .boxed()
+}

@@ -1,0 +1,150 @@
+//! Who calls: a machine's token, signed by this deployment's own keys, whose row says that it still counts.
+
+use super::call::Call;
+use crate::problem::{Problem, ProblemKind};
+use crate::site::Site;
+use http::HeaderValue;
+use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use keyward_access::management::{ManagementRole, Manager, Scope};
+use keyward_jose::jwt::{self, Claims, Profile};
+use keyward_jose::{NumericDate, SignatureAlgorithm, Verifiers};
+use keyward_model::Timestamp;
+use keyward_model::id::TeamId;
+use keyward_store::MachineToken;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// The type of tokens that manage: no API takes one, and no token of an API is taken here.
+const TOKEN_TYPE: &str = "mgmt+jwt";
+
+/// What our tokens are signed with: every deployment has such a key from its first start.
+const ALGORITHM: SignatureAlgorithm = SignatureAlgorithm::Es256;
+
+/// What a token's audience is called, below the site's address.
+const AUDIENCE: &str = "/api/v1";
+
+impl Site {
+    /// The caller, by the token in `Authorization`.
+    pub(crate) async fn manager(&self, call: &Call) -> Result<Arc<Manager>, Problem> {
+        let shown = call.header(&AUTHORIZATION).map_err(|_| no_token())?;
+        let Some(shown) = shown else {
+            return Err(no_token());
+        };
+        let token = match shown.split_once(' ') {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
+            Some(_) | None => return Err(no_token()),
+        };
+        let claims = self.verified(token).map_err(bad_token)?;
+        let row = claims.token_id().and_then(|id| id.parse().ok());
+        let Some(id) = row else {
+            return Err(bad_token("it has no `jti` of ours"));
+        };
+        let row = self.store().machine_token(id).await?;
+        let row = row.ok_or_else(|| bad_token("its row is gone"))?;
+        if row.revoked_at.is_some() {
+            return Err(bad_token("it was taken back"));
+        }
+        if row.expires_at <= self.now() {
+            return Err(bad_token("its time is over"));
+        }
+        let roles = self.roles_of(&row.member, row.team).await?;
+        if roles.is_empty() {
+            return Err(bad_token("its member has no role any more"));
+        }
+        Ok(Arc::new(Manager {
+            name: row.member.as_str().into(),
+            roles: BTreeMap::from([(row.team, roles)]),
+            scopes: row
+                .scopes
+                .iter()
+                .filter_map(|scope| Scope::parse(scope))
+                .collect(),
+        }))
+    }
+
+    fn verified(&self, token: &str) -> Result<Claims, String> {
+        let now = self.now();
+        let keys = self.issuer().key_set(now).ok_or("there are no keys")?;
+        let verifiers = Verifiers::new(keys.keys(), &[ALGORITHM]);
+        let profile = Profile::builder()
+            .issuer(self.site_url())
+            .audience(self.audience())
+            .typ(TOKEN_TYPE)
+            .require("jti")
+            .require("sub")
+            .algorithm(ALGORITHM)
+            .build()
+            .map_err(|error| error.to_string())?;
+        let verified = jwt::verify(token, &verifiers, &profile, date(now));
+        verified
+            .map(|verified| verified.claims)
+            .map_err(|error| error.to_string())
+    }
+
+    /// The roles of a member in one team.
+    pub(crate) async fn roles_of(
+        &self,
+        member: &str,
+        team: TeamId,
+    ) -> Result<BTreeSet<ManagementRole>, Problem> {
+        let all = self.store().member_roles(member).await?;
+        let here = all.iter().filter(|role| role.team == team);
+        Ok(here
+            .filter_map(|role| ManagementRole::parse(&role.role))
+            .collect())
+    }
+
+    /// The token of this row, signed.
+    pub(crate) fn signed(&self, row: &MachineToken) -> Result<String, Problem> {
+        let failed = |why: String| {
+            Problem::new(
+                ProblemKind::Unavailable,
+                "No token can be signed just now: try again in some minutes",
+            )
+            .because(why)
+        };
+        let signer = self.issuer().signer(self.now());
+        let signer = signer.ok_or_else(|| failed("no key signs".to_owned()))?;
+        let claims = Claims::new()
+            .with_issuer(self.site_url())
+            .with_subject(&row.member)
+            .with_audience([self.audience()])
+            .with_token_id(row.id.to_string())
+            .with_issued_at(date(row.created_at))
+            .with_expiry(date(row.expires_at))
+            .with_scopes(&row.scopes);
+        jwt::sign(&claims, &signer, TOKEN_TYPE).map_err(|error| failed(error.to_string()))
+    }
+
+    fn audience(&self) -> String {
+        format!("{}{AUDIENCE}", self.site_url())
+    }
+}
+
+fn date(at: Timestamp) -> NumericDate {
+    NumericDate(at.as_seconds())
+}
+
+fn no_token() -> Problem {
+    Problem::new(
+        ProblemKind::Unauthenticated,
+        "Show a token: `Authorization: Bearer …`",
+    )
+    .header(
+        WWW_AUTHENTICATE,
+        HeaderValue::from_static("Bearer realm=\"keyward\""),
+    )
+}
+
+/// The caller is told that it is not good, and not why: that goes to the log.
+fn bad_token(why: impl std::fmt::Display) -> Problem {
+    Problem::new(
+        ProblemKind::Unauthenticated,
+        "The token is not good here, or no longer",
+    )
+    .because(why)
+    .header(
+        WWW_AUTHENTICATE,
+        HeaderValue::from_static("Bearer realm=\"keyward\", error=\"invalid_token\""),
+    )
+}

@@ -1,0 +1,322 @@
+//! Changes: all that is asked for at once, or nothing. A change is checked on this node together with all else that
+//! it serves, written as one revision, and served here before it is answered.
+
+use super::catalogue::Catalogue;
+use super::draft::{Draft, pointer_of, stored_version};
+use super::kind::KindDescription;
+use crate::node::{DatabaseResource, ResourceKey, Unfit};
+use crate::problem::{MemberFlaw, Problem, ProblemKind};
+use crate::site::Site;
+use keyward_access::management::{Action, ManagementPermit, Place};
+use keyward_model::Revision;
+use keyward_model::id::{ResourceId, TeamId};
+use keyward_model::resource::Kind;
+use keyward_model::resource::raw::{Problem as Found, Problems, Severity};
+use keyward_store::management::{Author, RememberedCall, ResourceWrite};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How often a change is tried again when other nodes change something meanwhile.
+const TRIES: usize = 5;
+
+/// Codes of what is wrong only because of what else there is.
+const ABOUT_OTHERS: &[&str] = &[
+    "access",
+    "ambiguous_route",
+    "duplicate_credential",
+    "duplicate_issuer",
+    "duplicate_name",
+    "duplicate_path",
+    "reserved_path",
+    "too_many",
+    "unknown_reference",
+];
+
+/// One resource that is to be another, with the permit for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Planned {
+    pub(crate) key: ResourceKey,
+    /// `None` takes it away.
+    pub(crate) draft: Option<Arc<Draft>>,
+    /// What members of it are called in refusals: empty, or where its document stands.
+    prefix: String,
+}
+
+impl Planned {
+    /// With the permit to change this kind in this team.
+    pub(crate) fn new(
+        permit: &ManagementPermit,
+        key: ResourceKey,
+        draft: Option<Arc<Draft>>,
+    ) -> Result<Self, Problem> {
+        let wanted = KindDescription::of(key.kind).map(|kind| Action::write(kind.subject()));
+        if wanted != Some(permit.action()) || permit.place() != Place::Team(key.team) {
+            return Err(Problem::new(
+                ProblemKind::Internal,
+                "The change was not made: it was not asked whether you may",
+            )
+            .because("a change came with a permit for something else"));
+        }
+        Ok(Self {
+            key,
+            draft,
+            prefix: String::new(),
+        })
+    }
+
+    /// The same, as a part of several.
+    pub(crate) fn at(mut self, prefix: String) -> Self {
+        self.prefix = prefix;
+        self
+    }
+}
+
+/// How a change is made.
+#[derive(Debug)]
+pub(crate) struct Making<'a> {
+    pub(crate) author: Author<'a>,
+    pub(crate) summary: String,
+    pub(crate) reason: &'a str,
+    /// Whether it is only checked.
+    pub(crate) dry_run: bool,
+    pub(crate) remembered: Option<RememberedCall>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Made {
+    /// The revision that did it; that which is, when nothing was changed or it was only checked.
+    pub(crate) revision: Revision,
+    /// What each resource is now, in order; `None` of those taken away.
+    pub(crate) resources: Vec<Option<Arc<DatabaseResource>>>,
+}
+
+impl Site {
+    /// Makes what `plan` asks for of the newest state of things. It is asked again when that has changed meanwhile.
+    pub(crate) async fn make(
+        &self,
+        making: Making<'_>,
+        mut plan: impl FnMut(&Catalogue) -> Result<Vec<Planned>, Problem>,
+    ) -> Result<Made, Problem> {
+        let _alone = self.writing().lock().await;
+        for _ in 0..TRIES {
+            let catalogue = self.catalogue().await?;
+            let planned = plan(&catalogue)?;
+            if planned.is_empty() {
+                return Ok(Made {
+                    revision: catalogue.revision,
+                    resources: Vec::new(),
+                });
+            }
+            if let Some(made) = self.try_once(&making, &catalogue, planned).await? {
+                return Ok(made);
+            }
+        }
+        Err(Problem::new(
+            ProblemKind::Contended,
+            "Others were faster again and again: nothing was changed, try again",
+        ))
+    }
+
+    /// `None` when another node was faster.
+    async fn try_once(
+        &self,
+        making: &Making<'_>,
+        catalogue: &Arc<Catalogue>,
+        planned: Vec<Planned>,
+    ) -> Result<Option<Made>, Problem> {
+        let mut next = Catalogue::clone(catalogue);
+        for change in &planned {
+            match &change.draft {
+                Some(draft) => {
+                    let resource = Arc::new(of_draft(draft, None, None));
+                    next.resources.insert(change.key.clone(), resource);
+                }
+                None => {
+                    next.resources.remove(&change.key);
+                }
+            }
+        }
+        let mut change = self.node().begin().await;
+        let all: Vec<_> = next.resources.values().map(Arc::clone).collect();
+        let only_api = only_api(&planned, &all);
+        if let Err(unfit) = change.check(all, only_api).await {
+            return Err(refusal(unfit, &planned, &next));
+        }
+        if making.dry_run {
+            let resources = planned.iter().map(|change| {
+                let resource = next.resources.get(&change.key);
+                resource.map(Arc::clone)
+            });
+            return Ok(Some(Made {
+                revision: catalogue.revision,
+                resources: resources.collect(),
+            }));
+        }
+        let writes: Vec<ResourceWrite> = planned.iter().map(write_of).collect();
+        let written = self
+            .store()
+            .write_resources(
+                catalogue.revision,
+                &writes,
+                making.remembered.as_ref(),
+                (making.author, &making.summary, making.reason),
+                self.now(),
+            )
+            .await;
+        let written = match written {
+            Ok(written) => written,
+            Err(keyward_store::Error::Conflict { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let mut resources = Vec::with_capacity(planned.len());
+        for (planned, changed) in planned.iter().zip(&written.resources) {
+            let resource = planned.draft.as_ref().map(|draft| {
+                let resource = of_draft(draft, Some(changed.id), Some(written.revision));
+                Arc::new(resource)
+            });
+            if let Some(resource) = &resource {
+                next.resources
+                    .insert(planned.key.clone(), Arc::clone(resource));
+            }
+            resources.push(resource);
+        }
+        next.revision = written.revision;
+        self.keep(Arc::new(next)).await;
+        change.serve().await;
+        Ok(Some(Made {
+            revision: written.revision,
+            resources,
+        }))
+    }
+}
+
+fn of_draft(draft: &Draft, id: Option<ResourceId>, revision: Option<Revision>) -> DatabaseResource {
+    let resource = &draft.resource;
+    DatabaseResource {
+        key: resource.key.clone(),
+        team_name: resource.team_name.clone(),
+        id,
+        revision,
+        body: Arc::clone(&resource.body),
+        declared: resource.declared.clone(),
+        resource: Arc::clone(&resource.resource),
+        pointers: resource.pointers.clone(),
+    }
+}
+
+fn write_of(planned: &Planned) -> ResourceWrite {
+    let draft = planned.draft.as_ref();
+    ResourceWrite {
+        team: planned.key.team,
+        kind: planned.key.kind.as_str(),
+        name: planned.key.name.clone(),
+        version: stored_version(planned.key.version.as_ref()),
+        body: draft.map(|draft| draft.resource.body.to_string()),
+        secrets: draft.map(|draft| draft.secrets.clone()).unwrap_or_default(),
+    }
+}
+
+/// Where the one API stands that is all that changes, if that is so.
+fn only_api(planned: &[Planned], all: &[Arc<DatabaseResource>]) -> Option<usize> {
+    let [one] = planned else {
+        return None;
+    };
+    if one.key.kind != Kind::Api || one.draft.is_none() {
+        return None;
+    }
+    all.binary_search_by(|resource| resource.key.cmp(&one.key))
+        .ok()
+}
+
+/// Why a change can't be made, told of what the caller may see.
+fn refusal(unfit: Unfit, planned: &[Planned], next: &Catalogue) -> Problem {
+    let problems = match unfit {
+        Unfit::Problems(problems) => problems,
+        Unfit::Node(why) => {
+            return Problem::new(
+                ProblemKind::Unavailable,
+                "This node can't serve the change, and nothing was changed: whoever runs it finds the reason in its log, under this call's id",
+            )
+            .because(why);
+        }
+    };
+    let reader = Reader::of(planned, next);
+    let errors: Vec<&Found> = errors(&problems).collect();
+    let about_others = errors
+        .iter()
+        .any(|found| ABOUT_OTHERS.contains(&found.code) || reader.planned(found).is_none());
+    let flaws: Vec<MemberFlaw> = errors.iter().map(|found| reader.flaw(found)).collect();
+    let detail = flaws
+        .first()
+        .map_or("It does not fit", |flaw| flaw.detail.as_str())
+        .to_owned();
+    let kind = if about_others {
+        ProblemKind::Unfit
+    } else {
+        ProblemKind::Invalid
+    };
+    Problem::new(kind, detail).with(flaws)
+}
+
+fn errors(problems: &Problems) -> impl Iterator<Item = &Found> {
+    let all = problems.as_slice().iter();
+    all.filter(|found| found.severity == Severity::Error)
+}
+
+/// Tells whose a problem is.
+struct Reader<'p> {
+    planned: BTreeMap<u32, (&'p Planned, &'p DatabaseResource)>,
+    others: BTreeMap<u32, &'p DatabaseResource>,
+    /// Files declare for the team `default`.
+    sees_files: bool,
+}
+
+impl<'p> Reader<'p> {
+    fn of(planned: &'p [Planned], next: &'p Catalogue) -> Self {
+        let source = |resource: &DatabaseResource| resource.declared.node.place.source;
+        let drafts = planned.iter().filter_map(|change| {
+            let resource = &change.draft.as_ref()?.resource;
+            Some((source(resource), (change, resource)))
+        });
+        let teams: Vec<_> = planned.iter().map(|change| change.key.team).collect();
+        let others = next.resources.values().map(|resource| &**resource);
+        Self {
+            sees_files: teams.contains(&TeamId::DEFAULT),
+            planned: drafts.collect(),
+            others: others
+                .filter(|resource| teams.contains(&resource.key.team))
+                .map(|resource| (source(resource), resource))
+                .collect(),
+        }
+    }
+
+    fn planned(&self, found: &Found) -> Option<&(&'p Planned, &'p DatabaseResource)> {
+        self.planned.get(&found.place.source)
+    }
+
+    fn flaw(&self, found: &Found) -> MemberFlaw {
+        let told = |member: String, detail: String| MemberFlaw {
+            member,
+            code: found.code,
+            detail,
+        };
+        if let Some((change, resource)) = self.planned(found) {
+            let pointer = pointer_of(&resource.pointers, found.place);
+            return told(format!("{}{pointer}", change.prefix), found.message.clone());
+        }
+        if let Some(other) = self.others.get(&found.place.source) {
+            let (kind, name) = (other.key.kind, &other.key.name);
+            return told(String::new(), format!("{kind} `{name}`: {}", found.message));
+        }
+        if found.place.is_declared_by_api() || !self.sees_files {
+            // Of a team that the caller may know nothing of.
+            let why = "it does not fit what is published elsewhere on this gateway";
+            return told(String::new(), why.to_owned());
+        }
+        told(
+            String::new(),
+            format!("in the node's own file: {}", found.message),
+        )
+    }
+}

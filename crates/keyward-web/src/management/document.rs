@@ -1,0 +1,402 @@
+//! The OpenAPI document, made from the table of endpoints and the descriptions of kinds.
+
+use super::call::{Call, JSON};
+use super::endpoint::{Endpoint, Gate, Outcome};
+use super::kind::{KindDescription, schema};
+use super::member;
+use super::operation::{Operation, Parameter, schema_named};
+use crate::answer::Answer;
+use crate::site::Site;
+use futures_util::FutureExt as _;
+use http::Method;
+use keyward_access::management::{ManagementRole, Scope};
+use keyward_model::resource::Kind;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+
+/// What every call may meet.
+const ALWAYS: [u16; 4] = [400, 421, 500, 503];
+
+/// `GET /openapi.json`.
+pub(crate) fn show<'c>(site: &'c Site, _call: &'c Call) -> Outcome<'c> {
+    async move { Ok(Answer::ok(site.document().clone())) }.boxed()
+}
+
+/// What the schema of a kind is called.
+pub(crate) fn schema_name(kind: &KindDescription) -> &'static str {
+    match kind.kind {
+        Kind::Issuer => "Issuer",
+        Kind::Upstream => "Upstream",
+        Kind::Api => "Api",
+        Kind::Credential => "Credential",
+        Kind::Role => "Role",
+        Kind::AccessPolicy => "AccessPolicy",
+    }
+}
+
+/// The document.
+pub(crate) fn document(table: &[Endpoint], site_url: &str) -> Value {
+    let mut paths = Map::new();
+    for endpoint in table {
+        let path = paths
+            .entry(endpoint.path.clone())
+            .or_insert_with(|| json!({}));
+        if let Value::Object(path) = path {
+            let method = endpoint.method.as_str().to_ascii_lowercase();
+            path.insert(method, operation(endpoint));
+        }
+    }
+    let tags: BTreeSet<&str> = table
+        .iter()
+        .map(|endpoint| endpoint.operation.tag)
+        .collect();
+    let tags: Vec<Value> = tags.into_iter().map(|tag| json!({ "name": tag })).collect();
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Keyward management API",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "What Keyward publishes and who may manage it. Every refusal is `application/problem+json`, with the members at fault in `errors`.",
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "servers": [{ "url": site_url }],
+        "tags": tags,
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "token": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A machine's token, signed by this deployment" },
+            },
+            "schemas": schemas(),
+        },
+    })
+}
+
+fn operation(endpoint: &Endpoint) -> Value {
+    let Operation {
+        id,
+        tag,
+        summary,
+        parameters,
+        body,
+        answers,
+        tagged,
+        refusals,
+    } = &endpoint.operation;
+    let mut told = json!({ "operationId": id, "tags": [tag], "summary": summary });
+    let mut put = |key: &str, value: Value| {
+        if let Value::Object(told) = &mut told {
+            told.insert(key.to_owned(), value);
+        }
+    };
+    let of_path = endpoint
+        .path
+        .split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let of_path = of_path.map(|name| path_parameter(name, endpoint.kind));
+    let all: Vec<Value> = of_path.chain(parameters.iter().map(parameter)).collect();
+    if !all.is_empty() {
+        put("parameters", Value::Array(all));
+    }
+    if let Some(sent) = body {
+        put(
+            "requestBody",
+            json!({ "required": true, "content": { sent.media_type: { "schema": sent.schema } } }),
+        );
+    }
+    let mut responses = Map::new();
+    for (status, schema) in answers {
+        responses.insert(
+            status.to_string(),
+            answer(*status, schema.as_ref(), *tagged),
+        );
+    }
+    let mut statuses: BTreeSet<u16> = refusals.iter().copied().chain(ALWAYS).collect();
+    if body.is_some() {
+        statuses.extend([413, 415]);
+    }
+    if parameters
+        .iter()
+        .any(|parameter| parameter.name == "cursor")
+    {
+        statuses.insert(422);
+    }
+    if body.is_some() || endpoint.method != Method::GET {
+        // Pages of other origins.
+        statuses.insert(403);
+    }
+    if endpoint.gate != Gate::Open {
+        statuses.insert(401);
+    }
+    for status in statuses {
+        let refused = json!({ "$ref": "#/components/schemas/Problem" });
+        let mut refusal = json!({
+            "description": reason(status),
+            "content": { "application/problem+json": { "schema": refused } },
+        });
+        if status == 401
+            && let Value::Object(refusal) = &mut refusal
+        {
+            refusal.insert(
+                "headers".to_owned(),
+                json!({ "WWW-Authenticate": { "schema": { "type": "string" } } }),
+            );
+        }
+        responses.insert(status.to_string(), refusal);
+    }
+    put("responses", Value::Object(responses));
+    match endpoint.gate {
+        Gate::Open => {}
+        Gate::Known => put("security", json!([{ "token": [] }])),
+        Gate::May(action) => {
+            put("security", json!([{ "token": [] }]));
+            put("x-keyward-scope", json!(action.to_string()));
+        }
+    }
+    told
+}
+
+fn path_parameter(name: &str, kind: Option<&KindDescription>) -> Value {
+    let (about, schema) = match name {
+        "team" => ("The team's name", schema::name()),
+        "key" if kind.is_some_and(|kind| kind.versioned) => (
+            "Name and version, as `name:version`",
+            schema::pattern(
+                "^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?:[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$",
+            ),
+        ),
+        "key" => ("The resource's name", schema::name()),
+        "member" => ("The member's name", schema::pattern(member::NAME)),
+        "token" => ("The token's id", schema::pattern("^[0-9a-f]{32}$")),
+        _ => (
+            "The revision's number",
+            json!({ "type": "integer", "minimum": 0, "maximum": i64::MAX }),
+        ),
+    };
+    json!({ "name": name, "in": "path", "required": true, "description": about, "schema": schema })
+}
+
+fn parameter(parameter: &Parameter) -> Value {
+    json!({
+        "name": parameter.name,
+        "in": parameter.place,
+        "required": parameter.required,
+        "description": parameter.about,
+        "schema": parameter.schema,
+    })
+}
+
+fn answer(status: u16, schema: Option<&Value>, tagged: bool) -> Value {
+    let mut answer = json!({ "description": reason(status) });
+    let Value::Object(members) = &mut answer else {
+        return answer;
+    };
+    if let Some(schema) = schema {
+        members.insert("content".to_owned(), json!({ JSON: { "schema": schema } }));
+    }
+    let mut headers = Map::new();
+    if status == 201 {
+        headers.insert(
+            "Location".to_owned(),
+            json!({ "required": true, "schema": { "type": "string" } }),
+        );
+    }
+    if tagged {
+        headers.insert(
+            "ETag".to_owned(),
+            json!({ "schema": { "type": "string" }, "description": "For `If-Match`" }),
+        );
+    }
+    if !headers.is_empty() {
+        members.insert("headers".to_owned(), Value::Object(headers));
+    }
+    answer
+}
+
+fn reason(status: u16) -> &'static str {
+    http::StatusCode::from_u16(status)
+        .ok()
+        .and_then(|status| status.canonical_reason())
+        .unwrap_or("An answer")
+}
+
+fn schemas() -> Map<String, Value> {
+    let kinds = KindDescription::ALL.iter();
+    let kinds = kinds.map(|kind| (schema_name(kind).to_owned(), kind.whole_schema()));
+    let own = own_schemas().into_iter();
+    kinds
+        .chain(own.map(|(name, schema)| (name.to_owned(), schema)))
+        .collect()
+}
+
+fn text() -> Value {
+    json!({ "type": "string" })
+}
+
+fn number() -> Value {
+    json!({ "type": "integer", "minimum": 0 })
+}
+
+/// An object that is answered.
+fn told(members: Value) -> Value {
+    let required: Vec<&String> = members
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(k, _)| k)
+        .collect();
+    json!({ "type": "object", "required": required, "properties": members })
+}
+
+/// The schemas of what is no resource.
+fn own_schemas() -> Vec<(&'static str, Value)> {
+    let roles: Vec<&str> = ManagementRole::ALL
+        .iter()
+        .map(|role| role.as_str())
+        .collect();
+    let scopes: Vec<String> = Scope::all().map(|scope| scope.to_string()).collect();
+    let scopes =
+        json!({ "type": "array", "minItems": 1, "items": { "type": "string", "enum": scopes } });
+    let member_name = schema::pattern(member::NAME);
+    let id = schema::pattern("^[0-9a-f]{32}$");
+    let changes = json!({ "type": "array", "items": schema_named("Change") });
+    let resource = json!({
+        "oneOf": KindDescription::ALL.iter().map(|kind| schema_named(schema_name(kind))).collect::<Vec<_>>(),
+    });
+    let body = json!({ "type": ["object", "null"] });
+    let revision = json!({
+        "revision": number(), "created_at": text(), "actor": text(), "summary": text(),
+        "reason": text(), "request_id": text(),
+    });
+    let mut with_changes = revision.clone();
+    schema::put(&mut with_changes, "changes", changes.clone());
+    let token = json!({
+        "id": id, "member": member_name, "label": text(), "scopes": scopes, "created_by": text(),
+        "created_at": text(), "expires_at": text(), "revoked_at": { "type": ["string", "null"] },
+    });
+    let mut issued = token.clone();
+    schema::put(&mut issued, "token", text());
+    vec![
+        ("Problem", problem()),
+        (
+            "Setup",
+            schema::object(
+                &["secret", "name"],
+                json!({ "secret": { "type": "string", "minLength": 1 }, "name": member_name }),
+            ),
+        ),
+        (
+            "Me",
+            told(json!({
+                "name": text(),
+                "teams": { "type": "array", "items": told(json!({ "team": text(), "roles": { "type": "array", "items": text() } })) },
+                "scopes": scopes,
+            })),
+        ),
+        (
+            "Team",
+            told(json!({ "id": id, "name": schema::name(), "created_at": text() })),
+        ),
+        (
+            "NewTeam",
+            schema::object(&["name"], json!({ "name": schema::name() })),
+        ),
+        (
+            "Member",
+            schema::object(
+                &["roles"],
+                json!({
+                    "name": member_name,
+                    "roles": { "type": "array", "minItems": 1, "items": { "type": "string", "enum": roles } },
+                }),
+            ),
+        ),
+        ("Token", told(token)),
+        ("IssuedToken", told(issued)),
+        (
+            "NewToken",
+            schema::object(
+                &["member", "scopes"],
+                json!({
+                    "member": member_name,
+                    "label": { "type": "string", "maxLength": 50, "pattern": "^[ -~]*$" },
+                    "scopes": scopes,
+                    "expires_in": schema::about(schema::pattern("^[1-9][0-9]{0,2}(s|m)$"), "Such as 30m or 8h"),
+                }),
+            ),
+        ),
+        (
+            "Change",
+            told(json!({
+                "action": { "type": "string", "enum": ["create", "change", "delete"] },
+                "team": text(), "kind": text(), "name": text(), "version": { "type": ["string", "null"] },
+                "before": body, "after": body,
+            })),
+        ),
+        (
+            "Apply",
+            schema::object(
+                &["resources"],
+                json!({
+                    "resources": { "type": "array", "items": resource },
+                    "prune": { "type": "array", "items": schema::name(), "description": "Teams whose other resources go away" },
+                    "revision": schema::about(number(), "The newest revision as a dry run has told it: where it is another now, nothing is changed"),
+                }),
+            ),
+        ),
+        (
+            "Applied",
+            told(
+                json!({ "revision": number(), "dry_run": { "type": "boolean" }, "changes": changes, "unchanged": number() }),
+            ),
+        ),
+        (
+            "Exported",
+            told(
+                json!({ "revision": number(), "resources": { "type": "array", "items": { "type": "object" } } }),
+            ),
+        ),
+        ("Revision", told(revision)),
+        ("RevisionWithChanges", told(with_changes)),
+        (
+            "Comparison",
+            told(json!({ "from": number(), "to": number(), "changes": changes })),
+        ),
+        (
+            "RolledBack",
+            told(json!({ "revision": number(), "put_back": { "type": "array", "items": text() } })),
+        ),
+        (
+            "AuditEvent",
+            told(json!({
+                "sequence": number(), "id": id, "happened_at": text(), "node": text(), "actor": text(),
+                "action": text(), "object": text(), "detail": { "type": "object" }, "hash": text(), "previous_hash": text(),
+            })),
+        ),
+        (
+            "AuditChain",
+            json!({
+                "type": "object",
+                "required": ["intact"],
+                "properties": {
+                    "intact": { "type": "boolean" }, "events": number(), "head": text(),
+                    "broken_at": number(), "why": text(),
+                },
+            }),
+        ),
+    ]
+}
+
+fn problem() -> Value {
+    let flaw = told(json!({
+        "member": schema::about(text(), "A JSON pointer into the body, or `query:NAME`, `header:NAME`"),
+        "code": text(),
+        "detail": text(),
+    }));
+    let mut problem = told(json!({
+        "type": text(), "title": text(), "status": number(), "detail": text(), "code": text(), "request_id": text(),
+    }));
+    if let Some(members) = problem.get_mut("properties") {
+        schema::put(members, "errors", json!({ "type": "array", "items": flaw }));
+    }
+    problem
+}

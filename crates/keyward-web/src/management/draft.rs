@@ -1,0 +1,298 @@
+//! From what is declared to what can be served: every mistake is told with its member.
+
+use super::kind::{Kept, KindDescription};
+use super::secret;
+use crate::node::{DatabaseResource, ResourceKey};
+use crate::problem::{MemberFlaw, Problem, ProblemKind};
+use crate::site::Site;
+use keyward_model::resource::authorization::{Authorization, PolicyReference};
+use keyward_model::resource::raw::{
+    Declared, Node as Tree, Place, Problems, Severity, read_team_resource,
+};
+use keyward_model::resource::{AccessPolicy, IssuerKeys, PolicySource, Spec, UpstreamTls};
+use keyward_model::{Name, Origin, Secret};
+use keyward_store::management::Team;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// What the node tells of a resource and nobody writes.
+pub(crate) const TOLD: [&str; 3] = ["id", "origin", "revision"];
+
+/// A resource that is to be stored, with the secrets that came with it.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) resource: DatabaseResource,
+    pub(crate) secrets: Vec<(String, Secret<String>)>,
+}
+
+impl Site {
+    /// Reads what is declared of this kind for a team.
+    pub(crate) async fn draft(
+        &self,
+        kind: &'static KindDescription,
+        team: &Team,
+        mut body: Value,
+    ) -> Result<Draft, Problem> {
+        normalize(&mut body, kind, team)?;
+        let foreign = secret::foreign_references(&body, kind);
+        if !foreign.is_empty() {
+            return Err(invalid(foreign));
+        }
+        // A key or password that is kept as a hash is read as it came, once, since a hash tells nothing of it.
+        if kind
+            .secrets
+            .iter()
+            .any(|member| member.kept != Kept::Sealed)
+        {
+            let read = self.read(kind, team, body.clone(), &HashMap::new());
+            read.map_err(invalid)?;
+        }
+        let taken = secret::take_out(
+            &mut body,
+            kind,
+            team.id,
+            self.secret_references(),
+            self.node(),
+        );
+        let mut secrets: HashMap<String, Secret<String>> = taken.new.iter().cloned().collect();
+        for reference in taken.known {
+            let known = self.store().resource_secret(team.id, &reference).await?;
+            let Some(known) = known else {
+                return Err(unknown_secret(&body, kind));
+            };
+            secrets.insert(reference, known);
+        }
+        let resource = self.read(kind, team, body, &secrets).map_err(invalid)?;
+        Ok(Draft {
+            resource,
+            secrets: taken.new,
+        })
+    }
+
+    /// Reads a body as it is stored.
+    pub(crate) async fn stored(
+        &self,
+        kind: &'static KindDescription,
+        team: &Team,
+        body: Value,
+    ) -> Result<Result<DatabaseResource, Vec<MemberFlaw>>, keyward_store::Error> {
+        let mut secrets = HashMap::new();
+        for reference in secret::references(&body, kind) {
+            if let Some(known) = self.store().resource_secret(team.id, &reference).await? {
+                secrets.insert(reference, known);
+            }
+        }
+        Ok(self.read(kind, team, body, &secrets))
+    }
+
+    fn read(
+        &self,
+        kind: &'static KindDescription,
+        team: &Team,
+        body: Value,
+        secrets: &HashMap<String, Secret<String>>,
+    ) -> Result<DatabaseResource, Vec<MemberFlaw>> {
+        let (mut tree, pointers) = Tree::numbered(&body, next_source());
+        if secret::put_in(&mut tree, kind, secrets).is_none() {
+            return Err(vec![flaw("", "unknown_secret", UNKNOWN_SECRET)]);
+        }
+        secret::unescape(&mut tree);
+        let mut problems = Problems::new();
+        let owner = (team.id, &team.name);
+        let read = read_team_resource(tree, Origin::Database, owner, &mut problems);
+        let flaws = flaws_of(&problems, &pointers);
+        let Some(declared) = read else {
+            return Err(flaws);
+        };
+        let more = [of_files(&declared), of_policies(&declared)].concat();
+        if !more.is_empty() {
+            return Err(more);
+        }
+        let resource = Arc::new(declared.resource.clone());
+        let version = match &resource.spec {
+            Spec::Api(api) => Some(api.version.clone()),
+            Spec::Issuer(_)
+            | Spec::Upstream(_)
+            | Spec::Credential(_)
+            | Spec::Role(_)
+            | Spec::AccessPolicy(_) => None,
+        };
+        Ok(DatabaseResource {
+            key: ResourceKey {
+                team: team.id,
+                kind: kind.kind,
+                name: resource.name.clone(),
+                version,
+            },
+            team_name: team.name.clone(),
+            id: None,
+            revision: None,
+            body: Arc::new(body),
+            declared,
+            resource,
+            pointers,
+        })
+    }
+}
+
+const UNKNOWN_SECRET: &str = "the reference names no secret of this team: write the secret itself, which is then kept under a reference";
+
+/// Each reading is a source of its own, so that whatever is told of it later is known to be of it.
+fn next_source() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed) | Place::DECLARED_BY_API
+}
+
+/// `kind`, `team` and `name` first; what only the node tells is taken away.
+fn normalize(body: &mut Value, kind: &KindDescription, team: &Team) -> Result<(), Problem> {
+    let Value::Object(members) = body else {
+        return Err(invalid(vec![flaw(
+            "",
+            "wrong_type",
+            "a resource is an object",
+        )]));
+    };
+    for told in TOLD {
+        members.remove(told);
+    }
+    for (key, expected) in [("kind", kind.kind.as_str()), ("team", team.name.as_str())] {
+        if let Some(written) = members.get(key)
+            && written != expected
+        {
+            let why = format!("it is `{expected}` at this address: leave it out, or write that");
+            return Err(invalid(vec![flaw(&format!("/{key}"), "bad_value", &why)]));
+        }
+    }
+    let rest = std::mem::take(members);
+    members.insert("kind".to_owned(), json!(kind.kind.as_str()));
+    members.insert("team".to_owned(), json!(team.name));
+    members.extend(rest);
+    Ok(())
+}
+
+pub(crate) fn invalid(flaws: Vec<MemberFlaw>) -> Problem {
+    let detail = match flaws.as_slice() {
+        [one] => one.detail.clone(),
+        [] => "What is declared can't be read".to_owned(),
+        [first, rest @ ..] => format!("{} (and {} more)", first.detail, rest.len()),
+    };
+    Problem::new(ProblemKind::Invalid, detail).with(flaws)
+}
+
+fn unknown_secret(body: &Value, kind: &KindDescription) -> Problem {
+    let members = kind.secrets.iter().filter(|member| {
+        let text = body.pointer(member.pointer).and_then(Value::as_str);
+        text.is_some_and(|text| text.starts_with("${"))
+    });
+    let flaws = members.map(|member| flaw(member.pointer, "unknown_secret", UNKNOWN_SECRET));
+    invalid(flaws.collect())
+}
+
+fn flaw(member: &str, code: &'static str, detail: &str) -> MemberFlaw {
+    MemberFlaw {
+        member: member.to_owned(),
+        code,
+        detail: detail.to_owned(),
+    }
+}
+
+/// Where a problem of a resource stands.
+pub(crate) fn pointer_of(pointers: &[String], place: Place) -> String {
+    let index = usize::try_from(place.line).ok();
+    let index = index.and_then(|line| line.checked_sub(1));
+    let pointer = index.and_then(|index| pointers.get(index));
+    pointer.cloned().unwrap_or_default()
+}
+
+fn flaws_of(problems: &Problems, pointers: &[String]) -> Vec<MemberFlaw> {
+    let errors = problems.as_slice().iter();
+    errors
+        .filter(|problem| problem.severity == Severity::Error)
+        .map(|problem| MemberFlaw {
+            member: pointer_of(pointers, problem.place),
+            code: problem.code,
+            detail: problem.message.clone(),
+        })
+        .collect()
+}
+
+/// Files are of the machine that reads them: nothing that comes by the API names one.
+fn of_files(declared: &Declared) -> Vec<MemberFlaw> {
+    let mut spec = declared.resource.spec.clone();
+    let (member, named): (&str, Vec<PathBuf>) = match &mut spec {
+        Spec::Issuer(issuer) => match &issuer.keys {
+            IssuerKeys::File(path) => ("/jwks/file", vec![path.clone()]),
+            IssuerKeys::Inline(_)
+            | IssuerKeys::Url { .. }
+            | IssuerKeys::Secret(_)
+            | IssuerKeys::Introspection(_)
+            | IssuerKeys::Own => return Vec::new(),
+        },
+        Spec::Upstream(upstream) => {
+            let paths = upstream.tls.iter_mut().flat_map(UpstreamTls::paths_mut);
+            ("/tls", paths.map(|path| path.clone()).collect())
+        }
+        Spec::Api(api) => ("", api.paths_mut().map(|path| path.clone()).collect()),
+        Spec::AccessPolicy(policy) => {
+            let path = policy.path_mut().map(|path| path.clone());
+            ("/file", path.into_iter().collect())
+        }
+        Spec::Credential(_) | Spec::Role(_) => return Vec::new(),
+    };
+    let told = named.into_iter().map(|path| {
+        let why = format!(
+            "`{}` is a file, and the management API reads none: `keyward apply` puts in what files hold, and files that a node reads by itself are named in its own configuration",
+            path.display()
+        );
+        flaw(member, "file", &why)
+    });
+    told.collect()
+}
+
+/// What is wrong with the text of Cedar policies.
+fn of_policies(declared: &Declared) -> Vec<MemberFlaw> {
+    let name = declared.resource.name.as_str();
+    let mut flaws = Vec::new();
+    match &declared.resource.spec {
+        Spec::AccessPolicy(policy) => of_policy(name, policy, "", &mut flaws),
+        Spec::Api(api) => {
+            of_level("api", &api.authorization, "/authorization", &mut flaws);
+            for (index, route) in api.routes.iter().enumerate() {
+                let pointer = format!("/routes/{index}/authorization");
+                of_level("route", &route.authorization, &pointer, &mut flaws);
+            }
+        }
+        Spec::Issuer(_) | Spec::Upstream(_) | Spec::Credential(_) | Spec::Role(_) => {}
+    }
+    flaws
+}
+
+fn of_level(place: &str, level: &Authorization, pointer: &str, flaws: &mut Vec<MemberFlaw>) {
+    for (index, reference) in level.policies.iter().enumerate() {
+        if let PolicyReference::Inline(policy) = reference {
+            let name = format!("{place}:{}", index + 1);
+            let pointer = format!("{pointer}/policies/{index}");
+            of_policy(&name, policy, &pointer, flaws);
+        }
+    }
+}
+
+fn of_policy(name: &str, policy: &AccessPolicy, pointer: &str, flaws: &mut Vec<MemberFlaw>) {
+    if !matches!(policy.source, PolicySource::Text(_)) {
+        return;
+    }
+    let found = keyward_access::check(name, policy).into_iter();
+    flaws.extend(found.filter(|found| found.fatal).map(|found| MemberFlaw {
+        member: format!("{pointer}/cedar"),
+        code: found.code,
+        detail: found.message,
+    }));
+}
+
+/// A version's name, as stored: empty where there is none.
+pub(crate) fn stored_version(version: Option<&Name>) -> String {
+    version.map(Name::to_string).unwrap_or_default()
+}

@@ -1,0 +1,190 @@
+//! Resources, described once for each kind: what they are called, how they are known, what of them is secret, and
+//! what they look like. Endpoints, checks and the OpenAPI document are made from this.
+
+mod api;
+mod authentication;
+mod credential;
+mod issuer;
+mod route;
+pub(crate) mod schema;
+mod traffic;
+mod upstream;
+
+use keyward_access::management::Subject;
+use keyward_model::resource::Kind;
+use serde_json::Value;
+
+/// A kind of resource.
+#[derive(Debug)]
+pub(crate) struct KindDescription {
+    /// Which.
+    pub(crate) kind: Kind,
+    /// One of them, in a sentence.
+    pub(crate) one: &'static str,
+    /// What they are for, for the reader of the OpenAPI document.
+    pub(crate) about: &'static str,
+    /// Whether the version is a part of what identifies it.
+    pub(crate) versioned: bool,
+    /// What is secret of it.
+    pub(crate) secrets: &'static [SecretMember],
+    /// The JSON schema of its own members, without those that every resource has.
+    pub(crate) schema: fn() -> Value,
+}
+
+/// A member whose text is a secret.
+#[derive(Debug)]
+pub(crate) struct SecretMember {
+    /// Where it stands: a JSON pointer.
+    pub(crate) pointer: &'static str,
+    /// What is kept of it.
+    pub(crate) kept: Kept,
+}
+
+/// What is kept of a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// The secret, sealed: it is needed again. Bodies have a reference.
+    Sealed,
+    /// The hash of an API key.
+    KeyHash,
+    /// The hash of a machine's password.
+    PasswordHash,
+}
+
+impl KindDescription {
+    /// All kinds.
+    pub(crate) const ALL: &[Self] = &[
+        Self {
+            kind: Kind::Issuer,
+            one: "an issuer",
+            about: "Whose tokens are believed.",
+            versioned: false,
+            secrets: &[
+                SecretMember {
+                    pointer: "/secret",
+                    kept: Kept::Sealed,
+                },
+                SecretMember {
+                    pointer: "/introspection/client_secret",
+                    kept: Kept::Sealed,
+                },
+            ],
+            schema: issuer::schema,
+        },
+        Self {
+            kind: Kind::Upstream,
+            one: "an upstream",
+            about: "Where calls go.",
+            versioned: false,
+            secrets: &[],
+            schema: upstream::schema,
+        },
+        Self {
+            kind: Kind::Api,
+            one: "an API",
+            about: "What is published: a name and a version together identify it, written `name:version` in addresses.",
+            versioned: true,
+            secrets: &[],
+            schema: api::schema,
+        },
+        Self {
+            kind: Kind::Credential,
+            one: "a credential",
+            about: "An API key, or a password of HTTP basic. Only its hash is kept.",
+            versioned: false,
+            secrets: &[
+                SecretMember {
+                    pointer: "/api_key",
+                    kept: Kept::KeyHash,
+                },
+                SecretMember {
+                    pointer: "/password",
+                    kept: Kept::PasswordHash,
+                },
+            ],
+            schema: credential::schema,
+        },
+        Self {
+            kind: Kind::Role,
+            one: "a role",
+            about: "A name for what callers of APIs do.",
+            versioned: false,
+            secrets: &[],
+            schema: credential::role_schema,
+        },
+        Self {
+            kind: Kind::AccessPolicy,
+            one: "an access policy",
+            about: "Who may call what, in Cedar.",
+            versioned: false,
+            secrets: &[],
+            schema: credential::access_policy_schema,
+        },
+    ];
+
+    /// The description of a kind.
+    pub(crate) fn of(kind: Kind) -> Option<&'static Self> {
+        Self::ALL
+            .iter()
+            .find(|description| description.kind == kind)
+    }
+
+    /// The description of what is written in `kind`.
+    pub(crate) fn named(kind: &str) -> Option<&'static Self> {
+        Self::ALL
+            .iter()
+            .find(|description| description.kind.as_str() == kind)
+    }
+
+    /// What it is for who may do what; as text, the last part of its addresses.
+    pub(crate) fn subject(&self) -> Subject {
+        Subject::Resources(self.kind)
+    }
+
+    /// The whole schema: with the members that every resource has.
+    pub(crate) fn whole_schema(&self) -> Value {
+        schema::of_resource(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keyward_model::resource::raw::known_keys;
+    use std::collections::BTreeSet;
+
+    /// What only a node's own file can have: a file's name.
+    const OF_FILES: &[(Kind, &str)] = &[(Kind::AccessPolicy, "file")];
+
+    #[test]
+    fn every_kind_is_described_with_all_its_members_and_no_others() {
+        for kind in Kind::ALL {
+            let description = KindDescription::of(kind).unwrap();
+            let schema = (description.schema)();
+            let members = schema["properties"].as_object().unwrap().keys();
+            let described: BTreeSet<&str> = members.map(String::as_str).collect();
+            let known = known_keys(kind).iter().copied();
+            let known: BTreeSet<&str> = known
+                .filter(|key| !OF_FILES.contains(&(kind, key)))
+                .collect();
+            // An API's routes say some things for themselves alone.
+            assert_eq!(described, known, "{kind}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_members_that_the_schema_has() {
+        for description in KindDescription::ALL {
+            for secret in description.secrets {
+                let below: String = secret
+                    .pointer
+                    .split('/')
+                    .skip(1)
+                    .map(|key| format!("/properties/{key}"))
+                    .collect();
+                let schema = description.whole_schema();
+                assert!(schema.pointer(&below).is_some(), "{}", secret.pointer);
+            }
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The management API: everything below `/api/v1`.
+
+mod apply;
+mod audit;
+mod authenticate;
+pub(crate) mod call;
+pub(crate) mod catalogue;
+mod change;
+pub(crate) mod document;
+mod draft;
+pub(crate) mod endpoint;
+mod history;
+pub(crate) mod kind;
+mod list;
+mod member;
+mod merge_patch;
+mod operation;
+mod resource;
+pub(crate) mod secret;
+mod setup;
+pub(crate) mod table;
+mod team;
+mod token;

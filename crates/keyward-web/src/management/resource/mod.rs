@@ -1,0 +1,345 @@
+//! Endpoints of resources, the same for each kind.
+
+mod alteration;
+mod listing;
+
+pub(crate) use alteration::{check_step, delete, patch, replace};
+pub(crate) use listing::{SORTS, list};
+
+use super::call::{IDEMPOTENCY_KEY, JSON};
+use super::catalogue::Catalogue;
+use super::change::{Made, Making, Planned};
+use super::draft::TOLD;
+use super::endpoint::{Allowed, BASE, Outcome};
+use super::kind::KindDescription;
+use crate::answer::Answer;
+use crate::node::{DatabaseResource, FileResource, ResourceKey};
+use crate::problem::{Problem, ProblemKind};
+use crate::site::Site;
+use aws_lc_rs::digest::{SHA256, digest};
+use futures_util::FutureExt as _;
+use keyward_model::id::ResourceId;
+use keyward_model::{Name, Origin, Revision};
+use keyward_store::management::{Author, RememberedCall, Team};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// A resource, wherever it stands.
+#[derive(Clone, Debug)]
+pub(crate) enum Known {
+    File(FileResource),
+    Database(Arc<DatabaseResource>),
+}
+
+impl Known {
+    pub(crate) fn key(&self) -> &ResourceKey {
+        match self {
+            Self::File(resource) => &resource.key,
+            Self::Database(resource) => &resource.key,
+        }
+    }
+
+    fn origin(&self) -> Origin {
+        match self {
+            Self::File(_) => Origin::File,
+            Self::Database(_) => Origin::Database,
+        }
+    }
+
+    fn revision(&self) -> Revision {
+        match self {
+            Self::File(_) => Revision(0),
+            Self::Database(resource) => resource.revision.unwrap_or_default(),
+        }
+    }
+
+    pub(crate) fn body(&self) -> &Value {
+        match self {
+            Self::File(resource) => &resource.body,
+            Self::Database(resource) => &resource.body,
+        }
+    }
+
+    /// As it is answered: as it was declared, with what only the node tells.
+    pub(crate) fn told(&self) -> Value {
+        let mut told = self.body().clone();
+        if let Value::Object(members) = &mut told {
+            members.insert("origin".to_owned(), json!(self.origin()));
+            if let Self::Database(resource) = self {
+                if let Some(id) = resource.id {
+                    members.insert("id".to_owned(), json!(id));
+                }
+                if let Some(revision) = resource.revision {
+                    members.insert("revision".to_owned(), json!(revision));
+                }
+            }
+        }
+        told
+    }
+
+    /// Its entity tag.
+    fn tag(&self) -> String {
+        match self {
+            Self::Database(resource) => {
+                format!("\"r{}\"", resource.revision.unwrap_or_default())
+            }
+            Self::File(resource) => {
+                let hash = hexadecimal(resource.body.to_string().as_bytes());
+                format!("\"f{}\"", hash.get(..32).unwrap_or_default())
+            }
+        }
+    }
+}
+
+/// Whether two declarations mean the same, whatever was left to defaults.
+pub(crate) fn same(one: &DatabaseResource, other: &DatabaseResource) -> bool {
+    let meaning = |resource: &DatabaseResource| format!("{:?}", resource.resource.spec);
+    let secrets = |resource: &DatabaseResource| {
+        let kind = KindDescription::of(resource.key.kind)?;
+        let members = kind.secrets.iter();
+        let values = members.map(|member| resource.body.pointer(member.pointer).cloned());
+        Some(values.collect::<Vec<_>>())
+    };
+    meaning(one) == meaning(other) && secrets(one) == secrets(other)
+}
+
+/// The address of a resource.
+pub(crate) fn address(team: &Name, key: &ResourceKey) -> String {
+    let plural = KindDescription::of(key.kind).map_or("", |kind| kind.subject().as_str());
+    format!("{BASE}/teams/{team}/{plural}/{}", shown(key))
+}
+
+/// A key as it stands in addresses.
+pub(crate) fn shown(key: &ResourceKey) -> String {
+    match &key.version {
+        Some(version) => format!("{}:{version}", key.name),
+        None => key.name.to_string(),
+    }
+}
+
+/// Reads a key of an address; `None` where there can't be such a resource.
+fn key_of(kind: &KindDescription, team: &Team, text: &str) -> Option<ResourceKey> {
+    let (name, version) = if kind.versioned {
+        let (name, version) = text.split_once(':')?;
+        (name.parse().ok()?, Some(version.parse().ok()?))
+    } else {
+        (text.parse().ok()?, None)
+    };
+    Some(ResourceKey {
+        team: team.id,
+        kind: kind.kind,
+        name,
+        version,
+    })
+}
+
+fn author<'a>(allowed: &'a Allowed<'_>, address: &'a str) -> Author<'a> {
+    Author {
+        name: &allowed.manager.name,
+        address,
+        request_id: &allowed.call.request_id,
+    }
+}
+
+impl Site {
+    /// The resource of a key, in the node's files or in the database.
+    async fn known(&self, key: &ResourceKey, catalogue: &Catalogue) -> Option<Known> {
+        if let Some(resource) = catalogue.resources.get(key) {
+            return Some(Known::Database(Arc::clone(resource)));
+        }
+        let files = self.node().files().await;
+        let found = files.iter().find(|file| file.key == *key);
+        found.map(|file| Known::File(file.clone()))
+    }
+
+    /// What the address of a resource leads to.
+    async fn addressed(
+        &self,
+        allowed: &Allowed<'_>,
+    ) -> Result<(ResourceKey, Option<Known>), Problem> {
+        let key = key_of(allowed.kind()?, allowed.team()?, allowed.call.path("key"));
+        let key = key.ok_or_else(Problem::not_found)?;
+        let catalogue = self.catalogue().await?;
+        let known = self.known(&key, &catalogue).await;
+        Ok((key, known))
+    }
+}
+
+/// `GET /teams/{team}/KIND/{key}`.
+pub(crate) fn show<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
+    async move {
+        let (_, known) = site.addressed(&allowed).await?;
+        let known = known.ok_or_else(Problem::not_found)?;
+        let tag = known.tag();
+        if allowed
+            .call
+            .if_none_match()?
+            .is_some_and(|tags| tags.has(&tag))
+        {
+            return Ok(Answer::not_modified().tagged(tag));
+        }
+        Ok(Answer::ok(known.told()).tagged(tag))
+    }
+    .boxed()
+}
+
+/// `POST /teams/{team}/KIND`.
+pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
+    async move {
+        let (call, kind, team) = (allowed.call, allowed.kind()?, allowed.team()?);
+        let dry_run = call.flag("dry_run")?;
+        let body = call.json(JSON)?;
+        let remembered = call.idempotency_key()?.map(|key| {
+            let whose = [
+                &*allowed.manager.name,
+                team.name.as_str(),
+                kind.kind.as_str(),
+                key,
+            ];
+            RememberedCall {
+                digest: hexadecimal(json!(whose).to_string().as_bytes()),
+                fingerprint: hexadecimal(body.to_string().as_bytes()),
+            }
+        });
+        if let Some(call) = &remembered
+            && let Some(answer) = site.created_before(team, kind, call).await?
+        {
+            return Ok(answer);
+        }
+        let draft = Arc::new(site.draft(kind, team, body).await?);
+        let key = draft.resource.key.clone();
+        let address = call.address.to_string();
+        let making = Making {
+            author: author(&allowed, &address),
+            summary: format!("create {} {}", kind.kind, shown(&key)),
+            reason: call.reason()?,
+            dry_run,
+            remembered: remembered.filter(|_| !dry_run),
+        };
+        let files = site.node().files().await;
+        let made = site
+            .make(making, |catalogue| {
+                if files.iter().any(|file| file.key == key) {
+                    return Err(read_only());
+                }
+                if catalogue.resources.contains_key(&key) {
+                    return Err(Problem::of_member(
+                        ProblemKind::Exists,
+                        "/name",
+                        "exists",
+                        format!("There is {} `{}` already", kind.one, shown(&key)),
+                    ));
+                }
+                let planned = Planned::new(&allowed.permit, key.clone(), Some(Arc::clone(&draft)))?;
+                Ok(vec![planned])
+            })
+            .await?;
+        answer_of(made, team, !dry_run)
+    }
+    .boxed()
+}
+
+fn answer_of(made: Made, team: &Team, created: bool) -> Result<Answer, Problem> {
+    let Some(Some(resource)) = made.resources.into_iter().next() else {
+        return Ok(Answer::nothing());
+    };
+    let location = address(&team.name, &resource.key);
+    let known = Known::Database(resource);
+    let answer = if created {
+        Answer::created(known.told(), location)
+    } else {
+        Answer::ok(known.told())
+    };
+    Ok(if known.revision() == Revision(0) {
+        answer
+    } else {
+        answer.tagged(known.tag())
+    })
+}
+
+fn read_only() -> Problem {
+    Problem::new(
+        ProblemKind::ReadOnly,
+        "It stands in the node's own configuration file (`origin: file`): change it there",
+    )
+}
+
+impl Site {
+    /// The answer to a creation that was made before with the same key.
+    async fn created_before(
+        &self,
+        team: &Team,
+        kind: &'static KindDescription,
+        call: &RememberedCall,
+    ) -> Result<Option<Answer>, Problem> {
+        let known = self
+            .store()
+            .remembered_call(&call.digest, self.now())
+            .await?;
+        let Some((fingerprint, id, revision)) = known else {
+            return Ok(None);
+        };
+        if fingerprint != call.fingerprint {
+            return Err(Problem::of_member(
+                ProblemKind::KeyReused,
+                format!("header:{IDEMPOTENCY_KEY}"),
+                "idempotency_key_reused",
+                "This key came with another body before: a key stands for one call",
+            ));
+        }
+        self.as_created(team, kind, id, revision).await
+    }
+
+    async fn as_created(
+        &self,
+        team: &Team,
+        kind: &'static KindDescription,
+        id: ResourceId,
+        revision: Revision,
+    ) -> Result<Option<Answer>, Problem> {
+        let before = Revision(revision.0.saturating_sub(1));
+        let changes = self
+            .store()
+            .resource_changes(Some(team.id), before, revision)
+            .await?;
+        let made = changes.into_iter().find(|change| change.id == id);
+        let Some(body) = made.and_then(|change| change.after) else {
+            return Ok(None);
+        };
+        let body: Value = serde_json::from_str(&body).unwrap_or_default();
+        let Ok(read) = self.stored(kind, team, body).await? else {
+            return Ok(None);
+        };
+        let resource = DatabaseResource {
+            id: Some(id),
+            revision: Some(revision),
+            ..read
+        };
+        let made = Made {
+            revision,
+            resources: vec![Some(Arc::new(resource))],
+        };
+        answer_of(made, team, true).map(Some)
+    }
+}
+
+/// The SHA-256 of some bytes.
+fn hexadecimal(bytes: &[u8]) -> String {
+    let hash = digest(&SHA256, bytes);
+    hash.as_ref().iter().fold(String::new(), |mut text, byte| {
+        let _infallible = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// What is written of a resource, without what only the node tells.
+pub(crate) fn written(body: &Value) -> Value {
+    let mut written = body.clone();
+    if let Value::Object(members) = &mut written {
+        for told in TOLD {
+            members.remove(told);
+        }
+    }
+    written
+}

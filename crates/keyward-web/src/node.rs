@@ -1,0 +1,126 @@
+//! What the site needs of the process around it.
+
+use crate::management::kind::KindDescription;
+use crate::management::secret::masked;
+use async_trait::async_trait;
+use keyward_jose::{JwkSet, LocalSigner};
+use keyward_model::id::{ResourceId, TeamId};
+use keyward_model::resource::raw::{Declared, Problems};
+use keyward_model::resource::{Kind, Resource};
+use keyward_model::{Name, Revision, TeamName, Timestamp};
+use serde_json::Value;
+use std::fmt;
+use std::sync::Arc;
+
+/// What identifies a resource.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResourceKey {
+    /// The owner.
+    pub team: TeamId,
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name.
+    pub name: Name,
+    /// The version of an API.
+    pub version: Option<Name>,
+}
+
+/// A resource of the database, as it is served.
+#[derive(Debug)]
+pub struct DatabaseResource {
+    /// What identifies it.
+    pub key: ResourceKey,
+    /// The owner's name.
+    pub team_name: TeamName,
+    /// The row; `None` of one that is to be made.
+    pub id: Option<ResourceId>,
+    /// The revision that brought it in; `None` of one that is to be written.
+    pub revision: Option<Revision>,
+    /// As it is stored: with references for secrets.
+    pub body: Arc<Value>,
+    /// What it means, with what it was read from: its places are numbers of `pointers`.
+    pub declared: Declared,
+    /// The same, as it is served.
+    pub resource: Arc<Resource>,
+    /// JSON pointers by the lines of their places, counted from 1.
+    pub pointers: Vec<String>,
+}
+
+/// A resource of the node's own files, as it is told.
+#[derive(Clone, Debug)]
+pub struct FileResource {
+    /// What identifies it.
+    pub key: ResourceKey,
+    /// The owner's name.
+    pub team_name: TeamName,
+    /// As it is written there: references, and no secret.
+    pub body: Arc<Value>,
+}
+
+/// Why a configuration can't be served.
+#[derive(Debug)]
+pub enum Unfit {
+    /// What is wrong with which resources.
+    Problems(Problems),
+    /// What is wrong, for the operator alone.
+    Node(String),
+}
+
+/// The node that the site belongs to.
+#[async_trait]
+pub trait Node: fmt::Debug + Send + Sync {
+    /// The resources of its own files, in the order of their keys.
+    async fn files(&self) -> Arc<Vec<FileResource>>;
+
+    /// Waits until no other change is under way, and begins one: until it is dropped, what is served stays as it is.
+    async fn begin(&self) -> Box<dyn Change>;
+
+    /// The setup secret is used up: what the node has kept of it goes away.
+    fn setup_is_claimed(&self);
+
+    /// The hash that is kept of an API key: `kh1.…`.
+    fn hash_api_key(&self, key: &str) -> String;
+
+    /// The hash that is kept of a machine's password.
+    fn hash_password(&self, username: &str, password: &str) -> String;
+}
+
+/// A change of what is served.
+#[async_trait]
+pub trait Change: Send + Sync {
+    /// Whether the node could serve these, all that the database then has, together with those of its files. Where
+    /// nothing but the API at `only_api` is other than what is served, no more than that is looked at.
+    ///
+    /// # Errors
+    /// Why not.
+    async fn check(
+        &mut self,
+        database: Vec<Arc<DatabaseResource>>,
+        only_api: Option<usize>,
+    ) -> Result<(), Unfit>;
+
+    /// Serves what was checked last.
+    async fn serve(self: Box<Self>);
+}
+
+/// The issuer `self`.
+pub trait OwnIssuer: fmt::Debug + Send + Sync {
+    /// What signs now; `None` while no key may.
+    fn signer(&self, now: Timestamp) -> Option<Arc<LocalSigner>>;
+
+    /// What verifies.
+    fn key_set(&self, now: Timestamp) -> Option<JwkSet>;
+}
+
+/// A resource of a file as it may be told: with the team it is of, and no secret.
+#[must_use]
+pub fn told_of_file(kind: Kind, team: &TeamName, body: Value) -> Value {
+    let mut told = match KindDescription::of(kind) {
+        Some(description) => masked(body, description),
+        None => body,
+    };
+    if let Value::Object(members) = &mut told {
+        members.insert("team".to_owned(), team.as_str().into());
+    }
+    told
+}

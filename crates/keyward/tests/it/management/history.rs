@@ -1,0 +1,148 @@
+//! The history: what each revision did, what lies between two, and the way back.
+
+use super::{Asked, Managed, back, expect, open_api};
+use crate::node::{Plan, check_problem};
+use serde_json::{Value, json};
+
+fn changes(answer: &Value) -> Vec<String> {
+    let all = answer["changes"].as_array().unwrap().iter();
+    all.map(|change| {
+        format!(
+            "{} {}",
+            change["action"].as_str().unwrap(),
+            change["name"].as_str().unwrap()
+        )
+    })
+    .collect()
+}
+
+#[tokio::test]
+async fn revisions_are_compared_and_rolled_back_with_one_call() {
+    let managed = Managed::start(Plan::default()).await;
+    managed.declare("upstreams", back(&managed)).await;
+    let reasoned = Asked::new("POST", "/teams/default/apis")
+        .by(&managed.token)
+        .header("change-reason", "the first one")
+        .body(open_api("one"));
+    expect(&managed.send(reasoned).await, 201);
+    managed.declare("apis", open_api("two")).await;
+    let retired = Asked::new("PATCH", "/teams/default/apis/one:v1")
+        .by(&managed.token)
+        .header("if-match", "*")
+        .body(json!({ "state": "retired" }));
+    expect(&managed.send(retired).await, 200);
+
+    let listed = managed.get("/revisions").await;
+    let summaries: Vec<&str> = listed["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["summary"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        summaries,
+        [
+            "change api one:v1",
+            "create api two:v1",
+            "create api one:v1",
+            "create upstream back"
+        ]
+    );
+    let second = managed.get("/revisions/2").await;
+    assert_eq!(
+        (second["actor"].as_str(), second["reason"].as_str()),
+        (Some("root"), Some("the first one"))
+    );
+    assert_eq!(changes(&second), ["create one"]);
+    let page = managed.get("/revisions?limit=3").await;
+    let next = page["next"].as_str().unwrap();
+    let rest = managed
+        .get(&format!("/revisions?limit=3&cursor={next}"))
+        .await;
+    assert_eq!(rest["items"][0]["revision"], 1);
+
+    let compared = managed.get("/revisions/2/compare").await;
+    assert_eq!(changes(&compared), ["change one", "create two"]);
+    let change = &compared["changes"][0];
+    assert_eq!(
+        (
+            change["before"]["state"].as_str(),
+            change["after"]["state"].as_str()
+        ),
+        (Some("published"), Some("retired"))
+    );
+    let backwards = managed.get("/revisions/4/compare?with=2").await;
+    assert_eq!(changes(&backwards), ["change one", "delete two"]);
+    check_problem(
+        &managed.call("GET", "/revisions/9/compare", None).await,
+        404,
+        "not_found",
+    );
+    check_problem(
+        &managed.call("GET", "/revisions/9", None).await,
+        404,
+        "not_found",
+    );
+
+    for (path, status) in [("/one/a", 404), ("/two/a", 200)] {
+        assert_eq!(managed.node.get(path, &[]).await.status, status, "{path}");
+    }
+    let dry = managed
+        .call("POST", "/revisions/2/rollback?dry_run=true", None)
+        .await;
+    assert_eq!(expect(&dry, 200)["put_back"], json!(["one:v1", "two:v1"]));
+    let done = managed.call("POST", "/revisions/2/rollback", None).await;
+    assert_eq!(
+        expect(&done, 200),
+        json!({ "revision": 5, "put_back": ["one:v1", "two:v1"] })
+    );
+    // Served at once: the one is published again, the other is gone.
+    for (path, status) in [("/one/a", 200), ("/two/a", 404)] {
+        assert_eq!(managed.node.get(path, &[]).await.status, status, "{path}");
+    }
+    // Nothing is left to be put back, and no revision is made for it.
+    let again = managed.call("POST", "/revisions/2/rollback", None).await;
+    assert_eq!(
+        expect(&again, 200),
+        json!({ "revision": 5, "put_back": [] })
+    );
+    // The way back is a revision like any other.
+    let undone = managed.call("POST", "/revisions/4/rollback", None).await;
+    assert_eq!(expect(&undone, 200)["revision"], 6);
+    assert_eq!(managed.node.get("/two/a", &[]).await.status, 200);
+    assert_eq!(managed.get("/audit/verify").await["intact"], true);
+}
+
+#[tokio::test]
+async fn every_change_stands_in_the_audit_log_with_who_from_where_and_what() {
+    let managed = Managed::start(Plan::default()).await;
+    let made = managed
+        .call("POST", "/teams/default/upstreams", Some(back(&managed)))
+        .await;
+    let request_id = made.head.field("request-id").unwrap().to_owned();
+    expect(&made, 201);
+    let events = managed.get("/audit").await;
+    let event = &events["items"][0];
+    assert_eq!(
+        (event["actor"].as_str(), event["action"].as_str()),
+        (Some("root"), Some("configuration.change"))
+    );
+    assert_eq!(event["detail"]["request_id"], request_id);
+    assert_eq!(event["detail"]["address"], "127.0.0.1");
+    let change = &event["detail"]["changes"][0];
+    assert_eq!(
+        (change["kind"].as_str(), change.get("before")),
+        (Some("upstream"), None)
+    );
+    assert_eq!(change["after"]["name"], "back");
+    managed.team("blue").await;
+    let of_blue = managed.get("/teams/blue/audit").await;
+    let actions: Vec<&Value> = of_blue["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| &e["action"])
+        .collect();
+    assert_eq!(actions, ["team.create"]);
+    assert_eq!(managed.get("/audit/verify").await["intact"], true);
+}

@@ -1,0 +1,178 @@
+//! Teams: none learns of another's.
+
+use super::{Asked, Managed, back, expect, open_api};
+use crate::node::{Plan, check_problem};
+use keyward_testkit::Answer;
+use serde_json::{Value, json};
+
+/// A deployment with the teams `red` and `blue`, each with what a team can have; the token is an owner's of `red`.
+async fn two_teams() -> (Managed, String) {
+    let managed = Managed::start(Plan::default()).await;
+    for team in ["red", "blue"] {
+        managed.team(team).await;
+    }
+    let owner = managed
+        .member("red", "rita", "owner", &["read", "write"])
+        .await;
+    managed
+        .member("blue", "boris", "owner", &["read", "write"])
+        .await;
+    for (plural, body) in [
+        ("upstreams", back(&managed)),
+        ("apis", open_api("hidden")),
+        (
+            "issuers",
+            json!({ "name": "hidden", "issuer": "https://hidden.example", "jwks": { "url": "https://hidden.example/keys" } }),
+        ),
+        (
+            "credentials",
+            json!({ "name": "hidden", "username": "hidden", "password": "0123456789abcdef0123456789abcdef" }),
+        ),
+        (
+            "roles",
+            json!({ "name": "hidden", "given_to": [{ "issuer": "hidden", "subjects": ["a"] }] }),
+        ),
+        (
+            "access-policies",
+            json!({ "name": "hidden", "cedar": "permit(principal, action, resource);" }),
+        ),
+    ] {
+        let path = format!("/teams/blue/{plural}");
+        expect(&managed.call("POST", &path, Some(body)).await, 201);
+    }
+    (managed, owner)
+}
+
+/// Two answers that nobody can tell apart, but for their request's id and the time.
+#[track_caller]
+fn check_alike(one: &Answer, other: &Answer, what: &str) {
+    let body = |answer: &Answer| {
+        let mut body = answer.json().unwrap_or(Value::Null);
+        if let Some(members) = body.as_object_mut() {
+            members.remove("request_id");
+        }
+        body
+    };
+    assert_eq!(
+        (one.status, body(one)),
+        (other.status, body(other)),
+        "{what}"
+    );
+}
+
+/// Every endpoint of the document, from the other team: what is hidden answers as what is not there.
+#[tokio::test]
+async fn no_endpoint_tells_one_team_of_another_s() {
+    let (managed, owner) = two_teams().await;
+    let document = managed.get("/openapi.json").await;
+    let of_blue = managed.get("/teams/blue/tokens").await;
+    let token = of_blue["items"][0]["id"].as_str().unwrap().to_owned();
+    let mut asked = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let path = path.strip_prefix("/api/v1").unwrap();
+        if !path.contains("{team}") {
+            continue;
+        }
+        let key = if path.contains("/apis/") {
+            "hidden:v1"
+        } else if path.contains("/upstreams/") {
+            "back"
+        } else {
+            "hidden"
+        };
+        let at = |team: &str| {
+            path.replace("{team}", team)
+                .replace("{key}", key)
+                .replace("{member}", "boris")
+                .replace("{token}", &token)
+                .replace("{revision}", "1")
+        };
+        for (method, operation) in methods.as_object().unwrap() {
+            let method = method.to_uppercase();
+            let call = |team: &'static str, token: String| {
+                let managed = &managed;
+                let mut asked = Asked::new(&method, at(team)).header("if-match", "*");
+                if operation.get("requestBody").is_some() {
+                    asked = asked.body(json!({}));
+                }
+                async move { managed.send(asked.by(&token)).await }
+            };
+            let hidden = call("blue", owner.clone()).await;
+            let nothing = call("nobodys", owner.clone()).await;
+            let what = format!("{method} {path}");
+            check_problem(&hidden, 404, "not_found");
+            check_alike(&hidden, &nothing, &what);
+            asked += 1;
+        }
+    }
+    assert!(asked > 40, "{asked}");
+}
+
+#[tokio::test]
+async fn lists_exports_and_conflicts_tell_nothing_of_another_team() {
+    let (managed, owner) = two_teams().await;
+    let as_rita = |method, path: &str, body: Option<Value>| {
+        let mut asked = Asked::new(method, path).by(&owner);
+        asked.body = body;
+        managed.send(asked)
+    };
+    let told = |answer: &Answer| answer.text();
+    for path in ["/teams", "/export", "/export?team=blue", "/me"] {
+        let answer = as_rita("GET", path, None).await;
+        assert_eq!(answer.status, 200, "{path}");
+        for secret in ["blue", "hidden", "boris"] {
+            assert!(!told(&answer).contains(secret), "{path}: {}", told(&answer));
+        }
+    }
+    for path in ["/revisions", "/audit", "/audit/verify", "/revisions/1"] {
+        check_problem(&as_rita("GET", path, None).await, 403, "forbidden");
+    }
+    // The same names are free in each team.
+    for (plural, mut body) in [
+        ("upstreams", back(&managed)),
+        (
+            "issuers",
+            json!({ "name": "hidden", "issuer": "https://other.example", "jwks": { "url": "https://other.example/keys" } }),
+        ),
+        (
+            "credentials",
+            json!({ "name": "hidden", "username": "hidden", "password": "0123456789abcdef0123456789abcdef" }),
+        ),
+        ("apis", open_api("hidden")),
+    ] {
+        if plural == "apis" {
+            body["base_path"] = json!("/red");
+        }
+        let path = format!("/teams/red/{plural}");
+        expect(&as_rita("POST", &path, Some(body)).await, 201);
+    }
+    assert_eq!(managed.node.get("/red/a", &[]).await.status, 200);
+    // A path that is taken is told without whose it is.
+    let mut taken = open_api("mine");
+    taken["base_path"] = json!("/hidden");
+    let answer = as_rita("POST", "/teams/red/apis", Some(taken)).await;
+    check_problem(&answer, 409, "unfit");
+    let text = told(&answer);
+    assert!(
+        !text.contains("blue") && !text.contains("API `hidden`"),
+        "{text}"
+    );
+    assert_eq!(answer.json().unwrap()["errors"][0]["member"], "/base_path");
+    // What another team has can't be used either.
+    let mut borrowed = open_api("borrowed");
+    borrowed["authentication"] = json!({ "issuers": ["boris-issuer"], "audience": "x" });
+    let answer = as_rita("POST", "/teams/red/apis", Some(borrowed)).await;
+    check_problem(&answer, 409, "unfit");
+    let apply =
+        |team: &str| json!({ "resources": [{ "kind": "role", "team": team, "name": "r" }] });
+    let hidden = as_rita("POST", "/apply", Some(apply("blue"))).await;
+    let nothing = as_rita("POST", "/apply", Some(apply("nobodys"))).await;
+    check_problem(&hidden, 404, "not_found");
+    check_alike(&hidden, &nothing, "apply");
+    let history = as_rita("GET", "/teams/red/revisions", None).await;
+    assert!(!told(&history).contains("blue"), "{}", told(&history));
+    assert_eq!(
+        history.json().unwrap()["items"].as_array().unwrap().len(),
+        4
+    );
+}
