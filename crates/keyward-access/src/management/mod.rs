@@ -4,12 +4,12 @@
 //! shows anything asks for one, so that forgetting the question does not compile.
 
 mod action;
-mod manager;
+mod roles;
 #[cfg(test)]
 mod tests;
 
 pub use action::{Action, Right, Subject};
-pub use manager::{ManagementRole, Manager, Scope};
+pub use roles::{ManagementRole, Manager, Scope};
 
 use crate::schema::uid;
 use cedar_policy::{

@@ -40,10 +40,13 @@ async fn check_refused_write(pragma: &'static str, code: &str) {
         .execute(&mut *transaction)
         .await
         .unwrap();
-    let refused = sqlx::query("INSERT INTO revisions SELECT 1, 0, 'test', hex(zeroblob(10000000))")
-        .execute(&mut *transaction)
-        .await
-        .unwrap_err();
+    let refused = sqlx::query(
+        "INSERT INTO revisions (number, created_at, actor, summary)
+         SELECT 1, 0, 'test', hex(zeroblob(10000000))",
+    )
+    .execute(&mut *transaction)
+    .await
+    .unwrap_err();
     assert_eq!(Error::from(refused).code(), code);
 }
 

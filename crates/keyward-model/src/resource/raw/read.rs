@@ -160,7 +160,7 @@ fn team(field: Field<'_>, problems: &mut Problems) -> Option<Name> {
     let team = name(field, problems)?;
     if team != Name::default_team() {
         field.refuse(
-            "is no team that files declare for: that is `default` alone (leave `team` out); other teams declare through the management API",
+            "is no team that files declare for: that is the team `default` alone (leave `team` out); others declare through the management API",
             problems,
         );
         return None;
