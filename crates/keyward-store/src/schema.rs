@@ -42,22 +42,22 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../migrations/0004_quotas.sql"),
     },
     Migration {
-        version: 10,
+        version: 5,
         serves_from: 1,
-        sql: include_str!("../migrations/0010_change_notices.sql"),
+        sql: include_str!("../migrations/0005_change_notices.sql"),
     },
     Migration {
-        version: 20,
+        version: 6,
         serves_from: 1,
-        sql: include_str!("../migrations/0020_management.sql"),
+        sql: include_str!("../migrations/0006_management.sql"),
     },
 ];
 
 /// What a migration does beside its own text where the database is PostgreSQL: what SQLite has no use for.
 /// Never a table or a column.
 const ON_POSTGRES: &[(i64, &str)] = &[(
-    10,
-    include_str!("../migrations/0010_change_notices.postgres.sql"),
+    5,
+    include_str!("../migrations/0005_change_notices.postgres.sql"),
 )];
 
 /// How texts are compared on PostgreSQL.

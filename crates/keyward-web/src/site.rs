@@ -18,21 +18,21 @@ use keyward_access::management::{
     Action, ManagementPermit, ManagementRefusal, Manager, Place, decide,
 };
 use keyward_model::id::RequestId;
-use keyward_model::{Clock, Timestamp};
+use keyward_model::{Clock, Revision, Timestamp};
 use keyward_store::management::Team;
-use keyward_store::{Purpose, Store};
+use keyward_store::{Marks, Purpose, Store};
 use serde_json::Value;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, RwLock};
+use tokio::sync::{Mutex, RwLock, watch};
 
 /// The largest body: some thousands of resources at once.
 const BODY_MAX: usize = 32 << 20;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
-/// How often the database is asked whether another node has changed something.
-const ASK_EVERY: Duration = Duration::from_millis(200);
+/// How long what could not be served waits for another try, unless something changes before.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What a site is made of.
 #[derive(Debug)]
@@ -115,31 +115,37 @@ impl Site {
         catalogue.resources.values().map(Arc::clone).collect()
     }
 
-    /// Serves what other nodes change, from now on.
-    pub async fn follow(self: Arc<Self>) {
+    /// Serves what other nodes change, from now on, whenever `marks` tell of a newer revision.
+    pub async fn follow(self: Arc<Self>, mut marks: watch::Receiver<Marks>) {
         let mut failing = false;
         loop {
-            tokio::time::sleep(ASK_EVERY).await;
-            match self.take_in().await {
-                Ok(()) => failing = false,
+            let newest = marks.borrow_and_update().revision;
+            let again = match self.take_in(newest).await {
+                Ok(()) => {
+                    failing = false;
+                    marks.changed().await
+                }
                 Err(why) => {
-                    // Once, and not five times a second.
+                    // Once, and not at each try.
                     if !failing {
                         tracing::error!(
                             "configuration: what others changed is not served, and what was served stays: {why}"
                         );
                     }
                     failing = true;
+                    let changed = tokio::time::timeout(TRY_AGAIN_AFTER, marks.changed());
+                    changed.await.unwrap_or(Ok(()))
                 }
+            };
+            if again.is_err() {
+                // Nobody follows the database any more: the process ends.
+                return;
             }
         }
     }
 
-    async fn take_in(&self) -> Result<(), String> {
-        let before = Arc::clone(&*self.catalogue.read().await);
-        let newest = self.store.revision().await;
-        let newest = newest.map_err(|error| format!("{error} [{}]", error.code()))?;
-        if newest == before.revision {
+    async fn take_in(&self, newest: Revision) -> Result<(), String> {
+        if newest <= self.catalogue.read().await.revision {
             return Ok(());
         }
         let _alone = self.writing.lock().await;

@@ -52,7 +52,7 @@ const ALONE_WAIT: Duration = Duration::from_millis(50);
 /// As operators see our connections in `pg_stat_activity`.
 pub(super) const APPLICATION_NAME: &str = "keyward";
 
-/// Where changes are told, by triggers (migration 10).
+/// Where changes are told, by triggers (migration 5).
 const CHANNEL: &str = "keyward_changes";
 
 /// How to reach it.

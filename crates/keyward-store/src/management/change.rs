@@ -1,7 +1,6 @@
 //! Changes of resources: a revision each, in one transaction with the history, the secrets and the audit events.
 
 use super::Author;
-use crate::database::BEGIN_WRITE;
 use crate::hierarchy::{Place, Purpose, random_id};
 use crate::schema::hexadecimal;
 use crate::{Error, Store};
@@ -78,7 +77,7 @@ impl Store {
         (author, summary, reason): (Author<'_>, &str, &str),
         now: Timestamp,
     ) -> Result<Written, Error> {
-        let mut transaction = self.pool().begin_with(BEGIN_WRITE).await?;
+        let mut transaction = self.begin_write().await?;
         let revision = next_revision(&mut transaction, base).await?;
         sqlx::query(
             "INSERT INTO revisions (number, created_at, actor, summary, reason, request_id)
@@ -113,6 +112,7 @@ impl Store {
                 .await?;
         }
         transaction.commit().await?;
+        self.tell_of_change();
         Ok(Written {
             revision,
             resources,

@@ -19,7 +19,8 @@ const FIXTURES: &[(i64, &str)] = &[
     (2, include_str!("../../migrations/fixtures/0002.sql")),
     (3, include_str!("../../migrations/fixtures/0003.sql")),
     (4, include_str!("../../migrations/fixtures/0004.sql")),
-    (10, include_str!("../../migrations/fixtures/0010.sql")),
+    (5, include_str!("../../migrations/fixtures/0005.sql")),
+    (6, include_str!("../../migrations/fixtures/0006.sql")),
 ];
 
 fn up_to(version: i64) -> Vec<Migration> {

@@ -1,6 +1,14 @@
 use super::*;
 use crate::management::{RememberedCall, ResourceWrite};
 
+on_each_database! {
+    a_revision_is_written_with_its_history_and_its_event_or_not_at_all,
+    a_secret_is_sealed_for_its_team_and_kept_once,
+    a_call_is_remembered_for_a_day_and_known_by_what_it_asked_for,
+    a_setup_secret_is_claimed_by_one_and_ends_in_an_hour,
+    members_and_tokens_are_of_their_team_and_the_last_operator_stays,
+}
+
 const AUTHOR: Author<'static> = Author {
     name: "alice",
     address: "192.0.2.1",
@@ -26,9 +34,7 @@ async fn change(store: &Store, base: u64, writes: &[ResourceWrite]) -> Result<Re
     Ok(written.revision)
 }
 
-#[tokio::test]
-async fn a_revision_is_written_with_its_history_and_its_event_or_not_at_all() {
-    let bench = Bench::new();
+async fn a_revision_is_written_with_its_history_and_its_event_or_not_at_all(bench: Bench) {
     let store = bench.open().await;
     let both = [write("a", Some(r#"{"n":1}"#)), write("b", Some("{}"))];
     assert_eq!(change(&store, 0, &both).await.unwrap(), Revision(1));
@@ -83,9 +89,7 @@ async fn a_revision_is_written_with_its_history_and_its_event_or_not_at_all() {
     assert_eq!(store.verify_audit_chain().await.unwrap().events, 2);
 }
 
-#[tokio::test]
-async fn a_secret_is_sealed_for_its_team_and_kept_once() {
-    let bench = Bench::new();
+async fn a_secret_is_sealed_for_its_team_and_kept_once(bench: Bench) {
     let store = bench.open().await;
     let mut with = write("a", Some("{}"));
     let secret = "a secret of a resource";
@@ -122,9 +126,7 @@ async fn a_secret_is_sealed_for_its_team_and_kept_once() {
     assert!(matches!(moved, Err(Error::Sealed { .. })), "{moved:?}");
 }
 
-#[tokio::test]
-async fn a_call_is_remembered_for_a_day_and_known_by_what_it_asked_for() {
-    let bench = Bench::new();
+async fn a_call_is_remembered_for_a_day_and_known_by_what_it_asked_for(bench: Bench) {
     let store = bench.open().await;
     let call = RememberedCall {
         digest: "d".to_owned(),
@@ -150,9 +152,7 @@ async fn a_call_is_remembered_for_a_day_and_known_by_what_it_asked_for() {
     assert_eq!(store.remembered_call("d", later).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn a_setup_secret_is_claimed_by_one_and_ends_in_an_hour() {
-    let bench = Bench::new();
+async fn a_setup_secret_is_claimed_by_one_and_ends_in_an_hour(bench: Bench) {
     let (store, other) = (bench.open().await, bench.open().await);
     let hour = Duration::from_secs(3600);
     let made = store
@@ -207,9 +207,7 @@ async fn a_setup_secret_is_claimed_by_one_and_ends_in_an_hour() {
     assert!(rows.iter().all(|(digest,)| !digest.contains(secret)));
 }
 
-#[tokio::test]
-async fn members_and_tokens_are_of_their_team_and_the_last_operator_stays() {
-    let bench = Bench::new();
+async fn members_and_tokens_are_of_their_team_and_the_last_operator_stays(bench: Bench) {
     let store = bench.open().await;
     let blue = store
         .create_team(&"blue".parse().unwrap(), AUTHOR, NOW)

@@ -241,9 +241,10 @@ async fn serve(request: Request) -> Result<(), Failure> {
     gateway
         .serve()
         .map_err(|error| failed("gateway", &error, "workers"))?;
+    let revisions = follower.marks();
     let feeding = [tokio::spawn(follower.run()), tokio::spawn(feed.run())];
     answering.extend(Box::pin(site::listen(for_site, &site, &node, (&store, &clock))).await?);
-    let following = tokio::spawn(Arc::clone(&site).follow());
+    let following = tokio::spawn(Arc::clone(&site).follow(revisions));
     serving.store(true, Ordering::Relaxed);
     if let Some(taking_over) = taking_over {
         tokio::task::spawn_blocking(move || taking_over.finish())
