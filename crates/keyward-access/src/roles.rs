@@ -45,7 +45,8 @@ impl Roles {
                 | Spec::Upstream(_)
                 | Spec::Api(_)
                 | Spec::Credential(_)
-                | Spec::AccessPolicy(_) => {}
+                | Spec::AccessPolicy(_)
+                | Spec::KeySet(_) => {}
             }
         }
         // Our own tokens name roles as RFC 9068, section 2.2.3.1, says.

@@ -334,6 +334,7 @@ fn gateway(key: &Key, upstream: SocketAddr, runtime: &tokio::runtime::Handle) ->
         issuers: Arc::new(issuers),
         revocations: Arc::default(),
         decrypters: Arc::new(ArcSwap::from_pointee(Decrypters::new(&[], &[], &[]))),
+        published: Arc::default(),
         challenges: Arc::default(),
         credentials: Arc::new(CredentialIndex::new(CredentialKeys::new(
             (DataKeyId::from_u128(1), Secret::new([1; 32])),

@@ -8,12 +8,11 @@ use crate::policy::idempotency::{KeyCounts, KeyMemory};
 use crate::policy::memory::Memory;
 use crate::policy::validation;
 use crate::policy::whole::{ANSWERS_MAX, BODIES_MAX};
+use crate::published_keys::PublishedKeySets;
 use crate::request::authenticate::{Nonces, PasswordChecks, REPLAY_WINDOW};
 use crate::settings::{ListenerSettings, Settings};
 use crate::shared::Shared;
-use crate::snapshot::{
-    CompileError, Continuity, LimitPolicy, MadeOf, OwnIssuer, Route, Snapshot, Snapshots,
-};
+use crate::snapshot::{CompileError, Continuity, LimitPolicy, MadeOf, Route, Snapshot, Snapshots};
 use crate::tls::Challenges;
 use crate::top::{TopCaller, TopCallers};
 use crate::upstream::{UpstreamCounts, Watch};
@@ -23,7 +22,7 @@ use crate::{http3, listener};
 use arc_swap::ArcSwap;
 use aws_lc_rs::rand;
 use keyward_jose::jwe::Decrypters;
-use keyward_model::resource::Resource;
+use keyward_model::resource::{Issuer, Resource};
 use keyward_model::{Clock, Revision, Secret, UsageRecord};
 use keyward_state::failed_attempts::FailedAttempts;
 use keyward_state::limit::LimitCells;
@@ -58,6 +57,8 @@ pub struct GatewayContext {
     pub revocations: Arc<Revocations>,
     /// This node's own keys for encrypted tokens; replaced when they rotate.
     pub decrypters: Arc<ArcSwap<Decrypters>>,
+    /// What this node publishes of them, and of its teams' keys; replaced when they rotate.
+    pub published: Arc<ArcSwap<PublishedKeySets>>,
     /// Where targets are asked whether they are well, and names resolved.
     pub runtime: Handle,
     /// What certificate authorities ask for.
@@ -170,6 +171,7 @@ impl Gateway {
             revocations: context.revocations,
             issuers: context.issuers,
             decrypters: context.decrypters,
+            published: context.published,
             challenges: context.challenges,
             credentials: context.credentials,
             failed_attempts: FailedAttempts::new(settings.failed_attempts),
@@ -233,7 +235,7 @@ impl Gateway {
         &self,
         revision: Revision,
         resources: &[Arc<Resource>],
-        own: Option<OwnIssuer>,
+        own: Option<&Issuer>,
     ) -> Result<(), CompileError> {
         let prepared = self.prepare(revision, resources, own)?;
         self.publish(prepared);
@@ -249,7 +251,7 @@ impl Gateway {
         &self,
         revision: Revision,
         resources: &[Arc<Resource>],
-        own: Option<OwnIssuer>,
+        own: Option<&Issuer>,
     ) -> Result<PreparedConfiguration, CompileError> {
         let mut continuity = self
             .continuity

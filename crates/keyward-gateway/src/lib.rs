@@ -28,6 +28,7 @@ mod policy;
 mod problem;
 pub mod proxy_protocol;
 mod public_url;
+mod published_keys;
 mod queue;
 mod record;
 mod replay;
@@ -70,9 +71,10 @@ pub use policy::transformation::check_templates;
 pub use policy::validation::check_description;
 pub use policy::{AddressFileError, check_address_file};
 pub use public_url::PublicUrl;
+pub use published_keys::{PublishedKeySets, PublishedKeys};
 pub use queue::{Queue, QueueEnd};
 pub use settings::{
     Http2Limits, Http3Limits, Http3Settings, Limits, ListenerSettings, Protocols, Settings,
 };
-pub use snapshot::{CompileError, OwnIssuer, PublishedKeys};
+pub use snapshot::CompileError;
 pub use upstream::{TargetCounts, UpstreamCounts, UpstreamGuard};

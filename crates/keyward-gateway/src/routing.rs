@@ -3,10 +3,10 @@
 
 use crate::issuer::Issuers;
 use crate::snapshot::{
-    CompileError, Continuity, Lookup, Occurrence, OwnIssuer, RequestView, RouteTable, Snapshot,
+    CompileError, Continuity, Lookup, Occurrence, RequestView, RouteTable, Snapshot,
 };
 use http::{HeaderMap, HeaderValue, Method};
-use keyward_model::resource::Resource;
+use keyward_model::resource::{Issuer, Resource};
 use keyward_model::usage::RouteLabels;
 use keyward_model::{Clock, Revision, SystemClock};
 use std::sync::Arc;
@@ -52,7 +52,7 @@ impl Routing {
         &mut self,
         resources: &[Arc<Resource>],
         issuers: &Issuers,
-        own: Option<OwnIssuer>,
+        own: Option<&Issuer>,
     ) -> Result<(), CompileError> {
         let revision = Revision::default();
         let continuity = &mut self.continuity;

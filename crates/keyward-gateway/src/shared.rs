@@ -6,6 +6,7 @@ use crate::metrics::WorkerMetrics;
 use crate::policy::cache::ResponseCache;
 use crate::policy::idempotency::KeyMemory;
 use crate::policy::memory::Memory;
+use crate::published_keys::PublishedKeySets;
 use crate::request::authenticate::{Nonces, PasswordChecks};
 use crate::snapshot::Snapshots;
 use crate::tls::Challenges;
@@ -39,6 +40,7 @@ pub(crate) struct Shared {
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) issuers: Arc<Issuers>,
     pub(crate) decrypters: Arc<ArcSwap<Decrypters>>,
+    pub(crate) published: Arc<ArcSwap<PublishedKeySets>>,
     pub(crate) challenges: Arc<Challenges>,
     /// API keys and passwords.
     pub(crate) credentials: Arc<CredentialIndex>,

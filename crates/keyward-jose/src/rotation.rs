@@ -225,23 +225,88 @@ impl<Id: Clone + PartialEq + fmt::Debug> Rotation<Id> {
         if due.is_some_and(|since| now < since.plus(self.policy.active_for)) {
             return false;
         }
-        let Some(next) = self
-            .entries
-            .iter()
-            .position(|entry| is_waiting(entry) && entry.ready_at <= now)
-        else {
+        let Some(next) = self.next_ready(now) else {
             return false;
         };
+        self.hand_over(Some(next), now);
+        true
+    }
+
+    /// Lets this key take over now, though the active one's time may not be over.
+    ///
+    /// # Errors
+    /// [`Error::Rotation`] if it isn't one that waits, or if somebody may still have a copy of the set without it.
+    pub fn activate(&mut self, id: &Id, now: NumericDate) -> Result<(), Error> {
+        let at = self.entries.iter().position(|entry| entry.id == *id);
+        let Some((at, entry)) = at.and_then(|at| Some((at, self.entries.get(at)?))) else {
+            return Err(Error::Rotation(format!("there is no key {id:?}")));
+        };
+        if !is_waiting(entry) {
+            return Err(Error::Rotation(format!(
+                "key {id:?} isn't one that waits for its turn: it signs, or has signed, or was withdrawn"
+            )));
+        }
+        if entry.ready_at > now {
+            return Err(Error::Rotation(format!(
+                "key {id:?} can't sign for {} s yet: until then somebody may have a copy of the set without it",
+                entry.ready_at.seconds_since(now)
+            )));
+        }
+        self.hand_over(Some(at), now);
+        Ok(())
+    }
+
+    /// Lets the active key sign no more from now on, in favour of the next that is ready. What it signed stays good.
+    ///
+    /// # Errors
+    /// [`Error::Rotation`] if it isn't the active key, or no other is ready.
+    pub fn retire(&mut self, id: &Id, now: NumericDate) -> Result<(), Error> {
+        if !self.active().is_some_and(|entry| entry.id == *id) {
+            return Err(Error::Rotation(format!(
+                "key {id:?} isn't the one that signs: there is nothing to retire; withdraw it if it must not count"
+            )));
+        }
+        let Some(next) = self.next_ready(now) else {
+            return Err(Error::Rotation(format!(
+                "no other key is ready to take over from {id:?}: publish one, and wait until all copies of the set have it"
+            )));
+        };
+        self.hand_over(Some(next), now);
+        Ok(())
+    }
+
+    /// Ends all signing: the active key retires with none after it, and those that wait, which have signed nothing,
+    /// are withdrawn. Tells whether anything changed.
+    pub fn wind_down(&mut self, now: NumericDate) -> bool {
+        let mut changed = self.active().is_some();
+        self.hand_over(None, now);
+        for entry in self.entries.iter_mut().filter(|entry| is_waiting(entry)) {
+            entry.withdrawn_at = Some(now.max(entry.published_at));
+            changed = true;
+        }
+        changed
+    }
+
+    fn next_ready(&self, now: NumericDate) -> Option<usize> {
+        self.entries
+            .iter()
+            .position(|entry| is_waiting(entry) && entry.ready_at <= now)
+    }
+
+    fn hand_over(&mut self, next: Option<usize>, now: NumericDate) {
         for (at, entry) in self.entries.iter_mut().enumerate() {
-            if at == next {
+            if Some(at) == next {
                 entry.activated_at = Some(now);
                 entry.retire_after = self.policy.retire_after;
             } else if is_signing(entry) {
-                entry.retiring_at = Some(now);
-                entry.retired_at = Some(now.plus(entry.retire_after));
+                // A clock that went back must not leave times behind that can't be restored.
+                let since = entry
+                    .activated_at
+                    .map_or(now, |activated| activated.max(now));
+                entry.retiring_at = Some(since);
+                entry.retired_at = Some(since.plus(entry.retire_after));
             }
         }
-        true
     }
 
     /// Takes a key out of the set at once, in an emergency, and lets the next one take over if it is ready.

@@ -8,11 +8,13 @@ use crate::audit::{self, Action};
 use crate::changes::{Subject, raise};
 use crate::error::is_unique_violation;
 use crate::hierarchy::{Place, Purpose, random_id};
+use crate::management::Author;
 use crate::{Error, Store};
 use keyward_model::id::{KeyId, TeamId};
 use keyward_model::{Secret, Timestamp};
 use serde_json::json;
 use sqlx::{Any, Transaction};
+use std::time::Duration;
 
 /// What a key of ours does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -106,6 +108,8 @@ pub struct KeyTimes {
     pub retired: Option<Timestamp>,
     /// Out of everything.
     pub withdrawn: Option<Timestamp>,
+    /// How long what it signs may be good, at most; zero where nobody has said so of this key.
+    pub retire_after: Duration,
 }
 
 /// A key to be stored.
@@ -167,7 +171,7 @@ pub struct KeyChange {
 
 const SELECT: &str = "
     SELECT id, team, issuer, purpose, algorithm, kid, state, version, public_jwk,
-           published_at, ready_at, activated_at, retiring_at, retired_at, withdrawn_at
+           published_at, ready_at, activated_at, retiring_at, retired_at, withdrawn_at, retire_after
     FROM keys WHERE team = $1 AND issuer = $2 ORDER BY published_at, id";
 
 #[derive(sqlx::FromRow)]
@@ -187,6 +191,7 @@ struct KeyRow {
     retiring_at: Option<i64>,
     retired_at: Option<i64>,
     withdrawn_at: Option<i64>,
+    retire_after: i64,
 }
 
 impl TryFrom<KeyRow> for StoredKey {
@@ -208,11 +213,19 @@ impl TryFrom<KeyRow> for StoredKey {
                 retiring: row.retiring_at.map(Timestamp::from_micros),
                 retired: row.retired_at.map(Timestamp::from_micros),
                 withdrawn: row.withdrawn_at.map(Timestamp::from_micros),
+                retire_after: u64::try_from(row.retire_after)
+                    .map(Duration::from_secs)
+                    .map_err(|_| malformed("retire_after"))?,
             },
             version: row.version,
             public_jwk: row.public_jwk,
         })
     }
+}
+
+/// As it is stored.
+fn seconds(time: Duration) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn private_place<'a>(row: &'a str, team: TeamId) -> Place<'a> {
@@ -273,12 +286,12 @@ impl Store {
         team: TeamId,
         issuer: &str,
         key: &NewKey,
-        actor: &str,
+        author: Author<'_>,
         now: Timestamp,
     ) -> Result<KeyId, Error> {
         let mut transaction = self.begin_write().await?;
         let id = self
-            .write_key(&mut transaction, team, issuer, key, actor, now)
+            .write_key(&mut transaction, team, issuer, key, author, now)
             .await?;
         transaction.commit().await?;
         self.tell_of_change();
@@ -295,7 +308,7 @@ impl Store {
         team: TeamId,
         issuer: &str,
         first: &[NewKey],
-        actor: &str,
+        author: Author<'_>,
         now: Timestamp,
     ) -> Result<Vec<StoredKey>, Error> {
         let mut transaction = self.begin_write().await?;
@@ -307,13 +320,114 @@ impl Store {
                 .await?;
         if there == 0 {
             for key in first {
-                self.write_key(&mut transaction, team, issuer, key, actor, now)
+                self.write_key(&mut transaction, team, issuer, key, author, now)
                     .await?;
             }
         }
         transaction.commit().await?;
         self.tell_of_change();
         self.keys(team, issuer).await
+    }
+
+    /// Stores further keys of a set, all or none, where the set is still as it was read (`seen`): of nodes that find
+    /// at once that a key is wanted one makes it.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when the set is another now; as [`insert_key`](Self::insert_key).
+    pub async fn add_keys(
+        &self,
+        team: TeamId,
+        issuer: &str,
+        keys: &[NewKey],
+        seen: &[StoredKey],
+        author: Author<'_>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let mut transaction = self.begin_write().await?;
+        // Keys are never taken away and each change raises a version: the sum tells sets apart.
+        let there: (i64, i64) = sqlx::query_as(
+            "SELECT count(*), CAST(coalesce(sum(version), 0) AS BIGINT) FROM keys
+             WHERE team = $1 AND issuer = $2",
+        )
+        .bind(team.to_string())
+        .bind(issuer)
+        .fetch_one(&mut *transaction)
+        .await?;
+        let versions: i64 = seen.iter().map(|key| key.version).sum();
+        if there != (i64::try_from(seen.len()).unwrap_or(i64::MAX), versions) {
+            return Err(Error::Conflict {
+                what: format!("the key set {issuer}"),
+            });
+        }
+        for key in keys {
+            self.write_key(&mut transaction, team, issuer, key, author, now)
+                .await?;
+        }
+        transaction.commit().await?;
+        self.tell_of_change();
+        Ok(())
+    }
+
+    /// Puts another public JWK in the place of a key's: the same key, with other certificates.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when the key was changed since it was read.
+    pub async fn replace_public_jwk(
+        &self,
+        key: &StoredKey,
+        public_jwk: &str,
+        certificates: usize,
+        author: Author<'_>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let mut transaction = self.begin_write().await?;
+        let row = key.id.to_string();
+        let changed = sqlx::query(
+            "UPDATE keys SET public_jwk = $1, version = version + 1 WHERE id = $2 AND version = $3",
+        )
+        .bind(public_jwk)
+        .bind(&row)
+        .bind(key.version)
+        .execute(&mut *transaction)
+        .await?;
+        if changed.rows_affected() != 1 {
+            return Err(Error::Conflict {
+                what: format!("key {row}"),
+            });
+        }
+        let action = Action {
+            team: key.team,
+            actor: author.name,
+            action: "key.certify",
+            object: &format!("key {row}"),
+            detail: author.detail(json!({ "kid": key.kid, "certificates": certificates })),
+        };
+        audit::append(&mut transaction, self.node(), action, now).await?;
+        raise(&mut transaction, Subject::Keys).await?;
+        transaction.commit().await?;
+        self.tell_of_change();
+        Ok(())
+    }
+
+    /// Writes down that somebody used a key.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn tell_key_use(
+        &self,
+        key: &StoredKey,
+        about: serde_json::Value,
+        author: Author<'_>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let action = Action {
+            team: key.team,
+            actor: author.name,
+            action: "key.use",
+            object: &format!("key {}", key.id),
+            detail: author.detail(about),
+        };
+        self.audit(action, now).await.map(drop)
     }
 
     /// Changes the states of keys, all or none, in the order given: what makes room for an active key
@@ -325,12 +439,12 @@ impl Store {
     pub async fn change_keys(
         &self,
         changes: &[KeyChange],
-        actor: &str,
+        author: Author<'_>,
         now: Timestamp,
     ) -> Result<(), Error> {
         let mut transaction = self.begin_write().await?;
         for change in changes {
-            self.write_change(&mut transaction, change, actor, now)
+            self.write_change(&mut transaction, change, author, now)
                 .await?;
         }
         transaction.commit().await?;
@@ -344,7 +458,7 @@ impl Store {
         team: TeamId,
         issuer: &str,
         key: &NewKey,
-        actor: &str,
+        author: Author<'_>,
         now: Timestamp,
     ) -> Result<KeyId, Error> {
         let id = KeyId::new(now, random_id()?);
@@ -363,8 +477,9 @@ impl Store {
         let inserted = sqlx::query(
             "INSERT INTO keys
              (id, team, issuer, purpose, algorithm, kid, state, version, public_jwk, private_sealed,
-              published_at, ready_at, activated_at, retiring_at, retired_at, withdrawn_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $9, $10, $11, $12, $13, $14, $15)",
+              published_at, ready_at, activated_at, retiring_at, retired_at, withdrawn_at,
+              retire_after)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         )
         .bind(&row)
         .bind(team.to_string())
@@ -381,6 +496,7 @@ impl Store {
         .bind(key.times.retiring.map(Timestamp::as_micros))
         .bind(key.times.retired.map(Timestamp::as_micros))
         .bind(key.times.withdrawn.map(Timestamp::as_micros))
+        .bind(seconds(key.times.retire_after))
         .execute(&mut **transaction)
         .await;
         match inserted {
@@ -397,15 +513,15 @@ impl Store {
         }
         let action = Action {
             team,
-            actor,
+            actor: author.name,
             action: "key.create",
             object: &format!("key {row}"),
-            detail: json!({
+            detail: author.detail(json!({
                 "issuer": issuer,
                 "kid": key.kid,
                 "algorithm": key.algorithm,
                 "state": key.state.as_str(),
-            }),
+            })),
         };
         audit::append(transaction, self.node(), action, now).await?;
         raise(transaction, Subject::Keys).await?;
@@ -416,7 +532,7 @@ impl Store {
         &self,
         transaction: &mut Transaction<'static, Any>,
         change: &KeyChange,
-        actor: &str,
+        author: Author<'_>,
         now: Timestamp,
     ) -> Result<(), Error> {
         let row = change.id.to_string();
@@ -435,7 +551,8 @@ impl Store {
         let changed = sqlx::query(
             "UPDATE keys SET state = $1, version = version + 1, ready_at = $2,
                     activated_at = $3, retiring_at = $4, retired_at = $5, withdrawn_at = $6,
-                    private_sealed = CASE WHEN $7 = 1 THEN private_sealed ELSE NULL END
+                    private_sealed = CASE WHEN $7 = 1 THEN private_sealed ELSE NULL END,
+                    retire_after = $10
              WHERE id = $8 AND version = $9",
         )
         .bind(change.state.as_str())
@@ -447,6 +564,7 @@ impl Store {
         .bind(i64::from(change.state.keeps_private_part()))
         .bind(&row)
         .bind(change.version)
+        .bind(seconds(change.times.retire_after))
         .execute(&mut **transaction)
         .await;
         match changed {
@@ -463,10 +581,11 @@ impl Store {
             team: team
                 .parse()
                 .map_err(|_| Error::malformed("keys", "team", &row))?,
-            actor,
+            actor: author.name,
             action: "key.change",
             object: &format!("key {row}"),
-            detail: json!({ "kid": kid, "from": state, "to": change.state.as_str() }),
+            detail: author
+                .detail(json!({ "kid": kid, "from": state, "to": change.state.as_str() })),
         };
         audit::append(transaction, self.node(), action, now).await?;
         raise(transaction, Subject::Keys).await?;

@@ -3,6 +3,7 @@
 use crate::audit::{self, Action};
 use crate::changes::{Subject, raise};
 use crate::hierarchy::random_id;
+use crate::management::Author;
 use crate::{Error, Store};
 use keyward_model::Timestamp;
 use keyward_model::id::{RevocationId, TeamId};
@@ -82,7 +83,7 @@ impl Store {
     pub async fn remove_revocation(
         &self,
         id: RevocationId,
-        actor: &str,
+        author: Author<'_>,
         now: Timestamp,
     ) -> Result<bool, Error> {
         let mut transaction = self.begin_write().await?;
@@ -100,14 +101,14 @@ impl Store {
         raise(&mut transaction, Subject::RevocationsRemoved).await?;
         let action = Action {
             team: revocation.team,
-            actor,
+            actor: author.name,
             action: "revocation.remove",
             object: &format!("revocation {id}"),
-            detail: json!({
+            detail: author.detail(json!({
                 "issuer": revocation.issuer,
                 "kind": revocation.kind.as_str(),
                 "value": revocation.value,
-            }),
+            })),
         };
         audit::append(&mut transaction, self.node(), action, now).await?;
         transaction.commit().await?;
@@ -137,6 +138,29 @@ impl Store {
              FROM revocations WHERE expires_at > $1 ORDER BY id",
         )
         .bind(now.as_micros())
+        .fetch_all(self.pool())
+        .await?;
+        rows.into_iter().map(Revocation::try_from).collect()
+    }
+
+    /// A page of those in force at `now`, the oldest first: `limit` at most, behind the one with the id `after`, which is
+    /// empty for the first page.
+    ///
+    /// # Errors
+    /// What the database says, or a row that can't be read.
+    pub async fn revocations_page(
+        &self,
+        after: &str,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Vec<Revocation>, Error> {
+        let rows: Vec<RevocationRow> = sqlx::query_as(
+            "SELECT id, team, issuer, kind, value, not_before, expires_at
+             FROM revocations WHERE id > $1 AND expires_at > $2 ORDER BY id LIMIT $3",
+        )
+        .bind(after)
+        .bind(now.as_micros())
+        .bind(i64::from(limit))
         .fetch_all(self.pool())
         .await?;
         rows.into_iter().map(Revocation::try_from).collect()
@@ -172,7 +196,7 @@ impl Store {
         value: &str,
         not_before: Timestamp,
         expires: Timestamp,
-        actor: &str,
+        author: Author<'_>,
         now: Timestamp,
     ) -> Result<Revocation, Error> {
         let revocation = Revocation {
@@ -208,16 +232,16 @@ impl Store {
         .await?;
         let action = Action {
             team,
-            actor,
+            actor: author.name,
             action: "revocation.create",
             object: &format!("revocation {}", revocation.id),
-            detail: json!({
+            detail: author.detail(json!({
                 "issuer": issuer,
                 "kind": kind.as_str(),
                 "value": value,
                 "not_before": not_before.to_string(),
                 "expires": expires.to_string(),
-            }),
+            })),
         };
         audit::append(&mut transaction, self.node(), action, now).await?;
         transaction.commit().await?;

@@ -58,6 +58,14 @@ impl Answer {
         }
     }
 
+    /// 201 with what was made and is kept nowhere.
+    pub(crate) fn made(body: Value) -> Self {
+        Self {
+            status: StatusCode::CREATED,
+            ..Self::ok(body)
+        }
+    }
+
     /// 204.
     pub(crate) fn nothing() -> Self {
         Self {

@@ -3,11 +3,10 @@
 use crate::management::kind::KindDescription;
 use crate::management::secret::masked;
 use async_trait::async_trait;
-use keyward_jose::{JwkSet, LocalSigner};
 use keyward_model::id::{ResourceId, TeamId};
 use keyward_model::resource::raw::{Declared, Problems};
 use keyward_model::resource::{Kind, Resource};
-use keyward_model::{Name, Revision, TeamName, Timestamp};
+use keyward_model::{Name, Revision, TeamName};
 use serde_json::Value;
 use std::fmt;
 use std::sync::Arc;
@@ -101,15 +100,6 @@ pub trait Change: Send + Sync {
 
     /// Serves what was checked last.
     async fn serve(self: Box<Self>);
-}
-
-/// The issuer `self`.
-pub trait OwnIssuer: fmt::Debug + Send + Sync {
-    /// What signs now; `None` while no key may.
-    fn signer(&self, now: Timestamp) -> Option<Arc<LocalSigner>>;
-
-    /// What verifies.
-    fn key_set(&self, now: Timestamp) -> Option<JwkSet>;
 }
 
 /// A resource of a file as it may be told: with the team it is of, and no secret.

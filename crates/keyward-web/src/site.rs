@@ -7,7 +7,7 @@ use crate::management::catalogue::{Catalogue, Unreadable};
 use crate::management::endpoint::{Allowed, Endpoint, Found, Gate, Handler, find};
 use crate::management::secret::SecretReferences;
 use crate::management::{document, table};
-use crate::node::{DatabaseResource, Node, OwnIssuer};
+use crate::node::{DatabaseResource, Node};
 use crate::problem::{Problem, ProblemKind};
 use aws_lc_rs::{hmac, rand};
 use bytes::Bytes;
@@ -17,8 +17,10 @@ use http_body_util::{BodyExt as _, Limited};
 use keyward_access::management::{
     Action, ManagementPermit, ManagementRefusal, Manager, Place, decide,
 };
+use keyward_authority::Keeper;
 use keyward_model::id::RequestId;
 use keyward_model::{Clock, Revision, Timestamp};
+use keyward_state::revocation::Revocations;
 use keyward_store::management::Team;
 use keyward_store::{Marks, Purpose, Store};
 use serde_json::Value;
@@ -43,8 +45,10 @@ pub struct SiteSettings {
     pub clock: Arc<dyn Clock>,
     /// The node that it belongs to.
     pub node: Arc<dyn Node>,
-    /// What signs tokens.
-    pub issuer: Arc<dyn OwnIssuer>,
+    /// Key sets, that of the issuer `self` among them.
+    pub keys: Arc<Keeper>,
+    /// What is no longer believed.
+    pub revocations: Arc<Revocations>,
     /// What the site is called; the issuer `self`.
     pub site_url: String,
     /// Further hosts, with their ports, that calls may name.
@@ -59,7 +63,8 @@ pub struct Site {
     store: Store,
     clock: Arc<dyn Clock>,
     node: Arc<dyn Node>,
-    issuer: Arc<dyn OwnIssuer>,
+    keys: Arc<Keeper>,
+    revocations: Arc<Revocations>,
     site_url: String,
     token_life: Duration,
     guard: Guard,
@@ -99,7 +104,8 @@ impl Site {
             store: settings.store,
             clock: settings.clock,
             node: settings.node,
-            issuer: settings.issuer,
+            keys: settings.keys,
+            revocations: settings.revocations,
             site_url: settings.site_url,
             token_life: settings.token_life,
         };
@@ -319,8 +325,12 @@ impl Site {
         &*self.node
     }
 
-    pub(crate) fn issuer(&self) -> &dyn OwnIssuer {
-        &*self.issuer
+    pub(crate) fn keys(&self) -> &Keeper {
+        &self.keys
+    }
+
+    pub(crate) fn revocations(&self) -> &Revocations {
+        &self.revocations
     }
 
     pub(crate) fn site_url(&self) -> &str {

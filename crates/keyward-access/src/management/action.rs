@@ -8,6 +8,12 @@ use std::fmt;
 pub enum Subject {
     /// Resources of a kind.
     Resources(Kind),
+    /// The keys of key sets.
+    Keys,
+    /// Tokens that are signed with keys of a team.
+    SignedTokens,
+    /// What is no longer believed.
+    Revocations,
     /// Teams themselves.
     Teams,
     /// Who is in a team, and as what.
@@ -22,13 +28,17 @@ pub enum Subject {
 
 impl Subject {
     /// All there are.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::Resources(Kind::Issuer),
         Self::Resources(Kind::Upstream),
         Self::Resources(Kind::Api),
         Self::Resources(Kind::Credential),
         Self::Resources(Kind::Role),
         Self::Resources(Kind::AccessPolicy),
+        Self::Resources(Kind::KeySet),
+        Self::Keys,
+        Self::SignedTokens,
+        Self::Revocations,
         Self::Teams,
         Self::Members,
         Self::Tokens,
@@ -46,6 +56,10 @@ impl Subject {
             Self::Resources(Kind::Credential) => "credentials",
             Self::Resources(Kind::Role) => "roles",
             Self::Resources(Kind::AccessPolicy) => "access-policies",
+            Self::Resources(Kind::KeySet) => "key-sets",
+            Self::Keys => "keys",
+            Self::SignedTokens => "signed-tokens",
+            Self::Revocations => "revocations",
             Self::Teams => "teams",
             Self::Members => "members",
             Self::Tokens => "tokens",
@@ -99,14 +113,18 @@ impl Action {
         Self { subject, right }
     }
 
-    /// All that can be done. The audit log is never written by anyone.
+    /// All that can be done. The audit log is never written by anyone, and signed tokens are nowhere kept to be read.
     pub fn all() -> impl Iterator<Item = Self> {
         let rights = [Right::Read, Right::Write];
         let all = Subject::ALL.into_iter().flat_map(move |subject| {
             let with = move |right| Self { subject, right };
             rights.map(with)
         });
-        all.filter(|action| *action != Self::write(Subject::Audit))
+        let never = [
+            Self::write(Subject::Audit),
+            Self::read(Subject::SignedTokens),
+        ];
+        all.filter(move |action| !never.contains(action))
     }
 }
 

@@ -128,7 +128,7 @@ impl IssuerKeySet {
     /// What was concluded under one definition must not be believed under another.
     #[must_use]
     pub fn definition_digest(&self) -> [u8; 32] {
-        definition(&self.state.definition)
+        definition(self.state.team, &self.state.definition)
     }
 
     /// The `iss` of its tokens.
@@ -341,6 +341,14 @@ impl State {
         tracing::error!(team = %self.team_name, issuer = %self.name, "the last keys are too old to be believed: its tokens are refused until keys can be fetched");
     }
 
+    /// No keys any more: where they are kept there are none.
+    pub(super) fn withdraw_all(&self) {
+        if self.prepared.swap(None).is_some() {
+            self.epoch.raise();
+            tracing::warn!(team = %self.team_name, issuer = %self.name, "its key set has no key any more: its tokens are refused");
+        }
+    }
+
     /// Withdraws the keys whenever they get too old. Never ends.
     pub(super) async fn withdraw_when_stale(&self) -> Infallible {
         loop {
@@ -387,6 +395,7 @@ impl State {
         match &self.definition.keys {
             Keys::Url { .. } => true,
             Keys::Own
+            | Keys::KeySet(_)
             | Keys::Inline(_)
             | Keys::File(_)
             | Keys::Secret(_)

@@ -12,6 +12,7 @@ use keyward_egress::Egress;
 use keyward_jose::JwkSet;
 use keyward_jose::key::Part;
 use keyward_model::id::TeamId;
+use keyward_model::resource::issuer::SELF;
 use keyward_model::resource::{Issuer, IssuerKeys};
 use keyward_model::{Clock, Name, Timestamp};
 use std::collections::HashMap;
@@ -44,7 +45,8 @@ pub struct Issuers {
 #[derive(Default)]
 struct Known {
     issuers: HashMap<(TeamId, Name, Digest), Weak<IssuerKeySet>>,
-    own: Option<(JwkSet, Digest)>,
+    /// Keys of ours, by the team and the name of their set.
+    own: HashMap<(TeamId, Name), (JwkSet, Digest)>,
 }
 
 /// How an issuer is, for operators and metrics.
@@ -104,12 +106,13 @@ impl Issuers {
     ) -> Result<Arc<IssuerKeySet>, IssuerError> {
         let mut known = self.known();
         known.issuers.retain(|_, issuer| issuer.strong_count() > 0);
-        let key = (team, name.clone(), definition(issuer));
+        let key = (team, name.clone(), definition(team, issuer));
         if let Some(open) = known.issuers.get(&key).and_then(Weak::upgrade) {
             return Ok(open);
         }
         let identity = (team, team_name.clone(), name.clone());
-        let opened = Arc::new(self.start(identity, issuer, known.own.as_ref())?);
+        let own = own_set(team, issuer).and_then(|set| known.own.get(&set));
+        let opened = Arc::new(self.start(identity, issuer, own)?);
         known.issuers.insert(key, Arc::downgrade(&opened));
         Ok(opened)
     }
@@ -134,8 +137,8 @@ impl Issuers {
         let state = Arc::new(state);
         let opened = IssuerKeySet::new(Arc::clone(&state));
         match &issuer.keys {
-            IssuerKeys::Own => {
-                if let Some((keys, source)) = own {
+            IssuerKeys::Own | IssuerKeys::KeySet(_) => {
+                if let Some((keys, source)) = own.filter(|(keys, _)| !keys.keys().is_empty()) {
                     state.publish(keys, *source, FOREVER)?;
                 }
                 Ok(opened)
@@ -171,21 +174,33 @@ impl Issuers {
         }
     }
 
-    /// This node's own keys have changed: the issuer `self` verifies with these from now on.
+    /// The keys of one of our key sets have changed: issuers that are known by it verify with these from now on, and
+    /// with none where there are none.
     ///
     /// # Errors
-    /// [`IssuerError::NoUsableKey`] when none of them verifies: then those before stay.
-    pub fn set_own_keys(&self, keys: JwkSet) -> Result<(), IssuerError> {
+    /// [`IssuerError::NoUsableKey`] when there are some and an issuer could verify with none of them: then that one
+    /// keeps those before, and the first such is told of.
+    pub fn set_own_keys(&self, team: TeamId, set: &Name, keys: JwkSet) -> Result<(), IssuerError> {
         let text = keys.to_json(Part::Public).map_err(IssuerError::Keys)?;
         let source = digest_of(text.as_bytes());
+        let place = (team, set.clone());
         let mut known = self.known();
+        let mut done = Ok(());
         for issuer in known.issuers.values().filter_map(Weak::upgrade) {
-            if matches!(issuer.definition().keys, IssuerKeys::Own) {
-                issuer.state().publish(&keys, source, FOREVER)?;
+            let state = issuer.state();
+            if own_set(state.team, issuer.definition()).as_ref() != Some(&place) {
+                continue;
+            }
+            if keys.keys().is_empty() {
+                state.withdraw_all();
+            } else if let Err(error) = state.publish(&keys, source, FOREVER)
+                && done.is_ok()
+            {
+                done = Err(error);
             }
         }
-        known.own = Some((keys, source));
-        Ok(())
+        known.own.insert(place, (keys, source));
+        done
     }
 
     /// How all issuers are, by team and name.
@@ -226,6 +241,19 @@ impl Issuers {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Which key set of ours an issuer is known by.
+fn own_set(team: TeamId, issuer: &Issuer) -> Option<(TeamId, Name)> {
+    match &issuer.keys {
+        IssuerKeys::Own => Some((TeamId::DEFAULT, SELF.parse().ok()?)),
+        IssuerKeys::KeySet(name) => Some((team, name.clone())),
+        IssuerKeys::Inline(_)
+        | IssuerKeys::File(_)
+        | IssuerKeys::Secret(_)
+        | IssuerKeys::Introspection(_)
+        | IssuerKeys::Url { .. } => None,
     }
 }
 

@@ -3,6 +3,7 @@
 use super::error::IssuerError;
 use aws_lc_rs::digest::{Context, SHA256, digest};
 use keyward_jose::{JwkSet, Key, SignatureAlgorithm};
+use keyward_model::id::TeamId;
 use keyward_model::resource::issuer::{Encrypted, Introspection};
 use keyward_model::resource::{Issuer, IssuerKeys};
 use std::time::Duration;
@@ -22,6 +23,7 @@ pub(super) fn algorithms(issuer: &Issuer) -> Result<Vec<SignatureAlgorithm>, Iss
     let secret = match &issuer.keys {
         IssuerKeys::Secret(_) => true,
         IssuerKeys::Own
+        | IssuerKeys::KeySet(_)
         | IssuerKeys::Inline(_)
         | IssuerKeys::File(_)
         | IssuerKeys::Introspection(_)
@@ -75,8 +77,9 @@ pub(super) fn digest_of(bytes: &[u8]) -> Digest {
     value
 }
 
-/// What tells one definition of an issuer from another: everything that the resource says.
-pub(super) fn definition(issuer: &Issuer) -> Digest {
+/// What tells one definition of an issuer from another: everything that the resource says, and whose it is where that
+/// decides what it means.
+pub(super) fn definition(team: TeamId, issuer: &Issuer) -> Digest {
     let mut fields = Fields(Context::new(&SHA256));
     // Taken apart by name, so that a new field can't be forgotten here.
     let Issuer {
@@ -94,6 +97,10 @@ pub(super) fn definition(issuer: &Issuer) -> Digest {
     fields.add(iss.as_bytes());
     match keys {
         IssuerKeys::Own => fields.add(b"own"),
+        IssuerKeys::KeySet(name) => fields
+            .add(b"key_set")
+            .add(team.to_string().as_bytes())
+            .add(name.as_str().as_bytes()),
         IssuerKeys::Inline(text) => fields.add(b"inline").add(text.as_bytes()),
         IssuerKeys::File(path) => fields.add(b"file").add(path.as_os_str().as_encoded_bytes()),
         IssuerKeys::Secret(secret) => fields.add(b"secret").add(secret.reveal()),

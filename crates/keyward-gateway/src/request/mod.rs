@@ -210,7 +210,7 @@ async fn way(
 ) -> Result<Answer, Refusal> {
     let snapshot = worker.snapshot();
     let path = path::RequestPath::parse(&head)?;
-    if let Some(answer) = own::answer(&snapshot, &head, &path)? {
+    if let Some(answer) = own::answer(&worker.shared.published, &head, &path)? {
         record.answered(answer.status.as_u16());
         return Ok(answer);
     }

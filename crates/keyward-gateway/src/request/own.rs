@@ -4,14 +4,12 @@ use super::path::RequestPath;
 use super::{Answer, Refusal};
 use crate::body::AnswerBody;
 use crate::message::{Fields, Header, RequestHead};
-use crate::snapshot::LocalSnapshot;
+use crate::published_keys::PublishedKeySets;
 use crate::tls::Challenges;
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use keyward_model::{Code, Fault};
-
-/// The key set's address (reserved: no API can hide behind it).
-const JWKS_PATH: &str = "/.well-known/jwks.json";
 
 /// What a certificate authority is told that asks if a host is ours (RFC 8555, section 8.3).
 pub(crate) fn challenge_answer(challenges: &Challenges, path: &RequestPath<'_>) -> Option<Answer> {
@@ -24,12 +22,12 @@ pub(crate) fn challenge_answer(challenges: &Challenges, path: &RequestPath<'_>) 
 
 /// The answer, if the path is one of ours.
 pub(crate) fn answer(
-    snapshot: &LocalSnapshot,
+    published: &ArcSwap<PublishedKeySets>,
     head: &RequestHead,
     path: &RequestPath<'_>,
 ) -> Result<Option<Answer>, Refusal> {
-    let published = snapshot.shared.published_keys.as_ref();
-    let Some(keys) = published.filter(|_| path.for_matching() == JWKS_PATH) else {
+    let published = published.load();
+    let Some(keys) = published.at(path.for_matching()) else {
         return Ok(None);
     };
     if !matches!(head.method, Method::GET | Method::HEAD) {

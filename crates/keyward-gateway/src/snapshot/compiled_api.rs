@@ -210,7 +210,8 @@ impl Source {
             | Spec::Issuer(_)
             | Spec::Credential(_)
             | Spec::Role(_)
-            | Spec::AccessPolicy(_) => false,
+            | Spec::AccessPolicy(_)
+            | Spec::KeySet(_) => false,
         }
     }
 }

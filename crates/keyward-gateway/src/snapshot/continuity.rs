@@ -178,6 +178,7 @@ fn served_api(resource: &Resource) -> Option<&Api> {
         | Spec::Issuer(_)
         | Spec::Credential(_)
         | Spec::Role(_)
-        | Spec::AccessPolicy(_) => None,
+        | Spec::AccessPolicy(_)
+        | Spec::KeySet(_) => None,
     }
 }

@@ -30,9 +30,7 @@ pub(crate) use route_table::{HostName, Lookup, Occurrence, RequestView, RouteTab
 use crate::issuer::Issuers;
 use crate::request::client_certificate::{CLIENT_CERT, CLIENT_CERT_CHAIN};
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use compiled_api::{CompiledApi, Surroundings};
-use http::HeaderValue;
 use issuers::OpenIssuers;
 use keyward_model::resource::{Api, Issuer, Resource, Spec};
 use keyward_model::{Clock, Revision};
@@ -99,26 +97,6 @@ pub enum CompileError {
     },
 }
 
-/// The key set that this node publishes.
-#[derive(Clone, Debug)]
-pub struct PublishedKeys {
-    /// A JWK set of public keys (RFC 7517, section 5).
-    pub body: Bytes,
-    /// Its entity tag, quotes included.
-    pub etag: HeaderValue,
-    /// How long it may be cached.
-    pub cache_control: HeaderValue,
-}
-
-/// This node's own issuer, `self`.
-#[derive(Clone, Debug)]
-pub struct OwnIssuer {
-    /// Its definition; its keys are [`Own`](keyward_model::resource::IssuerKeys::Own).
-    pub issuer: Issuer,
-    /// What it publishes.
-    pub published: PublishedKeys,
-}
-
 /// One configuration, ready to serve.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
@@ -126,7 +104,6 @@ pub(crate) struct Snapshot {
     apis: Vec<Arc<CompiledApi>>,
     pub(crate) table: RouteTable,
     resources: ProtectedResources,
-    pub(crate) published_keys: Option<PublishedKeys>,
 }
 
 impl Snapshot {
@@ -137,7 +114,6 @@ impl Snapshot {
             apis: Vec::new(),
             table: RouteTable::default(),
             resources: ProtectedResources::default(),
-            published_keys: None,
         }
     }
 
@@ -146,7 +122,7 @@ impl Snapshot {
         revision: Revision,
         resources: &[Arc<Resource>],
         issuers: &Issuers,
-        own: Option<OwnIssuer>,
+        own: Option<&Issuer>,
         continuity: &mut Continuity,
         workers: usize,
         clock: &Arc<dyn Clock>,
@@ -164,7 +140,7 @@ impl Snapshot {
         revision: Revision,
         resources: &[Arc<Resource>],
         issuers: &Issuers,
-        own: Option<OwnIssuer>,
+        own: Option<&Issuer>,
         continuity: &mut Continuity,
         workers: usize,
         clock: &Arc<dyn Clock>,
@@ -174,7 +150,7 @@ impl Snapshot {
         let surroundings = Surroundings {
             access: Arc::clone(&access),
             upstreams: plans.by_name(),
-            issuers: OpenIssuers::open(issuers, own.as_ref().map(|own| &own.issuer), resources)?,
+            issuers: OpenIssuers::open(issuers, own, resources)?,
             forged: continuity.forged(identity_names(resources)),
             trust: RefCell::default(),
             addresses: RefCell::default(),
@@ -186,7 +162,6 @@ impl Snapshot {
             revision,
             table: RouteTable::new(&hosts),
             resources: ProtectedResources::of(&all),
-            published_keys: own.map(|own| own.published),
             apis: all,
         };
         drop(surroundings);
@@ -226,7 +201,8 @@ fn identity_names(resources: &[Arc<Resource>]) -> impl Iterator<Item = &str> {
             | Spec::Issuer(_)
             | Spec::Credential(_)
             | Spec::Role(_)
-            | Spec::AccessPolicy(_) => None,
+            | Spec::AccessPolicy(_)
+            | Spec::KeySet(_) => None,
         });
     apis.flat_map(|api| {
         let names = api.identity_headers.headers.iter().map(|(name, _)| &**name);

@@ -86,6 +86,56 @@ fn withdrawn_key_is_replaced_at_once_by_one_that_is_ready() {
 }
 
 #[test]
+fn a_key_is_activated_when_it_is_ready_and_not_before() {
+    let mut rotation = two_keys();
+    let early = rotation.activate(&2, START.plus(60)).unwrap_err();
+    assert!(early.to_string().contains("3540 s"), "{early}");
+    let now = START.plus(HOUR);
+    for id in [1, 7] {
+        assert!(rotation.activate(&id, now).is_err(), "{id}");
+    }
+    rotation.activate(&2, now).unwrap();
+    assert_eq!(rotation.signing_key(now), Some(&2));
+    assert_eq!(state(&rotation, 1, now), KeyState::Retiring);
+    assert_eq!(rotation.entries()[0].retired_at, Some(now.plus(DAY)));
+    // It signs for its whole time from now on.
+    rotation.publish(3, now).unwrap();
+    assert!(!rotation.advance(START.plus(30 * DAY)));
+    assert!(rotation.advance(now.plus(30 * DAY)));
+}
+
+#[test]
+fn the_active_key_retires_once_another_is_ready() {
+    let mut rotation = two_keys();
+    for (id, at) in [(1, START.plus(60)), (2, START.plus(HOUR)), (7, START)] {
+        assert!(rotation.retire(&id, at).is_err(), "{id}");
+    }
+    rotation.retire(&1, START.plus(HOUR)).unwrap();
+    assert_eq!(rotation.signing_key(START.plus(HOUR)), Some(&2));
+    assert!(rotation.retire(&2, START.plus(HOUR)).is_err());
+}
+
+#[test]
+fn what_winds_down_signs_no_more_and_its_tokens_stay_good() {
+    let mut rotation = two_keys();
+    let now = START.plus(2 * HOUR);
+    assert!(rotation.wind_down(now));
+    assert_eq!(rotation.signing_key(now), None);
+    assert_eq!(rotation.published(now).collect::<Vec<_>>(), [&1]);
+    assert_eq!(state(&rotation, 1, now.plus(DAY)), KeyState::Retired);
+    assert_eq!(state(&rotation, 2, now), KeyState::Withdrawn);
+    let restored = Rotation::restore(policy(), rotation.entries().to_vec()).unwrap();
+    assert_eq!(restored, rotation);
+    assert!(!rotation.wind_down(now));
+    // One that comes afterwards waits as any.
+    rotation.publish(3, now).unwrap();
+    assert_eq!(rotation.signing_key(now), None);
+    assert_eq!(rotation.signing_key(now.plus(HOUR)), None);
+    rotation.advance(now.plus(HOUR));
+    assert_eq!(rotation.signing_key(now.plus(HOUR)), Some(&3));
+}
+
+#[test]
 fn nothing_signs_after_a_withdrawal_until_a_key_is_ready() {
     let mut rotation = two_keys();
     let now = START.plus(60);

@@ -2,13 +2,14 @@
 //! don't hide one another.
 
 mod access;
+mod key_sets;
 
 use super::conflict;
 use super::credential::{CredentialProof, KeyMaterial};
 use super::issuer::SELF;
 use super::raw::{Declared, Node, Place, Problems, Value, closest};
 use super::upstream::Protocol;
-use super::{Api, Credential, Issuer, IssuerKeys, Route, Spec, Upstream};
+use super::{Api, Credential, Issuer, IssuerKeys, KeySet, Route, Spec, Upstream};
 use crate::name::Name;
 use hashbrown::{HashMap, HashSet};
 use std::ops::Range;
@@ -30,6 +31,7 @@ struct Catalogue<'r> {
     apis: Vec<(&'r Declared, &'r Api)>,
     credentials: HashMap<Key<'r>, (&'r Declared, &'r Credential)>,
     rules: access::Rules<'r>,
+    key_sets: HashMap<Key<'r>, (&'r Declared, &'r KeySet)>,
 }
 
 /// Tells what does not fit together among `resources`. `own_issuer` is the `iss` of this node's own
@@ -76,6 +78,7 @@ impl New {
 fn check_new(resources: &[&Declared], new: &New, own_issuer: &str, problems: &mut Problems) {
     let catalogue = Catalogue::of(resources, problems);
     catalogue.own_issuer(own_issuer, problems);
+    key_sets::check(&catalogue, own_issuer, problems);
     conflict::check(&catalogue.apis, new, problems);
     catalogue.credentials(problems);
     access::check(&catalogue, new, problems);
@@ -108,6 +111,7 @@ impl<'r> Catalogue<'r> {
             apis: Vec::new(),
             credentials: HashMap::new(),
             rules: access::Rules::default(),
+            key_sets: HashMap::new(),
         };
         let mut versions: HashMap<(Key<'r>, &'r Name), Place> = HashMap::new();
         for declared in resources.iter().copied() {
@@ -139,6 +143,10 @@ impl<'r> Catalogue<'r> {
                     .policies
                     .insert(key, (declared, policy))
                     .map(|(earlier, _)| earlier.place()),
+                Spec::KeySet(set) => catalogue
+                    .key_sets
+                    .insert(key, (declared, set))
+                    .map(|(earlier, _)| earlier.place()),
             };
             if let Some(earlier) = earlier {
                 let resource = &declared.resource;
@@ -148,7 +156,8 @@ impl<'r> Catalogue<'r> {
                     | Spec::Upstream(_)
                     | Spec::Credential(_)
                     | Spec::Role(_)
-                    | Spec::AccessPolicy(_) => String::new(),
+                    | Spec::AccessPolicy(_)
+                    | Spec::KeySet(_) => String::new(),
                 };
                 problems.error(
                     declared.node.place_of(&["name"]),

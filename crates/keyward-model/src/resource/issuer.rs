@@ -1,6 +1,7 @@
 //! Issuers: whose tokens are believed, and by which keys.
 
 use super::authorization::ClaimPath;
+use crate::name::Name;
 use crate::secret::Secret;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -61,6 +62,8 @@ pub enum Encrypted {
 pub enum IssuerKeys {
     /// This node's own keys: the issuer `self`.
     Own,
+    /// A key set of ours that the same team has, by its name.
+    KeySet(Name),
     /// A JWK set written into the resource, as JSON text.
     Inline(Box<str>),
     /// A file with a JWK set or a PEM key, watched.

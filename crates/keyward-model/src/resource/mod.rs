@@ -14,6 +14,7 @@ pub mod consistency;
 pub mod content;
 pub mod credential;
 pub mod issuer;
+pub mod key_set;
 pub mod mutual_tls;
 pub mod policy;
 pub mod raw;
@@ -30,6 +31,7 @@ pub use capture::Capture;
 pub use content::ContentPolicies;
 pub use credential::Credential;
 pub use issuer::{Issuer, IssuerKeys};
+pub use key_set::{KeyAlgorithm, KeySet, KeySetPurpose, Schedule};
 pub use mutual_tls::MutualTls;
 pub use policy::Policies;
 pub use role::Role;
@@ -57,17 +59,20 @@ pub enum Kind {
     Role,
     /// Who may do what, in Cedar.
     AccessPolicy,
+    /// Keys of our own.
+    KeySet,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Issuer,
         Self::Upstream,
         Self::Api,
         Self::Credential,
         Self::Role,
         Self::AccessPolicy,
+        Self::KeySet,
     ];
 
     /// As written in `kind`.
@@ -80,6 +85,7 @@ impl Kind {
             Self::Credential => "credential",
             Self::Role => "role",
             Self::AccessPolicy => "access_policy",
+            Self::KeySet => "key_set",
         }
     }
 }
@@ -120,6 +126,8 @@ pub enum Spec {
     Role(Box<Role>),
     /// Who may do what, in Cedar.
     AccessPolicy(Box<AccessPolicy>),
+    /// Keys of our own.
+    KeySet(Box<KeySet>),
 }
 
 impl Spec {
@@ -133,6 +141,7 @@ impl Spec {
             Self::Credential(_) => Kind::Credential,
             Self::Role(_) => Kind::Role,
             Self::AccessPolicy(_) => Kind::AccessPolicy,
+            Self::KeySet(_) => Kind::KeySet,
         }
     }
 }

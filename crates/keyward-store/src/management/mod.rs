@@ -35,9 +35,19 @@ pub struct Author<'a> {
     pub request_id: &'a str,
 }
 
-impl Author<'_> {
+impl<'a> Author<'a> {
+    /// This process, or a command at the machine: there is no call.
+    #[must_use]
+    pub const fn local(name: &'a str) -> Self {
+        Self {
+            name,
+            address: "",
+            request_id: "",
+        }
+    }
+
     /// What an audit event tells: `about`, and whence it came.
-    fn detail(&self, about: Value) -> Value {
+    pub(crate) fn detail(&self, about: Value) -> Value {
         let mut detail = json!({});
         if let Value::Object(told) = &mut detail {
             for (key, text) in [("address", self.address), ("request_id", self.request_id)] {

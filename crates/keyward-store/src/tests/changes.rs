@@ -44,7 +44,7 @@ async fn every_kind_of_change_has_its_mark(bench: Bench) {
     assert_eq!(changed(feed.next().await), expected);
     assert!(
         store
-            .remove_revocation(revocation.id, "test", NOW)
+            .remove_revocation(revocation.id, Author::local("test"), NOW)
             .await
             .unwrap()
     );
@@ -94,7 +94,7 @@ async fn what_was_rolled_back_is_told_by_nobody(bench: Bench) {
         key("k2", KeyState::Published),
     ];
     let refused = other
-        .keys_or_first(TEAM, "another", &first, "test", NOW)
+        .keys_or_first(TEAM, "another", &first, Author::local("test"), NOW)
         .await;
     assert!(matches!(refused, Err(Error::Exists { .. })), "{refused:?}");
     insert(&other, "k3", KeyState::Published).await.unwrap();

@@ -15,7 +15,7 @@ async fn of_those_that_start_at_once_all_see_the_same_first_keys(bench: Bench) {
             let store = Store::open_at(&location, &master, NOW).await.unwrap();
             let first = [key(&format!("k{n}"), KeyState::Active)];
             let keys = store
-                .keys_or_first(TEAM, "self", &first, "node", NOW)
+                .keys_or_first(TEAM, "self", &first, Author::local("node"), NOW)
                 .await
                 .unwrap();
             let opened = store.private_jwk(&keys[0]).await.unwrap();
@@ -44,7 +44,7 @@ async fn a_set_has_a_kid_once_and_one_active_key_an_algorithm(bench: Bench) {
     insert(&store, "k2", KeyState::Published).await.unwrap();
     let elsewhere = key("k1", KeyState::Active);
     store
-        .insert_key(TEAM, "another", &elsewhere, "test", NOW)
+        .insert_key(TEAM, "another", &elsewhere, Author::local("test"), NOW)
         .await
         .unwrap();
     assert_eq!(store.keys(TEAM, "self").await.unwrap().len(), 2);
@@ -72,7 +72,9 @@ async fn states_change_together_or_not_at_all(bench: Bench) {
     let (old, new) = (by_kid("old"), by_kid("new"));
 
     let both_active = [change(new, KeyState::Active)];
-    let refused = store.change_keys(&both_active, "test", NOW).await;
+    let refused = store
+        .change_keys(&both_active, Author::local("test"), NOW)
+        .await;
     assert!(matches!(refused, Err(Error::Exists { .. })));
 
     let stale = KeyChange {
@@ -80,7 +82,7 @@ async fn states_change_together_or_not_at_all(bench: Bench) {
         ..change(new, KeyState::Active)
     };
     let half = [change(old, KeyState::Retiring), stale];
-    let refused = store.change_keys(&half, "test", NOW).await;
+    let refused = store.change_keys(&half, Author::local("test"), NOW).await;
     assert!(matches!(refused, Err(Error::Conflict { .. })));
     assert_eq!(store.keys(TEAM, "self").await.unwrap(), keys);
     assert_eq!(store.verify_audit_chain().await.unwrap().events, 2);
@@ -89,8 +91,11 @@ async fn states_change_together_or_not_at_all(bench: Bench) {
         change(old, KeyState::Retiring),
         change(new, KeyState::Active),
     ];
-    store.change_keys(&whole, "test", NOW).await.unwrap();
-    let again = store.change_keys(&whole, "test", NOW).await;
+    store
+        .change_keys(&whole, Author::local("test"), NOW)
+        .await
+        .unwrap();
+    let again = store.change_keys(&whole, Author::local("test"), NOW).await;
     assert!(
         matches!(again, Err(Error::Conflict { .. })),
         "decided on what has changed since"
@@ -118,7 +123,7 @@ async fn the_private_part_is_wiped_when_it_is_of_no_more_use(mut bench: Bench) {
         insert(&store, "k1", KeyState::Active).await.unwrap();
         let keys = store.keys(TEAM, "self").await.unwrap();
         store
-            .change_keys(&[change(&keys[0], state)], "test", NOW)
+            .change_keys(&[change(&keys[0], state)], Author::local("test"), NOW)
             .await
             .unwrap();
         assert_eq!(

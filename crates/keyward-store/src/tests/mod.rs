@@ -51,7 +51,7 @@ fn key(kid: &str, state: KeyState) -> NewKey {
 
 async fn insert(store: &Store, kid: &str, state: KeyState) -> Result<KeyId, Error> {
     store
-        .insert_key(TEAM, "self", &key(kid, state), "test", NOW)
+        .insert_key(TEAM, "self", &key(kid, state), Author::local("test"), NOW)
         .await
 }
 
@@ -71,7 +71,16 @@ async fn revoke(store: &Store, value: &str) -> Revocation {
     let kind = RevocationKind::Session;
     let issuer = "https://i.example";
     store
-        .insert_revocation(TEAM, issuer, kind, value, NOW, until, "test", NOW)
+        .insert_revocation(
+            TEAM,
+            issuer,
+            kind,
+            value,
+            NOW,
+            until,
+            Author::local("test"),
+            NOW,
+        )
         .await
         .unwrap()
 }

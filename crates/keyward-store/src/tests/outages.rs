@@ -77,7 +77,16 @@ async fn a_node_that_stops_in_mid_write_holds_the_others_up_for_a_bounded_time()
     let until = NOW.plus(Duration::from_secs(100));
     let kind = RevocationKind::Session;
     let refused = other
-        .insert_revocation(TEAM, "https://i", kind, "x", NOW, until, "test", NOW)
+        .insert_revocation(
+            TEAM,
+            "https://i",
+            kind,
+            "x",
+            NOW,
+            until,
+            Author::local("test"),
+            NOW,
+        )
         .await;
     assert!(matches!(refused, Err(Error::Locked)), "{refused:?}");
     // Whoever is dead or hangs is cut off by the server.

@@ -21,7 +21,7 @@ async fn expired_revocations_are_forgotten(bench: Bench) {
                 value,
                 NOW,
                 expires,
-                "test",
+                Author::local("test"),
                 now,
             )
             .await
@@ -147,7 +147,16 @@ async fn who_asks_behind_its_mark_gets_what_is_new_and_nothing_else(bench: Bench
         let kind = RevocationKind::Session;
         let issuer = "https://i.example";
         store
-            .insert_revocation(TEAM, issuer, kind, value, NOW, until, "test", NOW)
+            .insert_revocation(
+                TEAM,
+                issuer,
+                kind,
+                value,
+                NOW,
+                until,
+                Author::local("test"),
+                NOW,
+            )
             .await
             .unwrap()
     };
@@ -171,13 +180,13 @@ async fn who_asks_behind_its_mark_gets_what_is_new_and_nothing_else(bench: Bench
     // One that is taken back is told by the other counter.
     assert!(
         store
-            .remove_revocation(first.id, "test", NOW)
+            .remove_revocation(first.id, Author::local("test"), NOW)
             .await
             .unwrap()
     );
     assert!(
         !store
-            .remove_revocation(first.id, "test", NOW)
+            .remove_revocation(first.id, Author::local("test"), NOW)
             .await
             .unwrap()
     );
@@ -210,7 +219,7 @@ async fn revocations_that_come_at_once_are_all_behind_some_mark(bench: Bench) {
                         &value,
                         NOW,
                         until,
-                        "test",
+                        Author::local("test"),
                         NOW,
                     )
                     .await

@@ -17,7 +17,7 @@ async fn what_was_stored_is_there_after_reopening(bench: Bench) {
             "eve",
             NOW,
             later,
-            "test",
+            Author::local("test"),
             NOW,
         )
         .await

@@ -64,7 +64,9 @@ impl Site {
 
     fn verified(&self, token: &str) -> Result<Claims, String> {
         let now = self.now();
-        let keys = self.issuer().key_set(now).ok_or("there are no keys")?;
+        let sets = self.keys().sets();
+        let own = sets.own().ok_or("there are no keys")?;
+        let keys = own.verifying(now).map_err(|error| error.to_string())?;
         let verifiers = Verifiers::new(keys.keys(), &[ALGORITHM]);
         let profile = Profile::builder()
             .issuer(self.site_url())
@@ -103,8 +105,11 @@ impl Site {
             )
             .because(why)
         };
-        let signer = self.issuer().signer(self.now());
-        let signer = signer.ok_or_else(|| failed("no key signs".to_owned()))?;
+        let sets = self.keys().sets();
+        let own = sets
+            .own()
+            .and_then(|own| own.signer(Some(ALGORITHM), self.now()));
+        let (_, signer) = own.ok_or_else(|| failed("no key signs".to_owned()))?;
         let claims = Claims::new()
             .with_issuer(self.site_url())
             .with_subject(&row.member)
@@ -113,7 +118,7 @@ impl Site {
             .with_issued_at(date(row.created_at))
             .with_expiry(date(row.expires_at))
             .with_scopes(&row.scopes);
-        jwt::sign(&claims, &signer, TOKEN_TYPE).map_err(|error| failed(error.to_string()))
+        jwt::sign(&claims, signer, TOKEN_TYPE).map_err(|error| failed(error.to_string()))
     }
 
     fn audience(&self) -> String {

@@ -31,6 +31,7 @@ pub(crate) fn schema_name(kind: &KindDescription) -> &'static str {
         Kind::Credential => "Credential",
         Kind::Role => "Role",
         Kind::AccessPolicy => "AccessPolicy",
+        Kind::KeySet => "KeySet",
     }
 }
 
@@ -167,6 +168,11 @@ fn path_parameter(name: &str, kind: Option<&KindDescription>) -> Value {
         "key" => ("The resource's name", schema::name()),
         "member" => ("The member's name", schema::pattern(member::NAME)),
         "token" => ("The token's id", schema::pattern("^[0-9a-f]{32}$")),
+        "kid" => (
+            "The key's id in its set",
+            json!({ "type": "string", "minLength": 1, "maxLength": 256 }),
+        ),
+        "revocation" => ("The revocation's id", schema::pattern("^[0-9a-f]{32}$")),
         _ => (
             "The revision's number",
             json!({ "type": "integer", "minimum": 0, "maximum": i64::MAX }),
@@ -258,6 +264,11 @@ fn own_schemas() -> Vec<(&'static str, Value)> {
         json!({ "type": "array", "minItems": 1, "items": { "type": "string", "enum": scopes } });
     let member_name = schema::pattern(member::NAME);
     let id = schema::pattern("^[0-9a-f]{32}$");
+    let time = json!({ "type": ["string", "null"] });
+    let texts =
+        json!({ "type": "array", "items": { "type": "string", "minLength": 1 }, "maxItems": 100 });
+    let revocable =
+        json!({ "type": "string", "enum": ["token", "session", "subject", "client", "family"] });
     let changes = json!({ "type": "array", "items": schema_named("Change") });
     let resource = json!({
         "oneOf": KindDescription::ALL.iter().map(|kind| schema_named(schema_name(kind))).collect::<Vec<_>>(),
@@ -321,6 +332,77 @@ fn own_schemas() -> Vec<(&'static str, Value)> {
                     "label": { "type": "string", "maxLength": 50, "pattern": "^[ -~]*$" },
                     "scopes": scopes,
                     "expires_in": schema::about(schema::pattern("^[1-9][0-9]{0,2}(s|m)$"), "Such as 30m or 8h"),
+                }),
+            ),
+        ),
+        (
+            "Key",
+            told(json!({
+                "kid": text(), "algorithm": text(),
+                "purpose": { "type": "string", "enum": ["sign", "encrypt"] },
+                "state": { "type": "string", "enum": ["published", "active", "retiring", "retired", "withdrawn"] },
+                "published_at": text(), "ready_at": text(), "activated_at": time, "retiring_at": time,
+                "retired_at": time, "withdrawn_at": time, "public_jwk": { "type": "object" },
+            })),
+        ),
+        (
+            "NewKey",
+            schema::object(
+                &[],
+                json!({
+                    "algorithm": schema::about(text(), "For which of the set's algorithms; the only one without it"),
+                    "private_jwk": { "type": "object", "description": "A key that you bring", "writeOnly": true },
+                    "private_pem": { "type": "string", "description": "A key that you bring", "writeOnly": true },
+                }),
+            ),
+        ),
+        (
+            "CertificateSubject",
+            schema::object(
+                &[],
+                json!({
+                    "common_name": schema::text(), "organization": schema::text(),
+                    "organizational_unit": schema::text(), "country": schema::pattern("^[A-Z]{2}$"),
+                    "dns_names": texts, "ip_addresses": texts, "emails": texts, "uris": texts,
+                }),
+            ),
+        ),
+        ("CertificateRequest", told(json!({ "pem": text() }))),
+        (
+            "Certificates",
+            schema::object(
+                &["pem"],
+                json!({ "pem": schema::about(text(), "Certificates in PEM, the key's own first") }),
+            ),
+        ),
+        (
+            "NewSignedToken",
+            schema::object(
+                &[],
+                json!({
+                    "algorithm": text(), "claims": { "type": "object" },
+                    "type": schema::about(text(), "`typ`; `at+jwt` for access tokens, `JWT` for ID tokens unless said otherwise"),
+                    "expires_in": schema::about(text(), "A duration; 5m unless said otherwise, and `token_life` of the set at most"),
+                }),
+            ),
+        ),
+        (
+            "SignedToken",
+            told(json!({ "token": text(), "kid": text(), "jti": text(), "expires_at": text() })),
+        ),
+        (
+            "Revocation",
+            told(json!({
+                "id": id, "kind": revocable, "issuer": text(), "value": text(), "not_before": text(), "expires_at": text(),
+            })),
+        ),
+        (
+            "NewRevocation",
+            schema::object(
+                &["kind", "issuer", "value"],
+                json!({
+                    "kind": revocable, "issuer": schema::text(), "value": { "type": "string", "minLength": 1, "maxLength": 1024 },
+                    "expires_in": schema::about(text(), "When it can be forgotten; 365d unless said otherwise"),
                 }),
             ),
         ),

@@ -118,7 +118,8 @@ impl Site {
             | Spec::Upstream(_)
             | Spec::Credential(_)
             | Spec::Role(_)
-            | Spec::AccessPolicy(_) => None,
+            | Spec::AccessPolicy(_)
+            | Spec::KeySet(_) => None,
         };
         Ok(DatabaseResource {
             key: ResourceKey {
@@ -229,6 +230,7 @@ fn of_files(declared: &Declared) -> Vec<MemberFlaw> {
             | IssuerKeys::Url { .. }
             | IssuerKeys::Secret(_)
             | IssuerKeys::Introspection(_)
+            | IssuerKeys::KeySet(_)
             | IssuerKeys::Own => return Vec::new(),
         },
         Spec::Upstream(upstream) => {
@@ -240,7 +242,7 @@ fn of_files(declared: &Declared) -> Vec<MemberFlaw> {
             let path = policy.path_mut().map(|path| path.clone());
             ("/file", path.into_iter().collect())
         }
-        Spec::Credential(_) | Spec::Role(_) => return Vec::new(),
+        Spec::Credential(_) | Spec::Role(_) | Spec::KeySet(_) => return Vec::new(),
     };
     let told = named.into_iter().map(|path| {
         let why = format!(
@@ -265,7 +267,11 @@ fn of_policies(declared: &Declared) -> Vec<MemberFlaw> {
                 of_level("route", &route.authorization, &pointer, &mut flaws);
             }
         }
-        Spec::Issuer(_) | Spec::Upstream(_) | Spec::Credential(_) | Spec::Role(_) => {}
+        Spec::Issuer(_)
+        | Spec::Upstream(_)
+        | Spec::Credential(_)
+        | Spec::Role(_)
+        | Spec::KeySet(_) => {}
     }
     flaws
 }

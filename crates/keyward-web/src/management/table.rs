@@ -10,6 +10,8 @@ use http::Method;
 use keyward_access::management::{Action, Subject};
 use serde_json::{Value, json};
 
+mod keys;
+
 /// All there are.
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     let mut table = vec![
@@ -73,6 +75,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
     for kind in KindDescription::ALL {
         table.extend(resources(kind));
     }
+    table.extend(keys::rows());
     table.extend(at_once());
     for (of_team, base) in [(false, ""), (true, "/teams/{team}")] {
         table.extend(revisions(of_team, base));
@@ -508,6 +511,14 @@ fn revisions(of_team: bool, base: &str) -> [Endpoint; 4] {
             .refuses([403, 404, 409, 422]),
         ),
     ]
+}
+
+/// An operation that answers pages of `schema` of a team.
+fn paged(operation: Operation, schema: &str) -> Operation {
+    operation
+        .with(Parameter::paging())
+        .gives(200, Some(page_schema(schema_named(schema))))
+        .refuses([403, 404])
 }
 
 fn open(method: Method, path: &str, handler: OpenHandler, operation: Operation) -> Endpoint {

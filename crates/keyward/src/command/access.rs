@@ -4,7 +4,6 @@ use super::input::Input;
 use super::node_configuration::node_configuration;
 use super::{Failure, terminal};
 use crate::configuration::NodeConfiguration;
-use crate::own_keys::PublishedKeySet;
 use crate::serve::own_issuer::own_issuer;
 use clap::{Args, Subcommand};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -274,9 +273,7 @@ fn routing(
         egress,
         runtime: runtime.clone(),
     });
-    let nothing = PublishedKeySet::none();
-    let own = own_issuer(&configuration.site_url, &nothing)
-        .map_err(|error| failed("own keys", &error))?;
+    let own = own_issuer(&configuration.site_url);
     let resources: Vec<Arc<Resource>> = configuration
         .resources
         .iter()
@@ -284,7 +281,7 @@ fn routing(
         .collect();
     let mut routing = Routing::new();
     routing
-        .compile(&resources, &issuers, Some(own))
+        .compile(&resources, &issuers, Some(&own))
         .map_err(|error| failed("configuration", &error))?;
     Ok(routing)
 }

@@ -70,6 +70,8 @@ fn tell(loaded: &Loaded) -> Result<(), Failure> {
         .map(|(kind, count)| match (kind, count) {
             (Kind::AccessPolicy, 1) => "1 access policy".to_owned(),
             (Kind::AccessPolicy, count) => format!("{count} access policies"),
+            (Kind::KeySet, 1) => "1 key set".to_owned(),
+            (Kind::KeySet, count) => format!("{count} key sets"),
             (kind, 1) => format!("1 {kind}"),
             (kind, count) => format!("{count} {kind}s"),
         })
@@ -81,7 +83,7 @@ fn tell(loaded: &Loaded) -> Result<(), Failure> {
 const fn always_told(kind: Kind) -> bool {
     match kind {
         Kind::Issuer | Kind::Upstream | Kind::Api => true,
-        Kind::Credential | Kind::Role | Kind::AccessPolicy => false,
+        Kind::Credential | Kind::Role | Kind::AccessPolicy | Kind::KeySet => false,
     }
 }
 

@@ -16,13 +16,13 @@ use keyward_model::resource::{Issuer, Spec};
 use keyward_model::revocation::{Revocation, RevocationKind};
 use keyward_model::{Clock as _, Secret, SystemClock, Timestamp};
 use keyward_state::revocation::REVOCATIONS_MAX_DEFAULT;
-use keyward_store::Store;
+use keyward_store::{Author, Store};
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// Who did it, in the audit log.
-const ACTOR: &str = "command line";
+const ACTOR: Author<'static> = Author::local("command line");
 
 /// How long a revocation is kept unless told otherwise: longer than tokens usually live.
 const KEPT: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -347,7 +347,8 @@ fn issuers(configuration: &NodeConfiguration) -> impl Iterator<Item = (&str, &Is
         | Spec::Api(_)
         | Spec::Credential(_)
         | Spec::Role(_)
-        | Spec::AccessPolicy(_) => None,
+        | Spec::AccessPolicy(_)
+        | Spec::KeySet(_) => None,
     })
 }
 

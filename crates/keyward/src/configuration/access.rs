@@ -34,7 +34,11 @@ impl Found<'_> {
                     self.inline("route", &mut route.authorization, written);
                 }
             }
-            Spec::Issuer(_) | Spec::Upstream(_) | Spec::Credential(_) | Spec::Role(_) => {}
+            Spec::Issuer(_)
+            | Spec::Upstream(_)
+            | Spec::Credential(_)
+            | Spec::Role(_)
+            | Spec::KeySet(_) => {}
         }
     }
 
@@ -136,7 +140,7 @@ pub(super) fn is_about_access(declared: &Declared) -> bool {
             let mut levels = std::iter::once(&api.authorization).chain(routes);
             levels.any(|asked| !asked.is_scopes_alone())
         }
-        Spec::Issuer(_) | Spec::Upstream(_) | Spec::Credential(_) => false,
+        Spec::Issuer(_) | Spec::Upstream(_) | Spec::Credential(_) | Spec::KeySet(_) => false,
     }
 }
 

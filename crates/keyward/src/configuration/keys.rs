@@ -15,7 +15,7 @@ pub(super) fn check(declared: &Declared, closed: bool, problems: &mut Problems) 
     };
     algorithms(declared, issuer, problems);
     match &issuer.keys {
-        IssuerKeys::Own | IssuerKeys::Secret(_) => {}
+        IssuerKeys::Own | IssuerKeys::KeySet(_) | IssuerKeys::Secret(_) => {}
         IssuerKeys::Introspection(asked) => {
             plain_address(declared, "url", &asked.url, closed, problems);
         }

@@ -1,10 +1,10 @@
 //! `serve --demo`: an upstream inside the process, an API on it, and the calls to try.
 
 use crate::command::{Failure, terminal};
-use crate::own_keys::OwnKeys;
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, Uri};
+use keyward_authority::Keeper;
 use keyward_gateway::Gateway;
 use keyward_jose::jwt::{self, Claims};
 use keyward_jose::{NumericDate, SignatureAlgorithm};
@@ -129,7 +129,7 @@ fn declared(upstream: SocketAddr) -> Result<Vec<Resource>, String> {
 /// Prints the calls to try.
 pub(super) fn tell(
     gateway: &Gateway,
-    own_keys: &OwnKeys,
+    keys: &Keeper,
     issuer: &str,
     now: Timestamp,
 ) -> Result<(), Failure> {
@@ -141,7 +141,7 @@ pub(super) fn tell(
         ));
     };
     let url = format!("http://{}{BASE_PATH}/hello", reachable(address));
-    let token = token(own_keys, issuer, now)?;
+    let token = token(keys, issuer, now)?;
     let shown = [
         String::new(),
         "The demo: an API at /demo that wants a token with the scope `read`. Try:".to_owned(),
@@ -165,10 +165,12 @@ pub(super) fn tell(
     shown.iter().try_for_each(|line| terminal::write_line(line))
 }
 
-fn token(own_keys: &OwnKeys, issuer: &str, now: Timestamp) -> Result<String, Failure> {
+fn token(keys: &Keeper, issuer: &str, now: Timestamp) -> Result<String, Failure> {
     let failed = |error: keyward_jose::Error| Failure::new("demo", error.to_string(), error.code());
-    let signer = own_keys
-        .signer(SignatureAlgorithm::Es256, now)
+    let sets = keys.sets();
+    let (_, signer) = sets
+        .own()
+        .and_then(|own| own.signer(Some(SignatureAlgorithm::Es256), now))
         .ok_or_else(|| Failure::new("demo", "no key of ours signs just now", "own_keys"))?;
     let date = |at: Timestamp| NumericDate(at.as_seconds());
     let claims = Claims::new()

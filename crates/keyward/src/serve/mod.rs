@@ -12,6 +12,7 @@ mod listeners;
 mod metrics;
 mod operations;
 pub(crate) mod own_issuer;
+pub(crate) mod own_keys;
 mod quotas;
 mod reload;
 mod revocations;
@@ -30,7 +31,8 @@ use crate::command::Failure;
 use crate::configuration::NodeConfiguration;
 use crate::configuration::kept::Kept;
 use crate::configuration::listener::ListenerRole;
-use crate::own_keys::{self, OwnKeys};
+use crate::own_keys as secrets;
+use crate::own_keys::data_dir;
 use access_log::RunningLog;
 use arc_swap::ArcSwap;
 use captures::RunningCaptures;
@@ -43,11 +45,10 @@ use keyward_gateway::issuer::{Issuers, IssuersContext};
 use keyward_gateway::tls::Challenges;
 use keyward_gateway::trace::{SpanQueue, TraceRules, TraceSample, Tracing};
 use keyward_gateway::{
-    CredentialIndex, Gateway, GatewayContext, Limits, ListenerSettings, OwnIssuer, PublicUrl,
-    Settings, UpstreamGuard, UsageReceiver,
+    CredentialIndex, Gateway, GatewayContext, Limits, ListenerSettings, PublicUrl,
+    PublishedKeySets, Settings, UpstreamGuard, UsageReceiver,
 };
-use keyward_jose::JwkSet;
-use keyward_jose::key::KeyUse;
+use keyward_jose::jwe::Decrypters;
 use keyward_model::id::NodeId;
 use keyward_model::resource::Resource;
 use keyward_model::{Clock, Secret, SystemClock};
@@ -57,6 +58,7 @@ use keyward_state::shared::SharedState;
 use keyward_store::Store;
 use listeners::{GatewayListeners, ListeningTls};
 use operations::Operations;
+use own_keys::FollowedByGateway;
 use quotas::KeepingQuotas;
 use reload::{ReloadCounts, Reloader};
 use revocations::RevocationFeed;
@@ -128,13 +130,18 @@ async fn serve(request: Request) -> Result<(), Failure> {
         taking_over = Some(begun);
     }
     let (store, source) =
-        own_keys::data_dir::open_store(&configuration.data_place(), master_key, clock.now())
-            .await?;
+        data_dir::open_store(&configuration.data_place(), master_key, clock.now()).await?;
     if let Some(notice) = source.notice() {
         tracing::warn!("{notice}");
     }
-    let own_keys = Arc::new(OwnKeys::load(&store, clock.now()).await?);
     let issuers = issuers(&configuration, &clock)?;
+    let followed = FollowedByGateway::new(&issuers);
+    let (decrypters, published) = (
+        Arc::clone(&followed.decrypters),
+        Arc::clone(&followed.published),
+    );
+    let keys = own_keys::open(&store, &clock, followed, &configuration.site_url).await?;
+    let keys = Arc::new(keys);
     let spans = configuration.tracing.as_ref().map(|_| SpanQueue::new());
     let captures = configuration.captures.as_ref().map(RunningCaptures::start);
     // Where several nodes count together, what has passed is in what they share.
@@ -160,7 +167,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
         },
         given.take(&addresses(&configuration, ListenerRole::Gateway)),
         &feed,
-        &own_keys,
+        (decrypters, published),
         (&issuers, &limits),
         &clock,
     )
@@ -171,8 +178,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
     }
     let watched = kept.files().to_vec();
     let beside: Vec<Arc<Resource>> = beside.into_iter().map(Arc::new).collect();
-    let own = own_issuer(&configuration, &own_keys, &issuers, clock.as_ref())?;
-    let issuer = own.issuer.issuer.clone();
+    let issuer = configuration.site_url.clone();
     let held = Held {
         kept: Some(kept),
         beside,
@@ -180,16 +186,21 @@ async fn serve(request: Request) -> Result<(), Failure> {
     };
     let serving_with = Serving {
         gateway: Arc::clone(&gateway),
-        issuers: Arc::clone(&issuers),
-        own_keys: Arc::clone(&own_keys),
-        clock: Arc::clone(&clock),
-        credential_keys: own_keys::credential_keys(&store, clock.now()).await?,
+        keys: Arc::clone(&keys),
+        credential_keys: secrets::credential_keys(&store, clock.now()).await?,
         data_dir: configuration.data_dir.clone(),
     };
     let node = Arc::new(ServedNode::new(held, serving_with));
-    let site = site::open(&configuration, &store, &own_keys, &node, &clock).await?;
+    let site = site::open(
+        &configuration,
+        &store,
+        (&keys, &feed.revocations),
+        &node,
+        &clock,
+    )
+    .await?;
     let resources = node
-        .serve_first(site.resources().await, own)
+        .serve_first(site.resources().await)
         .await
         .map_err(|why| Failure::new("configuration", why, "configuration"))?;
     let export = match (&configuration.tracing, spans) {
@@ -241,10 +252,12 @@ async fn serve(request: Request) -> Result<(), Failure> {
     gateway
         .serve()
         .map_err(|error| failed("gateway", &error, "workers"))?;
-    let revisions = follower.marks();
+    let (revisions, key_marks) = (follower.marks(), follower.marks());
     let feeding = [tokio::spawn(follower.run()), tokio::spawn(feed.run())];
     answering.extend(Box::pin(site::listen(for_site, &site, &node, (&store, &clock))).await?);
     let following = tokio::spawn(Arc::clone(&site).follow(revisions));
+    let keeper = Arc::clone(&keys);
+    let keeping_keys = tokio::spawn(async move { keeper.run(key_marks).await });
     serving.store(true, Ordering::Relaxed);
     if let Some(taking_over) = taking_over {
         tokio::task::spawn_blocking(move || taking_over.finish())
@@ -260,7 +273,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
     tell(&gateway, resources);
     supervisor.ready(&status(&gateway));
     if with_demo {
-        demo::tell(&gateway, &own_keys, &issuer, clock.now())?;
+        demo::tell(&gateway, &keys, &issuer, clock.now())?;
     }
     let files = WatchedFiles::new(watched);
     tokio::spawn(watched_files::watch(files.clone(), events.sender()));
@@ -276,8 +289,6 @@ async fn serve(request: Request) -> Result<(), Failure> {
             captures,
         },
         gateway: Arc::clone(&gateway),
-        issuers,
-        own_keys,
         clock,
         files,
         counts: reloads,
@@ -345,6 +356,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
         feeding.abort();
     }
     following.abort();
+    keeping_keys.abort();
     for answering in &answering {
         answering.abort();
     }
@@ -442,7 +454,7 @@ async fn gateway(
     RevocationFeed {
         store, revocations, ..
     }: &RevocationFeed,
-    own_keys: &OwnKeys,
+    (decrypters, published): (Arc<ArcSwap<Decrypters>>, Arc<ArcSwap<PublishedKeySets>>),
     (issuers, limits): (&Arc<Issuers>, &Arc<LimitCells>),
     clock: &Arc<dyn Clock>,
 ) -> Result<(Arc<Gateway>, UsageReceiver, ListeningTls), Failure> {
@@ -460,13 +472,14 @@ async fn gateway(
         clock: Arc::clone(clock),
         issuers: Arc::clone(issuers),
         revocations: Arc::clone(revocations),
-        decrypters: Arc::new(ArcSwap::from_pointee(own_keys.decrypters(now))),
+        decrypters,
+        published,
         runtime: Handle::current(),
         challenges: Arc::clone(&challenges),
         credentials: Arc::new(CredentialIndex::new(
-            own_keys::credential_keys(store, now).await?,
+            secrets::credential_keys(store, now).await?,
         )),
-        nonce_key: own_keys::nonce_key(store, now).await?,
+        nonce_key: secrets::nonce_key(store, now).await?,
     };
     let listeners = GatewayListeners::load(configuration, &challenges, clock)?;
     let mut settings = settings(configuration, store.node(), listeners.settings.clone())?;
@@ -483,28 +496,6 @@ async fn gateway(
     let listening = listeners.tls();
     listeners.keep(renewals).await;
     Ok((Arc::new(gateway), records, listening))
-}
-
-fn own_issuer(
-    configuration: &NodeConfiguration,
-    own_keys: &OwnKeys,
-    issuers: &Issuers,
-    clock: &dyn Clock,
-) -> Result<OwnIssuer, Failure> {
-    let now = clock.now();
-    // What others encrypt to us with is published too, and verifies nothing.
-    let all = own_keys.key_set(now)?;
-    let signing = all
-        .keys()
-        .iter()
-        .filter(|key| key.key_use() != Some(KeyUse::Encryption));
-    let signing = JwkSet::from_keys(signing.cloned())
-        .map_err(|error| failed("own keys", &error, error.code()))?;
-    issuers
-        .set_own_keys(signing)
-        .map_err(|error| failed("own keys", &error, "own_keys"))?;
-    own_issuer::own_issuer(&configuration.site_url, &own_keys.published(now)?)
-        .map_err(|error| failed("own keys", &error, "own_keys"))
 }
 
 fn settings(

@@ -2,7 +2,8 @@
 //! with the one before left as it is.
 
 use super::access_log::{OpenLog, RunningLog};
-use super::own_issuer;
+use super::own_issuer::own_issuer;
+use super::own_keys;
 use super::running::Running;
 use super::site::{self, ServedNode};
 use super::watched_files::WatchedFiles;
@@ -11,9 +12,7 @@ use crate::configuration::kept::Kept;
 use crate::configuration::reload::needing_restart;
 use crate::configuration::{self, NodeConfiguration, Refused, Reread};
 use crate::environment;
-use crate::own_keys::OwnKeys;
 use keyward_gateway::Gateway;
-use keyward_gateway::issuer::Issuers;
 use keyward_model::{Clock, Revision, Timestamp};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -105,8 +104,6 @@ pub(super) struct Reloader {
     /// The access log as it is written now.
     pub(super) access_log: AccessLog,
     pub(super) gateway: Arc<Gateway>,
-    pub(super) issuers: Arc<Issuers>,
-    pub(super) own_keys: Arc<OwnKeys>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) files: WatchedFiles,
     pub(super) counts: Arc<ReloadCounts>,
@@ -166,17 +163,14 @@ impl Reloader {
         }
         let resources = held.resources(&kept, &held.database);
         let count = resources.len();
-        let own = own_issuer(
-            configuration,
-            &self.own_keys,
-            &self.issuers,
-            self.clock.as_ref(),
-        )
-        .map_err(|failure| failure.to_string())?;
+        let own = own_issuer(&configuration.site_url);
+        let declared = resources.iter().map(|resource| &**resource);
+        let plans = own_keys::plans(&configuration.site_url, declared)
+            .map_err(|failure| failure.to_string())?;
         let gateway = Arc::clone(&self.gateway);
         let applying = tokio::task::spawn_blocking(move || {
             let revision = Revision(gateway.revision().0.saturating_add(1));
-            gateway.apply(revision, &resources, Some(own))
+            gateway.apply(revision, &resources, Some(&own))
         });
         applying
             .await
@@ -192,6 +186,7 @@ impl Reloader {
                 fixed.join(", ")
             );
         }
+        self.node.keep_keys(plans).await;
         // Not before it is served: what is refused is read in full the next time, and told in full.
         held.kept = Some(kept);
         self.node.files_have_changed();

@@ -89,7 +89,13 @@ async fn write_set(store: &Store) -> Outcome<()> {
     tell(&format!("begin {name}"))?;
     let keys = KEYS.map(|kid| key(kid, now));
     store
-        .keys_or_first(TeamId::DEFAULT, &name, &keys, "writer", now)
+        .keys_or_first(
+            TeamId::DEFAULT,
+            &name,
+            &keys,
+            keyward_store::Author::local("writer"),
+            now,
+        )
         .await?;
     tell(&format!("set {name}"))?;
     Ok(())

@@ -2,9 +2,10 @@
 
 use super::{issuer, issuers, key_set, kids, open, problem};
 use keyward_jose::JwkSet;
+use keyward_model::id::TeamId;
 use keyward_model::resource::issuer::Encrypted;
 use keyward_model::resource::{Issuer, IssuerKeys};
-use keyward_model::{Code, Secret};
+use keyward_model::{Code, Name, Secret};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,11 @@ use tokio::time::sleep;
 async fn keys_that_are_here_are_ready_at_once() {
     let issuers = issuers();
     issuers
-        .set_own_keys(JwkSet::parse(key_set(&["own"]).as_bytes()).unwrap())
+        .set_own_keys(
+            TeamId::DEFAULT,
+            &"self".parse().unwrap(),
+            JwkSet::parse(key_set(&["own"]).as_bytes()).unwrap(),
+        )
         .unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("jwks.json");
@@ -125,16 +130,57 @@ async fn hmac_goes_with_a_secret_alone() {
 #[tokio::test]
 async fn own_keys_are_changed_where_they_are_used() {
     let issuers = issuers();
-    let own = open(&issuers, &issuer(IssuerKeys::Own)).unwrap();
-    let unavailable = own.current(own.state().clock.moment()).unwrap_err();
-    assert_eq!(unavailable.code(), Code::IssuerUnavailable);
-    for (set, expected) in [(["a", "b"].as_slice(), vec!["a", "b"]), (&["b"], vec!["b"])] {
-        let epoch = issuers.epoch().load();
-        let set = JwkSet::parse(key_set(set).as_bytes()).unwrap();
-        issuers.set_own_keys(set).unwrap();
-        assert_eq!(kids(&own), expected);
-        assert_eq!(issuers.epoch().load(), epoch + 1);
+    let (own_set, team_set): (Name, Name) = ("self".parse().unwrap(), "main".parse().unwrap());
+    let of_team = |issuer: &Issuer, team| {
+        let name = Name::default_team();
+        issuers
+            .open(team, &name, &"one".parse().unwrap(), issuer)
+            .unwrap()
+    };
+    let mine = issuer(IssuerKeys::KeySet(team_set.clone()));
+    let other_team = TeamId::from_u128(77);
+    let cases = [
+        (
+            open(&issuers, &issuer(IssuerKeys::Own)).unwrap(),
+            TeamId::DEFAULT,
+            &own_set,
+        ),
+        (of_team(&mine, other_team), other_team, &team_set),
+    ];
+    // A set of the same name that another team has.
+    let elsewhere = of_team(&mine, TeamId::DEFAULT);
+    assert_ne!(
+        elsewhere.definition_digest(),
+        cases[1].0.definition_digest()
+    );
+    for (known, team, name) in &cases {
+        let unavailable = known.current(known.state().clock.moment()).unwrap_err();
+        assert_eq!(unavailable.code(), Code::IssuerUnavailable);
+        for (set, expected) in [(["a", "b"].as_slice(), vec!["a", "b"]), (&["b"], vec!["b"])] {
+            let epoch = issuers.epoch().load();
+            let set = JwkSet::parse(key_set(set).as_bytes()).unwrap();
+            issuers.set_own_keys(*team, name, set).unwrap();
+            assert_eq!(kids(known), expected);
+            assert_eq!(issuers.epoch().load(), epoch + 1);
+        }
     }
+    assert!(elsewhere.current(elsewhere.state().clock.moment()).is_err());
+    // Whoever opens the same later finds the keys at once.
+    let later = Issuer {
+        leeway: Duration::ZERO,
+        ..issuer(IssuerKeys::KeySet(team_set.clone()))
+    };
+    assert_eq!(kids(&of_team(&later, other_team)), ["b"]);
+    // A set whose last key was withdrawn verifies nothing.
+    let (known, team, name) = &cases[1];
+    let epoch = issuers.epoch().load();
+    issuers
+        .set_own_keys(*team, name, JwkSet::default())
+        .unwrap();
+    let unavailable = known.current(known.state().clock.moment()).unwrap_err();
+    assert_eq!(unavailable.code(), Code::IssuerUnavailable);
+    assert_eq!(issuers.epoch().load(), epoch + 1);
+    assert_eq!(kids(&cases[0].0), ["b"]);
 }
 
 #[tokio::test]

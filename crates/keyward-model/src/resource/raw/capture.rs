@@ -129,7 +129,8 @@ mod tests {
             | Spec::Upstream(_)
             | Spec::Credential(_)
             | Spec::Role(_)
-            | Spec::AccessPolicy(_) => panic!("not an API"),
+            | Spec::AccessPolicy(_)
+            | Spec::KeySet(_) => panic!("not an API"),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::field::{Field, Fields};
 use super::problem::Problems;
+use super::read::name;
 use crate::resource::authorization::ClaimPath;
 use crate::resource::issuer::{Encrypted, Introspection, SELF};
 use crate::resource::{Issuer, IssuerKeys};
@@ -15,6 +16,7 @@ use std::time::Duration;
 pub(super) const KEYS: &[&str] = &[
     "issuer",
     "jwks",
+    "key_set",
     "secret",
     "introspection",
     "algorithms",
@@ -56,14 +58,7 @@ const ROLES_FROM_MAX: usize = 8;
 const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
 
 pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Issuer> {
-    if let Some(name) = fields.optional("name")
-        && name.as_text() == Some(SELF)
-    {
-        name.refuse(
-            "is the name of this node's own issuer: choose another",
-            problems,
-        );
-    }
+    refuse_self(fields, problems);
     let issuer = fields
         .required("issuer", "write the `iss` of its tokens", problems)
         .and_then(|field| field.text(problems));
@@ -122,6 +117,18 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Issue
     })
 }
 
+/// The name of this node's own issuer, and of its key set, is nobody else's.
+pub(super) fn refuse_self(fields: &Fields<'_>, problems: &mut Problems) {
+    if let Some(name) = fields.optional("name")
+        && name.as_text() == Some(SELF)
+    {
+        name.refuse(
+            "is the name of this node's own issuer: choose another",
+            problems,
+        );
+    }
+}
+
 /// `roles_from`: one claim, or a list of them.
 fn roles_from(field: Field<'_>, problems: &mut Problems) -> Option<Vec<ClaimPath>> {
     let named = match field.as_text() {
@@ -147,7 +154,14 @@ fn roles_from(field: Field<'_>, problems: &mut Problems) -> Option<Vec<ClaimPath
 
 fn keys(fields: &Fields<'_>, issuer: Option<&str>, problems: &mut Problems) -> Option<IssuerKeys> {
     if let Some(field) = fields.optional("introspection") {
-        for key in ["jwks", "secret", "algorithms", "encrypted", "types"] {
+        for key in [
+            "jwks",
+            "key_set",
+            "secret",
+            "algorithms",
+            "encrypted",
+            "types",
+        ] {
             if let Some(other) = fields.optional(key) {
                 problems.error(
                     other.place(),
@@ -159,6 +173,21 @@ fn keys(fields: &Fields<'_>, issuer: Option<&str>, problems: &mut Problems) -> O
         }
         return introspection(field, problems)
             .map(|asked| IssuerKeys::Introspection(Box::new(asked)));
+    }
+    if let Some(field) = fields.optional("key_set") {
+        for key in ["jwks", "secret"] {
+            if let Some(other) = fields.optional(key) {
+                problems.error(
+                    other.place(),
+                    "contradiction",
+                    format!(
+                        "`{key}` stands beside `key_set`: an issuer's keys come from one place"
+                    ),
+                );
+                return None;
+            }
+        }
+        return name(field, problems).map(IssuerKeys::KeySet);
     }
     match (fields.optional("jwks"), fields.optional("secret")) {
         (Some(_), Some(secret)) => {
@@ -173,7 +202,7 @@ fn keys(fields: &Fields<'_>, issuer: Option<&str>, problems: &mut Problems) -> O
             problems.error(
                 fields.place(),
                 "missing_key",
-                "`jwks` is missing: say where the issuer's keys come from: `jwks: { file: … }`, `{ url: … }`, `{ discover: true }` or `{ keys: [ … ] }`, or `secret: ${ENV:NAME}` for HMAC, or `introspection: { url: … }` for tokens that it is asked about",
+                "`jwks` is missing: say where the issuer's keys come from: `jwks: { file: … }`, `{ url: … }`, `{ discover: true }` or `{ keys: [ … ] }`, or `key_set: NAME` for one of your own, or `secret: ${ENV:NAME}` for HMAC, or `introspection: { url: … }` for tokens that it is asked about",
             );
             None
         }

@@ -15,6 +15,7 @@ mod credential;
 pub mod field;
 pub mod form;
 mod issuer;
+mod key_set;
 mod limits;
 mod policy;
 mod problem;

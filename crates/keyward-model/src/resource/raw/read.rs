@@ -2,7 +2,7 @@
 
 use super::field::{Field, Fields, listed};
 use super::problem::Problems;
-use super::{Node, Place, Value, access_policy, api, credential, issuer, role, upstream};
+use super::{Node, Place, Value, access_policy, api, credential, issuer, key_set, role, upstream};
 use crate::id::TeamId;
 use crate::name::Name;
 use crate::resource::{Kind, Resource, Spec};
@@ -64,6 +64,7 @@ pub const fn known_keys(kind: Kind) -> &'static [&'static str] {
         Kind::Credential => credential::KEYS,
         Kind::Role => role::KEYS,
         Kind::AccessPolicy => access_policy::KEYS,
+        Kind::KeySet => key_set::KEYS,
     }
 }
 
@@ -86,6 +87,7 @@ fn resource(
         Kind::Credential => "a credential",
         Kind::Role => "a role",
         Kind::AccessPolicy => "an access policy",
+        Kind::KeySet => "a key set",
     };
     let fields = Fields::of(node, what, &known, problems)?;
     let (team_id, team) = match (owner, fields.optional("team")) {
@@ -108,6 +110,7 @@ fn resource(
         Kind::Role => role::read(&fields, problems).map(|role| Spec::Role(Box::new(role))),
         Kind::AccessPolicy => access_policy::read(&fields, problems)
             .map(|policy| Spec::AccessPolicy(Box::new(policy))),
+        Kind::KeySet => key_set::read(&fields, problems).map(|set| Spec::KeySet(Box::new(set))),
     };
     Some(Resource {
         team: team_id,

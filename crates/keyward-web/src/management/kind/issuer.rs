@@ -17,6 +17,7 @@ pub(super) fn schema() -> Value {
         json!({
             "issuer": about(text(), "The `iss` of its tokens"),
             "jwks": about(jwks(), "Where its public keys come from"),
+            "key_set": about(name(), "A key set of the same team, in the place of `jwks`"),
             "secret": about(secret(), "A secret shared with it, for HMAC"),
             "introspection": about(introspection(), "Where it is asked about opaque tokens (RFC 7662)"),
             "algorithms": filled(choice(ALGORITHMS)),
@@ -32,7 +33,12 @@ pub(super) fn schema() -> Value {
     put(
         &mut schema,
         "oneOf",
-        json!([has("jwks"), has("secret"), has("introspection")]),
+        json!([
+            has("jwks"),
+            has("key_set"),
+            has("secret"),
+            has("introspection")
+        ]),
     );
     schema
 }

@@ -5,6 +5,7 @@ mod api;
 mod authentication;
 mod credential;
 mod issuer;
+mod key_set;
 mod route;
 pub(crate) mod schema;
 mod traffic;
@@ -119,6 +120,14 @@ impl KindDescription {
             versioned: false,
             secrets: &[],
             schema: credential::access_policy_schema,
+        },
+        Self {
+            kind: Kind::KeySet,
+            one: "a key set",
+            about: "Keys of your own, that follow on one another: to sign tokens with, or for others to encrypt to.",
+            versioned: false,
+            secrets: &[],
+            schema: key_set::schema,
         },
     ];
 

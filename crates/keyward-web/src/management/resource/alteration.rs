@@ -206,7 +206,8 @@ pub(crate) fn check_step(
         | Spec::Upstream(_)
         | Spec::Credential(_)
         | Spec::Role(_)
-        | Spec::AccessPolicy(_) => None,
+        | Spec::AccessPolicy(_)
+        | Spec::KeySet(_) => None,
     };
     let (Some(from), Some(to)) = (state(before), state(after)) else {
         return Ok(());

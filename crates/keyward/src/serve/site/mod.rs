@@ -10,41 +10,21 @@ use super::{addresses, failed};
 use crate::command::Failure;
 use crate::configuration::NodeConfiguration;
 use crate::configuration::listener::ListenerRole;
-use crate::own_keys::{OwnKeys, TOKEN_LIFE_MAX};
-use keyward_jose::key::KeyUse;
-use keyward_jose::{JwkSet, LocalSigner, SignatureAlgorithm};
-use keyward_model::{Clock, Timestamp};
+use keyward_authority::Keeper;
+use keyward_authority::key_set::TOKEN_LIFE_MAX;
+use keyward_model::Clock;
+use keyward_state::revocation::Revocations;
 use keyward_store::Store;
-use keyward_web::node::OwnIssuer;
 use keyward_web::{Site, SiteSettings};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
-/// Our keys, as the site signs and verifies with them.
-#[derive(Debug)]
-struct Issuer(Arc<OwnKeys>);
-
-impl OwnIssuer for Issuer {
-    fn signer(&self, now: Timestamp) -> Option<Arc<LocalSigner>> {
-        self.0
-            .signer(SignatureAlgorithm::Es256, now)
-            .map(Arc::clone)
-    }
-
-    fn key_set(&self, now: Timestamp) -> Option<JwkSet> {
-        let all = self.0.key_set(now).ok()?;
-        let keys = all.keys().iter();
-        let signing = keys.filter(|key| key.key_use() != Some(KeyUse::Encryption));
-        JwkSet::from_keys(signing.cloned()).ok()
-    }
-}
-
 /// Opens the site over what the database holds.
 pub(super) async fn open(
     configuration: &NodeConfiguration,
     store: &Store,
-    own_keys: &Arc<OwnKeys>,
+    (keys, revocations): (&Arc<Keeper>, &Arc<Revocations>),
     node: &Arc<ServedNode>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Arc<Site>, Failure> {
@@ -53,7 +33,8 @@ pub(super) async fn open(
         store: store.clone(),
         clock: Arc::clone(clock),
         node: Arc::clone(node) as Arc<dyn keyward_web::node::Node>,
-        issuer: Arc::new(Issuer(Arc::clone(own_keys))),
+        keys: Arc::clone(keys),
+        revocations: Arc::clone(revocations),
         site_url: configuration.site_url.to_string(),
         // Names can be made to point here by whoever owns them; addresses can't.
         hosts: hosts.iter().map(ToString::to_string).collect(),

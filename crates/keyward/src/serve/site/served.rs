@@ -6,14 +6,14 @@
 use super::setup;
 use crate::configuration::check_database;
 use crate::configuration::kept::Kept;
-use crate::own_keys::OwnKeys;
-use crate::serve::own_issuer;
+use crate::serve::own_issuer::own_issuer;
+use crate::serve::own_keys::plans;
 use async_trait::async_trait;
-use keyward_gateway::issuer::Issuers;
-use keyward_gateway::{CredentialKeys, Gateway, OwnIssuer, PreparedConfiguration};
+use keyward_authority::{Keeper, Plan};
+use keyward_gateway::{CredentialKeys, Gateway, PreparedConfiguration};
+use keyward_model::Revision;
 use keyward_model::resource::raw::{Declared, Problems};
 use keyward_model::resource::{Resource, Spec};
-use keyward_model::{Clock, Revision};
 use keyward_web::node::{
     Change, DatabaseResource, FileResource, Node, ResourceKey, Unfit, told_of_file,
 };
@@ -76,9 +76,7 @@ const FIRST: Revision = Revision(1);
 #[derive(Debug)]
 pub(crate) struct Serving {
     pub(crate) gateway: Arc<Gateway>,
-    pub(crate) issuers: Arc<Issuers>,
-    pub(crate) own_keys: Arc<OwnKeys>,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) keys: Arc<Keeper>,
     pub(crate) credential_keys: CredentialKeys,
     pub(crate) data_dir: PathBuf,
 }
@@ -105,7 +103,6 @@ impl ServedNode {
     pub(crate) async fn serve_first(
         &self,
         database: Vec<Arc<DatabaseResource>>,
-        own: OwnIssuer,
     ) -> Result<usize, String> {
         let mut held = self.held().await;
         let Some(kept) = &held.kept else {
@@ -118,8 +115,12 @@ impl ServedNode {
         }
         let resources = held.resources(kept, &database);
         let gateway = &self.serving.gateway;
-        let applied = gateway.apply(FIRST, &resources, Some(own));
+        let site_url = &kept.configuration().site_url;
+        let plans = plans(site_url, resources.iter().map(|resource| &**resource))
+            .map_err(|failure| failure.to_string())?;
+        let applied = gateway.apply(FIRST, &resources, Some(&own_issuer(site_url)));
         applied.map_err(|error| error.to_string())?;
+        self.keep_keys(plans).await;
         held.database = database;
         Ok(resources.len())
     }
@@ -132,6 +133,11 @@ impl ServedNode {
     /// The files are others now.
     pub(crate) fn files_have_changed(&self) {
         *self.files.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Keeps the keys of these sets from now on.
+    pub(crate) async fn keep_keys(&self, plans: Vec<Plan>) {
+        keep_keys(&self.serving.keys, plans).await;
     }
 
     pub(super) fn data_dir(&self) -> &Path {
@@ -192,7 +198,8 @@ fn of_file(declared: &Declared) -> Option<FileResource> {
         | Spec::Upstream(_)
         | Spec::Credential(_)
         | Spec::Role(_)
-        | Spec::AccessPolicy(_) => None,
+        | Spec::AccessPolicy(_)
+        | Spec::KeySet(_) => None,
     };
     let kind = resource.spec.kind();
     let body = told_of_file(kind, &resource.team_name, declared.node.written_json()?);
@@ -208,11 +215,27 @@ fn of_file(declared: &Declared) -> Option<FileResource> {
     })
 }
 
+/// A set that is new has its keys when this returns; where that fails, they come later.
+async fn keep_keys(keeper: &Keeper, plans: Vec<Plan>) {
+    if keeper.declare(plans)
+        && let Err(error) = keeper.look_now().await
+    {
+        tracing::error!(code = error.code(), "keys: {error}; it is tried again");
+    }
+}
+
+/// What was checked, and can be served.
+struct Prepared {
+    database: Vec<Arc<DatabaseResource>>,
+    configuration: PreparedConfiguration,
+    plans: Vec<Plan>,
+}
+
 /// A change under way.
 struct Changing {
     held: OwnedMutexGuard<Held>,
     serving: Arc<Serving>,
-    prepared: Option<(Vec<Arc<DatabaseResource>>, PreparedConfiguration)>,
+    prepared: Option<Prepared>,
 }
 
 #[async_trait]
@@ -231,34 +254,32 @@ impl Change for Changing {
             return Err(Unfit::Problems(found));
         }
         let serving = Arc::clone(&self.serving);
-        let own = own_issuer_of(kept, &serving).map_err(Unfit::Node)?;
+        let site_url = &kept.configuration().site_url;
+        let own = own_issuer(site_url);
         let resources = self.held.resources(kept, &database);
+        let plans = plans(site_url, resources.iter().map(|resource| &**resource))
+            .map_err(|failure| Unfit::Node(failure.to_string()))?;
         let compiling = tokio::task::spawn_blocking(move || {
             let revision = serving.gateway.revision().next();
-            serving.gateway.prepare(revision, &resources, Some(own))
+            serving.gateway.prepare(revision, &resources, Some(&own))
         });
-        let prepared = compiling
+        let configuration = compiling
             .await
             .map_err(|error| Unfit::Node(error.to_string()))?
             .map_err(|error| Unfit::Node(error.to_string()))?;
-        self.prepared = Some((database, prepared));
+        self.prepared = Some(Prepared {
+            database,
+            configuration,
+            plans,
+        });
         Ok(())
     }
 
     async fn serve(mut self: Box<Self>) {
-        if let Some((database, prepared)) = self.prepared.take() {
-            self.serving.gateway.publish(prepared);
-            self.held.database = database;
+        if let Some(prepared) = self.prepared.take() {
+            self.serving.gateway.publish(prepared.configuration);
+            self.held.database = prepared.database;
+            keep_keys(&self.serving.keys, prepared.plans).await;
         }
     }
-}
-
-fn own_issuer_of(kept: &Kept, serving: &Serving) -> Result<OwnIssuer, String> {
-    own_issuer(
-        kept.configuration(),
-        &serving.own_keys,
-        &serving.issuers,
-        serving.clock.as_ref(),
-    )
-    .map_err(|failure| failure.to_string())
 }

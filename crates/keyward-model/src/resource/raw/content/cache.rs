@@ -197,7 +197,8 @@ mod tests {
             | Spec::Upstream(_)
             | Spec::Credential(_)
             | Spec::Role(_)
-            | Spec::AccessPolicy(_) => {
+            | Spec::AccessPolicy(_)
+            | Spec::KeySet(_) => {
                 panic!("not an API")
             }
         }

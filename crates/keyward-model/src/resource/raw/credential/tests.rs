@@ -34,7 +34,8 @@ fn typed(change: &Json) -> Credential {
         | Spec::Issuer(_)
         | Spec::Upstream(_)
         | Spec::Role(_)
-        | Spec::AccessPolicy(_) => panic!("no credential"),
+        | Spec::AccessPolicy(_)
+        | Spec::KeySet(_) => panic!("no credential"),
     }
 }
 
@@ -52,7 +53,8 @@ fn typed_api(authentication: &Json) -> Api {
         | Spec::Issuer(_)
         | Spec::Upstream(_)
         | Spec::Role(_)
-        | Spec::AccessPolicy(_) => panic!("no API"),
+        | Spec::AccessPolicy(_)
+        | Spec::KeySet(_) => panic!("no API"),
     }
 }
 

@@ -14,7 +14,8 @@ fn declared(value: &Json) -> Api {
         | Spec::Upstream(_)
         | Spec::Credential(_)
         | Spec::Role(_)
-        | Spec::AccessPolicy(_) => {
+        | Spec::AccessPolicy(_)
+        | Spec::KeySet(_) => {
             panic!("not an API")
         }
     }

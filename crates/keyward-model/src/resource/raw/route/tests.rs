@@ -13,7 +13,8 @@ fn typed(value: &Json) -> Api {
         | Spec::Upstream(_)
         | Spec::Credential(_)
         | Spec::Role(_)
-        | Spec::AccessPolicy(_) => panic!("not an API"),
+        | Spec::AccessPolicy(_)
+        | Spec::KeySet(_) => panic!("not an API"),
     }
 }
 

@@ -71,7 +71,8 @@ fn read_with(keys: &serde_json::Value) -> Result<Upstream, String> {
             | Spec::Api(_)
             | Spec::Credential(_)
             | Spec::Role(_)
-            | Spec::AccessPolicy(_) => Err("no upstream".to_owned()),
+            | Spec::AccessPolicy(_)
+            | Spec::KeySet(_) => Err("no upstream".to_owned()),
         },
         None => Err(told),
     }

@@ -1,37 +1,28 @@
 //! The key set as it is answered.
 
-use super::KEY_SET_MAX_AGE;
 use aws_lc_rs::digest::{SHA256, digest};
 use keyward_jose::key::Part;
 use keyward_jose::{Error, JwkSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How much of the hash is in the entity tag: 128 bits.
 const TAG_BYTES: usize = 16;
 
 /// A public JWK set with the headers it is answered with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PublishedKeySet {
+pub struct PublishedKeySet {
     /// The set, as JSON.
-    pub(crate) json: Arc<str>,
+    pub json: Arc<str>,
     /// The strong validator (RFC 9110, section 8.8.3), in its quotation marks: another for every other set.
-    pub(crate) entity_tag: Arc<str>,
+    pub entity_tag: Arc<str>,
     /// `Cache-Control`.
-    pub(crate) cache_control: Arc<str>,
+    pub cache_control: Arc<str>,
 }
 
 impl PublishedKeySet {
-    /// Of no key, for who publishes nothing.
-    pub(crate) fn none() -> Self {
-        Self {
-            json: r#"{"keys":[]}"#.into(),
-            entity_tag: "\"none\"".into(),
-            cache_control: "no-store".into(),
-        }
-    }
-
-    pub(super) fn new(set: &JwkSet) -> Result<Self, Error> {
+    pub(super) fn new(set: &JwkSet, max_age: Duration) -> Result<Self, Error> {
         let json = set.to_json(Part::Public)?;
         let hash = digest(&SHA256, json.as_bytes());
         let mut entity_tag = "\"".to_owned();
@@ -42,7 +33,7 @@ impl PublishedKeySet {
         Ok(Self {
             json: json.as_str().into(),
             entity_tag: entity_tag.into(),
-            cache_control: format!("public, max-age={}", KEY_SET_MAX_AGE.as_secs()).into(),
+            cache_control: format!("public, max-age={}", max_age.as_secs()).into(),
         })
     }
 }

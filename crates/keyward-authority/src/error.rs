@@ -1,0 +1,63 @@
+//! What can go wrong.
+
+/// Why keys can't be had, or a step can't be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store failed.
+    #[error("{0}")]
+    Store(#[from] keyward_store::Error),
+    /// A key can't be what it is to be, or a step breaks the rules of rotation.
+    #[error("{0}")]
+    Jose(#[from] keyward_jose::Error),
+    /// The set has no such key.
+    #[error("there is no key `{kid}` in the set `{set}`")]
+    UnknownKey {
+        /// The set.
+        set: String,
+        /// The key.
+        kid: String,
+    },
+    /// No such set is kept here.
+    #[error("there is no key set `{set}` here, or it is not ready yet")]
+    UnknownSet {
+        /// The set.
+        set: String,
+    },
+    /// What is asked for is not what the set is for.
+    #[error("{0}")]
+    Unfit(String),
+    /// Two parts of a key do not belong together.
+    #[error("the two parts of key `{kid}` are not one key's")]
+    Torn {
+        /// The key.
+        kid: String,
+    },
+    /// Other processes changed the same keys again and again.
+    #[error(
+        "the keys of the set `{set}` were changed by other processes again and again: try again when these have settled"
+    )]
+    Unsettled {
+        /// The set.
+        set: String,
+    },
+    /// The work could not be done on this machine.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// A name that does not change.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Store(error) => error.code(),
+            Self::Jose(error) => error.code(),
+            Self::UnknownKey { .. } => "unknown_key",
+            Self::UnknownSet { .. } => "unknown_key_set",
+            Self::Unfit(_) => "key_unfit",
+            Self::Torn { .. } => "key_torn",
+            Self::Unsettled { .. } => "keys_unsettled",
+            Self::Internal(_) => "internal",
+        }
+    }
+}

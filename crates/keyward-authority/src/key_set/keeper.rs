@@ -1,0 +1,441 @@
+//! What keeps key sets: it makes what is due happen, takes in what other nodes did, and does what managers ask for.
+
+use super::plan::Plan;
+use super::succession;
+use super::{KeySet, KeySets};
+use crate::Error;
+use arc_swap::ArcSwap;
+use keyward_jose::key::Part;
+use keyward_jose::x509::Subject;
+use keyward_jose::{Algorithm, Key, Rotation};
+use keyward_model::id::TeamId;
+use keyward_model::{Clock, Name, Timestamp};
+use keyward_store::management::Author;
+use keyward_store::{KeyPurpose, Marks, NewKey, Store, StoredKey};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+
+/// However far the next change is, sets are looked at as often: a clock may have been set.
+const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(3600);
+
+/// How long what failed waits for another try, at first and at most.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// What learns of every change: what verifies, decrypts and publishes.
+pub trait KeySink: Send + Sync {
+    /// These are the sets from now on.
+    fn take(&self, sets: &KeySets, now: Timestamp);
+}
+
+/// What a keeper needs.
+pub struct KeeperContext {
+    /// Where keys are kept.
+    pub store: Store,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Who learns of changes.
+    pub sink: Arc<dyn KeySink>,
+}
+
+/// A step that a manager lets a key take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It signs from now on.
+    Activate,
+    /// It signs no more, and what it signed stays good.
+    Retire,
+    /// It counts no more, and what it signed neither.
+    Withdraw,
+}
+
+/// A key that somebody brings.
+#[derive(Debug)]
+pub struct Imported {
+    /// The private key.
+    pub key: Key,
+    /// For what; the set's only algorithm where it has one.
+    pub algorithm: Option<Algorithm>,
+}
+
+/// Keeps the key sets of a node.
+pub struct Keeper {
+    context: KeeperContext,
+    plans: Mutex<Vec<Arc<Plan>>>,
+    sets: ArcSwap<KeySets>,
+    /// One looks at a time.
+    looking: tokio::sync::Mutex<()>,
+    wake: Notify,
+}
+
+impl Keeper {
+    /// Reads, and where there are none makes, the keys of these sets.
+    ///
+    /// # Errors
+    /// Of any set: a node that can't have its keys does not start.
+    pub async fn open(context: KeeperContext, plans: Vec<Plan>) -> Result<Self, Error> {
+        let keeper = Self {
+            context,
+            plans: Mutex::new(plans.into_iter().map(Arc::new).collect()),
+            sets: ArcSwap::default(),
+            looking: tokio::sync::Mutex::default(),
+            wake: Notify::new(),
+        };
+        keeper.look(keeper.context.clock.now()).await?;
+        Ok(keeper)
+    }
+
+    /// The sets as they are now.
+    #[must_use]
+    pub fn sets(&self) -> Arc<KeySets> {
+        self.sets.load_full()
+    }
+
+    /// These are the sets from now on; what is new of them is made soon. Keys of a set that is not among them stay in
+    /// the store as they are, and serve nobody. Whether they are others than before.
+    pub fn declare(&self, plans: Vec<Plan>) -> bool {
+        let mut known = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = known.len() == plans.len() && known.iter().zip(&plans).all(|(a, b)| **a == *b);
+        if same {
+            return false;
+        }
+        *known = plans.into_iter().map(Arc::new).collect();
+        self.wake.notify_one();
+        true
+    }
+
+    /// Rotates keys in time and follows what others do, until it is dropped.
+    pub async fn run(&self, mut marks: watch::Receiver<Marks>) {
+        let mut retry = RETRY.0;
+        loop {
+            let now = self.context.clock.now();
+            let wait = match self.look(now).await {
+                Ok(()) => {
+                    retry = RETRY.0;
+                    self.until_the_next_change(now)
+                }
+                Err(error) => {
+                    tracing::error!(code = error.code(), "keys: {error}; those before stay");
+                    let wait = retry;
+                    retry = (retry * 2).min(RETRY.1);
+                    wait
+                }
+            };
+            let seen = self.sets.load().mark;
+            let others = async {
+                while marks.borrow_and_update().keys == seen {
+                    if marks.changed().await.is_err() {
+                        // Nobody follows the database: what is due is done all the same.
+                        return std::future::pending().await;
+                    }
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = others => {}
+                () = self.wake.notified() => {}
+            }
+        }
+    }
+
+    fn until_the_next_change(&self, now: Timestamp) -> Duration {
+        let sets = self.sets.load();
+        let next = sets.iter().filter_map(|set| set.next_change(now)).min();
+        let until = next.map_or(LOOK_AT_LEAST_EVERY, |at| at.since(now));
+        until.min(LOOK_AT_LEAST_EVERY)
+    }
+
+    /// As [`look`](Self::look), now.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn look_now(&self) -> Result<(), Error> {
+        self.look(self.context.clock.now()).await
+    }
+
+    /// Makes what is due at this time happen, and takes in what others did.
+    ///
+    /// # Errors
+    /// The first of a set that could not be looked at: it stays as it was, and the others are looked at all the same.
+    pub async fn look(&self, now: Timestamp) -> Result<(), Error> {
+        let _alone = self.looking.lock().await;
+        let before = self.sets.load_full();
+        let plans: Vec<Arc<Plan>> = {
+            let plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+            plans.iter().map(Arc::clone).collect()
+        };
+        // Before the rows: what comes between is then read again, and missed never.
+        let mark = self.context.store.marks().await?.keys;
+        let mut sets = BTreeMap::new();
+        let mut failed = None;
+        for plan in plans {
+            let place = (plan.team, plan.name.clone());
+            let known = before.sets.get(&place);
+            let holds = known.filter(|set| {
+                let due = set.next_change(now).is_some_and(|at| at <= now);
+                *set.plan == *plan && before.mark == mark && !due
+            });
+            if let Some(set) = holds {
+                sets.insert(place, Arc::clone(set));
+                continue;
+            }
+            let known_keys = known.map(|set| &**set);
+            match KeySet::load(&self.context.store, &plan, known_keys, now).await {
+                Ok(set) => {
+                    sets.insert(place, Arc::new(set));
+                }
+                Err(error) => {
+                    if let Some(set) = known {
+                        sets.insert(place, Arc::clone(set));
+                    }
+                    failed.get_or_insert(error);
+                }
+            }
+        }
+        // Where one failed, all are read again the next time.
+        let mark = if failed.is_none() { mark } else { before.mark };
+        let sets = Arc::new(KeySets { sets, mark });
+        // What verifies is told before anything can sign with what is new.
+        self.context.sink.take(&sets, now);
+        self.sets.store(sets);
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn set(&self, team: TeamId, name: &Name) -> Result<Arc<KeySet>, Error> {
+        let sets = self.sets.load();
+        let set = sets.get(team, name).map(Arc::clone);
+        set.ok_or_else(|| Error::UnknownSet {
+            set: name.to_string(),
+        })
+    }
+
+    /// Makes another key, which stands in the set at once and is used once every copy of the set has it.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`] for an algorithm that the set does not have; [`Error::UnknownSet`]; what the store says.
+    pub async fn create(
+        &self,
+        (team, name): (TeamId, &Name),
+        algorithm: Option<Algorithm>,
+        author: Author<'_>,
+    ) -> Result<StoredKey, Error> {
+        let kind = kind_of(&self.set(team, name)?.plan, algorithm)?;
+        let key = super::making(move || succession::generated(kind.0, kind.1)).await?;
+        self.add(team, name, kind, &key, author).await
+    }
+
+    /// Puts a key that somebody brings into the set: from then on it is as one that was made here.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create); [`Error::Unfit`] for a key without a private part, or that is not for the
+    /// algorithm; [`keyward_store::Error::Exists`] where the set has its `kid`.
+    pub async fn import(
+        &self,
+        (team, name): (TeamId, &Name),
+        imported: Imported,
+        author: Author<'_>,
+    ) -> Result<StoredKey, Error> {
+        let kind = kind_of(&self.set(team, name)?.plan, imported.algorithm)?;
+        let key = imported.key;
+        if !key.is_private() {
+            return Err(Error::Unfit(
+                "the key has no private part: nothing could be signed or decrypted with it"
+                    .to_owned(),
+            ));
+        }
+        if !key.fits(kind.1) {
+            return Err(Error::Unfit(format!(
+                "the key is {}, which is not for {}",
+                key.description(),
+                kind.1.as_str()
+            )));
+        }
+        let key = succession::dressed(key, kind.0, kind.1)?;
+        self.add(team, name, kind, &key, author).await
+    }
+
+    async fn add(
+        &self,
+        team: TeamId,
+        name: &Name,
+        (purpose, algorithm): (KeyPurpose, Algorithm),
+        key: &Key,
+        author: Author<'_>,
+    ) -> Result<StoredKey, Error> {
+        let now = self.context.clock.now();
+        let kid = key.kid().unwrap_or_default().to_owned();
+        for _ in 0..super::TRIES {
+            let set = self.set(team, name)?;
+            let plan = &set.plan;
+            let succession = set
+                .successions
+                .iter()
+                .find(|one| (one.purpose(), one.algorithm()) == (purpose, algorithm));
+            let rotation = match succession {
+                // A set that nobody has seen a key of begins with one that signs at once.
+                _ if set.rows.is_empty() => Rotation::new(plan.policy(purpose)?),
+                Some(succession) => succession.rotation().clone(),
+                None => Rotation::joining(plan.policy(purpose)?),
+            };
+            let new: NewKey = succession::row_of(key, purpose, algorithm, rotation, now)?;
+            let store = &self.context.store;
+            let added = store
+                .add_keys(team, name.as_str(), &[new], &set.rows, author, now)
+                .await;
+            match added {
+                Ok(()) => {
+                    self.look(now).await?;
+                    return self.key(team, name, &kid);
+                }
+                Err(keyward_store::Error::Conflict { .. }) => self.look(now).await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::Unsettled {
+            set: name.to_string(),
+        })
+    }
+
+    /// A key of a set as it is now.
+    ///
+    /// # Errors
+    /// [`Error::UnknownSet`]; [`Error::UnknownKey`].
+    pub fn key(&self, team: TeamId, name: &Name, kid: &str) -> Result<StoredKey, Error> {
+        let set = self.set(team, name)?;
+        let row = set.succession_of(kid)?.row(kid).cloned();
+        row.ok_or_else(|| Error::UnknownKey {
+            set: name.to_string(),
+            kid: kid.to_owned(),
+        })
+    }
+
+    /// Lets a key take a step.
+    ///
+    /// # Errors
+    /// [`Error::Jose`] where the rules of rotation forbid it: they say why.
+    pub async fn step(
+        &self,
+        (team, name): (TeamId, &Name),
+        kid: &str,
+        step: Step,
+        author: Author<'_>,
+    ) -> Result<StoredKey, Error> {
+        let now = self.context.clock.now();
+        let id = kid.to_owned();
+        for _ in 0..super::TRIES {
+            let set = self.set(team, name)?;
+            let succession = set.succession_of(kid)?;
+            let changes = succession.step(
+                |rotation, now| match step {
+                    Step::Activate => rotation.activate(&id, now),
+                    Step::Retire => rotation.retire(&id, now),
+                    Step::Withdraw => rotation.withdraw(&id, now),
+                },
+                now,
+            )?;
+            match self.context.store.change_keys(&changes, author, now).await {
+                Ok(()) => {
+                    self.look(now).await?;
+                    return self.key(team, name, kid);
+                }
+                Err(keyward_store::Error::Conflict { .. }) => self.look(now).await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::Unsettled {
+            set: name.to_string(),
+        })
+    }
+
+    /// A certificate request for a key, in DER, signed by it.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`] for a key whose private part is gone; [`Error::Jose`] for one that can't have a certificate, and
+    /// for a subject that is none.
+    pub async fn certificate_request(
+        &self,
+        (team, name): (TeamId, &Name),
+        kid: &str,
+        subject: Subject,
+        author: Author<'_>,
+    ) -> Result<Vec<u8>, Error> {
+        let set = self.set(team, name)?;
+        let succession = set.succession_of(kid)?;
+        let Some(private) = succession.private(kid).cloned() else {
+            return Err(Error::Unfit(format!(
+                "the private part of key `{kid}` is gone: it can sign no request"
+            )));
+        };
+        let request = super::making(move || Ok(private.certificate_request(&subject)?)).await?;
+        let about = serde_json::json!({ "kid": kid, "for": "certificate request" });
+        let row = self.key(team, name, kid)?;
+        let now = self.context.clock.now();
+        let store = &self.context.store;
+        store.tell_key_use(&row, about, author, now).await?;
+        Ok(request)
+    }
+
+    /// Puts a chain of certificates, the key's own first, into the key's JWK (`x5c`).
+    ///
+    /// # Errors
+    /// [`Error::Jose`] for a chain that is none, or whose first certificate is another key's.
+    pub async fn certify(
+        &self,
+        (team, name): (TeamId, &Name),
+        kid: &str,
+        chain: Vec<Vec<u8>>,
+        author: Author<'_>,
+    ) -> Result<StoredKey, Error> {
+        let set = self.set(team, name)?;
+        let succession = set.succession_of(kid)?;
+        let (Some(public), Some(row)) = (succession.public(kid), succession.row(kid)) else {
+            return Err(Error::UnknownKey {
+                set: name.to_string(),
+                kid: kid.to_owned(),
+            });
+        };
+        let count = chain.len();
+        let certified = public.clone().with_certificates(chain)?;
+        let jwk = certified.to_jwk(Part::Public)?;
+        let now = self.context.clock.now();
+        let store = &self.context.store;
+        store
+            .replace_public_jwk(row, &jwk, count, author, now)
+            .await?;
+        self.look(now).await?;
+        self.key(team, name, kid)
+    }
+}
+
+/// For what a key is made: the algorithm that is asked for, or the only one there is.
+fn kind_of(plan: &Plan, algorithm: Option<Algorithm>) -> Result<(KeyPurpose, Algorithm), Error> {
+    let names = || {
+        let names: Vec<&str> = plan.kinds.iter().map(|(_, one)| one.as_str()).collect();
+        names.join(", ")
+    };
+    match (algorithm, plan.kinds.as_slice()) {
+        (None, [only]) => Ok(*only),
+        (None, _) => Err(Error::Unfit(format!(
+            "say for which algorithm: the set has {}",
+            names()
+        ))),
+        (Some(wanted), kinds) => {
+            let kind = kinds.iter().find(|(_, algorithm)| *algorithm == wanted);
+            kind.copied().ok_or_else(|| {
+                Error::Unfit(format!(
+                    "the set has no keys for {}: it has {}; a set says in `algorithms` what it has",
+                    wanted.as_str(),
+                    names()
+                ))
+            })
+        }
+    }
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeper").finish_non_exhaustive()
+    }
+}

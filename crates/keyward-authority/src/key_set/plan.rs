@@ -1,0 +1,159 @@
+//! What a key set is to be.
+
+use crate::Error;
+use keyward_jose::{Algorithm, RotationPolicy};
+use keyward_model::Name;
+use keyward_model::id::TeamId;
+use keyward_model::resource::issuer::SELF;
+use keyward_model::resource::{
+    KeyAlgorithm, KeySet as Declaration, KeySetPurpose, Resource, Schedule, Spec,
+};
+use keyward_store::KeyPurpose;
+use std::time::Duration;
+
+/// How long a copy of our own set may be kept, as its `Cache-Control` says: short, so that a withdrawn key is soon
+/// known as one.
+const MAX_AGE: Duration = Duration::from_secs(15 * 60);
+
+/// How long before it signs a key stands in our own set. Libraries that keep sets as they like, whatever the header
+/// says, come back within a day.
+const PUBLISH_BEFORE: Duration = Duration::from_secs(24 * 3600);
+
+/// How long a key of our own set signs.
+const ACTIVE_FOR: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// The life of the longest token that the issuer `self` issues.
+pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// What clocks may differ by.
+const LEEWAY: Duration = Duration::from_secs(5 * 60);
+
+/// Long enough that no key goes by itself, and short enough that times can hold it.
+const NEVER: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+
+/// What a set is to be: its declaration, or what the issuer `self` has without one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Whose it is.
+    pub team: TeamId,
+    /// That team's name.
+    pub team_name: Name,
+    /// Its name.
+    pub name: Name,
+    /// What its keys are for.
+    pub purpose: KeySetPurpose,
+    /// The `iss` of what they sign.
+    pub issuer: Option<Box<str>>,
+    /// When they follow on one another.
+    pub schedule: Schedule,
+    /// How long before it is used a key stands in the set.
+    pub publish_before: Duration,
+    /// How long what a key signs may be good.
+    pub token_life: Duration,
+    /// How long a copy of the set may be kept.
+    pub max_age: Duration,
+    pub(super) kinds: Vec<(KeyPurpose, Algorithm)>,
+}
+
+impl Plan {
+    /// Of the issuer `self`, which signs with two algorithms and has a key that others encrypt to.
+    ///
+    /// # Errors
+    /// None in practice: the names it is made of are known.
+    pub fn own(site_url: &str) -> Result<Self, Error> {
+        let name = SELF
+            .parse()
+            .map_err(|_| Error::Internal(format!("`{SELF}` is no name")))?;
+        let kinds = [
+            KeyAlgorithm::Es256,
+            KeyAlgorithm::Rs256,
+            KeyAlgorithm::EcdhEs,
+        ];
+        Ok(Self {
+            team: TeamId::DEFAULT,
+            team_name: Name::default_team(),
+            name,
+            purpose: KeySetPurpose::Tokens,
+            issuer: Some(site_url.into()),
+            schedule: Schedule::Every(ACTIVE_FOR),
+            publish_before: PUBLISH_BEFORE,
+            token_life: TOKEN_LIFE_MAX,
+            max_age: MAX_AGE,
+            kinds: kinds_of(&kinds)?,
+        })
+    }
+
+    /// Of a resource, where that is a key set.
+    ///
+    /// # Errors
+    /// When an algorithm of the vocabulary is none of the JOSE crate.
+    pub fn of(resource: &Resource) -> Result<Option<Self>, Error> {
+        let Spec::KeySet(set) = &resource.spec else {
+            return Ok(None);
+        };
+        let Declaration {
+            purpose,
+            issuer,
+            algorithms,
+            schedule,
+            publish_before,
+            token_life,
+            max_age,
+        } = &**set;
+        Ok(Some(Self {
+            team: resource.team,
+            team_name: resource.team_name.clone(),
+            name: resource.name.clone(),
+            purpose: *purpose,
+            issuer: issuer.clone(),
+            schedule: *schedule,
+            publish_before: *publish_before,
+            token_life: *token_life,
+            max_age: *max_age,
+            kinds: kinds_of(algorithms)?,
+        }))
+    }
+
+    /// Whether it is that of the issuer `self`.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.team == TeamId::DEFAULT && self.name.as_str() == SELF
+    }
+
+    /// Whether keys follow on one another by themselves.
+    pub(super) fn is_automatic(&self) -> bool {
+        matches!(self.schedule, Schedule::Every(_))
+    }
+
+    /// Signing: until the last token is over. Encrypting: until the last copy of the set that shows the key, and the
+    /// last token made from it, are over.
+    pub(super) fn policy(&self, purpose: KeyPurpose) -> Result<RotationPolicy, Error> {
+        let retire_after = match purpose {
+            KeyPurpose::Sign => self.token_life + LEEWAY,
+            KeyPurpose::Encrypt => self.publish_before + self.token_life + LEEWAY,
+        };
+        let active_for = match self.schedule {
+            Schedule::Every(time) => time,
+            Schedule::Manual => NEVER,
+        };
+        Ok(RotationPolicy::new(
+            self.publish_before.as_secs(),
+            active_for.as_secs(),
+            retire_after.as_secs(),
+        )?)
+    }
+}
+
+fn kinds_of(algorithms: &[KeyAlgorithm]) -> Result<Vec<(KeyPurpose, Algorithm)>, Error> {
+    algorithms
+        .iter()
+        .map(|algorithm| {
+            let purpose = if algorithm.signs() {
+                KeyPurpose::Sign
+            } else {
+                KeyPurpose::Encrypt
+            };
+            Ok((purpose, algorithm.as_str().parse()?))
+        })
+        .collect()
+}

@@ -1,0 +1,39 @@
+//! The schema of `kind: key_set`.
+
+use super::schema::{about, choice, filled, object, one_of, positive_duration, put, text};
+use keyward_model::resource::{KeyAlgorithm, KeySetPurpose};
+use serde_json::{Value, json};
+
+pub(super) fn schema() -> Value {
+    let purposes = KeySetPurpose::ALL.map(KeySetPurpose::as_str);
+    let of = |signs: bool| -> Value {
+        let fitting = KeyAlgorithm::ALL.iter().filter(|one| one.signs() == signs);
+        let names: Vec<&str> = fitting.map(|one| one.as_str()).collect();
+        let mut list = filled(choice(&names));
+        put(&mut list, "uniqueItems", json!(true));
+        list
+    };
+    let whole_seconds = json!({ "type": "string", "pattern": "^[1-9][0-9]{0,2}(s|m|h|d)$" });
+    let mut schema = object(
+        &["purpose"],
+        json!({
+            "purpose": about(choice(&purposes), "What the keys are for"),
+            "issuer": about(text(), "The `iss` of what they sign"),
+            "algorithms": about(one_of(vec![of(true), of(false)]), "Each has a succession of keys of its own. Default: ES256, or ECDH-ES to encrypt to"),
+            "rotation": about(one_of(vec![json!({ "const": "manual" }), positive_duration()]), "How long each key signs, 90d unless said otherwise; or `manual`"),
+            "publish_before": about(whole_seconds.clone(), "How long a key stands in the set before it is used; 24h unless said otherwise"),
+            "token_life": about(whole_seconds.clone(), "How long what a key signs may be good; 24h unless said otherwise"),
+            "max_age": about(whole_seconds, "How long a copy of the set may be kept; 15m unless said otherwise"),
+        }),
+    );
+    put(
+        &mut schema,
+        "oneOf",
+        json!([
+            { "required": ["issuer"], "properties": { "purpose": { "enum": ["tokens", "id_tokens"] }, "algorithms": of(true) } },
+            { "properties": { "purpose": { "const": "webhooks" }, "algorithms": of(true) } },
+            { "properties": { "purpose": { "const": "encryption" }, "issuer": false, "algorithms": of(false) } },
+        ]),
+    );
+    schema
+}

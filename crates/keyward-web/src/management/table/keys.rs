@@ -1,0 +1,182 @@
+//! Rows of keys, what they sign, and what is no longer believed.
+
+use super::{paged, permitted};
+use crate::management::call::JSON;
+use crate::management::endpoint::Endpoint;
+use crate::management::operation::{Operation, Parameter, schema_named};
+use crate::management::{key, revocation, signed_token};
+use http::Method;
+use keyward_access::management::{Action, Subject};
+
+pub(super) fn rows() -> Vec<Endpoint> {
+    let mut rows = keys();
+    rows.push(permitted(
+        Method::POST,
+        "/teams/{team}/key-sets/{key}/tokens",
+        Action::write(Subject::SignedTokens),
+        signed_token::create,
+        Operation::new(
+            "sign_token",
+            "keys",
+            "Sign a token (JWT) with the key that signs now; `iss`, `iat`, `exp` and `jti` are put in here",
+        )
+        .takes(JSON, schema_named("NewSignedToken"))
+        .gives(201, Some(schema_named("SignedToken")))
+        .refuses([403, 404, 409, 422]),
+    ));
+    rows.extend(revocations());
+    rows
+}
+
+fn keys() -> Vec<Endpoint> {
+    let all = "/teams/{team}/key-sets/{key}/keys";
+    let one = "/teams/{team}/key-sets/{key}/keys/{kid}";
+    let (read, write) = (Action::read(Subject::Keys), Action::write(Subject::Keys));
+    let mut rows = vec![
+        permitted(
+            Method::GET,
+            all,
+            read,
+            key::list,
+            paged(
+                Operation::new("list_keys", "keys", "The keys of a set, in all states"),
+                "Key",
+            ),
+        ),
+        permitted(
+            Method::POST,
+            all,
+            write,
+            key::create,
+            Operation::new(
+                "create_key",
+                "keys",
+                "Make a key, or bring one: it is published at once, and used once every copy of the set has it",
+            )
+            .takes(JSON, schema_named("NewKey"))
+            .gives(201, Some(schema_named("Key")))
+            .refuses([403, 404, 409, 422]),
+        ),
+        permitted(
+            Method::GET,
+            one,
+            read,
+            key::show,
+            Operation::new("show_key", "keys", "A key, without its private part")
+                .gives(200, Some(schema_named("Key")))
+                .refuses([403, 404]),
+        ),
+        permitted(
+            Method::POST,
+            &format!("{one}/certificate-request"),
+            write,
+            key::request_certificate,
+            Operation::new(
+                "request_certificate",
+                "keys",
+                "A certificate request (PKCS#10) for the key, to be signed by an authority outside",
+            )
+            .takes(JSON, schema_named("CertificateSubject"))
+            .gives(200, Some(schema_named("CertificateRequest")))
+            .refuses([403, 404, 409, 422]),
+        ),
+        permitted(
+            Method::PUT,
+            &format!("{one}/certificates"),
+            write,
+            key::certify,
+            Operation::new(
+                "certify_key",
+                "keys",
+                "Put the key's certificates into the set (`x5c`), the key's own first",
+            )
+            .takes(JSON, schema_named("Certificates"))
+            .gives(200, Some(schema_named("Key")))
+            .refuses([403, 404, 409, 422]),
+        ),
+    ];
+    let steps: [(&str, super::PermittedHandler, &str); 3] = [
+        (
+            "activate",
+            key::activate,
+            "Let a key sign from now on, in the place of the one that does",
+        ),
+        (
+            "retire",
+            key::retire,
+            "Let a key sign no more; what it signed stays good until it expires",
+        ),
+        (
+            "withdraw",
+            key::withdraw,
+            "Take a key out at once: what it signed is refused from now on",
+        ),
+    ];
+    rows.extend(steps.map(|(verb, handler, summary)| {
+        permitted(
+            Method::POST,
+            &format!("{one}/{verb}"),
+            write,
+            handler,
+            Operation::new(format!("{verb}_key"), "keys", summary)
+                .gives(200, Some(schema_named("Key")))
+                .refuses([403, 404, 409]),
+        )
+    }));
+    rows
+}
+
+fn revocations() -> [Endpoint; 3] {
+    let (read, write) = (
+        Action::read(Subject::Revocations),
+        Action::write(Subject::Revocations),
+    );
+    [
+        permitted(
+            Method::GET,
+            "/revocations",
+            read,
+            revocation::list,
+            Operation::new(
+                "list_revocations",
+                "revocations",
+                "What is no longer believed",
+            )
+            .with(Parameter::paging())
+            .gives(
+                200,
+                Some(crate::management::list::page_schema(schema_named(
+                    "Revocation",
+                ))),
+            )
+            .refuses([403]),
+        ),
+        permitted(
+            Method::POST,
+            "/revocations",
+            write,
+            revocation::create,
+            Operation::new(
+                "revoke",
+                "revocations",
+                "Believe a token, a session, a subject, a client or a family no longer: at once here, within a second on other nodes",
+            )
+            .takes(JSON, schema_named("NewRevocation"))
+            .gives(201, Some(schema_named("Revocation")))
+            .refuses([403, 409, 422]),
+        ),
+        permitted(
+            Method::DELETE,
+            "/revocations/{revocation}",
+            write,
+            revocation::delete,
+            Operation::new(
+                "take_back_revocation",
+                "revocations",
+                "Take a revocation back: what it named is believed again",
+            )
+            .gives(204, None)
+            .refuses([403, 404]),
+        ),
+    ]
+}
