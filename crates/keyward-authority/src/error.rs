@@ -17,6 +17,14 @@ pub enum Error {
         /// The key.
         kid: String,
     },
+    /// The set has a key of this name.
+    #[error("the set `{set}` has a key `{kid}` already: a key is known by its `kid` for good")]
+    KnownKey {
+        /// The set.
+        set: String,
+        /// The key.
+        kid: String,
+    },
     /// No such set is kept here.
     #[error("there is no key set `{set}` here, or it is not ready yet")]
     UnknownSet {
@@ -53,6 +61,7 @@ impl Error {
             Self::Store(error) => error.code(),
             Self::Jose(error) => error.code(),
             Self::UnknownKey { .. } => "unknown_key",
+            Self::KnownKey { .. } => "known_key",
             Self::UnknownSet { .. } => "unknown_key_set",
             Self::Unfit(_) => "key_unfit",
             Self::Torn { .. } => "key_torn",

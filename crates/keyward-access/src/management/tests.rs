@@ -53,13 +53,26 @@ fn roles_allow_what_they_are_for_and_nothing_else() {
     ]);
     let of_team = [
         kinds(&Kind::ALL),
-        vec![Subject::Teams, Subject::Members, Subject::Revisions],
+        vec![
+            Subject::Teams,
+            Subject::Members,
+            Subject::Revisions,
+            Subject::Keys,
+            Subject::Revocations,
+        ],
     ]
     .concat();
     let seen = [of_team.clone(), vec![Subject::Tokens, Subject::Audit]].concat();
     let owned = [
         kinds(&Kind::ALL),
-        vec![Subject::Members, Subject::Tokens, Subject::Revisions],
+        vec![
+            Subject::Members,
+            Subject::Tokens,
+            Subject::Revisions,
+            Subject::Keys,
+            Subject::SignedTokens,
+            Subject::Revocations,
+        ],
     ]
     .concat();
     let found = vec![Subject::Resources(Kind::Api), Subject::Teams];

@@ -230,7 +230,7 @@ impl Keeper {
     ///
     /// # Errors
     /// As [`create`](Self::create); [`Error::Unfit`] for a key without a private part, or that is not for the
-    /// algorithm; [`keyward_store::Error::Exists`] where the set has its `kid`.
+    /// algorithm; [`Error::KnownKey`] where the set has its `kid`.
     pub async fn import(
         &self,
         (team, name): (TeamId, &Name),
@@ -269,6 +269,12 @@ impl Keeper {
         for _ in 0..super::TRIES {
             let set = self.set(team, name)?;
             let plan = &set.plan;
+            if set.rows.iter().any(|row| row.kid == kid) {
+                return Err(Error::KnownKey {
+                    set: name.to_string(),
+                    kid,
+                });
+            }
             let succession = set
                 .successions
                 .iter()

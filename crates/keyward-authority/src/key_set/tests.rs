@@ -401,7 +401,7 @@ async fn a_set_by_hand_has_the_keys_that_somebody_makes_or_brings() {
     };
     assert_eq!(
         keeper.import(place, again, BY).await.unwrap_err().code(),
-        "store_exists"
+        "known_key"
     );
 
     let second = keeper.create(place, None, BY).await.unwrap();

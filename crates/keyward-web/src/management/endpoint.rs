@@ -108,7 +108,15 @@ pub(crate) enum Found<'e> {
 }
 
 /// The names of parameters in addresses.
-pub(crate) const PARAMETERS: [&str; 6] = ["team", "key", "member", "token", "revision", "sequence"];
+pub(crate) const PARAMETERS: [&str; 7] = [
+    "team",
+    "key",
+    "member",
+    "token",
+    "revision",
+    "kid",
+    "revocation",
+];
 
 /// Finds the endpoint of a call. HEAD is for whatever GET is.
 pub(crate) fn find<'e>(table: &'e [Endpoint], method: &Method, path: &str) -> Found<'e> {

@@ -105,10 +105,9 @@ pub(super) fn refused(error: Error) -> Problem {
         Error::UnknownKey { .. } | Error::UnknownSet { .. } => Problem::not_found(),
         Error::Jose(_) => Problem::new(ProblemKind::Unfit, text),
         Error::Unfit(_) => bad_member("", &text),
-        Error::Store(keyward_store::Error::Exists { .. }) => Problem::new(
-            ProblemKind::Exists,
-            "The set has a key of this `kid` already: a key is known by its `kid` for good",
-        ),
+        Error::KnownKey { .. } | Error::Store(keyward_store::Error::Exists { .. }) => {
+            Problem::new(ProblemKind::Exists, text)
+        }
         Error::Store(keyward_store::Error::Conflict { .. }) | Error::Unsettled { .. } => {
             Problem::new(
                 ProblemKind::Contended,

@@ -75,6 +75,8 @@ fn address(method: &str, path: &str, deployment: &Deployment) -> String {
         .replace("{member}", member)
         .replace("{token}", token)
         .replace("{revision}", "1")
+        .replace("{kid}", "none")
+        .replace("{revocation}", &nothing)
 }
 
 /// Sent so that it does nothing: only checked, or with a body that is not read.
