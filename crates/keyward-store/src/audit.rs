@@ -6,7 +6,11 @@
 //!
 //! An event is written in the transaction of what it tells about: there is neither without the other.
 
-use crate::hierarchy::random_id;
+mod anchor;
+
+pub use anchor::AuditAnchor;
+
+use crate::hierarchy::{MacKey, Purpose, random_id};
 use crate::schema::hexadecimal;
 use crate::{Error, Store};
 use aws_lc_rs::digest::{Context, SHA256};
@@ -17,9 +21,6 @@ use sqlx::{Any, Transaction};
 
 /// How many events are read at a time while the chain is checked.
 const PAGE: u32 = 1_000;
-
-/// The hash before the first event.
-const BEGINNING: &str = "";
 
 /// What is to be written down.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,8 +67,12 @@ pub struct AuditEvent {
 /// What the chain came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditChain {
-    /// How many events there are.
+    /// The number of the last event: how many there ever were.
     pub events: i64,
+    /// The number of the first that is there; those before it are forgotten.
+    pub first: i64,
+    /// The last event that an anchor stands for: what is up to it can't have been made anew by who has the database alone.
+    pub anchored: i64,
     /// The hash of the last, empty when there is none. Noted elsewhere, it shows whether events were cut
     /// off.
     pub head: String,
@@ -107,7 +112,7 @@ pub(crate) async fn append(
         sqlx::query_as("SELECT sequence, hash FROM audit_events ORDER BY sequence DESC LIMIT 1")
             .fetch_optional(&mut **transaction)
             .await?;
-    let (last, previous_hash) = last.unwrap_or_else(|| (0, BEGINNING.to_owned()));
+    let (last, previous_hash) = last.unwrap_or_default();
     let mut event = AuditEvent {
         sequence: last + 1,
         id: AuditEventId::new(now, random_id()?).to_string(),
@@ -172,15 +177,39 @@ impl Store {
         Ok(events)
     }
 
-    /// Computes the chain from its beginning.
+    /// Computes the chain from its beginning, or from the anchor where those before are forgotten, and looks that it
+    /// goes through all anchors, and that these were made with a key of this deployment.
     ///
     /// # Errors
     /// [`Error::AuditBroken`] at the first event that does not fit.
     pub async fn verify_audit_chain(&self) -> Result<AuditChain, Error> {
+        let keys = self.existing_mac_keys(Purpose::Audit).await?;
+        let anchors = self.audit_anchors().await?;
+        let mut anchors = anchors.into_iter().peekable();
+        let (first,): (i64,) =
+            sqlx::query_as("SELECT coalesce(min(sequence), 1) FROM audit_events")
+                .fetch_one(self.pool())
+                .await?;
         let mut chain = AuditChain {
             events: 0,
-            head: BEGINNING.to_owned(),
+            first,
+            anchored: 0,
+            head: String::new(),
         };
+        if first > 1 {
+            let missing = || Error::AuditBroken {
+                sequence: first,
+                why: "events before it are missing",
+            };
+            let anchor = anchors.next().ok_or_else(missing)?;
+            if anchor.sequence != first - 1 {
+                return Err(missing());
+            }
+            check_anchor(&anchor, &keys)?;
+            chain.events = anchor.sequence;
+            chain.anchored = anchor.sequence;
+            chain.head = anchor.hash;
+        }
         loop {
             let events = self.audit_events(chain.events, PAGE).await?;
             let is_last = events.len() < PAGE as usize;
@@ -198,12 +227,36 @@ impl Store {
                 if event.expected_hash() != event.hash {
                     return Err(broken("it is not what its hash was made of"));
                 }
+                if let Some(anchor) = anchors.next_if(|anchor| anchor.sequence == event.sequence) {
+                    check_anchor(&anchor, &keys)?;
+                    if anchor.hash != event.hash {
+                        return Err(broken("it is another one than was anchored"));
+                    }
+                    chain.anchored = event.sequence;
+                }
                 chain.events = event.sequence;
                 chain.head = event.hash;
             }
             if is_last {
-                return Ok(chain);
+                break;
             }
         }
+        match anchors.next() {
+            None => Ok(chain),
+            Some(anchor) => Err(Error::AuditBroken {
+                sequence: anchor.sequence,
+                why: "it was anchored, and is not there any more",
+            }),
+        }
     }
+}
+
+fn check_anchor(anchor: &AuditAnchor, keys: &[MacKey]) -> Result<(), Error> {
+    if anchor.is_ours(keys) {
+        return Ok(());
+    }
+    Err(Error::AuditBroken {
+        sequence: anchor.sequence,
+        why: "its anchor was made by somebody else",
+    })
 }

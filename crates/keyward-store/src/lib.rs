@@ -22,7 +22,7 @@ mod store;
 mod tests;
 
 pub use acme::AcmeCertificate;
-pub use audit::{Action, AuditChain, AuditEvent};
+pub use audit::{Action, AuditAnchor, AuditChain, AuditEvent};
 pub use changes::{ChangeCounts, ChangeFeed, Marks, Notice};
 pub use database::{Location, PostgresSettings, Refusal, Tls};
 pub use error::Error;

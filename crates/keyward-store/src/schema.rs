@@ -56,6 +56,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         serves_from: 1,
         sql: include_str!("../migrations/0010_key_sets.sql"),
     },
+    Migration {
+        version: 11,
+        serves_from: 1,
+        sql: include_str!("../migrations/0011_audit_anchors.sql"),
+    },
 ];
 
 /// What a migration does beside its own text where the database is PostgreSQL: what SQLite has no use for.

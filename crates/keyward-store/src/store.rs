@@ -163,6 +163,13 @@ impl Store {
         Ok(keys)
     }
 
+    /// Those that there are; none is made.
+    pub(crate) async fn existing_mac_keys(&self, purpose: Purpose) -> Result<Vec<MacKey>, Error> {
+        let mut connection = self.pool().acquire().await?;
+        let keyring = self.keyring();
+        keyring.existing_mac_keys(&mut connection, purpose).await
+    }
+
     /// Whether the database answers.
     ///
     /// # Errors

@@ -6,6 +6,9 @@ pub(crate) const CONFIG: &str = "KEYWARD_CONFIG";
 /// Gives the master key instead of the file in the data directory.
 pub(crate) const MASTER_KEY: &str = "KEYWARD_MASTER_KEY";
 
+/// Gives the master key that is to come in its place.
+pub(crate) const NEW_MASTER_KEY: &str = "KEYWARD_NEW_MASTER_KEY";
+
 /// The address of the management API when `--server` doesn't say it.
 pub(crate) const SERVER: &str = "KEYWARD_SERVER";
 

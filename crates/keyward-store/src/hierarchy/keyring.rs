@@ -150,21 +150,27 @@ impl Keyring {
         purpose: Purpose,
         now: Timestamp,
     ) -> Result<Vec<MacKey>, Error> {
+        let mut keys = self.existing_mac_keys(transaction, purpose).await?;
+        if keys.is_empty() {
+            keys.push(self.make(transaction, purpose, now).await?.mac_key()?);
+        }
+        Ok(keys)
+    }
+
+    /// Those that there are, the current one first.
+    pub(crate) async fn existing_mac_keys(
+        &self,
+        connection: &mut AnyConnection,
+        purpose: Purpose,
+    ) -> Result<Vec<MacKey>, Error> {
         let rows: Vec<DataKeyRow> = sqlx::query_as(
             "SELECT id, purpose, wrapped FROM data_keys WHERE purpose = $1
              ORDER BY CASE WHEN current = 1 THEN 0 ELSE 1 END, created_at DESC",
         )
         .bind(purpose.as_str())
-        .fetch_all(&mut **transaction)
+        .fetch_all(connection)
         .await?;
-        let mut keys = rows
-            .iter()
-            .map(|row| self.unwrap(row)?.mac_key())
-            .collect::<Result<Vec<_>, _>>()?;
-        if keys.is_empty() {
-            keys.push(self.make(transaction, purpose, now).await?.mac_key()?);
-        }
-        Ok(keys)
+        rows.iter().map(|row| self.unwrap(row)?.mac_key()).collect()
     }
 
     /// Wraps all data keys with `new` in the place of `old`. No field is touched.

@@ -52,16 +52,19 @@ pub enum Purpose {
     Cursors,
     /// Signs webhooks.
     Webhooks,
+    /// Anchors the audit log.
+    Audit,
 }
 
 impl Purpose {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Secrets,
         Self::ApiKeyHashing,
         Self::Nonces,
         Self::Cursors,
         Self::Webhooks,
+        Self::Audit,
     ];
 
     /// As stored.
@@ -73,6 +76,7 @@ impl Purpose {
             Self::Nonces => "nonces",
             Self::Cursors => "cursors",
             Self::Webhooks => "webhooks",
+            Self::Audit => "audit",
         }
     }
 

@@ -22,6 +22,7 @@ const FIXTURES: &[(i64, &str)] = &[
     (5, include_str!("../../migrations/fixtures/0005.sql")),
     (6, include_str!("../../migrations/fixtures/0006.sql")),
     (10, include_str!("../../migrations/fixtures/0010.sql")),
+    (11, include_str!("../../migrations/fixtures/0011.sql")),
 ];
 
 fn up_to(version: i64) -> Vec<Migration> {

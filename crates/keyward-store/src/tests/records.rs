@@ -4,6 +4,8 @@ on_each_database! {
     expired_revocations_are_forgotten,
     a_changed_audit_log_is_noticed,
     the_head_shows_that_the_newest_events_were_cut_off,
+    anchors_tell_of_a_chain_that_was_made_anew,
+    old_events_are_forgotten_and_the_rest_is_verified,
     resources_of_the_database_are_listed_with_their_team,
     who_asks_behind_its_mark_gets_what_is_new_and_nothing_else,
     revocations_that_come_at_once_are_all_behind_some_mark,
@@ -108,6 +110,95 @@ async fn the_head_shows_that_the_newest_events_were_cut_off(bench: Bench) {
     let noted = store.verify_audit_chain().await.unwrap();
     execute(&store, "DELETE FROM audit_events WHERE sequence = 2").await;
     assert_ne!(store.verify_audit_chain().await.unwrap().head, noted.head);
+}
+
+async fn anchors_tell_of_a_chain_that_was_made_anew(bench: Bench) {
+    let store = bench.open().await;
+    assert_eq!(store.anchor_audit(NOW).await.unwrap(), None);
+    insert(&store, "k1", KeyState::Published).await.unwrap();
+    insert(&store, "k2", KeyState::Published).await.unwrap();
+    let anchor = store.anchor_audit(NOW).await.unwrap().unwrap();
+    assert_eq!(anchor.sequence, 2);
+    assert_eq!(store.anchor_audit(NOW).await.unwrap(), None);
+    insert(&store, "k3", KeyState::Published).await.unwrap();
+    let chain = store.verify_audit_chain().await.unwrap();
+    assert_eq!((chain.first, chain.anchored, chain.events), (1, 2, 3));
+    // Another's database, with a chain that fits in itself.
+    for (sql, why) in [
+        (
+            "UPDATE audit_anchors SET hash = 'other'",
+            "made by somebody else",
+        ),
+        (
+            "UPDATE audit_anchors SET mac = '00'",
+            "made by somebody else",
+        ),
+        (
+            "DELETE FROM audit_events WHERE sequence >= 2",
+            "not there any more",
+        ),
+    ] {
+        let mut transaction = store.pool().begin().await.unwrap();
+        let rows: Vec<(i64, String, String)> =
+            sqlx::query_as("SELECT sequence, hash, mac FROM audit_anchors")
+                .fetch_all(&mut *transaction)
+                .await
+                .unwrap();
+        transaction.rollback().await.unwrap();
+        execute(&store, sql).await;
+        let broken = store.verify_audit_chain().await.unwrap_err().to_string();
+        assert!(broken.contains(why), "{sql}: {broken}");
+        for (sequence, hash, mac) in rows {
+            sqlx::query("UPDATE audit_anchors SET hash = $1, mac = $2 WHERE sequence = $3")
+                .bind(hash)
+                .bind(mac)
+                .bind(sequence)
+                .execute(store.pool())
+                .await
+                .unwrap();
+        }
+    }
+}
+
+async fn old_events_are_forgotten_and_the_rest_is_verified(bench: Bench) {
+    let store = bench.open().await;
+    let at = |seconds| NOW.plus(Duration::from_secs(seconds));
+    for (index, kid) in ["k0", "k1", "k2", "k3"].into_iter().enumerate() {
+        let key = key(kid, KeyState::Published);
+        let time = at(10 * index as u64);
+        store
+            .insert_key(TEAM, "self", &key, Author::local("test"), time)
+            .await
+            .unwrap();
+    }
+    store.anchor_audit(at(15)).await.unwrap();
+    let by = Author::local("node");
+    assert_eq!(
+        store.forget_audit_events(at(0), by, at(40)).await.unwrap(),
+        0
+    );
+    assert_eq!(
+        store.forget_audit_events(at(20), by, at(40)).await.unwrap(),
+        2
+    );
+    let chain = store.verify_audit_chain().await.unwrap();
+    assert_eq!((chain.first, chain.events), (3, 5));
+    let told = store.audit_events(4, 10).await.unwrap();
+    assert_eq!((told.len(), told[0].action.as_str()), (1, "audit.forget"));
+    // However old: the newest stays, so that the next has something to follow on.
+    assert_eq!(
+        store
+            .forget_audit_events(at(100), by, at(100))
+            .await
+            .unwrap(),
+        2
+    );
+    insert(&store, "k9", KeyState::Published).await.unwrap();
+    let chain = store.verify_audit_chain().await.unwrap();
+    assert_eq!((chain.first, chain.events), (5, 7));
+    execute(&store, "DELETE FROM audit_anchors").await;
+    let broken = store.verify_audit_chain().await.unwrap_err().to_string();
+    assert!(broken.contains("are missing"), "{broken}");
 }
 
 async fn resources_of_the_database_are_listed_with_their_team(bench: Bench) {

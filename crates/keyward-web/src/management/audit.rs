@@ -49,7 +49,7 @@ pub(crate) fn verify<'c>(site: &'c Site, _allowed: Allowed<'c>) -> Outcome<'c> {
     async move {
         match site.store().verify_audit_chain().await {
             Ok(chain) => Ok(Answer::ok(json!({
-                "intact": true, "events": chain.events, "head": chain.head,
+                "intact": true, "events": chain.events, "first": chain.first, "anchored": chain.anchored, "head": chain.head,
             }))),
             Err(keyward_store::Error::AuditBroken { sequence, why }) => Ok(Answer::ok(json!({
                 "intact": false, "broken_at": sequence, "why": why,

@@ -460,7 +460,7 @@ fn own_schemas() -> Vec<(&'static str, Value)> {
                 "type": "object",
                 "required": ["intact"],
                 "properties": {
-                    "intact": { "type": "boolean" }, "events": number(), "head": text(),
+                    "intact": { "type": "boolean" }, "events": number(), "first": number(), "anchored": number(), "head": text(),
                     "broken_at": number(), "why": text(),
                 },
             }),

@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::node_configuration::node_configuration;
+use super::node_store::to_its_end;
 use super::terminal;
 use crate::environment;
 use crate::own_keys::data_dir;
@@ -38,12 +39,8 @@ pub(super) struct Reset {
 impl Reset {
     fn run(self) -> Result<(), Failure> {
         let configuration = node_configuration(self.config.as_ref())?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Failure::new("runtime", error.to_string(), "runtime"))?;
         let master_key = environment::variable(environment::MASTER_KEY).map(Secret::new);
-        let written = runtime.block_on(async {
+        let written = to_its_end(async {
             let now = SystemClock::new().now();
             let store =
                 data_dir::open_existing(&configuration.data_place(), master_key, now).await?;

@@ -3,6 +3,7 @@
 mod access;
 mod admin;
 mod algorithm;
+mod audit;
 mod backup;
 mod check;
 mod completions;
@@ -15,8 +16,10 @@ mod jwk;
 mod jws;
 mod jwt;
 mod key_arguments;
+mod keys;
 mod man;
 mod node_configuration;
+mod node_store;
 mod revoke;
 mod serve;
 pub(crate) mod terminal;
@@ -58,6 +61,10 @@ enum Command {
     #[command(subcommand)]
     Admin(admin::Admin),
     #[command(subcommand)]
+    Keys(keys::Keys),
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    #[command(subcommand)]
     Access(access::Access),
     Revoke(revoke::Revoke),
     #[command(subcommand)]
@@ -89,6 +96,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Diff(command) => command.run().map(done),
         Command::Export(command) => command.run().map(done),
         Command::Admin(command) => command.run().map(done),
+        Command::Keys(command) => command.run().map(done),
+        Command::Audit(command) => command.run().map(done),
         Command::Access(command) => command.run(),
         Command::Revoke(command) => command.run().map(done),
         Command::Revocation(command) => command.run().map(done),

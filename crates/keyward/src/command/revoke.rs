@@ -2,10 +2,9 @@
 
 use super::input::Input;
 use super::node_configuration::node_configuration;
+use super::node_store::in_store;
 use super::{Failure, terminal};
 use crate::configuration::NodeConfiguration;
-use crate::environment;
-use crate::own_keys::data_dir;
 use clap::{Args, Subcommand, ValueEnum};
 use keyward_gateway::credentials;
 use keyward_jose::jwt::{TOKEN_MAX, peek};
@@ -14,9 +13,9 @@ use keyward_model::resource::issuer::SELF;
 use keyward_model::resource::raw::closest;
 use keyward_model::resource::{Issuer, Spec};
 use keyward_model::revocation::{Revocation, RevocationKind};
-use keyward_model::{Clock as _, Secret, SystemClock, Timestamp};
+use keyward_model::{Clock as _, SystemClock, Timestamp};
 use keyward_state::revocation::REVOCATIONS_MAX_DEFAULT;
-use keyward_store::{Author, Store};
+use keyward_store::Author;
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -404,23 +403,4 @@ fn complain_of_unknown(iss: &str) {
     terminal::complain(&terminal::visible(&format!(
         "warning: no issuer of the configuration has the `iss` {iss:?}: nobody is refused unless callers come with exactly this one"
     )));
-}
-
-/// Opens the node's database, does something with it, and closes it.
-fn in_store<T>(
-    configuration: &NodeConfiguration,
-    act: impl AsyncFnOnce(&Store) -> Result<T, keyward_store::Error>,
-) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new("runtime", error.to_string(), "runtime"))?;
-    let master_key = environment::variable(environment::MASTER_KEY).map(Secret::new);
-    runtime.block_on(async {
-        let now = SystemClock::new().now();
-        let store = data_dir::open_existing(&configuration.data_place(), master_key, now).await?;
-        let outcome = act(&store).await;
-        store.close().await;
-        outcome.map_err(|error| Failure::new("database", error.to_string(), error.code()))
-    })
 }

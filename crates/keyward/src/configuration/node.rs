@@ -44,6 +44,7 @@ const KEYS: &[&str] = &[
     "failed_attempts",
     "limits",
     "access_log",
+    "audit",
     "tracing",
     "captures",
     "egress",
@@ -69,6 +70,9 @@ const FAILED_ATTEMPTS: Allowance = Allowance {
 const FAILED_ATTEMPTS_MAX: u64 = 1_000_000;
 
 const FAILED_ATTEMPTS_PER_MAX: Duration = Duration::from_secs(3_600);
+
+/// What is forgotten sooner was never a log.
+const AUDIT_KEPT_MIN: Duration = Duration::from_secs(24 * 3600);
 
 /// Fewer leave a limit no room beside the others, and more are ten gigabytes and above.
 const COUNTED_SUBJECTS: RangeInclusive<u64> = 1_024..=100_000_000;
@@ -96,6 +100,8 @@ pub(crate) struct NodeConfiguration {
     pub(crate) limits: Limits,
     /// Where calls are logged, and how.
     pub(crate) access_log: AccessLog,
+    /// How long audit events are kept; `None`: for good.
+    pub(crate) audit_kept: Option<Duration>,
     /// Where traces go, if calls are traced.
     pub(crate) tracing: Option<Tracing>,
     /// Where captured bodies go; `None`: nothing is captured, whatever routes say.
@@ -125,6 +131,7 @@ impl Default for NodeConfiguration {
             failed_attempts: FAILED_ATTEMPTS,
             limits: Limits::default(),
             access_log: AccessLog::default(),
+            audit_kept: None,
             tracing: None,
             captures: Some(Captures::in_data_dir(Path::new(DEFAULT_DATA_DIR))),
             egress_allow: Vec::new(),
@@ -183,6 +190,7 @@ impl NodeConfiguration {
                 },
             },
             "access_log": self.access_log.to_json(),
+            "audit": { "keep": self.audit_kept.map(|time| time.as_secs_f64()) },
             "captures": self.captures.as_ref().map(Captures::to_json),
             "tracing": self.tracing.as_ref().map(Tracing::to_json),
             "egress": { "allow": allow(&self.egress_allow) },
@@ -272,6 +280,10 @@ pub(super) fn read(
         Some(field) => limits(field, problems),
         None => Some(Limits::default()),
     };
+    let audit_kept = match fields.optional("audit") {
+        Some(field) => audit_kept(field, problems),
+        None => Some(None),
+    };
     let access_log = match fields.optional("access_log") {
         Some(field) => access_log::read(field, directory, problems),
         None => Some(AccessLog::default()),
@@ -307,6 +319,7 @@ pub(super) fn read(
         failed_attempts: failed_attempts?,
         limits: limits?,
         access_log: access_log?,
+        audit_kept: audit_kept?,
         tracing: tracing?,
         captures: captures?,
         egress_allow,
@@ -379,6 +392,23 @@ fn failed_attempts(field: Field<'_>, problems: &mut Problems) -> Option<Allowanc
         None => FAILED_ATTEMPTS.per,
     };
     Some(Allowance { attempts, per })
+}
+
+/// `audit`: how long events are kept.
+fn audit_kept(field: Field<'_>, problems: &mut Problems) -> Option<Option<Duration>> {
+    let fields = field.fields(&["keep"], problems)?;
+    let Some(field) = fields.optional("keep") else {
+        return Some(None);
+    };
+    let time = field.positive_duration(problems)?;
+    if time < AUDIT_KEPT_MIN {
+        field.refuse(
+            "is less than a day: nobody would have looked at what was done before it is forgotten",
+            problems,
+        );
+        return None;
+    }
+    Some(Some(time))
 }
 
 fn limits(field: Field<'_>, problems: &mut Problems) -> Option<Limits> {

@@ -40,6 +40,7 @@ pub(crate) fn needing_restart(
         failed_attempts,
         limits,
         access_log: _,
+        audit_kept,
         tracing,
         captures,
         egress_allow,
@@ -59,6 +60,7 @@ pub(crate) fn needing_restart(
         ("trusted_proxies", *trusted_proxies != read.trusted_proxies),
         ("failed_attempts", *failed_attempts != read.failed_attempts),
         ("limits", *limits != read.limits),
+        ("audit", *audit_kept != read.audit_kept),
         // Whether there is any is decided at the start; all else of them can change.
         ("tracing", tracing.is_some() != read.tracing.is_some()),
         ("captures", captures.is_some() != read.captures.is_some()),

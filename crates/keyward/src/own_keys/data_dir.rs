@@ -1,5 +1,6 @@
 //! The data directory: the database where no other is named, and the master key where the environment gives none.
 
+use super::master_key;
 use crate::command::Failure;
 use crate::configuration::DataPlace;
 use crate::environment;
@@ -11,7 +12,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 
 /// The master key's name in the data directory.
-const MASTER_KEY_FILE: &str = "master.key";
+pub(super) const MASTER_KEY_FILE: &str = "master.key";
 
 /// More than any spelling of a master key.
 const MASTER_KEY_FILE_MAX_BYTES: u64 = 1024;
@@ -59,6 +60,11 @@ pub(crate) async fn open_store(
     match Store::open_at(&location, &master, now).await {
         Ok(store) => Ok((store, source)),
         Err(error) => {
+            if let (Error::WrongMasterKey, MasterKeySource::File(_)) = (&error, &source)
+                && let Some(store) = master_key::resumed(place, &location, now).await?
+            {
+                return Ok((store, source));
+            }
             // Another node was faster, with another key: the one that was made for nothing must not be taken
             // for the right one.
             if let (Error::WrongMasterKey, MasterKeySource::Made(path)) = (&error, &source) {
@@ -120,7 +126,7 @@ async fn is_begun(location: &Location) -> Result<bool, Failure> {
         .map_err(|error| failed(location, &error))
 }
 
-fn given(text: &Secret<String>) -> Result<MasterKey, Failure> {
+pub(super) fn given(text: &Secret<String>) -> Result<MasterKey, Failure> {
     MasterKey::parse(text.reveal())
         .map_err(|error| Failure::new(environment::MASTER_KEY, error.to_string(), error.code()))
 }
@@ -163,7 +169,7 @@ async fn read_or_make(
     }
 }
 
-fn read(path: &Path) -> Result<Option<MasterKey>, Failure> {
+pub(super) fn read(path: &Path) -> Result<Option<MasterKey>, Failure> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -197,7 +203,7 @@ fn read(path: &Path) -> Result<Option<MasterKey>, Failure> {
 
 /// Whole or not at all, and never over one that is there: written beside it, then given its name, which
 /// the system refuses if the name is taken.
-fn write(path: &Path, master: &MasterKey) -> io::Result<()> {
+pub(super) fn write(path: &Path, master: &MasterKey) -> io::Result<()> {
     // Not the process's number: in containers that share a folder all may be number one.
     let mut random = [0; 8];
     aws_lc_rs::rand::fill(&mut random).map_err(io::Error::other)?;
@@ -224,7 +230,7 @@ fn write_beside(beside: &Path, master: &MasterKey) -> io::Result<()> {
     file.sync_all()
 }
 
-fn file_failed(path: &Path, doing: &str, error: &io::Error) -> Failure {
+pub(super) fn file_failed(path: &Path, doing: &str, error: &io::Error) -> Failure {
     Failure::new(
         format!("master key {}", path.display()),
         format!("can't {doing}: {error}"),

@@ -1,6 +1,7 @@
 //! What stands in the data directory beside the database, and what all nodes of a database share.
 
 pub(crate) mod data_dir;
+pub(crate) mod master_key;
 mod shared_secrets;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! `keyward serve`: the process, put together.
 
 mod access_log;
+mod audit;
 mod captures;
 mod changes;
 mod demo;
@@ -256,6 +257,11 @@ async fn serve(request: Request) -> Result<(), Failure> {
     let feeding = [tokio::spawn(follower.run()), tokio::spawn(feed.run())];
     answering.extend(Box::pin(site::listen(for_site, &site, &node, (&store, &clock))).await?);
     let following = tokio::spawn(Arc::clone(&site).follow(revisions));
+    let auditing = tokio::spawn(audit::keep(
+        store.clone(),
+        Arc::clone(&clock),
+        configuration.audit_kept,
+    ));
     let keeper = Arc::clone(&keys);
     let keeping_keys = tokio::spawn(async move { keeper.run(key_marks).await });
     serving.store(true, Ordering::Relaxed);
@@ -357,6 +363,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
     }
     following.abort();
     keeping_keys.abort();
+    auditing.abort();
     for answering in &answering {
         answering.abort();
     }

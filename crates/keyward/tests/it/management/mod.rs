@@ -5,6 +5,7 @@ mod endpoints;
 mod guarded;
 mod history;
 mod keys;
+mod master_key;
 mod resources;
 mod revocations;
 mod schemathesis;
