@@ -5,6 +5,7 @@ mod authentication;
 mod bodies;
 mod content;
 mod curl;
+mod keys;
 mod limits;
 mod observing;
 mod protocols;
