@@ -70,10 +70,9 @@ pub(super) fn row_of(
 ) -> Result<NewKey, Error> {
     let kid = key.kid().unwrap_or_default().to_owned();
     rotation.publish(kid.clone(), numeric_date(now))?;
-    let entries = rotation.entries().iter();
+    let mut entries = rotation.entries().iter();
     let entry = entries
-        .filter(|entry| entry.id == kid)
-        .last()
+        .find(|entry| entry.id == kid)
         .ok_or_else(|| Error::Internal("a new key is in no rotation".to_owned()))?;
     Ok(NewKey {
         kid,

@@ -83,7 +83,7 @@ pub(super) struct Export {
 impl Export {
     fn run(self) -> Result<(), Failure> {
         let configuration = node_configuration(self.config.as_ref())?;
-        let written = in_store(&configuration, async |store| {
+        in_store(&configuration, async |store| {
             let mut after = self.after;
             loop {
                 let events = store.audit_events(after, PAGE).await?;
@@ -97,8 +97,7 @@ impl Export {
                     return Ok(Ok(()));
                 }
             }
-        })?;
-        written
+        })?
     }
 }
 

@@ -36,7 +36,7 @@ async fn key_sets() {
     let made = post(path, Some(admin), asked("another-api")).await;
     let token = made["token"].as_str().unwrap();
     let refused = example.get("/readings", Some(token), "").await;
-    assert_refused(&refused, 401, "token_wrong_audience");
+    assert_refused(&refused, 401, "token_invalid");
     let set = example
         .get("/.well-known/jwks.json/default/machines", None, "")
         .await;

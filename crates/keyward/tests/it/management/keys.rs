@@ -5,10 +5,11 @@ use crate::node::{Plan, check_passed, check_problem};
 use crate::token;
 use keyward_jose::jwt::{self, Profile};
 use keyward_jose::{JwkSet, SignatureAlgorithm, Verifiers};
+use keyward_model::{Clock as _, Moment, SystemClock};
 use keyward_testkit::until;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const ISSUER: &str = "https://payments.example";
 
@@ -49,15 +50,16 @@ fn text<'v>(value: &'v Value, key: &str) -> &'v str {
 
 /// A verifier of somebody else's, that keeps its copy of the set for as long as it is told it may.
 struct Verifier {
-    fetched: Option<Instant>,
+    clock: SystemClock,
+    fetched: Option<Moment>,
     max_age: Duration,
     set: JwkSet,
 }
 
 impl Verifier {
     async fn check(&mut self, managed: &Managed, token: &str) {
-        if self.fetched.is_none_or(|at| at.elapsed() >= self.max_age) {
-            let begun = Instant::now();
+        let now = self.clock.moment();
+        if self.fetched.is_none_or(|at| now.since(at) >= self.max_age) {
             let path = "/.well-known/jwks.json/default/payments";
             let answer = managed.node.get(path, &[]).await;
             assert_eq!(answer.status, 200);
@@ -65,7 +67,7 @@ impl Verifier {
             let seconds = told.strip_prefix("public, max-age=").unwrap();
             self.max_age = Duration::from_secs(seconds.parse().unwrap());
             self.set = JwkSet::parse_public(&answer.body).unwrap();
-            self.fetched = Some(begun);
+            self.fetched = Some(now);
         }
         let algorithm = SignatureAlgorithm::Es256;
         let verifiers = Verifiers::new(self.set.keys(), &[algorithm]);
@@ -90,6 +92,7 @@ async fn keys_rotate_under_load_and_no_token_is_refused() {
     .await;
     let mut verifiers: Vec<Verifier> = (0..3)
         .map(|_| Verifier {
+            clock: SystemClock::new(),
             fetched: None,
             max_age: Duration::ZERO,
             set: JwkSet::default(),
