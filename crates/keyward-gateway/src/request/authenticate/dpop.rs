@@ -31,6 +31,9 @@ const GOOD_FOR: Duration = Duration::from_secs(60);
 const AHEAD: Duration = Duration::from_secs(5);
 /// So long after it was first taken no proof is taken any more.
 pub(crate) const REPLAY_WINDOW: Duration = Duration::from_secs(65);
+/// Where nodes remember together: how far their clocks may be apart, so that none takes what another has taken and
+/// forgotten.
+const CLOCKS: Duration = Duration::from_secs(60);
 /// A client that uses nonces gets another one when its own is older than this.
 const RENEW_AFTER: Duration = Duration::from_secs(20);
 /// The longest `jti`: 128 random bits have 22 characters.
@@ -226,8 +229,8 @@ impl Proof {
             .map_or(since, |connected| connected.max(since));
         let stale = |why: &'static str| Err(Fault::new(Code::NonceNeeded, why));
         let Some(nonce) = &self.nonce else {
-            // `iat` may be a whole second: one of the second in which we began could be of before.
-            let after_start = self.issued_at > since;
+            // A client whose clock is ahead may have used it before we began, with a time of after.
+            let after_start = self.issued_at > since.plus(AHEAD);
             let in_time = self.issued_at.plus(GOOD_FOR) >= now && self.issued_at <= now.plus(AHEAD);
             return if policy.nonce {
                 stale("The proof carries no nonce; make one with the nonce in `DPoP-Nonce`")
@@ -282,7 +285,7 @@ impl Proof {
         policy: &DpopPolicy,
     ) -> Result<(), Fault> {
         let (key, id) = (&self.key, self.id.as_bytes());
-        let found = common.first_use(key, id, REPLAY_WINDOW, policy.on_outage);
+        let found = common.first_use(key, id, REPLAY_WINDOW + CLOCKS, policy.on_outage);
         match found.await {
             Some(Use::First) => Ok(()),
             Some(Use::Again) => Err(replayed()),

@@ -1,7 +1,7 @@
 //! The examples of authentication.
 
 use super::{Example, assert_refused, text};
-use crate::policies::Holder;
+use crate::policies::{Holder, until_believed};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keyward_testkit::{Script, Upstream};
@@ -58,6 +58,7 @@ async fn several_methods() {
 #[tokio::test]
 async fn dpop() {
     let example = Example::run("dpop.yaml").await;
+    until_believed().await;
     let holder = Holder::new();
     let jkt = holder.key.thumbprint_base64url();
     let token = example.token(&json!({ "iss": "https://login.example", "sub": "alice", "aud": "bank", "cnf": { "jkt": jkt } }));

@@ -20,6 +20,6 @@ mod transformation;
 mod validated_answers;
 mod validation;
 
-pub(crate) use authentication::Holder;
+pub(crate) use authentication::{Holder, until_believed};
 pub(crate) use call::Call;
 pub(crate) use table::Table;

@@ -1,7 +1,7 @@
 //! Tokens that are bound to a key, at two nodes that remember together which proofs were used.
 
 use super::super::{Call, Table};
-use super::{Holder, page_table};
+use super::{Holder, page_table, until_believed};
 use crate::node::{Node, Plan};
 use crate::token::{Issuer, now};
 use keyward_jose::SignatureAlgorithm as A;
@@ -47,6 +47,7 @@ async fn a_proof_that_was_used_at_one_node_is_taken_at_no_other() {
     for node in [&one, &other] {
         until_connected(node, 1).await;
     }
+    until_believed().await;
     let holder = Holder::new();
     let token = holder.token(&issuer);
     let proof = |path: &str| holder.proof("GET", &format!("http://api.example{path}"), &token);
@@ -98,6 +99,7 @@ async fn a_proof_that_was_used_at_one_node_is_taken_at_no_other() {
     for node in [&one, &other] {
         until_connected(node, 1).await;
     }
+    until_believed().await;
     // Redis has lost what it knew: what is older than the connection needs a nonce.
     let mut claims = Holder::claims("GET", "http://api.example/orders/7", &token);
     claims.insert("iat".to_owned(), json!(killed_at));

@@ -8,7 +8,18 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keyward_jose::jws::{Header, compact};
 use keyward_jose::key::Part;
 use keyward_jose::{Algorithm, Key, LocalSigner, SignatureAlgorithm};
+use keyward_testkit::until;
 use serde_json::{Map, Value, json};
+
+/// How far ahead a client's clock may be, in seconds.
+pub(crate) const AHEAD: i64 = 5;
+
+/// Waits until the second is over in which nodes began to remember proofs: then the proofs of [`Holder::claims`] are of
+/// after that, whichever clock made them.
+pub(crate) async fn until_believed() {
+    let began = now().0;
+    until("another second has begun", async || now().0 > began).await;
+}
 
 /// A caller with a key of its own.
 pub(crate) struct Holder {
@@ -34,8 +45,8 @@ impl Holder {
         serde_json::from_str(&self.key.to_jwk(part).unwrap()).unwrap()
     }
 
-    /// The claims of a good proof. It is of the next second: none that was made in the second in which a node
-    /// began is taken without a nonce.
+    /// The claims of a good proof, by a clock that is as far ahead as clocks may be: so it is taken without a nonce
+    /// as soon as [`until_believed`] holds, and a test need not wait for five seconds more.
     pub(crate) fn claims(method: &str, address: &str, token: &str) -> Map<String, Value> {
         let mut random = [0; 16];
         rand::fill(&mut random).unwrap();
@@ -43,7 +54,7 @@ impl Holder {
             "jti": URL_SAFE_NO_PAD.encode(random),
             "htm": method,
             "htu": address,
-            "iat": now().0 + 1,
+            "iat": now().0 + AHEAD,
             "ath": URL_SAFE_NO_PAD.encode(digest(&SHA256, token.as_bytes())),
         });
         let Value::Object(claims) = claims else {

@@ -1,7 +1,7 @@
 //! Opaque tokens, about which their issuer is asked (RFC 7662).
 
 use super::super::{Call, Table};
-use super::{Holder, page_table};
+use super::{Holder, page_table, until_believed};
 use crate::node::Plan;
 use crate::token::now;
 use keyward_testkit::{Script, Upstream};
@@ -85,6 +85,7 @@ async fn tokens_that_their_issuer_is_asked_about() {
             .drive(&node, case, Call::get("/orders/7").bearer(token))
             .await;
     }
+    until_believed().await;
     let address = format!("http://{}/orders/7", node.gateway());
     let proof = holder.proof("GET", &address, "opaque-9");
     let bound = Call::get("/orders/7")

@@ -13,7 +13,7 @@ mod revoked;
 mod several;
 mod tokens;
 
-pub(crate) use holder::Holder;
+pub(crate) use holder::{AHEAD, Holder, until_believed};
 
 use super::Table;
 
