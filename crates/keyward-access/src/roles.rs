@@ -46,7 +46,8 @@ impl Roles {
                 | Spec::Api(_)
                 | Spec::Credential(_)
                 | Spec::AccessPolicy(_)
-                | Spec::KeySet(_) => {}
+                | Spec::KeySet(_)
+                | Spec::Webhook(_) => {}
             }
         }
         // Our own tokens name roles as RFC 9068, section 2.2.3.1, says.

@@ -20,6 +20,7 @@ mod schema;
 mod store;
 #[cfg(test)]
 mod tests;
+pub mod webhook;
 
 pub use acme::AcmeCertificate;
 pub use audit::{Action, AuditAnchor, AuditChain, AuditEvent};
@@ -33,3 +34,4 @@ pub use quota::QuotaCount;
 pub use resource::StoredResource;
 pub use revocation::RevocationMark;
 pub use store::Store;
+pub use webhook::WebhookPosition;

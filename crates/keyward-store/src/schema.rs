@@ -61,6 +61,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         serves_from: 1,
         sql: include_str!("../migrations/0011_audit_anchors.sql"),
     },
+    Migration {
+        version: 12,
+        serves_from: 1,
+        sql: include_str!("../migrations/0012_webhooks.sql"),
+    },
 ];
 
 /// What a migration does beside its own text where the database is PostgreSQL: what SQLite has no use for.

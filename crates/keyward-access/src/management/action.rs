@@ -28,7 +28,7 @@ pub enum Subject {
 
 impl Subject {
     /// All there are.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Resources(Kind::Issuer),
         Self::Resources(Kind::Upstream),
         Self::Resources(Kind::Api),
@@ -36,6 +36,7 @@ impl Subject {
         Self::Resources(Kind::Role),
         Self::Resources(Kind::AccessPolicy),
         Self::Resources(Kind::KeySet),
+        Self::Resources(Kind::Webhook),
         Self::Keys,
         Self::SignedTokens,
         Self::Revocations,
@@ -57,6 +58,7 @@ impl Subject {
             Self::Resources(Kind::Role) => "roles",
             Self::Resources(Kind::AccessPolicy) => "access-policies",
             Self::Resources(Kind::KeySet) => "key-sets",
+            Self::Resources(Kind::Webhook) => "webhooks",
             Self::Keys => "keys",
             Self::SignedTokens => "signed-tokens",
             Self::Revocations => "revocations",

@@ -211,7 +211,8 @@ impl Source {
             | Spec::Credential(_)
             | Spec::Role(_)
             | Spec::AccessPolicy(_)
-            | Spec::KeySet(_) => false,
+            | Spec::KeySet(_)
+            | Spec::Webhook(_) => false,
         }
     }
 }

@@ -179,6 +179,7 @@ fn served_api(resource: &Resource) -> Option<&Api> {
         | Spec::Credential(_)
         | Spec::Role(_)
         | Spec::AccessPolicy(_)
-        | Spec::KeySet(_) => None,
+        | Spec::KeySet(_)
+        | Spec::Webhook(_) => None,
     }
 }

@@ -202,7 +202,8 @@ fn identity_names(resources: &[Arc<Resource>]) -> impl Iterator<Item = &str> {
             | Spec::Credential(_)
             | Spec::Role(_)
             | Spec::AccessPolicy(_)
-            | Spec::KeySet(_) => None,
+            | Spec::KeySet(_)
+            | Spec::Webhook(_) => None,
         });
     apis.flat_map(|api| {
         let names = api.identity_headers.headers.iter().map(|(name, _)| &**name);

@@ -9,7 +9,7 @@ use super::credential::{CredentialProof, KeyMaterial};
 use super::issuer::SELF;
 use super::raw::{Declared, Node, Place, Problems, Value, closest};
 use super::upstream::Protocol;
-use super::{Api, Credential, Issuer, IssuerKeys, KeySet, Route, Spec, Upstream};
+use super::{Api, Credential, Issuer, IssuerKeys, KeySet, Route, Spec, Upstream, Webhook};
 use crate::name::Name;
 use hashbrown::{HashMap, HashSet};
 use std::ops::Range;
@@ -32,6 +32,7 @@ struct Catalogue<'r> {
     credentials: HashMap<Key<'r>, (&'r Declared, &'r Credential)>,
     rules: access::Rules<'r>,
     key_sets: HashMap<Key<'r>, (&'r Declared, &'r KeySet)>,
+    webhooks: HashMap<Key<'r>, (&'r Declared, &'r Webhook)>,
 }
 
 /// Tells what does not fit together among `resources`. `own_issuer` is the `iss` of this node's own
@@ -112,6 +113,7 @@ impl<'r> Catalogue<'r> {
             credentials: HashMap::new(),
             rules: access::Rules::default(),
             key_sets: HashMap::new(),
+            webhooks: HashMap::new(),
         };
         let mut versions: HashMap<(Key<'r>, &'r Name), Place> = HashMap::new();
         for declared in resources.iter().copied() {
@@ -143,6 +145,10 @@ impl<'r> Catalogue<'r> {
                     .policies
                     .insert(key, (declared, policy))
                     .map(|(earlier, _)| earlier.place()),
+                Spec::Webhook(webhook) => catalogue
+                    .webhooks
+                    .insert(key, (declared, webhook))
+                    .map(|(earlier, _)| earlier.place()),
                 Spec::KeySet(set) => catalogue
                     .key_sets
                     .insert(key, (declared, set))
@@ -157,7 +163,8 @@ impl<'r> Catalogue<'r> {
                     | Spec::Credential(_)
                     | Spec::Role(_)
                     | Spec::AccessPolicy(_)
-                    | Spec::KeySet(_) => String::new(),
+                    | Spec::KeySet(_)
+                    | Spec::Webhook(_) => String::new(),
                 };
                 problems.error(
                     declared.node.place_of(&["name"]),

@@ -21,6 +21,7 @@ pub mod raw;
 pub mod role;
 pub mod route;
 pub mod upstream;
+pub mod webhook;
 pub mod websocket;
 
 pub use access_policy::{AccessPolicy, PolicySource};
@@ -37,6 +38,7 @@ pub use policy::Policies;
 pub use role::Role;
 pub use route::{HostPattern, Route};
 pub use upstream::{Target, Upstream, UpstreamIdentity, UpstreamTls};
+pub use webhook::Webhook;
 pub use websocket::{WebOrigin, WebSocket};
 
 use crate::id::TeamId;
@@ -61,11 +63,13 @@ pub enum Kind {
     AccessPolicy,
     /// Keys of our own.
     KeySet,
+    /// Who is told of what was done.
+    Webhook,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Issuer,
         Self::Upstream,
         Self::Api,
@@ -73,6 +77,7 @@ impl Kind {
         Self::Role,
         Self::AccessPolicy,
         Self::KeySet,
+        Self::Webhook,
     ];
 
     /// As written in `kind`.
@@ -86,6 +91,7 @@ impl Kind {
             Self::Role => "role",
             Self::AccessPolicy => "access_policy",
             Self::KeySet => "key_set",
+            Self::Webhook => "webhook",
         }
     }
 }
@@ -128,6 +134,8 @@ pub enum Spec {
     AccessPolicy(Box<AccessPolicy>),
     /// Keys of our own.
     KeySet(Box<KeySet>),
+    /// Who is told of what was done.
+    Webhook(Box<Webhook>),
 }
 
 impl Spec {
@@ -142,6 +150,7 @@ impl Spec {
             Self::Role(_) => Kind::Role,
             Self::AccessPolicy(_) => Kind::AccessPolicy,
             Self::KeySet(_) => Kind::KeySet,
+            Self::Webhook(_) => Kind::Webhook,
         }
     }
 }

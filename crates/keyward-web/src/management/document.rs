@@ -32,6 +32,7 @@ pub(crate) fn schema_name(kind: &KindDescription) -> &'static str {
         Kind::Role => "Role",
         Kind::AccessPolicy => "AccessPolicy",
         Kind::KeySet => "KeySet",
+        Kind::Webhook => "Webhook",
     }
 }
 
@@ -389,6 +390,12 @@ fn own_schemas() -> Vec<(&'static str, Value)> {
         (
             "SignedToken",
             told(json!({ "token": text(), "kid": text(), "jti": text(), "expires_at": text() })),
+        ),
+        (
+            "Delivery",
+            told(json!({
+                "told_up_to": number(), "attempts": number(), "failing_since": time, "next_at": time, "problem": time,
+            })),
         ),
         (
             "Revocation",

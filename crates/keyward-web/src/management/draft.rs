@@ -119,7 +119,8 @@ impl Site {
             | Spec::Credential(_)
             | Spec::Role(_)
             | Spec::AccessPolicy(_)
-            | Spec::KeySet(_) => None,
+            | Spec::KeySet(_)
+            | Spec::Webhook(_) => None,
         };
         Ok(DatabaseResource {
             key: ResourceKey {
@@ -242,7 +243,9 @@ fn of_files(declared: &Declared) -> Vec<MemberFlaw> {
             let path = policy.path_mut().map(|path| path.clone());
             ("/file", path.into_iter().collect())
         }
-        Spec::Credential(_) | Spec::Role(_) | Spec::KeySet(_) => return Vec::new(),
+        Spec::Credential(_) | Spec::Role(_) | Spec::KeySet(_) | Spec::Webhook(_) => {
+            return Vec::new();
+        }
     };
     let told = named.into_iter().map(|path| {
         let why = format!(
@@ -271,7 +274,8 @@ fn of_policies(declared: &Declared) -> Vec<MemberFlaw> {
         | Spec::Upstream(_)
         | Spec::Credential(_)
         | Spec::Role(_)
-        | Spec::KeySet(_) => {}
+        | Spec::KeySet(_)
+        | Spec::Webhook(_) => {}
     }
     flaws
 }

@@ -24,3 +24,4 @@ mod signed_token;
 pub(crate) mod table;
 mod team;
 mod token;
+mod webhook;

@@ -347,7 +347,8 @@ fn issuers(configuration: &NodeConfiguration) -> impl Iterator<Item = (&str, &Is
         | Spec::Credential(_)
         | Spec::Role(_)
         | Spec::AccessPolicy(_)
-        | Spec::KeySet(_) => None,
+        | Spec::KeySet(_)
+        | Spec::Webhook(_) => None,
     })
 }
 

@@ -38,7 +38,8 @@ impl Found<'_> {
             | Spec::Upstream(_)
             | Spec::Credential(_)
             | Spec::Role(_)
-            | Spec::KeySet(_) => {}
+            | Spec::KeySet(_)
+            | Spec::Webhook(_) => {}
         }
     }
 
@@ -140,7 +141,11 @@ pub(super) fn is_about_access(declared: &Declared) -> bool {
             let mut levels = std::iter::once(&api.authorization).chain(routes);
             levels.any(|asked| !asked.is_scopes_alone())
         }
-        Spec::Issuer(_) | Spec::Upstream(_) | Spec::Credential(_) | Spec::KeySet(_) => false,
+        Spec::Issuer(_)
+        | Spec::Upstream(_)
+        | Spec::Credential(_)
+        | Spec::KeySet(_)
+        | Spec::Webhook(_) => false,
     }
 }
 

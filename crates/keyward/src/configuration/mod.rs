@@ -419,7 +419,7 @@ fn resource(node: Node, directory: &Path, problems: &mut Problems) -> Option<Dec
                 *path = directory.join(&path);
             }
         }
-        Spec::Role(_) | Spec::KeySet(_) => {}
+        Spec::Role(_) | Spec::KeySet(_) | Spec::Webhook(_) => {}
     }
     Some(declared)
 }

@@ -23,6 +23,7 @@ mod supervisor;
 mod top;
 mod traces;
 mod watched_files;
+mod webhooks;
 
 pub(crate) use given_sockets::GivenSockets;
 pub(crate) use supervisor::Supervisor;
@@ -75,6 +76,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinHandle;
 use traces::RunningExport;
 use watched_files::WatchedFiles;
+use webhooks::Teller;
 
 /// The control plane's threads: it fetches key sets and answers operators, none of it in a hurry.
 const CONTROL_THREADS: usize = 2;
@@ -185,7 +187,16 @@ async fn serve(request: Request) -> Result<(), Failure> {
         beside,
         database: Vec::new(),
     };
+    let egress = Egress::new(egress_policy(&configuration))
+        .map_err(|error| failed("egress", &error, "egress"))?;
+    let teller = Arc::new(Teller::new(
+        store.clone(),
+        Arc::clone(&clock),
+        Arc::clone(&keys),
+        egress,
+    ));
     let serving_with = Serving {
+        webhooks: Arc::clone(&teller),
         gateway: Arc::clone(&gateway),
         keys: Arc::clone(&keys),
         credential_keys: secrets::credential_keys(&store, clock.now()).await?,
@@ -254,6 +265,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
         .serve()
         .map_err(|error| failed("gateway", &error, "workers"))?;
     let (revisions, key_marks) = (follower.marks(), follower.marks());
+    let telling = tokio::spawn(teller.run(follower.marks()));
     let feeding = [tokio::spawn(follower.run()), tokio::spawn(feed.run())];
     answering.extend(Box::pin(site::listen(for_site, &site, &node, (&store, &clock))).await?);
     let following = tokio::spawn(Arc::clone(&site).follow(revisions));
@@ -364,6 +376,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
     following.abort();
     keeping_keys.abort();
     auditing.abort();
+    telling.abort();
     for answering in &answering {
         answering.abort();
     }

@@ -167,6 +167,7 @@ impl Reloader {
         let declared = resources.iter().map(|resource| &**resource);
         let plans = own_keys::plans(&configuration.site_url, declared)
             .map_err(|failure| failure.to_string())?;
+        let webhooks = resources.clone();
         let gateway = Arc::clone(&self.gateway);
         let applying = tokio::task::spawn_blocking(move || {
             let revision = Revision(gateway.revision().0.saturating_add(1));
@@ -186,6 +187,7 @@ impl Reloader {
                 fixed.join(", ")
             );
         }
+        self.node.tell_webhooks(&webhooks);
         self.node.keep_keys(plans).await;
         // Not before it is served: what is refused is read in full the next time, and told in full.
         held.kept = Some(kept);

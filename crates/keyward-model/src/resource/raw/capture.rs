@@ -130,7 +130,8 @@ mod tests {
             | Spec::Credential(_)
             | Spec::Role(_)
             | Spec::AccessPolicy(_)
-            | Spec::KeySet(_) => panic!("not an API"),
+            | Spec::KeySet(_)
+            | Spec::Webhook(_) => panic!("not an API"),
         }
     }
 

@@ -390,7 +390,8 @@ fn metadata_url(
     Some(format!("{}{DISCOVERY_PATH}", issuer.trim_end_matches('/')).into())
 }
 
-fn url(field: Field<'_>, problems: &mut Problems) -> Option<Box<str>> {
+/// An absolute address, whose form alone is looked at.
+pub(super) fn url(field: Field<'_>, problems: &mut Problems) -> Option<Box<str>> {
     field.parsed(
         |text| is_url(text).then(|| text.into()),
         "is no address: write https://host/path",

@@ -23,6 +23,7 @@ mod read;
 mod role;
 mod route;
 mod upstream;
+mod webhook;
 mod websocket;
 
 #[cfg(test)]

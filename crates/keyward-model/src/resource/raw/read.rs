@@ -2,7 +2,9 @@
 
 use super::field::{Field, Fields, listed};
 use super::problem::Problems;
-use super::{Node, Place, Value, access_policy, api, credential, issuer, key_set, role, upstream};
+use super::{
+    Node, Place, Value, access_policy, api, credential, issuer, key_set, role, upstream, webhook,
+};
 use crate::id::TeamId;
 use crate::name::Name;
 use crate::resource::{Kind, Resource, Spec};
@@ -65,6 +67,7 @@ pub const fn known_keys(kind: Kind) -> &'static [&'static str] {
         Kind::Role => role::KEYS,
         Kind::AccessPolicy => access_policy::KEYS,
         Kind::KeySet => key_set::KEYS,
+        Kind::Webhook => webhook::KEYS,
     }
 }
 
@@ -88,6 +91,7 @@ fn resource(
         Kind::Role => "a role",
         Kind::AccessPolicy => "an access policy",
         Kind::KeySet => "a key set",
+        Kind::Webhook => "a webhook",
     };
     let fields = Fields::of(node, what, &known, problems)?;
     let (team_id, team) = match (owner, fields.optional("team")) {
@@ -111,6 +115,9 @@ fn resource(
         Kind::AccessPolicy => access_policy::read(&fields, problems)
             .map(|policy| Spec::AccessPolicy(Box::new(policy))),
         Kind::KeySet => key_set::read(&fields, problems).map(|set| Spec::KeySet(Box::new(set))),
+        Kind::Webhook => {
+            webhook::read(&fields, problems).map(|webhook| Spec::Webhook(Box::new(webhook)))
+        }
     };
     Some(Resource {
         team: team_id,

@@ -1,6 +1,9 @@
-//! The schema of `kind: key_set`.
+//! The schemas of `kind: key_set` and `kind: webhook`.
 
-use super::schema::{about, choice, filled, object, one_of, positive_duration, put, text};
+use super::schema::{
+    about, boolean, choice, filled, name, object, one_of, pattern, positive_duration, put, text,
+    url,
+};
 use keyward_model::resource::{KeyAlgorithm, KeySetPurpose};
 use serde_json::{Value, json};
 
@@ -36,4 +39,17 @@ pub(super) fn schema() -> Value {
         ]),
     );
     schema
+}
+
+pub(super) fn webhook_schema() -> Value {
+    let event = pattern(r"^[a-z_]{1,31}(\.[a-z_]{1,31})?$");
+    object(
+        &["url"],
+        json!({
+            "url": about(url(), "Where it is told, by POST"),
+            "events": about(filled(event), "Actions as the audit log names them, or what stands before their dot; of everything without it"),
+            "key_set": about(name(), "What signs it: a key set of the team with `purpose: webhooks`; the keys of `self` without it"),
+            "enabled": boolean(true),
+        }),
+    )
 }

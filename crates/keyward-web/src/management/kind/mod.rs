@@ -129,6 +129,14 @@ impl KindDescription {
             secrets: &[],
             schema: key_set::schema,
         },
+        Self {
+            kind: Kind::Webhook,
+            one: "a webhook",
+            about: "Who is told of what was done in the team, signed.",
+            versioned: false,
+            secrets: &[],
+            schema: key_set::webhook_schema,
+        },
     ];
 
     /// The description of a kind.

@@ -207,7 +207,8 @@ pub(crate) fn check_step(
         | Spec::Credential(_)
         | Spec::Role(_)
         | Spec::AccessPolicy(_)
-        | Spec::KeySet(_) => None,
+        | Spec::KeySet(_)
+        | Spec::Webhook(_) => None,
     };
     let (Some(from), Some(to)) = (state(before), state(after)) else {
         return Ok(());

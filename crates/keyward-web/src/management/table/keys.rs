@@ -1,12 +1,13 @@
-//! Rows of keys, what they sign, and what is no longer believed.
+//! Rows of keys, what they sign, who is told, and what is no longer believed.
 
 use super::{paged, permitted};
 use crate::management::call::JSON;
 use crate::management::endpoint::Endpoint;
 use crate::management::operation::{Operation, Parameter, schema_named};
-use crate::management::{key, revocation, signed_token};
+use crate::management::{key, revocation, signed_token, webhook};
 use http::Method;
 use keyward_access::management::{Action, Subject};
+use keyward_model::resource::Kind;
 
 pub(super) fn rows() -> Vec<Endpoint> {
     let mut rows = keys();
@@ -23,6 +24,19 @@ pub(super) fn rows() -> Vec<Endpoint> {
         .takes(JSON, schema_named("NewSignedToken"))
         .gives(201, Some(schema_named("SignedToken")))
         .refuses([403, 404, 409, 422]),
+    ));
+    rows.push(permitted(
+        Method::GET,
+        "/teams/{team}/webhooks/{key}/delivery",
+        Action::read(Subject::Resources(Kind::Webhook)),
+        webhook::delivery,
+        Operation::new(
+            "show_delivery",
+            "webhooks",
+            "How far a webhook has been told, and what goes wrong",
+        )
+        .gives(200, Some(schema_named("Delivery")))
+        .refuses([403, 404]),
     ));
     rows.extend(revocations());
     rows

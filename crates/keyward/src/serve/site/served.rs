@@ -8,6 +8,7 @@ use crate::configuration::check_database;
 use crate::configuration::kept::Kept;
 use crate::serve::own_issuer::own_issuer;
 use crate::serve::own_keys::plans;
+use crate::serve::webhooks::Teller;
 use async_trait::async_trait;
 use keyward_authority::{Keeper, Plan};
 use keyward_gateway::{CredentialKeys, Gateway, PreparedConfiguration};
@@ -77,6 +78,7 @@ const FIRST: Revision = Revision(1);
 pub(crate) struct Serving {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) keys: Arc<Keeper>,
+    pub(crate) webhooks: Arc<Teller>,
     pub(crate) credential_keys: CredentialKeys,
     pub(crate) data_dir: PathBuf,
 }
@@ -120,6 +122,7 @@ impl ServedNode {
             .map_err(|failure| failure.to_string())?;
         let applied = gateway.apply(FIRST, &resources, Some(&own_issuer(site_url)));
         applied.map_err(|error| error.to_string())?;
+        self.serving.webhooks.declare(&resources);
         self.keep_keys(plans).await;
         held.database = database;
         Ok(resources.len())
@@ -133,6 +136,11 @@ impl ServedNode {
     /// The files are others now.
     pub(crate) fn files_have_changed(&self) {
         *self.files.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Tells these webhooks from now on, among other resources.
+    pub(crate) fn tell_webhooks(&self, resources: &[Arc<Resource>]) {
+        self.serving.webhooks.declare(resources);
     }
 
     /// Keeps the keys of these sets from now on.
@@ -199,7 +207,8 @@ fn of_file(declared: &Declared) -> Option<FileResource> {
         | Spec::Credential(_)
         | Spec::Role(_)
         | Spec::AccessPolicy(_)
-        | Spec::KeySet(_) => None,
+        | Spec::KeySet(_)
+        | Spec::Webhook(_) => None,
     };
     let kind = resource.spec.kind();
     let body = told_of_file(kind, &resource.team_name, declared.node.written_json()?);
@@ -229,6 +238,7 @@ struct Prepared {
     database: Vec<Arc<DatabaseResource>>,
     configuration: PreparedConfiguration,
     plans: Vec<Plan>,
+    resources: Vec<Arc<Resource>>,
 }
 
 /// A change under way.
@@ -259,6 +269,12 @@ impl Change for Changing {
         let resources = self.held.resources(kept, &database);
         let plans = plans(site_url, resources.iter().map(|resource| &**resource))
             .map_err(|failure| Unfit::Node(failure.to_string()))?;
+        let is_webhook = |one: &&Arc<Resource>| matches!(one.spec, Spec::Webhook(_));
+        let webhooks = resources
+            .iter()
+            .filter(is_webhook)
+            .map(Arc::clone)
+            .collect();
         let compiling = tokio::task::spawn_blocking(move || {
             let revision = serving.gateway.revision().next();
             serving.gateway.prepare(revision, &resources, Some(&own))
@@ -271,6 +287,7 @@ impl Change for Changing {
             database,
             configuration,
             plans,
+            resources: webhooks,
         });
         Ok(())
     }
@@ -279,6 +296,7 @@ impl Change for Changing {
         if let Some(prepared) = self.prepared.take() {
             self.serving.gateway.publish(prepared.configuration);
             self.held.database = prepared.database;
+            self.serving.webhooks.declare(&prepared.resources);
             keep_keys(&self.serving.keys, prepared.plans).await;
         }
     }

@@ -12,6 +12,7 @@ mod schemathesis;
 mod secrets;
 mod setup;
 mod teams;
+mod webhooks;
 
 use crate::node::{Node, Plan};
 use keyward_testkit::{Answer, RawClient};

@@ -198,7 +198,8 @@ mod tests {
             | Spec::Credential(_)
             | Spec::Role(_)
             | Spec::AccessPolicy(_)
-            | Spec::KeySet(_) => {
+            | Spec::KeySet(_)
+            | Spec::Webhook(_) => {
                 panic!("not an API")
             }
         }

@@ -35,7 +35,8 @@ fn typed(change: &Json) -> Credential {
         | Spec::Upstream(_)
         | Spec::Role(_)
         | Spec::AccessPolicy(_)
-        | Spec::KeySet(_) => panic!("no credential"),
+        | Spec::KeySet(_)
+        | Spec::Webhook(_) => panic!("no credential"),
     }
 }
 
@@ -54,7 +55,8 @@ fn typed_api(authentication: &Json) -> Api {
         | Spec::Upstream(_)
         | Spec::Role(_)
         | Spec::AccessPolicy(_)
-        | Spec::KeySet(_) => panic!("no API"),
+        | Spec::KeySet(_)
+        | Spec::Webhook(_) => panic!("no API"),
     }
 }
 

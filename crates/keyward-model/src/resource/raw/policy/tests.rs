@@ -15,7 +15,8 @@ fn declared(value: &Json) -> Api {
         | Spec::Credential(_)
         | Spec::Role(_)
         | Spec::AccessPolicy(_)
-        | Spec::KeySet(_) => {
+        | Spec::KeySet(_)
+        | Spec::Webhook(_) => {
             panic!("not an API")
         }
     }

@@ -14,7 +14,8 @@ fn typed(value: &Json) -> Api {
         | Spec::Credential(_)
         | Spec::Role(_)
         | Spec::AccessPolicy(_)
-        | Spec::KeySet(_) => panic!("not an API"),
+        | Spec::KeySet(_)
+        | Spec::Webhook(_) => panic!("not an API"),
     }
 }
 

@@ -72,7 +72,8 @@ fn read_with(keys: &serde_json::Value) -> Result<Upstream, String> {
             | Spec::Credential(_)
             | Spec::Role(_)
             | Spec::AccessPolicy(_)
-            | Spec::KeySet(_) => Err("no upstream".to_owned()),
+            | Spec::KeySet(_)
+            | Spec::Webhook(_) => Err("no upstream".to_owned()),
         },
         None => Err(told),
     }
