@@ -6,6 +6,7 @@
 //!
 //! An event is written in the transaction of what it tells about: there is neither without the other.
 
+use crate::database::Transaction;
 use crate::hierarchy::random_id;
 use crate::schema::hexadecimal;
 use crate::{Error, Store};
@@ -13,7 +14,6 @@ use aws_lc_rs::digest::{Context, SHA256};
 use keyward_model::Timestamp;
 use keyward_model::id::{AuditEventId, NodeId, TeamId};
 use serde_json::Value;
-use sqlx::{Any, Transaction};
 
 /// How many events are read at a time while the chain is checked.
 const PAGE: u32 = 1_000;
@@ -98,7 +98,7 @@ impl AuditEvent {
 /// Writes an event at the end of the chain. The transaction holds the write lock, so that no other event
 /// gets the same place.
 pub(crate) async fn append(
-    transaction: &mut Transaction<'static, Any>,
+    transaction: &mut Transaction,
     node: NodeId,
     action: Action<'_>,
     now: Timestamp,

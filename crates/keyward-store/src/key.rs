@@ -6,13 +6,13 @@
 
 use crate::audit::{self, Action};
 use crate::changes::{Subject, raise};
+use crate::database::Transaction;
 use crate::error::is_unique_violation;
 use crate::hierarchy::{Place, Purpose, random_id};
 use crate::{Error, Store};
 use keyward_model::id::{KeyId, TeamId};
 use keyward_model::{Secret, Timestamp};
 use serde_json::json;
-use sqlx::{Any, Transaction};
 
 /// What a key of ours does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -340,7 +340,7 @@ impl Store {
 
     async fn write_key(
         &self,
-        transaction: &mut Transaction<'static, Any>,
+        transaction: &mut Transaction,
         team: TeamId,
         issuer: &str,
         key: &NewKey,
@@ -414,7 +414,7 @@ impl Store {
 
     async fn write_change(
         &self,
-        transaction: &mut Transaction<'static, Any>,
+        transaction: &mut Transaction,
         change: &KeyChange,
         actor: &str,
         now: Timestamp,

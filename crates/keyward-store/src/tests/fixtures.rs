@@ -21,6 +21,7 @@ const FIXTURES: &[(i64, &str)] = &[
     (4, include_str!("../../migrations/fixtures/0004.sql")),
     (5, include_str!("../../migrations/fixtures/0005.sql")),
     (6, include_str!("../../migrations/fixtures/0006.sql")),
+    (7, include_str!("../../migrations/fixtures/0007.sql")),
 ];
 
 fn up_to(version: i64) -> Vec<Migration> {
@@ -55,7 +56,7 @@ async fn rows(database: &Database) -> BTreeMap<String, Rows> {
         let sql = format!("SELECT {} FROM \"{name}\"", list.join(", "));
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
             .persistent(false)
-            .fetch_all(&mut *connection)
+            .fetch_all(&mut connection)
             .await
             .unwrap();
         let rows = rows.iter().map(|row| {

@@ -1,6 +1,7 @@
 use super::*;
 
 on_each_database! {
+    what_one_database_would_not_keep_neither_does,
     expired_revocations_are_forgotten,
     a_changed_audit_log_is_noticed,
     the_head_shows_that_the_newest_events_were_cut_off,
@@ -228,4 +229,19 @@ async fn revocations_that_come_at_once_are_all_behind_some_mark(bench: Bench) {
         mark = next;
     }
     assert_eq!(seen.len(), 16);
+}
+
+async fn what_one_database_would_not_keep_neither_does(bench: Bench) {
+    let store = bench.open().await;
+    let until = NOW.plus(Duration::from_secs(100));
+    let kind = RevocationKind::Subject;
+    for (issuer, value, what) in [("https://i", "a\0b", "value"), ("i\0", "a", "issuer")] {
+        let refused = store
+            .insert_revocation(TEAM, issuer, kind, value, NOW, until, "test", NOW)
+            .await
+            .unwrap_err();
+        assert_eq!(refused.code(), "store_nul");
+        assert!(refused.to_string().contains(what), "{refused}");
+    }
+    assert_eq!(store.verify_audit_chain().await.unwrap().events, 0);
 }
