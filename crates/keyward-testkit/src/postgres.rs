@@ -140,15 +140,6 @@ impl PostgresServer {
         server
     }
 
-    /// Another server with what `original`, which is stopped, has written so far. It is not started.
-    ///
-    /// # Panics
-    /// When it can't be copied.
-    #[must_use]
-    pub fn copied(original: &Self) -> Self {
-        Self::copy_of(&original.data())
-    }
-
     /// The folder of all that it has written.
     #[must_use]
     pub fn data(&self) -> PathBuf {
