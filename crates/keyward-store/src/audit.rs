@@ -10,6 +10,7 @@ mod anchor;
 
 pub use anchor::AuditAnchor;
 
+use crate::database::Transaction;
 use crate::hierarchy::{MacKey, Purpose, random_id};
 use crate::schema::hexadecimal;
 use crate::{Error, Store};
@@ -17,7 +18,6 @@ use aws_lc_rs::digest::{Context, SHA256};
 use keyward_model::Timestamp;
 use keyward_model::id::{AuditEventId, NodeId, TeamId};
 use serde_json::Value;
-use sqlx::{Any, Transaction};
 
 /// How many events are read at a time while the chain is checked.
 const PAGE: u32 = 1_000;
@@ -103,7 +103,7 @@ impl AuditEvent {
 /// Writes an event at the end of the chain. The transaction holds the write lock, so that no other event
 /// gets the same place.
 pub(crate) async fn append(
-    transaction: &mut Transaction<'static, Any>,
+    transaction: &mut Transaction,
     node: NodeId,
     action: Action<'_>,
     now: Timestamp,

@@ -13,5 +13,7 @@ mod form;
 mod restore;
 mod save;
 
+#[cfg(test)]
+pub(crate) use restore::restore_watching;
 pub use restore::{Restored, restore};
 pub use save::{Saved, save};

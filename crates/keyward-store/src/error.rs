@@ -36,6 +36,23 @@ pub enum Error {
     /// The database has tables, but not Keyward's.
     #[error("this database belongs to another program: name an empty or Keyward's own one")]
     Foreign,
+    /// A table among Keyward's is another program's.
+    #[error(
+        "the database has a table `{table}` that is not Keyward's: move it into a database or a schema of its own, since it would be lost"
+    )]
+    ForeignTable {
+        /// Its name.
+        table: String,
+    },
+    /// A text has the one character that PostgreSQL does not keep.
+    #[error("{what} has the character U+0000, which databases do not keep")]
+    Nul {
+        /// What has it.
+        what: String,
+    },
+    /// PostgreSQL gave up what it was asked, and nothing of it was done.
+    #[error("the database gave up what it was asked ({0}): try again")]
+    TryAgain(String),
     /// PostgreSQL can't be reached, or does not answer.
     #[error("the database does not answer ({0}): see that it runs and can be reached from here")]
     Unreachable(String),
@@ -212,7 +229,9 @@ impl Error {
             Self::File { .. } => "store_file",
             Self::Exposed { .. } => "store_exposed",
             Self::Corrupt(_) => "store_corrupt",
-            Self::Foreign => "store_foreign",
+            Self::Foreign | Self::ForeignTable { .. } => "store_foreign",
+            Self::Nul { .. } => "store_nul",
+            Self::TryAgain(_) => "store_try_again",
             Self::Unreachable(_) => "store_unreachable",
             Self::Denied(_) => "store_denied",
             Self::Tls(_) => "store_tls",
@@ -315,6 +334,16 @@ fn of_postgres(error: &(dyn DatabaseError + 'static)) -> Option<Error> {
         "55P03" => Some(Error::Locked),
         "53100" => Some(Error::DiskFull),
         "25006" => Some(Error::Standby),
+        // Serialization failure, deadlock, transaction idle for too long, statement for too long.
+        "40001" | "40P01" | "25P03" | "57014" => Some(Error::TryAgain(said())),
+        "22021" => Some(Error::Nul {
+            what: "what was to be written".to_owned(),
+        }),
+        // The user's `search_path` leads nowhere.
+        "3F000" => Some(Error::Denied(format!(
+            "{}: create the schema that the user's `search_path` names",
+            said()
+        ))),
         // Too many connections; shutting down, crashed, starting up.
         "53300" | "57P01" | "57P02" | "57P03" => Some(Error::Unreachable(said())),
         // No such database; insufficient privilege.

@@ -6,6 +6,7 @@
 
 use crate::audit::{self, Action};
 use crate::changes::{Subject, raise};
+use crate::database::Transaction;
 use crate::error::is_unique_violation;
 use crate::hierarchy::{Place, Purpose, random_id};
 use crate::management::Author;
@@ -13,7 +14,6 @@ use crate::{Error, Store};
 use keyward_model::id::{KeyId, TeamId};
 use keyward_model::{Secret, Timestamp};
 use serde_json::json;
-use sqlx::{Any, Transaction};
 use std::time::Duration;
 
 /// What a key of ours does.
@@ -454,7 +454,7 @@ impl Store {
 
     async fn write_key(
         &self,
-        transaction: &mut Transaction<'static, Any>,
+        transaction: &mut Transaction,
         team: TeamId,
         issuer: &str,
         key: &NewKey,
@@ -530,7 +530,7 @@ impl Store {
 
     async fn write_change(
         &self,
-        transaction: &mut Transaction<'static, Any>,
+        transaction: &mut Transaction,
         change: &KeyChange,
         author: Author<'_>,
         now: Timestamp,

@@ -1,13 +1,20 @@
 //! What has passed under quotas, kept for windows that are not over.
 
+use crate::database::Transaction;
 use crate::hierarchy::fill;
 use crate::schema::hexadecimal;
 use crate::{Error, Store};
 use keyward_model::Timestamp;
 use keyward_model::limit::Period;
+use sqlx::AssertSqlSafe;
+use std::collections::BTreeMap;
 
-/// Rows of one transaction: a few milliseconds, so that others get their turn between.
+/// Rows of one transaction, and of one statement: a few milliseconds, so that others get their turn between. Each has
+/// five values, and SQLite takes 32,766.
 const ROWS_AT_ONCE: usize = 1_000;
+
+/// The values of a row.
+const COLUMNS: usize = 5;
 
 /// The one row of the secret.
 const SECRET_ROW: i64 = 1;
@@ -54,8 +61,62 @@ impl TryFrom<CountRow> for QuotaCount {
     }
 }
 
+/// What a row is known by.
+type Key = (String, i64);
+
+fn digest_of(count: &QuotaCount) -> String {
+    format!("{:032x}", count.digest)
+}
+
+fn key(count: &QuotaCount) -> Key {
+    (digest_of(count), i64::from(count.window))
+}
+
+/// Adds to the rows in one statement, since everybody who writes waits meanwhile; what they have come to.
+async fn add(
+    transaction: &mut Transaction,
+    counts: &[QuotaCount],
+) -> Result<BTreeMap<Key, i64>, Error> {
+    // A statement may touch a row once.
+    let mut rows: BTreeMap<Key, (QuotaCount, i64)> = BTreeMap::new();
+    for count in counts {
+        let (_, requests) = rows.entry(key(count)).or_insert((*count, 0));
+        *requests = requests.saturating_add(i64::from(count.requests));
+    }
+    let places: Vec<String> = (0..rows.len())
+        .map(|row| {
+            let places = (1..=COLUMNS).map(|column| format!("${}", row * COLUMNS + column));
+            format!("({})", places.collect::<Vec<_>>().join(", "))
+        })
+        .collect();
+    let statement = format!(
+        "INSERT INTO quota_counts (digest, window_number, period, requests, ends_at)
+         VALUES {}
+         ON CONFLICT (digest, window_number)
+         DO UPDATE SET requests = quota_counts.requests + excluded.requests
+         RETURNING digest, window_number, requests",
+        places.join(", ")
+    );
+    let mut query = sqlx::query_as(AssertSqlSafe(statement)).persistent(false);
+    for ((digest, window), (count, requests)) in rows {
+        query = query
+            .bind(digest)
+            .bind(window)
+            .bind(count.period.as_str())
+            .bind(requests)
+            .bind(count.ends.as_micros());
+    }
+    let kept: Vec<(String, i64, i64)> = query.fetch_all(&mut **transaction).await?;
+    Ok(kept
+        .into_iter()
+        .map(|(digest, window, requests)| ((digest, window), requests))
+        .collect())
+}
+
 impl Store {
-    /// The secret that digests of quotas are made with: the same for all processes of this database.
+    /// The secret that digests of quotas are made with: the same for all processes of this database. It is not sealed:
+    /// whoever can read the database can try whether somebody they guess is among those that are counted, and learns
+    /// nothing else by it.
     ///
     /// # Errors
     /// What the database says, or a row that can't be read.
@@ -95,7 +156,8 @@ impl Store {
     }
 
     /// Adds requests to the counts, forgets windows that are over, and tells what each count has come to, with
-    /// what other processes have added, in order.
+    /// what other processes have added, in order. What is written when the answer is lost is not known: whoever
+    /// adds it again may add it twice.
     ///
     /// # Errors
     /// What the database says. What was added before stays added: the number of those is that of the totals in
@@ -113,21 +175,11 @@ impl Store {
                 .bind(now.as_micros())
                 .execute(&mut *transaction)
                 .await?;
+            let kept = add(&mut transaction, some).await?;
             for count in some {
-                let (sum,): (i64,) = sqlx::query_as(
-                    "INSERT INTO quota_counts (digest, window_number, period, requests, ends_at)
-                     VALUES ($1, $2, $3, $4, $5)
-                     ON CONFLICT (digest, window_number)
-                     DO UPDATE SET requests = quota_counts.requests + excluded.requests
-                     RETURNING requests",
-                )
-                .bind(format!("{:032x}", count.digest))
-                .bind(i64::from(count.window))
-                .bind(count.period.as_str())
-                .bind(i64::from(count.requests))
-                .bind(count.ends.as_micros())
-                .fetch_one(&mut *transaction)
-                .await?;
+                let sum = kept.get(&key(count)).copied();
+                let sum = sum
+                    .ok_or_else(|| Error::malformed("quota_counts", "digest", digest_of(count)))?;
                 sums.push(u32::try_from(sum).unwrap_or(u32::MAX));
             }
             transaction.commit().await?;

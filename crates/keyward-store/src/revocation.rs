@@ -121,10 +121,13 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn sweep_revocations(&self, now: Timestamp) -> Result<u64, Error> {
+        // As whoever writes: rows that are taken in no order can't be waited for in a circle.
+        let mut transaction = self.begin_write().await?;
         let swept = sqlx::query("DELETE FROM revocations WHERE expires_at <= $1")
             .bind(now.as_micros())
-            .execute(self.pool())
+            .execute(&mut *transaction)
             .await?;
+        transaction.commit().await?;
         Ok(swept.rows_affected())
     }
 
@@ -183,7 +186,7 @@ impl Store {
     /// Stores a revocation before it goes into the index, and forgets those that have expired.
     ///
     /// # Errors
-    /// What the database says.
+    /// [`Error::Nul`], and what the database says.
     #[expect(
         clippy::too_many_arguments,
         reason = "the columns, each of which the caller must think of"
@@ -199,6 +202,14 @@ impl Store {
         author: Author<'_>,
         now: Timestamp,
     ) -> Result<Revocation, Error> {
+        // The same on both: what one database takes can be restored into the other.
+        for (what, text) in [("the issuer", issuer), ("the value", value)] {
+            if text.contains('\0') {
+                return Err(Error::Nul {
+                    what: what.to_owned(),
+                });
+            }
+        }
         let revocation = Revocation {
             id: RevocationId::new(now, random_id()?),
             team,

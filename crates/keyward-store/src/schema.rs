@@ -6,11 +6,13 @@
 //! break is told so.
 
 use crate::Error;
-use crate::database::{Database, Engine, catalogue};
+use crate::database::catalogue::{self, Table};
+use crate::database::{Connection, Database, Engine, Transaction};
 use aws_lc_rs::digest::{SHA256, digest};
 use keyward_model::Timestamp;
-use sqlx::{Any, AnyConnection, Executor, Transaction};
+use sqlx::Executor as _;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 /// One step of the schema.
 pub(crate) struct Migration {
@@ -52,6 +54,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../migrations/0006_management.sql"),
     },
     Migration {
+        version: 7,
+        serves_from: 1,
+        sql: include_str!("../migrations/0007_certificate_names.sql"),
+    },
+    Migration {
         version: 10,
         serves_from: 1,
         sql: include_str!("../migrations/0010_key_sets.sql"),
@@ -70,10 +77,21 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
 
 /// What a migration does beside its own text where the database is PostgreSQL: what SQLite has no use for.
 /// Never a table or a column.
-const ON_POSTGRES: &[(i64, &str)] = &[(
-    5,
-    include_str!("../migrations/0005_change_notices.postgres.sql"),
-)];
+const ON_POSTGRES: &[(i64, &str)] = &[
+    (
+        5,
+        include_str!("../migrations/0005_change_notices.postgres.sql"),
+    ),
+    (
+        7,
+        include_str!("../migrations/0007_certificate_names.postgres.sql"),
+    ),
+];
+
+/// How often migrations are tried, and after how long, while others read tables that they change: a backup takes
+/// minutes.
+const TRIES: u32 = 200;
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// How texts are compared on PostgreSQL.
 const COLLATION: &str = include_str!("../migrations/collation.postgres.sql");
@@ -102,21 +120,46 @@ pub(crate) struct Applied {
     pub(crate) applied_by: String,
 }
 
-/// Brings the schema to the last of `migrations`, or says why this binary can't work with it.
+/// Brings the schema to the last of `migrations`, or says why this binary can't work with it. Where nothing is to be
+/// done nobody is waited for, and nobody waits.
 pub(crate) async fn migrate(
     database: &Database,
     migrations: &[Migration],
     now: Timestamp,
 ) -> Result<(), Error> {
-    let mut transaction = database.begin_long_write().await?;
-    migrate_within(&mut transaction, database.engine(), migrations, now).await?;
-    transaction.commit().await?;
+    let mut tries = 0;
+    while !is_up_to_date(database, migrations).await? {
+        tries += 1;
+        let mut transaction = database.begin_migration().await?;
+        let migrated = migrate_within(&mut transaction, database.engine(), migrations, now).await;
+        match migrated {
+            Ok(()) => transaction.commit().await?,
+            // A table that another reads. To go on waiting for it would hold up all who come for it after us, and all
+            // who write: they go first.
+            Err(Error::Locked) if tries < TRIES => {
+                transaction.rollback().await?;
+                tokio::time::sleep(AGAIN_AFTER).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
     Ok(())
+}
+
+async fn is_up_to_date(database: &Database, migrations: &[Migration]) -> Result<bool, Error> {
+    let mut connection = database.pool().acquire().await?;
+    if !is_ours(&mut connection, database.engine()).await? {
+        return Ok(false);
+    }
+    let applied = applied(&mut connection).await?;
+    check(&applied, migrations)?;
+    let wanted = migrations.last().map_or(0, |last| last.version);
+    Ok(applied.last().is_some_and(|last| last.version >= wanted))
 }
 
 /// The same, as a part of something else.
 pub(crate) async fn migrate_within(
-    transaction: &mut Transaction<'static, Any>,
+    transaction: &mut Transaction,
     engine: Engine,
     migrations: &[Migration],
     now: Timestamp,
@@ -163,13 +206,37 @@ pub(crate) async fn migrate_within(
 ///
 /// # Errors
 /// [`Error::Foreign`] when there are others.
-pub(crate) async fn is_ours(connection: &mut AnyConnection, engine: Engine) -> Result<bool, Error> {
+pub(crate) async fn is_ours(connection: &mut Connection, engine: Engine) -> Result<bool, Error> {
     let tables = catalogue::table_names(connection, engine).await?;
     let is_ours = tables.iter().any(|name| name == RECORD_TABLE);
     if !tables.is_empty() && !is_ours {
         return Err(Error::Foreign);
     }
     Ok(is_ours)
+}
+
+/// That there are no tables but ours: another program's would be lost, or can't be restored. Tables of later versions
+/// are not known here; where one has been at work all are taken for ours.
+pub(crate) fn check_tables(tables: &[Table], applied: &[Applied]) -> Result<(), Error> {
+    let is_known = |one: &Applied| MIGRATIONS.iter().any(|ours| ours.version == one.version);
+    if !applied.iter().all(is_known) {
+        return Ok(());
+    }
+    let ours: Vec<&str> = MIGRATIONS.iter().flat_map(tables_of).collect();
+    let is_foreign = |name: &str| name != RECORD_TABLE && !ours.contains(&name);
+    match tables.iter().find(|table| is_foreign(&table.name)) {
+        Some(table) => Err(Error::ForeignTable {
+            table: table.name.clone(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// The tables that a migration makes, by its text, in which each stands at the beginning of a line.
+fn tables_of(migration: &Migration) -> impl Iterator<Item = &'static str> {
+    let lines = migration.sql.lines();
+    let made = lines.filter_map(|line| line.strip_prefix("CREATE TABLE "));
+    made.filter_map(|rest| rest.split([' ', '(']).next())
 }
 
 /// Whether a master key was ever used with the database.
@@ -179,13 +246,13 @@ pub(crate) async fn is_begun(database: &Database) -> Result<bool, Error> {
         return Ok(false);
     }
     let (keys,): (i64,) = sqlx::query_as("SELECT count(*) FROM master_keys")
-        .fetch_one(&mut *connection)
+        .fetch_one(&mut connection)
         .await?;
     Ok(keys > 0)
 }
 
 /// The migrations that were applied, in order.
-pub(crate) async fn applied(connection: &mut AnyConnection) -> Result<Vec<Applied>, Error> {
+pub(crate) async fn applied(connection: &mut Connection) -> Result<Vec<Applied>, Error> {
     let applied = sqlx::query_as(
         "SELECT version, serves_from, checksum, applied_by FROM schema_record ORDER BY version",
     )

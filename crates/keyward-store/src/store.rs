@@ -2,13 +2,12 @@
 
 use crate::Error;
 use crate::audit::{self, Action};
-use crate::database::{BUSY_TIMEOUT, Database, Location};
+use crate::database::{BUSY_TIMEOUT, Database, Location, Pool, Transaction};
 use crate::hierarchy::{Keyring, MacKey, MasterKey, Purpose, random_id};
 use crate::schema::{self, BINARY_VERSION, MIGRATIONS};
 use keyward_model::Timestamp;
 use keyward_model::id::{NodeId, TeamId};
 use serde_json::json;
-use sqlx::{Any, AnyPool, Transaction};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,17 +97,17 @@ impl Store {
     /// key. Nothing is made or changed.
     ///
     /// # Errors
-    /// What keeps PostgreSQL from being asked.
+    /// What keeps the database from being asked.
     pub async fn is_begun(location: &Location) -> Result<bool, Error> {
-        match location {
-            Location::File(path) => Ok(path.exists()),
-            Location::Postgres(_) => {
-                let database = Database::open(location, BUSY_TIMEOUT).await?;
-                let begun = schema::is_begun(&database).await;
-                database.pool().close().await;
-                begun
-            }
-        }
+        let database = match location {
+            Location::File(path) if !path.exists() => return Ok(false),
+            // Not by its being there: one that a restore has made and not filled is empty.
+            Location::File(path) => Database::open_to_look(path, BUSY_TIMEOUT).await?,
+            Location::Postgres(_) => Database::open(location, BUSY_TIMEOUT).await?,
+        };
+        let begun = schema::is_begun(&database).await;
+        database.pool().close().await;
+        begun
     }
 
     /// This process, as the database knows it since it was opened.
@@ -200,7 +199,7 @@ impl Store {
         Ok(())
     }
 
-    pub(crate) fn pool(&self) -> &AnyPool {
+    pub(crate) fn pool(&self) -> &Pool {
         self.database.pool()
     }
 
@@ -216,7 +215,7 @@ impl Store {
         &self.keyring
     }
 
-    pub(crate) async fn begin_write(&self) -> Result<Transaction<'static, Any>, Error> {
+    pub(crate) async fn begin_write(&self) -> Result<Transaction, Error> {
         self.database.begin_write().await
     }
 }

@@ -3,6 +3,7 @@
 use crate::task::Task;
 use std::io::Result;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -46,6 +47,7 @@ pub enum Direction {
 pub struct ChaosProxy {
     address: SocketAddr,
     weather: Arc<Mutex<Weather>>,
+    era: Arc<AtomicU64>,
     _task: Task,
 }
 
@@ -60,13 +62,19 @@ impl ChaosProxy {
             .expect("a bound socket has an address");
         let weather = Arc::new(Mutex::new(Weather::default()));
         let shared = Arc::clone(&weather);
+        let era = Arc::new(AtomicU64::new(0));
+        let eras = Arc::clone(&era);
         let task = Task::spawn(async move {
             let mut open = tokio::task::JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
-                let shared = Arc::clone(&shared);
+                let sky = Sky {
+                    weather: Arc::clone(&shared),
+                    began: eras.load(Ordering::Relaxed),
+                    era: Arc::clone(&eras),
+                };
                 open.spawn(async move {
                     // That connections break is what this is for.
-                    let _broken = pass(client, server, &shared).await;
+                    let _broken = pass(client, server, &sky).await;
                 });
                 while open.try_join_next().is_some() {}
             }
@@ -74,6 +82,7 @@ impl ChaosProxy {
         Self {
             address,
             weather,
+            era,
             _task: task,
         }
     }
@@ -90,14 +99,38 @@ impl ChaosProxy {
         format!("http://{}", self.address)
     }
 
+    /// Nothing passes any more on connections that are open now, and neither end is told: as when the machine behind
+    /// them is gone without a word and another has its address.
+    pub fn abandon_open(&self) {
+        self.era.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Changes the weather.
     pub fn set(&self, weather: Weather) {
         *self.weather.lock().expect("no holder panics") = weather;
     }
 }
 
-async fn pass(client: TcpStream, server: SocketAddr, weather: &Mutex<Weather>) -> Result<()> {
-    let now = *weather.lock().expect("no holder panics");
+/// What a connection is exposed to.
+struct Sky {
+    weather: Arc<Mutex<Weather>>,
+    /// When it was made.
+    began: u64,
+    era: Arc<AtomicU64>,
+}
+
+impl Sky {
+    fn now(&self) -> Weather {
+        *self.weather.lock().expect("no holder panics")
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.era.load(Ordering::Relaxed) != self.began
+    }
+}
+
+async fn pass(client: TcpStream, server: SocketAddr, sky: &Sky) -> Result<()> {
+    let now = sky.now();
     if now.refuse {
         client.set_zero_linger()?;
         return Ok(());
@@ -110,8 +143,8 @@ async fn pass(client: TcpStream, server: SocketAddr, weather: &Mutex<Weather>) -
     let (from_server, to_server) = upstream.into_split();
     // When one direction is cut the other is dropped with it; when one ends in order the other goes on.
     tokio::try_join!(
-        pour(from_client, to_server, Direction::ToServer, weather),
-        pour(from_server, to_client, Direction::ToClient, weather),
+        pour(from_client, to_server, Direction::ToServer, sky),
+        pour(from_server, to_client, Direction::ToClient, sky),
     )?;
     Ok(())
 }
@@ -120,19 +153,25 @@ async fn pour(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     direction: Direction,
-    weather: &Mutex<Weather>,
+    sky: &Sky,
 ) -> Result<()> {
     const PIECE: usize = 16 * 1024;
     let mut passed: u64 = 0;
     let mut buffer = vec![0; PIECE];
     loop {
-        let most = current(weather, direction).piece_max.unwrap_or(PIECE);
+        let most = current(sky, direction).piece_max.unwrap_or(PIECE);
         let room = buffer.get_mut(..most.clamp(1, PIECE)).unwrap_or_default();
         let length = from.read(room).await?;
+        if sky.is_abandoned() {
+            if length == 0 {
+                return std::future::pending().await;
+            }
+            continue;
+        }
         if length == 0 {
             return to.shutdown().await;
         }
-        let now = current(weather, direction);
+        let now = current(sky, direction);
         let Some(piece) = buffer.get_mut(..length) else {
             return Ok(());
         };
@@ -163,8 +202,8 @@ async fn pour(
 }
 
 /// The weather as this direction has it.
-fn current(weather: &Mutex<Weather>, direction: Direction) -> Weather {
-    let now = *weather.lock().expect("no holder panics");
+fn current(sky: &Sky, direction: Direction) -> Weather {
+    let now = sky.now();
     if now.direction == Direction::Both || now.direction == direction {
         now
     } else {

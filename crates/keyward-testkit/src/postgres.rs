@@ -103,6 +103,10 @@ impl PostgresServer {
     /// A folder with a cluster that has not run yet: a copy of one that was made before on this machine, since
     /// making it takes longer than most tests.
     fn prepare() -> Self {
+        Self::copy_of(&template(&programs(), other_user()))
+    }
+
+    fn copy_of(original: &Path) -> Self {
         let programs = programs();
         let [port] = free_ports();
         let user = other_user();
@@ -116,11 +120,23 @@ impl PostgresServer {
             databases: 0,
         };
         server.give(server.folder.path());
-        let template = template(&server.programs, user);
         run(Command::new("cp")
             .arg("-a")
-            .arg(template)
+            .arg(original)
             .arg(server.data()));
+        server
+    }
+
+    /// A standby: it has what `primary`, which is stopped, has, and can be read alone.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub async fn standby_of(primary: &Self) -> Self {
+        let mut server = Self::copy_of(&primary.data());
+        let signal = server.data().join("standby.signal");
+        fs::write(&signal, "").expect("the folder of the server can be written");
+        server.give(&signal);
+        server.bring_back().await;
         server
     }
 

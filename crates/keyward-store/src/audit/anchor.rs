@@ -5,6 +5,7 @@
 //! the rest holds on to when the oldest events are forgotten.
 
 use super::{Action, append};
+use crate::database::Transaction;
 use crate::hierarchy::{MacKey, Purpose};
 use crate::management::Author;
 use crate::schema::hexadecimal;
@@ -168,7 +169,7 @@ impl Store {
 }
 
 async fn write(
-    transaction: &mut sqlx::Transaction<'static, sqlx::Any>,
+    transaction: &mut Transaction,
     anchor: &AuditAnchor,
     now: Timestamp,
 ) -> Result<(), Error> {

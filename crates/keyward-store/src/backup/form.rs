@@ -196,6 +196,11 @@ impl<R: BufRead> LineReader<R> {
         &self.hash
     }
 
+    /// The number of the line that was read last, from 1.
+    pub(super) fn line(&self) -> u64 {
+        self.line
+    }
+
     pub(super) fn rows(&self) -> u64 {
         self.rows
     }

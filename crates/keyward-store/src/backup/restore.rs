@@ -2,17 +2,18 @@
 
 use super::form::{Head, Line, LineReader};
 use crate::audit::{self, Action};
+use crate::changes::ABSENT_AT_MOST;
 use crate::database::catalogue::{self, Column, ColumnKind, Table};
-use crate::database::{BUSY_TIMEOUT, Database, Location};
+use crate::database::{BUSY_TIMEOUT, Connection, Database, Engine, Location, Transaction};
 use crate::hierarchy::{Keyring, random_id};
 use crate::schema::{self, MIGRATIONS, Migration, RECORD_TABLE};
 use crate::{Error, MasterKey};
 use keyward_model::Timestamp;
 use keyward_model::id::{NodeId, TeamId};
 use serde_json::{Value, json};
-use sqlx::{Any, AnyConnection, AssertSqlSafe, Executor as _, Transaction};
+use sqlx::{AssertSqlSafe, Executor as _};
 use std::io::BufRead;
-use std::path::Path;
+use std::time::Duration;
 
 /// Values of one statement: SQLite takes 32,766, and its text has to be parsed.
 const VALUES_AT_ONCE: usize = 4_000;
@@ -33,13 +34,13 @@ pub struct Restored {
 }
 
 /// Fills the database at `location` from a backup, all of it or nothing. `replace` takes away what is there
-/// before, for which no node may run. With `master` it is seen that this is the key under which the backup was
+/// before, for which no node may run: on PostgreSQL it is watched for a while whether one comes. With `master` it is seen that this is the key under which the backup was
 /// sealed. The audit log says who did it.
 ///
 /// # Errors
-/// [`Error::NotEmpty`] without `replace`; [`Error::InUse`]; [`Error::Foreign`]; [`Error::NoBackup`];
-/// [`Error::BackupBroken`]; [`Error::BackupTooNew`]; [`Error::WrongMasterKey`]; [`Error::Input`]; what the
-/// database says.
+/// [`Error::NotEmpty`] without `replace`; [`Error::InUse`]; [`Error::Foreign`]; [`Error::ForeignTable`];
+/// [`Error::NoBackup`]; [`Error::BackupBroken`]; [`Error::BackupTooNew`]; [`Error::WrongMasterKey`]; [`Error::Nul`];
+/// [`Error::Input`]; what the database says.
 pub async fn restore(
     location: &Location,
     master: Option<&MasterKey>,
@@ -48,41 +49,35 @@ pub async fn restore(
     actor: &str,
     now: Timestamp,
 ) -> Result<Restored, Error> {
+    let replace = replace.then_some(ABSENT_AT_MOST);
+    restore_watching(location, master, input, replace, actor, now).await
+}
+
+/// The same, with how long it is watched whether a node comes where data is to be replaced.
+pub(crate) async fn restore_watching(
+    location: &Location,
+    master: Option<&MasterKey>,
+    input: impl BufRead,
+    replace: Option<Duration>,
+    actor: &str,
+    now: Timestamp,
+) -> Result<Restored, Error> {
     let mut reader = LineReader::new(input);
     // Before anything is made: what is no backup changes nothing.
     let head = reader.head()?;
     let known = known(&head)?;
-    let made = match location {
-        Location::File(path) if !path.exists() => Some(path),
-        Location::File(_) | Location::Postgres(_) => None,
+    // A file that is made here stays when something goes wrong, and is empty then: a node may have begun to use it
+    // meanwhile.
+    let database = Database::open(location, BUSY_TIMEOUT).await?;
+    let restoring = Restoring {
+        database: &database,
+        known: &known,
+        replace,
+        now,
     };
-    let restored = async {
-        let database = Database::open(location, BUSY_TIMEOUT).await?;
-        let restoring = Restoring {
-            database: &database,
-            known: &known,
-            replace,
-            now,
-        };
-        let restored = restoring.run(&mut reader, &head, master, actor).await;
-        database.pool().close().await;
-        restored
-    };
-    let restored = restored.await;
-    if let (Err(_), Some(path)) = (&restored, made) {
-        remove_file(path);
-    }
+    let restored = restoring.run(&mut reader, &head, master, actor).await;
+    database.pool().close().await;
     restored
-}
-
-/// An empty file would be taken for a database that a node has begun.
-fn remove_file(path: &Path) {
-    for suffix in ["", "-wal", "-shm"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        // What is wrong is told already, and an empty file more is no harm that has to be told beside it.
-        let _removed = std::fs::remove_file(Path::new(&name));
-    }
 }
 
 /// The migrations that the backup's schema was made by.
@@ -103,7 +98,8 @@ fn known(head: &Head) -> Result<Vec<Migration>, Error> {
 struct Restoring<'r> {
     database: &'r Database,
     known: &'r [Migration],
-    replace: bool,
+    /// Whether what is there goes, and how long it is watched before whether a node comes.
+    replace: Option<Duration>,
     now: Timestamp,
 }
 
@@ -116,15 +112,17 @@ impl Restoring<'_> {
         actor: &str,
     ) -> Result<Restored, Error> {
         let engine = self.database.engine();
-        if self.replace {
-            self.database.check_alone().await?;
+        if let Some(watched) = self.replace {
+            self.database.check_alone(watched).await?;
         }
-        let mut transaction = self.database.begin_long_write().await?;
+        let mut transaction = self.database.begin_restore().await?;
         if schema::is_ours(&mut transaction, engine).await? {
-            if !self.replace {
+            if self.replace.is_none() {
                 return Err(Error::NotEmpty);
             }
             let tables = catalogue::tables(&mut transaction, engine).await?;
+            let applied = schema::applied(&mut transaction).await?;
+            schema::check_tables(&tables, &applied)?;
             // Those that refer to others before these.
             for table in tables.iter().rev() {
                 let statement = format!(r#"DROP TABLE "{}""#, table.name);
@@ -143,7 +141,7 @@ impl Restoring<'_> {
                 .execute(sqlx::raw_sql(AssertSqlSafe(statement)))
                 .await?;
         }
-        fill(&mut transaction, &tables, reader).await?;
+        fill(&mut transaction, engine, &tables, reader).await?;
         schema::migrate_within(&mut transaction, engine, MIGRATIONS, self.now).await?;
         if let Some(master) = master {
             Keyring::check(&mut transaction, master).await?;
@@ -162,7 +160,7 @@ impl Restoring<'_> {
 
     async fn write_down(
         &self,
-        transaction: &mut Transaction<'static, Any>,
+        transaction: &mut Transaction,
         reader: &LineReader<impl BufRead>,
         head: &Head,
         actor: &str,
@@ -187,7 +185,8 @@ impl Restoring<'_> {
 }
 
 async fn fill(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
+    engine: Engine,
     tables: &[Table],
     reader: &mut LineReader<impl BufRead>,
 ) -> Result<(), Error> {
@@ -210,6 +209,11 @@ async fn fill(
                     })?);
             }
             Line::Row(values) => {
+                if engine == Engine::Postgres && values.iter().any(has_nul) {
+                    return Err(Error::Nul {
+                        what: format!("line {} of the backup", reader.line()),
+                    });
+                }
                 let filling = filling
                     .as_mut()
                     .ok_or_else(|| reader.broken("it is of no table"))?;
@@ -231,6 +235,10 @@ async fn fill(
     } else {
         Err(reader.broken("a table is missing before it"))
     }
+}
+
+fn has_nul(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.contains('\0'))
 }
 
 /// A value to be bound.
@@ -282,7 +290,7 @@ impl Filling {
         self.values.len() + self.columns.len() > VALUES_AT_ONCE
     }
 
-    async fn write(&mut self, connection: &mut AnyConnection) -> Result<(), Error> {
+    async fn write(&mut self, connection: &mut Connection) -> Result<(), Error> {
         if self.values.is_empty() {
             return Ok(());
         }

@@ -3,13 +3,13 @@
 use super::form::{Head, LineWriter};
 use crate::Error;
 use crate::database::catalogue::{self, ColumnKind, Table};
-use crate::database::{BUSY_TIMEOUT, Database, Location};
+use crate::database::{BUSY_TIMEOUT, Connection, Database, Location};
 use crate::schema::{self, BINARY_VERSION, MIGRATIONS, RECORD_TABLE};
 use futures_util::TryStreamExt as _;
 use keyward_model::Timestamp;
 use serde_json::Value;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
+use sqlx::{AssertSqlSafe, Row as _};
 use std::io::Write;
 
 /// What a backup came to.
@@ -25,8 +25,8 @@ pub struct Saved {
 /// key is needed.
 ///
 /// # Errors
-/// [`Error::Missing`] when no node has begun to use it; [`Error::SchemaTooNew`]; [`Error::Output`]; what the
-/// database says.
+/// [`Error::Missing`] when no node has begun to use it; [`Error::SchemaTooNew`]; [`Error::ForeignTable`];
+/// [`Error::Output`]; what the database says.
 pub async fn save(location: &Location, now: Timestamp, output: impl Write) -> Result<Saved, Error> {
     if let Location::File(path) = location
         && !path.exists()
@@ -52,6 +52,8 @@ async fn save_from(
     let applied = schema::applied(&mut transaction).await?;
     schema::check(&applied, MIGRATIONS)?;
     let mut writer = LineWriter::new(output);
+    let tables = catalogue::tables(&mut transaction, database.engine()).await?;
+    schema::check_tables(&tables, &applied)?;
     writer.head(&Head {
         made_at: now.to_string(),
         made_by: BINARY_VERSION.to_owned(),
@@ -61,7 +63,7 @@ async fn save_from(
             .map(|one| (one.version, one.checksum))
             .collect(),
     })?;
-    for table in catalogue::tables(&mut transaction, database.engine()).await? {
+    for table in tables {
         // The head has it.
         if table.name != RECORD_TABLE {
             save_table(&mut transaction, &table, &mut writer).await?;
@@ -73,7 +75,7 @@ async fn save_from(
 }
 
 async fn save_table(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     table: &Table,
     writer: &mut LineWriter<impl Write>,
 ) -> Result<(), Error> {

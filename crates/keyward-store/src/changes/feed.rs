@@ -1,7 +1,7 @@
 //! Waiting for a change.
 
-use super::Marks;
 use super::listener::Listener;
+use super::{Head, Marks};
 use crate::{Error, Store};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -15,6 +15,9 @@ pub(super) const ASK_EVERY_AT_LEAST: Duration = Duration::from_secs(10);
 
 /// How long an answer may take: a connection whose other end is gone says nothing.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a node that runs may have no connection: it asks again, connects, and is seen.
+pub(crate) const ABSENT_AT_MOST: Duration = Duration::from_secs(16);
 
 /// What a feed tells.
 #[derive(Debug)]
@@ -71,6 +74,8 @@ enum Reason {
 pub struct ChangeFeed {
     store: Store,
     seen: Marks,
+    /// The newest event of the history that the marks are of.
+    head: Head,
     /// Told by PostgreSQL; none where there is none to listen to.
     listener: Option<Listener>,
     own: watch::Receiver<()>,
@@ -99,9 +104,11 @@ impl Store {
             Some(postgres) if listening => Some(Listener::start(postgres.clone()).await),
             Some(_) | None => None,
         };
+        // The listener first: it hears of what comes behind the marks.
+        let answer = self.marks_after(&Head::default()).await?;
         Ok(ChangeFeed {
-            // The listener first: it hears of what comes behind the marks.
-            seen: self.marks().await?,
+            seen: answer.marks,
+            head: answer.head,
             store: self.clone(),
             listener,
             own: self.changed().subscribe(),
@@ -150,12 +157,12 @@ impl ChangeFeed {
             };
             self.counts.asked += 1;
             self.counts.told += u64::from(reason == Reason::Told);
-            let asked = tokio::time::timeout(PATIENCE, self.store.marks()).await;
+            let asked = tokio::time::timeout(PATIENCE, self.store.marks_after(&self.head)).await;
             let asked = asked.unwrap_or_else(|_| {
                 Err(Error::Unreachable("it did not answer in time".to_owned()))
             });
-            let marks = match asked {
-                Ok(marks) => marks,
+            let answer = match asked {
+                Ok(answer) => answer,
                 Err(error) => {
                     self.counts.failures += 1;
                     self.away = true;
@@ -164,9 +171,17 @@ impl ChangeFeed {
                 }
             };
             self.wait = self.ask_every;
+            let marks = Marks {
+                history: self.seen.history + u64::from(!answer.goes_on),
+                ..answer.marks
+            };
+            self.head = answer.head;
             let changed = marks != self.seen;
             self.seen = marks;
             if std::mem::take(&mut self.away) {
+                if let Some(listener) = &self.listener {
+                    listener.renew();
+                }
                 return Notice::Back(marks);
             }
             if changed {
@@ -205,5 +220,6 @@ mod tests {
             waits.push(next);
         }
         assert_eq!(wait_after_failure(ASK_EVERY_AT_LEAST), ASK_EVERY_AT_LEAST);
+        assert!(ASK_EVERY_AT_LEAST + PATIENCE < ABSENT_AT_MOST);
     }
 }

@@ -2,8 +2,7 @@
 
 use super::feed::{ASK_EVERY, PATIENCE, wait_after_failure};
 use crate::Error;
-use crate::database::Postgres;
-use sqlx_postgres::PgListener;
+use crate::database::{Listening, Postgres};
 use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -12,6 +11,8 @@ use tokio::task::JoinHandle;
 #[derive(Debug)]
 pub(super) struct Listener {
     told: Arc<Notify>,
+    /// Tells it to listen on another connection.
+    renew: Arc<Notify>,
     task: JoinHandle<()>,
 }
 
@@ -19,9 +20,16 @@ impl Listener {
     /// Listens from the moment that this returns, unless the database can't be reached now.
     pub(super) async fn start(postgres: Postgres) -> Self {
         let told = Arc::new(Notify::new());
+        let renew = Arc::new(Notify::new());
         let first = connect(&postgres).await;
-        let task = tokio::spawn(listen(postgres, first, Arc::clone(&told)));
-        Self { told, task }
+        let listening = listen(postgres, first, Arc::clone(&told), Arc::clone(&renew));
+        let task = tokio::spawn(listening);
+        Self { told, renew, task }
+    }
+
+    /// Listens on a new connection from now on: who only hears does not notice that nobody is there to tell.
+    pub(super) fn renew(&self) {
+        self.renew.notify_one();
     }
 
     /// Ends when something was told since it ended the last time.
@@ -36,17 +44,25 @@ impl Drop for Listener {
     }
 }
 
-async fn connect(postgres: &Postgres) -> Result<PgListener, Error> {
+async fn connect(postgres: &Postgres) -> Result<Listening, Error> {
     postgres.listen(PATIENCE).await
 }
 
 /// Nothing is said of failures here: the questions of the feed fail, too, and tell of it.
-async fn listen(postgres: Postgres, mut connection: Result<PgListener, Error>, told: Arc<Notify>) {
+async fn listen(
+    postgres: Postgres,
+    mut connection: Result<Listening, Error>,
+    told: Arc<Notify>,
+    renew: Arc<Notify>,
+) {
     let mut wait = ASK_EVERY;
     loop {
-        if let Ok(listener) = connection {
+        if let Ok(listening) = connection {
             wait = ASK_EVERY;
-            hear(listener, &told).await;
+            tokio::select! {
+                () = hear(listening, &told) => {}
+                () = renew.notified() => {}
+            }
         }
         tokio::time::sleep(wait).await;
         wait = wait_after_failure(wait);
@@ -59,9 +75,8 @@ async fn listen(postgres: Postgres, mut connection: Result<PgListener, Error>, t
 }
 
 /// Until the connection is lost.
-async fn hear(mut listener: PgListener, told: &Notify) {
-    listener.eager_reconnect(false);
-    while let Ok(Some(_)) = listener.try_recv().await {
+async fn hear(mut listening: Listening, told: &Notify) {
+    while listening.told().await {
         told.notify_one();
     }
 }

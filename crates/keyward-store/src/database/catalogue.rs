@@ -1,8 +1,7 @@
 //! What tables there are: each of the two tells it in its own words.
 
-use super::Engine;
+use super::{Connection, Engine};
 use crate::Error;
-use sqlx::AnyConnection;
 use std::collections::BTreeMap;
 
 /// What a column holds: the schema knows no other types, which a test holds it to.
@@ -78,7 +77,7 @@ fn words(engine: Engine) -> &'static Words {
 
 /// The names of all tables.
 pub(crate) async fn table_names(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     engine: Engine,
 ) -> Result<Vec<String>, Error> {
     let rows: Vec<(String,)> = sqlx::query_as(words(engine).tables)
@@ -89,7 +88,7 @@ pub(crate) async fn table_names(
 
 /// All tables, each behind those that it refers to, and by name where there is a choice.
 pub(crate) async fn tables(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     engine: Engine,
 ) -> Result<Vec<Table>, Error> {
     let mut left = BTreeMap::new();
@@ -129,7 +128,7 @@ pub(crate) async fn tables(
 }
 
 async fn columns(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     engine: Engine,
     table: &str,
 ) -> Result<Vec<Column>, Error> {

@@ -1,9 +1,9 @@
 //! The SQLite file: made for its owner alone, opened so that what was committed stays.
 
-use super::{connect, options, push_encoded};
+use super::{Pool, connect, options, push_encoded};
 use crate::Error;
-use sqlx::any::AnyPoolOptions;
-use sqlx::{AnyConnection, AnyPool, Connection, Executor};
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Executor};
 use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub(super) const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
 pub(super) const BEGIN_READ: &str = "BEGIN";
 
 /// SQLite writes one at a time; this many readers beside it are more than the control plane asks for.
-const CONNECTIONS_MAX: u32 = 4;
+pub(super) const CONNECTIONS_MAX: u32 = 4;
 
 /// How often the change to the write-ahead log is tried: SQLite does not wait for that lock by itself.
 const WAL_TRIES: u32 = 50;
@@ -34,7 +34,20 @@ pub(super) async fn open(path: &Path, busy_timeout: Duration) -> Result<AnyPool,
     configure(&mut first, busy_timeout).await?;
     write_ahead_log(&mut first, busy_timeout).await?;
     first.close().await?;
+    pool_of(options, busy_timeout).await
+}
 
+/// Opens a file that is there.
+pub(super) async fn open_to_look(path: &Path, busy_timeout: Duration) -> Result<AnyPool, Error> {
+    let path = path.canonicalize().map_err(|source| Error::File {
+        path: path.to_owned(),
+        doing: "find its whole path",
+        source,
+    })?;
+    pool_of(options(&url_of(&path)?)?, busy_timeout).await
+}
+
+async fn pool_of(options: AnyConnectOptions, busy_timeout: Duration) -> Result<AnyPool, Error> {
     let pool = AnyPoolOptions::new()
         .max_connections(CONNECTIONS_MAX)
         .acquire_timeout(busy_timeout.saturating_mul(2))
@@ -64,10 +77,10 @@ async fn configure(
 }
 
 /// Readers and the writer don't wait for one another. The setting stays in the file.
-async fn write_ahead_log(
-    connection: &mut AnyConnection,
-    busy_timeout: Duration,
-) -> Result<(), Error> {
+async fn write_ahead_log<C>(connection: &mut C, busy_timeout: Duration) -> Result<(), Error>
+where
+    for<'c> &'c mut C: Executor<'c, Database = Any>,
+{
     let mut tries = 0;
     loop {
         tries += 1;
@@ -83,7 +96,7 @@ async fn write_ahead_log(
 }
 
 /// A file leaves the write-ahead log only while nobody else has it open; then it goes back to it.
-pub(super) async fn check_alone(pool: &AnyPool, busy_timeout: Duration) -> Result<(), Error> {
+pub(super) async fn check_alone(pool: &Pool, busy_timeout: Duration) -> Result<(), Error> {
     let mut connection = pool.acquire().await?;
     let left = connection.execute("PRAGMA journal_mode = DELETE").await;
     match left.map_err(Error::from) {

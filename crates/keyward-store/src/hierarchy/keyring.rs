@@ -5,13 +5,12 @@ use super::{
     random_key,
 };
 use crate::Error;
-use crate::database::Database;
+use crate::database::{Connection, Database, Transaction};
 use aws_lc_rs::constant_time;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keyward_model::id::DataKeyId;
 use keyward_model::{Secret, Timestamp};
-use sqlx::{Any, AnyConnection, Transaction};
 use std::collections::HashMap;
 use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -71,7 +70,7 @@ impl Keyring {
     /// Compares the master key with the one that the database knows, whose row it gives; `None` when it knows
     /// none yet.
     pub(crate) async fn check(
-        connection: &mut AnyConnection,
+        connection: &mut Connection,
         master: &MasterKey,
     ) -> Result<Option<String>, Error> {
         let current: Option<(String, String)> =
@@ -91,7 +90,7 @@ impl Keyring {
     /// Seals `plaintext` with the current data key of `purpose`, made now if there is none yet.
     pub(crate) async fn seal(
         &self,
-        transaction: &mut Transaction<'static, Any>,
+        transaction: &mut Transaction,
         purpose: Purpose,
         place: Place<'_>,
         plaintext: &[u8],
@@ -115,7 +114,7 @@ impl Keyring {
     /// Opens what [`seal`](Self::seal) made for the same purpose and place.
     pub(crate) async fn open_sealed(
         &self,
-        connection: &mut AnyConnection,
+        connection: &mut Connection,
         purpose: Purpose,
         place: Place<'_>,
         text: &str,
@@ -146,7 +145,7 @@ impl Keyring {
     /// none yet, then those before it.
     pub(crate) async fn mac_keys(
         &self,
-        transaction: &mut Transaction<'static, Any>,
+        transaction: &mut Transaction,
         purpose: Purpose,
         now: Timestamp,
     ) -> Result<Vec<MacKey>, Error> {
@@ -160,7 +159,7 @@ impl Keyring {
     /// Those that there are, the current one first.
     pub(crate) async fn existing_mac_keys(
         &self,
-        connection: &mut AnyConnection,
+        connection: &mut Connection,
         purpose: Purpose,
     ) -> Result<Vec<MacKey>, Error> {
         let rows: Vec<DataKeyRow> = sqlx::query_as(
@@ -176,7 +175,7 @@ impl Keyring {
     /// Wraps all data keys with `new` in the place of `old`. No field is touched.
     pub(crate) async fn replace_master(
         &self,
-        transaction: &mut Transaction<'static, Any>,
+        transaction: &mut Transaction,
         old: &MasterKey,
         new: &MasterKey,
         now: Timestamp,
@@ -224,7 +223,7 @@ impl Keyring {
 
     async fn make(
         &self,
-        transaction: &mut Transaction<'static, Any>,
+        transaction: &mut Transaction,
         purpose: Purpose,
         now: Timestamp,
     ) -> Result<DataKey, Error> {
@@ -248,10 +247,7 @@ impl Keyring {
     }
 
     /// The master key in memory, if it is still the database's: another process may have replaced it.
-    async fn held_master(
-        &self,
-        transaction: &mut Transaction<'static, Any>,
-    ) -> Result<Arc<Master>, Error> {
+    async fn held_master(&self, transaction: &mut Transaction) -> Result<Arc<Master>, Error> {
         let held = self.master();
         let current: Option<(String,)> =
             sqlx::query_as("SELECT id FROM master_keys WHERE current = 1")
@@ -337,7 +333,7 @@ fn data_key_place(row: &str) -> Place<'_> {
 }
 
 async fn insert_master(
-    transaction: &mut Transaction<'static, Any>,
+    transaction: &mut Transaction,
     master: &MasterKey,
     now: Timestamp,
 ) -> Result<String, Error> {

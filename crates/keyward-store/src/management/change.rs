@@ -1,6 +1,7 @@
 //! Changes of resources: a revision each, in one transaction with the history, the secrets and the audit events.
 
 use super::Author;
+use crate::database::{Connection, Transaction};
 use crate::hierarchy::{Place, Purpose, random_id};
 use crate::schema::hexadecimal;
 use crate::{Error, Store};
@@ -8,7 +9,6 @@ use aws_lc_rs::digest::{SHA256, digest};
 use keyward_model::id::{ResourceId, TeamId};
 use keyward_model::{Name, Origin, Revision, Secret, Timestamp};
 use serde_json::{Value, json};
-use sqlx::{Any, AnyConnection, Transaction};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -121,7 +121,7 @@ impl Store {
 
     async fn keep_secrets(
         &self,
-        transaction: &mut Transaction<'static, Any>,
+        transaction: &mut Transaction,
         write: &ResourceWrite,
         now: Timestamp,
     ) -> Result<(), Error> {
@@ -166,7 +166,7 @@ impl Store {
         )
         .bind(team.to_string())
         .bind(reference)
-        .fetch_optional(&mut *connection)
+        .fetch_optional(&mut connection)
         .await?;
         let Some((sealed,)) = row else {
             return Ok(None);
@@ -208,7 +208,7 @@ impl Store {
     }
 }
 
-async fn next_revision(connection: &mut AnyConnection, base: Revision) -> Result<Revision, Error> {
+async fn next_revision(connection: &mut Connection, base: Revision) -> Result<Revision, Error> {
     let (newest,): (i64,) = sqlx::query_as("SELECT coalesce(max(number), 0) FROM revisions")
         .fetch_one(&mut *connection)
         .await?;
@@ -234,7 +234,7 @@ fn secret_place(reference: &str, team: TeamId) -> Place<'_> {
 }
 
 async fn write_one(
-    transaction: &mut Transaction<'static, Any>,
+    transaction: &mut Transaction,
     write: &ResourceWrite,
     revision: Revision,
     now: Timestamp,
@@ -309,7 +309,7 @@ async fn write_one(
 }
 
 async fn remember(
-    transaction: &mut Transaction<'static, Any>,
+    transaction: &mut Transaction,
     call: &RememberedCall,
     resource: Option<ResourceId>,
     revision: Revision,

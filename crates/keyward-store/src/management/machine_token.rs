@@ -1,12 +1,12 @@
 //! Tokens of machines that manage.
 
 use super::Author;
+use crate::database::Transaction;
 use crate::hierarchy::random_id;
 use crate::{Error, Store};
 use keyward_model::Timestamp;
 use keyward_model::id::{MachineTokenId, TeamId};
 use serde_json::json;
-use sqlx::{Any, Transaction};
 use std::collections::BTreeSet;
 
 /// A token as stored: what it allows, and never the token.
@@ -102,7 +102,7 @@ impl Store {
 
     pub(super) async fn insert_machine_token(
         &self,
-        transaction: &mut Transaction<'static, Any>,
+        transaction: &mut Transaction,
         token: NewMachineToken<'_>,
         author: Author<'_>,
         now: Timestamp,

@@ -147,7 +147,7 @@ impl Store {
 }
 
 pub(super) async fn insert(
-    transaction: &mut sqlx::Transaction<'static, sqlx::Any>,
+    transaction: &mut crate::database::Transaction,
     team: TeamId,
     member: &str,
     role: &str,

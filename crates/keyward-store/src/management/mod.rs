@@ -18,11 +18,11 @@ pub use setup::SetupSecret;
 pub use team::Team;
 
 use crate::audit::{self, Action};
+use crate::database::Transaction;
 use crate::{Error, Store};
 use keyward_model::Timestamp;
 use keyward_model::id::TeamId;
 use serde_json::{Value, json};
-use sqlx::{Any, Transaction};
 
 /// Who makes a change, and from where.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +67,7 @@ impl Store {
     /// Writes down what `author` did, in the transaction that does it.
     async fn told(
         &self,
-        transaction: &mut Transaction<'static, Any>,
+        transaction: &mut Transaction,
         author: Author<'_>,
         team: TeamId,
         (action, object): (&str, &str),

@@ -82,7 +82,7 @@ impl Store {
 
     async fn insert_setup_secret(
         &self,
-        transaction: &mut sqlx::Transaction<'static, sqlx::Any>,
+        transaction: &mut crate::database::Transaction,
         lasts: Duration,
         author: Author<'_>,
         now: Timestamp,

@@ -1,6 +1,7 @@
 use super::*;
 
 on_each_database! {
+    a_certificate_of_a_hundred_names_is_kept_once,
     accounts_and_certificates_are_kept_and_replaced,
     their_keys_are_not_in_the_file,
 }
@@ -73,4 +74,33 @@ async fn their_keys_are_not_in_the_file(bench: Bench) {
     };
     assert!(seen("acme_certificates") && seen("the chain"));
     assert!(!seen("nobody-may-see"));
+}
+
+async fn a_certificate_of_a_hundred_names_is_kept_once(bench: Bench) {
+    let store = bench.open().await;
+    let names: Vec<_> = (0..100)
+        .map(|number| format!("a-rather-long-name-of-a-host-{number:03}.department.example"))
+        .collect();
+    let names = names.join(" ");
+    for chain in ["first", "second"] {
+        let certificate = AcmeCertificate {
+            chain: chain.to_owned(),
+            key: Secret::new("a key".to_owned()),
+            obtained: NOW,
+        };
+        store
+            .put_acme_certificate("https://ca.example", &names, &certificate)
+            .await
+            .unwrap();
+    }
+    let kept = store.acme_certificate("https://ca.example", &names).await;
+    assert_eq!(kept.unwrap().unwrap().chain, "second");
+    // Not by the code alone.
+    let twice = sqlx::query(
+        "INSERT INTO acme_certificates (id, directory, names, chain, key_sealed, obtained_at)
+         SELECT 'another', directory, names, chain, key_sealed, obtained_at FROM acme_certificates",
+    )
+    .execute(store.pool())
+    .await;
+    assert!(error::is_unique_violation(&twice.unwrap_err()));
 }

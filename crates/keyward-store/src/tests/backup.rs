@@ -1,7 +1,7 @@
 //! Backups of either database, restored into either.
 
 use super::*;
-use crate::backup::{Restored, restore, save};
+use crate::backup::{Restored, restore, restore_watching, save};
 use crate::schema::{self, MIGRATIONS, Migration};
 use proptest::prelude::*;
 
@@ -13,6 +13,8 @@ on_each_database! {
     what_is_damaged_restores_nothing,
     the_wrong_master_key_is_told_before_anything_is_restored,
     where_no_node_has_run_there_is_nothing_to_save,
+    a_table_of_another_program_is_neither_saved_nor_replaced,
+    a_character_that_can_not_be_kept_is_told_with_its_line,
 }
 
 async fn saved(bench: &Bench) -> Vec<u8> {
@@ -26,15 +28,9 @@ async fn saved(bench: &Bench) -> Vec<u8> {
 }
 
 async fn restored(bench: &Bench, bytes: &[u8], replace: bool) -> Result<Restored, Error> {
-    restore(
-        &bench.location,
-        Some(&bench.master),
-        bytes,
-        replace,
-        "test",
-        NOW,
-    )
-    .await
+    let replace = replace.then_some(SHORT);
+    let master = Some(&bench.master);
+    restore_watching(&bench.location, master, bytes, replace, "test", NOW).await
 }
 
 /// The lines without the head and the end, in an order of their own.
@@ -229,8 +225,8 @@ async fn what_is_damaged_restores_nothing(mut bench: Bench) {
     let last = lines.len() - 1;
     let row = lines
         .iter()
-        .position(|line| line.contains("nobody"))
-        .unwrap_or(2);
+        .position(|line| line.contains("\"session\",\"a\""))
+        .unwrap();
     let cases = [
         (text.replace("\"a\"", "\"b\""), "another hash"),
         (without(row), "count the rows"),
@@ -317,6 +313,173 @@ async fn where_no_node_has_run_there_is_nothing_to_save(bench: Bench) {
     if let Location::File(path) = &bench.location {
         assert!(!path.exists());
     }
+}
+
+async fn a_table_of_another_program_is_neither_saved_nor_replaced(bench: Bench) {
+    let store = bench.open().await;
+    revoke(&store, "a").await;
+    let backup = saved(&bench).await;
+    execute(
+        &store,
+        "CREATE TABLE theirs (id BIGINT); INSERT INTO theirs VALUES (7)",
+    )
+    .await;
+    store.close().await;
+    let mut bytes = Vec::new();
+    let refused = save(&bench.location, NOW, &mut bytes).await.unwrap_err();
+    assert_eq!(refused.code(), "store_foreign");
+    assert!(refused.to_string().contains("`theirs`"), "{refused}");
+    assert!(bytes.is_empty());
+    let refused = restored(&bench, &backup, true).await.unwrap_err();
+    assert!(refused.to_string().contains("`theirs`"), "{refused}");
+    let store = bench.open().await;
+    assert_eq!(count(&store, "SELECT id FROM theirs").await, 7);
+    assert_eq!(store.revocations(NOW).await.unwrap().len(), 1);
+}
+
+async fn a_character_that_can_not_be_kept_is_told_with_its_line(mut bench: Bench) {
+    // As an earlier version wrote it into SQLite.
+    let source = Bench::sqlite();
+    let store = source.open().await;
+    revoke(&store, "a").await;
+    execute(
+        &store,
+        "UPDATE revocations SET value = 'a' || char(0) || 'b'",
+    )
+    .await;
+    store.close().await;
+    let backup = saved(&source).await;
+    bench.master = source.master.clone();
+    let outcome = restored(&bench, &backup, false).await;
+    if bench.location == source.location || matches!(bench.location, Location::File(_)) {
+        outcome.unwrap();
+        return;
+    }
+    let text = String::from_utf8(backup).unwrap();
+    let line = text
+        .lines()
+        .position(|line| line.contains("a\\u0000b"))
+        .unwrap()
+        + 1;
+    let refused = outcome.unwrap_err();
+    assert_eq!(refused.code(), "store_nul");
+    assert!(
+        refused.to_string().contains(&format!("line {line} ")),
+        "{refused}"
+    );
+}
+
+/// A backup on its way that does something before its last line is read.
+struct Interrupted<'b, F> {
+    rest: &'b [u8],
+    last: &'b [u8],
+    act: Option<F>,
+}
+
+impl<F: FnOnce()> std::io::Read for Interrupted<'_, F> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.rest.is_empty() {
+            self.rest = std::mem::take(&mut self.last);
+            self.act.take().map(|act| act()).unwrap_or_default();
+        }
+        self.rest.read(buffer)
+    }
+}
+
+#[tokio::test]
+async fn a_restore_that_fails_leaves_the_file_to_who_has_begun_to_use_it() {
+    let source = Bench::sqlite();
+    let store = source.open().await;
+    revoke(&store, "a").await;
+    let backup = saved(&source).await;
+    let end = backup.len() - 2;
+    let last = backup[..end]
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .unwrap();
+
+    let target = Bench::sqlite();
+    let mut begun = None;
+    let input = Interrupted {
+        rest: &backup[..last],
+        last: b"\n{}\n",
+        // A node that starts meanwhile has the file open, and waits.
+        act: Some(|| {
+            let location = target.location.clone();
+            let opening = std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build();
+                let runtime = runtime.unwrap();
+                let database = runtime.block_on(Database::open(&location, SHORT)).unwrap();
+                (runtime, database)
+            });
+            begun = Some(opening.join().unwrap());
+        }),
+    };
+    let input = std::io::BufReader::with_capacity(64, input);
+    let refused = restore(
+        &target.location,
+        Some(&source.master),
+        input,
+        false,
+        "test",
+        NOW,
+    )
+    .await;
+    assert!(
+        matches!(refused, Err(Error::BackupBroken { .. })),
+        "{refused:?}"
+    );
+    let (runtime, database) = begun.unwrap();
+    let written = std::thread::spawn(move || {
+        runtime.block_on(async {
+            schema::migrate(&database, MIGRATIONS, NOW).await.unwrap();
+            sqlx::query("INSERT INTO revisions VALUES (1, 0, 'test', '', '', '')")
+                .execute(database.pool())
+                .await
+                .unwrap();
+            database.pool().close().await;
+        });
+    });
+    written.join().unwrap();
+    let opened = target.open().await;
+    assert_eq!(opened.marks().await.unwrap().revision, Revision(1));
+}
+
+#[tokio::test]
+async fn a_node_that_comes_while_it_is_watched_is_seen_and_one_of_another_schema_is_not() {
+    let bench = Bench::postgres().await;
+    let store = bench.open().await;
+    let backup = saved(&bench).await;
+    store.close().await;
+    let (server, location) = (bench.server().address(), bench.location.clone());
+    bench.server().sql(
+        "test1",
+        "CREATE ROLE theirs LOGIN; CREATE SCHEMA theirs AUTHORIZATION theirs;
+         ALTER ROLE theirs SET search_path = theirs",
+    );
+    let theirs = bench::at(&format!("postgres://theirs@{server}/test1"));
+    let master = MasterKey::generate().unwrap();
+    let _beside = Store::open_at(&theirs, &master, NOW).await.unwrap();
+    restored(&bench, &backup, true).await.unwrap();
+
+    // One that had lost the database and comes back.
+    let watching = tokio::spawn(async move {
+        let long = Some(Duration::from_secs(3600));
+        restore_watching(&location, None, &*backup, long, "test", NOW).await
+    });
+    let watches = "SELECT count(*) FROM pg_stat_activity
+        WHERE application_name = 'keyward public' AND query LIKE '%pg_stat_activity%'
+          AND state = 'idle'";
+    keyward_testkit::until("it has looked", async || {
+        bench.server().sql("test1", watches) != "0"
+    })
+    .await;
+    let back = bench.open().await;
+    let refused = watching.await.unwrap();
+    assert!(matches!(refused, Err(Error::InUse)), "{refused:?}");
+    back.ping().await.unwrap();
 }
 
 proptest! {

@@ -9,6 +9,7 @@ on_each_database! {
     a_change_of_another_is_found_by_the_first_question_after_it,
     what_was_rolled_back_is_told_by_nobody,
     changes_that_come_at_once_are_all_in_the_marks,
+    a_history_that_lacks_what_was_seen_is_told_as_another,
 }
 
 /// So seldom that a test is over before.
@@ -119,6 +120,53 @@ async fn changes_that_come_at_once_are_all_in_the_marks(bench: Bench) {
     writers.join_all().await;
     let mark = RevocationMark::default();
     assert_eq!(store.revocations_after(mark, NOW).await.unwrap().len(), 40);
+}
+
+async fn a_history_that_lacks_what_was_seen_is_told_as_another(bench: Bench) {
+    let (store, other) = (bench.open().await, bench.open().await);
+    revoke(&other, "before").await;
+    let mut feed = store.change_feed_asking(OFTEN, false).await.unwrap();
+    revoke(&other, "lost").await;
+    assert_eq!(changed(feed.next().await).revocations.inserted, 2);
+    // What a standby that is promoted has not got, and what comes there in its place, under the same numbers.
+    let lost = "DELETE FROM revocations WHERE value = 'lost';
+        DELETE FROM audit_events WHERE sequence = 2;
+        UPDATE change_counters SET counter = 1 WHERE subject = 'revocations'";
+    feed.ask_every(NEVER);
+    execute(&other, lost).await;
+    revoke(&other, "instead").await;
+    store.tell_of_change();
+    let marks = changed(feed.next().await);
+    assert_eq!((marks.revocations.inserted, marks.history), (2, 1));
+    // It goes on from there.
+    feed.ask_every(OFTEN);
+    revoke(&other, "more").await;
+    let marks = changed(feed.next().await);
+    assert_eq!((marks.revocations.inserted, marks.history), (3, 1));
+    // One that has lost everything is another as well.
+    feed.ask_every(NEVER);
+    execute(&other, "DELETE FROM audit_events").await;
+    store.tell_of_change();
+    assert_eq!(changed(feed.next().await).history, 2);
+}
+
+#[tokio::test]
+async fn notices_of_another_schema_wake_nobody() {
+    let bench = Bench::postgres().await;
+    let (store, other) = (bench.open().await, bench.open().await);
+    let mut feed = store.change_feed_asking(NEVER, true).await.unwrap();
+    execute(&other, "SELECT pg_notify('keyward_changes', 'theirs')").await;
+    revoke(&other, "a").await;
+    assert_eq!(changed(feed.next().await).revocations.inserted, 1);
+    // As binaries and schemas of before told it.
+    execute(&other, "SELECT pg_notify('keyward_changes', '')").await;
+    execute(
+        &other,
+        "UPDATE change_counters SET counter = 7 WHERE subject = 'keys'",
+    )
+    .await;
+    assert_eq!(changed(feed.next().await).keys, 7);
+    assert!(feed.counts().told <= 4, "{:?}", feed.counts());
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ const FIXTURES: &[(i64, &str)] = &[
     (4, include_str!("../../migrations/fixtures/0004.sql")),
     (5, include_str!("../../migrations/fixtures/0005.sql")),
     (6, include_str!("../../migrations/fixtures/0006.sql")),
+    (7, include_str!("../../migrations/fixtures/0007.sql")),
     (10, include_str!("../../migrations/fixtures/0010.sql")),
     (11, include_str!("../../migrations/fixtures/0011.sql")),
     (12, include_str!("../../migrations/fixtures/0012.sql")),
@@ -58,7 +59,7 @@ async fn rows(database: &Database) -> BTreeMap<String, Rows> {
         let sql = format!("SELECT {} FROM \"{name}\"", list.join(", "));
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
             .persistent(false)
-            .fetch_all(&mut *connection)
+            .fetch_all(&mut connection)
             .await
             .unwrap();
         let rows = rows.iter().map(|row| {

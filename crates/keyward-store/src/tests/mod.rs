@@ -15,7 +15,9 @@ mod postgres;
 mod quota;
 mod records;
 mod schema;
+mod silence;
 mod store;
+mod turns;
 
 use crate::database::Database;
 use crate::*;

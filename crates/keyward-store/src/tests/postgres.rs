@@ -164,3 +164,31 @@ async fn texts_are_in_the_order_of_their_bytes_whatever_the_language_of_the_data
         .unwrap();
     assert_eq!(kids, "B a b z \u{e4}");
 }
+
+#[tokio::test]
+async fn what_the_server_gives_up_is_to_be_tried_again_and_a_missing_schema_is_named() {
+    let mut server = PostgresServer::start().await;
+    let url = server.new_database();
+    let store = open(&url).await.unwrap();
+    let mut connection = store.pool().acquire().await.unwrap();
+    sqlx::query("SET statement_timeout = 1")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let ended = sqlx::query("SELECT pg_sleep(60)")
+        .execute(&mut connection)
+        .await
+        .unwrap_err();
+    assert_eq!(Error::from(ended).code(), "store_try_again");
+    server.sql(
+        "test1",
+        "CREATE ROLE lost LOGIN; ALTER ROLE lost SET search_path = nowhere",
+    );
+    let at = server.address();
+    check_refusal(
+        &format!("postgres://lost@{at}/test1"),
+        "store_denied",
+        "create the schema",
+    )
+    .await;
+}

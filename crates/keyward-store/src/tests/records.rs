@@ -1,6 +1,7 @@
 use super::*;
 
 on_each_database! {
+    what_one_database_would_not_keep_neither_does,
     expired_revocations_are_forgotten,
     a_changed_audit_log_is_noticed,
     the_head_shows_that_the_newest_events_were_cut_off,
@@ -138,13 +139,11 @@ async fn anchors_tell_of_a_chain_that_was_made_anew(bench: Bench) {
             "not there any more",
         ),
     ] {
-        let mut transaction = store.pool().begin().await.unwrap();
         let rows: Vec<(i64, String, String)> =
             sqlx::query_as("SELECT sequence, hash, mac FROM audit_anchors")
-                .fetch_all(&mut *transaction)
+                .fetch_all(store.pool())
                 .await
                 .unwrap();
-        transaction.rollback().await.unwrap();
         execute(&store, sql).await;
         let broken = store.verify_audit_chain().await.unwrap_err().to_string();
         assert!(broken.contains(why), "{sql}: {broken}");
@@ -328,4 +327,19 @@ async fn revocations_that_come_at_once_are_all_behind_some_mark(bench: Bench) {
         mark = next;
     }
     assert_eq!(seen.len(), 16);
+}
+
+async fn what_one_database_would_not_keep_neither_does(bench: Bench) {
+    let store = bench.open().await;
+    let until = NOW.plus(Duration::from_secs(100));
+    let kind = RevocationKind::Subject;
+    for (issuer, value, what) in [("https://i", "a\0b", "value"), ("i\0", "a", "issuer")] {
+        let refused = store
+            .insert_revocation(TEAM, issuer, kind, value, NOW, until, Author::local("test"), NOW)
+            .await
+            .unwrap_err();
+        assert_eq!(refused.code(), "store_nul");
+        assert!(refused.to_string().contains(what), "{refused}");
+    }
+    assert_eq!(store.verify_audit_chain().await.unwrap().events, 0);
 }

@@ -94,8 +94,14 @@ fn save_file(place: &DataPlace, path: &Path) -> Result<Saved, Failure> {
             Failure::new(what, format!("can't {doing}: {error}"), "backup_output")
         }
     };
+    // Not the process's number: in a container it is one each time, and one that was killed would stand in the way of
+    // all that come later.
+    let mut random = [0; 8];
+    aws_lc_rs::rand::fill(&mut random)
+        .map_err(io::Error::other)
+        .map_err(failed("name what is written beside it"))?;
     let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}.new", std::process::id()));
+    beside.push(format!(".{:016x}.new", u64::from_be_bytes(random)));
     let beside = PathBuf::from(beside);
     let file = OpenOptions::new()
         .write(true)

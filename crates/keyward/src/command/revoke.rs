@@ -131,6 +131,16 @@ impl Revoke {
         if target.value.is_empty() || target.value.len() > VALUE_MAX_BYTES {
             return Err(Failure::usage("revoke", "VALUE has from 1 to 1,024 bytes"));
         }
+        if [&target.issuer, &target.value]
+            .into_iter()
+            .any(|text| text.contains('\0'))
+        {
+            return Err(Failure::new(
+                "revoke",
+                "what is named has the character U+0000, which databases do not keep: name the token by something else, such as its `jti` or `sid`, or replace the issuer's keys",
+                "store_nul",
+            ));
+        }
         let now = SystemClock::new().now();
         let expires = match (self.expires, target.ends) {
             (Some(seconds), _) => now.plus(Duration::from_secs(seconds)),

@@ -41,6 +41,7 @@ impl Follower {
 
     /// Runs until the process ends.
     pub(super) async fn run(mut self) {
+        let mut history = self.feed.seen().history;
         loop {
             let marks = match self.feed.next().await {
                 Notice::Changed(marks) => marks,
@@ -60,6 +61,11 @@ impl Follower {
                     continue;
                 }
             };
+            if std::mem::replace(&mut history, marks.history) != marks.history {
+                tracing::error!(
+                    "changes: the database has lost what was committed last, as after a failover to a standby that did not have it: everything is read anew, and what was lost is to be done again (revocations above all)"
+                );
+            }
             self.marks.send_replace(marks);
         }
     }

@@ -450,7 +450,7 @@ async fn revocation_feed(
     let now = clock.now();
     // The marks are from before the rows: what comes in between is taken in again, and missed never.
     let marks = follower.marks();
-    let mark = marks.borrow().revocations;
+    let seen = *marks.borrow();
     let stored = store.revocations(now).await;
     let stored = stored.map_err(|error| failed("revocations", &error, error.code()))?;
     let revocations = Revocations::default();
@@ -461,7 +461,7 @@ async fn revocation_feed(
         store: store.clone(),
         revocations: Arc::new(revocations),
         clock: Arc::clone(clock),
-        mark,
+        seen,
         marks,
         counts: Arc::clone(counts),
     })

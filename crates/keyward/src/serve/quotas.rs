@@ -14,6 +14,9 @@ use tokio::task::JoinHandle;
 /// How often is kept what has passed: the most that a crash can forgive.
 const KEPT_EVERY: Duration = Duration::from_secs(1);
 
+/// How long the end of the process waits for the last of it: a database that is away must not hold it up.
+const KEPT_WITHIN: Duration = Duration::from_secs(10);
+
 /// Where a node by itself counts, with what was kept before.
 pub(super) async fn restored(
     counted_subjects: NonZeroUsize,
@@ -81,8 +84,14 @@ impl KeepingQuotas {
     /// Keeps what the last calls used up.
     pub(super) async fn finish(self) {
         self.stop.send_replace(true);
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "quotas were not kept to the end");
+        let abort = self.task.abort_handle();
+        match tokio::time::timeout(KEPT_WITHIN, self.task).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "quotas were not kept to the end"),
+            Err(_) => {
+                abort.abort();
+                tracing::error!("quotas were not kept to the end: the database does not answer");
+            }
         }
     }
 }

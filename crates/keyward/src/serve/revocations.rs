@@ -7,7 +7,7 @@
 use super::changes::FollowCounts;
 use keyward_model::Clock;
 use keyward_state::revocation::Revocations;
-use keyward_store::{Marks, RevocationMark, Store};
+use keyward_store::{Marks, Store};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -26,8 +26,8 @@ pub(super) struct RevocationFeed {
     pub(super) store: Store,
     pub(super) revocations: Arc<Revocations>,
     pub(super) clock: Arc<dyn Clock>,
-    /// What the index was filled with.
-    pub(super) mark: RevocationMark,
+    /// How far everything had come when the index was filled.
+    pub(super) seen: Marks,
     pub(super) marks: watch::Receiver<Marks>,
     pub(super) counts: Arc<FollowCounts>,
 }
@@ -71,15 +71,18 @@ impl RevocationFeed {
         }
     }
 
-    /// Takes in what has changed. The mark is kept only when all of it was.
+    /// Takes in what has changed. The marks are kept only when all of it was.
     async fn take_in(&mut self) -> Result<(), String> {
-        let mark = self.marks.borrow_and_update().revocations;
-        if mark == self.mark {
+        let marks = *self.marks.borrow_and_update();
+        if is_the_same(&marks, &self.seen) {
             return Ok(());
         }
         let now = self.clock.now();
-        if follows(mark, self.mark) {
-            let new = self.store.revocations_after(self.mark, now).await;
+        if follows(&marks, &self.seen) {
+            let new = self
+                .store
+                .revocations_after(self.seen.revocations, now)
+                .await;
             for revocation in new.map_err(told)? {
                 self.revocations.insert(&revocation, now).map_err(told)?;
             }
@@ -89,7 +92,7 @@ impl RevocationFeed {
             let all = self.store.revocations(now).await.map_err(told)?;
             self.revocations.replace(&all, now).map_err(told)?;
         }
-        self.mark = mark;
+        self.seen = marks;
         Ok(())
     }
 
@@ -102,10 +105,18 @@ impl RevocationFeed {
     }
 }
 
-/// Whether what has come since `before` is all that has changed. Counters that went back are of a database that
-/// was restored.
-fn follows(mark: RevocationMark, before: RevocationMark) -> bool {
-    mark.removed == before.removed && mark.inserted >= before.inserted
+/// Whether the rows are those of before: by the same numbers in the same history.
+fn is_the_same(marks: &Marks, before: &Marks) -> bool {
+    marks.history == before.history && marks.revocations == before.revocations
+}
+
+/// Whether what has come since `before` is all that has changed. In another history the same numbers are of other
+/// rows, and counters that went back are of a database that was restored.
+fn follows(marks: &Marks, before: &Marks) -> bool {
+    let (mark, earlier) = (marks.revocations, before.revocations);
+    marks.history == before.history
+        && mark.removed == earlier.removed
+        && mark.inserted >= earlier.inserted
 }
 
 fn told(error: impl std::fmt::Display) -> String {
@@ -115,17 +126,27 @@ fn told(error: impl std::fmt::Display) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use keyward_store::RevocationMark;
 
     #[test]
-    fn all_is_read_anew_after_a_removal_or_a_restore() {
-        let mark = |inserted, removed| RevocationMark { inserted, removed };
-        for (now, before, follow) in [
-            (mark(5, 2), mark(4, 2), true),
-            (mark(4, 3), mark(4, 2), false),
-            (mark(3, 2), mark(4, 2), false),
-            (mark(3, 1), mark(4, 2), false),
+    fn all_is_read_anew_after_a_removal_a_restore_or_a_failover_that_lost_something() {
+        let marks = |inserted, removed, history| Marks {
+            revocations: RevocationMark { inserted, removed },
+            history,
+            ..Marks::default()
+        };
+        let before = marks(4, 2, 0);
+        for (now, follow, same) in [
+            (marks(4, 2, 0), true, true),
+            (marks(5, 2, 0), true, false),
+            (marks(4, 3, 0), false, false),
+            (marks(3, 2, 0), false, false),
+            (marks(3, 1, 0), false, false),
+            (marks(4, 2, 1), false, false),
+            (marks(5, 2, 1), false, false),
         ] {
-            assert_eq!(follows(now, before), follow, "{now:?} after {before:?}");
+            assert_eq!(follows(&now, &before), follow, "{now:?}");
+            assert_eq!(is_the_same(&now, &before), same, "{now:?}");
         }
     }
 }

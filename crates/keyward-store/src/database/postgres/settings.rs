@@ -248,7 +248,8 @@ impl PostgresSettings {
         self.authorities.iter_mut().chain(identity)
     }
 
-    /// For the driver. All that it would else take from the environment is said.
+    /// For the driver. What it would else take from the environment is said, but for certificates where there are none,
+    /// a password where there is none, and `PGOPTIONS`, which an address can't clear.
     pub(super) fn url(&self) -> Secret<String> {
         // With room for all of it, so that no part of the password stays behind where it was moved from.
         let mut url = String::with_capacity(4096);

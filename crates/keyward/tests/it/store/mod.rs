@@ -3,6 +3,7 @@
 mod nodes;
 mod outage;
 mod saving;
+mod silence;
 
 use crate::token::Issuer;
 use keyward_jose::SignatureAlgorithm as A;
@@ -33,9 +34,14 @@ impl Deployment {
     }
 
     fn configuration(&self) -> String {
+        self.configuration_with(&self.database)
+    }
+
+    /// The same with another address of the database.
+    fn configuration_with(&self, database: &str) -> String {
         format!(
             "format: 1\nlisteners:\n  - {{ address: 127.0.0.1:8080, serves: gateway }}\n  - {{ address: 127.0.0.1:9090, serves: operations }}\ndata_dir: ./data\ndatabase: {}\nworkers: 2\naccess_log: {{ destination: off }}\nresources:\n{}\n- {{ kind: upstream, name: echo, targets: [ {{ url: \"{}\" }} ] }}\n- {{ kind: api, team: default, name: guarded, version: v1, state: published, base_path: /guarded, upstream: echo, {} }}\n",
-            self.database,
+            database,
             self.issuer.resource(""),
             self.upstream.url(),
             self.issuer.authentication("")
@@ -43,9 +49,13 @@ impl Deployment {
     }
 
     async fn node(&self) -> KeywardProcess {
+        self.node_with(&self.database).await
+    }
+
+    async fn node_with(&self, database: &str) -> KeywardProcess {
         KeywardProcess::start_configured(
             env!("CARGO_BIN_EXE_keyward"),
-            &self.configuration(),
+            &self.configuration_with(database),
             &[("KEYWARD_MASTER_KEY", MASTER_KEY)],
             &[],
         )

@@ -81,6 +81,49 @@ async fn a_node_that_has_another_master_key_or_none_does_not_start() {
 }
 
 #[tokio::test]
+async fn of_two_that_start_at_once_without_a_key_one_begins_and_the_other_leaves_none_behind() {
+    let mut server = PostgresServer::start().await;
+    for round in 0..3 {
+        let url = server.new_database();
+        let configuration = format!(
+            "format: 1\nlisteners: [ {{ address: \"127.0.0.1:8080\", serves: gateway }} ]\ndata_dir: ./data\ndatabase: {url}\n"
+        );
+        let begin = || {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join("keyward.yaml"), &configuration).unwrap();
+            let child = Command::new(env!("CARGO_BIN_EXE_keyward"))
+                .args(["credential", "hash", "--config", "keyward.yaml"])
+                .env_remove("KEYWARD_MASTER_KEY")
+                .current_dir(folder.path())
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            (folder, child)
+        };
+        let mut begun = [begin(), begin()].map(|(folder, mut child)| {
+            let mut input = child.stdin.take().unwrap();
+            let key = b"kw_0123456789abcdefghijklmnopqrstuvwxyz0123456";
+            std::io::Write::write_all(&mut input, key).unwrap();
+            drop(input);
+            let output = child.wait_with_output().unwrap();
+            let has_key = folder.path().join("data/master.key").exists();
+            assert_eq!(output.status.success(), has_key, "round {round}");
+            (
+                output.status.success(),
+                String::from_utf8(output.stderr).unwrap(),
+            )
+        });
+        begun.sort();
+        let [(other, said), (one, _)] = begun;
+        assert!(one && !other, "round {round}: {said}");
+        let told = ["[master_key_wrong]", "[master_key_missing]"];
+        assert!(told.iter().any(|code| said.contains(code)), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn a_node_whose_database_is_not_there_says_so_and_ends() {
     let mut deployment = Deployment::new().await;
     deployment.server.stop();

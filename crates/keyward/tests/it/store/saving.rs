@@ -84,6 +84,11 @@ fn a_file_is_the_owners_alone_and_whole_or_not_there() {
         3,
         "the configuration, the data and the backup"
     );
+    // What one that was killed has left stands in no way, whatever number the process had.
+    for process in 1..=2 {
+        shell.file(&format!("b.jsonl.{process}.new"), b"half of it");
+    }
+    shell.pipe(&["backup", "b.jsonl"], b"");
 }
 
 #[test]

@@ -1,0 +1,2 @@
+-- What PostgreSQL alone lacks: a certificate of many names has a row there too, and who listens is told whose change it was.
+-- Tables and columns stay as they are.
