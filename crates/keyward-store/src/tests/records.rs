@@ -335,7 +335,16 @@ async fn what_one_database_would_not_keep_neither_does(bench: Bench) {
     let kind = RevocationKind::Subject;
     for (issuer, value, what) in [("https://i", "a\0b", "value"), ("i\0", "a", "issuer")] {
         let refused = store
-            .insert_revocation(TEAM, issuer, kind, value, NOW, until, Author::local("test"), NOW)
+            .insert_revocation(
+                TEAM,
+                issuer,
+                kind,
+                value,
+                NOW,
+                until,
+                Author::local("test"),
+                NOW,
+            )
             .await
             .unwrap_err();
         assert_eq!(refused.code(), "store_nul");

@@ -41,7 +41,7 @@ async fn nodes_that_start_at_once_share_the_keys_that_one_of_them_made() {
         sets.push(client.answer().await.unwrap().json().unwrap());
     }
     assert_eq!(sets[0], sets[1]);
-    assert_eq!(sets[0]["keys"].as_array().unwrap().len(), 3);
+    assert_eq!(sets[0]["keys"].as_array().unwrap().len(), 6);
     let nodes = deployment.server.sql("test1", "SELECT count(*) FROM nodes");
     assert_eq!(nodes, "2");
 }
