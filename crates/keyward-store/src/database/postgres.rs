@@ -131,12 +131,12 @@ impl Postgres {
 
     /// A connection that hears of changes.
     pub(crate) async fn listen(&self, patience: Duration) -> Result<Listening, Error> {
-        let listening = tokio::time::timeout(patience, self.listen_for_long(patience));
+        let listening = tokio::time::timeout(patience, self.connect_listening(patience));
         let listening = listening.await;
         listening.map_err(|_| Error::Unreachable("it did not answer in time".to_owned()))?
     }
 
-    async fn listen_for_long(&self, patience: Duration) -> Result<Listening, Error> {
+    async fn connect_listening(&self, patience: Duration) -> Result<Listening, Error> {
         let options: PgConnectOptions = self.url.reveal().parse().map_err(Error::from)?;
         let pool = PgPoolOptions::new()
             .max_connections(1)

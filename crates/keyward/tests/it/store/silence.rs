@@ -4,8 +4,9 @@ use super::*;
 use keyward_testkit::{ChaosProxy, Weather};
 use std::process::Stdio;
 
-/// Revokes through the database itself, not through the address that the node has.
-async fn revoke_beside(deployment: &Deployment, subject: &str) {
+/// Revokes through the database itself, not through the address that the node has: the proxy there runs in this process,
+/// which waits for the command.
+fn revoke_beside(deployment: &Deployment, subject: &str) {
     let folder = tempfile::tempdir().unwrap();
     let configuration = deployment.configuration();
     std::fs::write(folder.path().join("keyward.yaml"), configuration).unwrap();
@@ -26,10 +27,7 @@ async fn what_is_revoked_after_a_failover_that_lost_something_is_refused() {
     let url = format!("postgres://keyward@{}/test1", proxy.address());
     let node = deployment.node_with(&url).await;
     let [alice, bob] = ["alice", "bob"].map(|subject| deployment.token(subject));
-    done(&keyward(
-        &node,
-        &["revoke", "subject", "alice", "--issuer", "main"],
-    ));
+    revoke_beside(&deployment, "alice");
     becomes(&node, &alice, 401).await;
 
     proxy.abandon_open();
@@ -44,7 +42,7 @@ async fn what_is_revoked_after_a_failover_that_lost_something_is_refused() {
          DELETE FROM audit_events WHERE action = 'revocation.create';
          UPDATE change_counters SET counter = 0 WHERE subject = 'revocations'",
     );
-    revoke_beside(&deployment, "bob").await;
+    revoke_beside(&deployment, "bob");
     proxy.set(Weather::default());
     becomes(&node, &bob, 401).await;
     becomes(&node, &alice, 200).await;
@@ -68,7 +66,7 @@ async fn a_node_whose_database_is_silent_serves_on_and_ends_when_told_to() {
         metric(&node, "keyward_database_away").await == 1
     })
     .await;
-    revoke_beside(&deployment, "alice").await;
+    revoke_beside(&deployment, "alice");
     assert_eq!(status(&node, &bob).await, 200);
     // What was open stays silent for good.
     proxy.abandon_open();
