@@ -10,6 +10,13 @@ use http::Method;
 use keyward_access::management::{Action, Subject};
 use serde_json::{Value, json};
 
+/// A setup secret and a name: everyone may send them.
+const SETUP_MAX: usize = 4 << 10;
+/// A resource: some hundred routes, or a key set.
+const RESOURCE_MAX: usize = 1 << 20;
+/// Some thousands of resources at once.
+const APPLY_MAX: usize = 32 << 20;
+
 /// All there are.
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     let mut table = vec![
@@ -30,6 +37,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
                 "Become the first administrator, by the setup secret that the node has shown",
             )
             .takes(JSON, schema_named("Setup"))
+            .up_to(SETUP_MAX)
             .gives(201, Some(schema_named("IssuedToken")))
             .refuses([403, 422]),
         ),
@@ -302,6 +310,8 @@ fn resources(kind: &'static KindDescription) -> [Endpoint; 6] {
                     Parameter::reason(),
                 ])
                 .takes(JSON, schema.clone())
+            .up_to(RESOURCE_MAX)
+                .up_to(RESOURCE_MAX)
                 .gives(201, Some(schema.clone()))
                 .gives(200, Some(schema.clone()))
                 .tagged()
@@ -365,6 +375,7 @@ fn resources(kind: &'static KindDescription) -> [Endpoint; 6] {
                 Parameter::reason(),
             ])
             .takes(MERGE_PATCH, json!({ "type": "object" }))
+            .up_to(RESOURCE_MAX)
             .gives(200, Some(schema))
             .tagged()
             .refuses([403, 404, 409, 412, 422, 428]),
@@ -412,6 +423,7 @@ fn at_once() -> [Endpoint; 2] {
             )
             .with([Parameter::dry_run(), Parameter::reason()])
             .takes(JSON, schema_named("Apply"))
+            .up_to(APPLY_MAX)
             .gives(200, Some(schema_named("Applied")))
             .refuses([403, 404, 409, 412, 422]),
         ),
@@ -473,7 +485,7 @@ fn revisions(of_team: bool, base: &str) -> [Endpoint; 4] {
                 "A revision, and what it did",
             )
             .gives(200, Some(schema_named("RevisionWithChanges")))
-            .refuses([403, 404]),
+            .refuses([403, 404, 422]),
         ),
         permitted(
             Method::GET,
@@ -491,7 +503,7 @@ fn revisions(of_team: bool, base: &str) -> [Endpoint; 4] {
                 json!({ "type": "integer", "minimum": 0 }),
             )])
             .gives(200, Some(schema_named("Comparison")))
-            .refuses([403, 404]),
+            .refuses([403, 404, 422]),
         ),
         permitted(
             Method::POST,
@@ -503,7 +515,15 @@ fn revisions(of_team: bool, base: &str) -> [Endpoint; 4] {
                 "revisions",
                 format!("Put back all that was changed{place} since this revision"),
             )
-            .with([Parameter::dry_run(), Parameter::reason()])
+            .with([
+                Parameter::dry_run(),
+                Parameter::reason(),
+                Parameter::query(
+                    "credentials",
+                    "Put credentials back too: keys that were taken away or replaced since count again",
+                    json!({ "type": "boolean", "default": false }),
+                ),
+            ])
             .gives(200, Some(schema_named("RolledBack")))
             .refuses([403, 404, 409, 422]),
         ),
