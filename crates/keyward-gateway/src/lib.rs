@@ -73,6 +73,7 @@ pub use policy::{AddressFileError, check_address_file};
 pub use public_url::PublicUrl;
 pub use published_keys::{PublishedKeySets, PublishedKeys};
 pub use queue::{Queue, QueueEnd};
+pub use request::client_address;
 pub use settings::{
     Http2Limits, Http3Limits, Http3Settings, Limits, ListenerSettings, Protocols, Settings,
 };

@@ -164,6 +164,9 @@ pub enum Error {
         /// What was to be made.
         what: String,
     },
+    /// The connection was lost while what was written was about to be kept.
+    #[error("the database did not say whether it keeps what was written ({0})")]
+    Unacknowledged(String),
     /// No node has begun to use the database.
     #[error("the database is empty: no node has run with it")]
     Missing,
@@ -251,6 +254,7 @@ impl Error {
             Self::Malformed { .. } => "store_malformed",
             Self::Conflict { .. } => "store_conflict",
             Self::Exists { .. } => "store_exists",
+            Self::Unacknowledged(_) => "store_unacknowledged",
             Self::Missing => "database_missing",
             Self::NotEmpty => "store_not_empty",
             Self::NoBackup(_) => "backup_unreadable",

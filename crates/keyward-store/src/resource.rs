@@ -1,5 +1,6 @@
 //! Declared resources and the configuration's revision.
 
+use crate::database::Connection;
 use crate::{Error, Store};
 use keyward_model::id::{ResourceId, TeamId};
 use keyward_model::{Name, Origin, Revision};
@@ -64,20 +65,25 @@ impl TryFrom<ResourceRow> for StoredResource {
 
 impl Store {
     /// All resources, by team, kind, name and version. Where a node's own file declares one of the same
-    /// name, the node refuses to start.
+    /// name, that is the one which the node serves.
     ///
     /// # Errors
     /// What the database says, or a row that can't be read.
     pub async fn resources(&self) -> Result<Vec<StoredResource>, Error> {
-        let rows: Vec<ResourceRow> = sqlx::query_as(
-            "SELECT resources.id, team, teams.name AS team_name, kind, resources.name, version, origin,
-                    revision, body
-             FROM resources JOIN teams ON teams.id = resources.team
-             ORDER BY team, kind, resources.name, version",
-        )
-        .fetch_all(self.pool())
-        .await?;
-        rows.into_iter().map(StoredResource::try_from).collect()
+        let mut connection = self.pool().acquire().await?;
+        all(&mut connection).await
+    }
+
+    /// All resources as of one revision, which is the newest.
+    ///
+    /// # Errors
+    /// As [`resources`](Self::resources).
+    pub async fn resources_at_once(&self) -> Result<(Revision, Vec<StoredResource>), Error> {
+        let mut transaction = self.database().begin_read().await?;
+        let revision = newest(&mut transaction).await?;
+        let resources = all(&mut transaction).await?;
+        transaction.rollback().await?;
+        Ok((revision, resources))
     }
 
     /// The newest revision; 0 before the first change.
@@ -85,11 +91,28 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn revision(&self) -> Result<Revision, Error> {
-        let (number,): (i64,) = sqlx::query_as("SELECT coalesce(max(number), 0) FROM revisions")
-            .fetch_one(self.pool())
-            .await?;
-        u64::try_from(number)
-            .map(Revision)
-            .map_err(|_| Error::malformed("revisions", "number", number))
+        let mut connection = self.pool().acquire().await?;
+        newest(&mut connection).await
     }
+}
+
+async fn all(connection: &mut Connection) -> Result<Vec<StoredResource>, Error> {
+    let rows: Vec<ResourceRow> = sqlx::query_as(
+        "SELECT resources.id, team, teams.name AS team_name, kind, resources.name, version, origin,
+                    revision, body
+             FROM resources JOIN teams ON teams.id = resources.team
+             ORDER BY team, kind, resources.name, version",
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(StoredResource::try_from).collect()
+}
+
+async fn newest(connection: &mut Connection) -> Result<Revision, Error> {
+    let (number,): (i64,) = sqlx::query_as("SELECT coalesce(max(number), 0) FROM revisions")
+        .fetch_one(connection)
+        .await?;
+    u64::try_from(number)
+        .map(Revision)
+        .map_err(|_| Error::malformed("revisions", "number", number))
 }

@@ -9,10 +9,12 @@
 
 mod answer;
 mod guard;
+mod limiter;
 mod management;
 pub mod node;
 mod problem;
 pub mod server;
 mod site;
 
+pub use limiter::SiteLimits;
 pub use site::{Site, SiteSettings};

@@ -3,12 +3,14 @@
 use crate::management::kind::KindDescription;
 use crate::management::secret::masked;
 use async_trait::async_trait;
+use http::HeaderMap;
 use keyward_model::id::{ResourceId, TeamId};
 use keyward_model::resource::raw::{Declared, Problems};
 use keyward_model::resource::{Kind, Resource};
 use keyward_model::{Name, Revision, TeamName};
 use serde_json::Value;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What identifies a resource.
@@ -45,6 +47,24 @@ pub struct DatabaseResource {
     pub pointers: Vec<String>,
 }
 
+/// What the database has.
+#[derive(Clone, Debug, Default)]
+pub struct DatabaseResources {
+    /// Its resources, in the order of their keys.
+    pub resources: Vec<Arc<DatabaseResource>>,
+    /// Those that this version can't read.
+    pub unreadable: Vec<LeftOut>,
+}
+
+/// A resource of the database that a node does not serve.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LeftOut {
+    /// What it is called.
+    pub resource: String,
+    /// Why it is not served, for the operator alone.
+    pub why: String,
+}
+
 /// A resource of the node's own files, as it is told.
 #[derive(Clone, Debug)]
 pub struct FileResource {
@@ -74,6 +94,12 @@ pub trait Node: fmt::Debug + Send + Sync {
     /// Waits until no other change is under way, and begins one: until it is dropped, what is served stays as it is.
     async fn begin(&self) -> Box<dyn Change>;
 
+    /// Where a call comes from: the peer, or what a trusted proxy says of it.
+    fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr;
+
+    /// Whether what others have changed can't be served here just now.
+    fn is_behind(&self, behind: bool);
+
     /// The setup secret is used up: what the node has kept of it goes away.
     fn setup_is_claimed(&self);
 
@@ -88,17 +114,25 @@ pub trait Node: fmt::Debug + Send + Sync {
 #[async_trait]
 pub trait Change: Send + Sync {
     /// Whether the node could serve these, all that the database then has, together with those of its files. Where
-    /// nothing but the API at `only_api` is other than what is served, no more than that is looked at.
+    /// nothing but the API at `only_api` is other than what is served, no more than that is looked at. What is left out
+    /// already stays so, and is nobody's mistake.
     ///
     /// # Errors
     /// Why not.
     async fn check(
         &mut self,
-        database: Vec<Arc<DatabaseResource>>,
+        database: DatabaseResources,
         only_api: Option<usize>,
     ) -> Result<(), Unfit>;
 
-    /// Serves what was checked last.
+    /// Makes ready to serve what others have declared: what does not fit beside this node's files is left out, with
+    /// what depends on it, and told to whoever runs the node.
+    ///
+    /// # Errors
+    /// Why nothing can be served, for the operator.
+    async fn fit(&mut self, database: DatabaseResources) -> Result<(), String>;
+
+    /// Serves what was checked or fitted last.
     async fn serve(self: Box<Self>);
 }
 

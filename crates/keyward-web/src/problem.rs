@@ -55,19 +55,23 @@ kinds! {
     /// It stands in the node's file.
     ReadOnly = "read_only", CONFLICT, "It stands in the node's own file";
     /// The key of an earlier call stands on another one.
-    KeyReused = "idempotency_key_reused", CONFLICT, "The key belongs to another call";
+    KeyReused = "idempotency_key_reused", UNPROCESSABLE_ENTITY, "The key belongs to another call";
     /// Others changed it meanwhile, again and again.
     Contended = "contended", CONFLICT, "Others are changing the same things";
     /// Somebody changed it since it was read.
     Changed = "precondition_failed", PRECONDITION_FAILED, "It is not what you have read";
     /// A change has to say of what.
     Unconditional = "precondition_required", PRECONDITION_REQUIRED, "Say what you have read";
+    /// The call does not say how long its body is.
+    LengthRequired = "length_required", LENGTH_REQUIRED, "Say how long the body is";
     /// The body is larger than is taken here.
     TooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
     /// The body is of a type that is not taken here.
     MediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The body's media type is not taken here";
     /// What is declared can't be what it is meant to be.
     Invalid = "invalid", UNPROCESSABLE_ENTITY, "What is declared is not right";
+    /// A limit has nothing left.
+    TooMany = "too_many_requests", TOO_MANY_REQUESTS, "That was too often";
     /// The database or the node can't do it just now.
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "It can't be done just now";
     /// A mistake of ours.
@@ -147,6 +151,12 @@ impl Problem {
         self
     }
 
+    /// The same, told of a thing by its name.
+    pub(crate) fn about(mut self, name: &str) -> Self {
+        self.0.detail.insert_str(0, &format!("{name}: "));
+        self
+    }
+
     /// The parts at fault.
     pub(crate) fn into_flaws(self) -> Vec<MemberFlaw> {
         self.0.flaws
@@ -212,10 +222,11 @@ impl Problem {
 /// What the store says of itself is for the operator.
 impl From<keyward_store::Error> for Problem {
     fn from(error: keyward_store::Error) -> Self {
-        Self::new(
-            ProblemKind::Unavailable,
-            "The database can't do this just now: try again, or ask who runs this node",
-        )
-        .because(format!("{error} [{}]", error.code()))
+        let detail = if matches!(error, keyward_store::Error::Unacknowledged(_)) {
+            "It is not known whether this was done: before you try again, look for this call's id in the history (`GET /revisions`)"
+        } else {
+            "The database can't do this just now: try again, or ask who runs this node"
+        };
+        Self::new(ProblemKind::Unavailable, detail).because(format!("{error} [{}]", error.code()))
     }
 }

@@ -2,24 +2,26 @@
 
 use crate::answer::{Answer, HttpAnswer, sent};
 use crate::guard::Guard;
+use crate::limiter::{Limiter, SiteLimits};
 use crate::management::call::{Call, decoded};
-use crate::management::catalogue::{Catalogue, Unreadable};
+use crate::management::catalogue::Catalogue;
 use crate::management::endpoint::{Allowed, Endpoint, Found, Gate, Handler, find};
+use crate::management::kind::KindDescription;
 use crate::management::secret::SecretReferences;
 use crate::management::{document, table};
-use crate::node::{DatabaseResource, Node};
+use crate::node::{DatabaseResources, Node};
 use crate::problem::{Problem, ProblemKind};
 use aws_lc_rs::{hmac, rand};
 use bytes::Bytes;
-use http::header::ALLOW;
-use http::{HeaderValue, Method, Request};
+use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body_util::{BodyExt as _, Limited};
 use keyward_access::management::{
     Action, ManagementPermit, ManagementRefusal, Manager, Place, decide,
 };
 use keyward_authority::Keeper;
 use keyward_model::id::RequestId;
-use keyward_model::{Clock, Revision, Timestamp};
+use keyward_model::{Clock, Network, Revision, Timestamp};
 use keyward_state::revocation::Revocations;
 use keyward_store::management::Team;
 use keyward_store::{Marks, Purpose, Store};
@@ -27,14 +29,21 @@ use serde_json::Value;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, RwLock, watch};
+use tokio::sync::{Mutex, RwLock, Semaphore, SemaphorePermit, watch};
+use tokio::time::MissedTickBehavior;
 
-/// The largest body: some thousands of resources at once.
-const BODY_MAX: usize = 32 << 20;
+/// Bodies above this are read one at a time: what is made of them takes many times as much memory.
+const LARGE_BODY: usize = 1 << 20;
+/// How long a call with a large body waits for the one before.
+const LARGE_BODY_WAIT: Duration = Duration::from_secs(20);
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often is looked for what need not be remembered any more.
+const TIDY_EVERY: Duration = Duration::from_secs(3600);
 /// How long what could not be served waits for another try, unless something changes before.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// The longest that it waits.
+const TRY_AGAIN_AFTER_MAX: Duration = Duration::from_secs(60);
 
 /// What a site is made of.
 #[derive(Debug)]
@@ -55,6 +64,10 @@ pub struct SiteSettings {
     pub hosts: Vec<String>,
     /// The longest that a token may last: keys are kept for as long.
     pub token_life: Duration,
+    /// How much may be asked of it.
+    pub limits: SiteLimits,
+    /// Whose word counts on where a call comes from.
+    pub trusted_proxies: Vec<Network>,
 }
 
 /// The site.
@@ -67,14 +80,22 @@ pub struct Site {
     revocations: Arc<Revocations>,
     site_url: String,
     token_life: Duration,
+    limiter: Limiter,
+    trusted_proxies: Vec<Network>,
+    large_bodies: Semaphore,
     guard: Guard,
     table: Vec<Endpoint>,
     document: Value,
     secret_references: SecretReferences,
     cursor_key: hmac::Key,
-    catalogue: RwLock<Arc<Catalogue>>,
+    /// What of the database is served here.
+    served: RwLock<Arc<Catalogue>>,
+    /// What the database had when it was last asked.
+    known: Mutex<Arc<Catalogue>>,
     /// Held by whoever changes resources.
     writing: Mutex<()>,
+    /// Held by whoever walks through the audit log.
+    verifying: Mutex<()>,
 }
 
 impl Site {
@@ -99,8 +120,10 @@ impl Site {
             table,
             secret_references: SecretReferences::new(&secrets.key),
             cursor_key: hmac::Key::new(hmac::HMAC_SHA256, cursors.key.reveal()),
-            catalogue: RwLock::default(),
+            served: RwLock::default(),
+            known: Mutex::default(),
             writing: Mutex::default(),
+            verifying: Mutex::default(),
             store: settings.store,
             clock: settings.clock,
             node: settings.node,
@@ -108,38 +131,45 @@ impl Site {
             revocations: settings.revocations,
             site_url: settings.site_url,
             token_life: settings.token_life,
+            limiter: Limiter::new(settings.limits),
+            trusted_proxies: settings.trusted_proxies,
+            large_bodies: Semaphore::new(1),
         };
         let read = site.followed(&Arc::default()).await;
-        let catalogue = read.map_err(|error| error.to_string())?;
-        site.keep(catalogue).await;
+        let catalogue = read.map_err(told)?;
+        site.is_served(catalogue).await;
         Ok(site)
     }
 
     /// The resources of the database, to be served from the start.
-    pub async fn resources(&self) -> Vec<Arc<DatabaseResource>> {
-        let catalogue = self.catalogue.read().await;
-        catalogue.resources.values().map(Arc::clone).collect()
+    pub async fn resources(&self) -> DatabaseResources {
+        self.served.read().await.for_the_node()
     }
 
     /// Serves what other nodes change, from now on, whenever `marks` tell of a newer revision.
     pub async fn follow(self: Arc<Self>, mut marks: watch::Receiver<Marks>) {
-        let mut failing = false;
+        let mut wait = Duration::ZERO;
         loop {
             let newest = marks.borrow_and_update().revision;
             let again = match self.take_in(newest).await {
                 Ok(()) => {
-                    failing = false;
+                    self.node.is_behind(false);
+                    wait = Duration::ZERO;
                     marks.changed().await
                 }
                 Err(why) => {
                     // Once, and not at each try.
-                    if !failing {
+                    if wait.is_zero() {
                         tracing::error!(
                             "configuration: what others changed is not served, and what was served stays: {why}"
                         );
                     }
-                    failing = true;
-                    let changed = tokio::time::timeout(TRY_AGAIN_AFTER, marks.changed());
+                    self.node.is_behind(true);
+                    // What can't be served for a reason of the node's own costs as much at each try.
+                    wait = wait
+                        .saturating_mul(2)
+                        .clamp(TRY_AGAIN_AFTER, TRY_AGAIN_AFTER_MAX);
+                    let changed = tokio::time::timeout(wait, marks.changed());
                     changed.await.unwrap_or(Ok(()))
                 }
             };
@@ -150,39 +180,72 @@ impl Site {
         }
     }
 
+    /// Forgets what has been remembered for long enough, from time to time, until the process ends.
+    pub async fn tidy_up(self: Arc<Self>) {
+        let mut hours = tokio::time::interval(TIDY_EVERY);
+        hours.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            hours.tick().await;
+            if let Err(error) = self.store.forget_old_calls(self.now()).await {
+                tracing::warn!("site: old calls could not be forgotten: {error}");
+            }
+        }
+    }
+
     async fn take_in(&self, newest: Revision) -> Result<(), String> {
-        if newest <= self.catalogue.read().await.revision {
+        if newest <= self.served.read().await.revision {
             return Ok(());
         }
         let _alone = self.writing.lock().await;
-        let before = Arc::clone(&*self.catalogue.read().await);
-        let followed = self.followed(&before).await;
-        let followed = followed.map_err(|error| error.to_string())?;
-        if followed.revision == before.revision {
-            return Ok(());
-        }
-        let mut change = self.node.begin().await;
-        let all = followed.resources.values().map(Arc::clone).collect();
-        let checked = change.check(all, None).await;
-        checked.map_err(|unfit| match unfit {
-            crate::node::Unfit::Node(why) => why,
-            crate::node::Unfit::Problems(problems) => {
-                let first = problems.as_slice().first();
-                first.map_or_else(String::new, |problem| problem.message.clone())
-            }
-        })?;
-        let revision = followed.revision;
-        self.keep(followed).await;
-        change.serve().await;
-        tracing::info!(%revision, "configuration: another node's change is served");
-        Ok(())
+        let served = self.served_now().await;
+        served.map(|_| ()).map_err(|problem| {
+            let reason = problem.reason().unwrap_or_else(|| problem.detail());
+            reason.to_owned()
+        })
     }
 
-    /// Answers one call.
-    pub async fn answer<B>(&self, request: Request<B>, peer: IpAddr) -> HttpAnswer
+    /// What the database has now, after all that others have changed is served here. For whoever holds
+    /// [`writing`](Self::writing).
+    pub(crate) async fn served_now(&self) -> Result<Arc<Catalogue>, Problem> {
+        let served = Arc::clone(&*self.served.read().await);
+        let catalogue = self.catalogue().await?;
+        if Arc::ptr_eq(&served, &catalogue) {
+            return Ok(catalogue);
+        }
+        let mut change = self.node.begin().await;
+        change.fit(catalogue.for_the_node()).await.map_err(|why| {
+            Problem::new(
+                ProblemKind::Unavailable,
+                "This node can't serve what others have changed: whoever runs it finds the reason in its log, under this call's id",
+            )
+            .because(why)
+        })?;
+        change.serve().await;
+        let revision = catalogue.revision;
+        tracing::info!(%revision, "configuration: another node's change is served");
+        self.is_served(Arc::clone(&catalogue)).await;
+        Ok(catalogue)
+    }
+
+    /// Whether this address is that of a proxy whose word counts.
+    #[must_use]
+    pub fn is_trusted_proxy(&self, address: IpAddr) -> bool {
+        let mut networks = self.trusted_proxies.iter();
+        networks.any(|network| network.contains(address))
+    }
+
+    /// Answers one call. One that may change something goes on to its end when nobody waits for its answer any more:
+    /// what was written is served, too. `held` is dropped when it has ended.
+    pub async fn answer<B, H>(
+        self: &Arc<Self>,
+        request: Request<B>,
+        peer: IpAddr,
+        held: H,
+    ) -> HttpAnswer
     where
-        B: http_body::Body<Data = Bytes> + Send,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        H: Send + 'static,
     {
         let mut random = [0; 10];
         let id = match rand::fill(&mut random) {
@@ -190,7 +253,19 @@ impl Site {
             Err(_) => String::new(),
         };
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let outcome = Box::pin(self.outcome(request, peer, &id)).await;
+        let outcome = if method.is_safe() {
+            Box::pin(self.outcome(request, peer, &id)).await
+        } else {
+            let (site, id) = (Arc::clone(self), id.clone());
+            let running = tokio::spawn(async move {
+                let _held = held;
+                Box::pin(site.outcome(request, peer, &id)).await
+            });
+            running.await.unwrap_or_else(|error| {
+                let what = Problem::new(ProblemKind::Internal, "Something went wrong here");
+                Err(what.because(error))
+            })
+        };
         if let Err(problem) = &outcome
             && let Some(why) = problem.reason()
         {
@@ -211,6 +286,14 @@ impl Site {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (parts, body) = request.into_parts();
+        if parts.headers.contains_key(TRANSFER_ENCODING) {
+            // Where a length stands beside it, others may have read another end of the body than we do.
+            return Err(Problem::new(
+                ProblemKind::LengthRequired,
+                "Send the body with a `Content-Length`, and without `Transfer-Encoding`",
+            )
+            .header(CONNECTION, HeaderValue::from_static("close")));
+        }
         self.guard
             .check(&parts.method, &parts.uri, &parts.headers)?;
         let (endpoint, path) = match find(&self.table, &parts.method, parts.uri.path()) {
@@ -221,17 +304,27 @@ impl Site {
         let mut call = Call {
             path,
             query: Vec::new(),
+            address: self.node.client(peer, &parts.headers),
             headers: parts.headers,
             body: Bytes::new(),
-            address: peer,
             request_id: id.to_owned(),
         };
+        if endpoint.gate != Gate::Open || !endpoint.method.is_safe() {
+            self.limiter.may_try(call.address, self.clock.moment())?;
+        }
         // Before the rest is read, so that nobody learns from mistakes what they may not see.
         let allowed = self.allowed(endpoint, &call).await?;
         call.query = query(parts.uri.query().unwrap_or_default(), endpoint)?;
-        if endpoint.operation.body.is_some() {
-            call.body = whole(body).await?;
-        }
+        let _large = match &endpoint.operation.body {
+            Some(sent) => {
+                let large = self
+                    .large_body(sent.max, declared_length(&call.headers), &allowed)
+                    .await?;
+                call.body = whole(body, sent.max).await?;
+                large
+            }
+            None => None,
+        };
         match (endpoint.handler, allowed) {
             (Handler::Open(handler), _) => handler(self, &call).await,
             (Handler::Known(handler), Admission::Known(manager)) => {
@@ -259,7 +352,17 @@ impl Site {
         if endpoint.gate == Gate::Open {
             return Ok(Admission::Open);
         }
-        let manager = self.manager(call).await?;
+        let manager = match self.manager(call).await {
+            Ok(manager) => manager,
+            Err(problem) => {
+                // One that shows none has not tried.
+                if problem.kind() == ProblemKind::Unauthenticated && problem.reason().is_some() {
+                    self.failed_attempt(call, 1);
+                }
+                return Err(problem);
+            }
+        };
+        self.limiter.may_call(&manager.name, &*self.clock)?;
         let Gate::May(action) = endpoint.gate else {
             return Ok(Admission::Known(manager));
         };
@@ -271,6 +374,51 @@ impl Site {
         let team = team.ok_or_else(Problem::not_found)?;
         let permit = self.permit(&manager, action, Place::Team(team.id))?;
         Ok(Admission::Permitted(permit, Some(team)))
+    }
+
+    /// Somebody has shown a token or secret that is not good, which counts as much as `weight` tokens.
+    pub(crate) fn failed_attempt(&self, call: &Call, weight: u32) {
+        let now = self.clock.moment();
+        self.limiter.failed(call.address, weight, now);
+    }
+
+    /// Waits for the place of a call with a large body, where it has one. Only those who may declare something in some
+    /// team get it.
+    async fn large_body(
+        &self,
+        max: usize,
+        declared: Option<u64>,
+        allowed: &Admission,
+    ) -> Result<Option<SemaphorePermit<'_>>, Problem> {
+        let large = u64::try_from(LARGE_BODY).unwrap_or(u64::MAX);
+        if max <= LARGE_BODY || declared.is_some_and(|declared| declared <= large) {
+            return Ok(None);
+        }
+        if let Admission::Known(manager) = allowed
+            && !self.may_declare(manager)
+        {
+            return Err(Problem::new(
+                ProblemKind::Forbidden,
+                "You may declare nothing in any team",
+            ));
+        }
+        let place = self.large_bodies.acquire();
+        match tokio::time::timeout(LARGE_BODY_WAIT, place).await {
+            Ok(Ok(place)) => Ok(Some(place)),
+            Ok(Err(_)) | Err(_) => Err(Problem::new(
+                ProblemKind::Unavailable,
+                "Others are declaring much just now: try again in a minute",
+            )
+            .header(RETRY_AFTER, HeaderValue::from_static("60"))),
+        }
+    }
+
+    fn may_declare(&self, manager: &Arc<Manager>) -> bool {
+        manager.roles.keys().any(|team| {
+            let place = Place::Team(*team);
+            let mut kinds = KindDescription::ALL.iter();
+            kinds.any(|kind| decide(manager, Action::write(kind.subject()), place).is_ok())
+        })
     }
 
     /// Asks whether somebody may do something.
@@ -301,20 +449,25 @@ impl Site {
 
     /// The resources as the database has them now.
     pub(crate) async fn catalogue(&self) -> Result<Arc<Catalogue>, Problem> {
-        let before = Arc::clone(&*self.catalogue.read().await);
-        self.followed(&before).await.map_err(|error| match error {
-            Unreadable::Store(error) => error.into(),
-            Unreadable::Resource(why) => Problem::new(
-                ProblemKind::Unavailable,
-                "The database has something that this node can't read: ask who runs it",
-            )
-            .because(why),
-        })
+        let before = Arc::clone(&*self.known.lock().await);
+        if self.store.revision().await? == before.revision {
+            return Ok(before);
+        }
+        // One reads what is new, and the others find it.
+        let mut known = self.known.lock().await;
+        let followed = self.followed(&known).await?;
+        *known = Arc::clone(&followed);
+        Ok(followed)
     }
 
-    /// Keeps what was followed, served or about to be.
-    pub(crate) async fn keep(&self, catalogue: Arc<Catalogue>) {
-        *self.catalogue.write().await = catalogue;
+    /// Keeps what is served from now on.
+    pub(crate) async fn is_served(&self, catalogue: Arc<Catalogue>) {
+        let mut known = self.known.lock().await;
+        // Somebody may have read what has come since.
+        if known.revision <= catalogue.revision {
+            *known = Arc::clone(&catalogue);
+        }
+        *self.served.write().await = catalogue;
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -355,6 +508,10 @@ impl Site {
 
     pub(crate) fn writing(&self) -> &Mutex<()> {
         &self.writing
+    }
+
+    pub(crate) fn verifying(&self) -> &Mutex<()> {
+        &self.verifying
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -406,17 +563,17 @@ fn query(text: &str, endpoint: &Endpoint) -> Result<Vec<(String, String)>, Probl
     Ok(found)
 }
 
-async fn whole<B>(body: B) -> Result<Bytes, Problem>
+async fn whole<B>(body: B, max: usize) -> Result<Bytes, Problem>
 where
     B: http_body::Body<Data = Bytes> + Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let limited = Box::pin(Limited::new(body, BODY_MAX).collect());
+    let limited = Box::pin(Limited::new(body, max).collect());
     match tokio::time::timeout(BODY_TIMEOUT, limited).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Problem::new(
             ProblemKind::TooLarge,
-            "The body has more than 32 MiB",
+            format!("The body has more than {} KiB", max >> 10),
         )),
         Ok(Err(error)) => Err(Problem::new(
             ProblemKind::Malformed,
@@ -428,4 +585,9 @@ where
             "The body took longer than a minute to arrive",
         )),
     }
+}
+
+/// How long the body says it is; hyper reads no more than that.
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

@@ -16,9 +16,10 @@ use keyward_model::{Clock, Code, Fault, Moment, Name, Timestamp};
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// An issuer's keys, made ready to verify. Never changed: other keys are another one of these.
@@ -40,6 +41,8 @@ pub struct PreparedIssuer {
 pub struct IssuerKeySet {
     state: Arc<State>,
     task: Option<JoinHandle<()>>,
+    /// Taken when the task may begin.
+    begin: Mutex<Option<oneshot::Sender<()>>>,
     /// There where the issuer is asked about its tokens, and has no keys here.
     introspector: Option<Arc<Introspector>>,
 }
@@ -73,18 +76,34 @@ impl IssuerKeySet {
         Self {
             state,
             task: None,
+            begin: Mutex::default(),
             introspector: None,
         }
     }
 
-    /// With a task that ends when the issuer goes.
+    /// With a task that begins when the issuer is [served](Self::begin), and ends when it goes.
     pub(super) fn with_task(
         mut self,
         runtime: &Handle,
         task: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
-        self.task = Some(runtime.spawn(task));
+        let (begin, begun) = oneshot::channel();
+        self.begin = Mutex::new(Some(begin));
+        self.task = Some(runtime.spawn(async move {
+            if begun.await.is_ok() {
+                task.await;
+            }
+        }));
         self
+    }
+
+    /// Begins to fetch and to watch: what is only looked at goes nowhere.
+    pub(crate) fn begin(&self) {
+        let mut begin = self.begin.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(begin) = begin.take() {
+            // The task is there as long as this is.
+            let _there = begin.send(());
+        }
     }
 
     /// With whom to ask.

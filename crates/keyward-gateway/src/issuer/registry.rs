@@ -91,13 +91,29 @@ impl Issuers {
         &self.epoch
     }
 
-    /// The issuer with this definition, as it is if a snapshot has it already. Keys that are here (inline, a
-    /// secret, our own, a file) are ready when this returns; those at an address are being fetched. A file
-    /// that can't be read yet is no error: it is looked at each second, and the status tells.
+    /// As [`prepare`](Self::prepare), and begun: keys at an address are being fetched when this returns.
     ///
     /// # Errors
     /// What can never work: algorithms, inline keys, a secret or a URL.
     pub fn open(
+        &self,
+        team: TeamId,
+        team_name: &Name,
+        name: &Name,
+        issuer: &Issuer,
+    ) -> Result<Arc<IssuerKeySet>, IssuerError> {
+        let opened = self.prepare(team, team_name, name, issuer)?;
+        opened.begin();
+        Ok(opened)
+    }
+
+    /// The issuer with this definition, as it is if a snapshot has it already. Keys that are here (inline, a
+    /// secret, our own, a file) are ready when this returns; those at an address are fetched once it is served. A file
+    /// that can't be read yet is no error: it is looked at each second, and the status tells.
+    ///
+    /// # Errors
+    /// What can never work: algorithms, inline keys, a secret or a URL.
+    pub(crate) fn prepare(
         &self,
         team: TeamId,
         team_name: &Name,

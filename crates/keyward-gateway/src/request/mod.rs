@@ -35,6 +35,7 @@ pub(crate) use admit::HeldCalls;
 pub(crate) use authenticate::Authenticated;
 pub(crate) use client::Client;
 pub(crate) use match_route::Matched;
+pub use screen::client_address;
 pub(crate) use screen::{CallOrigin, is_trusted};
 pub(crate) use verified_caller::VerifiedCaller;
 

@@ -6,7 +6,7 @@ use crate::message::{Fields, Header, RequestHead};
 use crate::snapshot::Route;
 use crate::worker::Worker;
 use keyward_model::id::RequestId;
-use keyward_model::{Code, Fault};
+use keyward_model::{Code, Fault, Network};
 use std::net::IpAddr;
 
 /// Where a call comes from.
@@ -76,17 +76,29 @@ pub(crate) fn is_trusted(worker: &Worker, address: IpAddr) -> bool {
 /// From the right, the first address of `X-Forwarded-For` that is no trusted proxy: everything left of
 /// it was written by strangers.
 fn origin(worker: &Worker, client: &Client, fields: &Fields) -> CallOrigin {
-    let trusted = |address: IpAddr| is_trusted(worker, address);
     let peer = client.address();
+    let forwarded = fields.all(Header::XForwardedFor);
+    CallOrigin {
+        address: client_address(peer, forwarded, &worker.settings.trusted_proxies),
+        trusted_proxy: is_trusted(worker, peer),
+    }
+}
+
+/// Where a call comes from whose `X-Forwarded-For` has these values: `peer`, unless that is a trusted proxy.
+pub fn client_address<'v>(
+    peer: IpAddr,
+    forwarded: impl Iterator<Item = &'v [u8]>,
+    trusted_proxies: &[Network],
+) -> IpAddr {
+    let trusted = |address| {
+        let mut networks = trusted_proxies.iter();
+        networks.any(|network| network.contains(address))
+    };
     if !trusted(peer) {
-        return CallOrigin {
-            address: peer,
-            trusted_proxy: false,
-        };
+        return peer;
     }
     let mut address = peer;
-    let chain: Vec<&str> = fields
-        .all(Header::XForwardedFor)
+    let chain: Vec<&str> = forwarded
         .filter_map(|value| std::str::from_utf8(value).ok())
         .flat_map(|value| value.split(','))
         .collect();
@@ -99,8 +111,5 @@ fn origin(worker: &Worker, client: &Client, fields: &Fields) -> CallOrigin {
             break;
         }
     }
-    CallOrigin {
-        address,
-        trusted_proxy: true,
-    }
+    address
 }

@@ -4,6 +4,7 @@ use super::CompileError;
 use super::compiled_api::{CompiledApi, Surroundings};
 use super::route_table::HostTable;
 use super::upstreams::{UpstreamPlans, Upstreams};
+use crate::issuer::IssuerKeySet;
 use crate::metrics::ApiMetrics;
 use crate::request::identity::ForgedNames;
 use crate::upstream::{UpstreamGuard, UpstreamPlan};
@@ -14,7 +15,7 @@ use keyward_model::id::TeamId;
 use keyward_model::name::Name;
 use keyward_model::resource::{Api, HostPattern, Resource, Spec};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// Team, name and version of an API.
 type ApiKey = (TeamId, Name, Name);
@@ -155,6 +156,9 @@ impl Continuity {
 
     /// Keeps what a snapshot was made of for the next one: it is served from now on.
     pub(crate) fn remember(&mut self, made_of: MadeOf) {
+        for issuer in made_of.issuers.iter().filter_map(Weak::upgrade) {
+            issuer.begin();
+        }
         self.access = Some(made_of.access);
         self.apis = made_of.apis;
         self.hosts = made_of.hosts;
@@ -165,6 +169,7 @@ impl Continuity {
 /// What a snapshot was made of.
 #[derive(Debug)]
 pub(crate) struct MadeOf {
+    pub(super) issuers: Vec<Weak<IssuerKeySet>>,
     pub(super) apis: Apis,
     pub(super) hosts: Hosts,
     pub(super) upstreams: UpstreamPlans,

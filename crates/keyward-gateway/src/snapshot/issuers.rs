@@ -7,7 +7,7 @@ use keyward_model::id::TeamId;
 use keyward_model::name::Name;
 use keyward_model::resource::issuer::SELF;
 use keyward_model::resource::{Issuer, Resource, Spec};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// Issuers by team and name. `self` belongs to everyone.
 pub(super) struct OpenIssuers {
@@ -32,19 +32,25 @@ impl OpenIssuers {
                 continue;
             };
             let opened = issuers
-                .open(resource.team, &resource.team_name, &resource.name, issuer)
+                .prepare(resource.team, &resource.team_name, &resource.name, issuer)
                 .map_err(|error| failed(resource.name.as_str(), &error))?;
             declared.insert((resource.team, resource.name.clone()), opened);
         }
         let own = match (own, SELF.parse::<Name>()) {
             (Some(own), Ok(name)) => {
                 let team = Name::default_team();
-                let opened = issuers.open(TeamId::DEFAULT, &team, &name, own);
+                let opened = issuers.prepare(TeamId::DEFAULT, &team, &name, own);
                 Some(opened.map_err(|error| failed(SELF, &error))?)
             }
             (None, _) | (_, Err(_)) => None,
         };
         Ok(Self { declared, own })
+    }
+
+    /// All of them, for when they are served; those that no API names are gone by then.
+    pub(super) fn all(&self) -> Vec<Weak<IssuerKeySet>> {
+        let all = self.declared.values().chain(&self.own);
+        all.map(Arc::downgrade).collect()
     }
 
     /// The issuer that an API of `team` means by `name`: its own, or one of the default team.

@@ -145,6 +145,8 @@ impl Snapshot {
         workers: usize,
         clock: &Arc<dyn Clock>,
     ) -> Result<(Self, MadeOf), CompileError> {
+        // What was prepared before and never served leaves nothing behind.
+        continuity.forget_unused();
         let plans = continuity.upstreams(resources, clock)?;
         let access = continuity.access(resources)?;
         let surroundings = Surroundings {
@@ -164,8 +166,10 @@ impl Snapshot {
             resources: ProtectedResources::of(&all),
             apis: all,
         };
+        let issuers = surroundings.issuers.all();
         drop(surroundings);
         let made_of = MadeOf {
+            issuers,
             apis,
             hosts,
             upstreams: plans,

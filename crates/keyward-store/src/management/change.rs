@@ -68,7 +68,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Conflict`] when `base` is no longer the newest revision: read what has changed, and decide anew.
-    /// [`Error::Exists`] when `remembered` is known already.
+    /// [`Error::Exists`] when `remembered` is known already. [`Error::Unacknowledged`] when it may have been written, which
+    /// [`revision_of_call`](Self::revision_of_call) may tell.
     pub async fn write_resources(
         &self,
         base: Revision,
@@ -111,12 +112,50 @@ impl Store {
             self.told(&mut transaction, author, team, action, about, now)
                 .await?;
         }
-        transaction.commit().await?;
+        let committed = transaction.commit().await;
+        // Whatever came of it: others look.
         self.tell_of_change();
+        committed.map_err(|error| Error::Unacknowledged(Error::from(error).to_string()))?;
         Ok(Written {
             revision,
             resources,
         })
+    }
+
+    /// The revision that the call with this id has made, if it has made one.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn revision_of_call(&self, request_id: &str) -> Result<Option<Revision>, Error> {
+        if request_id.is_empty() {
+            return Ok(None);
+        }
+        // The newest: what is asked for was written a moment ago.
+        let row: Option<(i64,)> = sqlx::query_as(
+            "SELECT number FROM (
+                 SELECT number, request_id FROM revisions ORDER BY number DESC LIMIT 1000
+             ) AS newest WHERE request_id = $1 ORDER BY number DESC LIMIT 1",
+        )
+        .bind(request_id)
+        .fetch_optional(self.pool())
+        .await?;
+        row.map(|(number,)| {
+            u64::try_from(number)
+                .map(Revision)
+                .map_err(|_| Error::malformed("revisions", "number", number))
+        })
+        .transpose()
+    }
+
+    /// Forgets calls that are not known again any more: their fingerprints are of no use to anyone.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn forget_old_calls(&self, now: Timestamp) -> Result<(), Error> {
+        let mut transaction = self.begin_write().await?;
+        forget_calls(&mut transaction, now).await?;
+        transaction.commit().await?;
+        Ok(())
     }
 
     async fn keep_secrets(
@@ -308,6 +347,14 @@ async fn write_one(
     Ok(ChangedResource { id, before })
 }
 
+async fn forget_calls(transaction: &mut Transaction, now: Timestamp) -> Result<(), Error> {
+    sqlx::query("DELETE FROM remembered_calls WHERE created_at <= $1")
+        .bind(now.minus(REMEMBERED_FOR).as_micros())
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
 async fn remember(
     transaction: &mut Transaction,
     call: &RememberedCall,
@@ -315,10 +362,7 @@ async fn remember(
     revision: Revision,
     now: Timestamp,
 ) -> Result<(), Error> {
-    sqlx::query("DELETE FROM remembered_calls WHERE created_at <= $1")
-        .bind(now.minus(REMEMBERED_FOR).as_micros())
-        .execute(&mut **transaction)
-        .await?;
+    forget_calls(transaction, now).await?;
     let inserted = sqlx::query(
         "INSERT INTO remembered_calls (digest, fingerprint, resource, revision, created_at)
          VALUES ($1, $2, $3, $4, $5) ON CONFLICT (digest) DO NOTHING",

@@ -44,6 +44,26 @@ pub struct ResourceChange {
     pub after: Option<String>,
 }
 
+/// The most that lies between two revisions and is told at once, in resources and in characters of their declarations:
+/// what a deployment of a hundred thousand has, and some times what an `apply` takes.
+const DIFFERENCES_MAX: i64 = 100_000;
+const CHARACTERS_MAX: i64 = 64 << 20;
+
+/// Of each resource that was changed after revision $1 and up to $2 (of the team $3, unless that is empty) the first
+/// change and the last.
+macro_rules! spans {
+    () => {
+        "(SELECT team, kind, name, version, min(revision) AS low, max(revision) AS high
+          FROM resource_changes
+          WHERE revision > $1 AND revision <= $2 AND ($3 = '' OR team = $3)
+          GROUP BY team, kind, name, version) AS span
+         JOIN resource_changes AS first ON first.revision = span.low AND first.team = span.team
+          AND first.kind = span.kind AND first.name = span.name AND first.version = span.version
+         JOIN resource_changes AS last ON last.revision = span.high AND last.team = span.team
+          AND last.kind = span.kind AND last.name = span.name AND last.version = span.version"
+    };
+}
+
 #[derive(sqlx::FromRow)]
 struct RevisionRow {
     number: i64,
@@ -165,6 +185,56 @@ impl Store {
         .fetch_all(self.pool())
         .await?;
         rows.into_iter().map(ResourceChange::try_from).collect()
+    }
+
+    /// What became of each resource after one revision and up to another, however often it was changed: its first
+    /// declaration before and its last after; of `team` alone where one is named. `None` where that is too much to be told
+    /// at once.
+    ///
+    /// # Errors
+    /// What the database says, or a row that can't be read.
+    pub async fn resource_differences(
+        &self,
+        team: Option<TeamId>,
+        after: Revision,
+        up_to: Revision,
+    ) -> Result<Option<Vec<ResourceChange>>, Error> {
+        let number = |revision: Revision| i64::try_from(revision.0).unwrap_or(i64::MAX);
+        let team = team.map(|team| team.to_string()).unwrap_or_default();
+        let mut transaction = self.database().begin_read().await?;
+        let (count, characters): (i64, i64) = sqlx::query_as(concat!(
+            "SELECT count(*),
+                    CAST(coalesce(sum(length(coalesce(first.body_before, ''))
+                                    + length(coalesce(last.body_after, ''))), 0) AS BIGINT)
+             FROM ",
+            spans!()
+        ))
+        .bind(number(after))
+        .bind(number(up_to))
+        .bind(&team)
+        .fetch_one(&mut *transaction)
+        .await?;
+        if count > DIFFERENCES_MAX || characters > CHARACTERS_MAX {
+            return Ok(None);
+        }
+        let rows: Vec<ChangeRow> = sqlx::query_as(concat!(
+            "SELECT last.revision AS revision, span.team AS team, teams.name AS team_name,
+                    span.kind AS kind, span.name AS name, span.version AS version,
+                    last.resource AS resource, first.body_before AS body_before,
+                    last.body_after AS body_after
+             FROM ",
+            spans!(),
+            " JOIN teams ON teams.id = span.team
+             ORDER BY span.team, span.kind, span.name, span.version"
+        ))
+        .bind(number(after))
+        .bind(number(up_to))
+        .bind(&team)
+        .fetch_all(&mut *transaction)
+        .await?;
+        transaction.rollback().await?;
+        let changes = rows.into_iter().map(ResourceChange::try_from);
+        changes.collect::<Result<_, _>>().map(Some)
     }
 
     /// The audit events before `before`, newest first, at most `limit`; of `team` alone where one is named.

@@ -14,7 +14,7 @@ pub use change::{ChangedResource, RememberedCall, ResourceWrite, Written};
 pub use history::{ResourceChange, RevisionEntry};
 pub use machine_token::{MachineToken, NewMachineToken};
 pub use member::{MemberRole, TeamMember};
-pub use setup::SetupSecret;
+pub use setup::{NeededSetup, SetupSecret};
 pub use team::Team;
 
 use crate::audit::{self, Action};

@@ -29,6 +29,17 @@ pub struct SetupSecret {
     pub expires_at: Timestamp,
 }
 
+/// Whether a setup secret is needed.
+#[derive(Debug)]
+pub enum NeededSetup {
+    /// Somebody is an operator.
+    No,
+    /// Nobody is, and one that was made before counts until then.
+    InForce(Timestamp),
+    /// Nobody is: this one was made.
+    Made(SetupSecret),
+}
+
 impl Store {
     /// Makes a setup secret where nobody is an operator yet and none is in force.
     ///
@@ -40,26 +51,44 @@ impl Store {
         lasts: Duration,
         author: Author<'_>,
         now: Timestamp,
-    ) -> Result<Option<SetupSecret>, Error> {
+    ) -> Result<NeededSetup, Error> {
         let mut transaction = self.begin_write().await?;
         let (operators,): (i64,) = sqlx::query_as("SELECT count(*) FROM members WHERE role = $1")
             .bind(operator)
             .fetch_one(&mut *transaction)
             .await?;
+        if operators > 0 {
+            return Ok(NeededSetup::No);
+        }
         let (in_force,): (i64,) = sqlx::query_as(
-            "SELECT count(*) FROM setup_secrets WHERE claimed_at IS NULL AND expires_at > $1",
+            "SELECT coalesce(max(expires_at), 0) FROM setup_secrets
+             WHERE claimed_at IS NULL AND expires_at > $1",
         )
         .bind(now.as_micros())
         .fetch_one(&mut *transaction)
         .await?;
-        if operators > 0 || in_force > 0 {
-            return Ok(None);
+        if in_force > 0 {
+            return Ok(NeededSetup::InForce(Timestamp::from_micros(in_force)));
         }
         let made = self
             .insert_setup_secret(&mut transaction, lasts, author, now)
             .await?;
         transaction.commit().await?;
-        Ok(Some(made))
+        Ok(NeededSetup::Made(made))
+    }
+
+    /// Takes a setup secret back that nobody has seen.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn forget_setup_secret(&self, made: &SetupSecret) -> Result<(), Error> {
+        let mut transaction = self.begin_write().await?;
+        sqlx::query("DELETE FROM setup_secrets WHERE digest = $1 AND claimed_at IS NULL")
+            .bind(digest_of(made.secret.reveal()))
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(())
     }
 
     /// Makes a setup secret in the place of any before.
@@ -123,6 +152,18 @@ impl Store {
         author: Author<'_>,
         now: Timestamp,
     ) -> Result<Option<MachineToken>, Error> {
+        // Everyone may show one: what is wrong holds up nobody's writes.
+        let (in_force,): (i64,) = sqlx::query_as(
+            "SELECT count(*) FROM setup_secrets
+             WHERE digest = $2 AND claimed_at IS NULL AND expires_at > $1",
+        )
+        .bind(now.as_micros())
+        .bind(digest_of(shown))
+        .fetch_one(self.pool())
+        .await?;
+        if in_force == 0 {
+            return Ok(None);
+        }
         let mut transaction = self.begin_write().await?;
         let claimed = sqlx::query(
             "UPDATE setup_secrets SET claimed_at = $1

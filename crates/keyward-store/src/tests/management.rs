@@ -1,5 +1,5 @@
 use super::*;
-use crate::management::{RememberedCall, ResourceWrite};
+use crate::management::{NeededSetup, RememberedCall, ResourceWrite};
 
 on_each_database! {
     a_revision_is_written_with_its_history_and_its_event_or_not_at_all,
@@ -72,6 +72,32 @@ async fn a_revision_is_written_with_its_history_and_its_event_or_not_at_all(benc
         ]
     );
     assert_eq!(changes[0].id, rows[0].id);
+    // Over several revisions, of each resource what it was first and what it is in the end.
+    let between = store
+        .resource_differences(None, Revision(0), Revision(2))
+        .await
+        .unwrap()
+        .unwrap();
+    let told: Vec<_> = between
+        .iter()
+        .map(|change| {
+            let (before, after) = (change.before.as_deref(), change.after.as_deref());
+            (change.name.as_str(), change.revision.0, before, after)
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [("a", 2, None, Some(r#"{"n":2}"#)), ("b", 2, None, None)]
+    );
+    let blue = TeamId::new(NOW, [7; 10]);
+    let of_another = store.resource_differences(Some(blue), Revision(0), Revision(2));
+    assert_eq!(of_another.await.unwrap(), Some(Vec::new()));
+    // What a call has made is found by its id.
+    assert_eq!(
+        store.revision_of_call("r1").await.unwrap(),
+        Some(Revision(2))
+    );
+    assert_eq!(store.revision_of_call("r2").await.unwrap(), None);
     let newest = store.revisions(Some(TEAM), None, 1).await.unwrap();
     assert_eq!(newest[0].revision, Revision(2));
     assert_eq!(
@@ -159,14 +185,26 @@ async fn a_setup_secret_is_claimed_by_one_and_ends_in_an_hour(bench: Bench) {
         .setup_secret_if_needed("operator", hour, AUTHOR, NOW)
         .await
         .unwrap();
-    let made = made.unwrap();
-    // Another node that starts makes none beside it.
+    let NeededSetup::Made(unseen) = made else {
+        panic!("{made:?}");
+    };
+    // One that nobody has seen is taken back, and the next start makes another.
+    store.forget_setup_secret(&unseen).await.unwrap();
+    let made = store
+        .setup_secret_if_needed("operator", hour, AUTHOR, NOW)
+        .await
+        .unwrap();
+    let NeededSetup::Made(made) = made else {
+        panic!("{made:?}");
+    };
+    // Another node that starts makes none beside it, and says until when this one counts.
+    let beside = other
+        .setup_secret_if_needed("operator", hour, AUTHOR, NOW)
+        .await
+        .unwrap();
     assert!(
-        other
-            .setup_secret_if_needed("operator", hour, AUTHOR, NOW)
-            .await
-            .unwrap()
-            .is_none()
+        matches!(beside, NeededSetup::InForce(until) if until == NOW.plus(hour)),
+        "{beside:?}"
     );
     let scopes = BTreeSet::from(["read".to_owned()]);
     let claim = async |store: &Store, secret: &str, now: Timestamp| {
@@ -191,13 +229,11 @@ async fn a_setup_secret_is_claimed_by_one_and_ends_in_an_hour(bench: Bench) {
     let roles = store.member_roles("alice").await.unwrap();
     assert_eq!((roles.len(), roles[0].role.as_str()), (1, "operator"));
     // One who is there needs none; one who asks for it gets one.
-    assert!(
-        store
-            .setup_secret_if_needed("operator", hour, AUTHOR, NOW)
-            .await
-            .unwrap()
-            .is_none()
-    );
+    let needed = store
+        .setup_secret_if_needed("operator", hour, AUTHOR, NOW)
+        .await
+        .unwrap();
+    assert!(matches!(needed, NeededSetup::No), "{needed:?}");
     let again = store.new_setup_secret(hour, AUTHOR, NOW).await.unwrap();
     assert!(claim(&store, again.secret.reveal(), NOW).await.is_some());
     let rows: Vec<(String,)> = sqlx::query_as("SELECT digest FROM setup_secrets")

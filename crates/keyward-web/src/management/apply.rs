@@ -14,6 +14,8 @@ use crate::problem::{MemberFlaw, Problem, ProblemKind};
 use crate::site::Site;
 use futures_util::FutureExt as _;
 use keyward_access::management::{Action, ManagementPermit, Manager, Place};
+use keyward_model::id::TeamId;
+use keyward_model::resource::Kind;
 use keyward_model::resource::raw::closest;
 use keyward_model::{Revision, TeamName};
 use keyward_store::management::{Author, Team};
@@ -151,7 +153,7 @@ pub(crate) fn apply<'c>(site: &'c Site, call: &'c Call, manager: Arc<Manager>) -
 }
 
 async fn asked(site: &Site, call: &Call, manager: &Arc<Manager>) -> Result<Asked, Problem> {
-    let body = call.json(JSON)?;
+    let body = call.json_apart(JSON).await?;
     check_members(&body, &["resources", "prune", "revision"])?;
     let list = body.get("resources").and_then(Value::as_array);
     let list = list.filter(|list| list.len() <= RESOURCES_MAX);
@@ -165,9 +167,10 @@ async fn asked(site: &Site, call: &Call, manager: &Arc<Manager>) -> Result<Asked
             Some(number.ok_or_else(|| bad_member("/revision", why))?)
         }
     };
-    let teams = Teams {
+    let mut teams = Teams {
         site,
         manager,
+        permits: BTreeMap::new(),
         known: site
             .store()
             .teams()
@@ -181,6 +184,8 @@ async fn asked(site: &Site, call: &Call, manager: &Arc<Manager>) -> Result<Asked
     let mut seen: BTreeMap<ResourceKey, usize> = BTreeMap::new();
     for (index, written) in list.iter().enumerate() {
         let prefix = format!("/resources/{index}");
+        // Each takes some time, and others wait for the control plane too.
+        tokio::task::yield_now().await;
         let (kind, team, permit) = teams.document(written, &prefix)?;
         match site.draft(kind, &team, written.clone()).await {
             Ok(draft) => {
@@ -220,6 +225,8 @@ async fn asked(site: &Site, call: &Call, manager: &Arc<Manager>) -> Result<Asked
 struct Teams<'a> {
     site: &'a Site,
     manager: &'a Arc<Manager>,
+    /// What was decided already: once for each team and kind.
+    permits: BTreeMap<(TeamId, Kind), ManagementPermit>,
     known: BTreeMap<TeamName, Team>,
 }
 
@@ -239,7 +246,7 @@ impl Teams<'_> {
 
     /// What a document is, and that the caller may declare it.
     fn document(
-        &self,
+        &mut self,
         written: &Value,
         prefix: &str,
     ) -> Result<(&'static KindDescription, Team, ManagementPermit), Problem> {
@@ -264,7 +271,11 @@ impl Teams<'_> {
                 name.to_owned()
             }
         };
-        let team = self.named(&name, &member)?;
+        let team = self.named(&name, &member)?.clone();
+        let decided = (team.id, description.kind);
+        if let Some(permit) = self.permits.get(&decided) {
+            return Ok((description, team, permit.clone()));
+        }
         let write = Action::write(description.subject());
         let permit = self
             .site
@@ -277,7 +288,8 @@ impl Teams<'_> {
                 };
                 problem.with(vec![flaw])
             })?;
-        Ok((description, team.clone(), permit))
+        self.permits.insert(decided, permit.clone());
+        Ok((description, team, permit))
     }
 
     fn prune(&self, body: &Value) -> Result<Vec<Team>, Problem> {
@@ -312,7 +324,7 @@ pub(crate) fn export<'c>(site: &'c Site, call: &'c Call, manager: Arc<Manager>) 
             return Err(super::call::bad_query("kind", &why));
         }
         let catalogue = site.catalogue().await?;
-        let mut permits: BTreeMap<(keyward_model::id::TeamId, _), bool> = BTreeMap::new();
+        let mut permits: BTreeMap<(TeamId, _), bool> = BTreeMap::new();
         let mut resources = Vec::new();
         for resource in catalogue.resources.values() {
             let wanted = team.is_none_or(|team| resource.team_name.as_str() == team)

@@ -47,6 +47,8 @@ pub(crate) fn list<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
 /// `GET /audit/verify`: whether the chain of hashes holds from its beginning.
 pub(crate) fn verify<'c>(site: &'c Site, _allowed: Allowed<'c>) -> Outcome<'c> {
     async move {
+        // It walks the whole log, for one at a time.
+        let _one = site.verifying().lock().await;
         match site.store().verify_audit_chain().await {
             Ok(chain) => Ok(Answer::ok(json!({
                 "intact": true, "events": chain.events, "first": chain.first, "anchored": chain.anchored, "head": chain.head,

@@ -96,20 +96,22 @@ impl Site {
             .collect())
     }
 
-    /// The token of this row, signed.
-    pub(crate) fn signed(&self, row: &MachineToken) -> Result<String, Problem> {
-        let failed = |why: String| {
-            Problem::new(
-                ProblemKind::Unavailable,
-                "No token can be signed just now: try again in some minutes",
-            )
-            .because(why)
-        };
+    /// That a token can be signed now: to be asked before anything is written that would need one.
+    pub(crate) fn can_sign(&self) -> Result<(), Problem> {
         let sets = self.keys().sets();
         let own = sets
             .own()
             .and_then(|own| own.signer(Some(ALGORITHM), self.now()));
-        let (_, signer) = own.ok_or_else(|| failed("no key signs".to_owned()))?;
+        own.map(drop).ok_or_else(|| unsigned("no key signs"))
+    }
+
+    /// The token of this row, signed.
+    pub(crate) fn signed(&self, row: &MachineToken) -> Result<String, Problem> {
+        let sets = self.keys().sets();
+        let own = sets
+            .own()
+            .and_then(|own| own.signer(Some(ALGORITHM), self.now()));
+        let (_, signer) = own.ok_or_else(|| unsigned("no key signs"))?;
         let claims = Claims::new()
             .with_issuer(self.site_url())
             .with_subject(&row.member)
@@ -118,7 +120,7 @@ impl Site {
             .with_issued_at(date(row.created_at))
             .with_expiry(date(row.expires_at))
             .with_scopes(&row.scopes);
-        jwt::sign(&claims, signer, TOKEN_TYPE).map_err(|error| failed(error.to_string()))
+        jwt::sign(&claims, signer, TOKEN_TYPE).map_err(unsigned)
     }
 
     fn audience(&self) -> String {
@@ -128,6 +130,14 @@ impl Site {
 
 fn date(at: Timestamp) -> NumericDate {
     NumericDate(at.as_seconds())
+}
+
+fn unsigned(why: impl std::fmt::Display) -> Problem {
+    Problem::new(
+        ProblemKind::Unavailable,
+        "No token can be signed just now: try again in some minutes",
+    )
+    .because(why)
 }
 
 fn no_token() -> Problem {

@@ -2,7 +2,7 @@
 
 use super::draft::stored_version;
 use super::kind::KindDescription;
-use crate::node::{DatabaseResource, ResourceKey};
+use crate::node::{DatabaseResource, DatabaseResources, LeftOut, ResourceKey};
 use crate::problem::MemberFlaw;
 use crate::site::Site;
 use keyward_model::id::{ResourceId, TeamId};
@@ -11,11 +11,41 @@ use keyward_store::management::Team;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// From so many revisions on everything is read rather than what each did: more would be read of the history than
+/// there is.
+const FOLLOWED_MAX: u64 = 256;
+
 /// All resources of the database, as of one revision.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Catalogue {
     pub(crate) revision: Revision,
     pub(crate) resources: BTreeMap<ResourceKey, Arc<DatabaseResource>>,
+    /// What another version has declared, and this one can't read.
+    unreadable: BTreeMap<RowKey, LeftOut>,
+}
+
+/// What identifies a row: team, kind, name and version.
+type RowKey = (TeamId, String, Name, String);
+
+impl Catalogue {
+    /// As the node is told of it.
+    pub(crate) fn for_the_node(&self) -> DatabaseResources {
+        DatabaseResources {
+            resources: self.resources.values().map(Arc::clone).collect(),
+            unreadable: self.unreadable.values().cloned().collect(),
+        }
+    }
+
+    /// Why what stands under a key can't be read, if it can't.
+    pub(crate) fn unreadable(&self, key: &ResourceKey) -> Option<&LeftOut> {
+        if self.unreadable.is_empty() {
+            return None;
+        }
+        let version = stored_version(key.version.as_ref());
+        let kind = key.kind.as_str().to_owned();
+        self.unreadable
+            .get(&(key.team, kind, key.name.clone(), version))
+    }
 }
 
 /// A row, wherever it was read from.
@@ -30,25 +60,10 @@ struct Row {
     body: String,
 }
 
-/// Why the database's resources can't be read.
-#[derive(Debug)]
-pub(crate) enum Unreadable {
-    Store(keyward_store::Error),
-    Resource(String),
-}
-
-impl From<keyward_store::Error> for Unreadable {
-    fn from(error: keyward_store::Error) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl std::fmt::Display for Unreadable {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Store(error) => write!(f, "{error} [{}]", error.code()),
-            Self::Resource(why) => f.write_str(why),
-        }
+impl Row {
+    fn key(&self) -> RowKey {
+        let (kind, version) = (self.kind.clone(), self.version.clone());
+        (self.team, kind, self.name.clone(), version)
     }
 }
 
@@ -57,34 +72,32 @@ impl Site {
     pub(crate) async fn followed(
         &self,
         before: &Arc<Catalogue>,
-    ) -> Result<Arc<Catalogue>, Unreadable> {
+    ) -> Result<Arc<Catalogue>, keyward_store::Error> {
         let newest = self.store().revision().await?;
         if newest == before.revision {
             return Ok(Arc::clone(before));
         }
         // A database that was restored from a backup begins anew.
-        if newest < before.revision || before.revision == Revision(0) {
+        let behind = newest.0.checked_sub(before.revision.0);
+        if before.revision == Revision(0) || behind.is_none_or(|behind| behind > FOLLOWED_MAX) {
             return self.read_all().await.map(Arc::new);
         }
         let changes = self
             .store()
-            .resource_changes(None, before.revision, newest)
+            .resource_differences(None, before.revision, newest)
             .await?;
+        let Some(changes) = changes else {
+            return self.read_all().await.map(Arc::new);
+        };
         let mut followed = Catalogue::clone(before);
         for change in changes {
-            let Some(kind) = KindDescription::named(&change.kind) else {
-                continue;
-            };
-            let key = ResourceKey {
+            let kind = KindDescription::named(&change.kind);
+            let key = kind.map(|kind| ResourceKey {
                 team: change.team,
                 kind: kind.kind,
                 name: change.name.clone(),
                 version: change.version.parse().ok(),
-            };
-            let Some(body) = change.after else {
-                followed.resources.remove(&key);
-                continue;
-            };
+            });
             let row = Row {
                 team: change.team,
                 team_name: change.team_name,
@@ -93,80 +106,116 @@ impl Site {
                 version: change.version,
                 id: change.id,
                 revision: change.revision,
-                body,
+                body: change.after.unwrap_or_default(),
             };
-            let resource = self.resource_of(row).await?;
-            followed.resources.insert(key, Arc::new(resource));
+            if let Some(key) = &key {
+                followed.resources.remove(key);
+            }
+            followed.unreadable.remove(&row.key());
+            if !row.body.is_empty() {
+                self.add(&mut followed, row).await?;
+            }
         }
         followed.revision = newest;
         Ok(Arc::new(followed))
     }
 
-    async fn read_all(&self) -> Result<Catalogue, Unreadable> {
-        loop {
-            let revision = self.store().revision().await?;
-            let rows = self.store().resources().await?;
-            if self.store().revision().await? != revision {
-                continue;
-            }
-            let mut resources = BTreeMap::new();
-            for row in rows {
-                let resource = self
-                    .resource_of(Row {
-                        team: row.team,
-                        team_name: row.team_name,
-                        kind: row.kind,
-                        name: row.name,
-                        version: row.version,
-                        id: row.id,
-                        revision: row.revision,
-                        body: row.body,
-                    })
-                    .await?;
-                resources.insert(resource.key.clone(), Arc::new(resource));
-            }
-            return Ok(Catalogue {
-                revision,
-                resources,
-            });
+    async fn read_all(&self) -> Result<Catalogue, keyward_store::Error> {
+        let (revision, rows) = self.store().resources_at_once().await?;
+        let mut all = Catalogue {
+            revision,
+            ..Catalogue::default()
+        };
+        for row in rows {
+            let row = Row {
+                team: row.team,
+                team_name: row.team_name,
+                kind: row.kind,
+                name: row.name,
+                version: row.version,
+                id: row.id,
+                revision: row.revision,
+                body: row.body,
+            };
+            self.add(&mut all, row).await?;
         }
+        Ok(all)
     }
 
-    async fn resource_of(&self, row: Row) -> Result<DatabaseResource, Unreadable> {
-        let told = |why: &str| {
-            let version = match row.version.as_str() {
-                "" => String::new(),
-                version => format!(":{version}"),
-            };
-            Unreadable::Resource(format!(
-                "{} `{}{version}` of team `{}` in the database: {why}",
-                row.kind, row.name, row.team_name
-            ))
+    /// Adds a row, among those that can be read or among the others.
+    async fn add(&self, catalogue: &mut Catalogue, row: Row) -> Result<(), keyward_store::Error> {
+        let key = row.key();
+        let version = match row.version.as_str() {
+            "" => String::new(),
+            version => format!(":{version}"),
         };
-        let kind = KindDescription::named(&row.kind)
-            .ok_or_else(|| told("this version knows no such kind"))?;
-        let body = serde_json::from_str(&row.body).map_err(|error| told(&error.to_string()))?;
+        let name = format!(
+            "{} `{}{version}` of team `{}`",
+            row.kind, row.name, row.team_name
+        );
+        match self.resource_of(row).await? {
+            Ok(resource) => {
+                let key = resource.key.clone();
+                catalogue.resources.insert(key, Arc::new(resource));
+            }
+            Err(why) => {
+                let left_out = LeftOut {
+                    resource: name,
+                    why,
+                };
+                catalogue.unreadable.insert(key, left_out);
+            }
+        }
+        Ok(())
+    }
+
+    async fn resource_of(
+        &self,
+        row: Row,
+    ) -> Result<Result<DatabaseResource, String>, keyward_store::Error> {
+        let Some(kind) = KindDescription::named(&row.kind) else {
+            return Ok(Err("this version knows no such kind".to_owned()));
+        };
+        let body = match serde_json::from_str(&row.body) {
+            Ok(body) => body,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
         let team = Team {
             id: row.team,
             name: row.team_name.clone(),
             created_at: Timestamp::from_micros(0),
         };
-        let read = self.stored(kind, &team, body).await?;
-        let resource = read.map_err(|flaws: Vec<MemberFlaw>| {
-            let why = flaws
-                .first()
-                .map_or("it can't be read", |flaw| &flaw.detail);
-            told(why)
-        })?;
+        let read = match self.stored(kind, &team, body).await {
+            Ok(read) => read,
+            // One secret that does not open is no reason to serve nothing that comes later.
+            Err(
+                error @ (keyward_store::Error::Sealed { .. }
+                | keyward_store::Error::Malformed { .. }),
+            ) => {
+                return Ok(Err(error.to_string()));
+            }
+            Err(error) => return Err(error),
+        };
+        let resource = match read {
+            Ok(resource) => resource,
+            Err(flaws) => {
+                let first = flaws.into_iter().next();
+                let why = first.map_or_else(
+                    || "it can't be read".to_owned(),
+                    |MemberFlaw { member, detail, .. }| format!("{member}: {detail}"),
+                );
+                return Ok(Err(why));
+            }
+        };
         if resource.key.name != row.name
             || stored_version(resource.key.version.as_ref()) != row.version
         {
-            return Err(told("it says that it is another"));
+            return Ok(Err("it says that it is another".to_owned()));
         }
-        Ok(DatabaseResource {
+        Ok(Ok(DatabaseResource {
             id: Some(row.id),
             revision: Some(row.revision),
             ..resource
-        })
+        }))
     }
 }

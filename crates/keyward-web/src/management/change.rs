@@ -12,12 +12,12 @@ use keyward_model::Revision;
 use keyward_model::id::{ResourceId, TeamId};
 use keyward_model::resource::Kind;
 use keyward_model::resource::raw::{Problem as Found, Problems, Severity};
-use keyward_store::management::{Author, RememberedCall, ResourceWrite};
+use keyward_store::management::{Author, ChangedResource, RememberedCall, ResourceWrite, Written};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// How often a change is tried again when other nodes change something meanwhile.
-const TRIES: usize = 5;
+pub(crate) const TRIES: usize = 5;
 
 /// Codes of what is wrong only because of what else there is.
 const ABOUT_OTHERS: &[&str] = &[
@@ -89,6 +89,17 @@ pub(crate) struct Made {
     pub(crate) revision: Revision,
     /// What each resource is now, in order; `None` of those taken away.
     pub(crate) resources: Vec<Option<Arc<DatabaseResource>>>,
+    /// What the same call made before, where it is one that is known again: nothing was changed now.
+    pub(crate) before: Option<MadeBefore>,
+}
+
+/// What a call with the same key has made.
+#[derive(Debug)]
+pub(crate) struct MadeBefore {
+    /// Of what was asked for.
+    pub(crate) fingerprint: String,
+    pub(crate) resource: ResourceId,
+    pub(crate) revision: Revision,
 }
 
 impl Site {
@@ -100,22 +111,28 @@ impl Site {
     ) -> Result<Made, Problem> {
         let _alone = self.writing().lock().await;
         for _ in 0..TRIES {
-            let catalogue = self.catalogue().await?;
+            let catalogue = self.served_now().await?;
+            // Before anything else is looked at: what the same call has made is there by now.
+            if let Some(before) = self.made_before(making.remembered.as_ref()).await? {
+                return Ok(Made {
+                    revision: before.revision,
+                    resources: Vec::new(),
+                    before: Some(before),
+                });
+            }
             let planned = plan(&catalogue)?;
             if planned.is_empty() {
                 return Ok(Made {
                     revision: catalogue.revision,
                     resources: Vec::new(),
+                    before: None,
                 });
             }
             if let Some(made) = self.try_once(&making, &catalogue, planned).await? {
                 return Ok(made);
             }
         }
-        Err(Problem::new(
-            ProblemKind::Contended,
-            "Others were faster again and again: nothing was changed, try again",
-        ))
+        Err(contended())
     }
 
     /// `None` when another node was faster.
@@ -127,6 +144,13 @@ impl Site {
     ) -> Result<Option<Made>, Problem> {
         let mut next = Catalogue::clone(catalogue);
         for change in &planned {
+            if let Some(unreadable) = catalogue.unreadable(&change.key) {
+                return Err(Problem::new(
+                    ProblemKind::Unavailable,
+                    "Another version of Keyward has declared this, and this node can't read it: change it through a node that can",
+                )
+                .because(format!("{}: {}", unreadable.resource, unreadable.why)));
+            }
             match &change.draft {
                 Some(draft) => {
                     let resource = Arc::new(of_draft(draft, None, None));
@@ -138,9 +162,10 @@ impl Site {
             }
         }
         let mut change = self.node().begin().await;
-        let all: Vec<_> = next.resources.values().map(Arc::clone).collect();
-        let only_api = only_api(&planned, &all);
-        if let Err(unfit) = change.check(all, only_api).await {
+        let database = next.for_the_node();
+        // All else is what is served, and was checked on this node when it came.
+        let only_api = only_api(&planned, &database.resources);
+        if let Err(unfit) = change.check(database, only_api).await {
             return Err(refusal(unfit, &planned, &next));
         }
         if making.dry_run {
@@ -151,6 +176,7 @@ impl Site {
             return Ok(Some(Made {
                 revision: catalogue.revision,
                 resources: resources.collect(),
+                before: None,
             }));
         }
         let writes: Vec<ResourceWrite> = planned.iter().map(write_of).collect();
@@ -167,6 +193,16 @@ impl Site {
         let written = match written {
             Ok(written) => written,
             Err(keyward_store::Error::Conflict { .. }) => return Ok(None),
+            // The same call has come through another node meanwhile.
+            Err(keyward_store::Error::Exists { .. }) if making.remembered.is_some() => {
+                return Ok(None);
+            }
+            Err(error @ keyward_store::Error::Unacknowledged(_)) => {
+                match self.written_all_the_same(making, &planned).await {
+                    Some(written) => written,
+                    None => return Err(error.into()),
+                }
+            }
             Err(error) => return Err(error.into()),
         };
         let mut resources = Vec::with_capacity(planned.len());
@@ -182,13 +218,70 @@ impl Site {
             resources.push(resource);
         }
         next.revision = written.revision;
-        self.keep(Arc::new(next)).await;
         change.serve().await;
+        self.is_served(Arc::new(next)).await;
         Ok(Some(Made {
             revision: written.revision,
             resources,
+            before: None,
         }))
     }
+
+    pub(crate) async fn made_before(
+        &self,
+        call: Option<&RememberedCall>,
+    ) -> Result<Option<MadeBefore>, Problem> {
+        let Some(call) = call else {
+            return Ok(None);
+        };
+        let known = self.store().remembered_call(&call.digest, self.now());
+        let known = known.await?;
+        Ok(known.map(|(fingerprint, resource, revision)| MadeBefore {
+            fingerprint,
+            resource,
+            revision,
+        }))
+    }
+
+    /// What was written by a call whose end the database did not acknowledge, if it can be seen that it was.
+    async fn written_all_the_same(
+        &self,
+        making: &Making<'_>,
+        planned: &[Planned],
+    ) -> Option<Written> {
+        let revision = self.store().revision_of_call(making.author.request_id);
+        let revision = revision.await.ok()??;
+        let before = Revision(revision.0.saturating_sub(1));
+        let changes = self.store().resource_changes(None, before, revision);
+        let changes = changes.await.ok()?;
+        let changed = |planned: &Planned| {
+            let version = stored_version(planned.key.version.as_ref());
+            let mut changes = changes.iter();
+            let change = changes.find(|change| {
+                change.team == planned.key.team
+                    && change.kind == planned.key.kind.as_str()
+                    && change.name == planned.key.name
+                    && change.version == version
+            });
+            change.map(|change| ChangedResource {
+                id: change.id,
+                before: change.before.clone(),
+            })
+        };
+        let resources = planned.iter().map(changed).collect::<Option<_>>()?;
+        Some(Written {
+            revision,
+            resources,
+        })
+    }
+}
+
+/// That others change the same things all the while.
+pub(crate) fn contended() -> Problem {
+    Problem::new(
+        ProblemKind::Contended,
+        "Others were faster again and again: nothing was changed, try again",
+    )
 }
 
 fn of_draft(draft: &Draft, id: Option<ResourceId>, revision: Option<Revision>) -> DatabaseResource {

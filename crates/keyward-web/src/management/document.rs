@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
 /// What every call may meet.
-const ALWAYS: [u16; 4] = [400, 421, 500, 503];
+const ALWAYS: [u16; 6] = [400, 411, 421, 429, 500, 503];
 
 /// `GET /openapi.json`.
 pub(crate) fn show<'c>(site: &'c Site, _call: &'c Call) -> Outcome<'c> {
@@ -452,7 +452,11 @@ fn own_schemas() -> Vec<(&'static str, Value)> {
         ),
         (
             "RolledBack",
-            told(json!({ "revision": number(), "put_back": { "type": "array", "items": text() } })),
+            told(json!({
+                "revision": number(),
+                "put_back": { "type": "array", "items": text() },
+                "left_out": { "type": "array", "items": text() },
+            })),
         ),
         (
             "AuditEvent",

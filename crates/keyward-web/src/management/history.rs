@@ -2,10 +2,11 @@
 
 use super::call::Call;
 use super::change::{Making, Planned};
+use super::draft::Draft;
 use super::endpoint::{Allowed, Outcome};
 use super::kind::KindDescription;
 use super::list::Paging;
-use super::resource::{same, shown};
+use super::resource::{check_step, same, shown};
 use crate::answer::Answer;
 use crate::node::ResourceKey;
 use crate::problem::{Problem, ProblemKind};
@@ -13,8 +14,9 @@ use crate::site::Site;
 use futures_util::FutureExt as _;
 use keyward_access::management::{Action, Place};
 use keyward_model::id::TeamId;
+use keyward_model::resource::Kind;
 use keyward_model::{Revision, TeamName, Timestamp};
-use keyward_store::management::{Author, ResourceChange, RevisionEntry, Team};
+use keyward_store::management::{Author, RevisionEntry, Team};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,11 +40,37 @@ struct Difference {
     after: Option<String>,
 }
 
-/// What lies between two revisions: of each resource the first state and the last, where they differ.
-fn between(changes: Vec<ResourceChange>) -> BTreeMap<ResourceKey, Difference> {
-    let mut found: BTreeMap<ResourceKey, Difference> = BTreeMap::new();
-    for change in changes {
+/// What lies between two revisions.
+#[derive(Debug, Default)]
+struct Differences {
+    known: BTreeMap<ResourceKey, Difference>,
+    /// Resources of kinds that this version knows nothing of.
+    unknown: Vec<String>,
+}
+
+/// Of each resource the first state and the last, where they differ.
+async fn between(
+    site: &Site,
+    team: Option<TeamId>,
+    (after, up_to): (Revision, Revision),
+) -> Result<Differences, Problem> {
+    let changes = site
+        .store()
+        .resource_differences(team, after, up_to)
+        .await?;
+    let changes = changes.ok_or_else(|| {
+        let why = "Too much has changed between these revisions to be told at once: name ones that are nearer to each other, or ask for one team";
+        Problem::new(ProblemKind::Invalid, why)
+    })?;
+    let mut found = Differences::default();
+    for change in changes
+        .into_iter()
+        .filter(|change| change.before != change.after)
+    {
         let Some(kind) = KindDescription::named(&change.kind) else {
+            found
+                .unknown
+                .push(format!("{} `{}`", change.kind, change.name));
             continue;
         };
         let key = ResourceKey {
@@ -51,15 +79,14 @@ fn between(changes: Vec<ResourceChange>) -> BTreeMap<ResourceKey, Difference> {
             name: change.name,
             version: change.version.parse().ok(),
         };
-        let difference = found.entry(key).or_insert(Difference {
+        let difference = Difference {
             team_name: change.team_name,
             before: change.before,
-            after: None,
-        });
-        difference.after = change.after;
+            after: change.after,
+        };
+        found.known.insert(key, difference);
     }
-    found.retain(|_, difference| difference.before != difference.after);
-    found
+    Ok(found)
 }
 
 /// A difference as it is told: `create`, `change` or `delete`, with both bodies.
@@ -88,7 +115,8 @@ pub(crate) fn difference(
 fn told_differences(found: BTreeMap<ResourceKey, Difference>) -> Vec<Value> {
     let parsed = |body: Option<String>| {
         let body = body?;
-        serde_json::from_str::<Value>(&body).ok()
+        // What is no JSON is told as it stands there.
+        Some(serde_json::from_str(&body).unwrap_or(Value::String(body)))
     };
     found
         .into_iter()
@@ -149,13 +177,10 @@ pub(crate) fn show<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
         let entry = entry(site, team, revision).await?;
         let entry = entry.ok_or_else(Problem::not_found)?;
         let before = Revision(revision.0.saturating_sub(1));
-        let changes = site
-            .store()
-            .resource_changes(team, before, revision)
-            .await?;
+        let changes = between(site, team, (before, revision)).await?;
         let mut told = told(&entry);
         if let Value::Object(members) = &mut told {
-            let changes = told_differences(between(changes));
+            let changes = told_differences(changes.known);
             members.insert("changes".to_owned(), Value::Array(changes));
         }
         Ok(Answer::ok(told))
@@ -175,8 +200,7 @@ pub(crate) fn compare<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
         let team = allowed.permit.place().team();
         let backwards = to < from;
         let (low, high) = (from.min(to), from.max(to));
-        let changes = site.store().resource_changes(team, low, high).await?;
-        let mut found = between(changes);
+        let mut found = between(site, team, (low, high)).await?.known;
         if backwards {
             for difference in found.values_mut() {
                 std::mem::swap(&mut difference.before, &mut difference.after);
@@ -200,27 +224,35 @@ pub(crate) fn rollback<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> 
         if to > newest {
             return Err(Problem::not_found());
         }
-        let changes = site.store().resource_changes(team, to, newest).await?;
+        let credentials = call.flag("credentials")?;
+        let found = between(site, team, (to, newest)).await?;
+        if let Some(unknown) = found.unknown.first() {
+            let why = format!("{unknown} was changed since, by a version that knows it: roll back through a node that does");
+            return Err(Problem::new(ProblemKind::Unfit, why));
+        }
         let mut planned = Vec::new();
-        for (key, difference) in between(changes) {
+        let mut left_out = Vec::new();
+        for (key, difference) in found.known {
             let Some(kind) = KindDescription::of(key.kind) else {
                 continue;
             };
+            // A key that was taken away or replaced may have been known to somebody.
+            if key.kind == Kind::Credential && difference.before.is_some() && !credentials {
+                left_out.push(shown(&key));
+                continue;
+            }
             let write = Action::write(kind.subject());
             let permit = site.permit(&allowed.manager, write, Place::Team(key.team))?;
             let draft = match difference.before {
                 None => None,
                 Some(body) => {
-                    let body = serde_json::from_str(&body).unwrap_or_default();
-                    let of = Team {
-                        id: key.team,
-                        name: difference.team_name,
-                        created_at: Timestamp::from_micros(0),
-                    };
-                    Some(Arc::new(site.draft(kind, &of, body).await?))
+                    let draft = put_back(site, kind, (key.team, difference.team_name), &body);
+                    let draft = draft.await.map_err(|problem| about(problem, &key))?;
+                    Some(Arc::new(draft))
                 }
             };
-            planned.push(Planned::new(&permit, key, draft)?);
+            let prefix = prefix(&key);
+            planned.push(Planned::new(&permit, key, draft)?.at(prefix));
         }
         let address = call.address.to_string();
         let making = Making {
@@ -247,6 +279,10 @@ pub(crate) fn rollback<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> 
                 let mut kept = Vec::new();
                 for change in &planned {
                     let current = catalogue.resources.get(&change.key);
+                    if let (Some(current), Some(draft)) = (current, &change.draft) {
+                        check_step(current, &draft.resource)
+                            .map_err(|problem| about(problem, &change.key))?;
+                    }
                     let is_same = match (current, &change.draft) {
                         (Some(current), Some(draft)) => same(current, &draft.resource),
                         (None, None) => true,
@@ -261,8 +297,38 @@ pub(crate) fn rollback<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> 
             })
             .await?;
         Ok(Answer::ok(json!({
-            "revision": made.revision, "put_back": told,
+            "revision": made.revision, "put_back": told, "left_out": left_out,
         })))
     }
     .boxed()
+}
+
+/// A resource as it was, to be declared again.
+async fn put_back(
+    site: &Site,
+    kind: &'static KindDescription,
+    (team, name): (TeamId, TeamName),
+    body: &str,
+) -> Result<Draft, Problem> {
+    let body = serde_json::from_str(body).map_err(|error| {
+        let why = "what is kept of it can't be read: declare it anew";
+        Problem::of_member(ProblemKind::Unfit, "", "unreadable", why).because(error)
+    })?;
+    let of = Team {
+        id: team,
+        name,
+        created_at: Timestamp::from_micros(0),
+    };
+    site.draft(kind, &of, body).await
+}
+
+/// What members of a resource are called in refusals that are about several.
+fn prefix(key: &ResourceKey) -> String {
+    format!("resource:{}/{}", key.kind, shown(key))
+}
+
+/// The same, of this resource.
+fn about(problem: Problem, key: &ResourceKey) -> Problem {
+    let name = format!("{} `{}`", key.kind, shown(key));
+    problem.below(&prefix(key)).about(&name)
 }

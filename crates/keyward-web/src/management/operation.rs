@@ -77,7 +77,12 @@ pub(crate) struct Sent {
     pub(crate) media_type: &'static str,
     /// A schema, or a reference to one of the document's own.
     pub(crate) schema: Value,
+    /// The most bytes.
+    pub(crate) max: usize,
 }
+
+/// What most bodies may have: names, roles and the like.
+const BODY_MAX: usize = 64 << 10;
 
 /// A refusal that an endpoint may give beside those that all give.
 pub(crate) type Status = u16;
@@ -121,7 +126,19 @@ impl Operation {
     }
 
     pub(crate) fn takes(mut self, media_type: &'static str, schema: Value) -> Self {
-        self.body = Some(Sent { media_type, schema });
+        self.body = Some(Sent {
+            media_type,
+            schema,
+            max: BODY_MAX,
+        });
+        self
+    }
+
+    /// How many bytes the body may have, where that is not what most may.
+    pub(crate) fn up_to(mut self, bytes: usize) -> Self {
+        if let Some(body) = &mut self.body {
+            body.max = bytes;
+        }
         self
     }
 

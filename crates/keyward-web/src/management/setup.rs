@@ -6,6 +6,7 @@ use super::member::is_name;
 use super::team::{bad_member, check_members};
 use super::token::told_with;
 use crate::answer::Answer;
+use crate::limiter::SETUP_WEIGHT;
 use crate::problem::{Problem, ProblemKind};
 use crate::site::Site;
 use futures_util::FutureExt as _;
@@ -39,6 +40,8 @@ pub(crate) fn claim<'c>(site: &'c Site, call: &'c Call) -> Outcome<'c> {
             address: &address,
             request_id: &call.request_id,
         };
+        // A deployment is not claimed for somebody who then gets no token.
+        site.can_sign()?;
         let now = site.now();
         let token = NewMachineToken {
             team: TeamId::DEFAULT,
@@ -53,6 +56,7 @@ pub(crate) fn claim<'c>(site: &'c Site, call: &'c Call) -> Outcome<'c> {
             .claim_setup_secret(text("secret"), role, token, author, now)
             .await?;
         let Some(made) = made else {
+            site.failed_attempt(call, SETUP_WEIGHT);
             return Err(Problem::new(
                 ProblemKind::Forbidden,
                 "This is not the setup secret, or it was used, or its hour is over: `keyward admin reset` makes a new one",

@@ -12,6 +12,13 @@ use serde_json::{Value, json};
 
 mod keys;
 
+/// A setup secret and a name: everyone may send them.
+const SETUP_MAX: usize = 4 << 10;
+/// A resource: some hundred routes, or a key set.
+const RESOURCE_MAX: usize = 1 << 20;
+/// Some thousands of resources at once.
+const APPLY_MAX: usize = 32 << 20;
+
 /// All there are.
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     let mut table = vec![
@@ -32,6 +39,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
                 "Become the first administrator, by the setup secret that the node has shown",
             )
             .takes(JSON, schema_named("Setup"))
+            .up_to(SETUP_MAX)
             .gives(201, Some(schema_named("IssuedToken")))
             .refuses([403, 422]),
         ),
@@ -305,6 +313,8 @@ fn resources(kind: &'static KindDescription) -> [Endpoint; 6] {
                     Parameter::reason(),
                 ])
                 .takes(JSON, schema.clone())
+            .up_to(RESOURCE_MAX)
+                .up_to(RESOURCE_MAX)
                 .gives(201, Some(schema.clone()))
                 .gives(200, Some(schema.clone()))
                 .tagged()
@@ -368,6 +378,7 @@ fn resources(kind: &'static KindDescription) -> [Endpoint; 6] {
                 Parameter::reason(),
             ])
             .takes(MERGE_PATCH, json!({ "type": "object" }))
+            .up_to(RESOURCE_MAX)
             .gives(200, Some(schema))
             .tagged()
             .refuses([403, 404, 409, 412, 422, 428]),
@@ -415,6 +426,7 @@ fn at_once() -> [Endpoint; 2] {
             )
             .with([Parameter::dry_run(), Parameter::reason()])
             .takes(JSON, schema_named("Apply"))
+            .up_to(APPLY_MAX)
             .gives(200, Some(schema_named("Applied")))
             .refuses([403, 404, 409, 412, 422]),
         ),
@@ -476,7 +488,7 @@ fn revisions(of_team: bool, base: &str) -> [Endpoint; 4] {
                 "A revision, and what it did",
             )
             .gives(200, Some(schema_named("RevisionWithChanges")))
-            .refuses([403, 404]),
+            .refuses([403, 404, 422]),
         ),
         permitted(
             Method::GET,
@@ -494,7 +506,7 @@ fn revisions(of_team: bool, base: &str) -> [Endpoint; 4] {
                 json!({ "type": "integer", "minimum": 0 }),
             )])
             .gives(200, Some(schema_named("Comparison")))
-            .refuses([403, 404]),
+            .refuses([403, 404, 422]),
         ),
         permitted(
             Method::POST,
@@ -506,7 +518,15 @@ fn revisions(of_team: bool, base: &str) -> [Endpoint; 4] {
                 "revisions",
                 format!("Put back all that was changed{place} since this revision"),
             )
-            .with([Parameter::dry_run(), Parameter::reason()])
+            .with([
+                Parameter::dry_run(),
+                Parameter::reason(),
+                Parameter::query(
+                    "credentials",
+                    "Put credentials back too: keys that were taken away or replaced since count again",
+                    json!({ "type": "boolean", "default": false }),
+                ),
+            ])
             .gives(200, Some(schema_named("RolledBack")))
             .refuses([403, 404, 409, 422]),
         ),

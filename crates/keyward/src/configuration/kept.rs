@@ -47,6 +47,53 @@ pub(super) struct Followed {
     pub(super) changed: Range<usize>,
     /// Whether these are APIs, and those in whose place they stand were.
     pub(super) apis_alone: bool,
+    /// What stood in their place.
+    before: Replaced,
+}
+
+/// Resources that others stand in the place of, to be put back where these are not served.
+#[derive(Debug)]
+struct Replaced {
+    by: Range<usize>,
+    declared: Vec<Declared>,
+    resources: Vec<Arc<Resource>>,
+    /// How many lines those behind were moved by.
+    moved_lines: i64,
+    files: Vec<SeenFile>,
+}
+
+/// What was kept before a reading, until it is known whether what was read is served.
+#[derive(Debug)]
+pub(crate) struct Before(Replacement);
+
+#[derive(Debug)]
+enum Replacement {
+    /// There was none.
+    Nothing,
+    /// All of it was read anew.
+    Whole(Box<Kept>),
+    /// A part of it was.
+    Part(Replaced),
+}
+
+impl Before {
+    pub(super) fn whole(kept: Option<Kept>) -> Self {
+        let whole = kept.map(|kept| Replacement::Whole(Box::new(kept)));
+        Self(whole.unwrap_or(Replacement::Nothing))
+    }
+
+    pub(super) fn part(followed: Followed) -> Self {
+        Self(Replacement::Part(followed.before))
+    }
+
+    /// As it was, where `read` is not served. It is read in full the next time.
+    pub(crate) fn put_back(self, read: Kept) -> Option<Kept> {
+        match self.0 {
+            Replacement::Nothing => None,
+            Replacement::Whole(kept) => Some(*kept),
+            Replacement::Part(before) => Some(read.with(before)),
+        }
+    }
 }
 
 /// The members of a list that are others now.
@@ -116,9 +163,44 @@ impl Kept {
         &self.files
     }
 
+    /// The same with these resources in their old place, to be read in full the next time.
+    fn with(mut self, before: Replaced) -> Self {
+        let behind = self.configuration.resources.get_mut(before.by.end..);
+        for declared in behind.unwrap_or_default() {
+            declared.node.move_lines(-before.moved_lines);
+        }
+        self.resources.splice(before.by.clone(), before.resources);
+        let declared = &mut self.configuration.resources;
+        declared.splice(before.by, before.declared);
+        self.files = before.files;
+        self.text = None;
+        self
+    }
+
+    /// The same with what was followed put back.
+    pub(super) fn unfollowed(self, followed: Followed) -> Self {
+        self.with(followed.before)
+    }
+
     /// Reads what of the text has changed, and tells which resources these are. `None` where all of it has to be
-    /// read: also where anything is wrong, so that mistakes are told as they always are. This is of no use then.
+    /// read: also where anything is wrong, so that mistakes are told as they always are. The resources are those of
+    /// before then.
     pub(super) fn follow(&mut self, environment: Environment<'_>) -> Option<Followed> {
+        let files = self.files.clone();
+        let followed = self.follow_text(environment);
+        match followed {
+            Some(mut followed) => {
+                followed.before.files = files;
+                Some(followed)
+            }
+            None => {
+                self.files = files;
+                None
+            }
+        }
+    }
+
+    fn follow_text(&mut self, environment: Environment<'_>) -> Option<Followed> {
         let mut kept = self.text.take()?;
         let own = SeenFile::now(&self.path);
         // A secret in a file of its own: which resources it went into isn't known.
@@ -162,9 +244,15 @@ impl Kept {
         if before.iter().chain(&read).any(access::is_about_access) {
             return None;
         }
+        // A list that has become empty is written in another way.
+        if self.configuration.resources.len() == before.len() && read.is_empty() {
+            return None;
+        }
         let apis_alone = before.iter().chain(&read).all(is_api);
-        self.resources.splice(replaced.clone(), shared(&read));
-        self.configuration.resources.splice(replaced.clone(), read);
+        let resources = self.resources.splice(replaced.clone(), shared(&read));
+        let resources = resources.collect();
+        let declared = &mut self.configuration.resources;
+        let declared = declared.splice(replaced.clone(), read).collect();
         if moved_lines != 0 {
             let behind = self.configuration.resources.get_mut(changed.end..);
             for declared in behind.unwrap_or_default() {
@@ -179,14 +267,20 @@ impl Kept {
         }
         kept.starts.splice(replaced, starts);
         kept.text = text;
-        if self.configuration.resources.is_empty() {
-            return None;
+        if let Some(first) = self.files.first_mut() {
+            *first = own;
         }
-        *self.files.first_mut()? = own;
         self.text = Some(kept);
         Some(Followed {
-            changed,
+            changed: changed.clone(),
             apis_alone,
+            before: Replaced {
+                by: changed,
+                declared,
+                resources,
+                moved_lines,
+                files: Vec::new(),
+            },
         })
     }
 }

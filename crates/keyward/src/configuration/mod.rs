@@ -25,6 +25,7 @@ pub(crate) mod node;
 pub(crate) mod reload;
 mod report;
 pub(crate) mod shared_state;
+mod site;
 mod substitution;
 pub(crate) mod traces;
 mod upstream_tls;
@@ -40,7 +41,7 @@ use address_files::AddressFiles;
 pub(crate) use database::DataPlace;
 use document::DOCUMENT_MAX_BYTES;
 use file::SeenFile;
-use kept::{Kept, ListPlaces};
+use kept::{Before, Kept, ListPlaces};
 use keyward_model::Origin;
 use keyward_model::resource::raw::{Declared, Field, Node, Place, Problems, read_resource};
 use keyward_model::resource::{IssuerKeys, Spec, UpstreamTls, consistency};
@@ -78,6 +79,8 @@ pub(crate) struct Reread {
     pub(crate) report: Report,
     /// How many resources were read from their text.
     pub(crate) read: usize,
+    /// What was served until now.
+    pub(crate) before: Before,
 }
 
 /// Reads a node's configuration once more: of what was read the last time only what has changed since, where that
@@ -87,9 +90,11 @@ pub(crate) fn reread(
     path: &Path,
     environment: Environment<'_>,
 ) -> Result<Reread, Refused> {
-    if let Some(mut kept) = before
-        && let Some(followed) = kept.follow(environment)
-    {
+    let mut before = before;
+    if let Some(mut kept) = before.take() {
+        let Some(followed) = kept.follow(environment) else {
+            return read_whole(Some(kept), path, environment);
+        };
         let mut problems = Problems::new();
         let declared: Vec<&Declared> = kept.configuration.resources.iter().collect();
         let own_issuer = &kept.configuration.site_url;
@@ -110,30 +115,47 @@ pub(crate) fn reread(
             return Ok(Reread {
                 report: Report::new(sources, problems),
                 read: followed.changed.len(),
+                before: Before::part(followed),
                 kept,
             });
         }
+        before = Some(kept.unfollowed(followed));
     }
-    let loaded = load(Some(path), &[], environment);
-    let files = loaded.files.clone();
-    let refused = |why| Refused { why, files };
-    if let Some(why) = loaded.report.first_error() {
-        return Err(refused(why));
-    }
-    let report = loaded.report.without_texts();
-    let unusable = "it can't be used; try `keyward check` [configuration]";
-    let kept = Kept::of(path, loaded).ok_or_else(|| refused(unusable.to_owned()))?;
-    Ok(Reread {
-        report,
-        read: kept.resources().len(),
-        kept,
-    })
+    read_whole(before, path, environment)
 }
 
-/// Why a configuration can't be served, and the files that it was read from.
+fn read_whole(
+    before: Option<Kept>,
+    path: &Path,
+    environment: Environment<'_>,
+) -> Result<Reread, Refused> {
+    let loaded = load(Some(path), &[], environment);
+    let files = loaded.files.clone();
+    if let Some(why) = loaded.report.first_error() {
+        let before = before.map(Box::new);
+        return Err(Refused { why, files, before });
+    }
+    let report = loaded.report.without_texts();
+    match Kept::of(path, loaded) {
+        Some(kept) => Ok(Reread {
+            report,
+            read: kept.resources().len(),
+            kept,
+            before: Before::whole(before),
+        }),
+        None => Err(Refused {
+            why: "it can't be used; try `keyward check` [configuration]".to_owned(),
+            files,
+            before: before.map(Box::new),
+        }),
+    }
+}
+
+/// Why a configuration can't be served, the files that it was read from, and what goes on to be served.
 pub(crate) struct Refused {
     pub(crate) why: String,
     pub(crate) files: Vec<SeenFile>,
+    pub(crate) before: Option<Box<Kept>>,
 }
 
 /// Reads the configuration at `path` and the resources in `files`, all checked together. A file of

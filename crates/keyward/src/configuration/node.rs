@@ -6,6 +6,7 @@ use super::database::{self, DataPlace};
 use super::listener::{Listener, default_listeners, listeners};
 use super::network::{allow_rules, networks};
 use super::shared_state::{self, SharedState};
+use super::site;
 use super::traces::{self, Tracing};
 use keyward_gateway::{Allowance, Http2Limits, Http3Limits};
 use keyward_model::Network;
@@ -13,6 +14,7 @@ use keyward_model::network::AllowRule;
 use keyward_model::resource::raw::{Declared, Field, Fields, Node, Problems};
 use keyward_state::limit::CELLS_MAX_DEFAULT;
 use keyward_store::PostgresSettings;
+use keyward_web::SiteLimits;
 use serde_json::json;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
@@ -42,6 +44,7 @@ const KEYS: &[&str] = &[
     "workers",
     "trusted_proxies",
     "failed_attempts",
+    "site",
     "limits",
     "access_log",
     "audit",
@@ -96,6 +99,8 @@ pub(crate) struct NodeConfiguration {
     pub(crate) trusted_proxies: Vec<Network>,
     /// How many credentials from one address may not be good.
     pub(crate) failed_attempts: Allowance,
+    /// How much may be asked of the site.
+    pub(crate) site: SiteLimits,
     /// Bounds of the gateway's listeners.
     pub(crate) limits: Limits,
     /// Where calls are logged, and how.
@@ -129,6 +134,7 @@ impl Default for NodeConfiguration {
             workers: None,
             trusted_proxies: Vec::new(),
             failed_attempts: FAILED_ATTEMPTS,
+            site: site::default_limits(),
             limits: Limits::default(),
             access_log: AccessLog::default(),
             audit_kept: None,
@@ -169,6 +175,7 @@ impl NodeConfiguration {
                 "attempts": self.failed_attempts.attempts,
                 "per": self.failed_attempts.per.as_secs_f64(),
             },
+            "site": site::to_json(&self.site),
             "limits": {
                 "connections": self.limits.connections,
                 "calls_in_flight": self.limits.calls_in_flight,
@@ -273,8 +280,12 @@ pub(super) fn read(
         None => Vec::new(),
     };
     let failed_attempts = match fields.optional("failed_attempts") {
-        Some(field) => failed_attempts(field, problems),
+        Some(field) => allowance(field, FAILED_ATTEMPTS, problems),
         None => Some(FAILED_ATTEMPTS),
+    };
+    let site = match fields.optional("site") {
+        Some(field) => site::read(field, problems),
+        None => Some(site::default_limits()),
     };
     let limits = match fields.optional("limits") {
         Some(field) => limits(field, problems),
@@ -317,6 +328,7 @@ pub(super) fn read(
         workers,
         trusted_proxies,
         failed_attempts: failed_attempts?,
+        site: site?,
         limits: limits?,
         access_log: access_log?,
         audit_kept: audit_kept?,
@@ -368,14 +380,19 @@ fn origin(
     )
 }
 
-fn failed_attempts(field: Field<'_>, problems: &mut Problems) -> Option<Allowance> {
+/// How many attempts may fail in which time; what is not said is as in `default`.
+pub(super) fn allowance(
+    field: Field<'_>,
+    default: Allowance,
+    problems: &mut Problems,
+) -> Option<Allowance> {
     let fields = field.fields(&["attempts", "per"], problems)?;
     let attempts = match fields.optional("attempts") {
         Some(field) => {
             let attempts = field.whole(1..=FAILED_ATTEMPTS_MAX, problems)?;
             NonZeroUsize::new(usize::try_from(attempts).ok()?)?
         }
-        None => FAILED_ATTEMPTS.attempts,
+        None => default.attempts,
     };
     let per = match fields.optional("per") {
         Some(field) => {
@@ -389,7 +406,7 @@ fn failed_attempts(field: Field<'_>, problems: &mut Problems) -> Option<Allowanc
             }
             per
         }
-        None => FAILED_ATTEMPTS.per,
+        None => default.per,
     };
     Some(Allowance { attempts, per })
 }

@@ -38,6 +38,7 @@ pub(crate) fn needing_restart(
         workers,
         trusted_proxies,
         failed_attempts,
+        site,
         limits,
         access_log: _,
         audit_kept,
@@ -59,6 +60,7 @@ pub(crate) fn needing_restart(
         ("workers", *workers != read.workers),
         ("trusted_proxies", *trusted_proxies != read.trusted_proxies),
         ("failed_attempts", *failed_attempts != read.failed_attempts),
+        ("site", *site != read.site),
         ("limits", *limits != read.limits),
         ("audit", *audit_kept != read.audit_kept),
         // Whether there is any is decided at the start; all else of them can change.

@@ -58,6 +58,7 @@ use keyward_state::limit::LimitCells;
 use keyward_state::revocation::Revocations;
 use keyward_state::shared::SharedState;
 use keyward_store::Store;
+use keyward_web::server::Closing;
 use listeners::{GatewayListeners, ListeningTls};
 use operations::Operations;
 use own_keys::FollowedByGateway;
@@ -182,11 +183,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
     let watched = kept.files().to_vec();
     let beside: Vec<Arc<Resource>> = beside.into_iter().map(Arc::new).collect();
     let issuer = configuration.site_url.clone();
-    let held = Held {
-        kept: Some(kept),
-        beside,
-        database: Vec::new(),
-    };
+    let held = Held::new(kept, beside);
     let egress = Egress::new(egress_policy(&configuration))
         .map_err(|error| failed("egress", &error, "egress"))?;
     let teller = Arc::new(Teller::new(
@@ -201,6 +198,8 @@ async fn serve(request: Request) -> Result<(), Failure> {
         keys: Arc::clone(&keys),
         credential_keys: secrets::credential_keys(&store, clock.now()).await?,
         data_dir: configuration.data_dir.clone(),
+        status: Arc::default(),
+        trusted_proxies: configuration.trusted_proxies.clone(),
     };
     let node = Arc::new(ServedNode::new(held, serving_with));
     let site = site::open(
@@ -239,6 +238,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
         captures: captures.as_ref().map(RunningCaptures::status),
         revocations: Arc::clone(&feed.revocations),
         following,
+        database: node.status(),
     };
     let for_operators = sockets_of(
         &configuration,
@@ -258,7 +258,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
             Ok(sockets)
         })
         .map_err(|error| failed("hand-over", &error, "handover"))?;
-    let mut answering = listen_for_operators(for_operators, &operations)?;
+    let answering = listen_for_operators(for_operators, &operations)?;
     let log = RunningLog::start(&configuration.access_log, &configuration.data_dir, records)
         .map_err(|error| failed("access log", &error, "access_log"))?;
     gateway
@@ -267,8 +267,13 @@ async fn serve(request: Request) -> Result<(), Failure> {
     let (revisions, key_marks) = (follower.marks(), follower.marks());
     let telling = tokio::spawn(teller.run(follower.marks()));
     let feeding = [tokio::spawn(follower.run()), tokio::spawn(feed.run())];
-    answering.extend(Box::pin(site::listen(for_site, &site, &node, (&store, &clock))).await?);
-    let following = tokio::spawn(Arc::clone(&site).follow(revisions));
+    let closing = Closing::default();
+    let site_tasks = site::listen(for_site, &site, &node, (&store, &clock), &closing);
+    let site_tasks = Box::pin(site_tasks).await?;
+    let following = [
+        tokio::spawn(Arc::clone(&site).follow(revisions)),
+        tokio::spawn(Arc::clone(&site).tidy_up()),
+    ];
     let auditing = tokio::spawn(audit::keep(
         store.clone(),
         Arc::clone(&clock),
@@ -325,6 +330,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
                     "upgrade: the new process serves; calls that run here may finish"
                 );
                 // The new process answers operators, and the site, from now on.
+                closing.begin();
                 for answering in &answering {
                     answering.abort();
                 }
@@ -354,6 +360,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
         offer.close();
     }
     serving.store(false, Ordering::Relaxed);
+    closing.begin();
     let drained = tokio::task::spawn_blocking(move || {
         gateway.shut_down()?;
         // The workers are gone, and with them the last sender of records.
@@ -373,10 +380,18 @@ async fn serve(request: Request) -> Result<(), Failure> {
     for feeding in feeding {
         feeding.abort();
     }
-    following.abort();
+    for following in following {
+        following.abort();
+    }
     keeping_keys.abort();
     auditing.abort();
     telling.abort();
+    // What was written has its answer before the database goes.
+    for task in site_tasks {
+        if let Err(error) = task.await {
+            tracing::error!(%error, "site: a listener ended badly");
+        }
+    }
     for answering in &answering {
         answering.abort();
     }

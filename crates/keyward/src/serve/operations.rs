@@ -4,6 +4,7 @@ use super::captures::CaptureStatus;
 use super::changes::FollowCounts;
 use super::metrics;
 use super::reload::ReloadCounts;
+use super::site::DatabaseStatus;
 use super::top;
 use super::traces::ExportStatus;
 use axum::Router;
@@ -34,6 +35,7 @@ pub(super) struct Operations {
     pub(super) captures: Option<CaptureStatus>,
     pub(super) revocations: Arc<Revocations>,
     pub(super) following: Arc<FollowCounts>,
+    pub(super) database: Arc<DatabaseStatus>,
 }
 
 /// Serves until the process ends.
@@ -51,7 +53,9 @@ pub(super) async fn serve(operations: Operations, listener: tokio::net::TcpListe
 
 async fn ready(State(operations): State<Operations>) -> Response {
     if operations.serving.load(Ordering::Relaxed) {
-        (StatusCode::OK, "ready\n").into_response()
+        // A node that leaves something out serves all else: taking it out of the way would help nobody.
+        let told = format!("ready\n{}", operations.database.told());
+        (StatusCode::OK, told).into_response()
     } else {
         (
             StatusCode::SERVICE_UNAVAILABLE,
@@ -71,6 +75,7 @@ async fn metrics(State(operations): State<Operations>) -> impl IntoResponse {
         captures: operations.captures.as_ref(),
         revocations: &operations.revocations,
         following: &operations.following,
+        database: &operations.database,
         now: operations.clock.now(),
     });
     (

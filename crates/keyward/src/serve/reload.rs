@@ -2,10 +2,9 @@
 //! with the one before left as it is.
 
 use super::access_log::{OpenLog, RunningLog};
-use super::own_issuer::own_issuer;
-use super::own_keys;
+use super::listeners::PreparedListener;
 use super::running::Running;
-use super::site::{self, ServedNode};
+use super::site::{Fitted, Fitting, Held, ServedNode};
 use super::watched_files::WatchedFiles;
 use crate::configuration::access_log::AccessLog;
 use crate::configuration::kept::Kept;
@@ -13,7 +12,7 @@ use crate::configuration::reload::needing_restart;
 use crate::configuration::{self, NodeConfiguration, Refused, Reread};
 use crate::environment;
 use keyward_gateway::Gateway;
-use keyward_model::{Clock, Revision, Timestamp};
+use keyward_model::{Clock, Timestamp};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -91,6 +90,13 @@ struct Served {
     read: usize,
 }
 
+/// What is served from now on, opened and compiled.
+struct Ready {
+    listeners: Vec<PreparedListener>,
+    opened: OpenLog,
+    fitted: Fitted,
+}
+
 /// Reads the configuration anew whenever it is asked to.
 pub(super) struct Reloader {
     /// Where the configuration stands; `None` when the node runs without.
@@ -148,35 +154,31 @@ impl Reloader {
     async fn served(&mut self, path: PathBuf, log: &RunningLog) -> Result<Served, String> {
         // Nobody changes anything else until this is served, or refused.
         let mut held = self.node.held().await;
-        let Reread { kept, report, read } = self.read(held.kept.take(), path).await?;
+        let Reread {
+            kept,
+            report,
+            read,
+            before,
+        } = self.read(&mut held, path).await?;
         for problem in report.problems() {
             tracing::warn!("{}", report.told(problem));
         }
+        let (kept, ready) = self.ready(&held, kept).await?;
+        let Ready {
+            listeners,
+            opened,
+            fitted,
+        } = match ready {
+            Ok(ready) => ready,
+            Err(why) => {
+                // What is served goes on to be what changes of the database are checked with.
+                held.kept = before.put_back(kept);
+                return Err(why);
+            }
+        };
+        let database = held.database.clone();
+        let count = self.node.publish(&mut held, database, fitted).await;
         let configuration = kept.configuration();
-        let listeners = self.running.prepare(&self.started_with, configuration)?;
-        let opened = OpenLog::open(&configuration.access_log, &self.started_with.data_dir)
-            .map_err(|error| format!("access_log: {error} [access_log]"))?;
-        let found = site::problems(&kept, &held.database, None);
-        if found.has_errors() {
-            let why = site::first_error(&found);
-            return Err(format!("it does not fit what the database declares: {why}"));
-        }
-        let resources = held.resources(&kept, &held.database);
-        let count = resources.len();
-        let own = own_issuer(&configuration.site_url);
-        let declared = resources.iter().map(|resource| &**resource);
-        let plans = own_keys::plans(&configuration.site_url, declared)
-            .map_err(|failure| failure.to_string())?;
-        let webhooks = resources.clone();
-        let gateway = Arc::clone(&self.gateway);
-        let applying = tokio::task::spawn_blocking(move || {
-            let revision = Revision(gateway.revision().0.saturating_add(1));
-            gateway.apply(revision, &resources, Some(&own))
-        });
-        applying
-            .await
-            .map_err(|error| error.to_string())?
-            .map_err(|error| format!("{error} [configuration]"))?;
         log.replace(opened);
         self.running.follow(configuration, listeners);
         self.access_log = configuration.access_log.clone();
@@ -187,9 +189,6 @@ impl Reloader {
                 fixed.join(", ")
             );
         }
-        self.node.tell_webhooks(&webhooks);
-        self.node.keep_keys(plans).await;
-        // Not before it is served: what is refused is read in full the next time, and told in full.
         held.kept = Some(kept);
         self.node.files_have_changed();
         Ok(Served {
@@ -198,12 +197,58 @@ impl Reloader {
         })
     }
 
+    /// Makes ready to serve what was read, which is given back in any case; on a thread of its own, where it takes long.
+    async fn ready(
+        &self,
+        held: &Held,
+        kept: Kept,
+    ) -> Result<(Kept, Result<Ready, String>), String> {
+        let (listeners, opened) = match self.beside_the_gateway(kept.configuration()) {
+            Ok(beside) => beside,
+            Err(why) => return Ok((kept, Err(why))),
+        };
+        let gateway = Arc::clone(&self.gateway);
+        let (beside, unfit) = (held.beside.clone(), held.unfit.clone());
+        let database = held.database.resources.clone();
+        let fitting = tokio::task::spawn_blocking(move || {
+            let fitting = Fitting {
+                gateway: &gateway,
+                revision: gateway.revision().next(),
+                kept: &kept,
+                beside: &beside,
+            };
+            // Whoever changes the files is told that they don't fit, and can put it right: nothing more of the
+            // database is left out for them.
+            let fitted = fitting.fit_but(&database, &unfit);
+            (kept, fitted)
+        });
+        let (kept, fitted) = fitting.await.map_err(|error| error.to_string())?;
+        let ready = fitted.map(|fitted| Ready {
+            listeners,
+            opened,
+            fitted,
+        });
+        Ok((kept, ready))
+    }
+
+    /// What follows the configuration beside the gateway, opened.
+    fn beside_the_gateway(
+        &self,
+        configuration: &NodeConfiguration,
+    ) -> Result<(Vec<PreparedListener>, OpenLog), String> {
+        let listeners = self.running.prepare(&self.started_with, configuration)?;
+        let opened = OpenLog::open(&configuration.access_log, &self.started_with.data_dir)
+            .map_err(|error| format!("access_log: {error} [access_log]"))?;
+        Ok((listeners, opened))
+    }
+
     /// What runs beside the gateway, to be ended.
     pub(super) fn into_running(self) -> Running {
         self.running
     }
 
-    async fn read(&self, before: Option<Kept>, path: PathBuf) -> Result<Reread, String> {
+    async fn read(&self, held: &mut Held, path: PathBuf) -> Result<Reread, String> {
+        let before = held.kept.take();
         let reading = tokio::task::spawn_blocking(move || {
             configuration::reread(before, &path, &environment::variable)
         });
@@ -212,8 +257,9 @@ impl Reloader {
                 self.files.were_read(reread.kept.files().to_vec());
                 Ok(reread)
             }
-            Err(Refused { why, files }) => {
+            Err(Refused { why, files, before }) => {
                 self.files.were_read(files);
+                held.kept = before.map(|before| *before);
                 Err(why)
             }
         }

@@ -74,11 +74,9 @@ impl Teller {
         }
     }
 
-    /// These are the webhooks from now on, among other resources.
-    pub(crate) fn declare<'r>(&self, resources: impl IntoIterator<Item = &'r Arc<Resource>>) {
-        let is_webhook = |resource: &&Arc<Resource>| matches!(resource.spec, Spec::Webhook(_));
-        let webhooks = resources.into_iter().filter(is_webhook).map(Arc::clone);
-        *self.declared.lock().unwrap_or_else(PoisonError::into_inner) = webhooks.collect();
+    /// These are the webhooks from now on.
+    pub(crate) fn declare(&self, webhooks: Vec<Arc<Resource>>) {
+        *self.declared.lock().unwrap_or_else(PoisonError::into_inner) = webhooks;
         self.changed.notify_one();
     }
 

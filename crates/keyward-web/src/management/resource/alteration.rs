@@ -3,7 +3,7 @@
 use super::{Known, answer_of, author, read_only, shown};
 use crate::answer::Answer;
 use crate::management::call::{JSON, MERGE_PATCH, Tags};
-use crate::management::change::{Making, Planned};
+use crate::management::change::{Making, Planned, TRIES, contended};
 use crate::management::draft::{Draft, invalid};
 use crate::management::endpoint::{Allowed, Outcome};
 use crate::management::kind::KindDescription;
@@ -34,9 +34,10 @@ pub(crate) fn replace<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             site,
             allowed: &allowed,
             key: &key,
-            creates: true,
+            merged_into: None,
         };
-        put.make(draft, verb).await
+        let put = put.make(draft, verb).await?;
+        put.ok_or_else(contended)
     }
     .boxed()
 }
@@ -45,27 +46,33 @@ pub(crate) fn replace<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
 pub(crate) fn patch<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
     async move {
         let (call, kind, team) = (allowed.call, allowed.kind()?, allowed.team()?);
-        let (key, known) = site.addressed(&allowed).await?;
-        let known = known.ok_or_else(Problem::not_found)?;
-        if matches!(known, Known::File(_)) {
-            return Err(read_only());
+        for _ in 0..TRIES {
+            let (key, known) = site.addressed(&allowed).await?;
+            let known = match known.ok_or_else(Problem::not_found)? {
+                Known::File(_) => return Err(read_only()),
+                Known::Database(known) => known,
+            };
+            let into = Known::Database(Arc::clone(&known));
+            let patch = call.json(MERGE_PATCH)?;
+            check_tags(call.if_match()?, &into)?;
+            if let Some(of_secret) = secret_member(&into, &patch, kind) {
+                return Err(invalid(vec![of_secret]));
+            }
+            let mut body = into.told();
+            merge(&mut body, patch);
+            let draft = Arc::new(site.draft(kind, team, body).await?);
+            same_key(&draft, &key)?;
+            let put = Put {
+                site,
+                allowed: &allowed,
+                key: &key,
+                merged_into: Some(known),
+            };
+            if let Some(answer) = put.make(draft, "change").await? {
+                return Ok(answer);
+            }
         }
-        let patch = call.json(MERGE_PATCH)?;
-        check_tags(call.if_match()?, &known)?;
-        if let Some(of_secret) = secret_member(&known, &patch, kind) {
-            return Err(invalid(vec![of_secret]));
-        }
-        let mut body = known.told();
-        merge(&mut body, patch);
-        let draft = Arc::new(site.draft(kind, team, body).await?);
-        same_key(&draft, &key)?;
-        let put = Put {
-            site,
-            allowed: &allowed,
-            key: &key,
-            creates: false,
-        };
-        put.make(draft, "change").await
+        Err(contended())
     }
     .boxed()
 }
@@ -106,12 +113,13 @@ struct Put<'a, 'c> {
     site: &'a Site,
     allowed: &'a Allowed<'c>,
     key: &'a ResourceKey,
-    /// Whether it may be made where there is none.
-    creates: bool,
+    /// What a part was merged into; `None` of a whole, which may be made where there is none.
+    merged_into: Option<Arc<DatabaseResource>>,
 }
 
 impl Put<'_, '_> {
-    async fn make(&self, draft: Arc<Draft>, verb: &str) -> Result<Answer, Problem> {
+    /// `None` when what the draft was merged into is another by now: nothing was changed.
+    async fn make(&self, draft: Arc<Draft>, verb: &str) -> Result<Option<Answer>, Problem> {
         let call = self.allowed.call;
         let (if_match, if_none_match) = (call.if_match()?, call.if_none_match()?);
         let address = call.address.to_string();
@@ -125,13 +133,14 @@ impl Put<'_, '_> {
         let dry_run = making.dry_run;
         let mut created = false;
         let mut unchanged = None;
+        let mut stale = false;
         let made = self
             .site
             .make(making, |catalogue| {
                 let current = catalogue.resources.get(self.key);
                 created = current.is_none();
                 let Some(current) = current else {
-                    if !self.creates {
+                    if self.merged_into.is_some() {
                         return Err(Problem::not_found());
                     }
                     if if_match.is_some() {
@@ -147,6 +156,14 @@ impl Put<'_, '_> {
                     return Err(changed("it is there"));
                 }
                 check_tags(if_match.clone(), &known)?;
+                let of = |resource: &DatabaseResource| (resource.id, resource.revision);
+                if let Some(into) = &self.merged_into
+                    && of(into) != of(current)
+                {
+                    // Whatever the caller has read: the draft has members of what was there before.
+                    stale = true;
+                    return Ok(Vec::new());
+                }
                 if same(current, &draft.resource) {
                     unchanged = Some(known);
                     return Ok(Vec::new());
@@ -155,10 +172,13 @@ impl Put<'_, '_> {
                 self.planned(&self.allowed.permit, &draft)
             })
             .await?;
-        if let Some(known) = unchanged {
-            return Ok(Answer::ok(known.told()).tagged(known.tag()));
+        if stale {
+            return Ok(None);
         }
-        answer_of(made, self.allowed.team()?, created && !dry_run)
+        if let Some(known) = unchanged {
+            return Ok(Some(Answer::ok(known.told()).tagged(known.tag())));
+        }
+        answer_of(made, self.allowed.team()?, created && !dry_run).map(Some)
     }
 
     fn planned(

@@ -8,7 +8,7 @@ pub(crate) use listing::{SORTS, list};
 
 use super::call::{IDEMPOTENCY_KEY, JSON};
 use super::catalogue::Catalogue;
-use super::change::{Made, Making, Planned};
+use super::change::{Made, MadeBefore, Making, Planned};
 use super::draft::TOLD;
 use super::endpoint::{Allowed, BASE, Outcome};
 use super::kind::KindDescription;
@@ -17,6 +17,7 @@ use crate::node::{DatabaseResource, FileResource, ResourceKey};
 use crate::problem::{Problem, ProblemKind};
 use crate::site::Site;
 use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::hmac;
 use futures_util::FutureExt as _;
 use keyward_model::id::ResourceId;
 use keyward_model::{Name, Origin, Revision};
@@ -198,12 +199,15 @@ pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
                 key,
             ];
             RememberedCall {
-                digest: hexadecimal(json!(whose).to_string().as_bytes()),
-                fingerprint: hexadecimal(body.to_string().as_bytes()),
+                digest: site.fingerprint("call", &json!(whose)),
+                fingerprint: site.fingerprint("body", &body),
             }
         });
-        if let Some(call) = &remembered
-            && let Some(answer) = site.created_before(team, kind, call).await?
+        let fingerprint = remembered.as_ref().map(|call| call.fingerprint.clone());
+        if let Some(before) = site.made_before(remembered.as_ref()).await?
+            && let Some(answer) = site
+                .created_before(team, kind, fingerprint.as_deref(), before)
+                .await?
         {
             return Ok(answer);
         }
@@ -235,6 +239,17 @@ pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
                 Ok(vec![planned])
             })
             .await?;
+        if let Some(before) = made.before {
+            let answer = site
+                .created_before(team, kind, fingerprint.as_deref(), before)
+                .await?;
+            return answer.ok_or_else(|| {
+                Problem::new(
+                    ProblemKind::Unavailable,
+                    "What this call has made before can't be told any more: look at what is there",
+                )
+            });
+        }
         answer_of(made, team, !dry_run)
     }
     .boxed()
@@ -266,21 +281,26 @@ fn read_only() -> Problem {
 }
 
 impl Site {
+    /// What is kept of a call to know it again. It may hold a secret: without the deployment's key nobody can try what it
+    /// was.
+    fn fingerprint(&self, of: &str, value: &Value) -> String {
+        let mut context = hmac::Context::with_key(self.cursor_key());
+        for part in ["idempotency key", of, &value.to_string()] {
+            context.update(part.as_bytes());
+            context.update(&[0]);
+        }
+        written_out(context.sign().as_ref())
+    }
+
     /// The answer to a creation that was made before with the same key.
     async fn created_before(
         &self,
         team: &Team,
         kind: &'static KindDescription,
-        call: &RememberedCall,
+        fingerprint: Option<&str>,
+        before: MadeBefore,
     ) -> Result<Option<Answer>, Problem> {
-        let known = self
-            .store()
-            .remembered_call(&call.digest, self.now())
-            .await?;
-        let Some((fingerprint, id, revision)) = known else {
-            return Ok(None);
-        };
-        if fingerprint != call.fingerprint {
+        if fingerprint != Some(before.fingerprint.as_str()) {
             return Err(Problem::of_member(
                 ProblemKind::KeyReused,
                 format!("header:{IDEMPOTENCY_KEY}"),
@@ -288,7 +308,8 @@ impl Site {
                 "This key came with another body before: a key stands for one call",
             ));
         }
-        self.as_created(team, kind, id, revision).await
+        self.as_created(team, kind, before.resource, before.revision)
+            .await
     }
 
     async fn as_created(
@@ -319,6 +340,7 @@ impl Site {
         let made = Made {
             revision,
             resources: vec![Some(Arc::new(resource))],
+            before: None,
         };
         answer_of(made, team, true).map(Some)
     }
@@ -326,8 +348,11 @@ impl Site {
 
 /// The SHA-256 of some bytes.
 fn hexadecimal(bytes: &[u8]) -> String {
-    let hash = digest(&SHA256, bytes);
-    hash.as_ref().iter().fold(String::new(), |mut text, byte| {
+    written_out(digest(&SHA256, bytes).as_ref())
+}
+
+fn written_out(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
         let _infallible = write!(text, "{byte:02x}");
         text
     })

@@ -50,6 +50,11 @@ fn told(configuration: &NodeConfiguration) -> Vec<String> {
     resources.map(|declared| format!("{declared:?}")).collect()
 }
 
+fn shown(resources: &[Arc<Resource>]) -> Vec<String> {
+    let shown = resources.iter().map(|shared| format!("{shared:?}"));
+    shown.collect()
+}
+
 /// What was read of a change, held against what reading all of it gives. `None`: both refuse it.
 fn check(folder: &Folder, before: &str, after: &str) -> Option<usize> {
     folder.write(before);
@@ -59,6 +64,21 @@ fn check(folder: &Folder, before: &str, after: &str) -> Option<usize> {
         .kept;
     folder.write(after);
     let whole = load(Some(&folder.path()), &[], &|_| None);
+    // What is read and then not served leaves what was there before.
+    let (declared, served) = (told(kept.configuration()), shown(kept.resources()));
+    let kept = match reread(Some(kept), &folder.path(), &|_| None) {
+        Ok(Reread { kept, before, .. }) => before.put_back(kept),
+        Err(refused) => refused.before.map(|before| *before),
+    };
+    let kept = kept.unwrap();
+    assert_eq!(told(kept.configuration()), declared, "{after}");
+    assert_eq!(shown(kept.resources()), served, "{after}");
+    let kept = {
+        folder.write(before);
+        let again = folder.read(Some(kept)).unwrap().kept;
+        folder.write(after);
+        again
+    };
     match folder.read(Some(kept)) {
         Ok(Reread { kept, read, .. }) => {
             let whole = whole.configuration.unwrap_or_else(|| panic!("{after}"));

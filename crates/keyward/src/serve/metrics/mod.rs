@@ -12,6 +12,7 @@ mod upstreams;
 use super::captures::CaptureStatus;
 use super::changes::FollowCounts;
 use super::reload::ReloadCounts;
+use super::site::DatabaseStatus;
 use super::traces::ExportStatus;
 use keyward_gateway::Gateway;
 use keyward_gateway::issuer::Issuers;
@@ -33,6 +34,7 @@ pub(super) struct Sources<'a> {
     pub(super) captures: Option<&'a CaptureStatus>,
     pub(super) revocations: &'a Revocations,
     pub(super) following: &'a FollowCounts,
+    pub(super) database: &'a DatabaseStatus,
     /// When the process began to serve.
     pub(super) started: Timestamp,
     pub(super) now: Timestamp,
@@ -65,6 +67,16 @@ pub(super) fn text(sources: &Sources<'_>) -> String {
     cache(&mut page, sources.gateway);
     idempotency_keys(&mut page, sources.gateway);
     reloads(&mut page, sources.reloads);
+    page.gauge(
+        "keyward_configuration_left_out",
+        "Resources of the database that this node does not serve: they don't fit beside its files, or can't be read.",
+        sources.database.left_out(),
+    );
+    page.gauge(
+        "keyward_configuration_behind",
+        "1 while what others changed in the database can't be taken in.",
+        u64::from(sources.database.is_behind()),
+    );
     revocations(&mut page, sources);
     routes(&mut page, &sources.gateway.route_counts());
     limits(&mut page, sources.gateway);

@@ -1,9 +1,13 @@
 //! The site on this node: its listeners, what it serves with the gateway, and the setup secret.
 
+mod fitting;
 mod served;
 mod setup;
+mod status;
 
-pub(super) use served::{Held, ServedNode, Serving, first_error, problems};
+pub(super) use fitting::{Fitted, Fitting};
+pub(super) use served::{Held, ServedNode, Serving};
+pub(super) use status::DatabaseStatus;
 
 use super::given_sockets::GivenSockets;
 use super::{addresses, failed};
@@ -15,6 +19,7 @@ use keyward_authority::key_set::TOKEN_LIFE_MAX;
 use keyward_model::Clock;
 use keyward_state::revocation::Revocations;
 use keyward_store::Store;
+use keyward_web::server::Closing;
 use keyward_web::{Site, SiteSettings};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -39,6 +44,8 @@ pub(super) async fn open(
         // Names can be made to point here by whoever owns them; addresses can't.
         hosts: hosts.iter().map(ToString::to_string).collect(),
         token_life: TOKEN_LIFE_MAX,
+        limits: configuration.site,
+        trusted_proxies: configuration.trusted_proxies.clone(),
     };
     let site = Box::pin(Site::open(settings))
         .await
@@ -60,6 +67,7 @@ pub(super) async fn listen(
     site: &Arc<Site>,
     node: &ServedNode,
     (store, clock): (&Store, &Arc<dyn Clock>),
+    closing: &Closing,
 ) -> Result<Vec<JoinHandle<()>>, Failure> {
     if sockets.is_empty() {
         return Ok(Vec::new());
@@ -72,7 +80,7 @@ pub(super) async fn listen(
             .and_then(|()| tokio::net::TcpListener::from_std(socket))
             .map_err(|error| failed("site", &error, "listen"))?;
         tracing::info!(%address, "site: /api/v1, described at /api/v1/openapi.json");
-        let served = keyward_web::server::serve(Arc::clone(site), listener);
+        let served = keyward_web::server::serve(Arc::clone(site), listener, closing.clone());
         serving.push(tokio::spawn(served));
     }
     Ok(serving)

@@ -3,71 +3,50 @@
 //! Whoever changes either holds [`Held`] until the change is served, so that each is checked against the other as it
 //! is.
 
+use super::fitting::{Fitted, Fitting, Unfitting};
 use super::setup;
-use crate::configuration::check_database;
+use super::status::DatabaseStatus;
 use crate::configuration::kept::Kept;
-use crate::serve::own_issuer::own_issuer;
-use crate::serve::own_keys::plans;
 use crate::serve::webhooks::Teller;
 use async_trait::async_trait;
-use keyward_authority::{Keeper, Plan};
-use keyward_gateway::{CredentialKeys, Gateway, PreparedConfiguration};
-use keyward_model::Revision;
-use keyward_model::resource::raw::{Declared, Problems};
+use http::{HeaderMap, HeaderValue};
+use keyward_authority::Keeper;
+use keyward_gateway::{CredentialKeys, Gateway, client_address};
+use keyward_model::resource::raw::Declared;
 use keyward_model::resource::{Resource, Spec};
+use keyward_model::{Network, Revision};
 use keyward_web::node::{
-    Change, DatabaseResource, FileResource, Node, ResourceKey, Unfit, told_of_file,
+    Change, DatabaseResource, DatabaseResources, FileResource, Node, ResourceKey, Unfit,
+    told_of_file,
 };
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OwnedMutexGuard;
 
 /// What is served now.
 #[derive(Debug)]
 pub(crate) struct Held {
-    /// What was read of the node's files last; `None` while they can't be served.
+    /// What is served of the node's files; `None` after a reading of them has crashed.
     pub(crate) kept: Option<Kept>,
     /// What is served beside the configuration's resources: the demo's.
     pub(crate) beside: Vec<Arc<Resource>>,
     /// The database's.
-    pub(crate) database: Vec<Arc<DatabaseResource>>,
+    pub(crate) database: DatabaseResources,
+    /// Those of the database's that don't fit beside the files.
+    pub(crate) unfit: Vec<Unfitting>,
 }
 
 impl Held {
-    /// All resources, with these of the database.
-    pub(crate) fn resources(
-        &self,
-        kept: &Kept,
-        database: &[Arc<DatabaseResource>],
-    ) -> Vec<Arc<Resource>> {
-        let database = database.iter().map(|one| Arc::clone(&one.resource));
-        let files = kept.resources().iter().chain(&self.beside).map(Arc::clone);
-        files.chain(database).collect()
+    pub(crate) fn new(kept: Kept, beside: Vec<Arc<Resource>>) -> Self {
+        Self {
+            kept: Some(kept),
+            beside,
+            database: DatabaseResources::default(),
+            unfit: Vec::new(),
+        }
     }
-}
-
-/// What is wrong with the database's resources beside these files.
-pub(crate) fn problems(
-    kept: &Kept,
-    database: &[Arc<DatabaseResource>],
-    only_api: Option<usize>,
-) -> Problems {
-    if database.is_empty() {
-        return Problems::new();
-    }
-    let declared: Vec<&Declared> = database.iter().map(|one| &one.declared).collect();
-    check_database(kept, &declared, only_api)
-}
-
-/// The first of some problems, for the operator.
-pub(crate) fn first_error(problems: &Problems) -> String {
-    let first = problems
-        .as_slice()
-        .iter()
-        .find(|problem| problem.severity == keyward_model::resource::raw::Severity::Error);
-    first.map_or_else(String::new, |problem| {
-        format!("{} [{}]", problem.message, problem.code)
-    })
 }
 
 /// The node's own number of what is served first.
@@ -81,6 +60,8 @@ pub(crate) struct Serving {
     pub(crate) webhooks: Arc<Teller>,
     pub(crate) credential_keys: CredentialKeys,
     pub(crate) data_dir: PathBuf,
+    pub(crate) status: Arc<DatabaseStatus>,
+    pub(crate) trusted_proxies: Vec<Network>,
 }
 
 /// The node, as its site sees it.
@@ -102,30 +83,34 @@ impl ServedNode {
     }
 
     /// Serves everything for the first time; how many resources that are.
-    pub(crate) async fn serve_first(
-        &self,
-        database: Vec<Arc<DatabaseResource>>,
-    ) -> Result<usize, String> {
+    pub(crate) async fn serve_first(&self, database: DatabaseResources) -> Result<usize, String> {
         let mut held = self.held().await;
         let Some(kept) = &held.kept else {
             return Err("there is none".to_owned());
         };
-        let found = problems(kept, &database, None);
-        if found.has_errors() {
-            let why = first_error(&found);
-            return Err(format!("it does not fit what the database declares: {why}"));
-        }
-        let resources = held.resources(kept, &database);
-        let gateway = &self.serving.gateway;
-        let site_url = &kept.configuration().site_url;
-        let plans = plans(site_url, resources.iter().map(|resource| &**resource))
-            .map_err(|failure| failure.to_string())?;
-        let applied = gateway.apply(FIRST, &resources, Some(&own_issuer(site_url)));
-        applied.map_err(|error| error.to_string())?;
-        self.serving.webhooks.declare(&resources);
-        self.keep_keys(plans).await;
-        held.database = database;
-        Ok(resources.len())
+        let fitting = Fitting {
+            gateway: &self.serving.gateway,
+            revision: FIRST,
+            kept,
+            beside: &held.beside,
+        };
+        let fitted = fitting.fit(&database.resources)?;
+        Ok(self.publish(&mut held, database, fitted).await)
+    }
+
+    /// Serves what was fitted; how many resources that are.
+    pub(crate) async fn publish(
+        &self,
+        held: &mut Held,
+        database: DatabaseResources,
+        fitted: Fitted,
+    ) -> usize {
+        publish(&self.serving, held, database, fitted).await
+    }
+
+    /// What is not served of the database, for operators.
+    pub(crate) fn status(&self) -> Arc<DatabaseStatus> {
+        Arc::clone(&self.serving.status)
     }
 
     /// What is served, to be changed.
@@ -136,16 +121,6 @@ impl ServedNode {
     /// The files are others now.
     pub(crate) fn files_have_changed(&self) {
         *self.files.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    /// Tells these webhooks from now on, among other resources.
-    pub(crate) fn tell_webhooks(&self, resources: &[Arc<Resource>]) {
-        self.serving.webhooks.declare(resources);
-    }
-
-    /// Keeps the keys of these sets from now on.
-    pub(crate) async fn keep_keys(&self, plans: Vec<Plan>) {
-        keep_keys(&self.serving.keys, plans).await;
     }
 
     pub(super) fn data_dir(&self) -> &Path {
@@ -177,10 +152,20 @@ impl Node for ServedNode {
 
     async fn begin(&self) -> Box<dyn Change> {
         Box::new(Changing {
-            held: self.held().await,
+            held: Some(self.held().await),
             serving: Arc::clone(&self.serving),
             prepared: None,
         })
+    }
+
+    fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let forwarded = headers.get_all("x-forwarded-for").iter();
+        let forwarded = forwarded.map(HeaderValue::as_bytes);
+        client_address(peer, forwarded, &self.serving.trusted_proxies)
+    }
+
+    fn is_behind(&self, behind: bool) {
+        self.serving.status.behind.store(behind, Ordering::Relaxed);
     }
 
     fn setup_is_claimed(&self) {
@@ -224,80 +209,130 @@ fn of_file(declared: &Declared) -> Option<FileResource> {
     })
 }
 
-/// A set that is new has its keys when this returns; where that fails, they come later.
-async fn keep_keys(keeper: &Keeper, plans: Vec<Plan>) {
-    if keeper.declare(plans)
-        && let Err(error) = keeper.look_now().await
-    {
-        tracing::error!(code = error.code(), "keys: {error}; it is tried again");
-    }
-}
-
-/// What was checked, and can be served.
-struct Prepared {
-    database: Vec<Arc<DatabaseResource>>,
-    configuration: PreparedConfiguration,
-    plans: Vec<Plan>,
-    resources: Vec<Arc<Resource>>,
+/// What was made ready, and of what.
+struct Ready {
+    database: DatabaseResources,
+    fitted: Fitted,
 }
 
 /// A change under way.
 struct Changing {
-    held: OwnedMutexGuard<Held>,
+    /// With whoever computes, while that lasts: a change that is given up meanwhile lets nobody else begin before.
+    held: Option<OwnedMutexGuard<Held>>,
     serving: Arc<Serving>,
-    prepared: Option<Prepared>,
+    prepared: Option<Ready>,
+}
+
+impl Changing {
+    /// Computes on a thread of its own: the control plane's go on answering.
+    async fn compute<T: Send + 'static>(
+        &mut self,
+        compute: impl FnOnce(&Held, &Serving) -> T + Send + 'static,
+    ) -> Result<T, String> {
+        let held = self.held.take();
+        let held = held.ok_or("what was computed before has crashed")?;
+        let serving = Arc::clone(&self.serving);
+        let computing = tokio::task::spawn_blocking(move || {
+            let computed = compute(&held, &serving);
+            (held, computed)
+        });
+        let (held, computed) = computing.await.map_err(|error| error.to_string())?;
+        self.held = Some(held);
+        Ok(computed)
+    }
 }
 
 #[async_trait]
 impl Change for Changing {
     async fn check(
         &mut self,
-        database: Vec<Arc<DatabaseResource>>,
+        database: DatabaseResources,
         only_api: Option<usize>,
     ) -> Result<(), Unfit> {
-        let Some(kept) = &self.held.kept else {
-            let why = "the node's own configuration can't be served as it stands: put it right first (`keyward check` says what is wrong)";
-            return Err(Unfit::Node(why.to_owned()));
-        };
-        let found = problems(kept, &database, only_api);
-        if found.has_errors() {
-            return Err(Unfit::Problems(found));
-        }
-        let serving = Arc::clone(&self.serving);
-        let site_url = &kept.configuration().site_url;
-        let own = own_issuer(site_url);
-        let resources = self.held.resources(kept, &database);
-        let plans = plans(site_url, resources.iter().map(|resource| &**resource))
-            .map_err(|failure| Unfit::Node(failure.to_string()))?;
-        let is_webhook = |one: &&Arc<Resource>| matches!(one.spec, Spec::Webhook(_));
-        let webhooks = resources
-            .iter()
-            .filter(is_webhook)
-            .map(Arc::clone)
-            .collect();
-        let compiling = tokio::task::spawn_blocking(move || {
-            let revision = serving.gateway.revision().next();
-            serving.gateway.prepare(revision, &resources, Some(&own))
+        let checking = self.compute(move |held, serving| {
+            let fitted = checked(held, serving, &database.resources, only_api)?;
+            Ok(Ready { database, fitted })
         });
-        let configuration = compiling
-            .await
-            .map_err(|error| Unfit::Node(error.to_string()))?
-            .map_err(|error| Unfit::Node(error.to_string()))?;
-        self.prepared = Some(Prepared {
-            database,
-            configuration,
-            plans,
-            resources: webhooks,
+        self.prepared = Some(checking.await.map_err(Unfit::Node)??);
+        Ok(())
+    }
+
+    async fn fit(&mut self, database: DatabaseResources) -> Result<(), String> {
+        let fitting = self.compute(move |held, serving| {
+            let fitted = with(held, serving, |fitting| fitting.fit(&database.resources))??;
+            Ok::<_, String>(Ready { database, fitted })
         });
+        self.prepared = Some(fitting.await??);
         Ok(())
     }
 
     async fn serve(mut self: Box<Self>) {
-        if let Some(prepared) = self.prepared.take() {
-            self.serving.gateway.publish(prepared.configuration);
-            self.held.database = prepared.database;
-            self.serving.webhooks.declare(&prepared.resources);
-            keep_keys(&self.serving.keys, prepared.plans).await;
+        if let (Some(held), Some(ready)) = (&mut self.held, self.prepared.take()) {
+            publish(&self.serving, held, ready.database, ready.fitted).await;
         }
     }
+}
+
+/// Serves what was fitted; how many resources that are. A key set that is new has its keys when this returns; where that
+/// fails, they come later.
+async fn publish(
+    serving: &Serving,
+    held: &mut Held,
+    database: DatabaseResources,
+    fitted: Fitted,
+) -> usize {
+    let Fitted {
+        prepared,
+        resources,
+        plans,
+        webhooks,
+        unfit,
+    } = fitted;
+    serving.gateway.publish(prepared);
+    let of_files = unfit.iter().map(Unfitting::left_out);
+    let left_out = of_files.chain(database.unreadable.iter().cloned());
+    serving.status.leave_out(left_out.collect());
+    held.database = database;
+    held.unfit = unfit;
+    serving.webhooks.declare(webhooks);
+    if serving.keys.declare(plans)
+        && let Err(error) = serving.keys.look_now().await
+    {
+        tracing::error!(code = error.code(), "keys: {error}; it is tried again");
+    }
+    resources
+}
+
+/// What fits, or does not, beside what is held.
+fn with<T>(
+    held: &Held,
+    serving: &Serving,
+    fit: impl FnOnce(&Fitting<'_>) -> T,
+) -> Result<T, String> {
+    let Some(kept) = &held.kept else {
+        let why = "the node's own configuration was lost when a reading of it crashed: have it read anew (SIGHUP)";
+        return Err(why.to_owned());
+    };
+    Ok(fit(&Fitting {
+        gateway: &serving.gateway,
+        revision: serving.gateway.revision().next(),
+        kept,
+        beside: &held.beside,
+    }))
+}
+
+fn checked(
+    held: &Held,
+    serving: &Serving,
+    database: &[Arc<DatabaseResource>],
+    only_api: Option<usize>,
+) -> Result<Fitted, Unfit> {
+    let checked = with(held, serving, |fitting| {
+        if held.unfit.is_empty() {
+            fitting.whole(database, only_api)
+        } else {
+            fitting.no_worse(database, &held.database.resources, &held.unfit)
+        }
+    });
+    checked.map_err(Unfit::Node)?
 }

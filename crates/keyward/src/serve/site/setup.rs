@@ -3,10 +3,10 @@
 use crate::command::{Failure, terminal};
 use keyward_access::management::ManagementRole;
 use keyward_model::Timestamp;
-use keyward_store::management::{Author, SetupSecret};
+use keyward_store::management::{Author, NeededSetup, SetupSecret};
 use keyward_store::{Error, Store};
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ const LASTS: Duration = Duration::from_secs(3600);
 /// Its file's name in the data directory.
 const FILE: &str = "setup-secret";
 const FILE_MODE: u32 = 0o600;
+const FOLDER_MODE: u32 = 0o700;
 
 fn author(name: &str) -> Author<'_> {
     Author {
@@ -40,10 +41,17 @@ pub(super) async fn make_if_needed(
         .setup_secret_if_needed(operator, LASTS, author("node"), now)
         .await
         .map_err(store_failed)?;
-    let Some(made) = made else {
-        return Ok(());
+    let made = match made {
+        NeededSetup::No => return Ok(()),
+        NeededSetup::InForce(until) => {
+            tracing::warn!(
+                "setup: nobody manages this deployment yet: the secret that was made before counts until {until}; `keyward admin reset` makes another"
+            );
+            return Ok(());
+        }
+        NeededSetup::Made(made) => made,
     };
-    match show(&made, data_dir)? {
+    match shown(&made, store, data_dir).await? {
         None => tracing::warn!(
             "setup: nobody manages this deployment yet: the secret was shown on the terminal"
         ),
@@ -65,7 +73,23 @@ pub(crate) async fn reset(
         .new_setup_secret(LASTS, author("command line"), now)
         .await
         .map_err(store_failed)?;
-    show(&made, data_dir)
+    shown(&made, store, data_dir).await
+}
+
+/// Shows a secret, or takes it back: one that nobody has seen would keep the next from being made.
+async fn shown(
+    made: &SetupSecret,
+    store: &Store,
+    data_dir: &Path,
+) -> Result<Option<PathBuf>, Failure> {
+    let shown = show(made, data_dir);
+    if shown.is_err() {
+        store
+            .forget_setup_secret(made)
+            .await
+            .map_err(store_failed)?;
+    }
+    shown
 }
 
 /// On a terminal, where it is in no log; else in a file, whose path is returned.
@@ -86,6 +110,12 @@ fn show(made: &SetupSecret, data_dir: &Path) -> Result<Option<PathBuf>, Failure>
             "file",
         )
     };
+    // Where the database is elsewhere and the environment has the master key, nothing has made it so far.
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(FOLDER_MODE)
+        .create(data_dir)
+        .map_err(failed)?;
     // A file of before may be open to others: it is another file from now on.
     remove(data_dir);
     let mut file = std::fs::OpenOptions::new()

@@ -2,6 +2,7 @@
 
 use super::{Asked, Managed, expect};
 use crate::node::{Plan, check_problem};
+use keyward_testkit::RawClient;
 use serde_json::json;
 
 #[tokio::test]
@@ -140,4 +141,112 @@ async fn what_can_t_be_read_is_told_with_its_member() {
         check_problem(&answer, 400, "malformed");
         assert_eq!(answer.json().unwrap()["errors"][0]["member"], member);
     }
+}
+
+#[tokio::test]
+async fn bodies_are_as_large_as_their_endpoint_takes_and_say_how_long_they_are() {
+    let managed = Managed::start(Plan::default()).await;
+    let member = managed
+        .member("default", "reader", "auditor", &["read"])
+        .await;
+    let large = |bytes: usize| json!({ "name": "x".repeat(bytes) });
+    let resource = "/teams/default/apis";
+    for (path, bytes) in [
+        ("/setup", 5 << 10),
+        ("/teams", 65 << 10),
+        (resource, 1025 << 10),
+    ] {
+        let asked = Asked::new("POST", path).by(&managed.token);
+        let answer = managed.send(asked.body(large(bytes))).await;
+        check_problem(&answer, 413, "body_too_large");
+    }
+    // Much at once is taken of those alone who may declare something.
+    let asked = Asked::new("POST", "/apply").by(&member);
+    let answer = managed.send(asked.body(large(2 << 20))).await;
+    check_problem(&answer, 403, "forbidden");
+    let asked = Asked::new("POST", "/apply").by(&managed.token);
+    let answer = managed.send(asked.body(large(2 << 20))).await;
+    check_problem(&answer, 422, "invalid");
+    // Where a body ends is told in one way, before or behind a length.
+    for fields in [
+        "transfer-encoding: chunked\r\n",
+        "transfer-encoding: chunked\r\ncontent-length: 4\r\n",
+        "content-length: 4\r\ntransfer-encoding: chunked\r\n",
+    ] {
+        let site = managed.node.process.site();
+        let mut client = RawClient::connect(site).await.unwrap();
+        let text = format!(
+            "POST /api/v1/teams HTTP/1.1\r\nhost: {site}\r\n{fields}\r\n0\r\n\r\nGET /api/v1/me HTTP/1.1\r\nhost: {site}\r\n\r\n"
+        );
+        client.send(text).await.unwrap();
+        let answer = client.answer().await.unwrap();
+        check_problem(&answer, 411, "length_required");
+        // Nothing that came behind is taken for a call.
+        assert!(client.answer().await.is_err(), "{fields}");
+    }
+}
+
+#[tokio::test]
+async fn who_tries_or_calls_too_often_is_told_which_limit_and_until_when() {
+    let limits = "site: { failed_attempts: { attempts: 10, per: 1h }, calls: { requests: 20, per: 1h } }\ntrusted_proxies: [127.0.0.1]";
+    let managed = Managed::start(Plan::default().settings(limits)).await;
+    let from = |address: &str, token: &str| {
+        let asked = Asked::new("GET", "/me").header("authorization", &format!("Bearer {token}"));
+        managed.send(asked.header("x-forwarded-for", address))
+    };
+    for _ in 0..10 {
+        check_problem(&from("192.0.2.1", "wrong").await, 401, "unauthenticated");
+    }
+    let refused = from("192.0.2.1", "wrong").await;
+    check_problem(&refused, 429, "too_many_requests");
+    assert_eq!(
+        refused.head.field("ratelimit-policy"),
+        Some("\"failed_attempts\";q=10;w=3600")
+    );
+    assert!(refused.head.field("retry-after").is_some());
+    // A good one from there too, which nobody can tell before; from elsewhere it is none of this.
+    check_problem(
+        &from("192.0.2.1", &managed.token).await,
+        429,
+        "too_many_requests",
+    );
+    expect(&from("192.0.2.2", &managed.token).await, 200);
+    // Whoever guesses setup secrets has fewer tries.
+    let guess = || {
+        let body = json!({ "secret": "guessed", "name": "eve" });
+        let asked = Asked::new("POST", "/setup").header("x-forwarded-for", "192.0.2.3");
+        managed.send(asked.body(body))
+    };
+    for _ in 0..2 {
+        check_problem(&guess().await, 403, "forbidden");
+    }
+    check_problem(&guess().await, 429, "too_many_requests");
+
+    // Where a call comes from is told as the proxy does.
+    expect(
+        &managed
+            .send(
+                Asked::new("POST", "/teams")
+                    .by(&managed.token)
+                    .header("x-forwarded-for", "198.51.100.7")
+                    .body(json!({ "name": "blue" })),
+            )
+            .await,
+        201,
+    );
+    let events = managed.get("/audit?limit=1").await;
+    assert_eq!(events["items"][0]["detail"]["address"], "198.51.100.7");
+
+    let mut last = managed.call("GET", "/me", None).await;
+    for _ in 0..20 {
+        if last.status != 200 {
+            break;
+        }
+        last = managed.call("GET", "/me", None).await;
+    }
+    check_problem(&last, 429, "too_many_requests");
+    assert_eq!(
+        last.head.field("ratelimit-policy"),
+        Some("\"calls\";q=20;w=3600")
+    );
 }

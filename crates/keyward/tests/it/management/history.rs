@@ -26,11 +26,11 @@ async fn revisions_are_compared_and_rolled_back_with_one_call() {
         .body(open_api("one"));
     expect(&managed.send(reasoned).await, 201);
     managed.declare("apis", open_api("two")).await;
-    let retired = Asked::new("PATCH", "/teams/default/apis/one:v1")
+    let moved = Asked::new("PATCH", "/teams/default/apis/one:v1")
         .by(&managed.token)
         .header("if-match", "*")
-        .body(json!({ "state": "retired" }));
-    expect(&managed.send(retired).await, 200);
+        .body(json!({ "base_path": "/moved" }));
+    expect(&managed.send(moved).await, 200);
 
     let listed = managed.get("/revisions").await;
     let summaries: Vec<&str> = listed["items"]
@@ -66,10 +66,10 @@ async fn revisions_are_compared_and_rolled_back_with_one_call() {
     let change = &compared["changes"][0];
     assert_eq!(
         (
-            change["before"]["state"].as_str(),
-            change["after"]["state"].as_str()
+            change["before"]["base_path"].as_str(),
+            change["after"]["base_path"].as_str()
         ),
-        (Some("published"), Some("retired"))
+        (Some("/one"), Some("/moved"))
     );
     let backwards = managed.get("/revisions/4/compare?with=2").await;
     assert_eq!(changes(&backwards), ["change one", "delete two"]);
@@ -94,9 +94,9 @@ async fn revisions_are_compared_and_rolled_back_with_one_call() {
     let done = managed.call("POST", "/revisions/2/rollback", None).await;
     assert_eq!(
         expect(&done, 200),
-        json!({ "revision": 5, "put_back": ["one:v1", "two:v1"] })
+        json!({ "revision": 5, "put_back": ["one:v1", "two:v1"], "left_out": [] })
     );
-    // Served at once: the one is published again, the other is gone.
+    // Served at once: the one is where it was, the other is gone.
     for (path, status) in [("/one/a", 200), ("/two/a", 404)] {
         assert_eq!(managed.node.get(path, &[]).await.status, status, "{path}");
     }
@@ -104,13 +104,61 @@ async fn revisions_are_compared_and_rolled_back_with_one_call() {
     let again = managed.call("POST", "/revisions/2/rollback", None).await;
     assert_eq!(
         expect(&again, 200),
-        json!({ "revision": 5, "put_back": [] })
+        json!({ "revision": 5, "put_back": [], "left_out": [] })
     );
     // The way back is a revision like any other.
     let undone = managed.call("POST", "/revisions/4/rollback", None).await;
     assert_eq!(expect(&undone, 200)["revision"], 6);
     assert_eq!(managed.node.get("/two/a", &[]).await.status, 200);
     assert_eq!(managed.get("/audit/verify").await["intact"], true);
+}
+
+#[tokio::test]
+async fn a_rollback_takes_legal_steps_and_brings_no_key_back_unasked() {
+    let managed = Managed::start(Plan::default()).await;
+    managed.declare("upstreams", back(&managed)).await;
+    managed.declare("apis", open_api("one")).await;
+    let key = json!({ "name": "leaked", "api_key": "a-key-that-somebody-has-found-by-now" });
+    managed.declare("credentials", key).await;
+    let change = |method: &'static str, path: &'static str, body: Option<Value>| {
+        let mut asked = Asked::new(method, path)
+            .by(&managed.token)
+            .header("if-match", "*");
+        asked.body = body;
+        managed.send(asked)
+    };
+    let gone = change("DELETE", "/teams/default/credentials/leaked", None).await;
+    assert_eq!(gone.status, 204);
+    let moved = json!({ "base_path": "/moved" });
+    expect(
+        &change("PATCH", "/teams/default/apis/one:v1", Some(moved)).await,
+        200,
+    );
+
+    let path = "/teams/default/credentials/leaked";
+    let done = managed.call("POST", "/revisions/3/rollback", None).await;
+    let done = expect(&done, 200);
+    assert_eq!(
+        (&done["put_back"], &done["left_out"]),
+        (&json!(["one:v1"]), &json!(["leaked"]))
+    );
+    assert_eq!(managed.call("GET", path, None).await.status, 404);
+    let asked = "/revisions/3/rollback?credentials=true";
+    let done = expect(&managed.call("POST", asked, None).await, 200);
+    assert_eq!(done["put_back"], json!(["leaked"]));
+    assert_eq!(managed.call("GET", path, None).await.status, 200);
+
+    let retired = json!({ "state": "retired" });
+    expect(
+        &change("PATCH", "/teams/default/apis/one:v1", Some(retired)).await,
+        200,
+    );
+    let refused = managed.call("POST", "/revisions/3/rollback", None).await;
+    check_problem(&refused, 422, "invalid");
+    let problem = refused.json().unwrap();
+    assert_eq!(problem["errors"][0]["member"], "resource:api/one:v1/state");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.starts_with("api `one:v1`: "), "{detail}");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod guarded;
 mod history;
 mod keys;
 mod master_key;
+mod nodes;
 mod resources;
 mod revocations;
 mod schemathesis;
@@ -15,7 +16,7 @@ mod teams;
 mod webhooks;
 
 use crate::node::{Node, Plan};
-use keyward_testkit::{Answer, RawClient};
+use keyward_testkit::{Answer, KeywardProcess, RawClient};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -74,7 +75,12 @@ pub(crate) fn setup_secret(node: &Node) -> String {
 
 /// Sends a call to a node's site.
 pub(crate) async fn send(node: &Node, asked: Asked<'_>) -> Answer {
-    let site = node.process.site();
+    send_to(&node.process, asked).await
+}
+
+/// The same, of a process by itself.
+pub(crate) async fn send_to(process: &KeywardProcess, asked: Asked<'_>) -> Answer {
+    let site = process.site();
     let mut text = format!("{} /api/v1{} HTTP/1.1\r\n", asked.method, asked.path);
     let host = site.to_string();
     let named = |name: &str| asked.headers.iter().any(|(known, _)| known == name);
@@ -111,7 +117,7 @@ pub(crate) async fn send(node: &Node, asked: Asked<'_>) -> Answer {
     } else {
         client.answer().await
     };
-    answer.unwrap_or_else(|error| panic!("{asked:?}: {error}\n{}", node.process.log()))
+    answer.unwrap_or_else(|error| panic!("{asked:?}: {error}\n{}", process.log()))
 }
 
 /// What an answer holds, with this status.

@@ -86,17 +86,28 @@ async fn what_was_acknowledged_is_there_after_a_restart_and_after_a_reload() {
     managed.node.process.signal("HUP");
     until_logged(&managed, "not reloaded").await;
     assert_eq!(managed.node.get("/lasting/a", &[]).await.status, 200);
+    // Changes of the database go on, checked with what is served.
+    managed.declare("apis", open_api("meanwhile")).await;
+    assert_eq!(managed.node.get("/meanwhile/a", &[]).await.status, 200);
+    let mut echo = back(&managed);
+    echo["name"] = json!("echo");
     let refused = managed
-        .call("POST", "/teams/default/apis", Some(open_api("meanwhile")))
+        .call("POST", "/teams/default/upstreams", Some(echo))
         .await;
-    check_problem(&refused, 503, "unavailable");
+    check_problem(&refused, 409, "read_only");
+    // So they do when nothing can be read of it at all.
+    std::fs::write(&path, "format: [").unwrap();
+    managed.node.process.signal("HUP");
+    until_logged(&managed, "[yaml]").await;
+    managed.declare("apis", open_api("unreadable")).await;
+    assert_eq!(managed.node.get("/unreadable/a", &[]).await.status, 200);
     let right = format!(
         "{text}\n- {{ kind: api, name: other, version: v1, state: published, base_path: /other, upstream: echo, authentication: none }}\n"
     );
     std::fs::write(&path, right).unwrap();
     managed.node.process.signal("HUP");
     until_logged(&managed, "configuration: reloaded").await;
-    for path in ["/lasting/a", "/other/a"] {
+    for path in ["/lasting/a", "/other/a", "/meanwhile/a"] {
         assert_eq!(managed.node.get(path, &[]).await.status, 200, "{path}");
     }
 }
@@ -155,7 +166,7 @@ async fn a_creation_is_made_once_by_its_key_or_by_its_name() {
     other["name"] = json!("other");
     check_problem(
         &create("k1", other.clone()).await,
-        409,
+        422,
         "idempotency_key_reused",
     );
     check_problem(&create("k2", back(&managed)).await, 409, "exists");
@@ -172,6 +183,31 @@ async fn a_creation_is_made_once_by_its_key_or_by_its_name() {
         2,
         "{revisions}"
     );
+}
+
+#[tokio::test]
+async fn of_calls_with_one_key_at_once_one_is_made_and_all_are_answered() {
+    let managed = Managed::start(Plan::default()).await;
+    let create = |key: &'static str, name: &str| {
+        let mut body = back(&managed);
+        body["name"] = json!(name);
+        let asked = Asked::new("POST", "/teams/default/upstreams").by(&managed.token);
+        managed.send(asked.header("idempotency-key", key).body(body))
+    };
+    let (one, two, three) = tokio::join!(
+        create("k1", "same"),
+        create("k1", "same"),
+        create("k1", "same")
+    );
+    let made = expect(&one, 201);
+    assert_eq!(expect(&two, 201), made);
+    assert_eq!(expect(&three, 201), made);
+    let (one, other) = tokio::join!(create("k2", "this"), create("k2", "that"));
+    let mut statuses = [one.status, other.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 422]);
+    let revisions = managed.get("/revisions").await;
+    assert_eq!(revisions["items"].as_array().unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -272,6 +308,34 @@ async fn lists_are_paged_sorted_and_narrowed() {
         .get(&format!("/teams/default/upstreams?limit=2&cursor={cursor}"))
         .await;
     assert_eq!(names(&rest), ["echo", "fig"]);
+}
+
+#[tokio::test]
+async fn of_two_patches_at_once_none_is_lost_whatever_they_say_of_what_they_have_read() {
+    let managed = Managed::start(Plan::default()).await;
+    managed.declare("upstreams", back(&managed)).await;
+    managed.declare("apis", open_api("shared")).await;
+    let at = "/teams/default/apis/shared:v1";
+    let patch = |tags: &str, body: Value| {
+        let asked = Asked::new("PATCH", at).by(&managed.token);
+        managed.send(asked.header("if-match", tags).body(body))
+    };
+    for round in 1..=10 {
+        let (one, other) = tokio::join!(
+            patch("*", json!({ "max_body": format!("{round}KiB") })),
+            patch("*", json!({ "idle_body_timeout": format!("{round}s") })),
+        );
+        expect(&one, 200);
+        expect(&other, 200);
+        let seen = managed.get(at).await;
+        assert_eq!(
+            (
+                seen["max_body"].as_str(),
+                seen["idle_body_timeout"].as_str()
+            ),
+            (Some(&*format!("{round}KiB")), Some(&*format!("{round}s"))),
+        );
+    }
 }
 
 #[tokio::test]
