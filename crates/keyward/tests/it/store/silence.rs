@@ -20,7 +20,7 @@ fn revoke_beside(deployment: &Deployment, subject: &str) {
     done(&command.output().unwrap());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_revoked_after_a_failover_that_lost_something_is_refused() {
     let deployment = Deployment::new().await;
     let proxy = ChaosProxy::before(deployment.server.address()).await;
@@ -50,7 +50,7 @@ async fn what_is_revoked_after_a_failover_that_lost_something_is_refused() {
     assert!(log.contains("has lost what was committed last"), "{log}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_whose_database_is_silent_serves_on_and_ends_when_told_to() {
     let deployment = Deployment::new().await;
     let proxy = ChaosProxy::before(deployment.server.address()).await;
