@@ -109,6 +109,17 @@ pub(super) fn listeners(
                 ),
             );
         }
+        // The site itself speaks no TLS.
+        if listener.serves == ListenerRole::Site && !listener.address.ip().is_loopback() {
+            problems.warning(
+                member.place(),
+                "clear_site",
+                format!(
+                    "`listeners`: the site at {} is reached from other machines in clear, and tokens and secrets are sent to it: give it an address of this machine alone, with what speaks TLS before it",
+                    listener.address
+                ),
+            );
+        }
         listeners.push(listener);
     }
     // One that could not be read may be the gateway's: what is wrong with it is told, and comes first.

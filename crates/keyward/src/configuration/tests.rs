@@ -441,6 +441,21 @@ fn changes_that_break_the_example_are_told_with_line_and_advice() {
             "workers: 2\nlimits: { conections: 1 }",
             &["did you mean `connections`?"],
         ),
+        (
+            "workers: 2",
+            "workers: 2\nsite: { calls: { requests: 0 }, failed_attempts: { attempts: 5, per: 2h } }",
+            &["`requests`", "is more than 1h"],
+        ),
+        (
+            "workers: 2",
+            "workers: 2\nsite: { call: 1 }",
+            &["did you mean `calls`?"],
+        ),
+        (
+            "127.0.0.1:8090",
+            "0.0.0.0:8090",
+            &["the site at 0.0.0.0:8090 is reached from other machines in clear"],
+        ),
     ] {
         assert!(EXAMPLE.contains(from), "{from}");
         check(&EXAMPLE.replacen(from, to, 1), expected);

@@ -1,8 +1,8 @@
 //! What the site refuses before it looks at anything else, and what every answer of it has.
 
-use super::{Asked, Managed, expect};
+use super::{Asked, Managed, expect, until_logged};
 use crate::node::{Plan, check_problem};
-use keyward_testkit::RawClient;
+use keyward_testkit::{RawClient, until};
 use serde_json::json;
 
 #[tokio::test]
@@ -249,4 +249,47 @@ async fn who_tries_or_calls_too_often_is_told_which_limit_and_until_when() {
         last.head.field("ratelimit-policy"),
         Some("\"calls\";q=20;w=3600")
     );
+}
+
+/// A creation whose head was read and whose body is awaited, on a connection of its own.
+async fn begun(managed: &Managed, name: &str) -> (RawClient, String) {
+    let site = managed.node.process.site();
+    let body = json!({ "name": name }).to_string();
+    let head = format!(
+        "POST /api/v1/teams HTTP/1.1\r\nhost: {site}\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\r\n",
+        managed.token,
+        body.len(),
+    );
+    let mut client = RawClient::connect(site).await.unwrap();
+    client.send(head).await.unwrap();
+    assert_eq!(client.answer().await.unwrap().status, 100);
+    (client, body)
+}
+
+#[tokio::test]
+async fn a_change_whose_client_has_left_is_made() {
+    let managed = Managed::start(Plan::default()).await;
+    for number in 0..10 {
+        let name = format!("left-{number}");
+        let (mut client, body) = begun(&managed, &name).await;
+        client.send(body).await.unwrap();
+        drop(client);
+        let path = format!("/teams/{name}");
+        until("the team is there", async || {
+            managed.call("GET", &path, None).await.status == 200
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_runs_when_the_process_is_told_to_end_has_its_answer() {
+    let managed = Managed::start(Plan::default()).await;
+    let (mut client, body) = begun(&managed, "late").await;
+    managed.node.process.signal("TERM");
+    until_logged(&managed, "shutting down").await;
+    client.send(body).await.unwrap();
+    expect(&client.answer().await.unwrap(), 201);
+    // And no other call is taken on that connection.
+    assert!(client.answer().await.is_err());
 }

@@ -2,6 +2,7 @@
 
 use super::{Asked, Managed, back, expect, open_api, until_logged};
 use crate::node::{Plan, check_problem};
+use keyward_testkit::until;
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -385,4 +386,46 @@ async fn of_two_who_change_the_same_one_is_told() {
     let mut statuses = [one.status, other.status];
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 412]);
+}
+
+#[tokio::test]
+async fn a_dry_run_goes_out_to_nobody() {
+    let managed =
+        Managed::start(Plan::default().settings("egress: { allow: [127.0.0.0/8] }")).await;
+    managed.declare("upstreams", back(&managed)).await;
+    let address = keyward_testkit::Upstream::echo().await;
+    let resources = |name: &str| {
+        let mut api = open_api(name);
+        api["kind"] = json!("api");
+        api["authentication"] = json!({ "issuers": [name], "audience": "a" });
+        let issuer = json!({
+            "kind": "issuer", "name": name, "issuer": format!("https://{name}.example"),
+            "jwks": { "url": format!("{}/{name}", address.url()) }, "algorithms": ["ES256"],
+        });
+        json!({ "resources": [issuer, api] })
+    };
+    let dry = "/apply?dry_run=true";
+    for _ in 0..3 {
+        expect(
+            &managed.call("POST", dry, Some(resources("tried"))).await,
+            200,
+        );
+    }
+    expect(
+        &managed
+            .call("POST", "/apply", Some(resources("served")))
+            .await,
+        200,
+    );
+    let paths = || {
+        let received = address.received();
+        let paths = received.iter().map(|one| one.target().to_owned());
+        paths.collect::<Vec<_>>()
+    };
+    until("the keys are fetched", async || {
+        paths().iter().any(|path| path == "/served")
+    })
+    .await;
+    let paths = paths();
+    assert!(!paths.iter().any(|path| path == "/tried"), "{paths:?}");
 }
