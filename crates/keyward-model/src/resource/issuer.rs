@@ -9,7 +9,7 @@ use std::time::Duration;
 pub const SELF: &str = "self";
 
 /// An issuer of tokens.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issuer {
     /// The `iss` its tokens carry, compared byte by byte.
     pub issuer: Box<str>,
@@ -34,7 +34,7 @@ pub struct Issuer {
 }
 
 /// How an issuer is asked about tokens.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Introspection {
     /// Its introspection endpoint.
     pub url: Box<str>,
@@ -57,7 +57,7 @@ pub enum Encrypted {
 }
 
 /// Where an issuer's keys come from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IssuerKeys {
     /// This node's own keys: the issuer `self`.
     Own,

@@ -106,7 +106,7 @@ pub struct Resource {
 }
 
 /// What a resource is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Spec {
     /// Whose tokens are believed.
     Issuer(Issuer),

@@ -92,16 +92,16 @@ impl Known {
     }
 }
 
-/// Whether two declarations mean the same, whatever was left to defaults.
+/// Whether two declarations mean the same, whatever was left to defaults. They are compared as they are and never as
+/// they print: what may be a secret does not print.
 pub(crate) fn same(one: &DatabaseResource, other: &DatabaseResource) -> bool {
-    let meaning = |resource: &DatabaseResource| format!("{:?}", resource.resource.spec);
     let secrets = |resource: &DatabaseResource| {
         let kind = KindDescription::of(resource.key.kind)?;
         let members = kind.secrets.iter();
         let values = members.map(|member| resource.body.pointer(member.pointer).cloned());
         Some(values.collect::<Vec<_>>())
     };
-    meaning(one) == meaning(other) && secrets(one) == secrets(other)
+    one.resource.spec == other.resource.spec && secrets(one) == secrets(other)
 }
 
 /// The address of a resource.
