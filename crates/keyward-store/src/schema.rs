@@ -51,6 +51,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         serves_from: 1,
         sql: include_str!("../migrations/0006_management.sql"),
     },
+    Migration {
+        version: 8,
+        serves_from: 1,
+        sql: include_str!("../migrations/0008_owned_paths.sql"),
+    },
 ];
 
 /// What a migration does beside its own text where the database is PostgreSQL: what SQLite has no use for.

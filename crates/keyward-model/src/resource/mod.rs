@@ -19,6 +19,7 @@ pub mod policy;
 pub mod raw;
 pub mod role;
 pub mod route;
+pub mod team_path;
 pub mod upstream;
 pub mod websocket;
 
@@ -34,6 +35,7 @@ pub use mutual_tls::MutualTls;
 pub use policy::Policies;
 pub use role::Role;
 pub use route::{HostPattern, Route};
+pub use team_path::TeamPath;
 pub use upstream::{Target, Upstream, UpstreamIdentity, UpstreamTls};
 pub use websocket::{WebOrigin, WebSocket};
 
@@ -103,6 +105,16 @@ pub struct Resource {
     pub origin: Origin,
     /// What it is.
     pub spec: Spec,
+}
+
+impl Resource {
+    /// Whether all teams may name it: an issuer, a role or an access policy that stands in a node's own file is its
+    /// operator's word. What the team `default` has in the database is that team's alone, as any team's is: otherwise
+    /// whoever publishes there would decide who gets into the APIs of others.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.origin == Origin::File && self.team == TeamId::DEFAULT
+    }
 }
 
 /// What a resource is.

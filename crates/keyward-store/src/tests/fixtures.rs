@@ -21,6 +21,7 @@ const FIXTURES: &[(i64, &str)] = &[
     (4, include_str!("../../migrations/fixtures/0004.sql")),
     (5, include_str!("../../migrations/fixtures/0005.sql")),
     (6, include_str!("../../migrations/fixtures/0006.sql")),
+    (8, include_str!("../../migrations/fixtures/0008.sql")),
 ];
 
 fn up_to(version: i64) -> Vec<Migration> {

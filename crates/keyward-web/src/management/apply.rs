@@ -4,7 +4,7 @@ use super::call::{Call, JSON};
 use super::change::{Making, Planned};
 use super::draft::{Draft, invalid};
 use super::endpoint::Outcome;
-use super::history::difference;
+use super::history::{APPLY, difference};
 use super::kind::KindDescription;
 use super::resource::{Known, check_step, same, shown, written};
 use super::team::{bad_member, check_members};
@@ -16,7 +16,7 @@ use futures_util::FutureExt as _;
 use keyward_access::management::{Action, ManagementPermit, Manager, Place};
 use keyward_model::resource::raw::closest;
 use keyward_model::{Revision, TeamName};
-use keyward_store::management::{Author, Team};
+use keyward_store::management::Team;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -66,12 +66,8 @@ pub(crate) fn apply<'c>(site: &'c Site, call: &'c Call, manager: Arc<Manager>) -
         }
         let address = call.address.to_string();
         let making = Making {
-            author: Author {
-                name: &manager.name,
-                address: &address,
-                request_id: &call.request_id,
-            },
-            summary: format!("apply {} resources", asked.documents.len()),
+            author: call.author(&manager, &address),
+            summary: APPLY.to_owned(),
             reason: call.reason()?,
             dry_run,
             remembered: None,

@@ -47,7 +47,12 @@ impl Site {
         if row.expires_at <= self.now() {
             return Err(bad_token("its time is over"));
         }
-        let roles = self.roles_of(&row.member, row.team).await?;
+        let mut roles = self.roles_of(&row.member, row.team).await?;
+        // Whoever makes a token gives what they have. Its member may have become more since: that is not for whoever
+        // made it to use.
+        if !row.by_operator {
+            roles.remove(&ManagementRole::Operator);
+        }
         if roles.is_empty() {
             return Err(bad_token("its member has no role any more"));
         }
@@ -59,6 +64,8 @@ impl Site {
                 .iter()
                 .filter_map(|scope| Scope::parse(scope))
                 .collect(),
+            team: row.team,
+            token: row.id.to_string().into(),
         }))
     }
 

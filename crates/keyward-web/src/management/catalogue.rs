@@ -2,6 +2,7 @@
 
 use super::draft::stored_version;
 use super::kind::KindDescription;
+use super::path::TeamPaths;
 use crate::node::{DatabaseResource, ResourceKey};
 use crate::problem::MemberFlaw;
 use crate::site::Site;
@@ -16,6 +17,8 @@ use std::sync::Arc;
 pub(crate) struct Catalogue {
     pub(crate) revision: Revision,
     pub(crate) resources: BTreeMap<ResourceKey, Arc<DatabaseResource>>,
+    /// Which paths each team publishes below.
+    pub(crate) paths: Arc<TeamPaths>,
 }
 
 /// A row, wherever it was read from.
@@ -98,6 +101,8 @@ impl Site {
             let resource = self.resource_of(row).await?;
             followed.resources.insert(key, Arc::new(resource));
         }
+        // Paths that are newer than the revision do no harm: a change on top of it is refused, and looked at again.
+        followed.paths = Arc::new(self.store().team_paths().await?);
         followed.revision = newest;
         Ok(Arc::new(followed))
     }
@@ -106,6 +111,7 @@ impl Site {
         loop {
             let revision = self.store().revision().await?;
             let rows = self.store().resources().await?;
+            let paths = Arc::new(self.store().team_paths().await?);
             if self.store().revision().await? != revision {
                 continue;
             }
@@ -128,6 +134,7 @@ impl Site {
             return Ok(Catalogue {
                 revision,
                 resources,
+                paths,
             });
         }
     }

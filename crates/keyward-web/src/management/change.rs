@@ -4,6 +4,7 @@
 use super::catalogue::Catalogue;
 use super::draft::{Draft, pointer_of, stored_version};
 use super::kind::KindDescription;
+use super::path;
 use crate::node::{DatabaseResource, ResourceKey, Unfit};
 use crate::problem::{MemberFlaw, Problem, ProblemKind};
 use crate::site::Site;
@@ -17,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// How often a change is tried again when other nodes change something meanwhile.
-const TRIES: usize = 5;
+pub(crate) const TRIES: usize = 5;
 
 /// Codes of what is wrong only because of what else there is.
 const ABOUT_OTHERS: &[&str] = &[
@@ -39,7 +40,7 @@ pub(crate) struct Planned {
     /// `None` takes it away.
     pub(crate) draft: Option<Arc<Draft>>,
     /// What members of it are called in refusals: empty, or where its document stands.
-    prefix: String,
+    pub(crate) prefix: String,
 }
 
 impl Planned {
@@ -112,10 +113,7 @@ impl Site {
                 return Ok(made);
             }
         }
-        Err(Problem::new(
-            ProblemKind::Contended,
-            "Others were faster again and again: nothing was changed, try again",
-        ))
+        Err(contended())
     }
 
     /// `None` when another node was faster.
@@ -137,6 +135,7 @@ impl Site {
                 }
             }
         }
+        path::check(&planned, catalogue)?;
         let mut change = self.node().begin().await;
         let all: Vec<_> = next.resources.values().map(Arc::clone).collect();
         let only_api = only_api(&planned, &all);
@@ -189,6 +188,13 @@ impl Site {
             resources,
         }))
     }
+}
+
+pub(crate) fn contended() -> Problem {
+    Problem::new(
+        ProblemKind::Contended,
+        "Others were faster again and again: nothing was changed, try again",
+    )
 }
 
 fn of_draft(draft: &Draft, id: Option<ResourceId>, revision: Option<Revision>) -> DatabaseResource {

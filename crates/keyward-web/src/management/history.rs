@@ -14,21 +14,34 @@ use futures_util::FutureExt as _;
 use keyward_access::management::{Action, Place};
 use keyward_model::id::TeamId;
 use keyward_model::{Revision, TeamName, Timestamp};
-use keyward_store::management::{Author, ResourceChange, RevisionEntry, Team};
+use keyward_store::management::{ResourceChange, RevisionEntry, Team};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// A revision as it is told; to a team, of what is its own. A reason that was given for several teams at once is told
+/// to none of them alone.
 fn told(entry: &RevisionEntry) -> Value {
+    let summary = match (entry.summary.as_str(), entry.changes) {
+        (APPLY, 1) => "apply 1 resource".to_owned(),
+        (APPLY, count) => format!("apply {count} resources"),
+        (summary, _) => summary.to_owned(),
+    };
+    let reason = if entry.of_others { "" } else { &entry.reason };
     json!({
         "revision": entry.revision,
         "created_at": entry.created_at.to_string(),
         "actor": entry.actor,
-        "summary": entry.summary,
-        "reason": entry.reason,
+        "actor_team": entry.actor_team,
+        "token": entry.token,
+        "summary": summary,
+        "reason": reason,
         "request_id": entry.request_id,
     })
 }
+
+/// The summary of an apply, without how many resources it changed: that is told of what the reader may see.
+pub(crate) const APPLY: &str = "apply";
 
 /// What a resource was, and what it became.
 #[derive(Clone, Debug)]
@@ -224,11 +237,7 @@ pub(crate) fn rollback<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> 
         }
         let address = call.address.to_string();
         let making = Making {
-            author: Author {
-                name: &allowed.manager.name,
-                address: &address,
-                request_id: &call.request_id,
-            },
+            author: call.author(&allowed.manager, &address),
             summary: format!("roll back to revision {to}"),
             reason: call.reason()?,
             dry_run: call.flag("dry_run")?,

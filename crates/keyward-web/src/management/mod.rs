@@ -15,6 +15,7 @@ mod list;
 mod member;
 mod merge_patch;
 mod operation;
+mod path;
 mod resource;
 pub(crate) mod secret;
 mod setup;

@@ -135,11 +135,7 @@ fn key_of(kind: &KindDescription, team: &Team, text: &str) -> Option<ResourceKey
 }
 
 fn author<'a>(allowed: &'a Allowed<'_>, address: &'a str) -> Author<'a> {
-    Author {
-        name: &allowed.manager.name,
-        address,
-        request_id: &allowed.call.request_id,
-    }
+    allowed.call.author(&allowed.manager, address)
 }
 
 impl Site {

@@ -22,6 +22,8 @@ fn author(name: &str) -> Author<'_> {
         name,
         address: "",
         request_id: "",
+        team: None,
+        token: "",
     }
 }
 
