@@ -4,7 +4,7 @@ use super::call::{Call, JSON};
 use super::change::{Making, Planned};
 use super::draft::{Draft, invalid};
 use super::endpoint::Outcome;
-use super::history::{APPLY, difference};
+use super::history::{APPLY, difference_to, reads};
 use super::kind::KindDescription;
 use super::resource::{Known, check_step, same, shown, written};
 use super::team::{bad_member, check_members};
@@ -14,6 +14,8 @@ use crate::problem::{MemberFlaw, Problem, ProblemKind};
 use crate::site::Site;
 use futures_util::FutureExt as _;
 use keyward_access::management::{Action, ManagementPermit, Manager, Place};
+use keyward_model::id::TeamId;
+use keyward_model::resource::Kind;
 use keyward_model::resource::raw::closest;
 use keyward_model::{Revision, TeamName};
 use keyward_store::management::Team;
@@ -72,6 +74,11 @@ pub(crate) fn apply<'c>(site: &'c Site, call: &'c Call, manager: Arc<Manager>) -
             dry_run,
             remembered: None,
         };
+        let mut permits: BTreeMap<(TeamId, Kind), bool> = BTreeMap::new();
+        let mut may_read = |key: &ResourceKey| {
+            let known = permits.entry((key.team, key.kind));
+            *known.or_insert_with(|| reads(site, &manager, key.team, key.kind))
+        };
         let mut told: Vec<Value> = Vec::new();
         let mut unchanged = 0;
         let made = site
@@ -100,7 +107,9 @@ pub(crate) fn apply<'c>(site: &'c Site, call: &'c Call, manager: Arc<Manager>) -
                     }
                     let before = current.map(|current| written(&current.body));
                     let after = Some(written(&resource.body));
-                    told.push(difference(&resource.key, &document.team.name, before, after));
+                    let (key, team) = (&resource.key, &document.team.name);
+                    let reads = may_read(key);
+                    told.push(difference_to(reads, key, team, before, after));
                     let change = Planned::new(
                         &document.permit,
                         resource.key.clone(),
@@ -124,12 +133,9 @@ pub(crate) fn apply<'c>(site: &'c Site, call: &'c Call, manager: Arc<Manager>) -
                         };
                         let write = Action::write(kind.subject());
                         let permit = site.permit(&manager, write, Place::Team(team.id))?;
-                        told.push(difference(
-                            &current.key,
-                            &team.name,
-                            Some(written(&current.body)),
-                            None,
-                        ));
+                        let (key, before) = (&current.key, Some(written(&current.body)));
+                        let reads = may_read(key);
+                        told.push(difference_to(reads, key, &team.name, before, None));
                         planned.push(Planned::new(&permit, current.key.clone(), None)?);
                     }
                 }
@@ -308,7 +314,7 @@ pub(crate) fn export<'c>(site: &'c Site, call: &'c Call, manager: Arc<Manager>) 
             return Err(super::call::bad_query("kind", &why));
         }
         let catalogue = site.catalogue().await?;
-        let mut permits: BTreeMap<(keyward_model::id::TeamId, _), bool> = BTreeMap::new();
+        let mut permits: BTreeMap<(TeamId, _), bool> = BTreeMap::new();
         let mut resources = Vec::new();
         for resource in catalogue.resources.values() {
             let wanted = team.is_none_or(|team| resource.team_name.as_str() == team)

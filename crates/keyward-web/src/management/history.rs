@@ -11,8 +11,9 @@ use crate::node::ResourceKey;
 use crate::problem::{Problem, ProblemKind};
 use crate::site::Site;
 use futures_util::FutureExt as _;
-use keyward_access::management::{Action, Place};
+use keyward_access::management::{Action, Manager, Place, Subject};
 use keyward_model::id::TeamId;
+use keyward_model::resource::Kind;
 use keyward_model::{Revision, TeamName, Timestamp};
 use keyward_store::management::{ResourceChange, RevisionEntry, Team};
 use serde_json::{Value, json};
@@ -98,6 +99,38 @@ pub(crate) fn difference(
     })
 }
 
+/// A difference as it is told to whoever may see that there is one, and not what is there: without what was before.
+/// What comes after they have sent themselves.
+pub(crate) fn difference_to(
+    reads: bool,
+    key: &ResourceKey,
+    team: &TeamName,
+    before: Option<Value>,
+    after: Option<Value>,
+) -> Value {
+    let mut told = difference(key, team, before, after);
+    if !reads && let Some(before) = told.get_mut("before") {
+        *before = Value::Null;
+    }
+    told
+}
+
+/// What of these the caller may read: the history of a kind is told to whoever may read that kind.
+fn readable(
+    site: &Site,
+    allowed: &Allowed<'_>,
+    mut found: BTreeMap<ResourceKey, Difference>,
+) -> BTreeMap<ResourceKey, Difference> {
+    found.retain(|key, _| reads(site, &allowed.manager, key.team, key.kind));
+    found
+}
+
+/// Whether somebody may read resources of a kind in a team.
+pub(crate) fn reads(site: &Site, manager: &Arc<Manager>, team: TeamId, kind: Kind) -> bool {
+    let read = Action::read(Subject::Resources(kind));
+    site.permit(manager, read, Place::Team(team)).is_ok()
+}
+
 fn told_differences(found: BTreeMap<ResourceKey, Difference>) -> Vec<Value> {
     let parsed = |body: Option<String>| {
         let body = body?;
@@ -168,7 +201,8 @@ pub(crate) fn show<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             .await?;
         let mut told = told(&entry);
         if let Value::Object(members) = &mut told {
-            let changes = told_differences(between(changes));
+            let changes = readable(site, &allowed, between(changes));
+            let changes = told_differences(changes);
             members.insert("changes".to_owned(), Value::Array(changes));
         }
         Ok(Answer::ok(told))
@@ -189,7 +223,7 @@ pub(crate) fn compare<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
         let backwards = to < from;
         let (low, high) = (from.min(to), from.max(to));
         let changes = site.store().resource_changes(team, low, high).await?;
-        let mut found = between(changes);
+        let mut found = readable(site, &allowed, between(changes));
         if backwards {
             for difference in found.values_mut() {
                 std::mem::swap(&mut difference.before, &mut difference.after);

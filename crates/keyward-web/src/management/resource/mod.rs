@@ -12,6 +12,7 @@ use super::change::{Made, Making, Planned};
 use super::draft::TOLD;
 use super::endpoint::{Allowed, BASE, Outcome};
 use super::kind::KindDescription;
+use super::secret;
 use crate::answer::Answer;
 use crate::node::{DatabaseResource, FileResource, ResourceKey};
 use crate::problem::{Problem, ProblemKind};
@@ -95,11 +96,10 @@ impl Known {
 /// Whether two declarations mean the same, whatever was left to defaults. They are compared as they are and never as
 /// they print: what may be a secret does not print.
 pub(crate) fn same(one: &DatabaseResource, other: &DatabaseResource) -> bool {
+    // A secret that an earlier version has kept in clear is another thing than the same one sealed.
     let secrets = |resource: &DatabaseResource| {
         let kind = KindDescription::of(resource.key.kind)?;
-        let members = kind.secrets.iter();
-        let values = members.map(|member| resource.body.pointer(member.pointer).cloned());
-        Some(values.collect::<Vec<_>>())
+        Some(secret::references_by_place(&resource.body, kind))
     };
     one.resource.spec == other.resource.spec && secrets(one) == secrets(other)
 }
