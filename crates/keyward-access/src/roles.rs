@@ -163,9 +163,7 @@ fn no_roles(path: &ClaimPath) -> String {
 /// Whether a caller is one of these, for whom an issuer of the team `issuer` vouches, if any does.
 fn has(caller: &Caller, holders: &Holders, issuer: Option<TeamId>) -> bool {
     let vouched = match &holders.vouched {
-        Voucher::Issuer(name) => {
-            caller.issuer_name.as_ref() == Some(name) && caller.team == issuer
-        }
+        Voucher::Issuer(name) => caller.issuer_name.as_ref() == Some(name) && caller.team == issuer,
         Voucher::Method(method) => caller.issuer_name.is_none() && caller.method == *method,
     };
     let among = |names: &BTreeSet<Box<str>>, name: Option<&str>| {

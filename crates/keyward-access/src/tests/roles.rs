@@ -150,7 +150,12 @@ fn roles_of_a_node_s_file_are_every_team_s_and_those_of_the_database_their_own_t
     for (issuer_of, role_of, caller_of, expected) in [
         (("default", file), ("default", file), TeamId::DEFAULT, true),
         // A publisher of the default team gives nobody a role in another team's APIs.
-        (("default", file), ("default", database), TeamId::DEFAULT, false),
+        (
+            ("default", file),
+            ("default", database),
+            TeamId::DEFAULT,
+            false,
+        ),
         (("default", file), ("red", database), TeamId::DEFAULT, true),
         (("red", database), ("red", database), RED, true),
         // An issuer of the same name is another in each team.

@@ -1,8 +1,8 @@
 //! The paths that teams publish below.
 
+use super::Api;
 use super::api::BasePath;
 use super::route::{HostPattern, PathKind, PathPattern, Segment};
-use super::Api;
 use std::fmt;
 use std::str::FromStr;
 
@@ -73,7 +73,8 @@ impl TeamPath {
     /// at a host that is looked at before the path's own.
     #[must_use]
     pub fn is_entered_by(&self, api: &Api) -> bool {
-        let mut hosts = super::conflict::hosts(api).filter(|host| covers(self.host.as_ref(), *host));
+        let mut hosts =
+            super::conflict::hosts(api).filter(|host| covers(self.host.as_ref(), *host));
         hosts.any(|host| {
             let narrower = host != self.host.as_ref();
             let routes = api.routes.iter();
@@ -124,15 +125,17 @@ fn covers(outer: Option<&HostPattern>, inner: Option<&HostPattern>) -> bool {
 
 fn is_below(path: &BasePath, above: &BasePath) -> bool {
     let mut segments = path.segments();
-    above.segments().all(|segment| segments.next() == Some(segment))
+    above
+        .segments()
+        .all(|segment| segments.next() == Some(segment))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::id::TeamId;
-    use crate::revision::Origin;
     use crate::resource::{Spec, raw};
+    use crate::revision::Origin;
     use serde_json::json;
 
     fn path(text: &str) -> TeamPath {
@@ -144,7 +147,16 @@ mod tests {
         for good in ["/", "/pay", "gw.example.com/pay", "*.example.com/"] {
             assert_eq!(path(good).to_string(), good);
         }
-        for bad in ["", "pay", "gw.example.com", "/pay/", "*/pay", "gw:80/pay", "gw/../x", "a b/"] {
+        for bad in [
+            "",
+            "pay",
+            "gw.example.com",
+            "/pay/",
+            "*/pay",
+            "gw:80/pay",
+            "gw/../x",
+            "a b/",
+        ] {
             assert!(bad.parse::<TeamPath>().is_err(), "{bad}");
         }
     }
@@ -191,19 +203,22 @@ mod tests {
 
     /// An API of these hosts, this base path and this route.
     fn api(hosts: &[&str], base_path: &str, matching: serde_json::Value) -> Api {
-        let body = json!({
+        let mut body = json!({
             "kind": "api", "name": "a", "version": "v1", "state": "published", "base_path": base_path,
-            "hosts": hosts, "upstream": "u", "authentication": "none",
-            "routes": [{ "match": matching }],
+            "upstream": "u", "authentication": "none", "routes": [{ "match": matching }],
         });
+        if !hosts.is_empty() {
+            body["hosts"] = json!(hosts);
+        }
         let (node, _) = raw::Node::numbered(&body, 0);
         let mut problems = raw::Problems::new();
         let team = (TeamId::DEFAULT, &crate::Name::default_team());
         let read = raw::read_team_resource(node, Origin::Database, team, &mut problems);
-        match read.unwrap_or_else(|| panic!("{:?}", problems.as_slice())).resource.spec {
-            Spec::Api(api) => api,
-            other => panic!("{other:?}"),
-        }
+        let read = read.unwrap_or_else(|| panic!("{:?}", problems.as_slice()));
+        let Spec::Api(api) = read.resource.spec else {
+            panic!("not an API");
+        };
+        api
     }
 
     #[test]
@@ -212,20 +227,74 @@ mod tests {
             ("/pay", &[][..], "/pay", json!({ "prefix": "/" }), true),
             ("/pay", &[], "/", json!({ "prefix": "/pay" }), true),
             ("/pay", &[], "/", json!({ "path": "/pay/{id}/login" }), true),
-            ("/pay", &[], "/pay", json!({ "path": "/", "methods": ["POST"] }), true),
+            (
+                "/pay",
+                &[],
+                "/pay",
+                json!({ "path": "/", "methods": ["POST"] }),
+                true,
+            ),
             // Whatever is more special comes first.
             ("/pay", &[], "/", json!({ "prefix": "/" }), false),
             ("/pay", &[], "/", json!({ "path": "/{any}/login" }), false),
             ("/pay", &[], "/payments", json!({ "prefix": "/" }), false),
             // So does a host that is named.
-            ("/pay", &["gw.example.com"], "/", json!({ "prefix": "/" }), true),
-            ("/pay", &["gw.example.com"], "/", json!({ "path": "/{any}/login" }), true),
-            ("/pay", &["gw.example.com"], "/", json!({ "path": "/other" }), false),
-            ("/pay/v1", &["gw.example.com"], "/", json!({ "path": "/pay" }), false),
-            ("gw.example.com/pay", &[], "/pay", json!({ "prefix": "/" }), false),
-            ("gw.example.com/pay", &["other.example.com"], "/pay", json!({ "prefix": "/" }), false),
-            ("gw.example.com/", &["gw.example.com"], "/any", json!({ "prefix": "/" }), true),
-            ("*.example.com/pay", &["gw.example.com"], "/pay", json!({ "prefix": "/" }), true),
+            (
+                "/pay",
+                &["gw.example.com"],
+                "/",
+                json!({ "prefix": "/" }),
+                true,
+            ),
+            (
+                "/pay",
+                &["gw.example.com"],
+                "/",
+                json!({ "path": "/{any}/login" }),
+                true,
+            ),
+            (
+                "/pay",
+                &["gw.example.com"],
+                "/",
+                json!({ "path": "/other" }),
+                false,
+            ),
+            (
+                "/pay/v1",
+                &["gw.example.com"],
+                "/",
+                json!({ "path": "/pay" }),
+                false,
+            ),
+            (
+                "gw.example.com/pay",
+                &[],
+                "/pay",
+                json!({ "prefix": "/" }),
+                false,
+            ),
+            (
+                "gw.example.com/pay",
+                &["other.example.com"],
+                "/pay",
+                json!({ "prefix": "/" }),
+                false,
+            ),
+            (
+                "gw.example.com/",
+                &["gw.example.com"],
+                "/any",
+                json!({ "prefix": "/" }),
+                true,
+            ),
+            (
+                "*.example.com/pay",
+                &["gw.example.com"],
+                "/pay",
+                json!({ "prefix": "/" }),
+                true,
+            ),
         ] {
             let entered = path(owned).is_entered_by(&api(hosts, base, matching.clone()));
             assert_eq!(entered, expected, "{owned} {hosts:?}{base} {matching}");

@@ -120,7 +120,8 @@ impl Store {
                 .await?;
         let mut all: BTreeMap<TeamId, BTreeSet<TeamPath>> = BTreeMap::new();
         for (team, host, path) in rows {
-            let malformed = |column| Error::malformed("team_paths", column, format!("{host}{path}"));
+            let malformed =
+                |column| Error::malformed("team_paths", column, format!("{host}{path}"));
             let id = team.parse().map_err(|_| malformed("team"))?;
             let read = format!("{host}{path}").parse();
             let path = read.map_err(|_| malformed("path"))?;

@@ -110,7 +110,13 @@ async fn a_secret_is_sealed_for_its_team_and_kept_once(bench: Bench) {
     let opened = store.resource_secret(TEAM, "ref").await.unwrap().unwrap();
     assert_eq!(opened.reveal(), secret);
     let other = store
-        .create_team(&"blue".parse().unwrap(), Revision(0), &BTreeSet::new(), AUTHOR, NOW)
+        .create_team(
+            &"blue".parse().unwrap(),
+            Revision(0),
+            &BTreeSet::new(),
+            AUTHOR,
+            NOW,
+        )
         .await
         .unwrap();
     assert!(
@@ -222,11 +228,23 @@ async fn a_setup_secret_is_claimed_by_one_and_ends_in_an_hour(bench: Bench) {
 async fn members_and_tokens_are_of_their_team_and_the_last_operator_stays(bench: Bench) {
     let store = bench.open().await;
     let blue = store
-        .create_team(&"blue".parse().unwrap(), Revision(0), &BTreeSet::new(), AUTHOR, NOW)
+        .create_team(
+            &"blue".parse().unwrap(),
+            Revision(0),
+            &BTreeSet::new(),
+            AUTHOR,
+            NOW,
+        )
         .await
         .unwrap();
     let twice = store
-        .create_team(&"blue".parse().unwrap(), Revision(0), &BTreeSet::new(), AUTHOR, NOW)
+        .create_team(
+            &"blue".parse().unwrap(),
+            Revision(0),
+            &BTreeSet::new(),
+            AUTHOR,
+            NOW,
+        )
         .await;
     assert!(matches!(twice, Err(Error::Exists { .. })));
     let roles = |roles: &[&str]| -> BTreeSet<String> {
@@ -335,15 +353,15 @@ async fn whoever_stands_below_a_role_takes_nothing_from_those_who_have_it(bench:
         above: Some("operator"),
         ..KEEP
     };
-    for (member, given) in [("root", &["owner"][..]), ("root", &[]), ("eve", &["operator"])] {
+    for (member, given) in [
+        ("root", &["owner"][..]),
+        ("root", &[]),
+        ("eve", &["operator"]),
+    ] {
         let refused = set(member, given, below).await;
         assert!(matches!(refused, Err(Error::Above { .. })), "{refused:?}");
     }
-    let revoke = async |above| {
-        store
-            .revoke_machine_token(&token, above, AUTHOR, NOW)
-            .await
-    };
+    let revoke = async |above| store.revoke_machine_token(&token, above, AUTHOR, NOW).await;
     let refused = revoke(Some("operator")).await;
     assert!(matches!(refused, Err(Error::Above { .. })), "{refused:?}");
     assert!(revoke(None).await.unwrap());
@@ -412,6 +430,10 @@ async fn a_team_reads_of_a_revision_what_is_its_own(bench: Bench) {
     let events = store.newest_audit_events(None, None, 2).await.unwrap();
     assert!(events.iter().all(|event| !event.detail.contains("because")));
     change(&store, 1, &[write("a", None)]).await.unwrap();
-    let event = store.newest_audit_events(None, None, 1).await.unwrap().remove(0);
+    let event = store
+        .newest_audit_events(None, None, 1)
+        .await
+        .unwrap()
+        .remove(0);
     assert!(event.detail.contains("because"), "{}", event.detail);
 }

@@ -18,9 +18,9 @@ fn told(site: &Site, allowed: &Allowed<'_>, event: &AuditEvent) -> Value {
     for change in changes.into_iter().flatten() {
         let kind = change.get("kind").and_then(Value::as_str);
         let kind = kind.and_then(KindDescription::named);
-        let may = kind.zip(event.team.parse().ok()).is_some_and(|(kind, team)| {
-            reads(site, &allowed.manager, team, kind.kind)
-        });
+        let may = kind
+            .zip(event.team.parse().ok())
+            .is_some_and(|(kind, team)| reads(site, &allowed.manager, team, kind.kind));
         if let Value::Object(change) = change
             && !may
         {
@@ -55,11 +55,9 @@ pub(crate) fn list<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             .newest_audit_events(team, before, paging.wanted())
             .await?;
         let end = |event: &AuditEvent| json!(event.sequence);
-        Ok(Answer::ok(
-            paging.page(site, events, end, |event| {
-                told(site, &allowed, &event)
-            }),
-        ))
+        Ok(Answer::ok(paging.page(site, events, end, |event| {
+            told(site, &allowed, &event)
+        })))
     }
     .boxed()
 }

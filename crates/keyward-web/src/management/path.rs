@@ -5,9 +5,9 @@
 //! nobody: so none learns of others by trying. What stands in a node's own file is its operator's word, and goes by
 //! no such rule.
 
-use super::catalogue::Catalogue;
 use super::call::JSON;
-use super::change::{Planned, contended, TRIES};
+use super::catalogue::Catalogue;
+use super::change::{Planned, TRIES, contended};
 use super::endpoint::{Allowed, Outcome};
 use super::resource::shown;
 use super::team::{bad_member, check_members};
@@ -69,7 +69,14 @@ pub(crate) fn put<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             let (base, now) = (catalogue.revision, site.now());
             let store = site.store();
             match store.set_team_paths(base, team, &paths, author, now).await {
-                Ok(_) => return Ok(Answer::ok(told(Some(&paths)))),
+                Ok(revision) => {
+                    let answer = Answer::ok(told(Some(&paths)));
+                    let mut next = Catalogue::clone(&catalogue);
+                    Arc::make_mut(&mut next.paths).insert(team.id, paths);
+                    next.revision = revision;
+                    site.keep(Arc::new(next)).await;
+                    return Ok(answer);
+                }
                 Err(keyward_store::Error::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -116,13 +123,14 @@ pub(crate) async fn may_give(
             let teams = site.store().teams().await?;
             let other = teams.iter().find(|team| team.id == other);
             let other = other.map(|team| team.name.as_str()).unwrap_or_default();
-            let why = format!("`{path}` overlaps `{taken}`, which the team `{other}` has: a path is one team's alone");
+            let why = format!(
+                "`{path}` overlaps `{taken}`, which the team `{other}` has: a path is one team's alone"
+            );
             flaws.push(flaw(index, why));
             continue;
         }
-        let published = served(catalogue).find(|(resource, api)| {
-            Some(resource.key.team) != team && path.is_entered_by(api)
-        });
+        let published = served(catalogue)
+            .find(|(resource, api)| Some(resource.key.team) != team && path.is_entered_by(api));
         if let Some((resource, _)) = published {
             let why = format!(
                 "the API `{}` of the team `{}` is published at `{path}`: move or retire it first",
@@ -158,7 +166,8 @@ fn left_out(
 ) -> Result<(), Problem> {
     let before = catalogue.paths.get(&team).cloned().unwrap_or_default();
     let mut own = served(catalogue).filter(|(resource, _)| resource.key.team == team);
-    let left = own.find(|(_, api)| outside(api, &before).is_none() && outside(api, paths).is_some());
+    let left =
+        own.find(|(_, api)| outside(api, &before).is_none() && outside(api, paths).is_some());
     match left {
         None => Ok(()),
         Some((resource, _)) => Err(Problem::of_member(
@@ -176,9 +185,11 @@ fn left_out(
 /// What the database has published.
 fn served(catalogue: &Catalogue) -> impl Iterator<Item = (&Arc<DatabaseResource>, &Api)> {
     let all = catalogue.resources.values();
-    all.filter_map(|resource| match &resource.resource.spec {
-        Spec::Api(api) if api.state.serves() => Some((resource, api)),
-        _ => None,
+    all.filter_map(|resource| {
+        let Spec::Api(api) = &resource.resource.spec else {
+            return None;
+        };
+        api.state.serves().then_some((resource, api))
     })
 }
 

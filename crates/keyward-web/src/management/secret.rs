@@ -155,11 +155,7 @@ fn gather(
                 gather(member, rest, &format!("{pointer}/{index}"), "", kept, spots);
             }
         }
-        Value::Array(_)
-        | Value::Null
-        | Value::Bool(_)
-        | Value::Number(_)
-        | Value::String(_) => {}
+        Value::Array(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
@@ -218,8 +214,7 @@ pub(crate) fn take_out(
 /// Whether a body has a secret that is kept as a hash, and is here as it came.
 pub(crate) fn is_to_be_hashed(body: &Value, kind: &KindDescription) -> bool {
     let spots = Spot::all(body, kind).into_iter();
-    let mut hashed =
-        spots.filter(|spot| matches!(spot.kept, Kept::KeyHash | Kept::PasswordHash));
+    let mut hashed = spots.filter(|spot| matches!(spot.kept, Kept::KeyHash | Kept::PasswordHash));
     hashed.any(|spot| body.pointer(&spot.pointer).is_some_and(Value::is_string))
 }
 
@@ -237,10 +232,7 @@ pub(crate) fn misplaced(body: &Value, kind: &KindDescription) -> Vec<MemberFlaw>
 }
 
 /// What stands in a body where secrets are, each with its place.
-pub(crate) fn references_by_place(
-    body: &Value,
-    kind: &KindDescription,
-) -> Vec<(String, String)> {
+pub(crate) fn references_by_place(body: &Value, kind: &KindDescription) -> Vec<(String, String)> {
     let spots = Spot::all(body, kind).into_iter();
     spots
         .filter_map(|spot| {
@@ -404,5 +396,76 @@ fn look(value: &Value, pointer: &mut String, with: &mut impl FnMut(&str, &str)) 
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keyward_model::resource::Kind;
+
+    fn of_route(route: Value) -> Value {
+        json!({ "name": "a", "routes": [route] })
+    }
+
+    #[track_caller]
+    fn check_masked(kind: Kind, body: Value, expected: Value) {
+        let kind = KindDescription::of(kind).unwrap();
+        assert_eq!(masked(body, kind), expected);
+    }
+
+    #[test]
+    fn what_stands_in_a_file_is_told_without_its_secrets() {
+        let headers = |value: Value| of_route(json!({ "request_headers": { "set": value } }));
+        check_masked(
+            Kind::Api,
+            headers(json!({ "Authorization": "Basic YTpi", "x-env": "prod", "X-Api_Key": "k" })),
+            headers(json!({ "Authorization": MASK, "x-env": "prod", "X-Api_Key": MASK })),
+        );
+        check_masked(
+            Kind::Api,
+            headers(json!({ "x-plain": "bearer abc", "x-slash/~": "y" })),
+            headers(json!({ "x-plain": MASK, "x-slash/~": "y" })),
+        );
+        let issuer = |secret: &str| json!({ "name": "i", "secret": secret });
+        for (secret, expected) in [
+            ("${ENV:PARTNER}", "${ENV:PARTNER}"),
+            ("${FILE:/run/secret}", "${FILE:/run/secret}"),
+            // What only begins as a reference does tells what follows.
+            ("${ENV:PREFIX}and-a-secret", MASK),
+            ("${ENV:A}secret${ENV:B}", MASK),
+            ("$${not-a-reference}", MASK),
+            ("${x}", MASK),
+            ("in-clear", MASK),
+        ] {
+            check_masked(Kind::Issuer, issuer(secret), issuer(expected));
+        }
+        let keys = |d: Value| json!({ "jwks": { "keys": [{ "kty": "EC", "x": "x", "d": d }] } });
+        check_masked(Kind::Issuer, keys(json!("private")), keys(json!(MASK)));
+        check_masked(Kind::Issuer, keys(json!(["private"])), keys(json!(MASK)));
+        let password = |hash: &str| json!({ "password": { "argon2": hash } });
+        check_masked(Kind::Credential, password("$argon2id$v=19"), password(MASK));
+    }
+
+    #[test]
+    fn references_count_in_places_of_their_own_kind_alone() {
+        let hash = "A".repeat(TEXT_LENGTH);
+        let own = |class: &str| format!("${{SECRET:{class}{hash}}}");
+        let classes = ["", "value.", "argon2."];
+        for class in classes {
+            for other in classes {
+                let text = own(other);
+                let read = reference_in(&text, class);
+                assert_eq!(read.is_some(), class == other, "{class:?} {text}");
+            }
+        }
+        let api = KindDescription::of(Kind::Api).unwrap();
+        let body = |text: String| of_route(json!({ "query": { "set": { "q": text } } }));
+        assert!(foreign_references(&body(own("value.")), api).is_empty());
+        for stolen in [own(""), own("argon2."), "${SECRET:value.short}".to_owned()] {
+            let flaws = foreign_references(&body(stolen.clone()), api);
+            assert_eq!(flaws.len(), 1, "{stolen}");
+            assert_eq!(flaws[0].member, "/routes/0/query/set/q");
+        }
     }
 }

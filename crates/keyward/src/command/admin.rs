@@ -45,7 +45,8 @@ impl Reset {
         let master_key = environment::variable(environment::MASTER_KEY).map(Secret::new);
         let written = runtime.block_on(async {
             let now = SystemClock::new().now();
-            let store = data_dir::open_existing(&configuration.data_place(), master_key, now).await?;
+            let store =
+                data_dir::open_existing(&configuration.data_place(), master_key, now).await?;
             let written = site::reset(&store, &configuration.data_dir, now).await;
             store.close().await;
             written

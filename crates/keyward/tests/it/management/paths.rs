@@ -110,7 +110,9 @@ async fn no_publisher_takes_calls_of_another_team_or_learns_that_there_are_any()
 #[tokio::test]
 async fn a_path_is_one_team_s_alone_and_stays_while_it_is_used() {
     let managed = Managed::start(Plan::default()).await;
-    managed.team_at("red", &["/red", "*.red.example.com/"]).await;
+    managed
+        .team_at("red", &["/red", "*.red.example.com/x"])
+        .await;
     managed.team("blue").await;
     let owner = managed
         .member("red", "rita", "owner", &["read", "write"])
@@ -131,7 +133,11 @@ async fn a_path_is_one_team_s_alone_and_stays_while_it_is_used() {
     ] {
         let answer = put("blue", &["/free", taken]).await;
         check_problem(&answer, 409, "unfit");
-        assert!(answer.text().contains("the team `red`"), "{}", answer.text());
+        assert!(
+            answer.text().contains("the team `red`"),
+            "{}",
+            answer.text()
+        );
     }
     for (paths, member) in [
         (json!(["/free", "none"]), "/paths/1"),
@@ -157,7 +163,7 @@ async fn a_path_is_one_team_s_alone_and_stays_while_it_is_used() {
     // Who is in a team sees its paths, and only operators give them.
     let of_red = Asked::new("GET", "/teams/red/paths").by(&owner);
     let of_red = expect(&managed.send(of_red).await, 200);
-    assert_eq!(of_red["paths"], json!(["/red", "*.red.example.com/"]));
+    assert_eq!(of_red["paths"], json!(["/red", "*.red.example.com/x"]));
     let wanted = Asked::new("PUT", "/teams/red/paths")
         .by(&owner)
         .body(json!({ "paths": ["/all"] }));
