@@ -11,7 +11,7 @@ use keyward_model::resource::route::Segment;
 use keyward_model::resource::{AccessPolicy, Api, Resource, Spec, route};
 use keyward_model::usage::RouteLabels;
 use std::borrow::Borrow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Roles and policies, compiled when the configuration changes.
@@ -19,6 +19,8 @@ use std::sync::Arc;
 pub struct Catalogue {
     roles: BTreeMap<TeamId, Arc<Roles>>,
     policies: BTreeMap<(TeamId, Name), Arc<Compiled>>,
+    /// Those of the default team that all teams may name.
+    shared: BTreeSet<Name>,
 }
 
 /// A policy, and what it was compiled from.
@@ -75,6 +77,9 @@ impl Catalogue {
                     policy: compiled(resource.name.as_str(), declared)?,
                 }),
             };
+            if resource.is_shared() {
+                catalogue.shared.insert(resource.name.clone());
+            }
             catalogue.policies.insert(key, compiled);
         }
         Ok(catalogue)
@@ -107,7 +112,11 @@ impl Catalogue {
 
     fn policy(&self, team: TeamId, name: &Name) -> Option<&Arc<Compiled>> {
         let of = |team: TeamId| self.policies.get(&(team, name.clone()));
-        of(team).or_else(|| of(TeamId::DEFAULT))
+        let shared = || {
+            let is_shared = self.shared.contains(name);
+            is_shared.then(|| of(TeamId::DEFAULT)).flatten()
+        };
+        of(team).or_else(shared)
     }
 }
 

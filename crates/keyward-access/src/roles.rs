@@ -18,24 +18,59 @@ const TOKEN_ROLES_MAX: usize = 1_000;
 /// The roles of a team, and where its issuers' tokens name them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Roles {
-    declared: BTreeMap<Box<str>, Role>,
+    declared: BTreeMap<Box<str>, DeclaredRole>,
     /// By the issuer's team and name.
     in_tokens: BTreeMap<(TeamId, Name), Vec<ClaimPath>>,
 }
 
+/// A role, with the teams of the issuers that it names: an issuer of the same name is another in each team.
+#[derive(Debug, PartialEq, Eq)]
+struct DeclaredRole {
+    role: Role,
+    /// As long as the role's list of holders; `None` where no issuer vouches.
+    issuers: Vec<Option<TeamId>>,
+}
+
+impl DeclaredRole {
+    fn new(team: TeamId, role: &Role, resources: &[&Resource]) -> Self {
+        let of_team = |name: &Name| {
+            let own = resources.iter().any(|resource| {
+                resource.team == team
+                    && resource.name == *name
+                    && matches!(resource.spec, Spec::Issuer(_))
+            });
+            // What is not the team's own is shared, as `self` is.
+            if own { team } else { TeamId::DEFAULT }
+        };
+        let issuers = role.given_to.iter().map(|holders| match &holders.vouched {
+            Voucher::Issuer(name) => Some(of_team(name)),
+            Voucher::Method(_) => None,
+        });
+        Self {
+            issuers: issuers.collect(),
+            role: role.clone(),
+        }
+    }
+
+    fn is_given_to(&self, caller: &Caller) -> bool {
+        let mut holders = self.role.given_to.iter().zip(&self.issuers);
+        holders.any(|(holders, issuer)| has(caller, holders, *issuer))
+    }
+}
+
 impl Roles {
-    /// What `team` may use: its own, and what the default team has under other names.
+    /// What `team` may use: its own, and what all teams share under other names.
     pub(crate) fn of_team(team: TeamId, resources: &[&Resource]) -> Self {
         let mut roles = Self::default();
         let own = |resource: &&&Resource| resource.team == team;
-        let default =
-            |resource: &&&Resource| resource.team == TeamId::DEFAULT && resource.team != team;
-        let shared = resources.iter().filter(default);
+        let others = |resource: &&&Resource| resource.team != team && resource.is_shared();
+        let shared = resources.iter().filter(others);
         for resource in shared.chain(resources.iter().filter(own)) {
             match &resource.spec {
                 Spec::Role(role) => {
                     let name = resource.name.as_str().into();
-                    roles.declared.insert(name, (**role).clone());
+                    let declared = DeclaredRole::new(resource.team, role, resources);
+                    roles.declared.insert(name, declared);
                 }
                 Spec::Issuer(issuer) if !issuer.roles_from.is_empty() => {
                     let key = (resource.team, resource.name.clone());
@@ -61,13 +96,14 @@ impl Roles {
     pub(crate) fn of(&self, caller: &Caller) -> Result<BTreeSet<Box<str>>, String> {
         let mut roles = self.in_token(caller)?;
         for (name, role) in &self.declared {
-            if role.given_to.iter().any(|holders| has(caller, holders)) {
+            if role.is_given_to(caller) {
                 roles.insert(name.clone());
             }
         }
         let mut left: Vec<Box<str>> = roles.iter().cloned().collect();
         while let Some(name) = left.pop() {
-            let included = self.declared.get(&name).map(|role| &role.includes);
+            let included = self.declared.get(&name);
+            let included = included.map(|declared| &declared.role.includes);
             for role in included.into_iter().flatten() {
                 if roles.insert(role.as_str().into()) {
                     left.push(role.as_str().into());
@@ -126,10 +162,10 @@ fn no_roles(path: &ClaimPath) -> String {
     format!("claim `{path}` is no list of roles: it has texts alone")
 }
 
-/// Whether a caller is one of these.
-fn has(caller: &Caller, holders: &Holders) -> bool {
+/// Whether a caller is one of these, for whom an issuer of the team `issuer` vouches, if any does.
+fn has(caller: &Caller, holders: &Holders, issuer: Option<TeamId>) -> bool {
     let vouched = match &holders.vouched {
-        Voucher::Issuer(name) => caller.issuer_name.as_ref() == Some(name),
+        Voucher::Issuer(name) => caller.issuer_name.as_ref() == Some(name) && caller.team == issuer,
         Voucher::Method(method) => caller.issuer_name.is_none() && caller.method == *method,
     };
     let among = |names: &BTreeSet<Box<str>>, name: Option<&str>| {

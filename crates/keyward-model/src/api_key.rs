@@ -29,7 +29,7 @@ const LENGTH_MAX: usize = 512;
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// An API key: one of ours, or one that was made elsewhere and is taken over.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey(Secret<String>);
 
 /// Why a text is no API key.

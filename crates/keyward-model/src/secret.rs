@@ -21,6 +21,19 @@ impl<T: Zeroize> Secret<T> {
     }
 }
 
+/// In a time that tells nothing of where two of the same length differ.
+impl<T: Zeroize + AsRef<[u8]>> PartialEq for Secret<T> {
+    fn eq(&self, other: &Self) -> bool {
+        let (one, other): (&[u8], &[u8]) = (self.reveal().as_ref(), other.reveal().as_ref());
+        let differs = one.iter().zip(other).fold(0, |differs, (one, other)| {
+            std::hint::black_box(differs | (one ^ other))
+        });
+        one.len() == other.len() && differs == 0
+    }
+}
+
+impl<T: Zeroize + AsRef<[u8]>> Eq for Secret<T> {}
+
 impl<T: Zeroize> fmt::Debug for Secret<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[secret]")
@@ -30,6 +43,15 @@ impl<T: Zeroize> fmt::Debug for Secret<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn secrets_are_the_same_when_all_of_them_is() {
+        let secret = |text: &str| Secret::new(text.to_owned());
+        assert_eq!(secret("hunter2"), secret("hunter2"));
+        for other in ["", "hunter", "hunter3", "iunter2", "hunter22"] {
+            assert_ne!(secret("hunter2"), secret(other), "{other}");
+        }
+    }
 
     #[test]
     fn a_secret_does_not_print() {

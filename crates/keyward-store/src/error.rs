@@ -208,6 +208,12 @@ pub enum Error {
         /// The role.
         role: String,
     },
+    /// Somebody has a role that the author of a change stands below.
+    #[error("only whoever is `{role}` gives that role, or takes anything from those who have it")]
+    Above {
+        /// The role.
+        role: String,
+    },
     /// The audit log was changed after it was written.
     #[error("the audit log is broken at event {sequence}: {why}")]
     AuditBroken {
@@ -263,6 +269,7 @@ impl Error {
             Self::Input(_) => "backup_input",
             Self::Output(_) => "backup_output",
             Self::Last { .. } => "store_last",
+            Self::Above { .. } => "store_above",
             Self::AuditBroken { .. } => "audit_broken",
             Self::Crypto(_) => "store_crypto",
             Self::Database(_) => "store_database",

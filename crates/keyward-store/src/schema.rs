@@ -59,6 +59,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../migrations/0007_certificate_names.sql"),
     },
     Migration {
+        version: 8,
+        serves_from: 1,
+        sql: include_str!("../migrations/0008_owned_paths.sql"),
+    },
+    Migration {
         version: 10,
         serves_from: 1,
         sql: include_str!("../migrations/0010_key_sets.sql"),

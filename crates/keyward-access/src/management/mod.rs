@@ -119,6 +119,8 @@ pub enum ManagementRefusal {
 ///     name: "alice".into(),
 ///     roles: BTreeMap::from([(TeamId::DEFAULT, BTreeSet::from([ManagementRole::Auditor]))]),
 ///     scopes: Scope::all().collect(),
+///     team: TeamId::DEFAULT,
+///     token: "t1".into(),
 /// });
 /// let here = Place::Team(TeamId::DEFAULT);
 /// let apis = Subject::Resources(Kind::Api);

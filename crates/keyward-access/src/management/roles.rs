@@ -100,6 +100,10 @@ pub struct Manager {
     pub roles: BTreeMap<TeamId, BTreeSet<ManagementRole>>,
     /// How far what they have shown goes.
     pub scopes: BTreeSet<Scope>,
+    /// The team that they act from: names are each team's own.
+    pub team: TeamId,
+    /// The id of the token that they have shown.
+    pub token: Box<str>,
 }
 
 impl Manager {

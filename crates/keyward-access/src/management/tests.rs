@@ -15,6 +15,8 @@ fn manager(
         name: "alice".into(),
         roles: BTreeMap::from([(team, BTreeSet::from([role]))]),
         scopes: scopes.into_iter().collect(),
+        team,
+        token: "t1".into(),
     })
 }
 

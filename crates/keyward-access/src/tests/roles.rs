@@ -1,6 +1,9 @@
-use super::{Asked, caller, issuer, rule, told};
-use keyward_model::Caller;
+use super::{Asked, api, caller, issuer, resource, rule, told};
+use crate::Catalogue;
 use keyward_model::caller::Method;
+use keyward_model::id::TeamId;
+use keyward_model::resource::{Resource, Spec};
+use keyward_model::{Caller, Origin};
 use serde_json::{Value, json};
 
 fn beside() -> Vec<Value> {
@@ -100,6 +103,78 @@ fn a_subject_of_another_issuer_or_credential_is_somebody_else() {
     carol.issuer_name = None;
     carol.method = Method::MutualTls;
     check(asked, &carol, refused);
+}
+
+/// Whether a caller may call an API of the team `red` that asks for the role `admin`, with these resources beside it,
+/// each of `red` or of the default team, and of a file or the database.
+fn is_let_in(beside: &[(&str, Origin, Value)], caller: &Caller) -> bool {
+    let mut resources: Vec<Resource> = beside
+        .iter()
+        .map(|(team, origin, body)| Resource {
+            team: if *team == "red" { RED } else { TeamId::DEFAULT },
+            origin: *origin,
+            ..resource(body)
+        })
+        .collect();
+    let api = Resource {
+        team: RED,
+        ..api(&json!({ "roles": ["admin"] }))
+    };
+    resources.push(api.clone());
+    let catalogue = Catalogue::new(&resources, None).unwrap();
+    let Spec::Api(declared) = &api.spec else {
+        panic!("not an API");
+    };
+    let inputs = catalogue.inputs(RED, declared).unwrap().unwrap();
+    let rule = inputs.rules(&api, declared).unwrap().remove(0).unwrap();
+    Asked::default().decide(&rule, caller).is_allowed()
+}
+
+const RED: TeamId = TeamId::from_u128(7);
+
+#[test]
+fn roles_of_a_node_s_file_are_every_team_s_and_those_of_the_database_their_own_team_s() {
+    let main = || issuer();
+    let role = || {
+        json!({ "kind": "role", "name": "admin", "given_to": [
+            { "issuer": "main", "subjects": ["eve"] },
+            { "method": "api_key", "subjects": ["eve"] },
+        ] })
+    };
+    let eve = |team| {
+        let mut eve = caller(&json!({ "sub": "eve" }));
+        eve.team = Some(team);
+        eve
+    };
+    let (file, database) = (Origin::File, Origin::Database);
+    for (issuer_of, role_of, caller_of, expected) in [
+        (("default", file), ("default", file), TeamId::DEFAULT, true),
+        // A publisher of the default team gives nobody a role in another team's APIs.
+        (
+            ("default", file),
+            ("default", database),
+            TeamId::DEFAULT,
+            false,
+        ),
+        (("default", file), ("red", database), TeamId::DEFAULT, true),
+        (("red", database), ("red", database), RED, true),
+        // An issuer of the same name is another in each team.
+        (("red", database), ("default", file), RED, false),
+        (("red", database), ("red", database), TeamId::DEFAULT, false),
+    ] {
+        let beside = [
+            (issuer_of.0, issuer_of.1, main()),
+            (role_of.0, role_of.1, role()),
+        ];
+        let let_in = is_let_in(&beside, &eve(caller_of));
+        assert_eq!(let_in, expected, "{issuer_of:?} {role_of:?} {caller_of}");
+    }
+    // Nor do tokens name roles for other teams where an issuer of the database says so.
+    let named = |origin| {
+        let claims = json!({ "sub": "bob", "realm_access": { "roles": ["admin"] } });
+        is_let_in(&[("default", origin, main())], &caller(&claims))
+    };
+    assert!(named(file) && !named(database));
 }
 
 #[test]

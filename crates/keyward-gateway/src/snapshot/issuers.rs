@@ -2,7 +2,7 @@
 
 use super::CompileError;
 use crate::issuer::{IssuerKeySet, Issuers};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use keyward_model::id::TeamId;
 use keyward_model::name::Name;
 use keyward_model::resource::issuer::SELF;
@@ -12,6 +12,8 @@ use std::sync::{Arc, Weak};
 /// Issuers by team and name. `self` belongs to everyone.
 pub(super) struct OpenIssuers {
     declared: HashMap<(TeamId, Name), Arc<IssuerKeySet>>,
+    /// Those of the default team that all teams may name.
+    shared: HashSet<Name>,
     own: Option<Arc<IssuerKeySet>>,
 }
 
@@ -26,7 +28,7 @@ impl OpenIssuers {
             issuer: name.to_owned(),
             why: error.to_string(),
         };
-        let mut declared = HashMap::new();
+        let (mut declared, mut shared) = (HashMap::new(), HashSet::new());
         for resource in resources {
             let Spec::Issuer(issuer) = &resource.spec else {
                 continue;
@@ -34,6 +36,9 @@ impl OpenIssuers {
             let opened = issuers
                 .prepare(resource.team, &resource.team_name, &resource.name, issuer)
                 .map_err(|error| failed(resource.name.as_str(), &error))?;
+            if resource.is_shared() {
+                shared.insert(resource.name.clone());
+            }
             declared.insert((resource.team, resource.name.clone()), opened);
         }
         let own = match (own, SELF.parse::<Name>()) {
@@ -44,7 +49,11 @@ impl OpenIssuers {
             }
             (None, _) | (_, Err(_)) => None,
         };
-        Ok(Self { declared, own })
+        Ok(Self {
+            declared,
+            shared,
+            own,
+        })
     }
 
     /// All of them, for when they are served; those that no API names are gone by then.
@@ -53,12 +62,16 @@ impl OpenIssuers {
         all.map(Arc::downgrade).collect()
     }
 
-    /// The issuer that an API of `team` means by `name`: its own, or one of the default team.
+    /// The issuer that an API of `team` means by `name`: its own, or one that all teams share.
     pub(super) fn get(&self, team: TeamId, name: &Name) -> Option<Arc<IssuerKeySet>> {
         if name.as_str() == SELF {
             return self.own.clone();
         }
         let of = |team| self.declared.get(&(team, name.clone())).cloned();
-        of(team).or_else(|| of(TeamId::DEFAULT))
+        let shared = || {
+            let is_shared = self.shared.contains(name);
+            is_shared.then(|| of(TeamId::DEFAULT)).flatten()
+        };
+        of(team).or_else(shared)
     }
 }

@@ -32,7 +32,7 @@ pub enum AuthenticationMethod {
 /// Which tokens are taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenMethod {
-    /// Names of issuers of the same team (or of the default team), or `self`; at least one.
+    /// Names of issuers of the same team (or of a node's own file, which all teams share), or `self`; at least one.
     pub issuers: Vec<Name>,
     /// One of these must be in the token's `aud`; at least one.
     pub audiences: Vec<Box<str>>,

@@ -44,7 +44,7 @@ impl Authorization {
 /// A policy of an API or a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PolicyReference {
-    /// An `access_policy` of the same team, or of the default team.
+    /// An `access_policy` of the same team, or of a node's own file, which all teams share.
     Named(Name),
     /// One that is written where it is used.
     Inline(Box<AccessPolicy>),

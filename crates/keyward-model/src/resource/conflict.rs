@@ -82,7 +82,7 @@ impl<'r> Watched<'r> {
 }
 
 /// The hosts that an API names; `None` stands for any.
-fn hosts(api: &Api) -> impl Iterator<Item = Option<&HostPattern>> {
+pub(super) fn hosts(api: &Api) -> impl Iterator<Item = Option<&HostPattern>> {
     let any = api.hosts.is_empty().then_some(None);
     api.hosts.iter().map(Some).chain(any)
 }

@@ -322,10 +322,11 @@ impl<'r> Catalogue<'r> {
         }
     }
 
-    /// An issuer of the team, or else of the default team.
+    /// An issuer of the team, or else one that all teams share.
     fn issuer(&self, team: &Name, name: &Name) -> Option<(&'r Declared, &'r Issuer)> {
         let of = |team: &Name| self.issuers.get(&(team, name)).copied();
-        of(team).or_else(|| of(&Name::default_team()))
+        let shared = || of(&Name::default_team()).filter(|(found, _)| found.resource.is_shared());
+        of(team).or_else(shared)
     }
 }
 

@@ -8,7 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// A credential. APIs of its team take it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
     /// What proves it.
     pub proof: CredentialProof,
@@ -25,7 +25,7 @@ pub struct Credential {
 }
 
 /// What proves a credential.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CredentialProof {
     /// An API key.
     ApiKey(KeyMaterial),
@@ -39,7 +39,7 @@ pub enum CredentialProof {
 }
 
 /// An API key, or what is kept of one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyMaterial {
     /// The key itself, which is hashed as soon as the node's hashing key is at hand.
     Clear(ApiKey),
@@ -48,7 +48,7 @@ pub enum KeyMaterial {
 }
 
 /// A password, or what is kept of one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PasswordMaterial {
     /// One that a machine made: long and random. It is kept as a keyed hash, which is fast to compute.
     Clear(Secret<String>),

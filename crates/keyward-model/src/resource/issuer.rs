@@ -10,7 +10,7 @@ use std::time::Duration;
 pub const SELF: &str = "self";
 
 /// An issuer of tokens.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issuer {
     /// The `iss` its tokens carry, compared byte by byte.
     pub issuer: Box<str>,
@@ -35,7 +35,7 @@ pub struct Issuer {
 }
 
 /// How an issuer is asked about tokens.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Introspection {
     /// Its introspection endpoint.
     pub url: Box<str>,
@@ -58,7 +58,7 @@ pub enum Encrypted {
 }
 
 /// Where an issuer's keys come from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IssuerKeys {
     /// This node's own keys: the issuer `self`.
     Own,

@@ -20,6 +20,7 @@ pub mod policy;
 pub mod raw;
 pub mod role;
 pub mod route;
+pub mod team_path;
 pub mod upstream;
 pub mod webhook;
 pub mod websocket;
@@ -37,6 +38,7 @@ pub use mutual_tls::MutualTls;
 pub use policy::Policies;
 pub use role::Role;
 pub use route::{HostPattern, Route};
+pub use team_path::TeamPath;
 pub use upstream::{Target, Upstream, UpstreamIdentity, UpstreamTls};
 pub use webhook::Webhook;
 pub use websocket::{WebOrigin, WebSocket};
@@ -117,8 +119,18 @@ pub struct Resource {
     pub spec: Spec,
 }
 
+impl Resource {
+    /// Whether all teams may name it: an issuer, a role or an access policy that stands in a node's own file is its
+    /// operator's word. What the team `default` has in the database is that team's alone, as any team's is: otherwise
+    /// whoever publishes there would decide who gets into the APIs of others.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.origin == Origin::File && self.team == TeamId::DEFAULT
+    }
+}
+
 /// What a resource is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Spec {
     /// Whose tokens are believed.
     Issuer(Issuer),

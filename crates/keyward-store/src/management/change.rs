@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Up to so many changes an audit event tells what was there before and after; of more it has the hashes, and the
+/// Up to so many changes of a team an audit event tells what was there before and after; of more it has the hashes, and the
 /// history has the rest.
 const TOLD_WHOLE: usize = 20;
 
@@ -79,19 +79,8 @@ impl Store {
         now: Timestamp,
     ) -> Result<Written, Error> {
         let mut transaction = self.begin_write().await?;
-        let revision = next_revision(&mut transaction, base).await?;
-        sqlx::query(
-            "INSERT INTO revisions (number, created_at, actor, summary, reason, request_id)
-             VALUES ($1, $2, $3, $4, $5, $6)",
-        )
-        .bind(number(revision)?)
-        .bind(now.as_micros())
-        .bind(author.name)
-        .bind(summary)
-        .bind(reason)
-        .bind(author.request_id)
-        .execute(&mut *transaction)
-        .await?;
+        let about = (author, summary, reason);
+        let revision = begin_revision(&mut transaction, base, about, now).await?;
         let mut resources = Vec::with_capacity(writes.len());
         for write in writes {
             self.keep_secrets(&mut transaction, write, now).await?;
@@ -102,8 +91,12 @@ impl Store {
             remember(&mut transaction, call, resource, revision, now).await?;
         }
         let object = format!("revision {revision}");
-        for (team, mut about) in told(writes, &resources) {
+        let events = told(writes, &resources);
+        // A reason that was given for several teams at once may tell one of them of the others.
+        let of_one = events.len() == 1;
+        for (team, mut about) in events {
             if let Value::Object(about) = &mut about
+                && of_one
                 && !reason.is_empty()
             {
                 about.insert("reason".to_owned(), reason.into());
@@ -247,6 +240,32 @@ impl Store {
     }
 }
 
+/// Writes down a revision on top of `base`: [`Error::Conflict`] when that is no longer the newest.
+pub(super) async fn begin_revision(
+    connection: &mut Connection,
+    base: Revision,
+    (author, summary, reason): (Author<'_>, &str, &str),
+    now: Timestamp,
+) -> Result<Revision, Error> {
+    let revision = next_revision(&mut *connection, base).await?;
+    sqlx::query(
+        "INSERT INTO revisions
+         (number, created_at, actor, summary, reason, request_id, actor_team, token)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(number(revision)?)
+    .bind(now.as_micros())
+    .bind(author.name)
+    .bind(summary)
+    .bind(reason)
+    .bind(author.request_id)
+    .bind(author.team.map(|team| team.to_string()).unwrap_or_default())
+    .bind(author.token)
+    .execute(&mut *connection)
+    .await?;
+    Ok(revision)
+}
+
 async fn next_revision(connection: &mut Connection, base: Revision) -> Result<Revision, Error> {
     let (newest,): (i64,) = sqlx::query_as("SELECT coalesce(max(number), 0) FROM revisions")
         .fetch_one(&mut *connection)
@@ -385,7 +404,11 @@ async fn remember(
 
 /// What the audit event of each team tells.
 fn told(writes: &[ResourceWrite], changed: &[ChangedResource]) -> BTreeMap<TeamId, Value> {
-    let whole = writes.len() <= TOLD_WHOLE;
+    let mut counts: BTreeMap<TeamId, usize> = BTreeMap::new();
+    for write in writes {
+        *counts.entry(write.team).or_default() += 1;
+    }
+    let whole = |team| counts.get(&team).is_some_and(|count| *count <= TOLD_WHOLE);
     let mut teams: BTreeMap<TeamId, Vec<Value>> = BTreeMap::new();
     for (write, changed) in writes.iter().zip(changed) {
         let mut change = json!({ "kind": write.kind, "name": write.name });
@@ -395,7 +418,7 @@ fn told(writes: &[ResourceWrite], changed: &[ChangedResource]) -> BTreeMap<TeamI
             }
             for (when, body) in [("before", &changed.before), ("after", &write.body)] {
                 let Some(body) = body else { continue };
-                let value = if whole {
+                let value = if whole(write.team) {
                     serde_json::from_str(body).unwrap_or(Value::Null)
                 } else {
                     let hash = digest(&SHA256, body.as_bytes());

@@ -19,6 +19,14 @@ pub struct RevisionEntry {
     pub reason: String,
     /// The call that made it.
     pub request_id: String,
+    /// The team that its maker acted from; empty where that was not written down.
+    pub actor_team: String,
+    /// The token that they had shown; empty where there was none.
+    pub token: String,
+    /// How many resources it changed: of the team, where it is asked for one.
+    pub changes: u64,
+    /// Whether it changed something of other teams too.
+    pub of_others: bool,
 }
 
 /// What a revision did to a resource.
@@ -72,6 +80,10 @@ struct RevisionRow {
     summary: String,
     reason: String,
     request_id: String,
+    actor_team: String,
+    token: String,
+    changes: i64,
+    all_changes: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -99,6 +111,10 @@ impl TryFrom<RevisionRow> for RevisionEntry {
             summary: row.summary,
             reason: row.reason,
             request_id: row.request_id,
+            actor_team: row.actor_team,
+            token: row.token,
+            changes: u64::try_from(row.changes).unwrap_or_default(),
+            of_others: row.all_changes > row.changes,
         })
     }
 }
@@ -136,28 +152,21 @@ impl Store {
         let before = before.map_or(i64::MAX, |before| {
             i64::try_from(before.0).unwrap_or(i64::MAX)
         });
-        let rows: Vec<RevisionRow> =
-            match team {
-                None => sqlx::query_as(
-                    "SELECT number, created_at, actor, summary, reason, request_id FROM revisions
-                     WHERE number < $1 ORDER BY number DESC LIMIT $2",
-                )
-                .bind(before)
-                .bind(i64::from(limit))
-                .fetch_all(self.pool())
-                .await?,
-                Some(team) => sqlx::query_as(
-                    "SELECT number, created_at, actor, summary, reason, request_id FROM revisions
-                     WHERE number < $1 AND number IN
-                       (SELECT revision FROM resource_changes WHERE team = $3)
-                     ORDER BY number DESC LIMIT $2",
-                )
-                .bind(before)
-                .bind(i64::from(limit))
-                .bind(team.to_string())
-                .fetch_all(self.pool())
-                .await?,
-            };
+        let rows: Vec<RevisionRow> = sqlx::query_as(
+            "SELECT number, created_at, actor, summary, reason, request_id, actor_team, token,
+                    (SELECT count(*) FROM resource_changes
+                     WHERE revision = number AND ($3 = '' OR team = $3)) AS changes,
+                    (SELECT count(*) FROM resource_changes WHERE revision = number) AS all_changes
+             FROM revisions
+             WHERE number < $1 AND ($3 = '' OR number IN
+                   (SELECT revision FROM resource_changes WHERE team = $3))
+             ORDER BY number DESC LIMIT $2",
+        )
+        .bind(before)
+        .bind(i64::from(limit))
+        .bind(team.map(|team| team.to_string()).unwrap_or_default())
+        .fetch_all(self.pool())
+        .await?;
         rows.into_iter().map(RevisionEntry::try_from).collect()
     }
 

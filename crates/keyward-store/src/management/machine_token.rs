@@ -1,6 +1,6 @@
 //! Tokens of machines that manage.
 
-use super::Author;
+use super::{Author, member};
 use crate::database::Transaction;
 use crate::hierarchy::random_id;
 use crate::{Error, Store};
@@ -30,6 +30,8 @@ pub struct MachineToken {
     pub expires_at: Timestamp,
     /// When it was taken back.
     pub revoked_at: Option<Timestamp>,
+    /// Whether an operator made it. Only then may it do what only operators may.
+    pub by_operator: bool,
 }
 
 /// One to be made.
@@ -45,6 +47,8 @@ pub struct NewMachineToken<'a> {
     pub scopes: &'a BTreeSet<String>,
     /// When it ends.
     pub expires_at: Timestamp,
+    /// Whether an operator makes it.
+    pub by_operator: bool,
 }
 
 #[derive(sqlx::FromRow)]
@@ -58,6 +62,7 @@ struct TokenRow {
     created_at: i64,
     expires_at: i64,
     revoked_at: Option<i64>,
+    by_operator: i64,
 }
 
 impl TryFrom<TokenRow> for MachineToken {
@@ -71,6 +76,7 @@ impl TryFrom<TokenRow> for MachineToken {
             created_at: Timestamp::from_micros(row.created_at),
             expires_at: Timestamp::from_micros(row.expires_at),
             revoked_at: row.revoked_at.map(Timestamp::from_micros),
+            by_operator: row.by_operator != 0,
             member: row.member,
             label: row.label,
             created_by: row.created_by,
@@ -79,10 +85,10 @@ impl TryFrom<TokenRow> for MachineToken {
 }
 
 const COLUMNS: &str =
-    "id, team, member, label, scopes, created_by, created_at, expires_at, revoked_at";
+    "id, team, member, label, scopes, created_by, created_at, expires_at, revoked_at, by_operator";
 
 impl Store {
-    /// Makes a token's row.
+    /// Makes a token's row. `None` when its member has no role in the team.
     ///
     /// # Errors
     /// What the database says.
@@ -91,13 +97,17 @@ impl Store {
         token: NewMachineToken<'_>,
         author: Author<'_>,
         now: Timestamp,
-    ) -> Result<MachineToken, Error> {
+    ) -> Result<Option<MachineToken>, Error> {
         let mut transaction = self.begin_write().await?;
+        let roles = member::roles(&mut transaction, token.team, token.member).await?;
+        if roles.is_empty() {
+            return Ok(None);
+        }
         let made = self
             .insert_machine_token(&mut transaction, token, author, now)
             .await?;
         transaction.commit().await?;
-        Ok(made)
+        Ok(Some(made))
     }
 
     pub(super) async fn insert_machine_token(
@@ -111,8 +121,8 @@ impl Store {
         let scopes: Vec<&str> = token.scopes.iter().map(String::as_str).collect();
         sqlx::query(
             "INSERT INTO machine_tokens
-             (id, team, member, label, scopes, created_by, created_at, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+             (id, team, member, label, scopes, created_by, created_at, expires_at, by_operator)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         )
         .bind(id.to_string())
         .bind(token.team.to_string())
@@ -122,6 +132,7 @@ impl Store {
         .bind(author.name)
         .bind(now.as_micros())
         .bind(token.expires_at.as_micros())
+        .bind(i64::from(token.by_operator))
         .execute(&mut **transaction)
         .await?;
         let object = format!("token {id}");
@@ -142,6 +153,7 @@ impl Store {
             created_at: now,
             expires_at: token.expires_at,
             revoked_at: None,
+            by_operator: token.by_operator,
         })
     }
 
@@ -182,15 +194,20 @@ impl Store {
 
     /// Takes a token back. `false` when it was before.
     ///
+    /// `above` names a role that the author stands below: tokens of whoever has it are not theirs to take back.
+    ///
     /// # Errors
-    /// What the database says.
+    /// [`Error::Above`] when the token's member has the role `above`.
     pub async fn revoke_machine_token(
         &self,
         token: &MachineToken,
+        above: Option<&str>,
         author: Author<'_>,
         now: Timestamp,
     ) -> Result<bool, Error> {
         let mut transaction = self.begin_write().await?;
+        let roles = member::roles(&mut transaction, token.team, &token.member).await?;
+        member::not_above(above, &roles)?;
         let changed = sqlx::query(
             "UPDATE machine_tokens SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL",
         )

@@ -1,10 +1,11 @@
 //! Members of teams, and their roles.
 
 use super::Author;
+use crate::database::Transaction;
 use crate::{Error, Store};
 use keyward_model::Timestamp;
 use keyward_model::id::TeamId;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// A member's role in a team.
@@ -23,6 +24,15 @@ pub struct TeamMember {
     pub member: String,
     /// Their roles.
     pub roles: BTreeSet<String>,
+}
+
+/// What holds of a change of members.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MemberRules<'a> {
+    /// A role that somebody has to have in the team afterwards: the last operator can't be taken away.
+    pub keep: Option<&'a str>,
+    /// A role that the author stands below: they give it to nobody, and take nothing from whoever has it.
+    pub above: Option<&'a str>,
 }
 
 impl Store {
@@ -84,28 +94,25 @@ impl Store {
 
     /// Gives a member these roles in a team and no others. Without any, they are no member.
     ///
-    /// `keep` names a role that somebody has to have in the team afterwards: the last operator can't be taken away.
+    /// Whoever is no member any more has no token any more either, so that none comes back to life when somebody is
+    /// called so again.
     ///
     /// # Errors
-    /// [`Error::Last`] when nobody would have the role `keep`.
+    /// [`Error::Last`] when nobody would have the role `rules.keep`; [`Error::Above`] when the member has the role
+    /// `rules.above`, or would.
     pub async fn set_member(
         &self,
         team: TeamId,
         member: &str,
         roles: &BTreeSet<String>,
-        keep: Option<&str>,
+        rules: MemberRules<'_>,
         author: Author<'_>,
         now: Timestamp,
     ) -> Result<(), Error> {
         let mut transaction = self.begin_write().await?;
-        let before: Vec<(String,)> = sqlx::query_as(
-            "SELECT role FROM members WHERE team = $1 AND member = $2 ORDER BY role",
-        )
-        .bind(team.to_string())
-        .bind(member)
-        .fetch_all(&mut *transaction)
-        .await?;
-        let before: BTreeSet<String> = before.into_iter().map(|(role,)| role).collect();
+        let before = self::roles(&mut transaction, team, member).await?;
+        not_above(rules.above, &before)?;
+        not_above(rules.above, roles)?;
         if before == *roles {
             return Ok(());
         }
@@ -117,7 +124,7 @@ impl Store {
         for role in roles {
             insert(&mut transaction, team, member, role, now).await?;
         }
-        if let Some(role) = keep.filter(|role| before.contains(*role)) {
+        if let Some(role) = rules.keep.filter(|role| before.contains(*role)) {
             let (left,): (i64,) =
                 sqlx::query_as("SELECT count(*) FROM members WHERE team = $1 AND role = $2")
                     .bind(team.to_string())
@@ -130,8 +137,23 @@ impl Store {
                 });
             }
         }
+        let mut about = json!({ "before": before, "after": roles });
+        if roles.is_empty() {
+            let revoked = sqlx::query(
+                "UPDATE machine_tokens SET revoked_at = $1
+                 WHERE team = $2 AND member = $3 AND revoked_at IS NULL",
+            )
+            .bind(now.as_micros())
+            .bind(team.to_string())
+            .bind(member)
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected();
+            if let Value::Object(about) = &mut about {
+                about.insert("tokens_revoked".to_owned(), revoked.into());
+            }
+        }
         let object = format!("member {member}");
-        let about = json!({ "before": before, "after": roles });
         self.told(
             &mut transaction,
             author,
@@ -146,8 +168,33 @@ impl Store {
     }
 }
 
+/// The roles of a member, as they are in this transaction.
+pub(super) async fn roles(
+    transaction: &mut Transaction,
+    team: TeamId,
+    member: &str,
+) -> Result<BTreeSet<String>, Error> {
+    let roles: Vec<(String,)> =
+        sqlx::query_as("SELECT role FROM members WHERE team = $1 AND member = $2")
+            .bind(team.to_string())
+            .bind(member)
+            .fetch_all(&mut **transaction)
+            .await?;
+    Ok(roles.into_iter().map(|(role,)| role).collect())
+}
+
+/// That the role `above`, below which somebody stands, is none of these.
+pub(super) fn not_above(above: Option<&str>, roles: &BTreeSet<String>) -> Result<(), Error> {
+    match above.filter(|role| roles.contains(*role)) {
+        Some(role) => Err(Error::Above {
+            role: role.to_owned(),
+        }),
+        None => Ok(()),
+    }
+}
+
 pub(super) async fn insert(
-    transaction: &mut crate::database::Transaction,
+    transaction: &mut Transaction,
     team: TeamId,
     member: &str,
     role: &str,

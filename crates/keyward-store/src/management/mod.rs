@@ -13,7 +13,7 @@ mod team;
 pub use change::{ChangedResource, RememberedCall, ResourceWrite, Written};
 pub use history::{ResourceChange, RevisionEntry};
 pub use machine_token::{MachineToken, NewMachineToken};
-pub use member::{MemberRole, TeamMember};
+pub use member::{MemberRole, MemberRules, TeamMember};
 pub use setup::{NeededSetup, SetupSecret};
 pub use team::Team;
 
@@ -33,6 +33,10 @@ pub struct Author<'a> {
     pub address: &'a str,
     /// The call's id; empty where there is no call.
     pub request_id: &'a str,
+    /// The team that they act from. Names are each team's own: only with it is it known who they are.
+    pub team: Option<TeamId>,
+    /// The token that they have shown; empty where there is none.
+    pub token: &'a str,
 }
 
 impl<'a> Author<'a> {
@@ -43,6 +47,8 @@ impl<'a> Author<'a> {
             name,
             address: "",
             request_id: "",
+            team: None,
+            token: "",
         }
     }
 
@@ -50,7 +56,13 @@ impl<'a> Author<'a> {
     pub(crate) fn detail(&self, about: Value) -> Value {
         let mut detail = json!({});
         if let Value::Object(told) = &mut detail {
-            for (key, text) in [("address", self.address), ("request_id", self.request_id)] {
+            let team = self.team.map(|team| team.to_string()).unwrap_or_default();
+            for (key, text) in [
+                ("address", self.address),
+                ("request_id", self.request_id),
+                ("actor_team", &team),
+                ("token", self.token),
+            ] {
                 if !text.is_empty() {
                     told.insert(key.to_owned(), text.into());
                 }

@@ -22,6 +22,7 @@ const FIXTURES: &[(i64, &str)] = &[
     (5, include_str!("../../migrations/fixtures/0005.sql")),
     (6, include_str!("../../migrations/fixtures/0006.sql")),
     (7, include_str!("../../migrations/fixtures/0007.sql")),
+    (8, include_str!("../../migrations/fixtures/0008.sql")),
     (10, include_str!("../../migrations/fixtures/0010.sql")),
     (11, include_str!("../../migrations/fixtures/0011.sql")),
     (12, include_str!("../../migrations/fixtures/0012.sql")),

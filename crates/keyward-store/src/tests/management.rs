@@ -1,5 +1,6 @@
 use super::*;
-use crate::management::{NeededSetup, RememberedCall, ResourceWrite};
+use crate::management::{MemberRules, NeededSetup, RememberedCall, ResourceWrite};
+use keyward_model::resource::TeamPath;
 
 on_each_database! {
     a_revision_is_written_with_its_history_and_its_event_or_not_at_all,
@@ -7,12 +8,22 @@ on_each_database! {
     a_call_is_remembered_for_a_day_and_known_by_what_it_asked_for,
     a_setup_secret_is_claimed_by_one_and_ends_in_an_hour,
     members_and_tokens_are_of_their_team_and_the_last_operator_stays,
+    whoever_stands_below_a_role_takes_nothing_from_those_who_have_it,
+    paths_are_given_as_a_revision_and_told_by_team,
+    a_team_reads_of_a_revision_what_is_its_own,
 }
+
+const KEEP: MemberRules<'static> = MemberRules {
+    keep: Some("operator"),
+    above: None,
+};
 
 const AUTHOR: Author<'static> = Author {
     name: "alice",
     address: "192.0.2.1",
     request_id: "r1",
+    team: Some(TEAM),
+    token: "t1",
 };
 
 fn write(name: &str, body: Option<&str>) -> ResourceWrite {
@@ -125,7 +136,13 @@ async fn a_secret_is_sealed_for_its_team_and_kept_once(bench: Bench) {
     let opened = store.resource_secret(TEAM, "ref").await.unwrap().unwrap();
     assert_eq!(opened.reveal(), secret);
     let other = store
-        .create_team(&"blue".parse().unwrap(), AUTHOR, NOW)
+        .create_team(
+            &"blue".parse().unwrap(),
+            Revision(0),
+            &BTreeSet::new(),
+            AUTHOR,
+            NOW,
+        )
         .await
         .unwrap();
     assert!(
@@ -214,6 +231,7 @@ async fn a_setup_secret_is_claimed_by_one_and_ends_in_an_hour(bench: Bench) {
             label: "",
             scopes: &scopes,
             expires_at: now.plus(hour),
+            by_operator: true,
         };
         store
             .claim_setup_secret(secret, "operator", token, AUTHOR, now)
@@ -246,11 +264,23 @@ async fn a_setup_secret_is_claimed_by_one_and_ends_in_an_hour(bench: Bench) {
 async fn members_and_tokens_are_of_their_team_and_the_last_operator_stays(bench: Bench) {
     let store = bench.open().await;
     let blue = store
-        .create_team(&"blue".parse().unwrap(), AUTHOR, NOW)
+        .create_team(
+            &"blue".parse().unwrap(),
+            Revision(0),
+            &BTreeSet::new(),
+            AUTHOR,
+            NOW,
+        )
         .await
         .unwrap();
     let twice = store
-        .create_team(&"blue".parse().unwrap(), AUTHOR, NOW)
+        .create_team(
+            &"blue".parse().unwrap(),
+            Revision(0),
+            &BTreeSet::new(),
+            AUTHOR,
+            NOW,
+        )
         .await;
     assert!(matches!(twice, Err(Error::Exists { .. })));
     let roles = |roles: &[&str]| -> BTreeSet<String> {
@@ -259,7 +289,7 @@ async fn members_and_tokens_are_of_their_team_and_the_last_operator_stays(bench:
     let set = async |team, member: &str, given: &[&str]| {
         let given = roles(given);
         store
-            .set_member(team, member, &given, Some("operator"), AUTHOR, NOW)
+            .set_member(team, member, &given, KEEP, AUTHOR, NOW)
             .await
     };
     set(TEAM, "alice", &["operator"]).await.unwrap();
@@ -288,8 +318,16 @@ async fn members_and_tokens_are_of_their_team_and_the_last_operator_stays(bench:
         label: "build",
         scopes: &scopes,
         expires_at: NOW.plus(Duration::from_secs(60)),
+        by_operator: false,
     };
-    let token = store.create_machine_token(new, AUTHOR, NOW).await.unwrap();
+    let stranger = NewMachineToken {
+        member: "eve",
+        ..new.clone()
+    };
+    let none = store.create_machine_token(stranger, AUTHOR, NOW).await;
+    assert_eq!(none.unwrap(), None);
+    let made = store.create_machine_token(new.clone(), AUTHOR, NOW).await;
+    let token = made.unwrap().unwrap();
     assert_eq!(
         store.machine_token(token.id).await.unwrap().as_ref(),
         Some(&token)
@@ -301,16 +339,137 @@ async fn members_and_tokens_are_of_their_team_and_the_last_operator_stays(bench:
     assert!(store.machine_tokens(TEAM, "", 9).await.unwrap().is_empty());
     assert!(
         store
-            .revoke_machine_token(&token, AUTHOR, NOW)
+            .revoke_machine_token(&token, None, AUTHOR, NOW)
             .await
             .unwrap()
     );
     assert!(
         !store
-            .revoke_machine_token(&token, AUTHOR, NOW)
+            .revoke_machine_token(&token, None, AUTHOR, NOW)
             .await
             .unwrap()
     );
     let revoked = store.machine_token(token.id).await.unwrap().unwrap();
     assert_eq!(revoked.revoked_at, Some(NOW));
+
+    // Whoever is no member any more has no token, whoever is called so later.
+    let made = store.create_machine_token(new, AUTHOR, NOW).await;
+    let token = made.unwrap().unwrap();
+    set(blue.id, "bob", &[]).await.unwrap();
+    set(blue.id, "bob", &["owner"]).await.unwrap();
+    let old = store.machine_token(token.id).await.unwrap().unwrap();
+    assert_eq!(old.revoked_at, Some(NOW));
+}
+
+/// What is decided in the transaction itself: a role may have been given since the author looked.
+async fn whoever_stands_below_a_role_takes_nothing_from_those_who_have_it(bench: Bench) {
+    let store = bench.open().await;
+    let roles = |roles: &[&str]| -> BTreeSet<String> {
+        roles.iter().map(|role| (*role).to_owned()).collect()
+    };
+    let set = async |member: &str, given: &[&str], rules| {
+        let given = roles(given);
+        store
+            .set_member(TEAM, member, &given, rules, AUTHOR, NOW)
+            .await
+    };
+    set("root", &["operator"], KEEP).await.unwrap();
+    let scopes = roles(&["read"]);
+    let new = NewMachineToken {
+        team: TEAM,
+        member: "root",
+        label: "",
+        scopes: &scopes,
+        expires_at: NOW.plus(Duration::from_secs(60)),
+        by_operator: true,
+    };
+    let made = store.create_machine_token(new, AUTHOR, NOW).await;
+    let token = made.unwrap().unwrap();
+    let below = MemberRules {
+        above: Some("operator"),
+        ..KEEP
+    };
+    for (member, given) in [
+        ("root", &["owner"][..]),
+        ("root", &[]),
+        ("eve", &["operator"]),
+    ] {
+        let refused = set(member, given, below).await;
+        assert!(matches!(refused, Err(Error::Above { .. })), "{refused:?}");
+    }
+    let revoke = async |above| store.revoke_machine_token(&token, above, AUTHOR, NOW).await;
+    let refused = revoke(Some("operator")).await;
+    assert!(matches!(refused, Err(Error::Above { .. })), "{refused:?}");
+    assert!(revoke(None).await.unwrap());
+}
+
+async fn paths_are_given_as_a_revision_and_told_by_team(bench: Bench) {
+    let store = bench.open().await;
+    let paths = |texts: &[&str]| -> BTreeSet<TeamPath> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    };
+    let name = "blue".parse().unwrap();
+    let given = paths(&["/pay", "*.example.com/"]);
+    let blue = store
+        .create_team(&name, Revision(0), &given, AUTHOR, NOW)
+        .await
+        .unwrap();
+    let known = async || store.team_paths().await.unwrap();
+    assert_eq!(known().await[&blue.id], given);
+    assert_eq!(store.revision().await.unwrap(), Revision(1));
+    let other = paths(&["gw.example.com/pay"]);
+    let stale = store
+        .set_team_paths(Revision(0), &blue, &other, AUTHOR, NOW)
+        .await;
+    assert!(matches!(stale, Err(Error::Conflict { .. })), "{stale:?}");
+    let set = store
+        .set_team_paths(Revision(1), &blue, &other, AUTHOR, NOW)
+        .await;
+    assert_eq!(set.unwrap(), Revision(2));
+    assert_eq!(known().await[&blue.id], other);
+    // Nor is there a team where its paths could not be given.
+    let name = "late".parse().unwrap();
+    let stale = store
+        .create_team(&name, Revision(1), &given, AUTHOR, NOW)
+        .await;
+    assert!(matches!(stale, Err(Error::Conflict { .. })), "{stale:?}");
+    assert_eq!(store.teams().await.unwrap().len(), 2);
+    let newest = store.revisions(None, None, 1).await.unwrap().remove(0);
+    assert_eq!(
+        (newest.actor_team.as_str(), newest.token.as_str()),
+        (TEAM.to_string().as_str(), "t1")
+    );
+}
+
+async fn a_team_reads_of_a_revision_what_is_its_own(bench: Bench) {
+    let store = bench.open().await;
+    let name = "blue".parse().unwrap();
+    let blue = store
+        .create_team(&name, Revision(0), &BTreeSet::new(), AUTHOR, NOW)
+        .await
+        .unwrap();
+    let of_blue = ResourceWrite {
+        team: blue.id,
+        ..write("a", Some("{}"))
+    };
+    let all = [write("a", Some("{}")), write("b", Some("{}")), of_blue];
+    change(&store, 0, &all).await.unwrap();
+    for (team, changes, of_others) in [
+        (None, 3, false),
+        (Some(TEAM), 2, true),
+        (Some(blue.id), 1, true),
+    ] {
+        let told = store.revisions(team, None, 9).await.unwrap().remove(0);
+        assert_eq!((told.changes, told.of_others), (changes, of_others));
+    }
+    // Nor does its audit event give the reason of a change that was others' too.
+    let events = store.newest_audit_events(None, None, 2).await.unwrap();
+    assert!(events.iter().all(|event| !event.detail.contains("because")));
+    change(&store, 1, &[write("a", None)]).await.unwrap();
+    let event = store
+        .newest_audit_events(None, None, 1)
+        .await
+        .unwrap()
+        .remove(0);
+    assert!(event.detail.contains("because"), "{}", event.detail);
 }

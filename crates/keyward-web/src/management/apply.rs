@@ -4,7 +4,7 @@ use super::call::{Call, JSON};
 use super::change::{Making, Planned};
 use super::draft::{Draft, invalid};
 use super::endpoint::Outcome;
-use super::history::difference;
+use super::history::{APPLY, difference_to, reads};
 use super::kind::KindDescription;
 use super::resource::{Known, check_step, same, shown, written};
 use super::team::{bad_member, check_members};
@@ -18,7 +18,7 @@ use keyward_model::id::TeamId;
 use keyward_model::resource::Kind;
 use keyward_model::resource::raw::closest;
 use keyward_model::{Revision, TeamName};
-use keyward_store::management::{Author, Team};
+use keyward_store::management::Team;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -68,15 +68,16 @@ pub(crate) fn apply<'c>(site: &'c Site, call: &'c Call, manager: Arc<Manager>) -
         }
         let address = call.address.to_string();
         let making = Making {
-            author: Author {
-                name: &manager.name,
-                address: &address,
-                request_id: &call.request_id,
-            },
-            summary: format!("apply {} resources", asked.documents.len()),
+            author: call.author(&manager, &address),
+            summary: APPLY.to_owned(),
             reason: call.reason()?,
             dry_run,
             remembered: None,
+        };
+        let mut permits: BTreeMap<(TeamId, Kind), bool> = BTreeMap::new();
+        let mut may_read = |key: &ResourceKey| {
+            let known = permits.entry((key.team, key.kind));
+            *known.or_insert_with(|| reads(site, &manager, key.team, key.kind))
         };
         let mut told: Vec<Value> = Vec::new();
         let mut unchanged = 0;
@@ -106,7 +107,9 @@ pub(crate) fn apply<'c>(site: &'c Site, call: &'c Call, manager: Arc<Manager>) -
                     }
                     let before = current.map(|current| written(&current.body));
                     let after = Some(written(&resource.body));
-                    told.push(difference(&resource.key, &document.team.name, before, after));
+                    let (key, team) = (&resource.key, &document.team.name);
+                    let reads = may_read(key);
+                    told.push(difference_to(reads, key, team, before, after));
                     let change = Planned::new(
                         &document.permit,
                         resource.key.clone(),
@@ -130,12 +133,9 @@ pub(crate) fn apply<'c>(site: &'c Site, call: &'c Call, manager: Arc<Manager>) -
                         };
                         let write = Action::write(kind.subject());
                         let permit = site.permit(&manager, write, Place::Team(team.id))?;
-                        told.push(difference(
-                            &current.key,
-                            &team.name,
-                            Some(written(&current.body)),
-                            None,
-                        ));
+                        let (key, before) = (&current.key, Some(written(&current.body)));
+                        let reads = may_read(key);
+                        told.push(difference_to(reads, key, &team.name, before, None));
                         planned.push(Planned::new(&permit, current.key.clone(), None)?);
                     }
                 }

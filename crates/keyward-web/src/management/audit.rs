@@ -1,6 +1,8 @@
 //! Endpoints of the audit log: of a team, and of the deployment.
 
 use super::endpoint::{Allowed, Outcome};
+use super::history::reads;
+use super::kind::KindDescription;
 use super::list::Paging;
 use crate::answer::Answer;
 use crate::site::Site;
@@ -9,8 +11,24 @@ use keyward_model::Timestamp;
 use keyward_store::AuditEvent;
 use serde_json::{Value, json};
 
-fn told(event: &AuditEvent) -> Value {
-    let detail: Value = serde_json::from_str(&event.detail).unwrap_or_default();
+/// An event as it is told. Bodies of resources are told to whoever may read them.
+fn told(site: &Site, allowed: &Allowed<'_>, event: &AuditEvent) -> Value {
+    let mut detail: Value = serde_json::from_str(&event.detail).unwrap_or_default();
+    let changes = detail.get_mut("changes").and_then(Value::as_array_mut);
+    for change in changes.into_iter().flatten() {
+        let kind = change.get("kind").and_then(Value::as_str);
+        let kind = kind.and_then(KindDescription::named);
+        let may = kind
+            .zip(event.team.parse().ok())
+            .is_some_and(|(kind, team)| reads(site, &allowed.manager, team, kind.kind));
+        if let Value::Object(change) = change
+            && !may
+        {
+            for body in ["before", "after"] {
+                change.remove(body);
+            }
+        }
+    }
     json!({
         "sequence": event.sequence,
         "id": event.id,
@@ -37,9 +55,9 @@ pub(crate) fn list<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             .newest_audit_events(team, before, paging.wanted())
             .await?;
         let end = |event: &AuditEvent| json!(event.sequence);
-        Ok(Answer::ok(
-            paging.page(site, events, end, |event| told(&event)),
-        ))
+        Ok(Answer::ok(paging.page(site, events, end, |event| {
+            told(site, &allowed, &event)
+        })))
     }
     .boxed()
 }

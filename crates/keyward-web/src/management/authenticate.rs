@@ -7,7 +7,7 @@ use http::HeaderValue;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use keyward_access::management::{ManagementRole, Manager, Scope};
 use keyward_jose::jwt::{self, Claims, Profile};
-use keyward_jose::{NumericDate, SignatureAlgorithm, Verifiers};
+use keyward_jose::{JwkSet, NumericDate, SignatureAlgorithm, Verifiers};
 use keyward_model::Timestamp;
 use keyward_model::id::TeamId;
 use keyward_store::MachineToken;
@@ -47,7 +47,12 @@ impl Site {
         if row.expires_at <= self.now() {
             return Err(bad_token("its time is over"));
         }
-        let roles = self.roles_of(&row.member, row.team).await?;
+        let mut roles = self.roles_of(&row.member, row.team).await?;
+        // Whoever makes a token gives what they have. Its member may have become more since: that is not for whoever
+        // made it to use.
+        if !row.by_operator {
+            roles.remove(&ManagementRole::Operator);
+        }
         if roles.is_empty() {
             return Err(bad_token("its member has no role any more"));
         }
@@ -59,6 +64,8 @@ impl Site {
                 .iter()
                 .filter_map(|scope| Scope::parse(scope))
                 .collect(),
+            team: row.team,
+            token: row.id.to_string().into(),
         }))
     }
 
@@ -67,20 +74,7 @@ impl Site {
         let sets = self.keys().sets();
         let own = sets.own().ok_or("there are no keys")?;
         let keys = own.verifying(now).map_err(|error| error.to_string())?;
-        let verifiers = Verifiers::new(keys.keys(), &[ALGORITHM]);
-        let profile = Profile::builder()
-            .issuer(self.site_url())
-            .audience(self.audience())
-            .typ(TOKEN_TYPE)
-            .require("jti")
-            .require("sub")
-            .algorithm(ALGORITHM)
-            .build()
-            .map_err(|error| error.to_string())?;
-        let verified = jwt::verify(token, &verifiers, &profile, date(now));
-        verified
-            .map(|verified| verified.claims)
-            .map_err(|error| error.to_string())
+        verified(token, &keys, self.site_url(), now)
     }
 
     /// The roles of a member in one team.
@@ -124,8 +118,30 @@ impl Site {
     }
 
     fn audience(&self) -> String {
-        format!("{}{AUDIENCE}", self.site_url())
+        audience(self.site_url())
     }
+}
+
+fn audience(site_url: &str) -> String {
+    format!("{site_url}{AUDIENCE}")
+}
+
+/// The claims of a token that these keys have signed for managing the deployment at `site_url`.
+fn verified(token: &str, keys: &JwkSet, site_url: &str, now: Timestamp) -> Result<Claims, String> {
+    let verifiers = Verifiers::new(keys.keys(), &[ALGORITHM]);
+    let profile = Profile::builder()
+        .issuer(site_url)
+        .audience(audience(site_url))
+        .typ(TOKEN_TYPE)
+        .require("jti")
+        .require("sub")
+        .algorithm(ALGORITHM)
+        .build()
+        .map_err(|error| error.to_string())?;
+    let verified = jwt::verify(token, &verifiers, &profile, date(now));
+    verified
+        .map(|verified| verified.claims)
+        .map_err(|error| error.to_string())
 }
 
 fn date(at: Timestamp) -> NumericDate {
@@ -162,4 +178,55 @@ fn bad_token(why: impl std::fmt::Display) -> Problem {
         WWW_AUTHENTICATE,
         HeaderValue::from_static("Bearer realm=\"keyward\", error=\"invalid_token\""),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keyward_jose::{Algorithm, Key, LocalSigner};
+
+    const SITE: &str = "https://site.example";
+    const NOW: Timestamp = Timestamp::from_seconds(1_796_000_000);
+
+    fn key(kid: &str) -> Key {
+        let key = Key::generate(Algorithm::Signature(ALGORITHM), None).unwrap();
+        key.with_kid(Some(kid.to_owned())).unwrap()
+    }
+
+    fn claims() -> Claims {
+        Claims::new()
+            .with_issuer(SITE)
+            .with_subject("ci")
+            .with_audience([audience(SITE)])
+            .with_token_id("0195f0a0000070008000000000000012")
+            .with_issued_at(date(NOW))
+            .with_expiry(NumericDate(date(NOW).0 + 60))
+    }
+
+    #[test]
+    fn nothing_but_our_own_tokens_for_managing_is_taken() {
+        let (own, foreign) = (key("k1"), key("k1"));
+        let keys = JwkSet::from_keys([own.clone()]).unwrap();
+        let check = |key: &Key, claims: Claims, typ: &str, expected: bool| {
+            let signer = LocalSigner::new(key, ALGORITHM).unwrap();
+            let token = jwt::sign(&claims, &signer, typ).unwrap();
+            let taken = verified(&token, &keys, SITE, NOW);
+            assert_eq!(taken.is_ok(), expected, "{typ} {taken:?}");
+        };
+        check(&own, claims(), TOKEN_TYPE, true);
+        // An access token that we have signed, though its `jti` be of a row and its audience this site.
+        for typ in ["at+jwt", "JWT", "application/at+jwt"] {
+            check(&own, claims(), typ, false);
+        }
+        // Another key of the same name.
+        check(&foreign, claims(), TOKEN_TYPE, false);
+        for other in [SITE, "https://other.example/api/v1", "keyward"] {
+            let claims = claims().with_audience([other]);
+            check(&own, claims, TOKEN_TYPE, false);
+        }
+        let of_other = claims().with_issuer("https://other.example");
+        check(&own, of_other, TOKEN_TYPE, false);
+        let over = claims().with_expiry(NumericDate(date(NOW).0 - 120));
+        check(&own, over, TOKEN_TYPE, false);
+    }
 }

@@ -4,6 +4,8 @@ use crate::problem::{Problem, ProblemKind};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName};
+use keyward_access::management::Manager;
+use keyward_store::management::Author;
 use serde_json::Value;
 use std::net::IpAddr;
 
@@ -105,6 +107,17 @@ impl Call {
             return Err(bad_header(&CHANGE_REASON, "it has 500 characters at most"));
         }
         Ok(reason)
+    }
+
+    /// Who changes something by this call. `address` is the call's own, as text.
+    pub(crate) fn author<'a>(&'a self, manager: &'a Manager, address: &'a str) -> Author<'a> {
+        Author {
+            name: &manager.name,
+            address,
+            request_id: &self.request_id,
+            team: Some(manager.team),
+            token: &manager.token,
+        }
     }
 
     /// What the caller has read, for a change of what is there.

@@ -2,6 +2,7 @@
 
 use super::draft::stored_version;
 use super::kind::KindDescription;
+use super::path::TeamPaths;
 use crate::node::{DatabaseResource, DatabaseResources, LeftOut, ResourceKey};
 use crate::problem::MemberFlaw;
 use crate::site::Site;
@@ -20,6 +21,8 @@ const FOLLOWED_MAX: u64 = 256;
 pub(crate) struct Catalogue {
     pub(crate) revision: Revision,
     pub(crate) resources: BTreeMap<ResourceKey, Arc<DatabaseResource>>,
+    /// Which paths each team publishes below.
+    pub(crate) paths: Arc<TeamPaths>,
     /// What another version has declared, and this one can't read.
     unreadable: BTreeMap<RowKey, LeftOut>,
 }
@@ -116,6 +119,8 @@ impl Site {
                 self.add(&mut followed, row).await?;
             }
         }
+        // Paths that are newer than the revision do no harm: a change on top of it is refused, and looked at again.
+        followed.paths = Arc::new(self.store().team_paths().await?);
         followed.revision = newest;
         Ok(Arc::new(followed))
     }
@@ -124,6 +129,8 @@ impl Site {
         let (revision, rows) = self.store().resources_at_once().await?;
         let mut all = Catalogue {
             revision,
+            // Those that are newer than the revision do no harm, as above.
+            paths: Arc::new(self.store().team_paths().await?),
             ..Catalogue::default()
         };
         for row in rows {

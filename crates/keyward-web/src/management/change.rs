@@ -4,6 +4,7 @@
 use super::catalogue::Catalogue;
 use super::draft::{Draft, pointer_of, stored_version};
 use super::kind::KindDescription;
+use super::path;
 use crate::node::{DatabaseResource, ResourceKey, Unfit};
 use crate::problem::{MemberFlaw, Problem, ProblemKind};
 use crate::site::Site;
@@ -39,7 +40,7 @@ pub(crate) struct Planned {
     /// `None` takes it away.
     pub(crate) draft: Option<Arc<Draft>>,
     /// What members of it are called in refusals: empty, or where its document stands.
-    prefix: String,
+    pub(crate) prefix: String,
 }
 
 impl Planned {
@@ -161,6 +162,7 @@ impl Site {
                 }
             }
         }
+        path::check(&planned, catalogue)?;
         let mut change = self.node().begin().await;
         let database = next.for_the_node();
         // All else is what is served, and was checked on this node when it came.

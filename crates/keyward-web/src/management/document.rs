@@ -5,6 +5,7 @@ use super::endpoint::{Endpoint, Gate, Outcome};
 use super::kind::{KindDescription, schema};
 use super::member;
 use super::operation::{Operation, Parameter, schema_named};
+use super::path;
 use crate::answer::Answer;
 use crate::site::Site;
 use futures_util::FutureExt as _;
@@ -270,6 +271,10 @@ fn own_schemas() -> Vec<(&'static str, Value)> {
         json!({ "type": "array", "items": { "type": "string", "minLength": 1 }, "maxItems": 100 });
     let revocable =
         json!({ "type": "string", "enum": ["token", "session", "subject", "client", "family"] });
+    let paths = schema::about(
+        json!({ "type": "array", "maxItems": path::PATHS_MAX, "items": schema::pattern(path::FORM) }),
+        "Such as `/pay`, `gw.example.com/pay` or `*.example.com/`: the team publishes below them",
+    );
     let changes = json!({ "type": "array", "items": schema_named("Change") });
     let resource = json!({
         "oneOf": KindDescription::ALL.iter().map(|kind| schema_named(schema_name(kind))).collect::<Vec<_>>(),
@@ -277,7 +282,7 @@ fn own_schemas() -> Vec<(&'static str, Value)> {
     let body = json!({ "type": ["object", "null"] });
     let revision = json!({
         "revision": number(), "created_at": text(), "actor": text(), "summary": text(),
-        "reason": text(), "request_id": text(),
+        "reason": text(), "request_id": text(), "actor_team": text(), "token": text(),
     });
     let mut with_changes = revision.clone();
     schema::put(&mut with_changes, "changes", changes.clone());
@@ -310,7 +315,11 @@ fn own_schemas() -> Vec<(&'static str, Value)> {
         ),
         (
             "NewTeam",
-            schema::object(&["name"], json!({ "name": schema::name() })),
+            schema::object(&["name"], json!({ "name": schema::name(), "paths": paths })),
+        ),
+        (
+            "Paths",
+            schema::object(&["paths"], json!({ "paths": paths })),
         ),
         (
             "Member",

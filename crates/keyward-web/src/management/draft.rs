@@ -1,6 +1,6 @@
 //! From what is declared to what can be served: every mistake is told with its member.
 
-use super::kind::{Kept, KindDescription};
+use super::kind::KindDescription;
 use super::secret;
 use crate::node::{DatabaseResource, ResourceKey};
 use crate::problem::{MemberFlaw, Problem, ProblemKind};
@@ -41,12 +41,12 @@ impl Site {
         if !foreign.is_empty() {
             return Err(invalid(foreign));
         }
+        let misplaced = secret::misplaced(&body, kind);
+        if !misplaced.is_empty() {
+            return Err(invalid(misplaced));
+        }
         // A key or password that is kept as a hash is read as it came, once, since a hash tells nothing of it.
-        if kind
-            .secrets
-            .iter()
-            .any(|member| member.kept != Kept::Sealed)
-        {
+        if secret::is_to_be_hashed(&body, kind) {
             let read = self.read(kind, team, body.clone(), &HashMap::new());
             read.map_err(invalid)?;
         }
@@ -96,7 +96,7 @@ impl Site {
         secrets: &HashMap<String, Secret<String>>,
     ) -> Result<DatabaseResource, Vec<MemberFlaw>> {
         let (mut tree, pointers) = Tree::numbered(&body, next_source());
-        if secret::put_in(&mut tree, kind, secrets).is_none() {
+        if secret::put_in(&mut tree, &body, kind, secrets).is_none() {
             return Err(vec![flaw("", "unknown_secret", UNKNOWN_SECRET)]);
         }
         secret::unescape(&mut tree);
@@ -185,11 +185,8 @@ pub(crate) fn invalid(flaws: Vec<MemberFlaw>) -> Problem {
 }
 
 fn unknown_secret(body: &Value, kind: &KindDescription) -> Problem {
-    let members = kind.secrets.iter().filter(|member| {
-        let text = body.pointer(member.pointer).and_then(Value::as_str);
-        text.is_some_and(|text| text.starts_with("${"))
-    });
-    let flaws = members.map(|member| flaw(member.pointer, "unknown_secret", UNKNOWN_SECRET));
+    let places = secret::references_by_place(body, kind).into_iter();
+    let flaws = places.map(|(place, _)| flaw(&place, "unknown_secret", UNKNOWN_SECRET));
     invalid(flaws.collect())
 }
 

@@ -12,25 +12,38 @@ use crate::node::ResourceKey;
 use crate::problem::{Problem, ProblemKind};
 use crate::site::Site;
 use futures_util::FutureExt as _;
-use keyward_access::management::{Action, Place};
+use keyward_access::management::{Action, Manager, Place, Subject};
 use keyward_model::id::TeamId;
 use keyward_model::resource::Kind;
 use keyward_model::{Revision, TeamName, Timestamp};
-use keyward_store::management::{Author, RevisionEntry, Team};
+use keyward_store::management::{RevisionEntry, Team};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// A revision as it is told; to a team, of what is its own. A reason that was given for several teams at once is told
+/// to none of them alone.
 fn told(entry: &RevisionEntry) -> Value {
+    let summary = match (entry.summary.as_str(), entry.changes) {
+        (APPLY, 1) => "apply 1 resource".to_owned(),
+        (APPLY, count) => format!("apply {count} resources"),
+        (summary, _) => summary.to_owned(),
+    };
+    let reason = if entry.of_others { "" } else { &entry.reason };
     json!({
         "revision": entry.revision,
         "created_at": entry.created_at.to_string(),
         "actor": entry.actor,
-        "summary": entry.summary,
-        "reason": entry.reason,
+        "actor_team": entry.actor_team,
+        "token": entry.token,
+        "summary": summary,
+        "reason": reason,
         "request_id": entry.request_id,
     })
 }
+
+/// The summary of an apply, without how many resources it changed: that is told of what the reader may see.
+pub(crate) const APPLY: &str = "apply";
 
 /// What a resource was, and what it became.
 #[derive(Clone, Debug)]
@@ -112,6 +125,38 @@ pub(crate) fn difference(
     })
 }
 
+/// A difference as it is told to whoever may see that there is one, and not what is there: without what was before.
+/// What comes after they have sent themselves.
+pub(crate) fn difference_to(
+    reads: bool,
+    key: &ResourceKey,
+    team: &TeamName,
+    before: Option<Value>,
+    after: Option<Value>,
+) -> Value {
+    let mut told = difference(key, team, before, after);
+    if !reads && let Some(before) = told.get_mut("before") {
+        *before = Value::Null;
+    }
+    told
+}
+
+/// What of these the caller may read: the history of a kind is told to whoever may read that kind.
+fn readable(
+    site: &Site,
+    allowed: &Allowed<'_>,
+    mut found: BTreeMap<ResourceKey, Difference>,
+) -> BTreeMap<ResourceKey, Difference> {
+    found.retain(|key, _| reads(site, &allowed.manager, key.team, key.kind));
+    found
+}
+
+/// Whether somebody may read resources of a kind in a team.
+pub(crate) fn reads(site: &Site, manager: &Arc<Manager>, team: TeamId, kind: Kind) -> bool {
+    let read = Action::read(Subject::Resources(kind));
+    site.permit(manager, read, Place::Team(team)).is_ok()
+}
+
 fn told_differences(found: BTreeMap<ResourceKey, Difference>) -> Vec<Value> {
     let parsed = |body: Option<String>| {
         let body = body?;
@@ -180,7 +225,8 @@ pub(crate) fn show<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
         let changes = between(site, team, (before, revision)).await?;
         let mut told = told(&entry);
         if let Value::Object(members) = &mut told {
-            let changes = told_differences(changes.known);
+            let changes = readable(site, &allowed, changes.known);
+            let changes = told_differences(changes);
             members.insert("changes".to_owned(), Value::Array(changes));
         }
         Ok(Answer::ok(told))
@@ -200,7 +246,8 @@ pub(crate) fn compare<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
         let team = allowed.permit.place().team();
         let backwards = to < from;
         let (low, high) = (from.min(to), from.max(to));
-        let mut found = between(site, team, (low, high)).await?.known;
+        let found = between(site, team, (low, high)).await?.known;
+        let mut found = readable(site, &allowed, found);
         if backwards {
             for difference in found.values_mut() {
                 std::mem::swap(&mut difference.before, &mut difference.after);
@@ -256,11 +303,7 @@ pub(crate) fn rollback<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> 
         }
         let address = call.address.to_string();
         let making = Making {
-            author: Author {
-                name: &allowed.manager.name,
-                address: &address,
-                request_id: &call.request_id,
-            },
+            author: call.author(&allowed.manager, &address),
             summary: format!("roll back to revision {to}"),
             reason: call.reason()?,
             dry_run: call.flag("dry_run")?,

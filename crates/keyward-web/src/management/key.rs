@@ -82,11 +82,9 @@ impl<'c> Addressed<'c> {
     }
 
     pub(super) fn author(&self) -> Author<'_> {
-        Author {
-            name: &self.allowed.manager.name,
-            address: &self.address,
-            request_id: &self.allowed.call.request_id,
-        }
+        self.allowed
+            .call
+            .author(&self.allowed.manager, &self.address)
     }
 
     pub(super) fn body(&self) -> Result<Value, Problem> {

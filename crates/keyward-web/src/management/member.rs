@@ -8,9 +8,9 @@ use crate::answer::Answer;
 use crate::problem::{Problem, ProblemKind};
 use crate::site::Site;
 use futures_util::FutureExt as _;
-use keyward_access::management::ManagementRole;
+use keyward_access::management::{ManagementRole, Manager};
 use keyward_model::id::TeamId;
-use keyward_store::management::{Author, TeamMember};
+use keyward_store::management::{MemberRules, TeamMember};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -18,12 +18,16 @@ use std::collections::BTreeSet;
 pub(crate) const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._@-]{0,126}$";
 const NAME_MAX: usize = 127;
 
+/// What the audit log calls the node itself, in small letters: nobody else is called so, however it is written.
+const OF_THE_NODE: &str = "node";
+
 /// Whether somebody can be called so.
 pub(crate) fn is_name(text: &str) -> bool {
     let inside = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'@' | b'-');
     let first = text.bytes().next();
     first.is_some_and(|b| b.is_ascii_alphanumeric())
         && text.len() <= NAME_MAX
+        && !text.eq_ignore_ascii_case(OF_THE_NODE)
         && text.bytes().all(inside)
 }
 
@@ -71,7 +75,7 @@ pub(crate) fn put<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
     async move {
         let member = allowed.call.path("member");
         if !is_name(member) {
-            let why = "a member's name has 1 to 127 letters, digits, `.`, `_`, `@` and `-`, and begins with a letter or digit";
+            let why = "a member's name has 1 to 127 letters, digits, `.`, `_`, `@` and `-`, and begins with a letter or digit; nobody is called `node`, as the log calls the node itself";
             return Err(Problem::new(ProblemKind::Malformed, why));
         }
         let body = allowed.call.json(JSON)?;
@@ -133,25 +137,16 @@ async fn change(
         let why = "`operator` is given in the team `default` alone, and counts in every team";
         return Err(bad_member("/roles", why));
     }
-    let before = site.roles_of(member, team).await?;
-    let of_operators = roles.contains(&operator) || before.contains(&operator);
-    if of_operators && !allowed.manager.is_operator() {
-        return Err(Problem::new(
-            ProblemKind::Forbidden,
-            "Only an operator makes operators, or takes anything from one",
-        ));
-    }
     let roles: BTreeSet<String> = roles.iter().map(|role| role.as_str().to_owned()).collect();
     let address = allowed.call.address.to_string();
-    let author = Author {
-        name: &allowed.manager.name,
-        address: &address,
-        request_id: &allowed.call.request_id,
+    let author = allowed.call.author(&allowed.manager, &address);
+    let rules = MemberRules {
+        keep: Some(operator.as_str()),
+        above: above(&allowed.manager),
     };
-    let keep = Some(operator.as_str());
     let changed = site
         .store()
-        .set_member(team, member, &roles, keep, author, site.now())
+        .set_member(team, member, &roles, rules, author, site.now())
         .await;
     match changed {
         Ok(()) => Ok(roles),
@@ -159,6 +154,15 @@ async fn change(
             ProblemKind::Unfit,
             format!("Nobody would be `{role}` any more: give the role to another first"),
         )),
+        Err(keyward_store::Error::Above { .. }) => Err(Problem::new(
+            ProblemKind::Forbidden,
+            "Only an operator makes operators, or takes anything from one",
+        )),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The role that a caller stands below.
+pub(crate) fn above(manager: &Manager) -> Option<&'static str> {
+    (!manager.is_operator()).then_some(ManagementRole::Operator.as_str())
 }

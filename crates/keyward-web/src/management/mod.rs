@@ -16,6 +16,7 @@ mod list;
 mod member;
 mod merge_patch;
 mod operation;
+mod path;
 mod resource;
 mod revocation;
 pub(crate) mod secret;

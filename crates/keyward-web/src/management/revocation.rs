@@ -12,7 +12,6 @@ use keyward_model::id::{RevocationId, TeamId};
 use keyward_model::resource::raw::form;
 use keyward_model::revocation::{Revocation, RevocationKind};
 use keyward_state::revocation::REVOCATIONS_MAX_DEFAULT;
-use keyward_store::management::Author;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -113,11 +112,7 @@ pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             now
         };
         let address = allowed.call.address.to_string();
-        let author = Author {
-            name: &allowed.manager.name,
-            address: &address,
-            request_id: &allowed.call.request_id,
-        };
+        let author = allowed.call.author(&allowed.manager, &address);
         let made = store
             .insert_revocation(
                 TeamId::DEFAULT,
@@ -149,11 +144,7 @@ pub(crate) fn delete<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             .parse()
             .map_err(|_| Problem::not_found())?;
         let address = allowed.call.address.to_string();
-        let author = Author {
-            name: &allowed.manager.name,
-            address: &address,
-            request_id: &allowed.call.request_id,
-        };
+        let author = allowed.call.author(&allowed.manager, &address);
         let removed = site
             .store()
             .remove_revocation(id, author, site.now())

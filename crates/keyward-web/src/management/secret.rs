@@ -21,6 +21,25 @@ const BEGIN: &str = "${SECRET:";
 const END: char = '}';
 /// How many bytes of the hash a reference has: two secrets of a team never share one by chance.
 const LENGTH: usize = 18;
+/// The same in base64url.
+const TEXT_LENGTH: usize = 24;
+
+/// What is in the names of headers and parameters whose values are secrets. Whoever calls something else so is told a
+/// reference in its place, which harms nothing.
+const SECRET_NAMES: [&str; 9] = [
+    "auth",
+    "cookie",
+    "credential",
+    "key",
+    "pass",
+    "secret",
+    "session",
+    "signature",
+    "token",
+];
+
+/// What values of headers begin with that are credentials whatever the header is called, in small letters.
+const SECRET_VALUES: [&str; 3] = ["basic ", "bearer ", "digest "];
 
 /// Makes references.
 pub(crate) struct SecretReferences(hmac::Key);
@@ -30,14 +49,16 @@ impl SecretReferences {
         Self(hmac::Key::new(hmac::HMAC_SHA256, key.reveal()))
     }
 
-    /// What stands for this secret of this team.
-    fn of(&self, team: TeamId, secret: &str) -> String {
+    /// What stands for this secret of this team, in places whose references begin with `class`.
+    fn of(&self, team: TeamId, class: &str, secret: &str) -> String {
         let mut context = hmac::Context::with_key(&self.0);
         context.update(b"keyward secret reference");
+        context.update(class.as_bytes());
         context.update(team.to_string().as_bytes());
         context.update(secret.as_bytes());
         let tag = context.sign();
-        URL_SAFE_NO_PAD.encode(tag.as_ref().get(..LENGTH).unwrap_or_default())
+        let hash = URL_SAFE_NO_PAD.encode(tag.as_ref().get(..LENGTH).unwrap_or_default());
+        format!("{class}{hash}")
     }
 }
 
@@ -56,6 +77,92 @@ pub(crate) struct TakenOut {
     pub(crate) known: Vec<String>,
 }
 
+/// A place of a body where a secret may be.
+struct Spot {
+    pointer: String,
+    /// The name of the member that it is.
+    name: String,
+    kept: Kept,
+}
+
+impl Spot {
+    /// Where all of this kind's may be, of those that the body has.
+    fn all(body: &Value, kind: &KindDescription) -> Vec<Self> {
+        let mut spots = Vec::new();
+        for member in kind.secrets {
+            let mut keys = member.pointer.split('/');
+            // What is before the first slash is nothing.
+            keys.next();
+            let keys: Vec<&str> = keys.collect();
+            gather(body, &keys, "", "", member.kept, &mut spots);
+        }
+        spots
+    }
+
+    /// What its references begin with, where it has any.
+    fn class(&self) -> Option<&'static str> {
+        match self.kept {
+            Kept::Sealed(class) | Kept::SealedByName(class) => Some(class),
+            Kept::Never | Kept::KeyHash | Kept::PasswordHash => None,
+        }
+    }
+
+    /// The reference that stands there.
+    fn reference<'t>(&self, text: &'t str) -> Option<&'t str> {
+        reference_in(text, self.class()?)
+    }
+
+    /// Whether a text that stands there is a secret.
+    fn is_secret(&self, text: &str) -> bool {
+        match self.kept {
+            Kept::Sealed(_) | Kept::Never | Kept::KeyHash | Kept::PasswordHash => true,
+            Kept::SealedByName(_) => {
+                let (name, value) = (self.name.to_ascii_lowercase(), text.to_ascii_lowercase());
+                SECRET_NAMES.iter().any(|part| name.contains(part))
+                    || SECRET_VALUES.iter().any(|begin| value.starts_with(begin))
+            }
+        }
+    }
+}
+
+fn gather(
+    value: &Value,
+    keys: &[&str],
+    pointer: &str,
+    name: &str,
+    kept: Kept,
+    spots: &mut Vec<Spot>,
+) {
+    let Some((key, rest)) = keys.split_first() else {
+        spots.push(Spot {
+            pointer: pointer.to_owned(),
+            name: name.to_owned(),
+            kept,
+        });
+        return;
+    };
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                if *key == "*" || key == name {
+                    let pointer = format!("{pointer}/{}", escaped(name));
+                    gather(member, rest, &pointer, name, kept, spots);
+                }
+            }
+        }
+        Value::Array(members) if *key == "*" => {
+            for (index, member) in members.iter().enumerate() {
+                gather(member, rest, &format!("{pointer}/{index}"), "", kept, spots);
+            }
+        }
+        Value::Array(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn escaped(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
 /// Takes secrets out of a body that is to be stored. What is kept as a hash is hashed: the body has been read
 /// before, so that what is no key or too weak was told.
 pub(crate) fn take_out(
@@ -68,58 +175,93 @@ pub(crate) fn take_out(
     let mut taken = TakenOut::default();
     let name = body.get("name").and_then(Value::as_str);
     let username = body.get("username").and_then(Value::as_str).or(name);
-    let username = username.unwrap_or_default().to_owned();
-    for member in kind.secrets {
-        let Some(place) = body.pointer_mut(member.pointer) else {
+    let username = unescaped(username.unwrap_or_default());
+    for spot in Spot::all(body, kind) {
+        let Some(place) = body.pointer_mut(&spot.pointer) else {
             continue;
         };
         let Value::String(text) = place else {
             continue;
         };
-        match member.kept {
-            Kept::Sealed => {
-                if let Some(reference) = reference_in(text) {
+        match spot.kept {
+            Kept::Sealed(class) | Kept::SealedByName(class) => {
+                if let Some(reference) = reference_in(text, class) {
                     taken.known.push(reference.to_owned());
                     continue;
                 }
-                let reference = references.of(team, text);
-                let secret = Secret::new(std::mem::take(text));
+                if !spot.is_secret(text) {
+                    continue;
+                }
+                // As everywhere in a body, a `${` that is meant comes as `$${`; what is sealed is read no more.
+                let written = Secret::new(std::mem::take(text));
+                let secret = Secret::new(unescaped(written.reveal()));
+                let reference = references.of(team, class, secret.reveal());
                 *text = format!("{BEGIN}{reference}{END}");
                 taken.new.push((reference, secret));
             }
-            Kept::KeyHash => *place = json!({ "hash": node.hash_api_key(text) }),
-            Kept::PasswordHash => *place = json!({ "hash": node.hash_password(&username, text) }),
+            Kept::KeyHash => {
+                *place = json!({ "hash": node.hash_api_key(&unescaped(text)) });
+            }
+            Kept::PasswordHash => {
+                *place = json!({ "hash": node.hash_password(&username, &unescaped(text)) });
+            }
+            Kept::Never => {}
         }
     }
     taken
 }
 
-/// The references of a stored body.
-pub(crate) fn references(body: &Value, kind: &KindDescription) -> Vec<String> {
-    let sealed = kind.secrets.iter().filter(|m| m.kept == Kept::Sealed);
-    sealed
-        .filter_map(|member| reference_in(body.pointer(member.pointer)?.as_str()?))
-        .map(str::to_owned)
+/// Whether a body has a secret that is kept as a hash, and is here as it came.
+pub(crate) fn is_to_be_hashed(body: &Value, kind: &KindDescription) -> bool {
+    let spots = Spot::all(body, kind).into_iter();
+    let mut hashed = spots.filter(|spot| matches!(spot.kept, Kept::KeyHash | Kept::PasswordHash));
+    hashed.any(|spot| body.pointer(&spot.pointer).is_some_and(Value::is_string))
+}
+
+/// What has no place in a body at all.
+pub(crate) fn misplaced(body: &Value, kind: &KindDescription) -> Vec<MemberFlaw> {
+    let spots = Spot::all(body, kind).into_iter();
+    let never = spots.filter(|spot| spot.kept == Kept::Never);
+    never
+        .map(|spot| MemberFlaw {
+            member: spot.pointer,
+            code: "private_key",
+            detail: "this is of a private key, and public ones are enough to verify: `keyward jwk public` makes one of it; a secret that both sides have goes into `secret`".to_owned(),
+        })
         .collect()
 }
 
-/// Puts secrets in for the references of a tree. `None` for one that is not known.
+/// What stands in a body where secrets are, each with its place.
+pub(crate) fn references_by_place(body: &Value, kind: &KindDescription) -> Vec<(String, String)> {
+    let spots = Spot::all(body, kind).into_iter();
+    spots
+        .filter_map(|spot| {
+            let reference = spot.reference(body.pointer(&spot.pointer)?.as_str()?)?;
+            let reference = reference.to_owned();
+            Some((spot.pointer, reference))
+        })
+        .collect()
+}
+
+/// The references of a stored body.
+pub(crate) fn references(body: &Value, kind: &KindDescription) -> Vec<String> {
+    let all = references_by_place(body, kind).into_iter();
+    all.map(|(_, reference)| reference).collect()
+}
+
+/// Puts secrets in for the references of a body that was read as a tree. `None` for one that is not known.
 pub(crate) fn put_in(
     tree: &mut Tree,
+    body: &Value,
     kind: &KindDescription,
     secrets: &HashMap<String, Secret<String>>,
 ) -> Option<()> {
-    for member in kind.secrets.iter().filter(|m| m.kept == Kept::Sealed) {
-        let Some(TreeValue::Text(text)) = find(tree, member.pointer).map(|node| &mut node.value)
-        else {
-            continue;
-        };
-        let Some(reference) = reference_in(text.as_str()) else {
-            continue;
-        };
-        let secret = secrets.get(reference)?;
-        let written = text.as_str().to_owned();
-        *text = Text::substituted(secret.reveal().clone(), written);
+    for (pointer, reference) in references_by_place(body, kind) {
+        let secret = secrets.get(&reference)?;
+        if let Some(TreeValue::Text(text)) = find(tree, &pointer).map(|node| &mut node.value) {
+            let written = text.as_str().to_owned();
+            *text = Text::substituted(secret.reveal().clone(), written);
+        }
     }
     Some(())
 }
@@ -129,12 +271,15 @@ pub(crate) fn put_in(
 pub(crate) fn foreign_references(body: &Value, kind: &KindDescription) -> Vec<MemberFlaw> {
     let mut flaws = Vec::new();
     let mut pointer = String::new();
+    let spots = Spot::all(body, kind);
+    let spots: HashMap<&str, &Spot> = spots
+        .iter()
+        .filter(|spot| spot.class().is_some())
+        .map(|spot| (spot.pointer.as_str(), spot))
+        .collect();
     look(body, &mut pointer, &mut |pointer, text| {
-        let allowed = kind
-            .secrets
-            .iter()
-            .any(|member| member.kept == Kept::Sealed && member.pointer == pointer);
-        if allowed && reference_in(text).is_some() {
+        let allowed = spots.get(pointer);
+        if allowed.is_some_and(|spot| spot.reference(text).is_some()) {
             return;
         }
         if text.replace("$${", "").contains("${") {
@@ -148,12 +293,16 @@ pub(crate) fn foreign_references(body: &Value, kind: &KindDescription) -> Vec<Me
     flaws
 }
 
+fn unescaped(text: &str) -> String {
+    text.replace("$${", "${")
+}
+
 /// Undoes `$${` in all texts, as files have it too.
 pub(crate) fn unescape(tree: &mut Tree) {
     match &mut tree.value {
         TreeValue::Text(text) => {
             if text.reference().is_none() && text.as_str().contains("$${") {
-                *text = Text::written(text.as_str().replace("$${", "${"));
+                *text = Text::written(unescaped(text.as_str()));
             }
         }
         TreeValue::List(members) => members.iter_mut().for_each(unescape),
@@ -166,32 +315,63 @@ pub(crate) fn unescape(tree: &mut Tree) {
     }
 }
 
-/// A file's resource as it may be told: secrets that stand there in clear are masked.
+/// A file's resource as it may be told: secrets that stand there in clear are masked. What is one reference and
+/// nothing else tells none.
 pub(crate) fn masked(mut body: Value, kind: &KindDescription) -> Value {
-    for member in kind.secrets {
-        if let Some(Value::String(text)) = body.pointer_mut(member.pointer)
-            && !text.starts_with("${")
-        {
-            *text = "[secret]".to_owned();
+    for spot in Spot::all(&body, kind) {
+        let Some(place) = body.pointer_mut(&spot.pointer) else {
+            continue;
+        };
+        let told = match (&*place, spot.kept) {
+            (_, Kept::Never) => false,
+            (Value::String(text), _) => !spot.is_secret(text) || is_one_reference(text),
+            // A hash, or what can't be read.
+            (_, _) => true,
+        };
+        if !told {
+            *place = json!(MASK);
         }
     }
     body
 }
 
-fn reference_in(text: &str) -> Option<&str> {
+const MASK: &str = "[secret]";
+
+/// Whether a file's text is a reference as a whole: `${ENV:NAME}` or `${FILE:path}`.
+fn is_one_reference(text: &str) -> bool {
+    let inner = text
+        .strip_prefix("${")
+        .and_then(|rest| rest.strip_suffix('}'));
+    inner.is_some_and(|inner| {
+        let named = ["ENV:", "FILE:"].iter().any(|kind| inner.starts_with(kind));
+        named && !inner.contains(['$', '{', '}'])
+    })
+}
+
+/// The reference that a text is, where those that begin with `class` count.
+fn reference_in<'t>(text: &'t str, class: &str) -> Option<&'t str> {
     let inner = text.strip_prefix(BEGIN)?.strip_suffix(END)?;
+    let hash = inner.strip_prefix(class)?;
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-    (!inner.is_empty() && inner.bytes().all(plain)).then_some(inner)
+    (hash.len() == TEXT_LENGTH && hash.bytes().all(plain)).then_some(inner)
 }
 
 fn find<'t>(tree: &'t mut Tree, pointer: &str) -> Option<&'t mut Tree> {
     let mut found = tree;
     for key in pointer.split('/').skip(1) {
-        let TreeValue::Map(entries) = &mut found.value else {
-            return None;
+        let key = key.replace("~1", "/").replace("~0", "~");
+        found = match &mut found.value {
+            TreeValue::Map(entries) => {
+                let entry = entries.iter_mut().find(|entry| entry.key == key)?;
+                &mut entry.node
+            }
+            TreeValue::List(members) => members.get_mut(key.parse::<usize>().ok()?)?,
+            TreeValue::Null
+            | TreeValue::Boolean(_)
+            | TreeValue::Whole(_)
+            | TreeValue::Number(_)
+            | TreeValue::Text(_) => return None,
         };
-        let entry = entries.iter_mut().find(|entry| entry.key == key)?;
-        found = &mut entry.node;
     }
     Some(found)
 }
@@ -210,11 +390,82 @@ fn look(value: &Value, pointer: &mut String, with: &mut impl FnMut(&str, &str)) 
         Value::Object(members) => {
             for (key, member) in members {
                 pointer.push('/');
-                pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+                pointer.push_str(&escaped(key));
                 look(member, pointer, with);
                 pointer.truncate(length);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keyward_model::resource::Kind;
+
+    fn of_route(route: Value) -> Value {
+        json!({ "name": "a", "routes": [route] })
+    }
+
+    #[track_caller]
+    fn check_masked(kind: Kind, body: Value, expected: Value) {
+        let kind = KindDescription::of(kind).unwrap();
+        assert_eq!(masked(body, kind), expected);
+    }
+
+    #[test]
+    fn what_stands_in_a_file_is_told_without_its_secrets() {
+        let headers = |value: Value| of_route(json!({ "request_headers": { "set": value } }));
+        check_masked(
+            Kind::Api,
+            headers(json!({ "Authorization": "Basic YTpi", "x-env": "prod", "X-Api_Key": "k" })),
+            headers(json!({ "Authorization": MASK, "x-env": "prod", "X-Api_Key": MASK })),
+        );
+        check_masked(
+            Kind::Api,
+            headers(json!({ "x-plain": "bearer abc", "x-slash/~": "y" })),
+            headers(json!({ "x-plain": MASK, "x-slash/~": "y" })),
+        );
+        let issuer = |secret: &str| json!({ "name": "i", "secret": secret });
+        for (secret, expected) in [
+            ("${ENV:PARTNER}", "${ENV:PARTNER}"),
+            ("${FILE:/run/secret}", "${FILE:/run/secret}"),
+            // What only begins as a reference does tells what follows.
+            ("${ENV:PREFIX}and-a-secret", MASK),
+            ("${ENV:A}secret${ENV:B}", MASK),
+            ("$${not-a-reference}", MASK),
+            ("${x}", MASK),
+            ("in-clear", MASK),
+        ] {
+            check_masked(Kind::Issuer, issuer(secret), issuer(expected));
+        }
+        let keys = |d: Value| json!({ "jwks": { "keys": [{ "kty": "EC", "x": "x", "d": d }] } });
+        check_masked(Kind::Issuer, keys(json!("private")), keys(json!(MASK)));
+        check_masked(Kind::Issuer, keys(json!(["private"])), keys(json!(MASK)));
+        let password = |hash: &str| json!({ "password": { "argon2": hash } });
+        check_masked(Kind::Credential, password("$argon2id$v=19"), password(MASK));
+    }
+
+    #[test]
+    fn references_count_in_places_of_their_own_kind_alone() {
+        let hash = "A".repeat(TEXT_LENGTH);
+        let own = |class: &str| format!("${{SECRET:{class}{hash}}}");
+        let classes = ["", "value.", "argon2."];
+        for class in classes {
+            for other in classes {
+                let text = own(other);
+                let read = reference_in(&text, class);
+                assert_eq!(read.is_some(), class == other, "{class:?} {text}");
+            }
+        }
+        let api = KindDescription::of(Kind::Api).unwrap();
+        let body = |text: String| of_route(json!({ "query": { "set": { "q": text } } }));
+        assert!(foreign_references(&body(own("value.")), api).is_empty());
+        for stolen in [own(""), own("argon2."), "${SECRET:value.short}".to_owned()] {
+            let flaws = foreign_references(&body(stolen.clone()), api);
+            assert_eq!(flaws.len(), 1, "{stolen}");
+            assert_eq!(flaws[0].member, "/routes/0/query/set/q");
+        }
     }
 }

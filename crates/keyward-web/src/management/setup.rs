@@ -24,7 +24,7 @@ pub(crate) fn claim<'c>(site: &'c Site, call: &'c Call) -> Outcome<'c> {
         let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default();
         let name = text("name");
         if !is_name(name) {
-            let why = "say how you are called: 1 to 127 letters, digits, `.`, `_`, `@` and `-`, beginning with a letter or digit";
+            let why = "say how you are called: 1 to 127 letters, digits, `.`, `_`, `@` and `-`, beginning with a letter or digit, and not `node`";
             return Err(bad_member("/name", why));
         }
         if !body.get("secret").is_some_and(Value::is_string) {
@@ -39,6 +39,8 @@ pub(crate) fn claim<'c>(site: &'c Site, call: &'c Call) -> Outcome<'c> {
             name,
             address: &address,
             request_id: &call.request_id,
+            team: Some(TeamId::DEFAULT),
+            token: "",
         };
         // A deployment is not claimed for somebody who then gets no token.
         site.can_sign()?;
@@ -49,6 +51,7 @@ pub(crate) fn claim<'c>(site: &'c Site, call: &'c Call) -> Outcome<'c> {
             label: "first administrator",
             scopes: &scopes,
             expires_at: now.plus(site.token_life()),
+            by_operator: true,
         };
         let role = ManagementRole::Operator.as_str();
         let made = site

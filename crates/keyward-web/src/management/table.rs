@@ -5,7 +5,7 @@ use super::endpoint::{BASE, Endpoint, Gate, Handler, KnownHandler, OpenHandler, 
 use super::kind::KindDescription;
 use super::list::page_schema;
 use super::operation::{Operation, Parameter, schema_named};
-use super::{apply, audit, document, history, member, resource, setup, team, token};
+use super::{apply, audit, document, history, member, path, resource, setup, team, token};
 use http::Method;
 use keyward_access::management::{Action, Subject};
 use serde_json::{Value, json};
@@ -76,6 +76,33 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             Operation::new("show_team", "teams", "A team")
                 .gives(200, Some(schema_named("Team")))
                 .refuses([403, 404]),
+        ),
+        permitted(
+            Method::GET,
+            "/teams/{team}/paths",
+            Action::read(Subject::Teams),
+            path::show,
+            Operation::new(
+                "show_paths",
+                "teams",
+                "The paths below which a team publishes",
+            )
+            .gives(200, Some(schema_named("Paths")))
+            .refuses([403, 404]),
+        ),
+        permitted(
+            Method::PUT,
+            "/teams/{team}/paths",
+            Action::write(Subject::Teams),
+            path::put,
+            Operation::new(
+                "put_paths",
+                "teams",
+                "Give a team these paths and no others: each is one team's alone",
+            )
+            .takes(JSON, schema_named("Paths"))
+            .gives(200, Some(schema_named("Paths")))
+            .refuses([403, 404, 409, 422]),
         ),
     ];
     table.extend(members());

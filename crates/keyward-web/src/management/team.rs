@@ -1,16 +1,18 @@
 //! Endpoints of teams, and of the caller.
 
 use super::call::{Call, JSON};
+use super::change::{TRIES, contended};
 use super::draft::invalid;
 use super::endpoint::{Allowed, BASE, Outcome};
 use super::list::Paging;
+use super::path;
 use crate::answer::Answer;
 use crate::problem::{MemberFlaw, Problem, ProblemKind};
 use crate::site::Site;
 use futures_util::FutureExt as _;
 use keyward_access::management::{Action, Manager, Place, Subject};
 use keyward_model::TeamName;
-use keyward_store::management::{Author, Team};
+use keyward_store::management::Team;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -69,31 +71,38 @@ pub(crate) fn show<'c>(_site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
 pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
     async move {
         let body = allowed.call.json(JSON)?;
-        check_members(&body, &["name"])?;
+        check_members(&body, &["name", "paths"])?;
+        let paths = path::read(&body)?;
         let name: Option<TeamName> = body.get("name").and_then(|name| name.as_str()?.parse().ok());
         let name = name.ok_or_else(|| {
             bad_member("/name", "it is a name of 1 to 63 lower-case letters, digits, `-`, `_` and `.`, with a letter or digit at both ends")
         })?;
         let address = allowed.call.address.to_string();
-        let author = Author {
-            name: &allowed.manager.name,
-            address: &address,
-            request_id: &allowed.call.request_id,
-        };
-        let made = site.store().create_team(&name, author, site.now()).await;
-        match made {
-            Ok(team) => Ok(Answer::created(
-                told(&team),
-                format!("{BASE}/teams/{}", team.name),
-            )),
-            Err(keyward_store::Error::Exists { .. }) => Err(Problem::of_member(
-                ProblemKind::Exists,
-                "/name",
-                "exists",
-                format!("There is a team `{name}` already"),
-            )),
-            Err(error) => Err(error.into()),
+        let author = allowed.call.author(&allowed.manager, &address);
+        let _alone = site.writing().lock().await;
+        for _ in 0..TRIES {
+            let catalogue = site.catalogue().await?;
+            path::may_give(site, &catalogue, None, &paths).await?;
+            let (base, now) = (catalogue.revision, site.now());
+            let store = site.store();
+            match store.create_team(&name, base, &paths, author, now).await {
+                Ok(team) => {
+                    let location = format!("{BASE}/teams/{}", team.name);
+                    return Ok(Answer::created(told(&team), location));
+                }
+                Err(keyward_store::Error::Exists { .. }) => {
+                    return Err(Problem::of_member(
+                        ProblemKind::Exists,
+                        "/name",
+                        "exists",
+                        format!("There is a team `{name}` already"),
+                    ));
+                }
+                Err(keyward_store::Error::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
+        Err(contended())
     }
     .boxed()
 }

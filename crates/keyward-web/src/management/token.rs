@@ -3,6 +3,7 @@
 use super::call::JSON;
 use super::endpoint::{Allowed, BASE, Outcome};
 use super::list::Paging;
+use super::member::above;
 use super::team::{bad_member, check_members};
 use crate::answer::Answer;
 use crate::problem::{Problem, ProblemKind};
@@ -11,7 +12,7 @@ use futures_util::FutureExt as _;
 use keyward_access::management::{ManagementRole, Scope};
 use keyward_model::resource::raw::form;
 use keyward_store::MachineToken;
-use keyward_store::management::{Author, NewMachineToken};
+use keyward_store::management::NewMachineToken;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -88,12 +89,7 @@ pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             .unwrap_or_default();
         let roles = site.roles_of(member, team.id).await?;
         if roles.is_empty() {
-            return Err(Problem::of_member(
-                ProblemKind::Unfit,
-                "/member",
-                "unknown_reference",
-                "There is no such member in this team: give them a role first",
-            ));
+            return Err(no_member());
         }
         if roles.contains(&ManagementRole::Operator) && !allowed.manager.is_operator() {
             return Err(Problem::new(
@@ -116,11 +112,7 @@ pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
         };
         let life = life(&body, site.token_life())?;
         let address = allowed.call.address.to_string();
-        let author = Author {
-            name: &allowed.manager.name,
-            address: &address,
-            request_id: &allowed.call.request_id,
-        };
+        let author = allowed.call.author(&allowed.manager, &address);
         let now = site.now();
         let new = NewMachineToken {
             team: team.id,
@@ -128,13 +120,24 @@ pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             label,
             scopes: &scopes,
             expires_at: now.plus(life),
+            by_operator: allowed.manager.is_operator(),
         };
         let made = site.store().create_machine_token(new, author, now).await?;
+        let made = made.ok_or_else(no_member)?;
         let signed = site.signed(&made)?;
         let location = format!("{BASE}/teams/{}/tokens/{}", team.name, made.id);
         Ok(Answer::created(told_with(&made, &signed), location))
     }
     .boxed()
+}
+
+fn no_member() -> Problem {
+    Problem::of_member(
+        ProblemKind::Unfit,
+        "/member",
+        "unknown_reference",
+        "There is no such member in this team: give them a role first",
+    )
 }
 
 /// No more than the caller's own token may be used for.
@@ -185,19 +188,19 @@ pub(crate) fn revoke<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
     async move {
         let token = addressed(site, &allowed).await?;
         let address = allowed.call.address.to_string();
-        let author = Author {
-            name: &allowed.manager.name,
-            address: &address,
-            request_id: &allowed.call.request_id,
-        };
+        let author = allowed.call.author(&allowed.manager, &address);
         let revoked = site
             .store()
-            .revoke_machine_token(&token, author, site.now())
-            .await?;
-        if revoked {
-            Ok(Answer::nothing())
-        } else {
-            Err(Problem::not_found())
+            .revoke_machine_token(&token, above(&allowed.manager), author, site.now())
+            .await;
+        match revoked {
+            Ok(true) => Ok(Answer::nothing()),
+            Ok(false) => Err(Problem::not_found()),
+            Err(keyward_store::Error::Above { .. }) => Err(Problem::new(
+                ProblemKind::Forbidden,
+                "Only an operator takes tokens back that act as one",
+            )),
+            Err(error) => Err(error.into()),
         }
     }
     .boxed()

@@ -211,15 +211,17 @@ fn roles(
 }
 
 impl<'r> Rules<'r> {
-    /// A role of the team, or else of the default team.
+    /// A role of the team, or else one that all teams share.
     fn role(&self, team: &Name, name: &Name) -> Option<&'r Role> {
-        let of = |team: &Name| self.roles.get(&(team, name)).map(|(_, role)| *role);
-        of(team).or_else(|| of(&Name::default_team()))
+        let of = |team: &Name| self.roles.get(&(team, name)).copied();
+        let shared = || of(&Name::default_team()).filter(|(found, _)| found.resource.is_shared());
+        of(team).or_else(shared).map(|(_, role)| role)
     }
 
     fn policy(&self, team: &Name, name: &Name) -> Option<(&'r Declared, &'r AccessPolicy)> {
         let of = |team: &Name| self.policies.get(&(team, name)).copied();
-        of(team).or_else(|| of(&Name::default_team()))
+        let shared = || of(&Name::default_team()).filter(|(found, _)| found.resource.is_shared());
+        of(team).or_else(shared)
     }
 
     /// Whether the role `from` is `to`, or includes it, directly or not.

@@ -13,7 +13,7 @@ pub(super) fn schema() -> Value {
     let hash = || object(&["hash"], json!({ "hash": pattern(KEYED_HASH) }));
     let argon2 = object(
         &["argon2"],
-        json!({ "argon2": pattern(r"^\$argon2id\$v=19\$m=[0-9]+,t=[0-9]+,p=[0-9]+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+$") }),
+        json!({ "argon2": pattern(r"^\$(argon2id\$v=19\$m=[0-9]+,t=[0-9]+,p=[0-9]+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+|\{SECRET:argon2\.[A-Za-z0-9_-]{24}\})$") }),
     );
     let key = json!({ "type": "string", "minLength": 1, "writeOnly": true });
     let password =

@@ -13,7 +13,7 @@ use crate::node::{DatabaseResource, ResourceKey};
 use crate::problem::{MemberFlaw, Problem, ProblemKind};
 use crate::site::Site;
 use futures_util::FutureExt as _;
-use keyward_access::management::ManagementPermit;
+use keyward_access::management::{Action, ManagementPermit, Place};
 use keyward_model::resource::{Spec, VersionState};
 use serde_json::Value;
 use std::sync::Arc;
@@ -46,6 +46,9 @@ pub(crate) fn replace<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
 pub(crate) fn patch<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
     async move {
         let (call, kind, team) = (allowed.call, allowed.kind()?, allowed.team()?);
+        // What is patched is answered as a whole: whoever may not read it replaces it.
+        let read = Action::read(kind.subject());
+        site.permit(&allowed.manager, read, Place::Team(team.id))?;
         for _ in 0..TRIES {
             let (key, known) = site.addressed(&allowed).await?;
             let known = match known.ok_or_else(Problem::not_found)? {

@@ -12,6 +12,7 @@ use super::change::{Made, MadeBefore, Making, Planned};
 use super::draft::TOLD;
 use super::endpoint::{Allowed, BASE, Outcome};
 use super::kind::KindDescription;
+use super::secret;
 use crate::answer::Answer;
 use crate::node::{DatabaseResource, FileResource, ResourceKey};
 use crate::problem::{Problem, ProblemKind};
@@ -93,16 +94,15 @@ impl Known {
     }
 }
 
-/// Whether two declarations mean the same, whatever was left to defaults.
+/// Whether two declarations mean the same, whatever was left to defaults. They are compared as they are and never as
+/// they print: what may be a secret does not print.
 pub(crate) fn same(one: &DatabaseResource, other: &DatabaseResource) -> bool {
-    let meaning = |resource: &DatabaseResource| format!("{:?}", resource.resource.spec);
+    // A secret that an earlier version has kept in clear is another thing than the same one sealed.
     let secrets = |resource: &DatabaseResource| {
         let kind = KindDescription::of(resource.key.kind)?;
-        let members = kind.secrets.iter();
-        let values = members.map(|member| resource.body.pointer(member.pointer).cloned());
-        Some(values.collect::<Vec<_>>())
+        Some(secret::references_by_place(&resource.body, kind))
     };
-    meaning(one) == meaning(other) && secrets(one) == secrets(other)
+    one.resource.spec == other.resource.spec && secrets(one) == secrets(other)
 }
 
 /// The address of a resource.
@@ -136,11 +136,7 @@ fn key_of(kind: &KindDescription, team: &Team, text: &str) -> Option<ResourceKey
 }
 
 fn author<'a>(allowed: &'a Allowed<'_>, address: &'a str) -> Author<'a> {
-    Author {
-        name: &allowed.manager.name,
-        address,
-        request_id: &allowed.call.request_id,
-    }
+    allowed.call.author(&allowed.manager, address)
 }
 
 impl Site {

@@ -23,6 +23,8 @@ fn author(name: &str) -> Author<'_> {
         name,
         address: "",
         request_id: "",
+        team: None,
+        token: "",
     }
 }
 

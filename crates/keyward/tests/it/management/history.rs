@@ -194,3 +194,102 @@ async fn every_change_stands_in_the_audit_log_with_who_from_where_and_what() {
     assert_eq!(actions, ["team.create"]);
     assert_eq!(managed.get("/audit/verify").await["intact"], true);
 }
+
+/// A change of several teams at once tells none of them of the others: neither how many, nor why.
+#[tokio::test]
+async fn a_team_s_history_tells_of_its_own_changes_alone() {
+    let managed = Managed::start(Plan::default()).await;
+    for team in ["red", "blue"] {
+        managed.team(team).await;
+    }
+    let role = |team: &str, name: &str| json!({ "kind": "role", "team": team, "name": name });
+    let apply = |resources: Vec<Value>| {
+        let asked = Asked::new("POST", "/apply")
+            .by(&managed.token)
+            .header("change-reason", "blue pays late");
+        managed.send(asked.body(json!({ "resources": resources })))
+    };
+    let mixed = vec![role("red", "a"), role("blue", "a"), role("blue", "b")];
+    expect(&apply(mixed).await, 200);
+    let told = async |base: &str| {
+        let listed = managed.get(&format!("{base}/revisions")).await;
+        let newest = listed["items"][0].clone();
+        let text = |key: &str| newest[key].as_str().unwrap().to_owned();
+        (text("summary"), text("reason"))
+    };
+    let of = |summary: &str, reason: &str| (summary.to_owned(), reason.to_owned());
+    assert_eq!(told("").await, of("apply 3 resources", "blue pays late"));
+    assert_eq!(told("/teams/red").await, of("apply 1 resource", ""));
+    assert_eq!(told("/teams/blue").await, of("apply 2 resources", ""));
+    let shown = managed.get("/teams/red/revisions/1").await;
+    assert_eq!(changes(&shown), ["create a"]);
+    for path in [
+        "/teams/red/revisions/1",
+        "/teams/red/audit",
+        "/teams/red/revisions/0/compare",
+    ] {
+        let text = managed.get(path).await.to_string();
+        assert!(!text.contains("blue"), "{path}: {text}");
+    }
+    // Its own alone are told with their reason.
+    expect(&apply(vec![role("red", "c")]).await, 200);
+    assert_eq!(
+        told("/teams/red").await,
+        of("apply 1 resource", "blue pays late")
+    );
+    assert_eq!(told("/teams/blue").await, of("apply 2 resources", ""));
+    check_problem(
+        &managed.call("GET", "/teams/blue/revisions/2", None).await,
+        404,
+        "not_found",
+    );
+}
+
+/// What is there is told to whoever may read it, by whatever way it is asked for.
+#[tokio::test]
+async fn a_token_that_only_writes_or_only_looks_back_reads_no_resource() {
+    let managed = Managed::start(Plan::default()).await;
+    managed.declare("upstreams", back(&managed)).await;
+    let mut api = open_api("seen");
+    api["hosts"] = json!(["hidden.example.com"]);
+    managed.declare("apis", api.clone()).await;
+    let owner = |name: &'static str, scope: &'static str| {
+        let managed = &managed;
+        async move { managed.member("default", name, "owner", &[scope]).await }
+    };
+    let writer = owner("writer", "write").await;
+    let patch = Asked::new("PATCH", "/teams/default/apis/seen:v1")
+        .by(&writer)
+        .header("if-match", "*");
+    let patched = managed.send(patch.body(json!({}))).await;
+    check_problem(&patched, 403, "forbidden");
+    let mut moved = open_api("seen");
+    moved["kind"] = json!("api");
+    let body = json!({ "resources": [moved], "prune": ["default"] });
+    let asked = Asked::new("POST", "/apply?dry_run=true").by(&writer);
+    let hidden = managed.send(asked.body(body.clone())).await;
+    let told = expect(&hidden, 409);
+    assert!(!told.to_string().contains("hidden.example.com"), "{told}");
+    let body = json!({ "resources": [body["resources"][0]] });
+    let asked = Asked::new("POST", "/apply?dry_run=true").by(&writer);
+    let told = expect(&managed.send(asked.body(body.clone())).await, 200);
+    assert_eq!(told["changes"][0]["action"], "change");
+    assert_eq!(told["changes"][0]["before"], Value::Null);
+    let asked = Asked::new("POST", "/apply?dry_run=true").by(&managed.token);
+    let told = expect(&managed.send(asked.body(body)).await, 200);
+    assert_eq!(told["changes"][0]["before"]["hosts"], api["hosts"]);
+
+    let looks = owner("looks", "revisions:read").await;
+    let audits = owner("audits", "audit:read").await;
+    for (token, path) in [
+        (&looks, "/teams/default/revisions/2"),
+        (&looks, "/teams/default/revisions/0/compare"),
+        (&audits, "/teams/default/audit"),
+    ] {
+        let asked = Asked::new("GET", path);
+        let seen = expect(&managed.send(asked.clone().by(token)).await, 200);
+        assert!(!seen.to_string().contains("hidden.example.com"), "{path}");
+        let seen = expect(&managed.send(asked.by(&managed.token)).await, 200);
+        assert!(seen.to_string().contains("hidden.example.com"), "{path}");
+    }
+}

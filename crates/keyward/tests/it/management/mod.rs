@@ -7,6 +7,7 @@ mod history;
 mod keys;
 mod master_key;
 mod nodes;
+mod paths;
 mod resources;
 mod revocations;
 mod schemathesis;
@@ -171,14 +172,15 @@ impl Managed {
         expect(&self.call("POST", &path, Some(body)).await, 201)
     }
 
-    /// Makes a team.
+    /// Makes a team without a path.
     pub(crate) async fn team(&self, name: &str) {
-        expect(
-            &self
-                .call("POST", "/teams", Some(json!({ "name": name })))
-                .await,
-            201,
-        );
+        self.team_at(name, &[]).await;
+    }
+
+    /// Makes a team that publishes below these paths.
+    pub(crate) async fn team_at(&self, name: &str, paths: &[&str]) {
+        let body = json!({ "name": name, "paths": paths });
+        expect(&self.call("POST", "/teams", Some(body)).await, 201);
     }
 
     /// Makes a member of a team, and a token that acts as them.

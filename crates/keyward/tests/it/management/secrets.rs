@@ -282,3 +282,172 @@ async fn of_an_api_key_only_its_hash_is_kept() {
     check_problem(&answer, 422, "invalid");
     assert!(!answer.text().contains("too short"), "{}", answer.text());
 }
+
+/// Whoever reads an API reads no credential of its upstream; what is no secret stays readable.
+#[tokio::test]
+async fn credentials_for_upstreams_are_sealed_and_a_change_of_one_is_a_change() {
+    let managed = Managed::start(Plan::default()).await;
+    managed.declare("upstreams", back(&managed)).await;
+    let api = |credential: &str| {
+        json!({
+            "name": "edited", "version": "v1", "state": "published", "base_path": "/edited",
+            "upstream": "back", "authentication": "none",
+            "routes": [{
+                "request_headers": { "set": { "Authorization": credential, "x-env": "prod" } },
+                "query": { "add": { "key": "a$${b", "v": "2" } },
+            }],
+        })
+    };
+    let at = "/teams/default/apis/edited:v1";
+    let arrives = async |credential: &str| {
+        assert_eq!(managed.node.get("/edited/a", &[]).await.status, 200);
+        let received = managed.node.last_received();
+        assert_eq!(received.head.field("authorization"), Some(credential));
+        assert_eq!(received.head.field("x-env"), Some("prod"));
+        assert!(
+            received.target().contains("key=a%24%7Bb"),
+            "{}",
+            received.target()
+        );
+    };
+    let made = managed.declare("apis", api("Bearer the-first-one")).await;
+    let edits = &made["routes"][0];
+    let told = |edits: &Value| edits["request_headers"]["set"]["Authorization"].clone();
+    let first = told(edits);
+    assert!(
+        first.as_str().unwrap().starts_with("${SECRET:value."),
+        "{made}"
+    );
+    assert_eq!(edits["request_headers"]["set"]["x-env"], "prod");
+    assert_eq!(edits["query"]["add"]["v"], "2");
+    assert_ne!(edits["query"]["add"]["key"], "a$${b");
+    arrives("Bearer the-first-one").await;
+
+    let put = |body: Value| {
+        let asked = Asked::new("PUT", at)
+            .by(&managed.token)
+            .header("if-match", "*");
+        managed.send(asked.body(body))
+    };
+    let same = expect(&put(api("Bearer the-first-one")).await, 200);
+    assert_eq!(same["revision"], made["revision"]);
+    let other = expect(&put(api("Bearer the-second-one")).await, 200);
+    assert_ne!(other["revision"], made["revision"]);
+    assert_ne!(told(&other["routes"][0]), first);
+    arrives("Bearer the-second-one").await;
+    // What was read can be sent back as it is.
+    let mut read = managed.get(at).await;
+    read["keep_base_path"] = json!(true);
+    expect(&put(read).await, 200);
+    arrives("Bearer the-second-one").await;
+    let mut third = api("Bearer the-third-one");
+    third["kind"] = json!("api");
+    let apply = json!({ "resources": [third] });
+    for changes in [1, 0] {
+        let applied = managed.call("POST", "/apply", Some(apply.clone())).await;
+        let applied = expect(&applied, 200);
+        assert_eq!(applied["changes"].as_array().unwrap().len(), changes);
+    }
+    arrives("Bearer the-third-one").await;
+    let to = made["revision"].as_u64().unwrap();
+    let path = format!("/revisions/{to}/rollback");
+    let rolled = expect(&managed.call("POST", &path, None).await, 200);
+    assert_eq!(rolled["put_back"], json!(["edited:v1"]));
+    arrives("Bearer the-first-one").await;
+
+    for path in [at, "/revisions/1/compare", "/audit", "/export"] {
+        let told = managed.get(path).await.to_string();
+        assert!(
+            !told.contains("the-first-one") && !told.contains("-one"),
+            "{path}: {told}"
+        );
+    }
+    let data = managed.node.process.folder().join("data");
+    assert_eq!(holds(&data, "the-second-one"), Vec::<String>::new());
+
+    // Whoever writes headers has no other secret of the team sent to them.
+    let made = managed.declare("issuers", issuer(SECRET)).await;
+    let answer = put(api(made["secret"].as_str().unwrap())).await;
+    check_problem(&answer, 422, "invalid");
+    assert_eq!(
+        answer.json().unwrap()["errors"][0]["member"],
+        "/routes/0/request_headers/set/Authorization"
+    );
+    let answer = managed
+        .call("POST", "/teams/default/issuers", Some(json!({
+            "name": "thief", "issuer": "https://thief.example", "secret": first, "algorithms": ["HS256"],
+        })))
+        .await;
+    check_problem(&answer, 422, "invalid");
+}
+
+/// A `${` that is meant comes as `$${`, in secrets as everywhere.
+#[tokio::test]
+async fn a_secret_is_kept_as_it_is_meant() {
+    let managed = Managed::start(Plan::default()).await;
+    managed.declare("upstreams", back(&managed)).await;
+    let meant = "a-secret-with-${braces}-that-is-long-enough";
+    let made = managed
+        .declare("issuers", issuer(&meant.replace("${", "$${")))
+        .await;
+    assert!(made["secret"].as_str().unwrap().starts_with("${SECRET:"));
+    managed
+        .declare("apis", json!({
+            "name": "partner", "version": "v1", "state": "published", "base_path": "/partner",
+            "upstream": "back", "authentication": { "issuers": ["partner"], "audience": "partner" },
+        }))
+        .await;
+    let node = &managed.node;
+    let called = node.get_with("/partner/a", &token(meant)).await;
+    assert_eq!(called.status, 200);
+}
+
+#[tokio::test]
+async fn private_keys_are_refused_and_hashes_of_people_s_passwords_are_not_told() {
+    let managed = Managed::start(Plan::default()).await;
+    let public = json!({ "kty": "EC", "crv": "P-256", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0" });
+    let with = |member: &str, value: &str| {
+        let mut key = public.clone();
+        key[member] = json!(value);
+        key
+    };
+    for (key, member) in [
+        (
+            with("d", "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"),
+            "d",
+        ),
+        (json!({ "kty": "oct", "k": encoded(SECRET) }), "k"),
+    ] {
+        let body = json!({
+            "name": "private", "issuer": "https://private.example",
+            "jwks": { "keys": [public, key] },
+        });
+        let answer = managed
+            .call("POST", "/teams/default/issuers", Some(body))
+            .await;
+        check_problem(&answer, 422, "invalid");
+        let error = &answer.json().unwrap()["errors"][0];
+        assert_eq!(error["member"], format!("/jwks/keys/1/{member}"));
+        assert_eq!(error["code"], "private_key");
+    }
+    let hash = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$RdescudvJCsgt3ubybiyqMCUGHcTc0eJWzsBkKwqQnw";
+    let made = managed
+        .declare(
+            "credentials",
+            json!({ "name": "alice", "password": { "argon2": hash } }),
+        )
+        .await;
+    let reference = made["password"]["argon2"].as_str().unwrap();
+    assert!(reference.starts_with("${SECRET:argon2."), "{made}");
+    let at = "/teams/default/credentials/alice";
+    let mut again = managed.get(at).await;
+    again["scopes"] = json!(["read"]);
+    let put = Asked::new("PUT", at)
+        .by(&managed.token)
+        .header("if-match", "*");
+    expect(&managed.send(put.body(again)).await, 200);
+    for path in [at, "/revisions/0/compare", "/audit", "/export"] {
+        let told = managed.get(path).await.to_string();
+        assert!(!told.contains("argon2id"), "{path}: {told}");
+    }
+}

@@ -1,8 +1,8 @@
 //! The first administrator.
 
-use super::{Asked, Managed, expect, send, setup_secret};
+use super::{Asked, Managed, back, expect, open_api, send, setup_secret};
 use crate::node::{Plan, check_problem};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
@@ -95,9 +95,16 @@ async fn tokens_are_good_until_they_are_taken_back_and_for_nothing_else() {
         expect(&me(token.clone()).await, 200)["scopes"],
         json!(["read"])
     );
-    // An API takes none of them.
-    let called = managed.node.get_with("/guarded", &token).await;
-    assert_eq!(called.status, 401);
+    // An API takes none of them, though it be for the same audience.
+    let audience = format!("http://{}/api/v1", managed.node.process.site());
+    managed.declare("upstreams", back(&managed)).await;
+    let mut api = open_api("same");
+    api["authentication"] = json!({ "issuers": ["self"], "audience": audience });
+    managed.declare("apis", api).await;
+    for path in ["/guarded", "/same"] {
+        let called = managed.node.get_with(path, &token).await;
+        assert_eq!(called.status, 401, "{path}");
+    }
 
     let tokens = managed.get("/teams/default/tokens").await;
     let row = tokens["items"]
@@ -183,4 +190,96 @@ async fn nobody_becomes_more_than_they_are() {
         .call("POST", "/teams/default/tokens", Some(lives))
         .await;
     check_problem(&answer, 422, "invalid");
+}
+
+/// An owner of the team `default` is no operator, whatever they have prepared.
+#[tokio::test]
+async fn tokens_made_beforehand_and_taken_back_make_nobody_an_operator() {
+    let managed = Managed::start(Plan::default()).await;
+    let both: &[&str] = &["read", "write"];
+    let owner = managed.member("default", "olga", "owner", both).await;
+    let as_owner = |method, path: &str, body: Option<Value>| {
+        let mut asked = Asked::new(method, path).by(&owner);
+        asked.body = body;
+        managed.send(asked)
+    };
+    let carol = "/teams/default/members/carol";
+    let roles = |roles: &[&str]| Some(json!({ "roles": roles }));
+    expect(&as_owner("PUT", carol, roles(&["auditor"])).await, 200);
+    let asked = json!({ "member": "carol", "scopes": ["read", "write"] });
+    let made = as_owner("POST", "/teams/default/tokens", Some(asked)).await;
+    let prepared = expect(&made, 201)["token"].as_str().unwrap().to_owned();
+    expect(
+        &managed
+            .call("PUT", carol, roles(&["auditor", "operator"]))
+            .await,
+        200,
+    );
+    let with = async |token: &str, method: &'static str, path: &str| {
+        let mut asked = Asked::new(method, path).by(token);
+        if method == "POST" {
+            asked = asked.body(json!({ "name": "stolen" }));
+        }
+        managed.send(asked).await
+    };
+    check_problem(&with(&prepared, "POST", "/teams").await, 403, "forbidden");
+    let me = expect(&with(&prepared, "GET", "/me").await, 200);
+    assert_eq!(me["teams"][0]["roles"], json!(["auditor"]));
+    // What an operator makes for her is one's.
+    let asked = json!({ "member": "carol", "scopes": ["read", "write"] });
+    let path = "/teams/default/tokens";
+    let made = expect(&managed.call("POST", path, Some(asked)).await, 201);
+    let given = made["token"].as_str().unwrap();
+    expect(&with(given, "POST", "/teams").await, 201);
+
+    // Nor does an owner take from operators what they manage with.
+    let rows = managed.get(path).await;
+    let of_root = rows["items"].as_array().unwrap().iter();
+    let of_root = of_root.filter(|row| row["member"] == "root");
+    let of_root: Vec<&str> = of_root.map(|row| row["id"].as_str().unwrap()).collect();
+    assert_eq!(of_root.len(), 1);
+    for id in of_root {
+        let answer = as_owner("DELETE", &format!("{path}/{id}"), None).await;
+        check_problem(&answer, 403, "forbidden");
+    }
+    check_problem(&as_owner("DELETE", carol, None).await, 403, "forbidden");
+    expect(&managed.call("GET", "/me", None).await, 200);
+}
+
+#[tokio::test]
+async fn tokens_of_who_has_left_stay_without_effect_when_somebody_is_called_so_again() {
+    let managed = Managed::start(Plan::default()).await;
+    let old = managed.member("default", "ci", "owner", &["read"]).await;
+    let path = "/teams/default/members/ci";
+    expect(&managed.call("DELETE", path, None).await, 204);
+    let new = managed.member("default", "ci", "owner", &["read"]).await;
+    let me = async |token: &str| managed.send(Asked::new("GET", "/me").by(token)).await;
+    check_problem(&me(&old).await, 401, "unauthenticated");
+    expect(&me(&new).await, 200);
+}
+
+/// A name is a team's own: who did something is known by the team and the token.
+#[tokio::test]
+async fn what_was_done_tells_by_which_token_and_nobody_is_called_as_the_node_is() {
+    let managed = Managed::start(Plan::default()).await;
+    for name in ["node", "Node"] {
+        let path = format!("/teams/default/members/{name}");
+        let roles = Some(json!({ "roles": ["owner"] }));
+        check_problem(&managed.call("PUT", &path, roles).await, 400, "malformed");
+    }
+    managed.team("blue").await;
+    let both: &[&str] = &["read", "write"];
+    let forged = managed.member("blue", "root", "owner", both).await;
+    let body = json!({ "name": "mine" });
+    let asked = Asked::new("POST", "/teams/blue/roles").by(&forged);
+    expect(&managed.send(asked.body(body)).await, 201);
+    let team = managed.get("/teams/blue").await["id"].clone();
+    let tokens = managed.get("/teams/blue/tokens").await;
+    let token = &tokens["items"][0]["id"];
+    let event = &managed.get("/audit").await["items"][0];
+    let revision = &managed.get("/revisions").await["items"][0];
+    assert_eq!(event["actor"], "root");
+    for told in [&event["detail"], revision] {
+        assert_eq!((&told["actor_team"], &told["token"]), (&team, token));
+    }
 }

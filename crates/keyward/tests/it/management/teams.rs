@@ -2,15 +2,15 @@
 
 use super::{Asked, Managed, back, expect, open_api};
 use crate::node::{Plan, check_problem};
+use keyward_model::{Clock as _, SystemClock};
 use keyward_testkit::Answer;
 use serde_json::{Value, json};
 
 /// A deployment with the teams `red` and `blue`, each with what a team can have; the token is an owner's of `red`.
 async fn two_teams() -> (Managed, String) {
     let managed = Managed::start(Plan::default()).await;
-    for team in ["red", "blue"] {
-        managed.team(team).await;
-    }
+    managed.team_at("red", &["/red"]).await;
+    managed.team_at("blue", &["/hidden"]).await;
     let owner = managed
         .member("red", "rita", "owner", &["read", "write"])
         .await;
@@ -147,19 +147,9 @@ async fn lists_exports_and_conflicts_tell_nothing_of_another_team() {
         expect(&as_rita("POST", &path, Some(body)).await, 201);
     }
     assert_eq!(managed.node.get("/red/a", &[]).await.status, 200);
-    // A path that is taken is told without whose it is.
-    let mut taken = open_api("mine");
-    taken["base_path"] = json!("/hidden");
-    let answer = as_rita("POST", "/teams/red/apis", Some(taken)).await;
-    check_problem(&answer, 409, "unfit");
-    let text = told(&answer);
-    assert!(
-        !text.contains("blue") && !text.contains("API `hidden`"),
-        "{text}"
-    );
-    assert_eq!(answer.json().unwrap()["errors"][0]["member"], "/base_path");
     // What another team has can't be used either.
     let mut borrowed = open_api("borrowed");
+    borrowed["base_path"] = json!("/red/borrowed");
     borrowed["authentication"] = json!({ "issuers": ["boris-issuer"], "audience": "x" });
     let answer = as_rita("POST", "/teams/red/apis", Some(borrowed)).await;
     check_problem(&answer, 409, "unfit");
@@ -175,4 +165,89 @@ async fn lists_exports_and_conflicts_tell_nothing_of_another_team() {
         history.json().unwrap()["items"].as_array().unwrap().len(),
         4
     );
+}
+
+/// What the database has of the team `default` is that team's, and what the node's file has is everybody's.
+#[tokio::test]
+async fn a_publisher_of_default_gets_into_no_other_team_s_apis() {
+    let key = keyward_jose::Key::generate(
+        keyward_jose::Algorithm::Signature(keyward_jose::SignatureAlgorithm::Es256),
+        None,
+    )
+    .unwrap();
+    let public = keyward_jose::JwkSet::from_keys([key.clone()]).unwrap();
+    let public = public.to_json(keyward_jose::key::Part::Public).unwrap();
+    let plan = Plan::default().resource(format!(
+        "- {{ kind: issuer, name: corp, issuer: https://corp.example, jwks: {} }}\n- {{ kind: role, name: shared, given_to: [ {{ issuer: corp, subjects: [alice] }} ] }}",
+        public.as_str()
+    ));
+    let managed = Managed::start(plan).await;
+    managed.team_at("red", &["/red"]).await;
+    let both: &[&str] = &["read", "write"];
+    let publisher = managed.member("default", "paul", "publisher", both).await;
+    let post = async |token: &str, path: &str, body: Value| {
+        let asked = Asked::new("POST", path).by(token).body(body);
+        managed.send(asked).await
+    };
+    let root = managed.token.clone();
+    expect(
+        &post(&root, "/teams/red/upstreams", back(&managed)).await,
+        201,
+    );
+    for (name, role) in [("guarded", "admin"), ("common", "shared")] {
+        let api = json!({
+            "name": name, "version": "v1", "state": "published", "base_path": format!("/red/{name}"),
+            "upstream": "back", "authentication": { "issuers": ["corp"], "audience": "red" },
+            "authorization": { "roles": [role] },
+        });
+        let admin =
+            json!({ "name": "admin", "given_to": [{ "issuer": "corp", "subjects": ["bob"] }] });
+        if role == "admin" {
+            expect(&post(&root, "/teams/red/roles", admin).await, 201);
+        }
+        expect(&post(&root, "/teams/red/apis", api).await, 201);
+    }
+    // Whoever publishes in `default` says that eve is an admin, by the same name and by one that includes it.
+    for role in [
+        json!({ "name": "admin", "given_to": [{ "issuer": "corp", "subjects": ["eve"] }] }),
+        json!({ "name": "other", "given_to": [{ "issuer": "corp", "subjects": ["eve"] }], "includes": ["admin"] }),
+    ] {
+        expect(&post(&publisher, "/teams/default/roles", role).await, 201);
+    }
+    let signer =
+        keyward_jose::LocalSigner::new(&key, keyward_jose::SignatureAlgorithm::Es256).unwrap();
+    let soon = SystemClock::new().now().as_seconds() + 600;
+    let token = |subject: &str| {
+        let claims = keyward_jose::jwt::Claims::new()
+            .with_issuer("https://corp.example")
+            .with_subject(subject)
+            .with_audience(["red"])
+            .with_expiry(keyward_jose::NumericDate(soon));
+        keyward_jose::jwt::sign(&claims, &signer, "at+jwt").unwrap()
+    };
+    for (path, subject, status) in [
+        ("/red/guarded/a", "bob", 200),
+        ("/red/guarded/a", "eve", 403),
+        ("/red/common/a", "alice", 200),
+        ("/red/common/a", "eve", 403),
+    ] {
+        let called = managed.node.get_with(path, &token(subject)).await;
+        assert_eq!(called.status, status, "{path} {subject}");
+    }
+    // Nor can another team name what `default` has in the database, or learn that it has it.
+    let named = async |role: &str| {
+        let body = json!({ "name": "mine", "includes": [role] });
+        post(&root, "/teams/red/roles", body).await
+    };
+    let (there, nowhere) = (named("other").await, named("no-such").await);
+    check_problem(&there, 409, "unfit");
+    let text = |answer: &Answer, name: &str| {
+        let detail = answer.json().unwrap()["detail"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        detail.replace(name, "NAME")
+    };
+    assert_eq!(text(&there, "other"), text(&nowhere, "no-such"));
+    expect(&named("shared").await, 201);
 }
