@@ -94,7 +94,7 @@ async fn call(
 
 fn configuration(database: &str) -> String {
     format!(
-        "format: 1\nlisteners:\n  - {{ address: 127.0.0.1:8080, serves: gateway }}\n  - {{ address: 127.0.0.1:8090, serves: site }}\n  - {{ address: 127.0.0.1:9090, serves: operations }}\ndata_dir: ./data\ndatabase: {database}\nworkers: 1\naccess_log: {{ destination: off }}\nnetwork: {{ upstreams_allow: [127.0.0.1] }}\n"
+        "format: 1\nlisteners:\n  - {{ address: 127.0.0.1:8080, serves: gateway }}\n  - {{ address: 127.0.0.1:8090, serves: site }}\n  - {{ address: 127.0.0.1:9090, serves: operations }}\ndata_dir: .\ndatabase: {database}\nworkers: 1\naccess_log: {{ destination: off }}\nnetwork: {{ upstreams_allow: [127.0.0.1] }}\n"
     )
 }
 
@@ -110,7 +110,7 @@ async fn start(database: &str) -> KeywardProcess {
 
 /// The token of the first administrator.
 async fn administrator(node: &KeywardProcess) -> String {
-    let path = node.folder().join("data/setup-secret");
+    let path = node.folder().join("setup-secret");
     let secret = std::fs::read_to_string(path).unwrap();
     let claim = json!({ "secret": secret.trim(), "name": "root" });
     let answer = call(
@@ -226,7 +226,7 @@ async fn survives(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_declared_on_sqlite_survives_kills() {
     let node = start("sqlite").await;
-    let location = Location::File(node.folder().join("data/keyward.db"));
+    let location = Location::File(node.folder().join("keyward.db"));
     survives(node, &location, async |_| {}).await;
 }
 
