@@ -1,9 +1,11 @@
 use super::*;
 use crate::management::{MemberRules, NeededSetup, RememberedCall, ResourceWrite};
 use keyward_model::resource::TeamPath;
+use std::collections::BTreeMap;
 
 on_each_database! {
     a_revision_is_written_with_its_history_and_its_event_or_not_at_all,
+    many_resources_are_written_as_one_revision_whatever_becomes_of_each,
     a_secret_is_sealed_for_its_team_and_kept_once,
     a_call_is_remembered_for_a_day_and_known_by_what_it_asked_for,
     a_setup_secret_is_claimed_by_one_and_ends_in_an_hour,
@@ -124,6 +126,55 @@ async fn a_revision_is_written_with_its_history_and_its_event_or_not_at_all(benc
     assert_eq!(events.len(), 2);
     assert!(events[0].detail.contains("192.0.2.1") && events[0].detail.contains(r#""n":2"#));
     assert_eq!(store.verify_audit_chain().await.unwrap().events, 2);
+}
+
+async fn many_resources_are_written_as_one_revision_whatever_becomes_of_each(bench: Bench) {
+    let store = bench.open().await;
+    // More than one statement takes, and the last has fewer.
+    let named = |number: usize| format!("n{number:03}");
+    let first: Vec<_> = (0..250)
+        .map(|number| write(&named(number), Some("{}")))
+        .collect();
+    assert_eq!(change(&store, 0, &first).await.unwrap(), Revision(1));
+    let ids: BTreeMap<_, _> = store
+        .resources()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|row| (row.name.to_string(), row.id))
+        .collect();
+    assert_eq!(ids.len(), 250);
+    // One of three stays, is another, or goes; and some come.
+    let then: Vec<_> = (0..300)
+        .filter(|number: &usize| !number.is_multiple_of(3) || *number >= 250)
+        .map(|number| match number {
+            250.. => write(&named(number), Some(r#"{"n":1}"#)),
+            _ if number % 3 == 1 => write(&named(number), Some(r#"{"n":2}"#)),
+            _ => write(&named(number), None),
+        })
+        .collect();
+    assert_eq!(change(&store, 1, &then).await.unwrap(), Revision(2));
+    let rows = store.resources().await.unwrap();
+    for row in &rows {
+        let number: usize = row.name.as_str()[1..].parse().unwrap();
+        let expected = match number {
+            250.. => (2, r#"{"n":1}"#),
+            _ if number.is_multiple_of(3) => (1, "{}"),
+            _ => (2, r#"{"n":2}"#),
+        };
+        assert_eq!((row.revision.0, row.body.as_str()), expected, "{number}");
+        if let Some(id) = ids.get(row.name.as_str()) {
+            assert_eq!(row.id, *id, "{number}");
+        }
+    }
+    assert_eq!(rows.len(), 84 + 83 + 50);
+    let changes = store.resource_changes(None, Revision(1), Revision(2));
+    let changes = changes.await.unwrap();
+    assert_eq!(changes.len(), then.len());
+    assert!(changes.iter().all(|change| {
+        let known = ids.get(change.name.as_str());
+        change.before.is_some() == known.is_some() && known.is_none_or(|id| *id == change.id)
+    }));
 }
 
 async fn a_secret_is_sealed_for_its_team_and_kept_once(bench: Bench) {
