@@ -214,14 +214,11 @@ mod tests {
         let mut problems = raw::Problems::new();
         let team = (TeamId::DEFAULT, &crate::Name::default_team());
         let read = raw::read_team_resource(node, Origin::Database, team, &mut problems);
-        match read
-            .unwrap_or_else(|| panic!("{:?}", problems.as_slice()))
-            .resource
-            .spec
-        {
-            Spec::Api(api) => api,
-            other => panic!("{other:?}"),
-        }
+        let read = read.unwrap_or_else(|| panic!("{:?}", problems.as_slice()));
+        let Spec::Api(api) = read.resource.spec else {
+            panic!("not an API");
+        };
+        api
     }
 
     #[test]

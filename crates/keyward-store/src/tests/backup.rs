@@ -435,7 +435,7 @@ async fn a_restore_that_fails_leaves_the_file_to_who_has_begun_to_use_it() {
     let written = std::thread::spawn(move || {
         runtime.block_on(async {
             schema::migrate(&database, MIGRATIONS, NOW).await.unwrap();
-            sqlx::query("INSERT INTO revisions VALUES (1, 0, 'test', '', '', '')")
+            sqlx::query("INSERT INTO revisions (number, created_at, actor, summary) VALUES (1, 0, 'test', '')")
                 .execute(database.pool())
                 .await
                 .unwrap();

@@ -23,7 +23,9 @@ fn key_set(more: Value) -> Value {
 
 /// A node with a key set, an issuer that is known by it, and an API at `/paid` that believes it.
 async fn paid(more: Value) -> Managed {
-    let managed = Managed::start(Plan::default()).await;
+    // Tokens are signed under load here, by one member.
+    let calls = "site: { calls: { requests: 1000000, per: 1m } }";
+    let managed = Managed::start(Plan::default().settings(calls)).await;
     managed.declare("upstreams", back(&managed)).await;
     managed.declare("key-sets", key_set(more)).await;
     let issuer = json!({ "name": "payments", "issuer": ISSUER, "key_set": "payments" });
