@@ -2,16 +2,24 @@
 
 use crate::problem::Problem;
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt as _};
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, LOCATION, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderName, HeaderValue, Response, StatusCode};
-use http_body_util::Full;
+use http_body::Frame;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Empty, Full, StreamBody};
 use serde_json::Value;
+use std::convert::Infallible;
 
 /// What the site sends.
-pub(crate) type HttpAnswer = Response<Full<Bytes>>;
+pub(crate) type HttpAnswer = Response<AnswerBody>;
+
+/// What an answer's body is: whole, or a stream.
+pub(crate) type AnswerBody = UnsyncBoxBody<Bytes, Infallible>;
 
 /// On every answer. Nothing of the API is a page: nothing may be loaded, framed or guessed.
 const HEADERS: [(HeaderName, HeaderValue); 6] = [
@@ -32,11 +40,17 @@ const HEADERS: [(HeaderName, HeaderValue); 6] = [
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
 /// What an endpoint answers.
-#[derive(Clone, Debug)]
 pub(crate) struct Answer {
     status: StatusCode,
-    body: Option<Value>,
+    body: Content,
     headers: Vec<(HeaderName, String)>,
+}
+
+/// What an answer holds.
+enum Content {
+    Nothing,
+    Json(Value),
+    Events(BoxStream<'static, Bytes>),
 }
 
 impl Answer {
@@ -44,7 +58,7 @@ impl Answer {
     pub(crate) fn ok(body: Value) -> Self {
         Self {
             status: StatusCode::OK,
-            body: Some(body),
+            body: Content::Json(body),
             headers: Vec::new(),
         }
     }
@@ -53,16 +67,17 @@ impl Answer {
     pub(crate) fn created(body: Value, location: String) -> Self {
         Self {
             status: StatusCode::CREATED,
-            body: Some(body),
+            body: Content::Json(body),
             headers: vec![(LOCATION, location)],
         }
     }
 
-    /// 201 with what was made and is kept nowhere.
-    pub(crate) fn made(body: Value) -> Self {
+    /// 200 with a stream of server-sent events.
+    pub(crate) fn events(stream: impl Stream<Item = Bytes> + Send + 'static) -> Self {
         Self {
-            status: StatusCode::CREATED,
-            ..Self::ok(body)
+            status: StatusCode::OK,
+            body: Content::Events(stream.boxed()),
+            headers: Vec::new(),
         }
     }
 
@@ -70,7 +85,7 @@ impl Answer {
     pub(crate) fn nothing() -> Self {
         Self {
             status: StatusCode::NO_CONTENT,
-            body: None,
+            body: Content::Nothing,
             headers: Vec::new(),
         }
     }
@@ -111,15 +126,24 @@ pub(crate) fn sent(outcome: Result<Answer, Problem>, request_id: &str) -> HttpAn
     response
 }
 
+fn whole(body: String) -> AnswerBody {
+    Full::new(Bytes::from(body)).boxed_unsync()
+}
+
 fn of_answer(answer: Answer) -> HttpAnswer {
+    let typed = |body: AnswerBody, media_type: &'static str| {
+        let mut response = Response::new(body);
+        let media_type = HeaderValue::from_static(media_type);
+        response.headers_mut().insert(CONTENT_TYPE, media_type);
+        response
+    };
     let mut response = match answer.body {
-        Some(body) => {
-            let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
-            let json = HeaderValue::from_static("application/json");
-            response.headers_mut().insert(CONTENT_TYPE, json);
-            response
+        Content::Json(body) => typed(whole(body.to_string()), "application/json"),
+        Content::Events(stream) => {
+            let frames = stream.map(|piece| Ok(Frame::data(piece)));
+            typed(StreamBody::new(frames).boxed_unsync(), "text/event-stream")
         }
-        None => Response::default(),
+        Content::Nothing => Response::new(Empty::new().boxed_unsync()),
     };
     *response.status_mut() = answer.status;
     for (name, value) in answer.headers {
@@ -132,7 +156,7 @@ fn of_answer(answer: Answer) -> HttpAnswer {
 
 fn of_problem(problem: &Problem, request_id: &str) -> HttpAnswer {
     let body = problem.to_json(request_id).to_string();
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+    let mut response = Response::new(whole(body));
     *response.status_mut() = problem.kind().status();
     let headers = response.headers_mut();
     headers.insert(

@@ -4,9 +4,7 @@ mod neighbours;
 mod patience;
 
 use crate::Site;
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::Full;
+use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -122,8 +120,7 @@ async fn connection(
         let seat = Arc::clone(&seat);
         async move {
             let answered = site.answer(request, peer.ip().to_canonical(), seat);
-            let response: Response<Full<Bytes>> = answered.await;
-            Ok::<_, Infallible>(response)
+            Ok::<_, Infallible>(answered.await)
         }
     });
     let stream = Patient::new(TokioIo::new(stream), ANSWER_TIMEOUT);

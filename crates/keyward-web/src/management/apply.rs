@@ -77,7 +77,7 @@ pub(crate) fn apply<'c>(site: &'c Site, call: &'c Call, manager: Arc<Manager>) -
         let mut permits: BTreeMap<(TeamId, Kind), bool> = BTreeMap::new();
         let mut may_read = |key: &ResourceKey| {
             let known = permits.entry((key.team, key.kind));
-            *known.or_insert_with(|| reads(site, &manager, key.team, key.kind))
+            *known.or_insert_with(|| reads(&manager, key.team, key.kind))
         };
         let mut told: Vec<Value> = Vec::new();
         let mut unchanged = 0;

@@ -7,12 +7,14 @@ use super::list::Paging;
 use crate::answer::Answer;
 use crate::site::Site;
 use futures_util::FutureExt as _;
+use keyward_access::management::Manager;
 use keyward_model::Timestamp;
 use keyward_store::AuditEvent;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// An event as it is told. Bodies of resources are told to whoever may read them.
-fn told(site: &Site, allowed: &Allowed<'_>, event: &AuditEvent) -> Value {
+pub(super) fn told(manager: &Arc<Manager>, event: &AuditEvent) -> Value {
     let mut detail: Value = serde_json::from_str(&event.detail).unwrap_or_default();
     let changes = detail.get_mut("changes").and_then(Value::as_array_mut);
     for change in changes.into_iter().flatten() {
@@ -20,7 +22,7 @@ fn told(site: &Site, allowed: &Allowed<'_>, event: &AuditEvent) -> Value {
         let kind = kind.and_then(KindDescription::named);
         let may = kind
             .zip(event.team.parse().ok())
-            .is_some_and(|(kind, team)| reads(site, &allowed.manager, team, kind.kind));
+            .is_some_and(|(kind, team)| reads(manager, team, kind.kind));
         if let Value::Object(change) = change
             && !may
         {
@@ -56,7 +58,7 @@ pub(crate) fn list<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             .await?;
         let end = |event: &AuditEvent| json!(event.sequence);
         Ok(Answer::ok(paging.page(site, events, end, |event| {
-            told(site, &allowed, &event)
+            told(&allowed.manager, &event)
         })))
     }
     .boxed()

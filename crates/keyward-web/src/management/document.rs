@@ -83,6 +83,7 @@ fn operation(endpoint: &Endpoint) -> Value {
         body,
         answers,
         tagged,
+        streams,
         refusals,
     } = &endpoint.operation;
     let mut told = json!({ "operationId": id, "tags": [tag], "summary": summary });
@@ -112,6 +113,10 @@ fn operation(endpoint: &Endpoint) -> Value {
             status.to_string(),
             answer(*status, schema.as_ref(), *tagged),
         );
+    }
+    if *streams && let Some(Value::Object(answer)) = responses.get_mut("200") {
+        let stream = json!({ "text/event-stream": { "schema": { "type": "string" } } });
+        answer.insert("content".to_owned(), stream);
     }
     let mut statuses: BTreeSet<u16> = refusals.iter().copied().chain(ALWAYS).collect();
     if body.is_some() {

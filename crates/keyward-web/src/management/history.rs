@@ -12,7 +12,7 @@ use crate::node::ResourceKey;
 use crate::problem::{Problem, ProblemKind};
 use crate::site::Site;
 use futures_util::FutureExt as _;
-use keyward_access::management::{Action, Manager, Place, Subject};
+use keyward_access::management::{Action, Manager, Place, Subject, decide};
 use keyward_model::id::TeamId;
 use keyward_model::resource::Kind;
 use keyward_model::{Revision, TeamName, Timestamp};
@@ -143,18 +143,17 @@ pub(crate) fn difference_to(
 
 /// What of these the caller may read: the history of a kind is told to whoever may read that kind.
 fn readable(
-    site: &Site,
     allowed: &Allowed<'_>,
     mut found: BTreeMap<ResourceKey, Difference>,
 ) -> BTreeMap<ResourceKey, Difference> {
-    found.retain(|key, _| reads(site, &allowed.manager, key.team, key.kind));
+    found.retain(|key, _| reads(&allowed.manager, key.team, key.kind));
     found
 }
 
 /// Whether somebody may read resources of a kind in a team.
-pub(crate) fn reads(site: &Site, manager: &Arc<Manager>, team: TeamId, kind: Kind) -> bool {
+pub(crate) fn reads(manager: &Arc<Manager>, team: TeamId, kind: Kind) -> bool {
     let read = Action::read(Subject::Resources(kind));
-    site.permit(manager, read, Place::Team(team)).is_ok()
+    decide(manager, read, Place::Team(team)).is_ok()
 }
 
 fn told_differences(found: BTreeMap<ResourceKey, Difference>) -> Vec<Value> {
@@ -225,7 +224,7 @@ pub(crate) fn show<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
         let changes = between(site, team, (before, revision)).await?;
         let mut told = told(&entry);
         if let Value::Object(members) = &mut told {
-            let changes = readable(site, &allowed, changes.known);
+            let changes = readable(&allowed, changes.known);
             let changes = told_differences(changes);
             members.insert("changes".to_owned(), Value::Array(changes));
         }
@@ -247,7 +246,7 @@ pub(crate) fn compare<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
         let backwards = to < from;
         let (low, high) = (from.min(to), from.max(to));
         let found = between(site, team, (low, high)).await?.known;
-        let mut found = readable(site, &allowed, found);
+        let mut found = readable(&allowed, found);
         if backwards {
             for difference in found.values_mut() {
                 std::mem::swap(&mut difference.before, &mut difference.after);

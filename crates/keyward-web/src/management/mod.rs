@@ -9,6 +9,7 @@ mod change;
 pub(crate) mod document;
 mod draft;
 pub(crate) mod endpoint;
+mod events;
 mod history;
 mod key;
 pub(crate) mod kind;

@@ -99,6 +99,8 @@ pub(crate) struct Operation {
     pub(crate) answers: Vec<(Status, Option<Value>)>,
     /// Whether the answer has an entity tag.
     pub(crate) tagged: bool,
+    /// Whether the answer is a stream of events.
+    pub(crate) streams: bool,
     pub(crate) refusals: Vec<Status>,
 }
 
@@ -116,6 +118,7 @@ impl Operation {
             body: None,
             answers: Vec::new(),
             tagged: false,
+            streams: false,
             refusals: Vec::new(),
         }
     }
@@ -145,6 +148,12 @@ impl Operation {
     pub(crate) fn gives(mut self, status: Status, schema: Option<Value>) -> Self {
         self.answers.push((status, schema));
         self
+    }
+
+    /// Answers with a stream of server-sent events.
+    pub(crate) fn streams(mut self) -> Self {
+        self.streams = true;
+        self.gives(200, None)
     }
 
     pub(crate) fn tagged(mut self) -> Self {

@@ -94,7 +94,7 @@ pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             .tell_key_use(row, about, addressed.author(), now)
             .await?;
         let kid = &row.kid;
-        Ok(Answer::made(json!({
+        Ok(Answer::ok(json!({
             "token": signed, "kid": kid, "jti": id, "expires_at": expires.to_string(),
         })))
     }

@@ -5,7 +5,7 @@ use super::endpoint::{BASE, Endpoint, Gate, Handler, KnownHandler, OpenHandler, 
 use super::kind::KindDescription;
 use super::list::page_schema;
 use super::operation::{Operation, Parameter, schema_named};
-use super::{apply, audit, document, history, member, path, resource, setup, team, token};
+use super::{apply, audit, document, events, history, member, path, resource, setup, team, token};
 use http::Method;
 use keyward_access::management::{Action, Subject};
 use serde_json::{Value, json};
@@ -114,6 +114,39 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
     table.extend(at_once());
     for (of_team, base) in [(false, ""), (true, "/teams/{team}")] {
         table.extend(revisions(of_team, base));
+        table.push(permitted(
+            Method::GET,
+            &format!("{base}/events"),
+            Action::read(Subject::Audit),
+            events::follow,
+            Operation::new(
+                scoped("follow_events", of_team),
+                "audit",
+                format!(
+                    "What is done{}, as server-sent events, as soon as it is written; for a minute, then come again with `Last-Event-ID`",
+                    in_team(of_team)
+                ),
+            )
+            .with([
+                Parameter::query(
+                    "after",
+                    "The sequence of the last event that you know; without it, from now on",
+                    json!({ "type": "integer", "minimum": 0 }),
+                ),
+                Parameter::query(
+                    "wait",
+                    "For how many seconds more is waited for; with 0 what there is comes, and the stream ends",
+                    json!({ "type": "integer", "minimum": 0, "maximum": events::WAIT_MAX, "default": events::WAIT_MAX }),
+                ),
+                Parameter::header(
+                    "last-event-id",
+                    "The same, as browsers send it",
+                    json!({ "type": "string", "pattern": "^[0-9]{1,18}$" }),
+                ),
+            ])
+            .streams()
+            .refuses(if of_team { vec![403, 404] } else { vec![403] }),
+        ));
         table.push(permitted(
             Method::GET,
             &format!("{base}/audit"),

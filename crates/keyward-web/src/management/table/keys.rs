@@ -22,7 +22,7 @@ pub(super) fn rows() -> Vec<Endpoint> {
             "Sign a token (JWT) with the key that signs now; `iss`, `iat`, `exp` and `jti` are put in here",
         )
         .takes(JSON, schema_named("NewSignedToken"))
-        .gives(201, Some(schema_named("SignedToken")))
+        .gives(200, Some(schema_named("SignedToken")))
         .refuses([403, 404, 409, 422]),
     ));
     rows.push(permitted(

@@ -20,7 +20,7 @@ async fn key_sets() {
             body.len()
         );
         let answer = super::call(site, text).await;
-        assert_eq!(answer.status, 201, "{}", answer.text());
+        assert!([200, 201].contains(&answer.status), "{}", answer.text());
         answer.json().unwrap()
     };
     let claim = json!({ "name": "alice", "secret": secret.trim() });

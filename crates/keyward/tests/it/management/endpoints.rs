@@ -88,6 +88,11 @@ fn asked<'a>(method: &'a str, path: &str, operation: &Value) -> Asked<'a> {
     } else {
         path.to_owned()
     };
+    let path = if path.ends_with("/events") {
+        format!("{path}?wait=0")
+    } else {
+        path
+    };
     let asked = Asked::new(method, path);
     if operation.get("requestBody").is_some() {
         asked.header("content-type", "text/plain").body(json!({}))

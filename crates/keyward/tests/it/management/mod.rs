@@ -2,6 +2,7 @@
 
 mod commands;
 mod endpoints;
+mod events;
 mod guarded;
 mod history;
 mod keys;
