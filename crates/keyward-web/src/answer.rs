@@ -51,6 +51,7 @@ enum Content {
     Nothing,
     Json(Value),
     Events(BoxStream<'static, Bytes>),
+    File(Bytes, String),
 }
 
 impl Answer {
@@ -69,6 +70,24 @@ impl Answer {
             status: StatusCode::CREATED,
             body: Content::Json(body),
             headers: vec![(LOCATION, location)],
+        }
+    }
+
+    /// 200 with a file of this media type.
+    pub(crate) fn file(bytes: Bytes, media_type: String) -> Self {
+        Self {
+            status: StatusCode::OK,
+            body: Content::File(bytes, media_type),
+            headers: Vec::new(),
+        }
+    }
+
+    /// 308: it is there, for good.
+    pub(crate) fn moved(location: String) -> Self {
+        Self {
+            status: StatusCode::PERMANENT_REDIRECT,
+            headers: vec![(LOCATION, location)],
+            ..Self::nothing()
         }
     }
 
@@ -118,7 +137,8 @@ pub(crate) fn sent(outcome: Result<Answer, Problem>, request_id: &str) -> HttpAn
     };
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
-        headers.insert(name, value);
+        // A page says for itself what it may load.
+        headers.entry(name).or_insert(value);
     }
     if let Ok(id) = HeaderValue::from_str(request_id) {
         headers.insert(REQUEST_ID, id);
@@ -142,6 +162,13 @@ fn of_answer(answer: Answer) -> HttpAnswer {
         Content::Events(stream) => {
             let frames = stream.map(|piece| Ok(Frame::data(piece)));
             typed(StreamBody::new(frames).boxed_unsync(), "text/event-stream")
+        }
+        Content::File(bytes, media_type) => {
+            let mut response = Response::new(Full::new(bytes).boxed_unsync());
+            if let Ok(media_type) = HeaderValue::from_str(&media_type) {
+                response.headers_mut().insert(CONTENT_TYPE, media_type);
+            }
+            response
         }
         Content::Nothing => Response::new(Empty::new().boxed_unsync()),
     };

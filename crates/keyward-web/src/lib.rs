@@ -8,6 +8,7 @@
 //! What the site needs of the process around it stands in [`node`].
 
 mod answer;
+mod explorer;
 mod guard;
 mod limiter;
 mod management;

@@ -1,6 +1,7 @@
 //! The site: a call in, an answer out.
 
 use crate::answer::{Answer, HttpAnswer, sent};
+use crate::explorer;
 use crate::guard::Guard;
 use crate::limiter::{Limiter, SiteLimits};
 use crate::management::call::{Call, decoded};
@@ -149,10 +150,21 @@ impl Site {
     /// Serves what other nodes change, from now on, whenever `marks` tell of a newer revision.
     pub async fn follow(self: Arc<Self>, mut marks: watch::Receiver<Marks>) {
         let mut wait = Duration::ZERO;
+        let mut history = marks.borrow().history;
         loop {
-            let newest = marks.borrow_and_update().revision;
-            let again = match self.take_in(newest).await {
+            let Marks {
+                revision: newest,
+                history: current,
+                ..
+            } = *marks.borrow_and_update();
+            let is_another = current != history;
+            if is_another {
+                // The same numbers may stand for something else there: all is read anew.
+                *self.known.lock().await = Arc::default();
+            }
+            let again = match self.take_in(newest, is_another).await {
                 Ok(()) => {
+                    history = current;
                     self.node.is_behind(false);
                     wait = Duration::ZERO;
                     marks.changed().await
@@ -192,8 +204,8 @@ impl Site {
         }
     }
 
-    async fn take_in(&self, newest: Revision) -> Result<(), String> {
-        if newest <= self.served.read().await.revision {
+    async fn take_in(&self, newest: Revision, all: bool) -> Result<(), String> {
+        if !all && newest <= self.served.read().await.revision {
             return Ok(());
         }
         let _alone = self.writing.lock().await;
@@ -296,6 +308,9 @@ impl Site {
         }
         self.guard
             .check(&parts.method, &parts.uri, &parts.headers)?;
+        if let Some(answer) = explorer::answer(&parts.method, parts.uri.path()) {
+            return answer;
+        }
         let (endpoint, path) = match find(&self.table, &parts.method, parts.uri.path()) {
             Found::Endpoint(endpoint, path) => (endpoint, path),
             Found::Methods(methods) => return Err(wrong_method(&methods)),

@@ -14,6 +14,7 @@ use keyward_store::management::Author;
 use keyward_store::{KeyPurpose, Marks, NewKey, Store, StoredKey};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -68,6 +69,8 @@ pub struct Keeper {
     /// One looks at a time.
     looking: tokio::sync::Mutex<()>,
     wake: Notify,
+    /// The database is another one: its numbers say nothing of what was read before.
+    is_stale: AtomicBool,
 }
 
 impl Keeper {
@@ -82,6 +85,7 @@ impl Keeper {
             sets: ArcSwap::default(),
             looking: tokio::sync::Mutex::default(),
             wake: Notify::new(),
+            is_stale: AtomicBool::new(false),
         };
         keeper.look(keeper.context.clock.now()).await?;
         Ok(keeper)
@@ -109,6 +113,7 @@ impl Keeper {
     /// Rotates keys in time and follows what others do, until it is dropped.
     pub async fn run(&self, mut marks: watch::Receiver<Marks>) {
         let mut retry = RETRY.0;
+        let mut history = marks.borrow().history;
         loop {
             let now = self.context.clock.now();
             let wait = match self.look(now).await {
@@ -125,7 +130,20 @@ impl Keeper {
             };
             let seen = self.sets.load().mark;
             let others = async {
-                while marks.borrow_and_update().keys == seen {
+                loop {
+                    let Marks {
+                        keys,
+                        history: current,
+                        ..
+                    } = *marks.borrow_and_update();
+                    if current != history {
+                        history = current;
+                        self.is_stale.store(true, Ordering::Relaxed);
+                        return;
+                    }
+                    if keys != seen {
+                        return;
+                    }
                     if marks.changed().await.is_err() {
                         // Nobody follows the database: what is due is done all the same.
                         return std::future::pending().await;
@@ -168,6 +186,7 @@ impl Keeper {
         };
         // Before the rows: what comes between is then read again, and missed never.
         let mark = self.context.store.marks().await?.keys;
+        let is_stale = self.is_stale.swap(false, Ordering::Relaxed);
         let mut sets = BTreeMap::new();
         let mut failed = None;
         for plan in plans {
@@ -175,7 +194,7 @@ impl Keeper {
             let known = before.sets.get(&place);
             let holds = known.filter(|set| {
                 let due = set.next_change(now).is_some_and(|at| at <= now);
-                *set.plan == *plan && before.mark == mark && !due
+                *set.plan == *plan && before.mark == mark && !due && !is_stale
             });
             if let Some(set) = holds {
                 sets.insert(place, Arc::clone(set));

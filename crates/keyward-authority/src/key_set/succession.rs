@@ -220,18 +220,22 @@ impl Succession {
     }
 
     /// The public keys that the set shows: to verify with as long as a token may be signed by them, to
-    /// encrypt with until their successor takes over.
+    /// encrypt with until their successor takes over. The one in use comes first: senders take the first that fits.
     pub(super) fn shown(&self, now: Timestamp) -> impl Iterator<Item = &Key> {
         let purpose = self.purpose;
-        self.in_state(now, move |state| match (state, purpose) {
-            (KeyState::Published | KeyState::Active, KeyPurpose::Sign | KeyPurpose::Encrypt)
+        let beside = move |state| match (state, purpose) {
+            (KeyState::Published, KeyPurpose::Sign | KeyPurpose::Encrypt)
             | (KeyState::Retiring, KeyPurpose::Sign) => true,
             (KeyState::Retiring, KeyPurpose::Encrypt)
-            | (KeyState::Retired | KeyState::Withdrawn, KeyPurpose::Sign | KeyPurpose::Encrypt) => {
-                false
-            }
-        })
-        .map(|key| &key.public)
+            | (
+                KeyState::Active | KeyState::Retired | KeyState::Withdrawn,
+                KeyPurpose::Sign | KeyPurpose::Encrypt,
+            ) => false,
+        };
+        let active = self.in_state(now, |state| state == KeyState::Active);
+        active
+            .chain(self.in_state(now, beside))
+            .map(|key| &key.public)
     }
 
     /// The private keys to decrypt with.
