@@ -33,6 +33,14 @@ async fn two_teams() -> (Managed, String) {
             json!({ "name": "hidden", "given_to": [{ "issuer": "hidden", "subjects": ["a"] }] }),
         ),
         (
+            "key-sets",
+            json!({ "name": "hidden", "purpose": "tokens", "issuer": "https://keys.hidden.example" }),
+        ),
+        (
+            "webhooks",
+            json!({ "name": "hidden", "url": "https://hidden.example/hook" }),
+        ),
+        (
             "access-policies",
             json!({ "name": "hidden", "cedar": "permit(principal, action, resource);" }),
         ),
@@ -67,6 +75,8 @@ async fn no_endpoint_tells_one_team_of_another_s() {
     let document = managed.get("/openapi.json").await;
     let of_blue = managed.get("/teams/blue/tokens").await;
     let token = of_blue["items"][0]["id"].as_str().unwrap().to_owned();
+    let keys = managed.get("/teams/blue/key-sets/hidden/keys").await;
+    let kid = keys["items"][0]["kid"].as_str().unwrap().to_owned();
     let mut asked = 0;
     for (path, methods) in document["paths"].as_object().unwrap() {
         let path = path.strip_prefix("/api/v1").unwrap();
@@ -86,6 +96,7 @@ async fn no_endpoint_tells_one_team_of_another_s() {
                 .replace("{member}", "boris")
                 .replace("{token}", &token)
                 .replace("{revision}", "1")
+                .replace("{kid}", &kid)
         };
         for (method, operation) in methods.as_object().unwrap() {
             let method = method.to_uppercase();
