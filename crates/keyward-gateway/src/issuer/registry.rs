@@ -91,7 +91,8 @@ impl Issuers {
         &self.epoch
     }
 
-    /// As [`prepare`](Self::prepare), and begun: keys at an address are being fetched when this returns.
+    /// The issuer with this definition, as it is if a snapshot has it already, and begun: keys at an address are being
+    /// fetched when this returns.
     ///
     /// # Errors
     /// What can never work: algorithms, inline keys, a secret or a URL.

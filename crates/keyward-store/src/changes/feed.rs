@@ -60,11 +60,11 @@ enum Reason {
 /// # let folder = tempfile::tempdir()?;
 /// # let now = Timestamp::from_seconds(1_795_000_000);
 /// # let later = Timestamp::from_seconds(1_795_000_100);
-/// use keyward_store::{MasterKey, Notice, Store};
+/// use keyward_store::{Author, MasterKey, Notice, Store};
 /// let store = Store::open(&folder.path().join("keyward.db"), &MasterKey::generate()?, now).await?;
 /// let mut feed = store.change_feed().await?;
 /// let kind = RevocationKind::Subject;
-/// store.insert_revocation(TeamId::DEFAULT, "https://i", kind, "eve", now, later, "test", now).await?;
+/// store.insert_revocation(TeamId::DEFAULT, "https://i", kind, "eve", now, later, Author::local("test"), now).await?;
 /// let Notice::Changed(marks) = feed.next().await else { panic!("the database is there") };
 /// assert_eq!(marks.revocations.inserted, 1);
 /// # Ok(()) })

@@ -2,26 +2,25 @@
 
 use super::{Asked, Managed, expect};
 use crate::node::{Plan, check_problem};
+use keyward_testkit::RawClient;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
 /// A stream that is open, and what has come so far.
 struct Listening {
-    stream: TcpStream,
+    client: RawClient,
     text: String,
 }
 
 impl Listening {
     async fn begin(managed: &Managed, path: &str, token: &str, more: &str) -> Self {
         let site = managed.node.process.site();
-        let mut stream = TcpStream::connect(site).await.unwrap();
+        let mut client = RawClient::connect(site).await.unwrap();
         let head = format!(
             "GET /api/v1{path} HTTP/1.1\r\nhost: {site}\r\nauthorization: Bearer {token}\r\n{more}\r\n"
         );
-        stream.write_all(head.as_bytes()).await.unwrap();
+        client.send(head).await.unwrap();
         Self {
-            stream,
+            client,
             text: String::new(),
         }
     }
@@ -30,12 +29,10 @@ impl Listening {
     async fn until(&mut self, wanted: &str) {
         let patience = std::time::Duration::from_secs(20);
         let reading = async {
-            let mut buffer = [0; 16 << 10];
             while !self.text.contains(wanted) {
-                let read = self.stream.read(&mut buffer).await.unwrap();
-                assert!(read > 0, "the stream has ended: {}", self.text);
-                self.text
-                    .push_str(std::str::from_utf8(&buffer[..read]).unwrap());
+                let byte = self.client.bytes(1).await.unwrap();
+                // What is told here is ASCII.
+                self.text.push_str(std::str::from_utf8(&byte).unwrap());
             }
         };
         let read = tokio::time::timeout(patience, reading).await;
