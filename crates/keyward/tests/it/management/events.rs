@@ -25,11 +25,11 @@ impl Listening {
         }
     }
 
-    /// Reads until this has come.
+    /// Reads until this has come, and the event that it stands in is whole.
     async fn until(&mut self, wanted: &str) {
         let patience = std::time::Duration::from_secs(20);
         let reading = async {
-            while !self.text.contains(wanted) {
+            while !(self.text.contains(wanted) && self.text.ends_with("\n\n")) {
                 let byte = self.client.bytes(1).await.unwrap();
                 // What is told here is ASCII.
                 self.text.push_str(std::str::from_utf8(&byte).unwrap());
