@@ -188,7 +188,10 @@ pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
         let dry_run = call.flag("dry_run")?;
         let body = call.json(JSON)?;
         let remembered = call.idempotency_key()?.map(|key| {
+            // Names are each team's own: whoever is called so in another team has keys of their own.
+            let from = allowed.manager.team.to_string();
             let whose = [
+                &*from,
                 &*allowed.manager.name,
                 team.name.as_str(),
                 kind.kind.as_str(),
