@@ -186,6 +186,25 @@ async fn a_creation_is_made_once_by_its_key_or_by_its_name() {
     );
 }
 
+/// Names are each team's own: an operator and an owner of the same name do not use up each other's keys.
+#[tokio::test]
+async fn namesakes_of_two_teams_have_idempotency_keys_of_their_own() {
+    let managed = Managed::start(Plan::default()).await;
+    managed.team("blue").await;
+    let namesake = managed
+        .member("blue", "root", "owner", &["read", "write"])
+        .await;
+    for (token, name) in [(&managed.token, "first"), (&namesake, "second")] {
+        let mut body = back(&managed);
+        body["name"] = json!(name);
+        let asked = Asked::new("POST", "/teams/blue/upstreams").by(token);
+        let answer = managed
+            .send(asked.header("idempotency-key", "k1").body(body))
+            .await;
+        assert_eq!(expect(&answer, 201)["name"], name);
+    }
+}
+
 #[tokio::test]
 async fn of_calls_with_one_key_at_once_one_is_made_and_all_are_answered() {
     let managed = Managed::start(Plan::default()).await;
