@@ -28,7 +28,7 @@ impl fmt::Display for Revision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
-    /// In a node's own file: read-only for everyone else. The same name in the database is refused.
+    /// In a node's own file: read-only for everyone else. What the database has under the same name is left out there.
     File,
     /// In the database, through the management API.
     Database,
