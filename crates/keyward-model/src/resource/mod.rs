@@ -165,4 +165,19 @@ impl Spec {
             Self::Webhook(_) => Kind::Webhook,
         }
     }
+
+    /// The version, which tells APIs of one name apart; nothing else has one.
+    #[must_use]
+    pub const fn version(&self) -> Option<&Name> {
+        match self {
+            Self::Api(api) => Some(&api.version),
+            Self::Issuer(_)
+            | Self::Upstream(_)
+            | Self::Credential(_)
+            | Self::Role(_)
+            | Self::AccessPolicy(_)
+            | Self::KeySet(_)
+            | Self::Webhook(_) => None,
+        }
+    }
 }

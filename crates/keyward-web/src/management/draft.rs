@@ -112,16 +112,7 @@ impl Site {
             return Err(more);
         }
         let resource = Arc::new(declared.resource.clone());
-        let version = match &resource.spec {
-            Spec::Api(api) => Some(api.version.clone()),
-            Spec::Issuer(_)
-            | Spec::Upstream(_)
-            | Spec::Credential(_)
-            | Spec::Role(_)
-            | Spec::AccessPolicy(_)
-            | Spec::KeySet(_)
-            | Spec::Webhook(_) => None,
-        };
+        let version = resource.spec.version().cloned();
         Ok(DatabaseResource {
             key: ResourceKey {
                 team: team.id,

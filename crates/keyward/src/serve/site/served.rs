@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use http::{HeaderMap, HeaderValue};
 use keyward_authority::Keeper;
 use keyward_gateway::{CredentialKeys, Gateway, client_address};
+use keyward_model::resource::Resource;
 use keyward_model::resource::raw::Declared;
-use keyward_model::resource::{Resource, Spec};
 use keyward_model::{Network, Revision};
 use keyward_web::node::{
     Change, DatabaseResource, DatabaseResources, FileResource, Node, ResourceKey, Unfit,
@@ -185,16 +185,7 @@ impl Node for ServedNode {
 
 fn of_file(declared: &Declared) -> Option<FileResource> {
     let resource = &declared.resource;
-    let version = match &resource.spec {
-        Spec::Api(api) => Some(api.version.clone()),
-        Spec::Issuer(_)
-        | Spec::Upstream(_)
-        | Spec::Credential(_)
-        | Spec::Role(_)
-        | Spec::AccessPolicy(_)
-        | Spec::KeySet(_)
-        | Spec::Webhook(_) => None,
-    };
+    let version = resource.spec.version().cloned();
     let kind = resource.spec.kind();
     let body = told_of_file(kind, &resource.team_name, declared.node.written_json()?);
     Some(FileResource {
