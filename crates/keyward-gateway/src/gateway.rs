@@ -1,6 +1,6 @@
 //! The data plane as a whole: bound, configured, served, drained.
 
-use crate::credentials::{CredentialIndex, Entries};
+use crate::credentials::{CredentialIndex, LeftOutCredential, PreparedCredentials};
 use crate::issuer::Issuers;
 use crate::metrics::{LimitCounts, RouteCounts, WorkerCounts, WorkerMetrics};
 use crate::policy::cache::{CacheCounts, ResponseCache};
@@ -106,9 +106,16 @@ struct Start {
 /// A configuration that was compiled and is not served yet.
 #[derive(Debug)]
 pub struct PreparedConfiguration {
-    credentials: Entries,
+    credentials: PreparedCredentials,
     snapshot: Snapshot,
     made_of: MadeOf,
+}
+
+impl PreparedConfiguration {
+    /// The credentials of the database that would not be taken beside those of this configuration.
+    pub fn left_out(&self) -> impl Iterator<Item = &LeftOutCredential> {
+        self.credentials.left_out()
+    }
 }
 
 impl Gateway {
@@ -292,6 +299,12 @@ impl Gateway {
         let served = continuity.served_upstreams().map(Arc::clone);
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         watch.follow(served, &self.runtime, &self.shared.clock);
+    }
+
+    /// The credentials.
+    #[must_use]
+    pub fn credentials(&self) -> &CredentialIndex {
+        &self.shared.credentials
     }
 
     /// Starts the workers.

@@ -62,7 +62,10 @@ pub use policy::{
     cache::read_cache_headers, idempotency::read_idempotency_key, validation::read_json_body,
 };
 
-pub use credentials::{CredentialIndex, CredentialKeys};
+pub use credentials::{
+    Clash, CredentialIndex, CredentialKeys, CredentialRow, LeftOutCredential, PreparedCredentials,
+    UntakenCredential,
+};
 pub use gateway::{Gateway, GatewayContext, PreparedConfiguration, ProvingCounts, UsageReceiver};
 pub use keyward_state::failed_attempts::Allowance;
 pub use policy::cache::CacheCounts;

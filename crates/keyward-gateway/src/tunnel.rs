@@ -237,7 +237,7 @@ fn standing(
     authenticate::check_revocations(revocations, token, now)
         .map_err(|_| TunnelEnd::TokenRevoked)?;
     if let Some(credential) = token.caller.credential
-        && !credentials.still_has(credential, token.key_epoch, now)
+        && !credentials.still_has(credential, now)
     {
         return Err(TunnelEnd::CredentialGone);
     }
@@ -458,7 +458,7 @@ mod tests {
             let entry = index.of_api_key(TeamId::DEFAULT, format!("{key}-one").as_bytes());
             let opened_by = VerifiedCaller {
                 caller: Arc::new(entry.unwrap().caller(Method::ApiKey).unwrap()),
-                key_epoch: index.epoch(),
+                key_epoch: index.key_epoch(),
                 ..token(1000)
             };
             let standing = || standing(&opened_by, &revocations, &index, at(10));

@@ -25,7 +25,6 @@ pub(crate) enum Subject {
     Revocations,
     RevocationsRemoved,
     Credentials,
-    CredentialsRemoved,
     Keys,
 }
 
@@ -35,7 +34,6 @@ impl Subject {
             Self::Revocations => "revocations",
             Self::RevocationsRemoved => "revocations_removed",
             Self::Credentials => "credentials",
-            Self::CredentialsRemoved => "credentials_removed",
             Self::Keys => "keys",
         }
     }
@@ -48,10 +46,8 @@ pub struct Marks {
     pub revision: Revision,
     /// Revocations.
     pub revocations: RevocationMark,
-    /// How often a credential came or was changed.
+    /// How often credentials came, were changed or were taken away.
     pub credentials: i64,
-    /// How often a credential was taken back.
-    pub credentials_removed: i64,
     /// How often a key of a key set was made or changed.
     pub keys: i64,
     /// How often the feed found a history that does not go on from what it had seen, as after a failover that lost
@@ -129,7 +125,6 @@ impl Store {
                 removed: of(Subject::RevocationsRemoved),
             },
             credentials: of(Subject::Credentials),
-            credentials_removed: of(Subject::CredentialsRemoved),
             keys: of(Subject::Keys),
             history: 0,
         };

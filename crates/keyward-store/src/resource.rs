@@ -1,6 +1,7 @@
 //! Declared resources and the configuration's revision.
 
 use crate::database::Connection;
+use crate::management::{Base, newest_base};
 use crate::{Error, Store};
 use keyward_model::id::{ResourceId, TeamId};
 use keyward_model::{Name, Origin, Revision};
@@ -22,14 +23,16 @@ pub struct StoredResource {
     pub version: String,
     /// Where it was declared.
     pub origin: Origin,
-    /// The revision that brought it in.
+    /// The revision that brought it in; of a credential the one that was the newest then.
     pub revision: Revision,
+    /// How often credentials had been changed when this one was; 0 of all else.
+    pub mark: i64,
     /// The declaration, as JSON.
     pub body: String,
 }
 
 #[derive(sqlx::FromRow)]
-struct ResourceRow {
+pub(crate) struct ResourceRow {
     id: String,
     team: String,
     team_name: String,
@@ -38,6 +41,7 @@ struct ResourceRow {
     version: String,
     origin: String,
     revision: i64,
+    mark: i64,
     body: String,
 }
 
@@ -56,6 +60,7 @@ impl TryFrom<ResourceRow> for StoredResource {
             name: row.name.parse().map_err(|_| malformed("name"))?,
             origin: origin.ok_or_else(|| malformed("origin"))?,
             revision: Revision(revision),
+            mark: row.mark,
             kind: row.kind,
             version: row.version,
             body: row.body,
@@ -74,16 +79,16 @@ impl Store {
         all(&mut connection).await
     }
 
-    /// All resources as of one revision, which is the newest.
+    /// All resources as of one moment, and how far everything had come then.
     ///
     /// # Errors
     /// As [`resources`](Self::resources).
-    pub async fn resources_at_once(&self) -> Result<(Revision, Vec<StoredResource>), Error> {
+    pub async fn resources_at_once(&self) -> Result<(Base, Vec<StoredResource>), Error> {
         let mut transaction = self.database().begin_read().await?;
-        let revision = newest(&mut transaction).await?;
+        let base = newest_base(&mut transaction).await?;
         let resources = all(&mut transaction).await?;
         transaction.rollback().await?;
-        Ok((revision, resources))
+        Ok((base, resources))
     }
 
     /// The newest revision; 0 before the first change.
@@ -92,26 +97,38 @@ impl Store {
     /// What the database says.
     pub async fn revision(&self) -> Result<Revision, Error> {
         let mut connection = self.pool().acquire().await?;
-        newest(&mut connection).await
+        newest_revision(&mut connection).await
     }
 }
 
-async fn all(connection: &mut Connection) -> Result<Vec<StoredResource>, Error> {
-    let rows: Vec<ResourceRow> = sqlx::query_as(
+/// The columns of a [`ResourceRow`], of resources with their teams.
+macro_rules! resource_columns {
+    () => {
         "SELECT resources.id, team, teams.name AS team_name, kind, resources.name, version, origin,
-                    revision, body
-             FROM resources JOIN teams ON teams.id = resources.team
-             ORDER BY team, kind, resources.name, version",
-    )
+                revision, mark, body
+         FROM resources JOIN teams ON teams.id = resources.team"
+    };
+}
+pub(crate) use resource_columns;
+
+async fn all(connection: &mut Connection) -> Result<Vec<StoredResource>, Error> {
+    let rows: Vec<ResourceRow> = sqlx::query_as(concat!(
+        resource_columns!(),
+        " ORDER BY team, kind, resources.name, version"
+    ))
     .fetch_all(connection)
     .await?;
     rows.into_iter().map(StoredResource::try_from).collect()
 }
 
-async fn newest(connection: &mut Connection) -> Result<Revision, Error> {
+pub(crate) async fn newest_revision(connection: &mut Connection) -> Result<Revision, Error> {
     let (number,): (i64,) = sqlx::query_as("SELECT coalesce(max(number), 0) FROM revisions")
         .fetch_one(connection)
         .await?;
+    revision_number(number)
+}
+
+pub(crate) fn revision_number(number: i64) -> Result<Revision, Error> {
     u64::try_from(number)
         .map(Revision)
         .map_err(|_| Error::malformed("revisions", "number", number))

@@ -37,6 +37,8 @@ pub struct DatabaseResource {
     pub id: Option<ResourceId>,
     /// The revision that brought it in; `None` of one that is to be written.
     pub revision: Option<Revision>,
+    /// How often credentials had been changed when this one was; 0 of all else.
+    pub mark: i64,
     /// As it is stored: with references for secrets.
     pub body: Arc<Value>,
     /// What it means, with what it was read from: its places are numbers of `pointers`.
@@ -47,12 +49,30 @@ pub struct DatabaseResource {
     pub pointers: Vec<String>,
 }
 
-/// What the database has.
+/// Resources of the database but credentials, in the order of their keys.
+pub type DatabaseResources = Arc<[Arc<DatabaseResource>]>;
+
+/// A credential of the database that is other than what is served.
+#[derive(Clone, Debug)]
+pub struct CredentialUpdate {
+    /// What identifies it.
+    pub key: ResourceKey,
+    /// What it is; `None` when it is gone.
+    pub now: Option<Arc<DatabaseResource>>,
+}
+
+/// What of the database is other than what is served.
 #[derive(Clone, Debug, Default)]
-pub struct DatabaseResources {
-    /// Its resources, in the order of their keys.
-    pub resources: Vec<Arc<DatabaseResource>>,
-    /// Those that this version can't read.
+pub struct Update {
+    /// All that it has but credentials; `None` where nothing of that has changed.
+    pub resources: Option<DatabaseResources>,
+    /// Where the API stands that is all that has changed of these, if that is so.
+    pub only_api: Option<usize>,
+    /// Its credentials that have changed.
+    pub credentials: Vec<CredentialUpdate>,
+    /// Whether these are all that it has.
+    pub all_credentials: bool,
+    /// What it has that this version can't read.
     pub unreadable: Vec<LeftOut>,
 }
 
@@ -113,24 +133,19 @@ pub trait Node: fmt::Debug + Send + Sync {
 /// A change of what is served.
 #[async_trait]
 pub trait Change: Send + Sync {
-    /// Whether the node could serve these, all that the database then has, together with those of its files. Where
-    /// nothing but the API at `only_api` is other than what is served, no more than that is looked at. What is left out
-    /// already stays so, and is nobody's mistake.
+    /// Whether the node could serve this, together with what its files have. Where nothing but one API is other than
+    /// what is served, no more than that is looked at. What is left out already stays so, and is nobody's mistake.
     ///
     /// # Errors
     /// Why not.
-    async fn check(
-        &mut self,
-        database: DatabaseResources,
-        only_api: Option<usize>,
-    ) -> Result<(), Unfit>;
+    async fn check(&mut self, update: Update) -> Result<(), Unfit>;
 
     /// Makes ready to serve what others have declared: what does not fit beside this node's files is left out, with
     /// what depends on it, and told to whoever runs the node.
     ///
     /// # Errors
     /// Why nothing can be served, for the operator.
-    async fn fit(&mut self, database: DatabaseResources) -> Result<(), String>;
+    async fn fit(&mut self, update: Update) -> Result<(), String>;
 
     /// Serves what was checked or fitted last.
     async fn serve(self: Box<Self>);

@@ -10,7 +10,7 @@ use crate::management::endpoint::{Allowed, Endpoint, Found, Gate, Handler, find}
 use crate::management::kind::KindDescription;
 use crate::management::secret::SecretReferences;
 use crate::management::{document, table};
-use crate::node::{DatabaseResources, Node};
+use crate::node::{Node, Update};
 use crate::problem::{Problem, ProblemKind};
 use aws_lc_rs::{hmac, rand};
 use bytes::Bytes;
@@ -22,9 +22,9 @@ use keyward_access::management::{
 };
 use keyward_authority::Keeper;
 use keyward_model::id::RequestId;
-use keyward_model::{Clock, Network, Revision, Timestamp};
+use keyward_model::{Clock, Network, Timestamp};
 use keyward_state::revocation::Revocations;
-use keyward_store::management::Team;
+use keyward_store::management::{Base, Team};
 use keyward_store::{Marks, Purpose, Store};
 use serde_json::Value;
 use std::net::IpAddr;
@@ -142,21 +142,18 @@ impl Site {
         Ok(site)
     }
 
-    /// The resources of the database, to be served from the start.
-    pub async fn resources(&self) -> DatabaseResources {
-        self.served.read().await.for_the_node()
+    /// All that the database has, to be served from the start.
+    pub async fn everything(&self) -> Update {
+        self.served.read().await.update(&Catalogue::default())
     }
 
-    /// Serves what other nodes change, from now on, whenever `marks` tell of a newer revision.
+    /// Serves what other nodes change, from now on, whenever `marks` tell of a newer revision or of other credentials.
     pub async fn follow(self: Arc<Self>, mut marks: watch::Receiver<Marks>) {
         let mut wait = Duration::ZERO;
         let mut history = marks.borrow().history;
         loop {
-            let Marks {
-                revision: newest,
-                history: current,
-                ..
-            } = *marks.borrow_and_update();
+            let newest = *marks.borrow_and_update();
+            let current = newest.history;
             let is_another = current != history;
             if is_another {
                 // The same numbers may stand for something else there: all is read anew.
@@ -201,11 +198,15 @@ impl Site {
             if let Err(error) = self.store.forget_old_calls(self.now()).await {
                 tracing::warn!("site: old calls could not be forgotten: {error}");
             }
+            if let Err(error) = self.store.forget_removed_credentials(self.now()).await {
+                tracing::warn!("site: which credentials went could not be forgotten: {error}");
+            }
         }
     }
 
-    async fn take_in(&self, newest: Revision, all: bool) -> Result<(), String> {
-        if !all && newest <= self.served.read().await.revision {
+    async fn take_in(&self, newest: Marks, all: bool) -> Result<(), String> {
+        let served = self.served.read().await.base;
+        if !all && newest.revision <= served.revision && newest.credentials <= served.credentials {
             return Ok(());
         }
         let _alone = self.writing.lock().await;
@@ -225,7 +226,7 @@ impl Site {
             return Ok(catalogue);
         }
         let mut change = self.node.begin().await;
-        change.fit(catalogue.for_the_node()).await.map_err(|why| {
+        change.fit(catalogue.update(&served)).await.map_err(|why| {
             Problem::new(
                 ProblemKind::Unavailable,
                 "This node can't serve what others have changed: whoever runs it finds the reason in its log, under this call's id",
@@ -233,8 +234,11 @@ impl Site {
             .because(why)
         })?;
         change.serve().await;
-        let revision = catalogue.revision;
-        tracing::info!(%revision, "configuration: another node's change is served");
+        let Base {
+            revision,
+            credentials,
+        } = catalogue.base;
+        tracing::info!(%revision, credentials, "configuration: another node's change is served");
         self.is_served(Arc::clone(&catalogue)).await;
         Ok(catalogue)
     }
@@ -465,7 +469,7 @@ impl Site {
     /// The resources as the database has them now.
     pub(crate) async fn catalogue(&self) -> Result<Arc<Catalogue>, Problem> {
         let before = Arc::clone(&*self.known.lock().await);
-        if self.store.revision().await? == before.revision {
+        if self.store.base().await? == before.base {
             return Ok(before);
         }
         // One reads what is new, and the others find it.
@@ -479,7 +483,8 @@ impl Site {
     pub(crate) async fn is_served(&self, catalogue: Arc<Catalogue>) {
         let mut known = self.known.lock().await;
         // Somebody may have read what has come since.
-        if known.revision <= catalogue.revision {
+        let (had, has) = (known.base, catalogue.base);
+        if had.revision <= has.revision && had.credentials <= has.credentials {
             *known = Arc::clone(&catalogue);
         }
         *self.served.write().await = catalogue;

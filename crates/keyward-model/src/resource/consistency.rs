@@ -5,7 +5,6 @@ mod access;
 mod key_sets;
 
 use super::conflict;
-use super::credential::{CredentialProof, KeyMaterial};
 use super::issuer::SELF;
 use super::raw::{Declared, Node, Place, Problems, Value, closest};
 use super::upstream::Protocol;
@@ -199,18 +198,12 @@ impl<'r> Catalogue<'r> {
         let mut all: Vec<_> = self.credentials.iter().collect();
         all.sort_by_key(|(_, (declared, _))| declared.place());
         for ((team, name), (declared, credential)) in all {
-            let (shown, key) = match &credential.proof {
-                CredentialProof::ApiKey(KeyMaterial::Clear(key)) => {
-                    (key.reveal().to_owned(), "api_key")
-                }
-                CredentialProof::ApiKey(KeyMaterial::Hashed(hash)) => (hash.to_string(), "api_key"),
-                CredentialProof::Password { username, .. } => (format!("{username}:"), "username"),
-            };
+            let (shown, key) = credential.shown();
             if let Some(other) = known.insert((team, shown), name) {
                 problems.error(
                     declared.node.place_of(&[key]),
                     "duplicate_credential",
-                    format!("`{key}`: the credentials `{other}` and `{name}` have the same one, so that nobody could say which of them calls"),
+                    same_shown(key, other, name),
                 );
             }
         }
@@ -328,6 +321,14 @@ impl<'r> Catalogue<'r> {
         let shared = || of(&Name::default_team()).filter(|(found, _)| found.resource.is_shared());
         of(team).or_else(shared)
     }
+}
+
+/// That two credentials of a team are shown in the same way, by their member `key`.
+#[must_use]
+pub fn same_shown(key: &str, other: &Name, name: &Name) -> String {
+    format!(
+        "`{key}`: the credentials `{other}` and `{name}` have the same one, so that nobody could say which of them calls"
+    )
 }
 
 /// Where an API names this issuer.

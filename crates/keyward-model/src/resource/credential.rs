@@ -24,6 +24,38 @@ pub struct Credential {
     pub enabled: bool,
 }
 
+impl Credential {
+    /// What tells this credential from the others of its team when it is shown, as text, and the member that says so: an
+    /// API key or its hash, or a user's name with a colon. It may be a secret.
+    #[must_use]
+    pub fn shown(&self) -> (String, &'static str) {
+        match &self.proof {
+            CredentialProof::ApiKey(KeyMaterial::Clear(key)) => {
+                (key.reveal().to_owned(), "api_key")
+            }
+            CredentialProof::ApiKey(KeyMaterial::Hashed(hash)) => (hash.to_string(), "api_key"),
+            CredentialProof::Password { username, .. } => (format!("{username}:"), "username"),
+        }
+    }
+
+    /// Whether its secret stands in it, and not what is kept of one.
+    #[must_use]
+    pub fn is_clear(&self) -> bool {
+        match &self.proof {
+            CredentialProof::ApiKey(KeyMaterial::Clear(_))
+            | CredentialProof::Password {
+                password: PasswordMaterial::Clear(_),
+                ..
+            } => true,
+            CredentialProof::ApiKey(KeyMaterial::Hashed(_))
+            | CredentialProof::Password {
+                password: PasswordMaterial::Hashed(_) | PasswordMaterial::Argon2(_),
+                ..
+            } => false,
+        }
+    }
+}
+
 /// What proves a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CredentialProof {

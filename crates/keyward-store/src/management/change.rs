@@ -1,8 +1,12 @@
 //! Changes of resources: a revision each, in one transaction with the history, the secrets and the audit events.
+//! Credentials take no part in revisions: they are changed by row, in the same transaction.
 
-use super::Author;
+use super::credential::{CREDENTIAL, check_unchanged, remember_removed};
+use super::{Author, Base};
+use crate::changes::{Subject, raise};
 use crate::database::{Connection, Transaction};
 use crate::hierarchy::{Place, Purpose, random_id};
+use crate::resource::newest_revision;
 use crate::schema::hexadecimal;
 use crate::{Error, Store};
 use aws_lc_rs::digest::{SHA256, digest};
@@ -17,7 +21,7 @@ use std::time::Duration;
 /// history has the rest.
 const TOLD_WHOLE: usize = 20;
 
-/// How many resources a statement writes: eight values each, of which a statement has some thousands.
+/// How many resources a statement writes: ten values each, of which a statement has some thousands.
 const AT_ONCE: usize = 100;
 
 /// How long a call is remembered by its key.
@@ -38,6 +42,14 @@ pub struct ResourceWrite {
     pub body: Option<String>,
     /// Secrets that the body refers to and that may not be known yet, by their references.
     pub secrets: Vec<(String, Secret<String>)>,
+    /// What callers show of a credential, so that no two of a team come to have the same one; empty of all else.
+    pub shown: String,
+}
+
+impl ResourceWrite {
+    fn is_credential(&self) -> bool {
+        self.kind == CREDENTIAL
+    }
 }
 
 /// A creation that is to be known again.
@@ -61,22 +73,25 @@ pub struct ChangedResource {
 /// What was written.
 #[derive(Clone, Debug)]
 pub struct Written {
-    /// The revision that did it.
+    /// The revision that did it; the newest, where nothing but credentials was written.
     pub revision: Revision,
+    /// How far credentials have come with it; as far as before, where none was written.
+    pub credentials: i64,
     /// What became of each write, in order.
     pub resources: Vec<ChangedResource>,
 }
 
 impl Store {
-    /// Writes a revision on top of `base`.
+    /// Writes resources on top of `base`: a revision, and credentials by row.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when `base` is no longer the newest revision: read what has changed, and decide anew.
+    /// [`Error::Conflict`] when `base` is no longer the newest revision, or where credentials alone are written, one of
+    /// them or one that is shown in the same way has changed since: read what has changed, and decide anew.
     /// [`Error::Exists`] when `remembered` is known already. [`Error::Unacknowledged`] when it may have been written, which
-    /// [`revision_of_call`](Self::revision_of_call) may tell.
+    /// [`revision_of_call`](Self::revision_of_call) may tell, and of credentials their rows.
     pub async fn write_resources(
         &self,
-        base: Revision,
+        base: Base,
         writes: &[ResourceWrite],
         remembered: Option<&RememberedCall>,
         (author, summary, reason): (Author<'_>, &str, &str),
@@ -84,33 +99,61 @@ impl Store {
     ) -> Result<Written, Error> {
         let mut transaction = self.begin_write().await?;
         let about = (author, summary, reason);
-        let revision = begin_revision(&mut transaction, base, about, now).await?;
+        let revision = if writes.iter().all(ResourceWrite::is_credential) {
+            newest_revision(&mut transaction).await?
+        } else {
+            begin_revision(&mut transaction, base.revision, about, now).await?
+        };
+        let credentials = if writes.iter().any(ResourceWrite::is_credential) {
+            raise(&mut transaction, Subject::Credentials).await?
+        } else {
+            base.credentials
+        };
+        let at = Moment {
+            revision,
+            credentials,
+            base,
+            now,
+        };
         let mut resources = Vec::with_capacity(writes.len());
         // While this goes on nobody else writes: many rows at once take a fraction of the time.
         for some in writes.chunks(AT_ONCE) {
             for write in some {
                 self.keep_secrets(&mut transaction, write, now).await?;
             }
-            resources.extend(write_some(&mut transaction, some, revision, now).await?);
+            resources.extend(write_some(&mut transaction, some, at).await?);
         }
         if let Some(call) = remembered {
             let resource = resources.first().map(|first| first.id);
             remember(&mut transaction, call, resource, revision, now).await?;
         }
-        let object = format!("revision {revision}");
-        let events = told(writes, &resources);
-        // A reason that was given for several teams at once may tell one of them of the others.
-        let of_one = events.len() == 1;
-        for (team, mut about) in events {
-            if let Value::Object(about) = &mut about
-                && of_one
-                && !reason.is_empty()
-            {
-                about.insert("reason".to_owned(), reason.into());
+        let of_credentials = (
+            true,
+            "credentials.change",
+            format!("credentials {credentials}"),
+        );
+        let of_revision = (
+            false,
+            "configuration.change",
+            format!("revision {revision}"),
+        );
+        for (which, action, object) in [of_revision, of_credentials] {
+            let some = writes.iter().zip(&resources);
+            let some = some.filter(|(write, _)| write.is_credential() == which);
+            let events = told(&some.collect::<Vec<_>>());
+            // A reason that was given for several teams at once may tell one of them of the others.
+            let of_one = events.len() == 1;
+            for (team, mut about) in events {
+                if let Value::Object(about) = &mut about
+                    && of_one
+                    && !reason.is_empty()
+                {
+                    about.insert("reason".to_owned(), reason.into());
+                }
+                let action = (action, object.as_str());
+                self.told(&mut transaction, author, team, action, about, now)
+                    .await?;
             }
-            let action = ("configuration.change", object.as_str());
-            self.told(&mut transaction, author, team, action, about, now)
-                .await?;
         }
         let committed = transaction.commit().await;
         // Whatever came of it: others look.
@@ -118,6 +161,7 @@ impl Store {
         committed.map_err(|error| Error::Unacknowledged(Error::from(error).to_string()))?;
         Ok(Written {
             revision,
+            credentials,
             resources,
         })
     }
@@ -274,15 +318,21 @@ pub(super) async fn begin_revision(
 }
 
 async fn next_revision(connection: &mut Connection, base: Revision) -> Result<Revision, Error> {
-    let (newest,): (i64,) = sqlx::query_as("SELECT coalesce(max(number), 0) FROM revisions")
-        .fetch_one(&mut *connection)
-        .await?;
-    if number(base)? != newest {
+    if base != newest_revision(connection).await? {
         return Err(Error::Conflict {
             what: "the configuration".to_owned(),
         });
     }
     Ok(base.next())
+}
+
+/// On top of what something is written, and as what.
+#[derive(Clone, Copy)]
+struct Moment {
+    revision: Revision,
+    credentials: i64,
+    base: Base,
+    now: Timestamp,
 }
 
 fn number(revision: Revision) -> Result<i64, Error> {
@@ -302,9 +352,10 @@ fn secret_place(reference: &str, team: TeamId) -> Place<'_> {
 async fn write_some(
     transaction: &mut Transaction,
     writes: &[ResourceWrite],
-    revision: Revision,
-    now: Timestamp,
+    at: Moment,
 ) -> Result<Vec<ChangedResource>, Error> {
+    let credentials = || writes.iter().filter(|write| write.is_credential());
+    check_unchanged(transaction, at.base.credentials, credentials()).await?;
     let known = known_rows(transaction, writes).await?;
     let mut changed = Vec::with_capacity(writes.len());
     for write in writes {
@@ -314,12 +365,12 @@ async fn write_some(
                 before: Some(body.clone()),
             },
             None => ChangedResource {
-                id: ResourceId::new(now, random_id()?),
+                id: ResourceId::new(at.now, random_id()?),
                 before: None,
             },
         });
     }
-    let number = number(revision)?;
+    let number = number(at.revision)?;
     let all = || writes.iter().zip(&changed);
 
     let declared: Vec<_> = all()
@@ -327,14 +378,21 @@ async fn write_some(
         .collect();
     if !declared.is_empty() {
         let sql = format!(
-            "INSERT INTO resources (id, team, kind, name, version, origin, revision, body)
+            "INSERT INTO resources
+             (id, team, kind, name, version, origin, revision, body, mark, shown)
              VALUES {}
              ON CONFLICT (team, kind, name, version)
-             DO UPDATE SET body = excluded.body, revision = excluded.revision",
-            places(declared.len(), 8)
+             DO UPDATE SET body = excluded.body, revision = excluded.revision,
+                           mark = excluded.mark, shown = excluded.shown",
+            places(declared.len(), 10)
         );
         let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
         for (write, changed, body) in declared {
+            let mark = if write.is_credential() {
+                at.credentials
+            } else {
+                0
+            };
             query = query
                 .bind(changed.id.to_string())
                 .bind(write.team.to_string())
@@ -343,7 +401,9 @@ async fn write_some(
                 .bind(&write.version)
                 .bind(Origin::Database.as_str())
                 .bind(number)
-                .bind(body);
+                .bind(body)
+                .bind(mark)
+                .bind(&write.shown);
         }
         query.execute(&mut **transaction).await?;
     }
@@ -359,27 +419,32 @@ async fn write_some(
             query = query.bind(changed.id.to_string());
         }
         query.execute(&mut **transaction).await?;
+        let gone = credentials().filter(|write| write.body.is_none());
+        remember_removed(transaction, gone, at.credentials, at.now).await?;
     }
 
-    let sql = format!(
-        "INSERT INTO resource_changes
-         (revision, team, kind, name, version, resource, body_before, body_after)
-         VALUES {}",
-        places(writes.len(), 8)
-    );
-    let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
-    for (write, changed) in all() {
-        query = query
-            .bind(number)
-            .bind(write.team.to_string())
-            .bind(write.kind)
-            .bind(write.name.as_str())
-            .bind(&write.version)
-            .bind(changed.id.to_string())
-            .bind(&changed.before)
-            .bind(&write.body);
+    let of_revision: Vec<_> = all().filter(|(write, _)| !write.is_credential()).collect();
+    if !of_revision.is_empty() {
+        let sql = format!(
+            "INSERT INTO resource_changes
+             (revision, team, kind, name, version, resource, body_before, body_after)
+             VALUES {}",
+            places(of_revision.len(), 8)
+        );
+        let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
+        for (write, changed) in of_revision {
+            query = query
+                .bind(number)
+                .bind(write.team.to_string())
+                .bind(write.kind)
+                .bind(write.name.as_str())
+                .bind(&write.version)
+                .bind(changed.id.to_string())
+                .bind(&changed.before)
+                .bind(&write.body);
+        }
+        query.execute(&mut **transaction).await?;
     }
-    query.execute(&mut **transaction).await?;
     Ok(changed)
 }
 
@@ -423,7 +488,7 @@ async fn known_rows(
 }
 
 /// So many rows of so many places for values each: `($1, $2), ($3, $4)`. Numbers and nothing else.
-fn places(rows: usize, columns: usize) -> String {
+pub(super) fn places(rows: usize, columns: usize) -> String {
     let row = |row: usize| {
         let places = (1..=columns).map(|column| format!("${}", row * columns + column));
         format!("({})", places.collect::<Vec<_>>().join(", "))
@@ -468,14 +533,14 @@ async fn remember(
 }
 
 /// What the audit event of each team tells.
-fn told(writes: &[ResourceWrite], changed: &[ChangedResource]) -> BTreeMap<TeamId, Value> {
+fn told(changes: &[(&ResourceWrite, &ChangedResource)]) -> BTreeMap<TeamId, Value> {
     let mut counts: BTreeMap<TeamId, usize> = BTreeMap::new();
-    for write in writes {
+    for (write, _) in changes {
         *counts.entry(write.team).or_default() += 1;
     }
     let whole = |team| counts.get(&team).is_some_and(|count| *count <= TOLD_WHOLE);
     let mut teams: BTreeMap<TeamId, Vec<Value>> = BTreeMap::new();
-    for (write, changed) in writes.iter().zip(changed) {
+    for (write, changed) in changes {
         let mut change = json!({ "kind": write.kind, "name": write.name });
         if let Value::Object(told) = &mut change {
             if !write.version.is_empty() {

@@ -158,7 +158,7 @@ impl Store {
                      WHERE revision = number AND ($3 = '' OR team = $3)) AS changes,
                     (SELECT count(*) FROM resource_changes WHERE revision = number) AS all_changes
              FROM revisions
-             WHERE number < $1 AND ($3 = '' OR number IN
+             WHERE number > 0 AND number < $1 AND ($3 = '' OR number IN
                    (SELECT revision FROM resource_changes WHERE team = $3))
              ORDER BY number DESC LIMIT $2",
         )

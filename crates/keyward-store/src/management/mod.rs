@@ -4,6 +4,7 @@
 //! Every change is written in one transaction with the audit events that tell of it.
 
 mod change;
+mod credential;
 mod history;
 mod machine_token;
 mod member;
@@ -11,6 +12,7 @@ mod setup;
 mod team;
 
 pub use change::{ChangedResource, RememberedCall, ResourceWrite, Written};
+pub use credential::{CredentialChange, CredentialChanges};
 pub use history::{ResourceChange, RevisionEntry};
 pub use machine_token::{MachineToken, NewMachineToken};
 pub use member::{MemberRole, MemberRules, TeamMember};
@@ -18,10 +20,11 @@ pub use setup::{NeededSetup, SetupSecret};
 pub use team::Team;
 
 use crate::audit::{self, Action};
-use crate::database::Transaction;
+use crate::database::{Connection, Transaction};
+use crate::resource::revision_number;
 use crate::{Error, Store};
-use keyward_model::Timestamp;
 use keyward_model::id::TeamId;
+use keyward_model::{Revision, Timestamp};
 use serde_json::{Value, json};
 
 /// Who makes a change, and from where.
@@ -75,7 +78,25 @@ impl<'a> Author<'a> {
     }
 }
 
+/// How far everything had come when a change was decided on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Base {
+    /// The newest revision.
+    pub revision: Revision,
+    /// How often credentials had been changed.
+    pub credentials: i64,
+}
+
 impl Store {
+    /// How far everything has come.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn base(&self) -> Result<Base, Error> {
+        let mut connection = self.pool().acquire().await?;
+        newest_base(&mut connection).await
+    }
+
     /// Writes down what `author` did, in the transaction that does it.
     async fn told(
         &self,
@@ -96,4 +117,17 @@ impl Store {
         audit::append(transaction, self.node(), action, now).await?;
         Ok(())
     }
+}
+
+pub(crate) async fn newest_base(connection: &mut Connection) -> Result<Base, Error> {
+    let (revision, credentials): (i64, i64) = sqlx::query_as(
+        "SELECT (SELECT coalesce(max(number), 0) FROM revisions),
+                (SELECT counter FROM change_counters WHERE subject = 'credentials')",
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(Base {
+        revision: revision_number(revision)?,
+        credentials,
+    })
 }

@@ -40,8 +40,8 @@ struct Asked {
     documents: Vec<Document>,
     /// Teams whose resources go away where the call names them not.
     prune: Vec<Team>,
-    /// The newest revision, as the caller has seen it.
-    base: Option<Revision>,
+    /// The newest revision, and how often credentials had been changed, as the caller has seen it.
+    base: (Option<Revision>, Option<i64>),
 }
 
 /// `POST /apply`.
@@ -83,10 +83,13 @@ pub(crate) fn apply<'c>(site: &'c Site, call: &'c Call, manager: Arc<Manager>) -
         let mut unchanged = 0;
         let made = site
             .make(making, |catalogue| {
-                if asked.base.is_some_and(|base| base != catalogue.revision) {
+                let (revision, credentials) = asked.base;
+                let now = catalogue.base;
+                let is_other = revision.is_some_and(|revision| revision != now.revision);
+                if is_other || credentials.is_some_and(|count| count != now.credentials) {
                     return Err(Problem::of_member(
                         ProblemKind::Changed,
-                        "/revision",
+                        if is_other { "/revision" } else { "/credentials" },
                         "changed",
                         "Somebody has changed something since: look at the difference again",
                     ));
@@ -96,7 +99,7 @@ pub(crate) fn apply<'c>(site: &'c Site, call: &'c Call, manager: Arc<Manager>) -
                 let mut planned = Vec::new();
                 for document in &asked.documents {
                     let resource = &document.draft.resource;
-                    let current = catalogue.resources.get(&resource.key);
+                    let current = catalogue.get(&resource.key);
                     if let Some(current) = current {
                         if same(current, resource) {
                             unchanged += 1;
@@ -123,7 +126,7 @@ pub(crate) fn apply<'c>(site: &'c Site, call: &'c Call, manager: Arc<Manager>) -
                     .map(|document| &document.draft.resource.key)
                     .collect();
                 for team in &asked.prune {
-                    let of_team = catalogue.resources.values();
+                    let of_team = catalogue.values();
                     for current in of_team.filter(|current| current.key.team == team.id) {
                         if named.contains(&current.key) {
                             continue;
@@ -144,6 +147,7 @@ pub(crate) fn apply<'c>(site: &'c Site, call: &'c Call, manager: Arc<Manager>) -
             .await?;
         Ok(Answer::ok(json!({
             "revision": made.revision,
+            "credentials": made.credentials,
             "dry_run": dry_run,
             "changes": told,
             "unchanged": unchanged,
@@ -154,19 +158,23 @@ pub(crate) fn apply<'c>(site: &'c Site, call: &'c Call, manager: Arc<Manager>) -
 
 async fn asked(site: &Site, call: &Call, manager: &Arc<Manager>) -> Result<Asked, Problem> {
     let body = call.json_apart(JSON).await?;
-    check_members(&body, &["resources", "prune", "revision"])?;
+    check_members(&body, &["resources", "prune", "revision", "credentials"])?;
     let list = body.get("resources").and_then(Value::as_array);
     let list = list.filter(|list| list.len() <= RESOURCES_MAX);
     let list =
         list.ok_or_else(|| bad_member("/resources", "it is a list of resources, 100,000 at most"))?;
-    let base = match body.get("revision") {
-        None => None,
-        Some(revision) => {
-            let number = revision.as_u64().map(Revision);
-            let why = "it is a revision's number, as a dry run has told it";
-            Some(number.ok_or_else(|| bad_member("/revision", why))?)
-        }
+    let seen = |member: &str| {
+        let Some(number) = body.get(member) else {
+            return Ok(None);
+        };
+        let number = number.as_i64().filter(|number| *number >= 0);
+        let why = "it is a number, as a dry run has told it";
+        number
+            .map(Some)
+            .ok_or_else(|| bad_member(&format!("/{member}"), why))
     };
+    let revision = seen("revision")?.map(|number| Revision(number.unsigned_abs()));
+    let base = (revision, seen("credentials")?);
     let mut teams = Teams {
         site,
         manager,
@@ -326,7 +334,7 @@ pub(crate) fn export<'c>(site: &'c Site, call: &'c Call, manager: Arc<Manager>) 
         let catalogue = site.catalogue().await?;
         let mut permits: BTreeMap<(TeamId, _), bool> = BTreeMap::new();
         let mut resources = Vec::new();
-        for resource in catalogue.resources.values() {
+        for resource in catalogue.values() {
             let wanted = team.is_none_or(|team| resource.team_name.as_str() == team)
                 && kind.is_none_or(|kind| resource.key.kind.as_str() == kind);
             let Some(description) = KindDescription::of(resource.key.kind) else {
@@ -346,7 +354,7 @@ pub(crate) fn export<'c>(site: &'c Site, call: &'c Call, manager: Arc<Manager>) 
             }
         }
         Ok(Answer::ok(json!({
-            "revision": catalogue.revision,
+            "revision": catalogue.base.revision,
             "resources": resources,
         })))
     }

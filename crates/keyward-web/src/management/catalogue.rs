@@ -3,12 +3,16 @@
 use super::draft::stored_version;
 use super::kind::KindDescription;
 use super::path::TeamPaths;
-use crate::node::{DatabaseResource, DatabaseResources, LeftOut, ResourceKey};
+use crate::node::{CredentialUpdate, DatabaseResource, LeftOut, ResourceKey, Update};
 use crate::problem::MemberFlaw;
 use crate::site::Site;
 use keyward_model::id::{ResourceId, TeamId};
+use keyward_model::resource::Kind;
 use keyward_model::{Name, Revision, TeamName, Timestamp};
-use keyward_store::management::Team;
+use keyward_store::StoredResource;
+use keyward_store::management::{Base, Team};
+use rpds::RedBlackTreeMapSync;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -16,11 +20,18 @@ use std::sync::Arc;
 /// there is.
 const FOLLOWED_MAX: u64 = 256;
 
-/// All resources of the database, as of one revision.
+/// Resources by their keys. What is the same as in the map before is shared with it.
+type Resources = RedBlackTreeMapSync<ResourceKey, Arc<DatabaseResource>>;
+
+/// All resources of the database, as of one moment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Catalogue {
-    pub(crate) revision: Revision,
-    pub(crate) resources: BTreeMap<ResourceKey, Arc<DatabaseResource>>,
+    pub(crate) base: Base,
+    /// Whether anything was read at all.
+    is_read: bool,
+    /// But credentials, which are many and change without a revision.
+    resources: Resources,
+    credentials: Resources,
     /// Which paths each team publishes below.
     pub(crate) paths: Arc<TeamPaths>,
     /// What another version has declared, and this one can't read.
@@ -31,12 +42,126 @@ pub(crate) struct Catalogue {
 type RowKey = (TeamId, String, Name, String);
 
 impl Catalogue {
-    /// As the node is told of it.
-    pub(crate) fn for_the_node(&self) -> DatabaseResources {
-        DatabaseResources {
-            resources: self.resources.values().map(Arc::clone).collect(),
-            unreadable: self.unreadable.values().cloned().collect(),
+    /// What stands under a key.
+    pub(crate) fn get(&self, key: &ResourceKey) -> Option<&Arc<DatabaseResource>> {
+        self.of_kind(key.kind).get(key)
+    }
+
+    /// Everything.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &Arc<DatabaseResource>> {
+        self.resources.values().chain(self.credentials.values())
+    }
+
+    /// What a list of a kind looks through, in the order of the keys.
+    pub(crate) fn of(
+        &self,
+        team: TeamId,
+        kind: Kind,
+    ) -> impl Iterator<Item = &Arc<DatabaseResource>> {
+        let all = self.of_kind(kind).values();
+        all.filter(move |resource| resource.key.team == team && resource.key.kind == kind)
+    }
+
+    fn of_kind(&self, kind: Kind) -> &Resources {
+        match kind {
+            Kind::Credential => &self.credentials,
+            Kind::Issuer
+            | Kind::Upstream
+            | Kind::Api
+            | Kind::Role
+            | Kind::AccessPolicy
+            | Kind::KeySet
+            | Kind::Webhook => &self.resources,
         }
+    }
+
+    fn of_kind_mut(&mut self, kind: Kind) -> &mut Resources {
+        match kind {
+            Kind::Credential => &mut self.credentials,
+            Kind::Issuer
+            | Kind::Upstream
+            | Kind::Api
+            | Kind::Role
+            | Kind::AccessPolicy
+            | Kind::KeySet
+            | Kind::Webhook => &mut self.resources,
+        }
+    }
+
+    /// Puts this in its place.
+    pub(crate) fn insert(&mut self, resource: Arc<DatabaseResource>) {
+        let key = resource.key.clone();
+        self.of_kind_mut(key.kind).insert_mut(key, resource);
+    }
+
+    /// Takes away what stands under a key.
+    pub(crate) fn remove(&mut self, key: &ResourceKey) {
+        self.of_kind_mut(key.kind).remove_mut(key);
+    }
+
+    /// What the node is told of it that serves `before`; of all of it where nothing is served.
+    pub(crate) fn update(&self, before: &Self) -> Update {
+        Update {
+            credentials: self.credential_updates(before),
+            all_credentials: !before.is_read,
+            ..self.update_but_credentials(before)
+        }
+    }
+
+    /// The same, without the credentials.
+    pub(crate) fn update_but_credentials(&self, before: &Self) -> Update {
+        let resources = &self.resources;
+        let changed = !before.is_read || !resources.ptr_eq(&before.resources);
+        Update {
+            resources: changed.then(|| resources.values().map(Arc::clone).collect()),
+            unreadable: self.unreadable.values().cloned().collect(),
+            ..Update::default()
+        }
+    }
+
+    /// The credentials that are others than `before`: both are walked through side by side.
+    fn credential_updates(&self, before: &Self) -> Vec<CredentialUpdate> {
+        let mut updates = Vec::new();
+        if self.credentials.ptr_eq(&before.credentials) {
+            return updates;
+        }
+        let mut old = before.credentials.iter().peekable();
+        let mut new = self.credentials.iter().peekable();
+        loop {
+            let order = match (old.peek(), new.peek()) {
+                (None, None) => return updates,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some((old, _)), Some((new, _))) => old.cmp(new),
+            };
+            let gone = old.next_if(|_| order.is_le());
+            let now = new.next_if(|_| order.is_ge()).map(|(_, now)| now);
+            let is_same = match (gone, now) {
+                (Some((_, gone)), Some(now)) => Arc::ptr_eq(gone, now),
+                (Some(_), None) | (None, Some(_)) | (None, None) => false,
+            };
+            let key = now.map(|now| &now.key).or(gone.map(|(key, _)| key));
+            if let Some(key) = key.filter(|_| !is_same) {
+                updates.push(CredentialUpdate {
+                    key: key.clone(),
+                    now: now.map(Arc::clone),
+                });
+            }
+        }
+    }
+
+    /// Forgets what was known of a row.
+    fn forget(&mut self, (team, kind, name, version): &RowKey) {
+        if let Some(kind) = KindDescription::named(kind) {
+            self.remove(&ResourceKey {
+                team: *team,
+                kind: kind.kind,
+                name: name.clone(),
+                version: version.parse().ok(),
+            });
+        }
+        let key = (*team, kind.clone(), name.clone(), version.clone());
+        self.unreadable.remove(&key);
     }
 
     /// Why what stands under a key can't be read, if it can't.
@@ -60,7 +185,24 @@ struct Row {
     version: String,
     id: ResourceId,
     revision: Revision,
+    mark: i64,
     body: String,
+}
+
+impl From<StoredResource> for Row {
+    fn from(row: StoredResource) -> Self {
+        Self {
+            team: row.team,
+            team_name: row.team_name,
+            kind: row.kind,
+            name: row.name,
+            version: row.version,
+            id: row.id,
+            revision: row.revision,
+            mark: row.mark,
+            body: row.body,
+        }
+    }
 }
 
 impl Row {
@@ -76,31 +218,24 @@ impl Site {
         &self,
         before: &Arc<Catalogue>,
     ) -> Result<Arc<Catalogue>, keyward_store::Error> {
-        let newest = self.store().revision().await?;
-        if newest == before.revision {
+        let newest = self.store().base().await?;
+        if before.is_read && newest == before.base {
             return Ok(Arc::clone(before));
         }
         // A database that was restored from a backup begins anew.
-        let behind = newest.0.checked_sub(before.revision.0);
-        if before.revision == Revision(0) || behind.is_none_or(|behind| behind > FOLLOWED_MAX) {
+        let (revision, known) = (newest.revision, before.base.revision);
+        let behind = revision.0.checked_sub(known.0);
+        if !before.is_read || behind.is_none_or(|behind| behind > FOLLOWED_MAX) {
             return self.read_all().await.map(Arc::new);
         }
-        let changes = self
-            .store()
-            .resource_differences(None, before.revision, newest)
-            .await?;
-        let Some(changes) = changes else {
+        let credentials = self.store().credential_changes(before.base.credentials);
+        let credentials = credentials.await?;
+        let changes = self.store().resource_differences(None, known, revision);
+        let (Some(changes), Some(changed)) = (changes.await?, credentials.changed) else {
             return self.read_all().await.map(Arc::new);
         };
         let mut followed = Catalogue::clone(before);
         for change in changes {
-            let kind = KindDescription::named(&change.kind);
-            let key = kind.map(|kind| ResourceKey {
-                team: change.team,
-                kind: kind.kind,
-                name: change.name.clone(),
-                version: change.version.parse().ok(),
-            });
             let row = Row {
                 team: change.team,
                 team_name: change.team_name,
@@ -109,42 +244,41 @@ impl Site {
                 version: change.version,
                 id: change.id,
                 revision: change.revision,
+                mark: 0,
                 body: change.after.unwrap_or_default(),
             };
-            if let Some(key) = &key {
-                followed.resources.remove(key);
-            }
-            followed.unreadable.remove(&row.key());
+            followed.forget(&row.key());
             if !row.body.is_empty() {
                 self.add(&mut followed, row).await?;
             }
         }
+        for change in changed {
+            let kind = Kind::Credential.as_str().to_owned();
+            followed.forget(&(change.team, kind, change.name, String::new()));
+            if let Some(row) = change.now {
+                self.add(&mut followed, row.into()).await?;
+            }
+        }
         // Paths that are newer than the revision do no harm: a change on top of it is refused, and looked at again.
         followed.paths = Arc::new(self.store().team_paths().await?);
-        followed.revision = newest;
+        followed.base = Base {
+            revision,
+            credentials: credentials.mark,
+        };
         Ok(Arc::new(followed))
     }
 
     async fn read_all(&self) -> Result<Catalogue, keyward_store::Error> {
-        let (revision, rows) = self.store().resources_at_once().await?;
+        let (base, rows) = self.store().resources_at_once().await?;
         let mut all = Catalogue {
-            revision,
+            base,
+            is_read: true,
             // Those that are newer than the revision do no harm, as above.
             paths: Arc::new(self.store().team_paths().await?),
             ..Catalogue::default()
         };
         for row in rows {
-            let row = Row {
-                team: row.team,
-                team_name: row.team_name,
-                kind: row.kind,
-                name: row.name,
-                version: row.version,
-                id: row.id,
-                revision: row.revision,
-                body: row.body,
-            };
-            self.add(&mut all, row).await?;
+            self.add(&mut all, row.into()).await?;
         }
         Ok(all)
     }
@@ -161,10 +295,7 @@ impl Site {
             row.kind, row.name, row.team_name
         );
         match self.resource_of(row).await? {
-            Ok(resource) => {
-                let key = resource.key.clone();
-                catalogue.resources.insert(key, Arc::new(resource));
-            }
+            Ok(resource) => catalogue.insert(Arc::new(resource)),
             Err(why) => {
                 let left_out = LeftOut {
                     resource: name,
@@ -222,6 +353,7 @@ impl Site {
         Ok(Ok(DatabaseResource {
             id: Some(row.id),
             revision: Some(row.revision),
+            mark: row.mark,
             ..resource
         }))
     }

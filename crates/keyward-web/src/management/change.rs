@@ -5,14 +5,14 @@ use super::catalogue::Catalogue;
 use super::draft::{Draft, pointer_of, stored_version};
 use super::kind::KindDescription;
 use super::path;
-use crate::node::{DatabaseResource, ResourceKey, Unfit};
+use crate::node::{CredentialUpdate, DatabaseResource, ResourceKey, Unfit, Update};
 use crate::problem::{MemberFlaw, Problem, ProblemKind};
 use crate::site::Site;
 use keyward_access::management::{Action, ManagementPermit, Place};
 use keyward_model::Revision;
 use keyward_model::id::{ResourceId, TeamId};
-use keyward_model::resource::Kind;
 use keyward_model::resource::raw::{Problem as Found, Problems, Severity};
+use keyward_model::resource::{Kind, Spec};
 use keyward_store::management::{Author, ChangedResource, RememberedCall, ResourceWrite, Written};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -88,6 +88,8 @@ pub(crate) struct Making<'a> {
 pub(crate) struct Made {
     /// The revision that did it; that which is, when nothing was changed or it was only checked.
     pub(crate) revision: Revision,
+    /// How far credentials have come with it.
+    pub(crate) credentials: i64,
     /// What each resource is now, in order; `None` of those taken away.
     pub(crate) resources: Vec<Option<Arc<DatabaseResource>>>,
     /// What the same call made before, where it is one that is known again: nothing was changed now.
@@ -117,6 +119,7 @@ impl Site {
             if let Some(before) = self.made_before(making.remembered.as_ref()).await? {
                 return Ok(Made {
                     revision: before.revision,
+                    credentials: catalogue.base.credentials,
                     resources: Vec::new(),
                     before: Some(before),
                 });
@@ -124,7 +127,8 @@ impl Site {
             let planned = plan(&catalogue)?;
             if planned.is_empty() {
                 return Ok(Made {
-                    revision: catalogue.revision,
+                    revision: catalogue.base.revision,
+                    credentials: catalogue.base.credentials,
                     resources: Vec::new(),
                     before: None,
                 });
@@ -153,30 +157,28 @@ impl Site {
                 .because(format!("{}: {}", unreadable.resource, unreadable.why)));
             }
             match &change.draft {
-                Some(draft) => {
-                    let resource = Arc::new(of_draft(draft, None, None));
-                    next.resources.insert(change.key.clone(), resource);
-                }
-                None => {
-                    next.resources.remove(&change.key);
-                }
+                Some(draft) => next.insert(Arc::new(of_draft(draft, None, None, 0))),
+                None => next.remove(&change.key),
             }
         }
         path::check(&planned, catalogue)?;
         let mut change = self.node().begin().await;
-        let database = next.for_the_node();
-        // All else is what is served, and was checked on this node when it came.
-        let only_api = only_api(&planned, &database.resources);
-        if let Err(unfit) = change.check(database, only_api).await {
+        let mut update = next.update_by(catalogue, &planned);
+        if let Some(all) = &update.resources {
+            // All else is what is served, and was checked on this node when it came.
+            update.only_api = only_api(&planned, all);
+        }
+        if let Err(unfit) = change.check(update).await {
             return Err(refusal(unfit, &planned, &next));
         }
         if making.dry_run {
             let resources = planned.iter().map(|change| {
-                let resource = next.resources.get(&change.key);
+                let resource = next.get(&change.key);
                 resource.map(Arc::clone)
             });
             return Ok(Some(Made {
-                revision: catalogue.revision,
+                revision: catalogue.base.revision,
+                credentials: catalogue.base.credentials,
                 resources: resources.collect(),
                 before: None,
             }));
@@ -185,7 +187,7 @@ impl Site {
         let written = self
             .store()
             .write_resources(
-                catalogue.revision,
+                catalogue.base,
                 &writes,
                 making.remembered.as_ref(),
                 (making.author, &making.summary, making.reason),
@@ -200,7 +202,7 @@ impl Site {
                 return Ok(None);
             }
             Err(error @ keyward_store::Error::Unacknowledged(_)) => {
-                match self.written_all_the_same(making, &planned).await {
+                match self.written_all_the_same(making, catalogue, &planned).await {
                     Some(written) => written,
                     None => return Err(error.into()),
                 }
@@ -209,21 +211,38 @@ impl Site {
         };
         let mut resources = Vec::with_capacity(planned.len());
         for (planned, changed) in planned.iter().zip(&written.resources) {
+            let mark = match planned.key.kind {
+                Kind::Credential => written.credentials,
+                Kind::Issuer
+                | Kind::Upstream
+                | Kind::Api
+                | Kind::Role
+                | Kind::AccessPolicy
+                | Kind::KeySet
+                | Kind::Webhook => 0,
+            };
             let resource = planned.draft.as_ref().map(|draft| {
-                let resource = of_draft(draft, Some(changed.id), Some(written.revision));
+                let resource = of_draft(draft, Some(changed.id), Some(written.revision), mark);
                 Arc::new(resource)
             });
             if let Some(resource) = &resource {
-                next.resources
-                    .insert(planned.key.clone(), Arc::clone(resource));
+                next.insert(Arc::clone(resource));
             }
             resources.push(resource);
         }
-        next.revision = written.revision;
+        // What others did between is not known here: it is read next.
+        let before = catalogue.base;
+        if written.revision == before.revision.next() {
+            next.base.revision = written.revision;
+        }
+        if written.credentials == before.credentials + 1 {
+            next.base.credentials = written.credentials;
+        }
         change.serve().await;
         self.is_served(Arc::new(next)).await;
         Ok(Some(Made {
             revision: written.revision,
+            credentials: written.credentials,
             resources,
             before: None,
         }))
@@ -249,14 +268,41 @@ impl Site {
     async fn written_all_the_same(
         &self,
         making: &Making<'_>,
+        catalogue: &Catalogue,
         planned: &[Planned],
     ) -> Option<Written> {
-        let revision = self.store().revision_of_call(making.author.request_id);
-        let revision = revision.await.ok()??;
-        let before = Revision(revision.0.saturating_sub(1));
-        let changes = self.store().resource_changes(None, before, revision);
-        let changes = changes.await.ok()?;
+        let is_credential = |planned: &&Planned| planned.key.kind == Kind::Credential;
+        let (revision, changes) = if planned.iter().all(|planned| is_credential(&planned)) {
+            (catalogue.base.revision, Vec::new())
+        } else {
+            let revision = self.store().revision_of_call(making.author.request_id);
+            let revision = revision.await.ok()??;
+            let before = Revision(revision.0.saturating_sub(1));
+            let changes = self.store().resource_changes(None, before, revision);
+            (revision, changes.await.ok()?)
+        };
+        let credentials = self.store().credential_changes(catalogue.base.credentials);
+        let credentials = credentials.await.ok()?;
+        let of_row = |planned: &Planned| {
+            let mut rows = credentials.changed.iter().flatten();
+            let row =
+                rows.find(|row| row.team == planned.key.team && row.name == planned.key.name)?;
+            let before = catalogue.get(&planned.key);
+            let body = planned
+                .draft
+                .as_ref()
+                .map(|draft| draft.resource.body.to_string());
+            let is_written = row.now.as_ref().map(|now| &now.body) == body.as_ref();
+            let id = row.now.as_ref().map(|now| now.id);
+            is_written.then_some(ChangedResource {
+                id: id.or_else(|| before?.id)?,
+                before: before.map(|before| before.body.to_string()),
+            })
+        };
         let changed = |planned: &Planned| {
+            if is_credential(&planned) {
+                return of_row(planned);
+            }
             let version = stored_version(planned.key.version.as_ref());
             let mut changes = changes.iter();
             let change = changes.find(|change| {
@@ -273,6 +319,7 @@ impl Site {
         let resources = planned.iter().map(changed).collect::<Option<_>>()?;
         Some(Written {
             revision,
+            credentials: credentials.mark,
             resources,
         })
     }
@@ -286,13 +333,36 @@ pub(crate) fn contended() -> Problem {
     )
 }
 
-fn of_draft(draft: &Draft, id: Option<ResourceId>, revision: Option<Revision>) -> DatabaseResource {
+impl Catalogue {
+    /// What the node is told of this, which came of `planned` changes of what is served.
+    fn update_by(&self, served: &Self, planned: &[Planned]) -> Update {
+        let credentials = planned
+            .iter()
+            .filter(|change| change.key.kind == Kind::Credential);
+        let credentials = credentials.map(|change| CredentialUpdate {
+            key: change.key.clone(),
+            now: self.get(&change.key).map(Arc::clone),
+        });
+        Update {
+            credentials: credentials.collect(),
+            ..self.update_but_credentials(served)
+        }
+    }
+}
+
+fn of_draft(
+    draft: &Draft,
+    id: Option<ResourceId>,
+    revision: Option<Revision>,
+    mark: i64,
+) -> DatabaseResource {
     let resource = &draft.resource;
     DatabaseResource {
         key: resource.key.clone(),
         team_name: resource.team_name.clone(),
         id,
         revision,
+        mark,
         body: Arc::clone(&resource.body),
         declared: resource.declared.clone(),
         resource: Arc::clone(&resource.resource),
@@ -309,15 +379,31 @@ fn write_of(planned: &Planned) -> ResourceWrite {
         version: stored_version(planned.key.version.as_ref()),
         body: draft.map(|draft| draft.resource.body.to_string()),
         secrets: draft.map(|draft| draft.secrets.clone()).unwrap_or_default(),
+        shown: draft.map(|draft| shown_of(draft)).unwrap_or_default(),
+    }
+}
+
+/// What callers show of a credential, where it is no secret: what is stored is a hash.
+fn shown_of(draft: &Draft) -> String {
+    match &draft.resource.resource.spec {
+        Spec::Credential(credential) if !credential.is_clear() => credential.shown().0,
+        Spec::Credential(_)
+        | Spec::Api(_)
+        | Spec::Issuer(_)
+        | Spec::Upstream(_)
+        | Spec::Role(_)
+        | Spec::AccessPolicy(_)
+        | Spec::KeySet(_)
+        | Spec::Webhook(_) => String::new(),
     }
 }
 
 /// Where the one API stands that is all that changes, if that is so.
 fn only_api(planned: &[Planned], all: &[Arc<DatabaseResource>]) -> Option<usize> {
-    let [one] = planned else {
-        return None;
-    };
-    if one.key.kind != Kind::Api || one.draft.is_none() {
+    let mut others = planned.iter();
+    let one = others.find(|change| change.key.kind != Kind::Credential)?;
+    let alone = others.all(|change| change.key.kind == Kind::Credential);
+    if !alone || one.key.kind != Kind::Api || one.draft.is_none() {
         return None;
     }
     all.binary_search_by(|resource| resource.key.cmp(&one.key))
@@ -375,7 +461,7 @@ impl<'p> Reader<'p> {
             Some((source(resource), (change, resource)))
         });
         let teams: Vec<_> = planned.iter().map(|change| change.key.team).collect();
-        let others = next.resources.values().map(|resource| &**resource);
+        let others = next.values().map(|resource| &**resource);
         Self {
             sees_files: teams.contains(&TeamId::DEFAULT),
             planned: drafts.collect(),

@@ -443,13 +443,14 @@ fn own_schemas() -> Vec<(&'static str, Value)> {
                     "resources": { "type": "array", "items": resource },
                     "prune": { "type": "array", "items": schema::name(), "description": "Teams whose other resources go away" },
                     "revision": schema::about(number(), "The newest revision as a dry run has told it: where it is another now, nothing is changed"),
+                    "credentials": schema::about(number(), "How often credentials had been changed, as a dry run has told it: where it is another number now, nothing is changed"),
                 }),
             ),
         ),
         (
             "Applied",
             told(
-                json!({ "revision": number(), "dry_run": { "type": "boolean" }, "changes": changes, "unchanged": number() }),
+                json!({ "revision": number(), "credentials": number(), "dry_run": { "type": "boolean" }, "changes": changes, "unchanged": number() }),
             ),
         ),
         (

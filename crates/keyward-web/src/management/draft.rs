@@ -123,6 +123,7 @@ impl Site {
             team_name: team.name.clone(),
             id: None,
             revision: None,
+            mark: 0,
             body: Arc::new(body),
             declared,
             resource,

@@ -270,7 +270,6 @@ pub(crate) fn rollback<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> 
         if to > newest {
             return Err(Problem::not_found());
         }
-        let credentials = call.flag("credentials")?;
         let found = between(site, team, (to, newest)).await?;
         if let Some(unknown) = found.unknown.first() {
             let why = format!("{unknown} was changed since, by a version that knows it: roll back through a node that does");
@@ -282,8 +281,9 @@ pub(crate) fn rollback<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> 
             let Some(kind) = KindDescription::of(key.kind) else {
                 continue;
             };
-            // A key that was taken away or replaced may have been known to somebody.
-            if key.kind == Kind::Credential && difference.before.is_some() && !credentials {
+            // An earlier version had them in revisions. A key that was taken away or replaced may have been known to
+            // somebody.
+            if key.kind == Kind::Credential {
                 left_out.push(shown(&key));
                 continue;
             }
@@ -311,7 +311,7 @@ pub(crate) fn rollback<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> 
         let mut told = Vec::new();
         let made = site
             .make(making, |catalogue| {
-                if catalogue.revision != newest {
+                if catalogue.base.revision != newest {
                     return Err(Problem::new(
                         ProblemKind::Contended,
                         "Somebody has changed something just now: look at it, and roll back again",
@@ -320,7 +320,7 @@ pub(crate) fn rollback<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> 
                 told.clear();
                 let mut kept = Vec::new();
                 for change in &planned {
-                    let current = catalogue.resources.get(&change.key);
+                    let current = catalogue.get(&change.key);
                     if let (Some(current), Some(draft)) = (current, &change.draft) {
                         check_step(current, &draft.resource)
                             .map_err(|problem| about(problem, &change.key))?;

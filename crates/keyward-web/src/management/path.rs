@@ -66,7 +66,7 @@ pub(crate) fn put<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             }
             may_give(site, &catalogue, Some(team.id), &paths).await?;
             left_out(&catalogue, team.id, &paths)?;
-            let (base, now) = (catalogue.revision, site.now());
+            let (base, now) = (catalogue.base.revision, site.now());
             let store = site.store();
             match store.set_team_paths(base, team, &paths, author, now).await {
                 Ok(_) => return Ok(Answer::ok(told(Some(&paths)))),
@@ -177,7 +177,7 @@ fn left_out(
 
 /// What the database has published.
 fn served(catalogue: &Catalogue) -> impl Iterator<Item = (&Arc<DatabaseResource>, &Api)> {
-    let all = catalogue.resources.values();
+    let all = catalogue.values();
     all.filter_map(|resource| {
         let Spec::Api(api) = &resource.resource.spec else {
             return None;

@@ -578,15 +578,7 @@ fn revisions(of_team: bool, base: &str) -> [Endpoint; 4] {
                 "revisions",
                 format!("Put back all that was changed{place} since this revision"),
             )
-            .with([
-                Parameter::dry_run(),
-                Parameter::reason(),
-                Parameter::query(
-                    "credentials",
-                    "Put credentials back too: keys that were taken away or replaced since count again",
-                    json!({ "type": "boolean", "default": false }),
-                ),
-            ])
+            .with([Parameter::dry_run(), Parameter::reason()])
             .gives(200, Some(schema_named("RolledBack")))
             .refuses([403, 404, 409, 422]),
         ),

@@ -83,7 +83,7 @@ pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
         for _ in 0..TRIES {
             let catalogue = site.catalogue().await?;
             path::may_give(site, &catalogue, None, &paths).await?;
-            let (base, now) = (catalogue.revision, site.now());
+            let (base, now) = (catalogue.base.revision, site.now());
             let store = site.store();
             match store.create_team(&name, base, &paths, author, now).await {
                 Ok(team) => {

@@ -220,6 +220,14 @@ pub(crate) fn check_database(
     problems
 }
 
+/// What is wrong with credentials of the database by themselves.
+pub(crate) fn check_credentials(kept: &Kept, credentials: &[&Declared], problems: &mut Problems) {
+    // Nothing that comes by the management API names a file.
+    let mut files = Vec::new();
+    let configuration = Some(kept.configuration());
+    check_files(credentials, configuration, &mut files, problems);
+}
+
 /// Where the node of a configuration keeps its data. Nothing else is looked at: the rest may name what is not there
 /// yet, such as the hash that is about to be made.
 pub(crate) fn data_place(path: &Path, environment: Environment<'_>) -> Result<DataPlace, Failure> {

@@ -211,7 +211,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
     )
     .await?;
     let resources = node
-        .serve_first(site.resources().await)
+        .serve_first(site.everything().await)
         .await
         .map_err(|why| Failure::new("configuration", why, "configuration"))?;
     let export = match (&configuration.tracing, spans) {

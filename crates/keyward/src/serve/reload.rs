@@ -176,8 +176,7 @@ impl Reloader {
                 return Err(why);
             }
         };
-        let database = held.database.clone();
-        let count = self.node.publish(&mut held, database, fitted).await;
+        let count = self.node.publish(&mut held, fitted).await;
         let configuration = kept.configuration();
         log.replace(opened);
         self.running.follow(configuration, listeners);
@@ -209,7 +208,7 @@ impl Reloader {
         };
         let gateway = Arc::clone(&self.gateway);
         let (beside, unfit) = (held.beside.clone(), held.unfit.clone());
-        let database = held.database.resources.clone();
+        let database = Arc::clone(&held.database);
         let fitting = tokio::task::spawn_blocking(move || {
             let fitting = Fitting {
                 gateway: &gateway,

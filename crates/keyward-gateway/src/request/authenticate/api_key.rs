@@ -140,7 +140,7 @@ fn verified(
     let index = &worker.shared.credentials;
     let cache_key = policy.cache_key(key);
     // Read first: a change that comes meanwhile makes the entry old at once.
-    let epoch = index.epoch();
+    let epoch = index.key_epoch();
     let known = worker.tokens.borrow_mut().get(&cache_key, epoch, now);
     if let Some(Known::Token(known)) = known {
         worker.metrics.token_hit();

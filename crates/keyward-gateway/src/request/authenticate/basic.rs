@@ -116,7 +116,7 @@ async fn verified(
     let (worker, now) = (attempt.worker, attempt.now);
     let index = &worker.shared.credentials;
     let cache_key = policy.cache_key(text);
-    let epoch = index.epoch();
+    let epoch = index.password_epoch();
     // So that argon2 is computed once in a while, and not at each call.
     let known = worker.tokens.borrow_mut().get(&cache_key, epoch, now);
     if let Some(Known::Token(known)) = known {
@@ -152,7 +152,7 @@ async fn verified(
         Some(StoredPassword::Hashed(_)) | None => {
             // A wrong password takes as long for a machine's name, a person's and nobody's: else names could be found
             // out by the clock.
-            match &entries.decoy {
+            match entries.decoy() {
                 Some(decoy) => {
                     let password = presented.password();
                     let _never = passwords.is_password(decoy, password, wrong).await?;

@@ -140,7 +140,7 @@ impl Put<'_, '_> {
         let made = self
             .site
             .make(making, |catalogue| {
-                let current = catalogue.resources.get(self.key);
+                let current = catalogue.get(self.key);
                 created = current.is_none();
                 let Some(current) = current else {
                     if self.merged_into.is_some() {
@@ -159,7 +159,8 @@ impl Put<'_, '_> {
                     return Err(changed("it is there"));
                 }
                 check_tags(if_match.clone(), &known)?;
-                let of = |resource: &DatabaseResource| (resource.id, resource.revision);
+                let of =
+                    |resource: &DatabaseResource| (resource.id, resource.revision, resource.mark);
                 if let Some(into) = &self.merged_into
                     && of(into) != of(current)
                 {
@@ -271,10 +272,7 @@ pub(crate) fn delete<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             remembered: None,
         };
         site.make(making, |catalogue| {
-            let current = catalogue
-                .resources
-                .get(&key)
-                .ok_or_else(Problem::not_found)?;
+            let current = catalogue.get(&key).ok_or_else(Problem::not_found)?;
             check_tags(if_match.clone(), &Known::Database(Arc::clone(current)))?;
             Ok(vec![Planned::new(&allowed.permit, key.clone(), None)?])
         })

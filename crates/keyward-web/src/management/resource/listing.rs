@@ -41,7 +41,7 @@ pub(crate) fn list<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
         let files = site.node().files().await;
         found.extend(files.iter().cloned().map(Known::File));
         let catalogue = site.catalogue().await?;
-        let stored = catalogue.resources.values().map(Arc::clone);
+        let stored = catalogue.of(team.id, kind.kind).map(Arc::clone);
         found.extend(stored.map(Known::Database));
         found.retain(|known| {
             let key = known.key();

@@ -21,6 +21,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
 use futures_util::FutureExt as _;
 use keyward_model::id::ResourceId;
+use keyward_model::resource::Kind;
 use keyward_model::{Name, Origin, Revision};
 use keyward_store::management::{Author, RememberedCall, Team};
 use serde_json::{Value, json};
@@ -84,7 +85,11 @@ impl Known {
     fn tag(&self) -> String {
         match self {
             Self::Database(resource) => {
-                format!("\"r{}\"", resource.revision.unwrap_or_default())
+                let revision = resource.revision.unwrap_or_default();
+                match resource.mark {
+                    0 => format!("\"r{revision}\""),
+                    mark => format!("\"r{revision}c{mark}\""),
+                }
             }
             Self::File(resource) => {
                 let hash = hexadecimal(resource.body.to_string().as_bytes());
@@ -142,7 +147,7 @@ fn author<'a>(allowed: &'a Allowed<'_>, address: &'a str) -> Author<'a> {
 impl Site {
     /// The resource of a key, in the node's files or in the database.
     async fn known(&self, key: &ResourceKey, catalogue: &Catalogue) -> Option<Known> {
-        if let Some(resource) = catalogue.resources.get(key) {
+        if let Some(resource) = catalogue.get(key) {
             return Some(Known::Database(Arc::clone(resource)));
         }
         let files = self.node().files().await;
@@ -226,7 +231,7 @@ pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
                 if files.iter().any(|file| file.key == key) {
                     return Err(read_only());
                 }
-                if catalogue.resources.contains_key(&key) {
+                if catalogue.get(&key).is_some() {
                     return Err(Problem::of_member(
                         ProblemKind::Exists,
                         "/name",
@@ -265,7 +270,8 @@ fn answer_of(made: Made, team: &Team, created: bool) -> Result<Answer, Problem> 
     } else {
         Answer::ok(known.told())
     };
-    Ok(if known.revision() == Revision(0) {
+    let is_written = matches!(&known, Known::Database(resource) if resource.id.is_some());
+    Ok(if !is_written {
         answer
     } else {
         answer.tagged(known.tag())
@@ -318,6 +324,19 @@ impl Site {
         id: ResourceId,
         revision: Revision,
     ) -> Result<Option<Answer>, Problem> {
+        if kind.kind == Kind::Credential {
+            // They have no history: it is told as it is now.
+            let catalogue = self.catalogue().await?;
+            let mut all = catalogue.of(team.id, kind.kind);
+            let made = all.find(|resource| resource.id == Some(id)).map(Arc::clone);
+            let made = made.map(|resource| Made {
+                revision,
+                credentials: resource.mark,
+                resources: vec![Some(resource)],
+                before: None,
+            });
+            return made.map(|made| answer_of(made, team, true)).transpose();
+        }
         let before = Revision(revision.0.saturating_sub(1));
         let changes = self
             .store()
@@ -338,6 +357,7 @@ impl Site {
         };
         let made = Made {
             revision,
+            credentials: 0,
             resources: vec![Some(Arc::new(resource))],
             before: None,
         };

@@ -103,8 +103,10 @@ impl Apply {
                 ));
             }
             // What is taken away is what was shown: where somebody changed something meanwhile, nothing is.
-            if let (Value::Object(body), Some(revision)) = (&mut body, seen.get("revision")) {
-                body.insert("revision".to_owned(), revision.clone());
+            for seen_at in ["revision", "credentials"] {
+                if let (Value::Object(body), Some(number)) = (&mut body, seen.get(seen_at)) {
+                    body.insert(seen_at.to_owned(), number.clone());
+                }
             }
         }
         let done = client.post("/apply", &body, reason)?;

@@ -4,12 +4,13 @@
 //! there may not fit here. What does not is left out here, with what depends on it, so that all else goes on to change:
 //! what others take away, and credentials that are withdrawn, above all.
 
+use super::credentials;
 use crate::configuration::check_database;
 use crate::configuration::kept::Kept;
 use crate::serve::own_issuer::own_issuer;
 use crate::serve::own_keys::plans;
 use keyward_authority::Plan;
-use keyward_gateway::{Gateway, PreparedConfiguration};
+use keyward_gateway::{Gateway, LeftOutCredential, PreparedConfiguration};
 use keyward_model::Revision;
 use keyward_model::resource::raw::{Declared, Problem, Problems, Severity};
 use keyward_model::resource::{Resource, Spec};
@@ -145,13 +146,26 @@ impl Fitting<'_> {
         unfit: &[Unfitting],
     ) -> Result<Fitted, String> {
         let fitted = self.fit(database)?;
-        match fitted.worse_than(unfit) {
-            None => Ok(fitted),
-            Some(worse) => Err(format!(
-                "it does not fit what the database declares: {}",
-                worse.told()
-            )),
+        let refused = |worse: String| {
+            Err(format!(
+                "it does not fit what the database declares: {worse}"
+            ))
+        };
+        if let Some(worse) = fitted.worse_than(unfit) {
+            return refused(worse.told());
         }
+        let known = self.gateway.credentials().left_out();
+        let is_known = |one: &LeftOutCredential| {
+            let mut known = known.iter();
+            known.any(|known| Arc::ptr_eq(&known.resource, &one.resource))
+        };
+        let mut left_out = fitted.prepared.left_out();
+        if let Some(worse) = left_out.find(|one| !is_known(one)) {
+            let LeftOut { resource, why } = credentials::told(worse);
+            return refused(format!("{resource}: {why}"));
+        }
+        drop(left_out);
+        Ok(fitted)
     }
 
     /// As much of it as can be served.

@@ -1,5 +1,6 @@
 //! The site on this node: its listeners, what it serves with the gateway, and the setup secret.
 
+mod credentials;
 mod fitting;
 mod served;
 mod setup;

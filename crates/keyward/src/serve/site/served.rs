@@ -3,6 +3,7 @@
 //! Whoever changes either holds [`Held`] until the change is served, so that each is checked against the other as it
 //! is.
 
+use super::credentials;
 use super::fitting::{Fitted, Fitting, Unfitting};
 use super::setup;
 use super::status::DatabaseStatus;
@@ -11,13 +12,13 @@ use crate::serve::webhooks::Teller;
 use async_trait::async_trait;
 use http::{HeaderMap, HeaderValue};
 use keyward_authority::Keeper;
-use keyward_gateway::{CredentialKeys, Gateway, client_address};
+use keyward_gateway::{CredentialKeys, Gateway, PreparedCredentials, client_address};
 use keyward_model::resource::Resource;
 use keyward_model::resource::raw::Declared;
 use keyward_model::{Network, Revision};
 use keyward_web::node::{
-    Change, DatabaseResource, DatabaseResources, FileResource, Node, ResourceKey, Unfit,
-    told_of_file,
+    Change, DatabaseResource, DatabaseResources, FileResource, LeftOut, Node, ResourceKey, Unfit,
+    Update, told_of_file,
 };
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -32,10 +33,12 @@ pub(crate) struct Held {
     pub(crate) kept: Option<Kept>,
     /// What is served beside the configuration's resources: the demo's.
     pub(crate) beside: Vec<Arc<Resource>>,
-    /// The database's.
+    /// The database's, but its credentials, which the gateway has.
     pub(crate) database: DatabaseResources,
     /// Those of the database's that don't fit beside the files.
     pub(crate) unfit: Vec<Unfitting>,
+    /// Those of the database's that this version can't read.
+    pub(crate) unreadable: Vec<LeftOut>,
 }
 
 impl Held {
@@ -45,6 +48,7 @@ impl Held {
             beside,
             database: DatabaseResources::default(),
             unfit: Vec::new(),
+            unreadable: Vec::new(),
         }
     }
 }
@@ -83,7 +87,7 @@ impl ServedNode {
     }
 
     /// Serves everything for the first time; how many resources that are.
-    pub(crate) async fn serve_first(&self, database: DatabaseResources) -> Result<usize, String> {
+    pub(crate) async fn serve_first(&self, everything: Update) -> Result<usize, String> {
         let mut held = self.held().await;
         let Some(kept) = &held.kept else {
             return Err("there is none".to_owned());
@@ -94,18 +98,36 @@ impl ServedNode {
             kept,
             beside: &held.beside,
         };
-        let fitted = fitting.fit(&database.resources)?;
-        Ok(self.publish(&mut held, database, fitted).await)
+        let database = everything.resources.clone().unwrap_or_default();
+        let fitted = fitting.fit(&database)?;
+        let count = fitted.resources + everything.credentials.len();
+        let mut ready = Ready {
+            fitted: Some((database, fitted)),
+            credentials: None,
+            unreadable: everything.unreadable.clone(),
+        };
+        publish(&self.serving, &mut held, ready).await;
+        // Beside those of the files, which come first.
+        ready = Ready {
+            fitted: None,
+            credentials: credentials::prepared(&self.serving.gateway, &everything),
+            unreadable: everything.unreadable,
+        };
+        publish(&self.serving, &mut held, ready).await;
+        Ok(count)
     }
 
-    /// Serves what was fitted; how many resources that are.
-    pub(crate) async fn publish(
-        &self,
-        held: &mut Held,
-        database: DatabaseResources,
-        fitted: Fitted,
-    ) -> usize {
-        publish(&self.serving, held, database, fitted).await
+    /// Serves what was fitted beside what is held of the database; how many resources that are, without the database's
+    /// credentials.
+    pub(crate) async fn publish(&self, held: &mut Held, fitted: Fitted) -> usize {
+        let count = fitted.resources;
+        let ready = Ready {
+            fitted: Some((Arc::clone(&held.database), fitted)),
+            credentials: None,
+            unreadable: held.unreadable.clone(),
+        };
+        publish(&self.serving, held, ready).await;
+        count
     }
 
     /// What is not served of the database, for operators.
@@ -200,10 +222,12 @@ fn of_file(declared: &Declared) -> Option<FileResource> {
     })
 }
 
-/// What was made ready, and of what.
+/// What was made ready.
 struct Ready {
-    database: DatabaseResources,
-    fitted: Fitted,
+    /// With what of the database it was made of.
+    fitted: Option<(DatabaseResources, Fitted)>,
+    credentials: Option<PreparedCredentials>,
+    unreadable: Vec<LeftOut>,
 }
 
 /// A change under way.
@@ -235,23 +259,22 @@ impl Changing {
 
 #[async_trait]
 impl Change for Changing {
-    async fn check(
-        &mut self,
-        database: DatabaseResources,
-        only_api: Option<usize>,
-    ) -> Result<(), Unfit> {
+    async fn check(&mut self, update: Update) -> Result<(), Unfit> {
         let checking = self.compute(move |held, serving| {
-            let fitted = checked(held, serving, &database.resources, only_api)?;
-            Ok(Ready { database, fitted })
+            let credentials = credentials::checked(held.kept.as_ref(), &serving.gateway, &update)?;
+            let only_api = update.only_api;
+            let fit = |all: &DatabaseResources| checked(held, serving, all, only_api);
+            ready(update, credentials, fit)
         });
         self.prepared = Some(checking.await.map_err(Unfit::Node)??);
         Ok(())
     }
 
-    async fn fit(&mut self, database: DatabaseResources) -> Result<(), String> {
+    async fn fit(&mut self, update: Update) -> Result<(), String> {
         let fitting = self.compute(move |held, serving| {
-            let fitted = with(held, serving, |fitting| fitting.fit(&database.resources))??;
-            Ok::<_, String>(Ready { database, fitted })
+            let credentials = credentials::prepared(&serving.gateway, &update);
+            let fit = |all: &DatabaseResources| with(held, serving, |fitting| fitting.fit(all))?;
+            ready(update, credentials, fit)
         });
         self.prepared = Some(fitting.await??);
         Ok(())
@@ -259,39 +282,67 @@ impl Change for Changing {
 
     async fn serve(mut self: Box<Self>) {
         if let (Some(held), Some(ready)) = (&mut self.held, self.prepared.take()) {
-            publish(&self.serving, held, ready.database, ready.fitted).await;
+            publish(&self.serving, held, ready).await;
         }
     }
 }
 
-/// Serves what was fitted; how many resources that are. A key set that is new has its keys when this returns; where that
-/// fails, they come later.
-async fn publish(
-    serving: &Serving,
-    held: &mut Held,
-    database: DatabaseResources,
-    fitted: Fitted,
-) -> usize {
+fn ready<E>(
+    update: Update,
+    credentials: Option<PreparedCredentials>,
+    fit: impl FnOnce(&DatabaseResources) -> Result<Fitted, E>,
+) -> Result<Ready, E> {
+    let fitted = match update.resources {
+        None => None,
+        Some(all) => {
+            let fitted = fit(&all)?;
+            Some((all, fitted))
+        }
+    };
+    Ok(Ready {
+        fitted,
+        credentials,
+        unreadable: update.unreadable,
+    })
+}
+
+/// What is not served of the database, as operators see it from now on.
+fn tell_left_out(serving: &Serving, held: &Held) {
+    let resources = held.unfit.iter().map(Unfitting::left_out);
+    let credentials = serving.gateway.credentials().left_out();
+    let credentials = credentials.iter().map(credentials::told);
+    let all = resources.chain(credentials).chain(held.unreadable.clone());
+    serving.status.leave_out(all.collect());
+}
+
+/// Serves what was made ready. A key set that is new has its keys when this returns; where that fails, they come later.
+async fn publish(serving: &Serving, held: &mut Held, ready: Ready) {
+    held.unreadable = ready.unreadable;
+    // Before the routes that take them.
+    if let Some(credentials) = ready.credentials {
+        serving.gateway.credentials().publish(credentials);
+    }
+    let Some((database, fitted)) = ready.fitted else {
+        tell_left_out(serving, held);
+        return;
+    };
     let Fitted {
         prepared,
-        resources,
         plans,
         webhooks,
         unfit,
+        resources: _,
     } = fitted;
     serving.gateway.publish(prepared);
-    let of_files = unfit.iter().map(Unfitting::left_out);
-    let left_out = of_files.chain(database.unreadable.iter().cloned());
-    serving.status.leave_out(left_out.collect());
     held.database = database;
     held.unfit = unfit;
+    tell_left_out(serving, held);
     serving.webhooks.declare(webhooks);
     if serving.keys.declare(plans)
         && let Err(error) = serving.keys.look_now().await
     {
         tracing::error!(code = error.code(), "keys: {error}; it is tried again");
     }
-    resources
 }
 
 /// What fits, or does not, beside what is held.
@@ -322,7 +373,7 @@ fn checked(
         if held.unfit.is_empty() {
             fitting.whole(database, only_api)
         } else {
-            fitting.no_worse(database, &held.database.resources, &held.unfit)
+            fitting.no_worse(database, &held.database, &held.unfit)
         }
     });
     checked.map_err(Unfit::Node)?

@@ -155,6 +155,75 @@ async fn a_change_through_one_node_acts_on_the_other_within_a_second() {
     other.becomes("/api-0/a", 404).await;
 }
 
+/// An API that takes keys, and its credentials by row: no revision is made for them.
+#[tokio::test]
+async fn credentials_reach_the_other_node_by_row_and_raise_no_revision() {
+    let (deployment, one) = Deployment::start("").await;
+    // The other's own file has a credential, beside which the database's of the same key has no place.
+    let own = "- { kind: credential, name: local, api_key: a-key-of-this-node-alone }";
+    let other = deployment.node(own).await;
+    one.declare("upstreams", back(&deployment)).await;
+    let guarded = json!({
+        "name": "guarded", "version": "v1", "state": "published", "base_path": "/guarded",
+        "upstream": "back", "authentication": { "api_key": { "header": "x-api-key" } },
+    });
+    one.declare("apis", guarded).await;
+    other.becomes("/guarded/a", 401).await;
+    let with = async |node: &Member, key: &str| {
+        let mut client = RawClient::connect(node.process.gateway()).await.unwrap();
+        let request = crate::node::request("GET", "/guarded/a", &[("x-api-key", key)], "");
+        client.send(request).await.unwrap();
+        client.answer().await.unwrap().status
+    };
+    let becomes = async |key: &str, wanted: u16| {
+        until(format_args!("{key}: {wanted}"), async || {
+            with(&other, key).await == wanted
+        })
+        .await;
+    };
+    let key = |name: &str| format!("a-key-that-is-long-enough-for-{name}");
+    let at = "/teams/default/credentials/alice";
+    let (first, second) = (key("alice"), key("alice-again"));
+    let declared = json!({ "name": "alice", "api_key": first });
+    one.declare("credentials", declared).await;
+    assert_eq!(with(&one, &first).await, 200);
+    becomes(&first, 200).await;
+    // Another key in its place, through the other node.
+    let patch = json!({ "api_key": second });
+    expect(&other.call("PATCH", at, Some(patch)).await, 200);
+    assert_eq!(
+        (with(&other, &first).await, with(&other, &second).await),
+        (401, 200)
+    );
+    until("the first knows the new one", async || {
+        with(&one, &second).await == 200
+    })
+    .await;
+    assert_eq!(with(&one, &first).await, 401);
+    assert_eq!(one.call("DELETE", at, None).await.status, 204);
+    assert_eq!(with(&one, &second).await, 401);
+    becomes(&second, 401).await;
+
+    // What one node's file stands before is taken by the other, and is told.
+    let same = json!({ "name": "shared", "api_key": "a-key-of-this-node-alone" });
+    one.declare("credentials", same.clone()).await;
+    assert_eq!(with(&one, "a-key-of-this-node-alone").await, 200);
+    until("it is told", async || {
+        other.metric("keyward_configuration_left_out").await == 1
+    })
+    .await;
+    let again = json!({ "name": "shared-too", "api_key": "a-key-of-this-node-alone" });
+    for node in [&one, &other] {
+        let refused = node
+            .call("POST", "/teams/default/credentials", Some(again.clone()))
+            .await;
+        check_problem(&refused, 409, "unfit");
+        assert_eq!(refused.json().unwrap()["errors"][0]["member"], "/api_key");
+    }
+    let revisions = expect(&one.call("GET", "/revisions", None).await, 200);
+    assert_eq!(revisions["items"].as_array().unwrap().len(), 2);
+}
+
 #[tokio::test]
 async fn what_does_not_fit_one_node_is_left_out_there_and_holds_up_nothing_else() {
     let taken = "- { kind: api, name: own, version: v1, state: published, base_path: /taken, upstream: echo, authentication: none }\n";

@@ -174,7 +174,7 @@ async fn lists_exports_and_conflicts_tell_nothing_of_another_team() {
     assert!(!told(&history).contains("blue"), "{}", told(&history));
     assert_eq!(
         history.json().unwrap()["items"].as_array().unwrap().len(),
-        4
+        3
     );
 }
 
