@@ -26,6 +26,8 @@ enum Subject {
     Policies(Rest),
     /// Reloads of a node with 10,000 APIs: of one that changed, and of all
     Reload(Rest),
+    /// The management API of a node with 10,000 APIs and 100,000 API keys
+    Management(Rest),
     /// Signing and verifying beside raw aws-lc-rs, jsonwebtoken, josekit and jwt-simple
     Jose(Rest),
 }
@@ -48,6 +50,14 @@ pub(crate) fn run_bench(root: &Path, options: &Options) -> Result<(), String> {
             measure(
                 root,
                 &["policies", "--keyward", "target/dist/keyward"],
+                rest,
+            )
+        }
+        Subject::Management(rest) => {
+            built(root)?;
+            measure(
+                root,
+                &["management", "--keyward", "target/dist/keyward"],
                 rest,
             )
         }

@@ -41,12 +41,35 @@ pub struct DatabaseResource {
     pub mark: i64,
     /// As it is stored: with references for secrets.
     pub body: Arc<Value>,
-    /// What it means, with what it was read from: its places are numbers of `pointers`.
-    pub declared: Declared,
+    /// What it means, with what it was read from: its places are numbers of `pointers`. `None` of a credential that is
+    /// served: they are many, and nothing is told of them any more.
+    pub declared: Option<Arc<Declared>>,
     /// The same, as it is served.
     pub resource: Arc<Resource>,
     /// JSON pointers by the lines of their places, counted from 1.
     pub pointers: Vec<String>,
+}
+
+impl DatabaseResource {
+    /// What of it is kept while it is served.
+    #[must_use]
+    pub fn to_be_kept(self) -> Self {
+        if self.key.kind != Kind::Credential {
+            return self;
+        }
+        Self {
+            declared: None,
+            pointers: Vec::new(),
+            ..self
+        }
+    }
+
+    /// By which number places tell that they are in it.
+    #[must_use]
+    pub fn source(&self) -> Option<u32> {
+        let declared = self.declared.as_ref();
+        declared.map(|declared| declared.node.place.source)
+    }
 }
 
 /// Resources of the database but credentials, in the order of their keys.

@@ -123,6 +123,11 @@ async fn connection(
             Ok::<_, Infallible>(answered.await)
         }
     });
+    // Else the second of two small writes waits for the client's acknowledgement of the first, for 40 ms.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "site: a connection ended before it began");
+        return;
+    }
     let stream = Patient::new(TokioIo::new(stream), ANSWER_TIMEOUT);
     let mut connection = pin!(
         http1::Builder::new()

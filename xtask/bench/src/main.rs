@@ -9,6 +9,7 @@ mod certificate;
 mod gateway;
 mod jose;
 mod load;
+mod management;
 mod peer;
 mod policies;
 mod process;
@@ -38,6 +39,8 @@ enum Subject {
     Jose(jose::Options),
     /// Reloads of a node with 10,000 APIs
     Reload(reload::Options),
+    /// The management API of a node with 10,000 APIs and 100,000 keys
+    Management(management::Options),
     /// The 1 kB upstream that the proxies forward to
     Upstream(upstream::Options),
 }
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Subject::Policies(options) => policies::run(&options),
         Subject::Jose(options) => jose::run(&options),
         Subject::Reload(options) => reload::run(&options),
+        Subject::Management(options) => management::run(&options),
         Subject::Upstream(options) => upstream::run(&options),
     };
     match result {

@@ -14,7 +14,7 @@ use keyward_model::id::{ResourceId, TeamId};
 use keyward_model::{Name, Origin, Revision, Secret, Timestamp};
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 /// Up to so many changes of a team an audit event tells what was there before and after; of more it has the hashes, and the
@@ -243,25 +243,55 @@ impl Store {
         team: TeamId,
         reference: &str,
     ) -> Result<Option<Secret<String>>, Error> {
+        let asked = [(team, reference.to_owned())];
+        let mut found = self.resource_secrets(&asked).await?.into_values();
+        found.next().transpose()
+    }
+
+    /// The secrets that resources of these teams refer to: those that there are, each opened or with why it does not open.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn resource_secrets(
+        &self,
+        references: &[(TeamId, String)],
+    ) -> Result<HashMap<(TeamId, String), Result<Secret<String>, Error>>, Error> {
         let mut connection = self.pool().acquire().await?;
-        let row: Option<(String,)> = sqlx::query_as(
-            "SELECT sealed FROM resource_secrets WHERE team = $1 AND reference = $2",
-        )
-        .bind(team.to_string())
-        .bind(reference)
-        .fetch_optional(&mut connection)
-        .await?;
-        let Some((sealed,)) = row else {
-            return Ok(None);
-        };
-        let place = secret_place(reference, team);
-        let opened = self
-            .keyring()
-            .open_sealed(&mut connection, Purpose::Secrets, place, &sealed)
-            .await?;
-        let text = std::str::from_utf8(&opened)
-            .map_err(|_| Error::malformed("resource_secrets", "sealed", reference))?;
-        Ok(Some(Secret::new(text.to_owned())))
+        let mut found = HashMap::with_capacity(references.len());
+        for some in references.chunks(AT_ONCE) {
+            let sql = format!(
+                "SELECT team, reference, sealed FROM resource_secrets
+                 WHERE (team, reference) IN (VALUES {})",
+                places(some.len(), 2)
+            );
+            let mut query = sqlx::query_as(AssertSqlSafe(sql)).persistent(false);
+            for (team, reference) in some {
+                query = query.bind(team.to_string()).bind(reference);
+            }
+            let rows: Vec<(String, String, String)> = query.fetch_all(&mut connection).await?;
+            for (team, reference, sealed) in rows {
+                let malformed = |column| Error::malformed("resource_secrets", column, &reference);
+                let team = team.parse().map_err(|_| malformed("team"))?;
+                let opened = self
+                    .keyring()
+                    .open_sealed(
+                        &mut connection,
+                        Purpose::Secrets,
+                        secret_place(&reference, team),
+                        &sealed,
+                    )
+                    .await;
+                let opened = match opened {
+                    Ok(opened) => std::str::from_utf8(&opened)
+                        .map(|text| Secret::new(text.to_owned()))
+                        .map_err(|_| malformed("sealed")),
+                    Err(error @ Error::Sealed { .. }) => Err(error),
+                    Err(error) => return Err(error),
+                };
+                found.insert((team, reference), opened);
+            }
+        }
+        Ok(found)
     }
 
     /// What a creation with this key made: the fingerprint of what was asked for, the resource and the revision.

@@ -3,17 +3,19 @@
 use super::draft::stored_version;
 use super::kind::KindDescription;
 use super::path::TeamPaths;
+use super::secret;
 use crate::node::{CredentialUpdate, DatabaseResource, LeftOut, ResourceKey, Update};
 use crate::problem::MemberFlaw;
 use crate::site::Site;
 use keyward_model::id::{ResourceId, TeamId};
 use keyward_model::resource::Kind;
-use keyward_model::{Name, Revision, TeamName, Timestamp};
+use keyward_model::{Name, Revision, Secret, TeamName, Timestamp};
 use keyward_store::StoredResource;
 use keyward_store::management::{Base, Team};
 use rpds::RedBlackTreeMapSync;
+use serde_json::Value;
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// From so many revisions on everything is read rather than what each did: more would be read of the history than
@@ -206,6 +208,18 @@ impl From<StoredResource> for Row {
 }
 
 impl Row {
+    /// For operators.
+    fn told(&self) -> String {
+        let version = match self.version.as_str() {
+            "" => String::new(),
+            version => format!(":{version}"),
+        };
+        format!(
+            "{} `{}{version}` of team `{}`",
+            self.kind, self.name, self.team_name
+        )
+    }
+
     fn key(&self) -> RowKey {
         let (kind, version) = (self.kind.clone(), self.version.clone());
         (self.team, kind, self.name.clone(), version)
@@ -235,6 +249,7 @@ impl Site {
             return self.read_all().await.map(Arc::new);
         };
         let mut followed = Catalogue::clone(before);
+        let mut rows: Vec<Row> = Vec::new();
         for change in changes {
             let row = Row {
                 team: change.team,
@@ -249,16 +264,17 @@ impl Site {
             };
             followed.forget(&row.key());
             if !row.body.is_empty() {
-                self.add(&mut followed, row).await?;
+                rows.push(row);
             }
         }
         for change in changed {
             let kind = Kind::Credential.as_str().to_owned();
             followed.forget(&(change.team, kind, change.name, String::new()));
             if let Some(row) = change.now {
-                self.add(&mut followed, row.into()).await?;
+                rows.push(row.into());
             }
         }
+        self.add(&mut followed, rows).await?;
         // Paths that are newer than the revision do no harm: a change on top of it is refused, and looked at again.
         followed.paths = Arc::new(self.store().team_paths().await?);
         followed.base = Base {
@@ -277,84 +293,106 @@ impl Site {
             paths: Arc::new(self.store().team_paths().await?),
             ..Catalogue::default()
         };
-        for row in rows {
-            self.add(&mut all, row.into()).await?;
-        }
+        self.add(&mut all, rows.into_iter().map(Row::from)).await?;
         Ok(all)
     }
 
-    /// Adds a row, among those that can be read or among the others.
-    async fn add(&self, catalogue: &mut Catalogue, row: Row) -> Result<(), keyward_store::Error> {
-        let key = row.key();
-        let version = match row.version.as_str() {
-            "" => String::new(),
-            version => format!(":{version}"),
-        };
-        let name = format!(
-            "{} `{}{version}` of team `{}`",
-            row.kind, row.name, row.team_name
-        );
-        match self.resource_of(row).await? {
-            Ok(resource) => catalogue.insert(Arc::new(resource)),
-            Err(why) => {
-                let left_out = LeftOut {
-                    resource: name,
-                    why,
-                };
-                catalogue.unreadable.insert(key, left_out);
+    /// Adds rows, among those that can be read or among the others. The secrets that they refer to are asked for at once.
+    async fn add(
+        &self,
+        catalogue: &mut Catalogue,
+        rows: impl IntoIterator<Item = Row>,
+    ) -> Result<(), keyward_store::Error> {
+        let rows: Vec<(Row, Result<Parsed, String>)> = rows
+            .into_iter()
+            .map(|row| {
+                let parsed = Parsed::of(&row);
+                (row, parsed)
+            })
+            .collect();
+        let references = rows.iter().flat_map(|(row, parsed)| {
+            let references = parsed.iter().flat_map(|parsed| &parsed.references);
+            references.map(|reference| (row.team, reference.clone()))
+        });
+        let references: Vec<_> = references.collect();
+        let secrets = self.store().resource_secrets(&references).await?;
+        for (row, parsed) in rows {
+            let (key, name) = (row.key(), row.told());
+            let read = parsed.and_then(|parsed| self.resource_of(row, parsed, &secrets));
+            match read {
+                Ok(resource) => catalogue.insert(Arc::new(resource.to_be_kept())),
+                Err(why) => {
+                    let left_out = LeftOut {
+                        resource: name,
+                        why,
+                    };
+                    catalogue.unreadable.insert(key, left_out);
+                }
             }
         }
         Ok(())
     }
 
-    async fn resource_of(
+    fn resource_of(
         &self,
         row: Row,
-    ) -> Result<Result<DatabaseResource, String>, keyward_store::Error> {
-        let Some(kind) = KindDescription::named(&row.kind) else {
-            return Ok(Err("this version knows no such kind".to_owned()));
-        };
-        let body = match serde_json::from_str(&row.body) {
-            Ok(body) => body,
-            Err(error) => return Ok(Err(error.to_string())),
-        };
+        parsed: Parsed,
+        secrets: &Secrets,
+    ) -> Result<DatabaseResource, String> {
         let team = Team {
             id: row.team,
-            name: row.team_name.clone(),
+            name: row.team_name,
             created_at: Timestamp::from_micros(0),
         };
-        let read = match self.stored(kind, &team, body).await {
-            Ok(read) => read,
-            // One secret that does not open is no reason to serve nothing that comes later.
-            Err(
-                error @ (keyward_store::Error::Sealed { .. }
-                | keyward_store::Error::Malformed { .. }),
-            ) => {
-                return Ok(Err(error.to_string()));
+        let mut own = HashMap::with_capacity(parsed.references.len());
+        for reference in parsed.references {
+            match secrets.get(&(row.team, reference.clone())) {
+                Some(Ok(secret)) => drop(own.insert(reference, secret.clone())),
+                // One secret that does not open is no reason to serve nothing that comes later.
+                Some(Err(error)) => return Err(error.to_string()),
+                None => {}
             }
-            Err(error) => return Err(error),
-        };
-        let resource = match read {
-            Ok(resource) => resource,
-            Err(flaws) => {
-                let first = flaws.into_iter().next();
-                let why = first.map_or_else(
-                    || "it can't be read".to_owned(),
-                    |MemberFlaw { member, detail, .. }| format!("{member}: {detail}"),
-                );
-                return Ok(Err(why));
-            }
-        };
+        }
+        let read = self.read(parsed.kind, &team, parsed.body, &own);
+        let resource = read.map_err(|flaws| {
+            let first = flaws.into_iter().next();
+            first.map_or_else(
+                || "it can't be read".to_owned(),
+                |MemberFlaw { member, detail, .. }| format!("{member}: {detail}"),
+            )
+        })?;
         if resource.key.name != row.name
             || stored_version(resource.key.version.as_ref()) != row.version
         {
-            return Ok(Err("it says that it is another".to_owned()));
+            return Err("it says that it is another".to_owned());
         }
-        Ok(Ok(DatabaseResource {
+        Ok(DatabaseResource {
             id: Some(row.id),
             revision: Some(row.revision),
             mark: row.mark,
             ..resource
-        }))
+        })
+    }
+}
+
+/// Secrets of teams by their references, each opened or with why it does not open.
+type Secrets = HashMap<(TeamId, String), Result<Secret<String>, keyward_store::Error>>;
+
+/// The body of a row, with the secrets that it refers to.
+struct Parsed {
+    kind: &'static KindDescription,
+    body: Value,
+    references: Vec<String>,
+}
+
+impl Parsed {
+    fn of(row: &Row) -> Result<Self, String> {
+        let kind = KindDescription::named(&row.kind).ok_or("this version knows no such kind")?;
+        let body = serde_json::from_str(&row.body).map_err(|error| error.to_string())?;
+        Ok(Self {
+            references: secret::references(&body, kind),
+            kind,
+            body,
+        })
     }
 }

@@ -223,7 +223,7 @@ impl Site {
             };
             let resource = planned.draft.as_ref().map(|draft| {
                 let resource = of_draft(draft, Some(changed.id), Some(written.revision), mark);
-                Arc::new(resource)
+                Arc::new(resource.to_be_kept())
             });
             if let Some(resource) = &resource {
                 next.insert(Arc::clone(resource));
@@ -455,10 +455,9 @@ struct Reader<'p> {
 
 impl<'p> Reader<'p> {
     fn of(planned: &'p [Planned], next: &'p Catalogue) -> Self {
-        let source = |resource: &DatabaseResource| resource.declared.node.place.source;
         let drafts = planned.iter().filter_map(|change| {
             let resource = &change.draft.as_ref()?.resource;
-            Some((source(resource), (change, resource)))
+            Some((resource.source()?, (change, resource)))
         });
         let teams: Vec<_> = planned.iter().map(|change| change.key.team).collect();
         let others = next.values().map(|resource| &**resource);
@@ -467,7 +466,7 @@ impl<'p> Reader<'p> {
             planned: drafts.collect(),
             others: others
                 .filter(|resource| teams.contains(&resource.key.team))
-                .map(|resource| (source(resource), resource))
+                .filter_map(|resource| Some((resource.source()?, resource)))
                 .collect(),
         }
     }

@@ -79,16 +79,19 @@ impl Site {
         team: &Team,
         body: Value,
     ) -> Result<Result<DatabaseResource, Vec<MemberFlaw>>, keyward_store::Error> {
-        let mut secrets = HashMap::new();
-        for reference in secret::references(&body, kind) {
-            if let Some(known) = self.store().resource_secret(team.id, &reference).await? {
-                secrets.insert(reference, known);
-            }
+        let asked: Vec<_> = secret::references(&body, kind)
+            .into_iter()
+            .map(|reference| (team.id, reference))
+            .collect();
+        let mut secrets = HashMap::with_capacity(asked.len());
+        for ((_, reference), known) in self.store().resource_secrets(&asked).await? {
+            secrets.insert(reference, known?);
         }
         Ok(self.read(kind, team, body, &secrets))
     }
 
-    fn read(
+    /// Reads a body with the secrets that it refers to.
+    pub(super) fn read(
         &self,
         kind: &'static KindDescription,
         team: &Team,
@@ -125,7 +128,7 @@ impl Site {
             revision: None,
             mark: 0,
             body: Arc::new(body),
-            declared,
+            declared: Some(Arc::new(declared)),
             resource,
             pointers,
         })

@@ -41,14 +41,18 @@ pub(super) fn checked(
     let changed = || update.credentials.iter().filter_map(|one| one.now.as_ref());
     let mut problems = Problems::new();
     if let Some(kept) = kept {
-        let declared: Vec<&Declared> = changed().map(|now| &now.declared).collect();
+        let declared = changed().filter_map(|now| now.declared.as_deref());
+        let declared: Vec<&Declared> = declared.collect();
         check_credentials(kept, &declared, &mut problems);
     }
     let prepared = prepared(gateway, update);
     for left_out in prepared.iter().flat_map(PreparedCredentials::left_out) {
-        if let Some(now) = changed().find(|now| Arc::ptr_eq(&now.resource, &left_out.resource)) {
+        let mut changed = changed();
+        if let Some(now) = changed.find(|now| Arc::ptr_eq(&now.resource, &left_out.resource))
+            && let Some(declared) = &now.declared
+        {
             let (member, code, why) = why_untaken(left_out);
-            let place = now.declared.node.place_of(&[member]);
+            let place = declared.node.place_of(&[member]);
             problems.error(place, code, why);
         }
     }

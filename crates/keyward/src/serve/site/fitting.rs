@@ -46,7 +46,7 @@ pub(crate) struct Fitted {
 impl Fitted {
     /// The first that is left out and was not before.
     fn worse_than(&self, before: &[Unfitting]) -> Option<&Unfitting> {
-        let known: BTreeSet<u32> = before.iter().map(|one| source(&one.resource)).collect();
+        let known: BTreeSet<Option<u32>> = before.iter().map(|one| source(&one.resource)).collect();
         let mut unfit = self.unfit.iter();
         unfit.find(|one| !known.contains(&source(&one.resource)))
     }
@@ -83,8 +83,8 @@ impl Unfitting {
     }
 }
 
-fn source(resource: &DatabaseResource) -> u32 {
-    resource.declared.node.place.source
+fn source(resource: &DatabaseResource) -> Option<u32> {
+    resource.source()
 }
 
 fn errors(problems: &Problems) -> impl Iterator<Item = &Problem> {
@@ -218,9 +218,11 @@ impl Fitting<'_> {
         let mut rest = database.to_vec();
         loop {
             let found = self.problems(&rest, None);
-            let mut at_fault: BTreeMap<u32, &Problem> = BTreeMap::new();
+            let mut at_fault: BTreeMap<Option<u32>, &Problem> = BTreeMap::new();
             for problem in errors(&found) {
-                at_fault.entry(problem.place.source).or_insert(problem);
+                at_fault
+                    .entry(Some(problem.place.source))
+                    .or_insert(problem);
             }
             let before = rest.len();
             unfit.extend(
@@ -271,7 +273,8 @@ impl Fitting<'_> {
         if database.is_empty() {
             return Problems::new();
         }
-        let declared: Vec<&Declared> = database.iter().map(|one| &one.declared).collect();
+        let declared = database.iter().filter_map(|one| one.declared.as_deref());
+        let declared: Vec<&Declared> = declared.collect();
         check_database(self.kept, &declared, only_api)
     }
 
