@@ -20,6 +20,8 @@ pub(super) struct Counters {
     pub(super) refused_locally: AtomicU64,
     pub(super) unavailable: AtomicU64,
     pub(super) slots: AtomicU64,
+    /// 1 while the server may forget, else 0.
+    pub(super) evicts: AtomicU64,
 }
 
 pub(super) fn add(counter: &AtomicU64) {
@@ -57,6 +59,8 @@ pub struct SharedCounts {
     pub unavailable: u64,
     /// Slots of calls under way that this node holds.
     pub slots: u64,
+    /// Whether the server forgets what it likes when its memory is full.
+    pub evicts: bool,
 }
 
 impl Counters {
@@ -77,6 +81,7 @@ impl Counters {
             refused_locally: read(&self.refused_locally),
             unavailable: read(&self.unavailable),
             slots: read(&self.slots),
+            evicts: read(&self.evicts) != 0,
         }
     }
 }

@@ -15,6 +15,7 @@
 
 mod claims;
 mod counts;
+mod eviction;
 mod lease;
 mod proofs;
 mod query;

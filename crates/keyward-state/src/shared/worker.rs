@@ -2,6 +2,7 @@
 
 use super::claims::{HeldClaims, WaitingClaims};
 use super::counts::add;
+use super::eviction;
 use super::query::{Answer, Query, TAKE};
 use super::slots::{RENEWED_EVERY, Slots, is_wrong_type};
 use super::{SharedState, slots::HeldSlot};
@@ -277,6 +278,7 @@ impl SharedWorker {
             let given_back = self.slots.give_back(&mut connection, called).await?;
             let renewed = self.slots.renew(&mut connection, called).await?;
             let held = self.held_claims.renew(&mut connection).await?;
+            self.look_at_eviction(&mut connection).await;
             // What stands against a slot or a claim is its own matter: all others need the connection.
             match (given_back.or(renewed), held) {
                 (Some(error), _) | (_, Some(error)) if is_unusable(&error) => Err(error),
@@ -308,6 +310,19 @@ impl SharedWorker {
             }
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err("it did not answer within a second".to_owned()),
+        }
+    }
+
+    /// Tells once where the server may forget what must not be forgotten.
+    async fn look_at_eviction(&self, connection: &mut MultiplexedConnection) {
+        let policy = eviction::policy(connection).await;
+        let evicts = &self.state.counters.evicts;
+        let before = evicts.swap(u64::from(policy.is_some()), Ordering::Relaxed);
+        if let Some(policy) = policy.filter(|_| before == 0) {
+            tracing::warn!(
+                policy,
+                "the server of the shared state forgets what it likes when its memory is full: limits begin anew then, and proofs and idempotency keys pass a second time; set `maxmemory-policy noeviction` there"
+            );
         }
     }
 

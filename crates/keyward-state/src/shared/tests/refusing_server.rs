@@ -141,3 +141,27 @@ async fn a_server_that_takes_no_writes_is_tried_until_it_does() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_server_that_may_forget_is_told_of_and_no_other() {
+    let bounded = ["--maxmemory", "64mb"];
+    for (policy, bounds, told) in [
+        ("noeviction", &bounded[..], false),
+        ("allkeys-lru", &[], false),
+        ("allkeys-lru", &bounded, true),
+        ("volatile-ttl", &bounded, true),
+    ] {
+        let policy = ["--maxmemory-policy", policy];
+        let redis = RedisServer::start_with(&[&policy, bounds].concat()).await;
+        locally(async {
+            let node = TestNode::join(&redis, 1).await;
+            until_connected(&[&node]).await;
+            assert_eq!(node.state.counts().evicts, told, "{policy:?}");
+            tell(&redis, "CONFIG SET maxmemory-policy noeviction");
+            cut(&redis, &node).await;
+            until_connected(&[&node]).await;
+            assert!(!node.state.counts().evicts, "{policy:?}");
+        })
+        .await;
+    }
+}

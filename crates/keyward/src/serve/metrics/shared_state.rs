@@ -69,4 +69,9 @@ pub(super) fn write(page: &mut Page, counts: &SharedCounts) {
         "Slots of limits on concurrency that this node holds.",
         counts.slots,
     );
+    page.gauge(
+        "keyward_shared_state_evicts",
+        "1 while the shared state forgets what it likes when its memory is full.",
+        u64::from(counts.evicts),
+    );
 }

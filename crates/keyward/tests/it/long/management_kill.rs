@@ -1,5 +1,5 @@
 //! `kill -9` while several declare through the management API: what was answered is there after the next start, and no
-//! revision is there by half.
+//! revision is there by half; nor is a change of credentials, which have none.
 
 use keyward_model::{Clock as _, Revision, SystemClock};
 use keyward_store::{Location, MasterKey, PostgresSettings, Store};
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// How often the node is killed, on each database.
-const KILLS: usize = 40;
+const KILLS: usize = 100;
 
 /// Who declare at once, each resources of their own.
 const CLIENTS: usize = 4;
@@ -43,7 +43,13 @@ impl Client {
     async fn declare(&mut self, site: SocketAddr, token: &str, answered: &AtomicUsize) {
         loop {
             self.steps += 1;
-            let name = format!("u-{}-{}", self.number, self.steps % RESOURCES);
+            let member = self.steps % RESOURCES;
+            let plural = if member.is_multiple_of(2) {
+                "upstreams"
+            } else {
+                "credentials"
+            };
+            let name = format!("{}-{}-{member}", &plural[..1], self.number);
             let url = format!("http://127.0.0.1:{}", 1_024 + self.steps);
             // After a start it is known what is there.
             let before = self.known.get(&name).and_then(|possible| possible.first());
@@ -57,10 +63,14 @@ impl Client {
                 None => "if-none-match: *",
             };
             self.known.insert(name.clone(), vec![before, after.clone()]);
-            let body = after
-                .as_ref()
-                .map(|url| json!({ "name": name, "targets": [{ "url": url }] }));
-            let path = format!("/teams/default/upstreams/{name}");
+            let body = after.as_ref().map(|url| match plural {
+                "upstreams" => json!({ "name": name, "targets": [{ "url": url }] }),
+                _ => {
+                    let key = format!("a-key-that-was-made-elsewhere-{name}-{}", self.steps);
+                    json!({ "name": name, "api_key": key, "subject": url })
+                }
+            });
+            let path = format!("/teams/default/{plural}/{name}");
             let Ok(answer) = call(site, token, (method, &path), precondition, body).await else {
                 return;
             };
@@ -145,22 +155,32 @@ async fn checked(store: &Store, round: usize) -> BTreeMap<String, String> {
         assert_eq!(before, change.before, "round {round}: {last:?}");
     }
     assert_eq!(store.revision().await.unwrap(), last, "round {round}");
-    let there = store.resources().await.unwrap();
-    let there = there
-        .into_iter()
-        .map(|one| (one.name.to_string(), one.body));
-    let there: BTreeMap<_, _> = there.collect();
-    assert_eq!(there, replayed, "round {round}");
+    let (base, all) = store.resources_at_once().await.unwrap();
+    let named = |kind: &str| -> BTreeMap<String, String> {
+        let of_kind = all.iter().filter(|one| one.kind == kind);
+        let named = of_kind.map(|one| (one.name.to_string(), one.body.clone()));
+        named.collect()
+    };
+    assert_eq!(named("upstream"), replayed, "round {round}");
+    // What a node that follows by row comes to is what one that starts reads.
+    let rows = store.credential_changes(0).await.unwrap();
+    let followed = rows.changed.unwrap().into_iter();
+    let followed = followed.filter_map(|row| Some((row.name.to_string(), row.now?.body)));
+    let followed: BTreeMap<_, _> = followed.collect();
+    assert_eq!(named("credential"), followed, "round {round}");
+    let there: BTreeMap<_, _> = replayed.into_iter().chain(followed).collect();
 
     let chain = store.verify_audit_chain().await.unwrap();
-    let (mut told, mut after) = (0, 0);
+    let (mut told, mut of_credentials, mut after) = (0, 0, 0);
     while after < chain.events {
         for event in store.audit_events(after, 1_000).await.unwrap() {
             after = event.sequence;
             told += u64::from(event.action == "configuration.change");
+            of_credentials += i64::from(event.action == "credentials.change");
         }
     }
     assert_eq!(told, last.0, "round {round}: each revision has its event");
+    assert_eq!(of_credentials, base.credentials, "round {round}");
     there
 }
 
