@@ -4,6 +4,7 @@
 ALTER TABLE resources ADD COLUMN mark BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE resources ADD COLUMN shown TEXT NOT NULL DEFAULT '';
 CREATE INDEX resources_by_mark ON resources (mark);
+CREATE INDEX resources_by_shown ON resources (team, shown);
 
 -- Credentials that were taken away, by the counter as of then, so that a node learns which these are. They are
 -- forgotten after a while: the counter `credentials_removed` tells up to which mark.
@@ -15,6 +16,12 @@ CREATE TABLE removed_credentials (
     PRIMARY KEY (team, name)
 );
 CREATE INDEX removed_credentials_by_mark ON removed_credentials (mark);
+
+-- Of a creation that is remembered, the mark that the credential had then.
+ALTER TABLE remembered_calls ADD COLUMN mark BIGINT NOT NULL DEFAULT 0;
+
+-- Whether the change that made a revision has changed credentials of teams, of which the revision itself tells nothing.
+ALTER TABLE revisions ADD COLUMN beyond BIGINT NOT NULL DEFAULT 0;
 
 -- What credentials are of that came before the first revision.
 INSERT INTO revisions (number, created_at, actor, summary) VALUES (0, 0, '', 'the beginning');

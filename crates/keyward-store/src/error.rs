@@ -1,5 +1,6 @@
 //! What the store refuses, and what can go wrong below it.
 
+use keyward_model::Name;
 use sqlx::error::DatabaseError;
 use std::path::PathBuf;
 
@@ -164,6 +165,14 @@ pub enum Error {
         /// What was to be made.
         what: String,
     },
+    /// Two credentials of a team would be shown in the same way.
+    #[error("the credential `{other}` is shown in the same way as `{name}`")]
+    SameCredential {
+        /// What was to be written.
+        name: Name,
+        /// The one that is there.
+        other: Name,
+    },
     /// The connection was lost while what was written was about to be kept.
     #[error("the database did not say whether it keeps what was written ({0})")]
     Unacknowledged(String),
@@ -260,6 +269,7 @@ impl Error {
             Self::Malformed { .. } => "store_malformed",
             Self::Conflict { .. } => "store_conflict",
             Self::Exists { .. } => "store_exists",
+            Self::SameCredential { .. } => "store_same_credential",
             Self::Unacknowledged(_) => "store_unacknowledged",
             Self::Missing => "database_missing",
             Self::NotEmpty => "store_not_empty",

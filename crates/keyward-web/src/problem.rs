@@ -50,6 +50,8 @@ kinds! {
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "The method is not allowed";
     /// There is one of the same name.
     Exists = "exists", CONFLICT, "It is there already";
+    /// What an earlier call with the same key has made was taken away since.
+    Gone = "gone", CONFLICT, "It was made, and is gone";
     /// It does not fit what else there is.
     Unfit = "unfit", CONFLICT, "It does not fit the rest of the configuration";
     /// It stands in the node's file.

@@ -155,10 +155,6 @@ impl Site {
             let newest = *marks.borrow_and_update();
             let current = newest.history;
             let is_another = current != history;
-            if is_another {
-                // The same numbers may stand for something else there: all is read anew.
-                *self.known.lock().await = Arc::default();
-            }
             let again = match self.take_in(newest, is_another).await {
                 Ok(()) => {
                     history = current;
@@ -210,6 +206,11 @@ impl Site {
             return Ok(());
         }
         let _alone = self.writing.lock().await;
+        if all {
+            // The same numbers may stand for something else there: all is read anew. Nobody writes meanwhile, who would
+            // keep what was.
+            *self.known.lock().await = Arc::default();
+        }
         let served = self.served_now().await;
         served.map(|_| ()).map_err(|problem| {
             let reason = problem.reason().unwrap_or_else(|| problem.detail());
@@ -226,13 +227,19 @@ impl Site {
             return Ok(catalogue);
         }
         let mut change = self.node.begin().await;
-        change.fit(catalogue.update(&served)).await.map_err(|why| {
-            Problem::new(
+        if let Err(why) = change.fit(catalogue.update(&served)).await {
+            // Keys that were taken away are taken away, whatever else can't be served.
+            let partly = served.with_credentials_of(&catalogue);
+            if change.fit(partly.update(&served)).await.is_ok() {
+                change.serve().await;
+                *self.served.write().await = Arc::new(partly);
+            }
+            return Err(Problem::new(
                 ProblemKind::Unavailable,
                 "This node can't serve what others have changed: whoever runs it finds the reason in its log, under this call's id",
             )
-            .because(why)
-        })?;
+            .because(why));
+        }
         change.serve().await;
         let Base {
             revision,

@@ -1,7 +1,7 @@
 //! Changes of resources: a revision each, in one transaction with the history, the secrets and the audit events.
 //! Credentials take no part in revisions: they are changed by row, in the same transaction.
 
-use super::credential::{CREDENTIAL, check_unchanged, remember_removed};
+use super::credential::{CREDENTIAL, check_shown, check_unchanged, remember_removed};
 use super::{Author, Base};
 use crate::changes::{Subject, raise};
 use crate::database::{Connection, Transaction};
@@ -14,7 +14,7 @@ use keyward_model::id::{ResourceId, TeamId};
 use keyward_model::{Name, Origin, Revision, Secret, Timestamp};
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 /// Up to so many changes of a team an audit event tells what was there before and after; of more it has the hashes, and the
@@ -22,7 +22,7 @@ use std::time::Duration;
 const TOLD_WHOLE: usize = 20;
 
 /// How many resources a statement writes: ten values each, of which a statement has some thousands.
-const AT_ONCE: usize = 100;
+pub(super) const AT_ONCE: usize = 100;
 
 /// How long a call is remembered by its key.
 const REMEMBERED_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -47,7 +47,7 @@ pub struct ResourceWrite {
 }
 
 impl ResourceWrite {
-    fn is_credential(&self) -> bool {
+    pub(super) fn is_credential(&self) -> bool {
         self.kind == CREDENTIAL
     }
 }
@@ -59,6 +59,19 @@ pub struct RememberedCall {
     pub digest: String,
     /// A hash of what was asked for.
     pub fingerprint: String,
+}
+
+/// What a call that is known again has made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RememberedCreation {
+    /// Of what was asked for.
+    pub fingerprint: String,
+    /// The row.
+    pub resource: ResourceId,
+    /// The revision that did it; of a credential the one that was the newest then.
+    pub revision: Revision,
+    /// How often credentials had been changed with it; 0 of all else.
+    pub mark: i64,
 }
 
 /// A resource that was changed.
@@ -75,6 +88,8 @@ pub struct ChangedResource {
 pub struct Written {
     /// The revision that did it; the newest, where nothing but credentials was written.
     pub revision: Revision,
+    /// Whether the revision was made by this.
+    pub is_revision: bool,
     /// How far credentials have come with it; as far as before, where none was written.
     pub credentials: i64,
     /// What became of each write, in order.
@@ -99,16 +114,33 @@ impl Store {
     ) -> Result<Written, Error> {
         let mut transaction = self.begin_write().await?;
         let about = (author, summary, reason);
-        let revision = if writes.iter().all(ResourceWrite::is_credential) {
-            newest_revision(&mut transaction).await?
-        } else {
+        let is_revision = !writes.iter().all(ResourceWrite::is_credential);
+        let revision = if is_revision {
             begin_revision(&mut transaction, base.revision, about, now).await?
+        } else {
+            newest_revision(&mut transaction).await?
         };
         let credentials = if writes.iter().any(ResourceWrite::is_credential) {
-            raise(&mut transaction, Subject::Credentials).await?
+            let raised = raise(&mut transaction, Subject::Credentials).await?;
+            // A history that has not come as far as the one that was read is another.
+            if raised <= base.credentials {
+                return Err(Error::Conflict {
+                    what: "the credentials".to_owned(),
+                });
+            }
+            check_shown(&mut transaction, writes).await?;
+            raised
         } else {
             base.credentials
         };
+        let teams: BTreeSet<TeamId> = writes.iter().map(|write| write.team).collect();
+        if is_revision && teams.len() > 1 {
+            // Whoever sees a part of it is not told why all of it was done.
+            sqlx::query("UPDATE revisions SET beyond = 1 WHERE number = $1")
+                .bind(number(revision)?)
+                .execute(&mut *transaction)
+                .await?;
+        }
         let at = Moment {
             revision,
             credentials,
@@ -125,7 +157,10 @@ impl Store {
         }
         if let Some(call) = remembered {
             let resource = resources.first().map(|first| first.id);
-            remember(&mut transaction, call, resource, revision, now).await?;
+            let of_credential = writes.first().is_some_and(ResourceWrite::is_credential);
+            let mark = if of_credential { credentials } else { 0 };
+            let made = (resource, revision, mark);
+            remember(&mut transaction, call, made, now).await?;
         }
         let of_credentials = (
             true,
@@ -141,11 +176,10 @@ impl Store {
             let some = writes.iter().zip(&resources);
             let some = some.filter(|(write, _)| write.is_credential() == which);
             let events = told(&some.collect::<Vec<_>>());
-            // A reason that was given for several teams at once may tell one of them of the others.
-            let of_one = events.len() == 1;
             for (team, mut about) in events {
+                // A reason that was given for several teams at once may tell one of them of the others.
                 if let Value::Object(about) = &mut about
-                    && of_one
+                    && teams.len() == 1
                     && !reason.is_empty()
                 {
                     about.insert("reason".to_owned(), reason.into());
@@ -161,6 +195,7 @@ impl Store {
         committed.map_err(|error| Error::Unacknowledged(Error::from(error).to_string()))?;
         Ok(Written {
             revision,
+            is_revision,
             credentials,
             resources,
         })
@@ -294,7 +329,7 @@ impl Store {
         Ok(found)
     }
 
-    /// What a creation with this key made: the fingerprint of what was asked for, the resource and the revision.
+    /// What a creation with this key made.
     ///
     /// # Errors
     /// What the database says, or a row that can't be read.
@@ -302,20 +337,25 @@ impl Store {
         &self,
         digest: &str,
         now: Timestamp,
-    ) -> Result<Option<(String, ResourceId, Revision)>, Error> {
-        let row: Option<(String, String, i64)> = sqlx::query_as(
-            "SELECT fingerprint, resource, revision FROM remembered_calls
+    ) -> Result<Option<RememberedCreation>, Error> {
+        let row: Option<(String, String, i64, i64)> = sqlx::query_as(
+            "SELECT fingerprint, resource, revision, mark FROM remembered_calls
              WHERE digest = $1 AND created_at > $2",
         )
         .bind(digest)
         .bind(now.minus(REMEMBERED_FOR).as_micros())
         .fetch_optional(self.pool())
         .await?;
-        row.map(|(fingerprint, resource, revision)| {
+        row.map(|(fingerprint, resource, revision, mark)| {
             let malformed = |column| Error::malformed("remembered_calls", column, digest);
             let resource = resource.parse().map_err(|_| malformed("resource"))?;
             let revision = u64::try_from(revision).map_err(|_| malformed("revision"))?;
-            Ok((fingerprint, resource, Revision(revision)))
+            Ok(RememberedCreation {
+                fingerprint,
+                resource,
+                revision: Revision(revision),
+                mark,
+            })
         })
         .transpose()
     }
@@ -385,7 +425,7 @@ async fn write_some(
     at: Moment,
 ) -> Result<Vec<ChangedResource>, Error> {
     let credentials = || writes.iter().filter(|write| write.is_credential());
-    check_unchanged(transaction, at.base.credentials, credentials()).await?;
+    check_unchanged(transaction, at.base, credentials()).await?;
     let known = known_rows(transaction, writes).await?;
     let mut changed = Vec::with_capacity(writes.len());
     for write in writes {
@@ -537,20 +577,20 @@ async fn forget_calls(transaction: &mut Transaction, now: Timestamp) -> Result<(
 async fn remember(
     transaction: &mut Transaction,
     call: &RememberedCall,
-    resource: Option<ResourceId>,
-    revision: Revision,
+    (resource, revision, mark): (Option<ResourceId>, Revision, i64),
     now: Timestamp,
 ) -> Result<(), Error> {
     forget_calls(transaction, now).await?;
     let inserted = sqlx::query(
-        "INSERT INTO remembered_calls (digest, fingerprint, resource, revision, created_at)
-         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (digest) DO NOTHING",
+        "INSERT INTO remembered_calls (digest, fingerprint, resource, revision, created_at, mark)
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (digest) DO NOTHING",
     )
     .bind(&call.digest)
     .bind(&call.fingerprint)
     .bind(resource.map(|id| id.to_string()).unwrap_or_default())
     .bind(number(revision)?)
     .bind(now.as_micros())
+    .bind(mark)
     .execute(&mut **transaction)
     .await?
     .rows_affected();

@@ -1,14 +1,14 @@
 //! Credentials by row: which have changed since a node has looked.
 
-use super::ResourceWrite;
-use super::change::places;
+use super::change::{AT_ONCE, places};
+use super::{Base, ResourceWrite};
 use crate::database::Transaction;
 use crate::resource::{ResourceRow, StoredResource, resource_columns};
 use crate::{Error, Store};
 use keyward_model::id::TeamId;
 use keyward_model::{Name, Timestamp};
 use sqlx::AssertSqlSafe;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 /// The kind that is changed by row.
@@ -129,44 +129,82 @@ impl Store {
     }
 }
 
-/// That none of these has changed after `base`, and none has come that is shown in the same way.
+/// That none of these has changed after `base`, by row or by a revision of the version before.
 pub(super) async fn check_unchanged<'w>(
     transaction: &mut Transaction,
-    base: i64,
+    base: Base,
     writes: impl Iterator<Item = &'w ResourceWrite>,
 ) -> Result<(), Error> {
     let writes: Vec<_> = writes.collect();
     if writes.is_empty() {
         return Ok(());
     }
-    let shown = writes
-        .iter()
-        .copied()
-        .filter(|write| !write.shown.is_empty());
-    let shown: Vec<_> = shown.collect();
-    let names = || pairs(&writes, |write| write.name.as_str());
-    for (table, column, values) in [
-        ("resources", "name", names()),
-        ("removed_credentials", "name", names()),
-        ("resources", "shown", pairs(&shown, |write| &write.shown)),
-    ] {
-        if values.is_empty() {
-            continue;
-        }
-        // The base stands in the text, since the places are counted from one: it is a number.
-        let sql = format!(
-            "SELECT count(*) FROM {table} WHERE mark > {base} AND (team, {column}) IN (VALUES {})",
-            places(values.len(), 2)
-        );
+    let names = pairs(&writes, |write| write.name.as_str());
+    // What stands in the text are numbers: the places are counted from one.
+    let (mark, revision) = (base.credentials, base.revision.0);
+    let there = format!(
+        "SELECT count(*) FROM resources WHERE (mark > {mark} OR revision > {revision})
+         AND (team, kind, name) IN (VALUES {})",
+        places(names.len(), 3)
+    );
+    let removed = format!(
+        "SELECT count(*) FROM removed_credentials WHERE mark > {mark}
+         AND (team, name) IN (VALUES {})",
+        places(names.len(), 2)
+    );
+    for (sql, kind) in [(there, Some(CREDENTIAL)), (removed, None)] {
         let mut query = sqlx::query_as(AssertSqlSafe(sql)).persistent(false);
-        for (team, value) in values {
-            query = query.bind(team).bind(value);
+        for (team, name) in &names {
+            query = query.bind(team);
+            if let Some(kind) = kind {
+                query = query.bind(kind);
+            }
+            query = query.bind(*name);
         }
         let (changed,): (i64,) = query.fetch_one(&mut **transaction).await?;
         if changed > 0 {
             return Err(Error::Conflict {
                 what: "the credentials".to_owned(),
             });
+        }
+    }
+    Ok(())
+}
+
+/// That none of these is shown in the same way as another of its team that they leave as it is.
+pub(super) async fn check_shown(
+    transaction: &mut Transaction,
+    writes: &[ResourceWrite],
+) -> Result<(), Error> {
+    let credentials = || writes.iter().filter(|write| write.is_credential());
+    let changed: HashSet<(TeamId, &Name)> = credentials()
+        .map(|write| (write.team, &write.name))
+        .collect();
+    let shown: Vec<_> = credentials()
+        .filter(|write| !write.shown.is_empty())
+        .collect();
+    for some in shown.chunks(AT_ONCE) {
+        let sql = format!(
+            "SELECT team, name, shown FROM resources WHERE (team, shown) IN (VALUES {})",
+            places(some.len(), 2)
+        );
+        let mut query = sqlx::query_as(AssertSqlSafe(sql)).persistent(false);
+        for (team, shown) in pairs(some, |write| &write.shown) {
+            query = query.bind(team).bind(shown);
+        }
+        let rows: Vec<(String, String, String)> = query.fetch_all(&mut **transaction).await?;
+        for (team, other, shown) in rows {
+            let malformed = |column| Error::malformed("resources", column, &other);
+            let team: TeamId = team.parse().map_err(|_| malformed("team"))?;
+            let other: Name = other.parse().map_err(|_| malformed("name"))?;
+            if changed.contains(&(team, &other)) {
+                continue;
+            }
+            let mut of_team = some.iter().filter(|write| write.team == team);
+            if let Some(write) = of_team.find(|write| write.shown == shown) {
+                let name = write.name.clone();
+                return Err(Error::SameCredential { name, other });
+            }
         }
     }
     Ok(())

@@ -25,7 +25,7 @@ pub struct RevisionEntry {
     pub token: String,
     /// How many resources it changed: of the team, where it is asked for one.
     pub changes: u64,
-    /// Whether it changed something of other teams too.
+    /// Whether it changed something of other teams too, credentials among them.
     pub of_others: bool,
 }
 
@@ -156,7 +156,8 @@ impl Store {
             "SELECT number, created_at, actor, summary, reason, request_id, actor_team, token,
                     (SELECT count(*) FROM resource_changes
                      WHERE revision = number AND ($3 = '' OR team = $3)) AS changes,
-                    (SELECT count(*) FROM resource_changes WHERE revision = number) AS all_changes
+                    (SELECT count(*) FROM resource_changes WHERE revision = number)
+                        + CASE WHEN $3 = '' THEN 0 ELSE beyond END AS all_changes
              FROM revisions
              WHERE number > 0 AND number < $1 AND ($3 = '' OR number IN
                    (SELECT revision FROM resource_changes WHERE team = $3))

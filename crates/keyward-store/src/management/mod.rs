@@ -11,7 +11,7 @@ mod member;
 mod setup;
 mod team;
 
-pub use change::{ChangedResource, RememberedCall, ResourceWrite, Written};
+pub use change::{ChangedResource, RememberedCall, RememberedCreation, ResourceWrite, Written};
 pub use credential::{CredentialChange, CredentialChanges};
 pub use history::{ResourceChange, RevisionEntry};
 pub use machine_token::{MachineToken, NewMachineToken};

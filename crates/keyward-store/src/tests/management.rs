@@ -1,6 +1,6 @@
 use super::*;
 use crate::management::{
-    Base, CredentialChange, MemberRules, NeededSetup, RememberedCall, ResourceWrite,
+    Base, MemberRules, NeededSetup, RememberedCall, RememberedCreation, ResourceWrite,
 };
 use keyward_model::resource::TeamPath;
 use std::collections::BTreeMap;
@@ -15,9 +15,6 @@ on_each_database! {
     whoever_stands_below_a_role_takes_nothing_from_those_who_have_it,
     paths_are_given_as_a_revision_and_told_by_team,
     a_team_reads_of_a_revision_what_is_its_own,
-    credentials_change_by_row_and_raise_no_revision,
-    of_two_who_have_not_seen_each_other_one_changes_a_credential,
-    which_credentials_went_is_told_for_a_month,
 }
 
 const KEEP: MemberRules<'static> = MemberRules {
@@ -25,7 +22,7 @@ const KEEP: MemberRules<'static> = MemberRules {
     above: None,
 };
 
-const AUTHOR: Author<'static> = Author {
+pub(super) const AUTHOR: Author<'static> = Author {
     name: "alice",
     address: "192.0.2.1",
     request_id: "r1",
@@ -33,7 +30,7 @@ const AUTHOR: Author<'static> = Author {
     token: "t1",
 };
 
-fn write(name: &str, body: Option<&str>) -> ResourceWrite {
+pub(super) fn write(name: &str, body: Option<&str>) -> ResourceWrite {
     ResourceWrite {
         team: TEAM,
         kind: "upstream",
@@ -45,14 +42,18 @@ fn write(name: &str, body: Option<&str>) -> ResourceWrite {
     }
 }
 
-fn on(revision: u64) -> Base {
+pub(super) fn on(revision: u64) -> Base {
     Base {
         revision: Revision(revision),
         credentials: 0,
     }
 }
 
-async fn change(store: &Store, base: u64, writes: &[ResourceWrite]) -> Result<Revision, Error> {
+pub(super) async fn change(
+    store: &Store,
+    base: u64,
+    writes: &[ResourceWrite],
+) -> Result<Revision, Error> {
     let about = (AUTHOR, "test", "because");
     let written = store
         .write_resources(on(base), writes, None, about, NOW)
@@ -248,7 +249,12 @@ async fn a_call_is_remembered_for_a_day_and_known_by_what_it_asked_for(bench: Be
     let known = store.remembered_call("d", NOW).await.unwrap();
     assert_eq!(
         known,
-        Some(("f".to_owned(), made.resources[0].id, Revision(1)))
+        Some(RememberedCreation {
+            fingerprint: "f".to_owned(),
+            resource: made.resources[0].id,
+            revision: Revision(1),
+            mark: 0,
+        })
     );
     let twice = store
         .write_resources(on(1), &writes, Some(&call), about, NOW)
@@ -536,164 +542,19 @@ async fn a_team_reads_of_a_revision_what_is_its_own(bench: Bench) {
         .unwrap()
         .remove(0);
     assert!(event.detail.contains("because"), "{}", event.detail);
-}
-
-fn credential(name: &str, shown: &str, body: Option<&str>) -> ResourceWrite {
-    ResourceWrite {
+    // Credentials are not in the revision, and are a part of the change all the same.
+    let of_blue = ResourceWrite {
+        team: blue.id,
         kind: "credential",
-        shown: shown.to_owned(),
-        ..write(name, body)
-    }
-}
-
-async fn put(
-    store: &Store,
-    credentials: i64,
-    writes: &[ResourceWrite],
-    now: Timestamp,
-) -> Result<(Revision, i64), Error> {
-    let base = Base {
-        credentials,
-        ..store.base().await?
+        ..write("c", Some("{}"))
     };
-    let about = (AUTHOR, "test", "");
-    let written = store
-        .write_resources(base, writes, None, about, now)
-        .await?;
-    Ok((written.revision, written.credentials))
-}
-
-/// The names of those that changed after a mark, each with its body.
-async fn changed(store: &Store, mark: i64) -> Option<Vec<(String, Option<String>)>> {
-    let changes = store.credential_changes(mark).await.unwrap();
-    let told = |change: CredentialChange| (change.name.to_string(), change.now.map(|now| now.body));
-    Some(changes.changed?.into_iter().map(told).collect())
-}
-
-async fn credentials_change_by_row_and_raise_no_revision(bench: Bench) {
-    let store = bench.open().await;
-    let both = [
-        credential("a", "kh1.a", Some("{}")),
-        credential("b", "kh1.b", Some("{}")),
-    ];
-    assert_eq!(put(&store, 0, &both, NOW).await.unwrap(), (Revision(0), 1));
-    assert_eq!(
-        change(&store, 0, &[write("u", Some("{}"))]).await.unwrap(),
-        Revision(1)
-    );
-    let then = [
-        credential("a", "", None),
-        credential("b", "kh1.b", Some("{\"enabled\":false}")),
-        write("v", Some("{}")),
-    ];
-    // With something else they are one change: all of it or nothing.
-    let about = (AUTHOR, "test", "");
-    let late = store.write_resources(on(0), &then, None, about, NOW).await;
-    assert!(matches!(late, Err(Error::Conflict { .. })), "{late:?}");
-    assert_eq!(changed(&store, 1).await.unwrap(), []);
-    assert_eq!(put(&store, 1, &then, NOW).await.unwrap(), (Revision(2), 2));
-    assert_eq!(
-        changed(&store, 1).await.unwrap(),
-        [
-            ("a".to_owned(), None),
-            ("b".to_owned(), Some("{\"enabled\":false}".to_owned())),
-        ]
-    );
-    // One that is made anew is there, whatever was before it.
-    let again = [credential("a", "kh1.c", Some("{\"n\":2}"))];
-    assert_eq!(put(&store, 2, &again, NOW).await.unwrap(), (Revision(2), 3));
-    assert_eq!(
-        changed(&store, 2).await.unwrap(),
-        [("a".to_owned(), Some("{\"n\":2}".to_owned()))]
-    );
-    assert_eq!(changed(&store, 0).await.unwrap().len(), 2);
-    // A mark that is none of this history is told of nothing.
-    assert_eq!(changed(&store, 4).await, None);
-
-    let marks = store.marks().await.unwrap();
-    assert_eq!((marks.revision, marks.credentials), (Revision(2), 3));
-    let history = store.resource_changes(None, Revision(0), Revision(9)).await;
-    let history: Vec<_> = history.unwrap().into_iter().map(|one| one.kind).collect();
-    assert_eq!(history, ["upstream", "upstream"]);
-    let listed = store.revisions(None, None, 9).await.unwrap();
-    assert_eq!(
-        listed.len(),
-        2,
-        "the beginning is no revision that anyone made"
-    );
-    let events = store.audit_events(0, 10).await.unwrap();
-    let events: Vec<_> = events
-        .iter()
-        .map(|event| (event.action.as_str(), event.object.as_str()))
-        .collect();
-    assert_eq!(
-        events,
-        [
-            ("credentials.change", "credentials 1"),
-            ("configuration.change", "revision 1"),
-            ("configuration.change", "revision 2"),
-            ("credentials.change", "credentials 2"),
-            ("credentials.change", "credentials 3"),
-        ]
-    );
-}
-
-async fn of_two_who_have_not_seen_each_other_one_changes_a_credential(bench: Bench) {
-    let store = bench.open().await;
-    let made = [
-        credential("a", "kh1.a", Some("{}")),
-        credential("b", "kh1.b", Some("{}")),
-    ];
-    put(&store, 0, &made, NOW).await.unwrap();
-    let gone = [credential("b", "", None)];
-    put(&store, 1, &gone, NOW).await.unwrap();
-    for (what, late) in [
-        (
-            "the same, after it went",
-            credential("b", "kh1.x", Some("{}")),
-        ),
-        ("the same, to go once more", credential("b", "", None)),
-    ] {
-        let late = put(&store, 1, &[late], NOW).await;
-        assert!(
-            matches!(late, Err(Error::Conflict { .. })),
-            "{what}: {late:?}"
-        );
+    change(&store, 2, &[write("a", Some("{}")), of_blue])
+        .await
+        .unwrap();
+    for (team, of_others) in [(None, false), (Some(TEAM), true)] {
+        let told = store.revisions(team, None, 9).await.unwrap().remove(0);
+        assert_eq!((told.changes, told.of_others), (1, of_others));
     }
-    put(&store, 1, &[credential("c", "kh1.c", Some("{}"))], NOW)
-        .await
-        .unwrap();
-    let same = put(&store, 2, &[credential("d", "kh1.c", Some("{}"))], NOW).await;
-    assert!(matches!(same, Err(Error::Conflict { .. })), "{same:?}");
-    // What others do to others is in nobody's way.
-    put(
-        &store,
-        1,
-        &[credential("a", "kh1.a", Some("{\"n\":1}"))],
-        NOW,
-    )
-    .await
-    .unwrap();
-    assert_eq!(store.base().await.unwrap().credentials, 4);
-}
-
-async fn which_credentials_went_is_told_for_a_month(bench: Bench) {
-    let store = bench.open().await;
-    let day = |days: u64| NOW.plus(Duration::from_secs(days * 24 * 3600));
-    for (mark, name) in [(0, "a"), (1, "b")] {
-        let made = [credential(name, "", Some("{}"))];
-        put(&store, mark, &made, NOW).await.unwrap();
-    }
-    put(&store, 2, &[credential("a", "", None)], NOW)
-        .await
-        .unwrap();
-    put(&store, 3, &[credential("b", "", None)], day(20))
-        .await
-        .unwrap();
-    store.forget_removed_credentials(day(29)).await.unwrap();
-    assert_eq!(changed(&store, 2).await.unwrap().len(), 2);
-    store.forget_removed_credentials(day(31)).await.unwrap();
-    // Whoever has not looked since then can't be told what went.
-    assert_eq!(changed(&store, 2).await, None);
-    assert_eq!(changed(&store, 3).await.unwrap(), [("b".to_owned(), None)]);
+    let events = store.newest_audit_events(None, None, 2).await.unwrap();
+    assert!(events.iter().all(|event| !event.detail.contains("because")));
 }

@@ -5,6 +5,7 @@ mod acme;
 mod backup;
 mod bench;
 mod changes;
+mod credentials;
 mod encryption;
 mod failures;
 mod fixtures;

@@ -222,9 +222,17 @@ async fn asked(site: &Site, call: &Call, manager: &Arc<Manager>) -> Result<Asked
     if !flaws.is_empty() {
         return Err(invalid(flaws));
     }
+    let prune = teams.prune(&body)?;
+    if let (Some(_), None, false) = (base.0, base.1, prune.is_empty()) {
+        // Else a key that came since the dry run would go without having been shown.
+        return Err(bad_member(
+            "/credentials",
+            "it stands beside `revision` where something is pruned, as the dry run has told it",
+        ));
+    }
     Ok(Asked {
         documents,
-        prune: teams.prune(&body)?,
+        prune,
         base,
     })
 }

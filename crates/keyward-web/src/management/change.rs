@@ -9,10 +9,11 @@ use crate::node::{CredentialUpdate, DatabaseResource, ResourceKey, Unfit, Update
 use crate::problem::{MemberFlaw, Problem, ProblemKind};
 use crate::site::Site;
 use keyward_access::management::{Action, ManagementPermit, Place};
-use keyward_model::Revision;
 use keyward_model::id::{ResourceId, TeamId};
+use keyward_model::resource::consistency::same_shown;
 use keyward_model::resource::raw::{Problem as Found, Problems, Severity};
 use keyward_model::resource::{Kind, Spec};
+use keyward_model::{Name, Revision};
 use keyward_store::management::{Author, ChangedResource, RememberedCall, ResourceWrite, Written};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -103,6 +104,8 @@ pub(crate) struct MadeBefore {
     pub(crate) fingerprint: String,
     pub(crate) resource: ResourceId,
     pub(crate) revision: Revision,
+    /// How often credentials had been changed with it.
+    pub(crate) mark: i64,
 }
 
 impl Site {
@@ -201,6 +204,9 @@ impl Site {
             Err(keyward_store::Error::Exists { .. }) if making.remembered.is_some() => {
                 return Ok(None);
             }
+            Err(keyward_store::Error::SameCredential { name, other }) => {
+                return Err(same_credential(&planned, &name, &other));
+            }
             Err(error @ keyward_store::Error::Unacknowledged(_)) => {
                 match self.written_all_the_same(making, catalogue, &planned).await {
                     Some(written) => written,
@@ -232,7 +238,7 @@ impl Site {
         }
         // What others did between is not known here: it is read next.
         let before = catalogue.base;
-        if written.revision == before.revision.next() {
+        if written.is_revision {
             next.base.revision = written.revision;
         }
         if written.credentials == before.credentials + 1 {
@@ -257,10 +263,11 @@ impl Site {
         };
         let known = self.store().remembered_call(&call.digest, self.now());
         let known = known.await?;
-        Ok(known.map(|(fingerprint, resource, revision)| MadeBefore {
-            fingerprint,
-            resource,
-            revision,
+        Ok(known.map(|known| MadeBefore {
+            fingerprint: known.fingerprint,
+            resource: known.resource,
+            revision: known.revision,
+            mark: known.mark,
         }))
     }
 
@@ -272,7 +279,8 @@ impl Site {
         planned: &[Planned],
     ) -> Option<Written> {
         let is_credential = |planned: &&Planned| planned.key.kind == Kind::Credential;
-        let (revision, changes) = if planned.iter().all(|planned| is_credential(&planned)) {
+        let is_revision = !planned.iter().all(|planned| is_credential(&planned));
+        let (revision, changes) = if !is_revision {
             (catalogue.base.revision, Vec::new())
         } else {
             let revision = self.store().revision_of_call(making.author.request_id);
@@ -319,10 +327,41 @@ impl Site {
         let resources = planned.iter().map(changed).collect::<Option<_>>()?;
         Some(Written {
             revision,
+            is_revision,
             credentials: credentials.mark,
             resources,
         })
     }
+}
+
+/// That a credential is shown in the same way as another of its team, which this node may not know.
+fn same_credential(planned: &[Planned], name: &Name, other: &Name) -> Problem {
+    let mut planned = planned.iter();
+    let planned = planned.find(|change| change.key.name == *name);
+    let (member, prefix) = planned.map_or(("", ""), |change| {
+        let draft = change.draft.as_ref();
+        let spec = draft.map(|draft| &draft.resource.resource.spec);
+        let member = match spec {
+            Some(Spec::Credential(credential)) => credential.shown().1,
+            Some(
+                Spec::Api(_)
+                | Spec::Issuer(_)
+                | Spec::Upstream(_)
+                | Spec::Role(_)
+                | Spec::AccessPolicy(_)
+                | Spec::KeySet(_)
+                | Spec::Webhook(_),
+            )
+            | None => "",
+        };
+        (member, change.prefix.as_str())
+    });
+    Problem::of_member(
+        ProblemKind::Unfit,
+        format!("{prefix}/{member}"),
+        "duplicate_credential",
+        same_shown(member, other, name),
+    )
 }
 
 /// That others change the same things all the while.

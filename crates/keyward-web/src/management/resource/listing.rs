@@ -68,9 +68,9 @@ pub(crate) fn list<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
 fn sorted(found: &mut [Known], sort: &str) {
     match sort {
         "-name" => found.sort_by(|one, other| other.key().cmp(one.key())),
-        "revision" => found.sort_by_key(|known| (known.revision(), known.key().clone())),
+        "revision" => found.sort_by_key(|known| (known.changed_at(), known.key().clone())),
         "-revision" => {
-            found.sort_by_key(|known| (std::cmp::Reverse(known.revision()), known.key().clone()));
+            found.sort_by_key(|known| (std::cmp::Reverse(known.changed_at()), known.key().clone()));
         }
         _ => found.sort_by(|one, other| one.key().cmp(other.key())),
     }
@@ -79,19 +79,22 @@ fn sorted(found: &mut [Known], sort: &str) {
 /// Where a page ends.
 fn end_of(known: &Known, sort: &str) -> Value {
     let key = known.key();
-    let revision = sort.ends_with("revision").then(|| known.revision());
-    json!([revision, key.name, key.version])
+    let changed_at = sort.ends_with("revision").then(|| known.changed_at());
+    json!([changed_at, key.name, key.version])
 }
 
 fn is_after(known: &Known, sort: &str, after: &Value) -> bool {
     let name = |value: Option<&Value>| -> Option<Name> { value?.as_str()?.parse().ok() };
-    let revision = after.get(0).and_then(Value::as_u64).map(Revision);
+    let changed_at = after.get(0).and_then(|at| {
+        let revision = at.get(0).and_then(Value::as_u64).map(Revision)?;
+        Some((revision, at.get(1).and_then(Value::as_i64)?))
+    });
     let (Some(of_name), of_version) = (name(after.get(1)), name(after.get(2))) else {
         return false;
     };
     let key = known.key();
     let by_name = (&key.name, &key.version).cmp(&(&of_name, &of_version));
-    let by_revision = revision.map(|revision| known.revision().cmp(&revision));
+    let by_revision = changed_at.map(|at| known.changed_at().cmp(&at));
     match (sort, by_revision) {
         ("-name", _) => by_name.is_lt(),
         ("-revision", Some(order)) => order.reverse().then(by_name).is_gt(),

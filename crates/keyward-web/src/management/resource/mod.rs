@@ -50,10 +50,11 @@ impl Known {
         }
     }
 
-    fn revision(&self) -> Revision {
+    /// The revision and, of credentials, how often they had been changed: by these they are sorted.
+    fn changed_at(&self) -> (Revision, i64) {
         match self {
-            Self::File(_) => Revision(0),
-            Self::Database(resource) => resource.revision.unwrap_or_default(),
+            Self::File(_) => (Revision(0), 0),
+            Self::Database(resource) => (resource.revision.unwrap_or_default(), resource.mark),
         }
     }
 
@@ -313,8 +314,36 @@ impl Site {
                 "This key came with another body before: a key stands for one call",
             ));
         }
+        if kind.kind == Kind::Credential {
+            return self.credential_made_before(team, &before).await.map(Some);
+        }
         self.as_created(team, kind, before.resource, before.revision)
             .await
+    }
+
+    /// Credentials have no history: one that was made before is told as it is now, and with its tag only where it is as it
+    /// was made.
+    async fn credential_made_before(
+        &self,
+        team: &Team,
+        before: &MadeBefore,
+    ) -> Result<Answer, Problem> {
+        let catalogue = self.catalogue().await?;
+        let mut all = catalogue.of(team.id, Kind::Credential);
+        let made = all.find(|resource| resource.id == Some(before.resource));
+        let Some(made) = made else {
+            return Err(Problem::new(
+                ProblemKind::Gone,
+                "What this call has made was taken away since",
+            ));
+        };
+        let known = Known::Database(Arc::clone(made));
+        let answer = Answer::created(known.told(), address(&team.name, &made.key));
+        Ok(if made.mark == before.mark {
+            answer.tagged(known.tag())
+        } else {
+            answer
+        })
     }
 
     async fn as_created(
@@ -324,19 +353,6 @@ impl Site {
         id: ResourceId,
         revision: Revision,
     ) -> Result<Option<Answer>, Problem> {
-        if kind.kind == Kind::Credential {
-            // They have no history: it is told as it is now.
-            let catalogue = self.catalogue().await?;
-            let mut all = catalogue.of(team.id, kind.kind);
-            let made = all.find(|resource| resource.id == Some(id)).map(Arc::clone);
-            let made = made.map(|resource| Made {
-                revision,
-                credentials: resource.mark,
-                resources: vec![Some(resource)],
-                before: None,
-            });
-            return made.map(|made| answer_of(made, team, true)).transpose();
-        }
         let before = Revision(revision.0.saturating_sub(1));
         let changes = self
             .store()

@@ -7,6 +7,7 @@ use keyward_gateway::{
 };
 use keyward_model::resource::consistency::same_shown;
 use keyward_model::resource::raw::{Declared, Problems};
+use keyward_model::resource::{Resource, Spec};
 use keyward_web::node::{CredentialUpdate, LeftOut, Unfit, Update};
 use std::sync::Arc;
 
@@ -47,19 +48,36 @@ pub(super) fn checked(
     }
     let prepared = prepared(gateway, update);
     for left_out in prepared.iter().flat_map(PreparedCredentials::left_out) {
-        let mut changed = changed();
-        if let Some(now) = changed.find(|now| Arc::ptr_eq(&now.resource, &left_out.resource))
-            && let Some(declared) = &now.declared
-        {
-            let (member, code, why) = why_untaken(left_out);
-            let place = declared.node.place_of(&[member]);
-            problems.error(place, code, why);
+        for now in changed() {
+            let Some(declared) = &now.declared else {
+                continue;
+            };
+            let (member, code, why) = if Arc::ptr_eq(&now.resource, &left_out.resource) {
+                why_untaken(left_out)
+            } else if let Some(member) = shown_alike(&now.resource, &left_out.resource) {
+                // Elsewhere it is taken, and here as soon as what it is left out for is gone.
+                let why = same_shown(member, &left_out.resource.name, &now.resource.name);
+                (member, "duplicate_credential", why)
+            } else {
+                continue;
+            };
+            problems.error(declared.node.place_of(&[member]), code, why);
         }
     }
     if problems.has_errors() {
         return Err(Unfit::Problems(problems));
     }
     Ok(prepared)
+}
+
+/// By which member two credentials of a team are shown in the same way, if they are.
+fn shown_alike(one: &Resource, other: &Resource) -> Option<&'static str> {
+    let (Spec::Credential(shown), Spec::Credential(other_shown)) = (&one.spec, &other.spec) else {
+        return None;
+    };
+    let (shown, member) = shown.shown();
+    let is_alike = one.team == other.team && shown == other_shown.shown().0;
+    is_alike.then_some(member)
 }
 
 /// Why a credential is not taken: by which member of it, the code, and in words.

@@ -197,9 +197,23 @@ async fn all_is_applied_or_nothing_and_what_goes_away_is_confirmed() {
     let mut upstream = super::back(&managed);
     upstream["name"] = json!("late");
     managed.declare("upstreams", upstream).await;
-    let stale = json!({ "resources": [], "prune": ["default"], "revision": 1 });
+    let stale = json!({ "resources": [], "prune": ["default"], "revision": 1, "credentials": 0 });
     let answer = managed.call("POST", "/apply", Some(stale)).await;
     crate::node::check_problem(&answer, 412, "precondition_failed");
+    // A key that came since, too: it raises no revision.
+    let mut prune = json!({ "resources": [], "prune": ["default"] });
+    let path = "/apply?dry_run=true";
+    let seen = managed.call("POST", path, Some(prune.clone())).await;
+    let seen = super::expect(&seen, 200);
+    let key = json!({ "name": "late", "api_key": "a-key-that-nobody-was-shown" });
+    managed.declare("credentials", key).await;
+    prune["revision"] = seen["revision"].clone();
+    let answer = managed.call("POST", "/apply", Some(prune.clone())).await;
+    crate::node::check_problem(&answer, 422, "invalid");
+    prune["credentials"] = seen["credentials"].clone();
+    let answer = managed.call("POST", "/apply", Some(prune)).await;
+    crate::node::check_problem(&answer, 412, "precondition_failed");
+    managed.get("/teams/default/credentials/late").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -155,6 +155,84 @@ async fn a_change_through_one_node_acts_on_the_other_within_a_second() {
     other.becomes("/api-0/a", 404).await;
 }
 
+/// A credential that one node writes while another makes a revision takes nothing of that from the first.
+#[tokio::test]
+async fn a_key_made_beside_a_revision_hides_nothing_of_it() {
+    let (deployment, one) = Deployment::start("").await;
+    let other = deployment.node("").await;
+    one.declare("upstreams", back(&deployment)).await;
+    one.declare("apis", open_api("api")).await;
+    other.becomes("/api/a", 200).await;
+    let at = "/teams/default/apis/api:v1";
+    for round in 1..=30 {
+        let keys = async {
+            for number in 0..4 {
+                let name = format!("k-{round}-{number}");
+                let key = format!("a-key-that-is-long-enough-for-{name}");
+                one.declare("credentials", json!({ "name": name, "api_key": key }))
+                    .await;
+            }
+        };
+        let max_body = format!("{round}KiB");
+        let patch = json!({ "max_body": max_body });
+        let change = other.call("PATCH", at, Some(patch));
+        let ((), changed) = tokio::join!(keys, change);
+        expect(&changed, 200);
+        let seen = expect(&one.call("GET", at, None).await, 200);
+        assert_eq!(seen["max_body"], max_body.as_str(), "round {round}");
+    }
+    let served = expect(&other.call("GET", "/revisions", None).await, 200);
+    let newest = served["items"][0]["revision"].as_u64().unwrap();
+    assert_eq!(newest, 32);
+    let page = async |node: &Member| {
+        let page = node
+            .call("GET", "/teams/default/credentials?limit=500", None)
+            .await;
+        expect(&page, 200)["items"].as_array().unwrap().len()
+    };
+    assert_eq!((page(&one).await, page(&other).await), (120, 120));
+}
+
+/// Credentials that the version before has changed stand in revisions: they are followed, and never put back.
+#[tokio::test]
+async fn credentials_in_revisions_of_the_version_before_are_followed_and_not_put_back() {
+    let (deployment, one) = Deployment::start("").await;
+    let team = "(SELECT id FROM teams WHERE name = 'default')";
+    let change = |number: u32, before: &str, after: &str, row: String| {
+        deployment.server.sql(
+            "test1",
+            &format!(
+                "INSERT INTO revisions (number, created_at, actor, summary) VALUES ({number}, 1, 'older', 'older');
+                 {row};
+                 INSERT INTO resource_changes (revision, team, kind, name, version, resource, body_before, body_after) VALUES ({number}, {team}, 'credential', 'old', '', '0195f0a0000070008000000000000091', {before}, {after})"
+            ),
+        );
+    };
+    let body = r#"'{"kind":"credential","team":"default","name":"old","username":"old","password":{"argon2":"$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$0000000000000000000000000000000000000000000"}}'"#;
+    let made = format!(
+        "INSERT INTO resources (id, team, kind, name, version, origin, revision, body) VALUES ('0195f0a0000070008000000000000091', {team}, 'credential', 'old', '', 'database', 1, {body})"
+    );
+    let at = "/teams/default/credentials/old";
+    change(1, "NULL", body, made);
+    until("it is there", async || {
+        one.call("GET", at, None).await.status == 200
+    })
+    .await;
+    let gone = "DELETE FROM resources WHERE name = 'old'".to_owned();
+    change(2, body, "NULL", gone);
+    until("it is gone", async || {
+        one.call("GET", at, None).await.status == 404
+    })
+    .await;
+    let done = one.call("POST", "/revisions/1/rollback", None).await;
+    let done = expect(&done, 200);
+    assert_eq!(
+        (&done["put_back"], &done["left_out"]),
+        (&json!([]), &json!(["old"]))
+    );
+    assert_eq!(one.call("GET", at, None).await.status, 404);
+}
+
 /// An API that takes keys, and its credentials by row: no revision is made for them.
 #[tokio::test]
 async fn credentials_reach_the_other_node_by_row_and_raise_no_revision() {
