@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 /// Calls of each kind, of which the median counts.
 const ROUNDS: usize = 21;
+/// Windows of the guarded call on each node, in turn, so that a machine that changes pace changes it for both.
+const WINDOWS: usize = 6;
 /// How many resources one `apply` brings.
 const AT_ONCE: usize = 5_000;
 /// How long a start may take before something is wrong.
@@ -57,26 +59,10 @@ fn measure(options: &Options, folder: &Path) -> Result<(), String> {
     let arguments = ["upstream", "--listen", &upstream.to_string()].map(str::to_owned);
     let log = folder.join("upstream.log");
     let _upstream = Process::start("upstream", Place::Load, &own, &arguments, &log)?;
-    let place = Addresses {
-        gateway: free_address()?,
-        site: free_address()?,
-        operations: free_address()?,
-    };
-    write(&folder.join("keyward.yaml"), &configuration(&place, folder))?;
-    let mut node = Node::start(options, folder, place)?;
-    node.claim()?;
-    node.call(
-        "POST",
-        "/teams/default/upstreams",
-        &json!({ "name": "back", "targets": [{ "url": format!("http://{upstream}") }] }),
-    )?;
-    node.call("POST", "/teams/default/apis", &api(0))?;
-    node.call(
-        "POST",
-        "/teams/default/credentials",
-        &json!({ "name": "caller", "api_key": KEY }),
-    )?;
-    let before = node.guarded(options)?;
+    let small = Node::beginning(options, &folder.join("small"), upstream)?;
+    let folder = &folder.join("large");
+    let mut node = Node::beginning(options, folder, upstream)?;
+    let place = node.place;
 
     let begun = now();
     let apis: Vec<Value> = (1..options.apis)
@@ -169,7 +155,12 @@ fn measure(options: &Options, folder: &Path) -> Result<(), String> {
         let at = |place: usize| took.get(place).copied().unwrap_or_default();
         row(what, at(ROUNDS / 2), at(ROUNDS - 1), CALL_MAX);
     }
-    let after = node.guarded(options)?;
+    let (mut few, mut many) = (Vec::new(), Vec::new());
+    for _ in 0..WINDOWS {
+        few.push(small.guarded(options)?);
+        many.push(node.guarded(options)?);
+    }
+    drop(small);
     let kilobytes = node.process.peak_kilobytes()?;
     let token = node.token.clone();
     drop(node);
@@ -188,14 +179,24 @@ fn measure(options: &Options, folder: &Path) -> Result<(), String> {
     starts.sort_by(f64::total_cmp);
     let at = |place: usize| starts.get(place).copied().unwrap_or_default();
     row("a start, until it is ready", at(1), at(2), START_MAX);
+    let (few, many) = (median(&mut few), median(&mut many));
     println!(
-        "\nA call guarded by an API key: {:.1} µs of CPU with one API and one key, {:.1} µs with all of them: {:.2}. Memory at most: {} MB.",
-        before,
-        after,
-        after / before,
+        "\nA call guarded by an API key, {WINDOWS} windows of each node in turn: {few:.1} µs of CPU with one API and one key, {many:.1} µs with all of them: {:.2}. Memory at most: {} MB.",
+        many / few,
         kilobytes / 1_000
     );
     Ok(())
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let at = |place: usize| values.get(place).copied().unwrap_or_default();
+    let half = values.len() / 2;
+    if values.len().is_multiple_of(2) {
+        f64::midpoint(at(half.saturating_sub(1)), at(half))
+    } else {
+        at(half)
+    }
 }
 
 fn row(what: &str, median: f64, slowest: f64, bound: f64) {
@@ -255,6 +256,27 @@ struct Node {
 }
 
 impl Node {
+    /// With an API and a key, in a folder of its own.
+    fn beginning(options: &Options, folder: &Path, upstream: SocketAddr) -> Result<Self, String> {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| format!("{}: {error}", folder.display()))?;
+        let place = Addresses {
+            gateway: free_address()?,
+            site: free_address()?,
+            operations: free_address()?,
+        };
+        write(&folder.join("keyward.yaml"), &configuration(&place, folder))?;
+        let mut node = Self::start(options, folder, place)?;
+        node.claim()?;
+        let url = format!("http://{upstream}");
+        let back = json!({ "name": "back", "targets": [{ "url": url }] });
+        node.call("POST", "/teams/default/upstreams", &back)?;
+        node.call("POST", "/teams/default/apis", &api(0))?;
+        let caller = json!({ "name": "caller", "api_key": KEY });
+        node.call("POST", "/teams/default/credentials", &caller)?;
+        Ok(node)
+    }
+
     fn start(options: &Options, folder: &Path, place: Addresses) -> Result<Self, String> {
         let path = folder.join("keyward.yaml").display().to_string();
         let arguments = ["serve".to_owned(), "--config".to_owned(), path];

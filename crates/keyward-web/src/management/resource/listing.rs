@@ -11,6 +11,7 @@ use futures_util::FutureExt as _;
 use keyward_model::resource::VersionState;
 use keyward_model::{Name, Origin, Revision};
 use serde_json::{Value, json};
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// How lists may be sorted.
@@ -68,12 +69,18 @@ pub(crate) fn list<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
 fn sorted(found: &mut [Known], sort: &str) {
     match sort {
         "-name" => found.sort_by(|one, other| other.key().cmp(one.key())),
-        "revision" => found.sort_by_key(|known| (known.changed_at(), known.key().clone())),
-        "-revision" => {
-            found.sort_by_key(|known| (std::cmp::Reverse(known.changed_at()), known.key().clone()));
-        }
+        "revision" => found.sort_by(by_change),
+        "-revision" => found.sort_by(|one, other| {
+            let order = other.changed_at().cmp(&one.changed_at());
+            order.then_with(|| one.key().cmp(other.key()))
+        }),
         _ => found.sort_by(|one, other| one.key().cmp(other.key())),
     }
+}
+
+fn by_change(one: &Known, other: &Known) -> Ordering {
+    let order = one.changed_at().cmp(&other.changed_at());
+    order.then_with(|| one.key().cmp(other.key()))
 }
 
 /// Where a page ends.
