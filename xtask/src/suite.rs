@@ -28,6 +28,9 @@ pub(crate) fn run_suite(root: &Path, options: &TestOptions) -> Result<(), String
                 "clippy",
                 "--workspace",
                 "--all-targets",
+                // Else nothing but the long tests would compile what they are made of.
+                "--features",
+                "keyward/long-tests",
                 "--locked",
                 "--",
                 "-D",

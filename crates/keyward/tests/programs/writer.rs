@@ -18,7 +18,8 @@ use keyward_model::id::TeamId;
 use keyward_model::revocation::RevocationKind;
 use keyward_model::{Clock as _, Secret, SystemClock, Timestamp};
 use keyward_store::{
-    Action, KeyPurpose, KeyState, KeyTimes, Location, MasterKey, NewKey, PostgresSettings, Store,
+    Action, Author, KeyPurpose, KeyState, KeyTimes, Location, MasterKey, NewKey, PostgresSettings,
+    Store,
 };
 use serde_json::Value;
 use std::error::Error;
@@ -89,13 +90,7 @@ async fn write_set(store: &Store) -> Outcome<()> {
     tell(&format!("begin {name}"))?;
     let keys = KEYS.map(|kid| key(kid, now));
     store
-        .keys_or_first(
-            TeamId::DEFAULT,
-            &name,
-            &keys,
-            keyward_store::Author::local("writer"),
-            now,
-        )
+        .keys_or_first(TeamId::DEFAULT, &name, &keys, Author::local("writer"), now)
         .await?;
     tell(&format!("set {name}"))?;
     Ok(())
@@ -128,7 +123,7 @@ async fn write_revocation(store: &Store) -> Outcome<()> {
             "t",
             now,
             now.plus(KEPT),
-            "writer",
+            Author::local("writer"),
             now,
         )
         .await?;
