@@ -214,6 +214,20 @@ pub enum Error {
         /// The role.
         role: String,
     },
+    /// A custom role that is given is not there.
+    #[error("the team has no role `{role}`")]
+    NoRole {
+        /// The role.
+        role: String,
+    },
+    /// Members have a custom role that is to go.
+    #[error("{members} members have the role `{role}`: give them other roles first")]
+    RoleInUse {
+        /// The role.
+        role: String,
+        /// How many.
+        members: u64,
+    },
     /// The audit log was changed after it was written.
     #[error("the audit log is broken at event {sequence}: {why}")]
     AuditBroken {
@@ -270,6 +284,8 @@ impl Error {
             Self::Output(_) => "backup_output",
             Self::Last { .. } => "store_last",
             Self::Above { .. } => "store_above",
+            Self::NoRole { .. } => "store_no_role",
+            Self::RoleInUse { .. } => "store_role_in_use",
             Self::AuditBroken { .. } => "audit_broken",
             Self::Crypto(_) => "store_crypto",
             Self::Database(_) => "store_database",

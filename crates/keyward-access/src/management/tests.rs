@@ -14,9 +14,12 @@ fn manager(
     Arc::new(Manager {
         name: "alice".into(),
         roles: BTreeMap::from([(team, BTreeSet::from([role]))]),
+        custom: BTreeMap::new(),
         scopes: scopes.into_iter().collect(),
         team,
         token: "t1".into(),
+        address: [192, 0, 2, 7].into(),
+        at: Timestamp::from_seconds(1_795_000_000),
     })
 }
 

@@ -1,12 +1,14 @@
 //! Changes of resources: a revision each, in one transaction with the history, the secrets and the audit events.
 
 use super::Author;
+use super::member::custom_role_is_unused;
 use crate::database::{Connection, Transaction};
 use crate::hierarchy::{Place, Purpose, random_id};
 use crate::schema::hexadecimal;
 use crate::{Error, Store};
 use aws_lc_rs::digest::{SHA256, digest};
 use keyward_model::id::{ResourceId, TeamId};
+use keyward_model::resource::Kind;
 use keyward_model::{Name, Origin, Revision, Secret, Timestamp};
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
@@ -72,7 +74,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Conflict`] when `base` is no longer the newest revision: read what has changed, and decide anew.
-    /// [`Error::Exists`] when `remembered` is known already. [`Error::Unacknowledged`] when it may have been written, which
+    /// [`Error::Exists`] when `remembered` is known already. [`Error::RoleInUse`] when a custom role would go that members have. [`Error::Unacknowledged`] when it may have been written, which
     /// [`revision_of_call`](Self::revision_of_call) may tell.
     pub async fn write_resources(
         &self,
@@ -87,6 +89,11 @@ impl Store {
         let revision = begin_revision(&mut transaction, base, about, now).await?;
         let mut resources = Vec::with_capacity(writes.len());
         // While this goes on nobody else writes: many rows at once take a fraction of the time.
+        for write in writes.iter().filter(|write| write.body.is_none()) {
+            if write.kind == Kind::ManagementRole.as_str() {
+                custom_role_is_unused(&mut transaction, write.team, &write.name).await?;
+            }
+        }
         for some in writes.chunks(AT_ONCE) {
             for write in some {
                 self.keep_secrets(&mut transaction, write, now).await?;

@@ -37,6 +37,8 @@ pub struct Author<'a> {
     pub team: Option<TeamId>,
     /// The token that they have shown; empty where there is none.
     pub token: &'a str,
+    /// The policy by which they may; empty where none was asked.
+    pub policy: &'a str,
 }
 
 impl<'a> Author<'a> {
@@ -49,6 +51,7 @@ impl<'a> Author<'a> {
             request_id: "",
             team: None,
             token: "",
+            policy: "",
         }
     }
 
@@ -62,6 +65,7 @@ impl<'a> Author<'a> {
                 ("request_id", self.request_id),
                 ("actor_team", &team),
                 ("token", self.token),
+                ("policy", self.policy),
             ] {
                 if !text.is_empty() {
                     told.insert(key.to_owned(), text.into());

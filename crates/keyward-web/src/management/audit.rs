@@ -1,13 +1,13 @@
 //! Endpoints of the audit log: of a team, and of the deployment.
 
 use super::endpoint::{Allowed, Outcome};
-use super::history::reads;
+use super::history::Reader;
 use super::kind::KindDescription;
 use super::list::Paging;
 use crate::answer::Answer;
 use crate::site::Site;
 use futures_util::FutureExt as _;
-use keyward_access::management::Manager;
+use keyward_access::management::{Manager, Named};
 use keyward_model::Timestamp;
 use keyward_store::AuditEvent;
 use serde_json::{Value, json};
@@ -17,12 +17,17 @@ use std::sync::Arc;
 pub(super) fn told(manager: &Arc<Manager>, event: &AuditEvent) -> Value {
     let mut detail: Value = serde_json::from_str(&event.detail).unwrap_or_default();
     let changes = detail.get_mut("changes").and_then(Value::as_array_mut);
+    let mut reader = Reader::new(manager);
     for change in changes.into_iter().flatten() {
-        let kind = change.get("kind").and_then(Value::as_str);
-        let kind = kind.and_then(KindDescription::named);
+        let text = |key: &str| change.get(key).and_then(Value::as_str);
+        let kind = text("kind").and_then(KindDescription::named);
+        let named = Named {
+            name: text("name").unwrap_or_default(),
+            version: text("version"),
+        };
         let may = kind
             .zip(event.team.parse().ok())
-            .is_some_and(|(kind, team)| reads(manager, team, kind.kind));
+            .is_some_and(|(kind, team)| reader.reads_named(team, kind.kind, named));
         if let Value::Object(change) = change
             && !may
         {

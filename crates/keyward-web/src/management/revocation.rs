@@ -112,7 +112,7 @@ pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             now
         };
         let address = allowed.call.address.to_string();
-        let author = allowed.call.author(&allowed.manager, &address);
+        let author = allowed.call.author(&allowed.permit, &address);
         let made = store
             .insert_revocation(
                 TeamId::DEFAULT,
@@ -144,7 +144,7 @@ pub(crate) fn delete<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             .parse()
             .map_err(|_| Problem::not_found())?;
         let address = allowed.call.address.to_string();
-        let author = allowed.call.author(&allowed.manager, &address);
+        let author = allowed.call.author(&allowed.permit, &address);
         let removed = site
             .store()
             .remove_revocation(id, author, site.now())

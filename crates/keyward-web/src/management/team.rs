@@ -23,8 +23,12 @@ pub(crate) fn me<'c>(site: &'c Site, _call: &'c Call, manager: Arc<Manager>) -> 
         let roles: Vec<Value> = teams
             .iter()
             .filter_map(|team| {
-                let roles = manager.roles.get(&team.id)?.iter();
-                let roles: Vec<&str> = roles.map(|role| role.as_str()).collect();
+                let built_in = manager.roles.get(&team.id)?.iter();
+                let custom = manager.custom.get(&team.id).into_iter().flatten();
+                let roles: Vec<&str> = built_in
+                    .map(|role| role.as_str())
+                    .chain(custom.map(|held| held.name.as_str()))
+                    .collect();
                 Some(json!({ "team": team.name, "roles": roles }))
             })
             .collect();
@@ -78,7 +82,7 @@ pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             bad_member("/name", "it is a name of 1 to 63 lower-case letters, digits, `-`, `_` and `.`, with a letter or digit at both ends")
         })?;
         let address = allowed.call.address.to_string();
-        let author = allowed.call.author(&allowed.manager, &address);
+        let author = allowed.call.author(&allowed.permit, &address);
         let _alone = site.writing().lock().await;
         for _ in 0..TRIES {
             let catalogue = site.catalogue().await?;

@@ -136,7 +136,7 @@ fn key_of(kind: &KindDescription, team: &Team, text: &str) -> Option<ResourceKey
 }
 
 fn author<'a>(allowed: &'a Allowed<'_>, address: &'a str) -> Author<'a> {
-    allowed.call.author(&allowed.manager, address)
+    allowed.call.author(&allowed.permit, address)
 }
 
 impl Site {
@@ -226,6 +226,8 @@ pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
                 if files.iter().any(|file| file.key == key) {
                     return Err(read_only());
                 }
+                // Before anything is told of what is there.
+                let planned = Planned::new(&allowed.permit, key.clone(), Some(Arc::clone(&draft)))?;
                 if catalogue.resources.contains_key(&key) {
                     return Err(Problem::of_member(
                         ProblemKind::Exists,
@@ -234,7 +236,6 @@ pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
                         format!("There is {} `{}` already", kind.one, shown(&key)),
                     ));
                 }
-                let planned = Planned::new(&allowed.permit, key.clone(), Some(Arc::clone(&draft)))?;
                 Ok(vec![planned])
             })
             .await?;

@@ -1,6 +1,7 @@
 //! The management API on a node that runs.
 
 mod commands;
+mod custom_roles;
 mod endpoints;
 mod events;
 mod guarded;
