@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// The form of members' names.
-pub(crate) const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._@-]{0,126}$";
+pub(crate) const NAME: &str = "^(?![Nn][Oo][Dd][Ee]$)[A-Za-z0-9][A-Za-z0-9._@-]{0,126}$";
 const NAME_MAX: usize = 127;
 
 /// The most roles of a member: each custom one is asked at each call.
