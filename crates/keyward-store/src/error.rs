@@ -1,5 +1,6 @@
 //! What the store refuses, and what can go wrong below it.
 
+use crate::management::TeamContents;
 use sqlx::error::DatabaseError;
 use std::path::PathBuf;
 
@@ -214,6 +215,15 @@ pub enum Error {
         /// The role.
         role: String,
     },
+    /// A team is not there, or was deleted.
+    #[error("the team is not there any more")]
+    NoTeam,
+    /// A team that is to go has something.
+    #[error("the team has {contents}")]
+    TeamInUse {
+        /// What.
+        contents: TeamContents,
+    },
     /// A custom role that is given is not there.
     #[error("the team has no role `{role}`")]
     NoRole {
@@ -284,6 +294,8 @@ impl Error {
             Self::Output(_) => "backup_output",
             Self::Last { .. } => "store_last",
             Self::Above { .. } => "store_above",
+            Self::NoTeam => "store_no_team",
+            Self::TeamInUse { .. } => "store_team_in_use",
             Self::NoRole { .. } => "store_no_role",
             Self::RoleInUse { .. } => "store_role_in_use",
             Self::AuditBroken { .. } => "audit_broken",

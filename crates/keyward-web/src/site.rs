@@ -443,8 +443,8 @@ impl Site {
     }
 
     fn may_declare(&self, manager: &Arc<Manager>) -> bool {
-        let teams = manager.roles.keys().chain(manager.custom.keys());
-        teams.into_iter().any(|team| {
+        let mut teams = manager.roles.keys().chain(manager.custom.keys());
+        teams.any(|team| {
             let place = Place::Team(*team);
             let mut kinds = KindDescription::ALL.iter();
             kinds.any(|kind| decide_any(manager, Action::write(kind.subject()), place).is_ok())

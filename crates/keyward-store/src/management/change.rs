@@ -1,10 +1,11 @@
 //! Changes of resources: a revision each, in one transaction with the history, the secrets and the audit events.
 
-use super::Author;
 use super::member::custom_role_is_unused;
+use super::{Author, team_is_there};
 use crate::database::{Connection, Transaction};
 use crate::hierarchy::{Place, Purpose, random_id};
 use crate::schema::hexadecimal;
+use crate::webhook::forget_webhook;
 use crate::{Error, Store};
 use aws_lc_rs::digest::{SHA256, digest};
 use keyward_model::id::{ResourceId, TeamId};
@@ -12,7 +13,7 @@ use keyward_model::resource::Kind;
 use keyward_model::{Name, Origin, Revision, Secret, Timestamp};
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Up to so many changes of a team an audit event tells what was there before and after; of more it has the hashes, and the
@@ -74,7 +75,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Conflict`] when `base` is no longer the newest revision: read what has changed, and decide anew.
-    /// [`Error::Exists`] when `remembered` is known already. [`Error::RoleInUse`] when a custom role would go that members have. [`Error::Unacknowledged`] when it may have been written, which
+    /// [`Error::Exists`] when `remembered` is known already. [`Error::RoleInUse`] when a custom role would go that
+    /// members have; [`Error::NoTeam`] when a team is gone. [`Error::Unacknowledged`] when it may have been written, which
     /// [`revision_of_call`](Self::revision_of_call) may tell.
     pub async fn write_resources(
         &self,
@@ -87,6 +89,10 @@ impl Store {
         let mut transaction = self.begin_write().await?;
         let about = (author, summary, reason);
         let revision = begin_revision(&mut transaction, base, about, now).await?;
+        let teams: BTreeSet<TeamId> = writes.iter().map(|write| write.team).collect();
+        for team in teams {
+            team_is_there(&mut transaction, team).await?;
+        }
         let mut resources = Vec::with_capacity(writes.len());
         // While this goes on nobody else writes: many rows at once take a fraction of the time.
         for write in writes.iter().filter(|write| write.body.is_none()) {
@@ -99,6 +105,14 @@ impl Store {
                 self.keep_secrets(&mut transaction, write, now).await?;
             }
             resources.extend(write_some(&mut transaction, some, revision, now).await?);
+        }
+        for (write, changed) in writes.iter().zip(&resources) {
+            // One that comes is told from now on, and one that goes has been told.
+            if write.kind == Kind::Webhook.as_str()
+                && (write.body.is_none() || changed.before.is_none())
+            {
+                forget_webhook(&mut transaction, write.team, write.name.as_str()).await?;
+            }
         }
         if let Some(call) = remembered {
             let resource = resources.first().map(|first| first.id);

@@ -1,6 +1,6 @@
 //! Members of teams, and their roles.
 
-use super::Author;
+use super::{Author, team_is_there};
 use crate::database::{Connection, Transaction};
 use crate::{Error, Store};
 use keyward_model::id::TeamId;
@@ -102,7 +102,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Last`] when nobody would have the role `rules.keep`; [`Error::Above`] when the member has the role
-    /// `rules.above`, or would; [`Error::NoRole`] when one of `rules.custom` is not there.
+    /// `rules.above`, or would; [`Error::NoRole`] when one of `rules.custom` is not there; [`Error::NoTeam`].
     pub async fn set_member(
         &self,
         team: TeamId,
@@ -113,6 +113,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), Error> {
         let mut transaction = self.begin_write().await?;
+        team_is_there(&mut transaction, team).await?;
         let before = self::roles(&mut transaction, team, member).await?;
         not_above(rules.above, &before)?;
         not_above(rules.above, roles)?;

@@ -9,6 +9,7 @@ mod machine_token;
 mod member;
 mod setup;
 mod team;
+mod team_end;
 
 pub use change::{ChangedResource, RememberedCall, ResourceWrite, Written};
 pub use history::{ResourceChange, RevisionEntry};
@@ -16,6 +17,8 @@ pub use machine_token::{MachineToken, NewMachineToken};
 pub use member::{MemberRole, MemberRules, TeamMember};
 pub use setup::{NeededSetup, SetupSecret};
 pub use team::Team;
+pub use team_end::TeamContents;
+pub(crate) use team_end::team_is_there;
 
 use crate::audit::{self, Action};
 use crate::database::Transaction;

@@ -52,7 +52,9 @@ impl Site {
         let mut custom = Vec::new();
         for role in given {
             match role {
-                GivenRole::BuiltIn(role) => drop(roles.insert(role)),
+                GivenRole::BuiltIn(role) => {
+                    roles.insert(role);
+                }
                 GivenRole::Custom(name) => custom.push(name),
             }
         }

@@ -39,6 +39,17 @@ impl Catalogue {
         }
     }
 
+    /// The same without a team.
+    pub(crate) fn without(&self, team: TeamId) -> Self {
+        let mut left = self.clone();
+        left.resources.retain(|key, _| key.team != team);
+        left.unreadable.retain(|(of, ..), _| *of != team);
+        let mut paths = TeamPaths::clone(&left.paths);
+        paths.remove(&team);
+        left.paths = Arc::new(paths);
+        left
+    }
+
     /// Why what stands under a key can't be read, if it can't.
     pub(crate) fn unreadable(&self, key: &ResourceKey) -> Option<&LeftOut> {
         if self.unreadable.is_empty() {

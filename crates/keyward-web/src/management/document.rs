@@ -491,6 +491,7 @@ fn own_schemas() -> Vec<(&'static str, Value)> {
                 "required": ["intact"],
                 "properties": {
                     "intact": { "type": "boolean" }, "events": number(), "first": number(), "anchored": number(), "head": text(),
+                    "next": { "type": ["integer", "null"], "description": "`after` of the next call; null at the end of the log" },
                     "broken_at": number(), "why": text(),
                 },
             }),

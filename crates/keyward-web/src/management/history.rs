@@ -20,7 +20,7 @@ use keyward_model::resource::Kind;
 use keyward_model::{Revision, TeamName, Timestamp};
 use keyward_store::management::{RevisionEntry, Team};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A revision as it is told; to a team, of what is its own. A reason that was given for several teams at once is told
@@ -305,7 +305,14 @@ pub(crate) fn rollback<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> 
         }
         let mut planned = Vec::new();
         let mut left_out = Vec::new();
+        let teams = site.store().teams().await?;
+        let teams: BTreeSet<TeamId> = teams.into_iter().map(|team| team.id).collect();
         for (key, difference) in found.known {
+            // A team that was deleted does not come back, and nothing of it: its members and keys are gone.
+            if !teams.contains(&key.team) {
+                left_out.push(format!("{}/{}", difference.team_name, shown(&key)));
+                continue;
+            }
             let Some(kind) = KindDescription::of(key.kind) else {
                 continue;
             };

@@ -197,15 +197,20 @@ impl Put<'_, '_> {
     }
 }
 
+/// That a call does not say what it has read.
+pub(crate) fn unconditional() -> Problem {
+    Problem::of_member(
+        ProblemKind::Unconditional,
+        "header:if-match",
+        "missing",
+        "Say what you have read: `If-Match` with the `etag` of it, so that nobody's change is lost",
+    )
+}
+
 /// That the caller has read what is there.
 fn check_tags(tags: Option<Tags<'_>>, known: &Known) -> Result<(), Problem> {
     let Some(tags) = tags else {
-        return Err(Problem::of_member(
-            ProblemKind::Unconditional,
-            "header:if-match",
-            "missing",
-            "Say what you have read: `If-Match` with the `etag` of it, so that nobody's change is lost",
-        ));
+        return Err(unconditional());
     };
     if tags.has(&known.tag()) {
         Ok(())

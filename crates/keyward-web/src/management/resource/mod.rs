@@ -3,7 +3,7 @@
 mod alteration;
 mod listing;
 
-pub(crate) use alteration::{check_step, delete, patch, replace};
+pub(crate) use alteration::{check_step, delete, patch, replace, unconditional};
 pub(crate) use listing::{SORTS, list};
 
 use super::call::{IDEMPOTENCY_KEY, JSON};

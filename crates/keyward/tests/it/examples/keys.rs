@@ -43,7 +43,14 @@ async fn management_roles() {
     let given = send(&example, "PUT", member, Some(&admin), roles).await;
     assert_eq!(given.status, 200, "{}", given.text());
     let asked = json!({ "member": "dora", "scopes": ["read", "write"] });
-    let made = send(&example, "POST", "/teams/default/tokens", Some(&admin), asked).await;
+    let made = send(
+        &example,
+        "POST",
+        "/teams/default/tokens",
+        Some(&admin),
+        asked,
+    )
+    .await;
     let made: Value = made.json().unwrap();
     let dora = made["token"].as_str().unwrap();
     // The weekend's policy is of those who change something; checks change nothing, and say as much.

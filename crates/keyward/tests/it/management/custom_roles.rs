@@ -75,8 +75,7 @@ async fn a_custom_role_gives_what_it_says_and_a_change_of_it_counts_from_the_nex
         let path = format!("{apis}/{name}:v1");
         let put = dora("PUT", &path, Some(at(name))).await;
         assert_eq!(put.status, if status == 201 { 200 } else { 403 }, "{name}");
-        let apply =
-            json!({ "resources": [{ "kind": "api", "team": "red" }] });
+        let apply = json!({ "resources": [{ "kind": "api", "team": "red" }] });
         let mut apply: Value = apply;
         apply["resources"][0]
             .as_object_mut()
@@ -90,7 +89,10 @@ async fn a_custom_role_gives_what_it_says_and_a_change_of_it_counts_from_the_nex
             applied.text()
         );
     }
-    expect(&by(&managed, &owner, "POST", apis, Some(at("pay"))).await, 201);
+    expect(
+        &by(&managed, &owner, "POST", apis, Some(at("pay"))).await,
+        201,
+    );
     // What they may not read is told nowhere, and taken away by no way round.
     for path in [
         apis,
@@ -107,14 +109,21 @@ async fn a_custom_role_gives_what_it_says_and_a_change_of_it_counts_from_the_nex
         ("GET", "/teams/red/apis/pay:v1", None),
         ("DELETE", "/teams/red/apis/pay:v1", None),
         ("PATCH", "/teams/red/apis/pay:v1", Some(json!({}))),
-        ("POST", "/apply", Some(json!({ "resources": [], "prune": ["red"] }))),
+        (
+            "POST",
+            "/apply",
+            Some(json!({ "resources": [], "prune": ["red"] })),
+        ),
         ("GET", "/teams/red/members", None),
         ("GET", "/teams/red", None),
     ] {
         check_problem(&dora(method, path, body).await, 403, "forbidden");
     }
     // The log says by which policy.
-    let log = expect(&by(&managed, &owner, "GET", "/teams/red/audit", None).await, 200);
+    let log = expect(
+        &by(&managed, &owner, "GET", "/teams/red/audit", None).await,
+        200,
+    );
     let events = log["items"].as_array().unwrap();
     let by_policy = |policy: &str| {
         let mut events = events.iter();
@@ -123,17 +132,31 @@ async fn a_custom_role_gives_what_it_says_and_a_change_of_it_counts_from_the_nex
     assert!(by_policy("deployer/shop"), "{log}");
     assert!(by_policy("owner"), "{log}");
     let me = expect(&dora("GET", "/me", None).await, 200);
-    assert_eq!(me["teams"], json!([{ "team": "red", "roles": ["deployer"] }]));
+    assert_eq!(
+        me["teams"],
+        json!([{ "team": "red", "roles": ["deployer"] }])
+    );
 
     // The token is the same; what it may is not.
     let one = "/teams/red/management-roles/deployer";
     let narrower = format!(
         "{shop} @id(\"frozen\") forbid (principal, action == Action::\"apis:write\", resource) when {{ resource has name && resource.name == \"shop-a\" }};"
     );
-    let changed = by(&managed, &owner, "PUT", one, Some(role("deployer", &narrower))).await;
+    let changed = by(
+        &managed,
+        &owner,
+        "PUT",
+        one,
+        Some(role("deployer", &narrower)),
+    )
+    .await;
     expect(&changed, 200);
     let path = format!("{apis}/shop-a:v1");
-    check_problem(&dora("PUT", &path, Some(at("shop-a"))).await, 403, "forbidden");
+    check_problem(
+        &dora("PUT", &path, Some(at("shop-a"))).await,
+        403,
+        "forbidden",
+    );
     assert!(
         managed.node.process.log().contains("deployer/frozen"),
         "the log names the policy\n{}",
@@ -174,7 +197,11 @@ async fn nobody_becomes_more_by_a_custom_role() {
         ("PUT", "/teams/red/members/eve", Some(owners.clone())),
         ("DELETE", "/teams/red/members/olga", None),
         ("POST", "/teams/red/tokens", Some(new_token)),
-        ("PUT", "/teams/red/management-roles/everything", Some(wider.clone())),
+        (
+            "PUT",
+            "/teams/red/management-roles/everything",
+            Some(wider.clone()),
+        ),
         ("POST", "/teams/red/management-roles", Some(wider)),
         ("POST", "/apply", Some(applied)),
         // What she would put back is a role, too.
@@ -195,7 +222,11 @@ async fn nobody_becomes_more_by_a_custom_role() {
     let publisher = managed.member("red", "paul", "publisher", BOTH).await;
     let path = "/teams/red/management-roles";
     let mine = Some(role("mine", EVERYTHING));
-    check_problem(&by(&managed, &publisher, "POST", path, mine).await, 403, "forbidden");
+    check_problem(
+        &by(&managed, &publisher, "POST", path, mine).await,
+        403,
+        "forbidden",
+    );
     let blue = managed.member("blue", "boris", "owner", BOTH).await;
     let given = Some(json!({ "roles": ["everything"] }));
     let refused = by(&managed, &blue, "PUT", "/teams/blue/members/boris", given).await;
@@ -203,12 +234,18 @@ async fn nobody_becomes_more_by_a_custom_role() {
     // What is written wrongly is told with its line, and no role is called as a built-in one.
     for (body, member, says) in [
         (
-            role("wrong", "permit (principal, action, resource);\npermit (principal, action == Action::\"teams:write\", resource);"),
+            role(
+                "wrong",
+                "permit (principal, action, resource);\npermit (principal, action == Action::\"teams:write\", resource);",
+            ),
             "/cedar",
             "line 2",
         ),
         (
-            role("wrong", "permit (principal, action == Action::\"tokens:write\", resource);"),
+            role(
+                "wrong",
+                "permit (principal, action == Action::\"tokens:write\", resource);",
+            ),
             "/cedar",
             "no custom role gives",
         ),
@@ -237,17 +274,32 @@ async fn whoever_is_held_back_can_not_take_that_away_and_an_operator_always_can(
     for (method, path, body) in [
         ("PUT", member, roles(json!(["owner"]))),
         ("PUT", "/teams/red/members/other", roles(json!(["owner"]))),
-        ("POST", "/teams/red/tokens", Some(json!({ "member": "olga", "scopes": ["write"] }))),
-        ("PUT", "/teams/red/management-roles/frozen", Some(role("frozen", EVERYTHING))),
+        (
+            "POST",
+            "/teams/red/tokens",
+            Some(json!({ "member": "olga", "scopes": ["write"] })),
+        ),
+        (
+            "PUT",
+            "/teams/red/management-roles/frozen",
+            Some(role("frozen", EVERYTHING)),
+        ),
         ("DELETE", "/teams/red/management-roles/frozen", None),
     ] {
-        check_problem(&by(&managed, &owner, method, path, body).await, 403, "forbidden");
+        check_problem(
+            &by(&managed, &owner, method, path, body).await,
+            403,
+            "forbidden",
+        );
     }
     let root = managed.token.clone();
     let free = roles(json!(["owner"]));
     expect(&by(&managed, &root, "PUT", member, free).await, 200);
     let upstream = Some(back(&managed));
-    expect(&by(&managed, &owner, "POST", "/teams/red/upstreams", upstream).await, 201);
+    expect(
+        &by(&managed, &owner, "POST", "/teams/red/upstreams", upstream).await,
+        201,
+    );
 }
 
 /// What stands in the node's own file is its operator's word for all teams; a team's own role of the name comes first.
@@ -260,9 +312,20 @@ async fn every_team_gives_the_roles_of_the_node_s_own_file() {
     managed.team("red").await;
     let token = managed.member("red", "sam", "support", BOTH).await;
     let owner = managed.member("red", "olga", "owner", BOTH).await;
-    let audit = async || by(&managed, &token, "GET", "/teams/red/audit", None).await.status;
+    let audit = async || {
+        by(&managed, &token, "GET", "/teams/red/audit", None)
+            .await
+            .status
+    };
     assert_eq!(audit().await, 200);
-    let write = by(&managed, &token, "POST", "/teams/red/roles", Some(json!({ "name": "r" }))).await;
+    let write = by(
+        &managed,
+        &token,
+        "POST",
+        "/teams/red/roles",
+        Some(json!({ "name": "r" })),
+    )
+    .await;
     check_problem(&write, 403, "forbidden");
     let path = "/teams/default/management-roles/support";
     let told = managed.get(path).await;

@@ -44,9 +44,7 @@ async fn deployment() -> Deployment {
     let custom = json!({ "name": "custom", "cedar": "permit (principal, action, resource);" });
     let path = "/teams/acme/management-roles";
     expect(&managed.call("POST", path, Some(custom)).await, 201);
-    tokens.push(Some(
-        managed.member("acme", "custom", "custom", both).await,
-    ));
+    tokens.push(Some(managed.member("acme", "custom", "custom", both).await));
     tokens.push(Some(
         managed.member("other", "stranger", "owner", both).await,
     ));

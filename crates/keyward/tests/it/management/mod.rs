@@ -15,6 +15,7 @@ mod revocations;
 mod schemathesis;
 mod secrets;
 mod setup;
+mod team_end;
 mod teams;
 mod webhooks;
 

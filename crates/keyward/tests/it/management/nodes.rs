@@ -136,7 +136,10 @@ async fn a_custom_role_that_is_changed_through_one_node_counts_on_the_other_at_o
     let roles = json!({ "roles": ["looker"] });
     expect(&one.call("PUT", member, Some(roles)).await, 200);
     let asked = json!({ "member": "lou", "scopes": ["read"] });
-    let made = expect(&one.call("POST", "/teams/default/tokens", Some(asked)).await, 201);
+    let made = expect(
+        &one.call("POST", "/teams/default/tokens", Some(asked)).await,
+        201,
+    );
     let lou = Member {
         process: other.process,
         token: made["token"].as_str().unwrap().to_owned(),
@@ -144,10 +147,15 @@ async fn a_custom_role_that_is_changed_through_one_node_counts_on_the_other_at_o
     for (cedar, status) in [
         ("forbid (principal, action, resource);", 403),
         (reads, 200),
-        ("permit (principal, action == Action::\"apis:read\", resource);", 403),
+        (
+            "permit (principal, action == Action::\"apis:read\", resource);",
+            403,
+        ),
     ] {
         let path = "/teams/default/management-roles/looker";
-        let put = Asked::new("PUT", path).by(&one.token).header("if-match", "*");
+        let put = Asked::new("PUT", path)
+            .by(&one.token)
+            .header("if-match", "*");
         expect(&send_to(&one.process, put.body(role(cedar))).await, 200);
         let told = lou.call("GET", "/teams/default/members", None).await;
         assert_eq!(told.status, status, "{cedar} {}", told.text());
