@@ -306,7 +306,7 @@ async fn whoever_is_held_back_can_not_take_that_away_and_an_operator_always_can(
 #[tokio::test]
 async fn every_team_gives_the_roles_of_the_node_s_own_file() {
     let plan = Plan::default().resource(
-        "- { kind: management_role, name: support, cedar: 'permit (principal, action in Action::\"read\", resource);' }".to_owned(),
+        "- { kind: management_role, name: support, cedar: 'permit (principal, action in Action::\"read\", resource);' }",
     );
     let managed = Managed::start(plan).await;
     managed.team("red").await;

@@ -140,7 +140,7 @@ async fn a_team_goes_with_all_that_it_has_where_that_is_said_and_its_name_is_fre
     check_problem(
         &delete(&managed, "/teams/red?cascade=red", &tag).await,
         412,
-        "changed",
+        "precondition_failed",
     );
     let shown = managed.call("GET", "/teams/red/paths", None).await;
     assert_eq!(shown.json().unwrap()["paths"], json!(["/red"]));
