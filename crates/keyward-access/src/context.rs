@@ -3,6 +3,7 @@
 use crate::call::{Call, HeaderValue};
 use crate::reads::Reads;
 use cedar_policy::{Context, RestrictedExpression as Expression};
+use keyward_model::Timestamp;
 use std::sync::LazyLock;
 
 const SECONDS_A_DAY: i64 = 86_400;
@@ -30,9 +31,11 @@ pub(crate) fn context(
     put("address", &|| {
         Expression::new_ip(call.address.to_canonical().to_string())
     });
-    put("time", &|| Expression::new_datetime(date_and_time(call)));
-    put("hour", &|| Expression::new_long(hour(call)));
-    put("weekday", &|| Expression::new_long(weekday(call)));
+    put("time", &|| {
+        Expression::new_datetime(date_and_time(call.time))
+    });
+    put("hour", &|| Expression::new_long(hour(call.time)));
+    put("weekday", &|| Expression::new_long(weekday(call.time)));
     let mut headers = Vec::new();
     for name in &reads.headers {
         match (call.header)(name) {
@@ -64,14 +67,14 @@ pub(crate) fn context(
 }
 
 /// The hour of the day, from 0 (UTC).
-pub(crate) fn hour(call: &Call<'_>) -> i64 {
-    call.time.as_seconds().rem_euclid(SECONDS_A_DAY) / 3600
+pub(crate) fn hour(time: Timestamp) -> i64 {
+    time.as_seconds().rem_euclid(SECONDS_A_DAY) / 3600
 }
 
 /// The day of the week, from 1 for Monday (ISO 8601; UTC).
-pub(crate) fn weekday(call: &Call<'_>) -> i64 {
+pub(crate) fn weekday(time: Timestamp) -> i64 {
     // The first of January 1970 was a Thursday, the fourth day.
-    (call.time.as_seconds().div_euclid(SECONDS_A_DAY) + 3).rem_euclid(7) + 1
+    (time.as_seconds().div_euclid(SECONDS_A_DAY) + 3).rem_euclid(7) + 1
 }
 
 /// A segment of a path as it stands there, by its number from 0.
@@ -129,8 +132,8 @@ fn empty_records() -> Context {
 }
 
 /// As Cedar reads it: to the millisecond.
-fn date_and_time(call: &Call<'_>) -> String {
-    let text = call.time.to_string();
+pub(crate) fn date_and_time(time: Timestamp) -> String {
+    let text = time.to_string();
     // `2026-11-29T22:00:00.123456Z`
     let millis = text.len().saturating_sub("456Z".len());
     format!("{}Z", text.get(..millis).unwrap_or_default())

@@ -44,10 +44,10 @@ impl Facts {
             }
         }
         if reads.needs("hour") {
-            facts.push(u8::try_from(hour(call)).ok()?)?;
+            facts.push(u8::try_from(hour(call.time)).ok()?)?;
         }
         if reads.needs("weekday") {
-            facts.push(u8::try_from(weekday(call)).ok()?)?;
+            facts.push(u8::try_from(weekday(call.time)).ok()?)?;
         }
         for name in &reads.headers {
             match (call.header)(name) {

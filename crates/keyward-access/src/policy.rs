@@ -136,7 +136,7 @@ pub(crate) fn compile(
 }
 
 /// The policies of a text by what they are called: by their annotation `@id`, or else by their number.
-fn named(name: &str, text: &str) -> Result<Vec<(Arc<str>, Policy)>, Vec<Flaw>> {
+pub(crate) fn named(name: &str, text: &str) -> Result<Vec<(Arc<str>, Policy)>, Vec<Flaw>> {
     let parsed = PolicySet::from_str(text).map_err(|errors| {
         let flaws = errors.iter().map(|error| Flaw {
             offset: offset(error),
@@ -236,7 +236,7 @@ fn is_token(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(token)
 }
 
-fn fatal(offset: Option<usize>, code: &'static str, message: String) -> Flaw {
+pub(crate) fn fatal(offset: Option<usize>, code: &'static str, message: String) -> Flaw {
     Flaw {
         offset,
         message,
@@ -245,13 +245,13 @@ fn fatal(offset: Option<usize>, code: &'static str, message: String) -> Flaw {
     }
 }
 
-fn offset(diagnostic: &dyn Diagnostic) -> Option<usize> {
+pub(crate) fn offset(diagnostic: &dyn Diagnostic) -> Option<usize> {
     let label = diagnostic.labels()?.next()?;
     Some(label.offset())
 }
 
 /// What Cedar says, and its advice, in one line.
-fn message(diagnostic: &dyn Diagnostic) -> String {
+pub(crate) fn message(diagnostic: &dyn Diagnostic) -> String {
     let mut text = diagnostic.to_string();
     if let Some(help) = diagnostic.help() {
         text = format!("{text}: {help}");
@@ -260,7 +260,7 @@ fn message(diagnostic: &dyn Diagnostic) -> String {
 }
 
 /// What Cedar says of a mistake, and what to do, where it does not say that itself.
-fn explained(error: &cedar_policy::ValidationError, name: &str) -> String {
+pub(crate) fn explained(error: &cedar_policy::ValidationError, name: &str) -> String {
     use cedar_policy::ValidationError as E;
     let mut text = message(error).replace(&format!("for policy `{name}`, "), "");
     if matches!(error, E::UnsafeOptionalAttributeAccess(_)) {
@@ -318,7 +318,7 @@ fn unknown<'r>(
 }
 
 /// Where a name stands in a text, and not a part of another.
-fn word(text: &str, name: &str) -> Option<usize> {
+pub(crate) fn word(text: &str, name: &str) -> Option<usize> {
     let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     text.match_indices(name).map(|(at, _)| at).find(|at| {
         let before = text

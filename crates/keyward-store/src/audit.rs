@@ -183,6 +183,20 @@ impl Store {
     /// # Errors
     /// [`Error::AuditBroken`] at the first event that does not fit.
     pub async fn verify_audit_chain(&self) -> Result<AuditChain, Error> {
+        let (chain, _) = self.verify_audit_events(0, i64::MAX).await?;
+        Ok(chain)
+    }
+
+    /// The same of so many events at most behind `after`, up to which the chain was verified before: 0 for its beginning.
+    /// Also whether more follow; only where none do is it known that no anchored event is missing at the end.
+    ///
+    /// # Errors
+    /// [`Error::AuditBroken`] at the first event that does not fit, or where there is no event `after`.
+    pub async fn verify_audit_events(
+        &self,
+        after: i64,
+        at_most: i64,
+    ) -> Result<(AuditChain, bool), Error> {
         let keys = self.existing_mac_keys(Purpose::Audit).await?;
         let anchors = self.audit_anchors().await?;
         let mut anchors = anchors.into_iter().peekable();
@@ -210,9 +224,31 @@ impl Store {
             chain.anchored = anchor.sequence;
             chain.head = anchor.hash;
         }
+        if after > chain.events {
+            let before = self.audit_events(after - 1, 1).await?.into_iter().next();
+            let before = before.filter(|event| event.sequence == after);
+            let before = before.ok_or(Error::AuditBroken {
+                sequence: after,
+                why: "it is not there",
+            })?;
+            if before.expected_hash() != before.hash {
+                return Err(Error::AuditBroken {
+                    sequence: after,
+                    why: "it is not what its hash was made of",
+                });
+            }
+            while let Some(anchor) = anchors.next_if(|anchor| anchor.sequence <= after) {
+                chain.anchored = anchor.sequence;
+            }
+            chain.events = after;
+            chain.head = before.hash;
+        }
+        let end = chain.events.saturating_add(at_most);
         loop {
-            let events = self.audit_events(chain.events, PAGE).await?;
-            let is_last = events.len() < PAGE as usize;
+            let left = end.saturating_sub(chain.events);
+            let wanted = u32::try_from(left).map_or(PAGE, |left| left.min(PAGE));
+            let events = self.audit_events(chain.events, wanted).await?;
+            let is_last = events.len() < wanted as usize;
             for event in events {
                 let broken = |why| Error::AuditBroken {
                     sequence: event.sequence,
@@ -240,9 +276,12 @@ impl Store {
             if is_last {
                 break;
             }
+            if chain.events >= end {
+                return Ok((chain, true));
+            }
         }
         match anchors.next() {
-            None => Ok(chain),
+            None => Ok((chain, false)),
             Some(anchor) => Err(Error::AuditBroken {
                 sequence: anchor.sequence,
                 why: "it was anchored, and is not there any more",

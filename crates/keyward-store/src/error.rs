@@ -1,5 +1,6 @@
 //! What the store refuses, and what can go wrong below it.
 
+use crate::management::TeamContents;
 use keyward_model::Name;
 use sqlx::error::DatabaseError;
 use std::path::PathBuf;
@@ -223,6 +224,29 @@ pub enum Error {
         /// The role.
         role: String,
     },
+    /// A team is not there, or was deleted.
+    #[error("the team is not there any more")]
+    NoTeam,
+    /// A team that is to go has something.
+    #[error("the team has {contents}")]
+    TeamInUse {
+        /// What.
+        contents: TeamContents,
+    },
+    /// A custom role that is given is not there.
+    #[error("the team has no role `{role}`")]
+    NoRole {
+        /// The role.
+        role: String,
+    },
+    /// Members have a custom role that is to go.
+    #[error("{members} members have the role `{role}`: give them other roles first")]
+    RoleInUse {
+        /// The role.
+        role: String,
+        /// How many.
+        members: u64,
+    },
     /// The audit log was changed after it was written.
     #[error("the audit log is broken at event {sequence}: {why}")]
     AuditBroken {
@@ -280,6 +304,10 @@ impl Error {
             Self::Output(_) => "backup_output",
             Self::Last { .. } => "store_last",
             Self::Above { .. } => "store_above",
+            Self::NoTeam => "store_no_team",
+            Self::TeamInUse { .. } => "store_team_in_use",
+            Self::NoRole { .. } => "store_no_role",
+            Self::RoleInUse { .. } => "store_role_in_use",
             Self::AuditBroken { .. } => "audit_broken",
             Self::Crypto(_) => "store_crypto",
             Self::Database(_) => "store_database",

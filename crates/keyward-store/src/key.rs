@@ -9,7 +9,7 @@ use crate::changes::{Subject, raise};
 use crate::database::Transaction;
 use crate::error::is_unique_violation;
 use crate::hierarchy::{Place, Purpose, random_id};
-use crate::management::Author;
+use crate::management::{Author, team_is_there};
 use crate::{Error, Store};
 use keyward_model::id::{KeyId, TeamId};
 use keyward_model::{Secret, Timestamp};
@@ -461,6 +461,8 @@ impl Store {
         author: Author<'_>,
         now: Timestamp,
     ) -> Result<KeyId, Error> {
+        // A team that is deleted meanwhile gets no new key.
+        team_is_there(transaction, team).await?;
         let id = KeyId::new(now, random_id()?);
         let row = id.to_string();
         let sealed = if key.state.keeps_private_part() {

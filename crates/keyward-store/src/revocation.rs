@@ -3,7 +3,7 @@
 use crate::audit::{self, Action};
 use crate::changes::{Subject, raise};
 use crate::hierarchy::random_id;
-use crate::management::Author;
+use crate::management::{Author, team_is_there};
 use crate::{Error, Store};
 use keyward_model::Timestamp;
 use keyward_model::id::{RevocationId, TeamId};
@@ -76,22 +76,24 @@ impl Store {
         rows.into_iter().map(Revocation::try_from).collect()
     }
 
-    /// Takes a revocation back: `false` when there is none with this id.
+    /// Takes a revocation back: `false` when there is none with this id; of `team` alone where one is named.
     ///
     /// # Errors
     /// What the database says.
     pub async fn remove_revocation(
         &self,
         id: RevocationId,
+        team: Option<TeamId>,
         author: Author<'_>,
         now: Timestamp,
     ) -> Result<bool, Error> {
         let mut transaction = self.begin_write().await?;
         let row: Option<RevocationRow> = sqlx::query_as(
-            "DELETE FROM revocations WHERE id = $1
+            "DELETE FROM revocations WHERE id = $1 AND ($2 = '' OR team = $2)
              RETURNING id, team, issuer, kind, value, not_before, expires_at",
         )
         .bind(id.to_string())
+        .bind(team.map(|team| team.to_string()).unwrap_or_default())
         .fetch_optional(&mut *transaction)
         .await?;
         let Some(row) = row else {
@@ -147,38 +149,47 @@ impl Store {
     }
 
     /// A page of those in force at `now`, the oldest first: `limit` at most, behind the one with the id `after`, which is
-    /// empty for the first page.
+    /// empty for the first page; of `team` alone where one is named.
     ///
     /// # Errors
     /// What the database says, or a row that can't be read.
     pub async fn revocations_page(
         &self,
+        team: Option<TeamId>,
         after: &str,
         limit: u32,
         now: Timestamp,
     ) -> Result<Vec<Revocation>, Error> {
         let rows: Vec<RevocationRow> = sqlx::query_as(
             "SELECT id, team, issuer, kind, value, not_before, expires_at
-             FROM revocations WHERE id > $1 AND expires_at > $2 ORDER BY id LIMIT $3",
+             FROM revocations WHERE id > $1 AND expires_at > $2 AND ($4 = '' OR team = $4)
+             ORDER BY id LIMIT $3",
         )
         .bind(after)
         .bind(now.as_micros())
         .bind(i64::from(limit))
+        .bind(team.map(|team| team.to_string()).unwrap_or_default())
         .fetch_all(self.pool())
         .await?;
         rows.into_iter().map(Revocation::try_from).collect()
     }
 
-    /// How many revocations are in force at `now`.
+    /// How many revocations are in force at `now`; of `team` alone where one is named.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn revocation_count(&self, now: Timestamp) -> Result<usize, Error> {
-        let count: i64 =
-            sqlx::query_scalar("SELECT COUNT(*) FROM revocations WHERE expires_at > $1")
-                .bind(now.as_micros())
-                .fetch_one(self.pool())
-                .await?;
+    pub async fn revocation_count(
+        &self,
+        team: Option<TeamId>,
+        now: Timestamp,
+    ) -> Result<usize, Error> {
+        let count: i64 = sqlx::query_scalar(
+            "SELECT COUNT(*) FROM revocations WHERE expires_at > $1 AND ($2 = '' OR team = $2)",
+        )
+        .bind(now.as_micros())
+        .bind(team.map(|team| team.to_string()).unwrap_or_default())
+        .fetch_one(self.pool())
+        .await?;
         // A count is never negative.
         Ok(usize::try_from(count).unwrap_or(usize::MAX))
     }
@@ -220,6 +231,7 @@ impl Store {
             expires,
         };
         let mut transaction = self.begin_write().await?;
+        team_is_there(&mut transaction, team).await?;
         sqlx::query("DELETE FROM revocations WHERE expires_at <= $1")
             .bind(now.as_micros())
             .execute(&mut *transaction)

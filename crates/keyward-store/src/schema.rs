@@ -83,6 +83,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         serves_from: 1,
         sql: include_str!("../migrations/0013_credentials_by_row.sql"),
     },
+    Migration {
+        version: 14,
+        serves_from: 1,
+        sql: include_str!("../migrations/0014_deleted_teams.sql"),
+    },
 ];
 
 /// What a migration does beside its own text where the database is PostgreSQL: what SQLite has no use for.

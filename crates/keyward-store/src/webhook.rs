@@ -1,5 +1,7 @@
 //! How far webhooks have been told.
 
+use crate::database::Transaction;
+use crate::management::team_is_there;
 use crate::{AuditEvent, Error, Store};
 use keyward_model::Timestamp;
 use keyward_model::id::TeamId;
@@ -72,6 +74,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), Error> {
         let mut transaction = self.begin_write().await?;
+        team_is_there(&mut transaction, team).await?;
         sqlx::query(
             "INSERT INTO webhook_positions
              (team, webhook, sequence, attempts, next_at, problem, node, leased_until)
@@ -175,12 +178,48 @@ impl Store {
     /// What the database says.
     pub async fn end_webhook(&self, team: TeamId, webhook: &str) -> Result<(), Error> {
         let mut transaction = self.begin_write().await?;
-        sqlx::query("DELETE FROM webhook_positions WHERE team = $1 AND webhook = $2")
-            .bind(team.to_string())
-            .bind(webhook)
-            .execute(&mut *transaction)
-            .await?;
+        forget_webhook(&mut transaction, team, webhook).await?;
         transaction.commit().await?;
         Ok(())
     }
+
+    /// Forgets how far all other webhooks were told than these, where the database is this node's alone: they went while
+    /// it did not run. Of a database that nodes share, others may have them in their files.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn end_other_webhooks(&self, declared: &[(TeamId, &str)]) -> Result<(), Error> {
+        if self.database().postgres().is_some() {
+            return Ok(());
+        }
+        let mut transaction = self.begin_write().await?;
+        let known: Vec<(String, String)> =
+            sqlx::query_as("SELECT team, webhook FROM webhook_positions")
+                .fetch_all(&mut *transaction)
+                .await?;
+        for (team, webhook) in known {
+            let team = team
+                .parse()
+                .map_err(|_| Error::malformed("webhook_positions", "team", &webhook))?;
+            if !declared.contains(&(team, webhook.as_str())) {
+                forget_webhook(&mut transaction, team, &webhook).await?;
+            }
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+/// Forgets how far a webhook was told.
+pub(crate) async fn forget_webhook(
+    transaction: &mut Transaction,
+    team: TeamId,
+    webhook: &str,
+) -> Result<(), Error> {
+    sqlx::query("DELETE FROM webhook_positions WHERE team = $1 AND webhook = $2")
+        .bind(team.to_string())
+        .bind(webhook)
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use http::HeaderMap;
 use keyward_model::id::{ResourceId, TeamId};
 use keyward_model::resource::raw::{Declared, Problems};
-use keyward_model::resource::{Kind, Resource};
+use keyward_model::resource::{CustomRole, Kind, Resource};
 use keyward_model::{Name, Revision, TeamName};
 use serde_json::Value;
 use std::fmt;
@@ -117,6 +117,8 @@ pub struct FileResource {
     pub team_name: TeamName,
     /// As it is written there: references, and no secret.
     pub body: Arc<Value>,
+    /// What it means, of a kind that the site itself goes by.
+    pub custom_role: Option<Arc<CustomRole>>,
 }
 
 /// Why a configuration can't be served.

@@ -224,6 +224,9 @@ impl Problem {
 /// What the store says of itself is for the operator.
 impl From<keyward_store::Error> for Problem {
     fn from(error: keyward_store::Error) -> Self {
+        if matches!(error, keyward_store::Error::NoTeam) {
+            return Self::not_found();
+        }
         let detail = if matches!(error, keyward_store::Error::Unacknowledged(_)) {
             "It is not known whether this was done: before you try again, look for this call's id in the history (`GET /revisions`)"
         } else {

@@ -6,6 +6,7 @@ use crate::guard::Guard;
 use crate::limiter::{Limiter, SiteLimits};
 use crate::management::call::{Call, decoded};
 use crate::management::catalogue::Catalogue;
+use crate::management::custom_role::CompiledRoles;
 use crate::management::endpoint::{Allowed, Endpoint, Found, Gate, Handler, find};
 use crate::management::kind::KindDescription;
 use crate::management::secret::SecretReferences;
@@ -18,7 +19,8 @@ use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCO
 use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body_util::{BodyExt as _, Limited};
 use keyward_access::management::{
-    Action, ManagementPermit, ManagementRefusal, Manager, Place, decide,
+    Action, ManagementPermit, ManagementRefusal, Manager, Named, Place, Subject, decide,
+    decide_any, decide_of,
 };
 use keyward_authority::Keeper;
 use keyward_model::id::RequestId;
@@ -88,6 +90,7 @@ pub struct Site {
     table: Vec<Endpoint>,
     document: Value,
     secret_references: SecretReferences,
+    compiled_roles: CompiledRoles,
     cursor_key: hmac::Key,
     /// What of the database is served here.
     served: RwLock<Arc<Catalogue>>,
@@ -120,6 +123,7 @@ impl Site {
             document: document::document(&table, &settings.site_url),
             table,
             secret_references: SecretReferences::new(&secrets.key),
+            compiled_roles: CompiledRoles::default(),
             cursor_key: hmac::Key::new(hmac::HMAC_SHA256, cursors.key.reveal()),
             served: RwLock::default(),
             known: Mutex::default(),
@@ -398,7 +402,17 @@ impl Site {
         }
         let team = self.team(call.path("team")).await?;
         let team = team.ok_or_else(Problem::not_found)?;
-        let permit = self.permit(&manager, action, Place::Team(team.id))?;
+        let place = Place::Team(team.id);
+        let decided = match named(endpoint, call) {
+            Some(named) => decide_of(&manager, action, place, Some(named)),
+            // Which of them it is stands in the body, or they are several: each is asked about before it is told or
+            // changed.
+            None if matches!(action.subject, Subject::Resources(_)) => {
+                decide_any(&manager, action, place)
+            }
+            None => decide(&manager, action, place),
+        };
+        let permit = decided.map_err(|refusal| refused(action, refusal))?;
         Ok(Admission::Permitted(permit, Some(team)))
     }
 
@@ -440,31 +454,32 @@ impl Site {
     }
 
     fn may_declare(&self, manager: &Arc<Manager>) -> bool {
-        manager.roles.keys().any(|team| {
+        let mut teams = manager.roles.keys().chain(manager.custom.keys());
+        teams.any(|team| {
             let place = Place::Team(*team);
             let mut kinds = KindDescription::ALL.iter();
-            kinds.any(|kind| decide(manager, Action::write(kind.subject()), place).is_ok())
+            kinds.any(|kind| decide_any(manager, Action::write(kind.subject()), place).is_ok())
         })
     }
 
-    /// Asks whether somebody may do something.
+    /// Asks whether somebody may do something, whatever it is done to.
     pub(crate) fn permit(
         &self,
         manager: &Arc<Manager>,
         action: Action,
         place: Place,
     ) -> Result<ManagementPermit, Problem> {
-        decide(manager, action, place).map_err(|refusal| match refusal {
-            ManagementRefusal::Hidden => Problem::not_found(),
-            ManagementRefusal::Role => Problem::new(
-                ProblemKind::Forbidden,
-                format!("None of your roles allows `{action}` here"),
-            ),
-            ManagementRefusal::Scope => Problem::new(
-                ProblemKind::Forbidden,
-                format!("The token's scopes do not allow `{action}`"),
-            ),
-        })
+        decide(manager, action, place).map_err(|refusal| refused(action, refusal))
+    }
+
+    /// Asks whether somebody may do something with some resources of a kind: each is then asked about by itself.
+    pub(crate) fn permit_any(
+        &self,
+        manager: &Arc<Manager>,
+        action: Action,
+        place: Place,
+    ) -> Result<ManagementPermit, Problem> {
+        decide_any(manager, action, place).map_err(|refusal| refused(action, refusal))
     }
 
     /// The team of this name.
@@ -529,6 +544,10 @@ impl Site {
         &self.secret_references
     }
 
+    pub(crate) fn compiled_roles(&self) -> &CompiledRoles {
+        &self.compiled_roles
+    }
+
     pub(crate) fn cursor_key(&self) -> &hmac::Key {
         &self.cursor_key
     }
@@ -548,6 +567,53 @@ impl Site {
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
+}
+
+/// Why somebody may not, as they are told; which policy says so is for the log.
+pub(crate) fn refused(action: Action, refusal: ManagementRefusal) -> Problem {
+    let forbidden = |detail: String| Problem::new(ProblemKind::Forbidden, detail);
+    match &refusal {
+        ManagementRefusal::Hidden => Problem::not_found(),
+        ManagementRefusal::Role => {
+            forbidden(format!("None of your roles allows `{action}` here"))
+        }
+        ManagementRefusal::Scope => {
+            forbidden(format!("The token's scopes do not allow `{action}`"))
+        }
+        ManagementRefusal::Forbidden(_) => {
+            forbidden(format!("One of your roles forbids `{action}` here")).because(refusal)
+        }
+        ManagementRefusal::HeldBack(role) => forbidden(format!(
+            "Your role `{role}` forbids something: whoever has such a role gives no rights (`{action}`)"
+        )),
+        ManagementRefusal::Unusable { role, .. } => forbidden(format!(
+            "Your role `{role}` can't be used just now, and may forbid `{action}`: an owner can give you other roles"
+        ))
+        .because(refusal),
+    }
+}
+
+/// What an address names of a team.
+fn named<'c>(endpoint: &Endpoint, call: &'c Call) -> Option<Named<'c>> {
+    if endpoint.path.contains("{key}") {
+        let key = call.path("key");
+        let versioned = endpoint.kind.is_some_and(|kind| kind.versioned);
+        return Some(match key.split_once(':').filter(|_| versioned) {
+            Some((name, version)) => Named {
+                name,
+                version: Some(version),
+            },
+            None => Named {
+                name: key,
+                version: None,
+            },
+        });
+    }
+    let name = call.path("member");
+    (!name.is_empty()).then_some(Named {
+        name,
+        version: None,
+    })
 }
 
 /// How far a call has come.

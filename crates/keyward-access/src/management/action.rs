@@ -28,7 +28,7 @@ pub enum Subject {
 
 impl Subject {
     /// All there are.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Resources(Kind::Issuer),
         Self::Resources(Kind::Upstream),
         Self::Resources(Kind::Api),
@@ -37,6 +37,7 @@ impl Subject {
         Self::Resources(Kind::AccessPolicy),
         Self::Resources(Kind::KeySet),
         Self::Resources(Kind::Webhook),
+        Self::Resources(Kind::ManagementRole),
         Self::Keys,
         Self::SignedTokens,
         Self::Revocations,
@@ -59,6 +60,7 @@ impl Subject {
             Self::Resources(Kind::AccessPolicy) => "access-policies",
             Self::Resources(Kind::KeySet) => "key-sets",
             Self::Resources(Kind::Webhook) => "webhooks",
+            Self::Resources(Kind::ManagementRole) => "management-roles",
             Self::Keys => "keys",
             Self::SignedTokens => "signed-tokens",
             Self::Revocations => "revocations",

@@ -14,9 +14,12 @@ fn manager(
     Arc::new(Manager {
         name: "alice".into(),
         roles: BTreeMap::from([(team, BTreeSet::from([role]))]),
+        custom: BTreeMap::new(),
         scopes: scopes.into_iter().collect(),
         team,
         token: "t1".into(),
+        address: [192, 0, 2, 7].into(),
+        at: Timestamp::from_seconds(1_795_000_000),
     })
 }
 
@@ -53,6 +56,7 @@ fn roles_allow_what_they_are_for_and_nothing_else() {
         Kind::Role,
         Kind::AccessPolicy,
     ]);
+    let published = [published, vec![Subject::Revocations]].concat();
     let of_team = [
         kinds(&Kind::ALL),
         vec![

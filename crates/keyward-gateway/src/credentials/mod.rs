@@ -253,7 +253,8 @@ impl CredentialIndex {
             | Spec::Role(_)
             | Spec::AccessPolicy(_)
             | Spec::KeySet(_)
-            | Spec::Webhook(_) => Ok(None),
+            | Spec::Webhook(_)
+            | Spec::ManagementRole(_) => Ok(None),
         }
     }
 

@@ -212,7 +212,8 @@ impl Source {
             | Spec::Role(_)
             | Spec::AccessPolicy(_)
             | Spec::KeySet(_)
-            | Spec::Webhook(_) => false,
+            | Spec::Webhook(_)
+            | Spec::ManagementRole(_) => false,
         }
     }
 }

@@ -207,7 +207,8 @@ fn identity_names(resources: &[Arc<Resource>]) -> impl Iterator<Item = &str> {
             | Spec::Role(_)
             | Spec::AccessPolicy(_)
             | Spec::KeySet(_)
-            | Spec::Webhook(_) => None,
+            | Spec::Webhook(_)
+            | Spec::ManagementRole(_) => None,
         });
     apis.flat_map(|api| {
         let names = api.identity_headers.headers.iter().map(|(name, _)| &**name);

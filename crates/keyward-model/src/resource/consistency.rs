@@ -32,6 +32,8 @@ struct Catalogue<'r> {
     rules: access::Rules<'r>,
     key_sets: HashMap<Key<'r>, (&'r Declared, &'r KeySet)>,
     webhooks: HashMap<Key<'r>, (&'r Declared, &'r Webhook)>,
+    /// Nothing of the configuration names them.
+    management_roles: HashMap<Key<'r>, Place>,
 }
 
 /// Tells what does not fit together among `resources`. `own_issuer` is the `iss` of this node's own
@@ -113,6 +115,7 @@ impl<'r> Catalogue<'r> {
             rules: access::Rules::default(),
             key_sets: HashMap::new(),
             webhooks: HashMap::new(),
+            management_roles: HashMap::new(),
         };
         let mut versions: HashMap<(Key<'r>, &'r Name), Place> = HashMap::new();
         for declared in resources.iter().copied() {
@@ -148,6 +151,7 @@ impl<'r> Catalogue<'r> {
                     .webhooks
                     .insert(key, (declared, webhook))
                     .map(|(earlier, _)| earlier.place()),
+                Spec::ManagementRole(_) => catalogue.management_roles.insert(key, declared.place()),
                 Spec::KeySet(set) => catalogue
                     .key_sets
                     .insert(key, (declared, set))
@@ -163,7 +167,8 @@ impl<'r> Catalogue<'r> {
                     | Spec::Role(_)
                     | Spec::AccessPolicy(_)
                     | Spec::KeySet(_)
-                    | Spec::Webhook(_) => String::new(),
+                    | Spec::Webhook(_)
+                    | Spec::ManagementRole(_) => String::new(),
                 };
                 problems.error(
                     declared.node.place_of(&["name"]),

@@ -15,6 +15,7 @@ pub mod content;
 pub mod credential;
 pub mod issuer;
 pub mod key_set;
+pub mod management_role;
 pub mod mutual_tls;
 pub mod policy;
 pub mod raw;
@@ -34,6 +35,7 @@ pub use content::ContentPolicies;
 pub use credential::Credential;
 pub use issuer::{Issuer, IssuerKeys};
 pub use key_set::{KeyAlgorithm, KeySet, KeySetPurpose, Schedule};
+pub use management_role::CustomRole;
 pub use mutual_tls::MutualTls;
 pub use policy::Policies;
 pub use role::Role;
@@ -67,11 +69,13 @@ pub enum Kind {
     KeySet,
     /// Who is told of what was done.
     Webhook,
+    /// What members of a team may manage, in Cedar.
+    ManagementRole,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Issuer,
         Self::Upstream,
         Self::Api,
@@ -80,6 +84,7 @@ impl Kind {
         Self::AccessPolicy,
         Self::KeySet,
         Self::Webhook,
+        Self::ManagementRole,
     ];
 
     /// As written in `kind`.
@@ -94,6 +99,7 @@ impl Kind {
             Self::AccessPolicy => "access_policy",
             Self::KeySet => "key_set",
             Self::Webhook => "webhook",
+            Self::ManagementRole => "management_role",
         }
     }
 }
@@ -120,8 +126,8 @@ pub struct Resource {
 }
 
 impl Resource {
-    /// Whether all teams may name it: an issuer, a role or an access policy that stands in a node's own file is its
-    /// operator's word. What the team `default` has in the database is that team's alone, as any team's is: otherwise
+    /// Whether all teams may name it: an issuer, a role (of callers or of managers) or an access policy that stands in a node's own
+    /// file is its operator's word. What the team `default` has in the database is that team's alone, as any team's is: otherwise
     /// whoever publishes there would decide who gets into the APIs of others.
     #[must_use]
     pub fn is_shared(&self) -> bool {
@@ -148,6 +154,8 @@ pub enum Spec {
     KeySet(Box<KeySet>),
     /// Who is told of what was done.
     Webhook(Box<Webhook>),
+    /// What members of a team may manage, in Cedar.
+    ManagementRole(Box<CustomRole>),
 }
 
 impl Spec {
@@ -163,6 +171,7 @@ impl Spec {
             Self::AccessPolicy(_) => Kind::AccessPolicy,
             Self::KeySet(_) => Kind::KeySet,
             Self::Webhook(_) => Kind::Webhook,
+            Self::ManagementRole(_) => Kind::ManagementRole,
         }
     }
 
@@ -177,7 +186,8 @@ impl Spec {
             | Self::Role(_)
             | Self::AccessPolicy(_)
             | Self::KeySet(_)
-            | Self::Webhook(_) => None,
+            | Self::Webhook(_)
+            | Self::ManagementRole(_) => None,
         }
     }
 }

@@ -2,15 +2,18 @@
 //! Credentials take no part in revisions: they are changed by row, in the same transaction.
 
 use super::credential::{CREDENTIAL, check_shown, check_unchanged, remember_removed};
-use super::{Author, Base};
+use super::member::custom_role_is_unused;
+use super::{Author, Base, team_is_there};
 use crate::changes::{Subject, raise};
 use crate::database::{Connection, Transaction};
 use crate::hierarchy::{Place, Purpose, random_id};
 use crate::resource::newest_revision;
 use crate::schema::hexadecimal;
+use crate::webhook::forget_webhook;
 use crate::{Error, Store};
 use aws_lc_rs::digest::{SHA256, digest};
 use keyward_model::id::{ResourceId, TeamId};
+use keyward_model::resource::Kind;
 use keyward_model::{Name, Origin, Revision, Secret, Timestamp};
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
@@ -102,7 +105,8 @@ impl Store {
     /// # Errors
     /// [`Error::Conflict`] when `base` is no longer the newest revision, or where credentials alone are written, one of
     /// them or one that is shown in the same way has changed since: read what has changed, and decide anew.
-    /// [`Error::Exists`] when `remembered` is known already. [`Error::Unacknowledged`] when it may have been written, which
+    /// [`Error::Exists`] when `remembered` is known already. [`Error::RoleInUse`] when a custom role would go that
+    /// members have; [`Error::NoTeam`] when a team is gone. [`Error::Unacknowledged`] when it may have been written, which
     /// [`revision_of_call`](Self::revision_of_call) may tell, and of credentials their rows.
     pub async fn write_resources(
         &self,
@@ -134,6 +138,9 @@ impl Store {
             base.credentials
         };
         let teams: BTreeSet<TeamId> = writes.iter().map(|write| write.team).collect();
+        for team in &teams {
+            team_is_there(&mut transaction, *team).await?;
+        }
         if is_revision && teams.len() > 1 {
             // Whoever sees a part of it is not told why all of it was done.
             sqlx::query("UPDATE revisions SET beyond = 1 WHERE number = $1")
@@ -149,11 +156,24 @@ impl Store {
         };
         let mut resources = Vec::with_capacity(writes.len());
         // While this goes on nobody else writes: many rows at once take a fraction of the time.
+        for write in writes.iter().filter(|write| write.body.is_none()) {
+            if write.kind == Kind::ManagementRole.as_str() {
+                custom_role_is_unused(&mut transaction, write.team, &write.name).await?;
+            }
+        }
         for some in writes.chunks(AT_ONCE) {
             for write in some {
                 self.keep_secrets(&mut transaction, write, now).await?;
             }
             resources.extend(write_some(&mut transaction, some, at).await?);
+        }
+        for (write, changed) in writes.iter().zip(&resources) {
+            // One that comes is told from now on, and one that goes has been told.
+            if write.kind == Kind::Webhook.as_str()
+                && (write.body.is_none() || changed.before.is_none())
+            {
+                forget_webhook(&mut transaction, write.team, write.name.as_str()).await?;
+            }
         }
         if let Some(call) = remembered {
             let resource = resources.first().map(|first| first.id);

@@ -1,10 +1,11 @@
 //! Members of teams, and their roles.
 
-use super::Author;
-use crate::database::Transaction;
+use super::{Author, team_is_there};
+use crate::database::{Connection, Transaction};
 use crate::{Error, Store};
-use keyward_model::Timestamp;
 use keyward_model::id::TeamId;
+use keyward_model::resource::{CustomRole, Kind};
+use keyward_model::{Name, Timestamp};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -33,6 +34,8 @@ pub struct MemberRules<'a> {
     pub keep: Option<&'a str>,
     /// A role that the author stands below: they give it to nobody, and take nothing from whoever has it.
     pub above: Option<&'a str>,
+    /// Custom roles that are given, and that the team must have when they are.
+    pub custom: &'a [Name],
 }
 
 impl Store {
@@ -99,7 +102,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Last`] when nobody would have the role `rules.keep`; [`Error::Above`] when the member has the role
-    /// `rules.above`, or would.
+    /// `rules.above`, or would; [`Error::NoRole`] when one of `rules.custom` is not there; [`Error::NoTeam`].
     pub async fn set_member(
         &self,
         team: TeamId,
@@ -110,11 +113,15 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), Error> {
         let mut transaction = self.begin_write().await?;
+        team_is_there(&mut transaction, team).await?;
         let before = self::roles(&mut transaction, team, member).await?;
         not_above(rules.above, &before)?;
         not_above(rules.above, roles)?;
         if before == *roles {
             return Ok(());
+        }
+        for name in rules.custom {
+            custom_role_is_there(&mut transaction, team, name).await?;
         }
         sqlx::query("DELETE FROM members WHERE team = $1 AND member = $2")
             .bind(team.to_string())
@@ -165,6 +172,59 @@ impl Store {
         .await?;
         transaction.commit().await?;
         Ok(())
+    }
+}
+
+async fn custom_role_is_there(
+    transaction: &mut Transaction,
+    team: TeamId,
+    name: &Name,
+) -> Result<(), Error> {
+    let (found,): (i64,) = sqlx::query_as(
+        "SELECT count(*) FROM resources WHERE team = $1 AND kind = $2 AND name = $3",
+    )
+    .bind(team.to_string())
+    .bind(Kind::ManagementRole.as_str())
+    .bind(name.as_str())
+    .fetch_one(&mut **transaction)
+    .await?;
+    if found == 0 {
+        return Err(Error::NoRole {
+            role: name.to_string(),
+        });
+    }
+    Ok(())
+}
+
+/// That no member has this custom role, which is to go: it may be the one that forbids.
+pub(super) async fn custom_role_is_unused(
+    connection: &mut Connection,
+    team: TeamId,
+    name: &Name,
+) -> Result<(), Error> {
+    let (members,): (i64,) =
+        sqlx::query_as("SELECT count(*) FROM members WHERE team = $1 AND role = $2")
+            .bind(team.to_string())
+            .bind(CustomRole::given(name))
+            .fetch_one(connection)
+            .await?;
+    if members > 0 {
+        return Err(Error::RoleInUse {
+            role: name.to_string(),
+            members: u64::try_from(members).unwrap_or_default(),
+        });
+    }
+    Ok(())
+}
+
+impl Store {
+    /// That no member has this custom role of a team.
+    ///
+    /// # Errors
+    /// [`Error::RoleInUse`], and what the database says.
+    pub async fn is_unused_role(&self, team: TeamId, name: &Name) -> Result<(), Error> {
+        let mut connection = self.pool().acquire().await?;
+        custom_role_is_unused(&mut connection, team, name).await
     }
 }
 

@@ -10,6 +10,7 @@ mod machine_token;
 mod member;
 mod setup;
 mod team;
+mod team_end;
 
 pub use change::{ChangedResource, RememberedCall, RememberedCreation, ResourceWrite, Written};
 pub use credential::{CredentialChange, CredentialChanges};
@@ -18,6 +19,8 @@ pub use machine_token::{MachineToken, NewMachineToken};
 pub use member::{MemberRole, MemberRules, TeamMember};
 pub use setup::{NeededSetup, SetupSecret};
 pub use team::Team;
+pub use team_end::TeamContents;
+pub(crate) use team_end::team_is_there;
 
 use crate::audit::{self, Action};
 use crate::database::{Connection, Transaction};
@@ -40,6 +43,8 @@ pub struct Author<'a> {
     pub team: Option<TeamId>,
     /// The token that they have shown; empty where there is none.
     pub token: &'a str,
+    /// The policy by which they may; empty where none was asked.
+    pub policy: &'a str,
 }
 
 impl<'a> Author<'a> {
@@ -52,6 +57,7 @@ impl<'a> Author<'a> {
             request_id: "",
             team: None,
             token: "",
+            policy: "",
         }
     }
 
@@ -65,6 +71,7 @@ impl<'a> Author<'a> {
                 ("request_id", self.request_id),
                 ("actor_team", &team),
                 ("token", self.token),
+                ("policy", self.policy),
             ] {
                 if !text.is_empty() {
                     told.insert(key.to_owned(), text.into());

@@ -1,7 +1,7 @@
 //! Teams, and the paths that are theirs.
 
-use super::Author;
 use super::change::begin_revision;
+use super::{Author, team_is_there};
 use crate::database::Transaction;
 use crate::error::is_unique_violation;
 use crate::hierarchy::random_id;
@@ -43,15 +43,16 @@ impl TryFrom<TeamRow> for Team {
 }
 
 impl Store {
-    /// All teams by name.
+    /// All teams by name, without those that were deleted.
     ///
     /// # Errors
     /// What the database says, or a row that can't be read.
     pub async fn teams(&self) -> Result<Vec<Team>, Error> {
-        let rows: Vec<TeamRow> =
-            sqlx::query_as("SELECT id, name, created_at FROM teams ORDER BY name")
-                .fetch_all(self.pool())
-                .await?;
+        let rows: Vec<TeamRow> = sqlx::query_as(
+            "SELECT id, name, created_at FROM teams WHERE deleted_at IS NULL ORDER BY name",
+        )
+        .fetch_all(self.pool())
+        .await?;
         rows.into_iter().map(Team::try_from).collect()
     }
 
@@ -161,6 +162,7 @@ impl Store {
         author: Author<'_>,
         now: Timestamp,
     ) -> Result<Revision, Error> {
+        team_is_there(transaction, team.id).await?;
         let summary = format!("give paths to the team {}", team.name);
         let about = (author, summary.as_str(), "");
         let revision = begin_revision(&mut *transaction, base, about, now).await?;

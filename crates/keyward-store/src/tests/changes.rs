@@ -45,7 +45,7 @@ async fn every_kind_of_change_has_its_mark(bench: Bench) {
     assert_eq!(changed(feed.next().await), expected);
     assert!(
         store
-            .remove_revocation(revocation.id, Author::local("test"), NOW)
+            .remove_revocation(revocation.id, None, Author::local("test"), NOW)
             .await
             .unwrap()
     );

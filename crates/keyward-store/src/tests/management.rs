@@ -20,9 +20,11 @@ on_each_database! {
 const KEEP: MemberRules<'static> = MemberRules {
     keep: Some("operator"),
     above: None,
+    custom: &[],
 };
 
 pub(super) const AUTHOR: Author<'static> = Author {
+    policy: "operator",
     name: "alice",
     address: "192.0.2.1",
     request_id: "r1",

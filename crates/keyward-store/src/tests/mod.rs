@@ -18,6 +18,7 @@ mod records;
 mod schema;
 mod silence;
 mod store;
+mod team_end;
 mod turns;
 
 use crate::database::Database;

@@ -34,9 +34,9 @@ async fn expired_revocations_are_forgotten(bench: Bench) {
         add(kind, "x", at(10), NOW).await;
     }
     assert_eq!(store.revocations(at(9)).await.unwrap().len(), 5);
-    assert_eq!(store.revocation_count(at(9)).await.unwrap(), 5);
+    assert_eq!(store.revocation_count(None, at(9)).await.unwrap(), 5);
     assert!(store.revocations(at(10)).await.unwrap().is_empty());
-    assert_eq!(store.revocation_count(at(10)).await.unwrap(), 0);
+    assert_eq!(store.revocation_count(None, at(10)).await.unwrap(), 0);
     let last = add(RevocationKind::Subject, "y", at(100), at(20)).await;
     let (rows,): (i64,) = sqlx::query_as("SELECT count(*) FROM revocations")
         .fetch_one(store.pool())
@@ -270,13 +270,13 @@ async fn who_asks_behind_its_mark_gets_what_is_new_and_nothing_else(bench: Bench
     // One that is taken back is told by the other counter.
     assert!(
         store
-            .remove_revocation(first.id, Author::local("test"), NOW)
+            .remove_revocation(first.id, None, Author::local("test"), NOW)
             .await
             .unwrap()
     );
     assert!(
         !store
-            .remove_revocation(first.id, Author::local("test"), NOW)
+            .remove_revocation(first.id, None, Author::local("test"), NOW)
             .await
             .unwrap()
     );

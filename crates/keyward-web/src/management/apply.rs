@@ -4,7 +4,7 @@ use super::call::{Call, JSON};
 use super::change::{Making, Planned};
 use super::draft::{Draft, invalid};
 use super::endpoint::Outcome;
-use super::history::{APPLY, difference_to, reads};
+use super::history::{APPLY, Reader, difference_to};
 use super::kind::KindDescription;
 use super::resource::{Known, check_step, same, shown, written};
 use super::team::{bad_member, check_members};
@@ -68,17 +68,13 @@ pub(crate) fn apply<'c>(site: &'c Site, call: &'c Call, manager: Arc<Manager>) -
         }
         let address = call.address.to_string();
         let making = Making {
-            author: call.author(&manager, &address),
+            author: call.author_of(&manager, &address),
             summary: APPLY.to_owned(),
             reason: call.reason()?,
             dry_run,
             remembered: None,
         };
-        let mut permits: BTreeMap<(TeamId, Kind), bool> = BTreeMap::new();
-        let mut may_read = |key: &ResourceKey| {
-            let known = permits.entry((key.team, key.kind));
-            *known.or_insert_with(|| reads(&manager, key.team, key.kind))
-        };
+        let mut reader = Reader::new(&manager);
         let mut told: Vec<Value> = Vec::new();
         let mut unchanged = 0;
         let made = site
@@ -99,6 +95,13 @@ pub(crate) fn apply<'c>(site: &'c Site, call: &'c Call, manager: Arc<Manager>) -
                 let mut planned = Vec::new();
                 for document in &asked.documents {
                     let resource = &document.draft.resource;
+                    // Before it is told whether it is as declared.
+                    let change = Planned::new(
+                        &document.permit,
+                        resource.key.clone(),
+                        Some(Arc::clone(&document.draft)),
+                    )
+                    .map_err(|problem| forbidden(problem, &document.prefix))?;
                     let current = catalogue.get(&resource.key);
                     if let Some(current) = current {
                         if same(current, resource) {
@@ -111,13 +114,8 @@ pub(crate) fn apply<'c>(site: &'c Site, call: &'c Call, manager: Arc<Manager>) -
                     let before = current.map(|current| written(&current.body));
                     let after = Some(written(&resource.body));
                     let (key, team) = (&resource.key, &document.team.name);
-                    let reads = may_read(key);
+                    let reads = reader.reads(key);
                     told.push(difference_to(reads, key, team, before, after));
-                    let change = Planned::new(
-                        &document.permit,
-                        resource.key.clone(),
-                        Some(Arc::clone(&document.draft)),
-                    )?;
                     planned.push(change.at(document.prefix.clone()));
                 }
                 let named: BTreeSet<&ResourceKey> = asked
@@ -135,9 +133,9 @@ pub(crate) fn apply<'c>(site: &'c Site, call: &'c Call, manager: Arc<Manager>) -
                             continue;
                         };
                         let write = Action::write(kind.subject());
-                        let permit = site.permit(&manager, write, Place::Team(team.id))?;
+                        let permit = site.permit_any(&manager, write, Place::Team(team.id))?;
                         let (key, before) = (&current.key, Some(written(&current.body)));
-                        let reads = may_read(key);
+                        let reads = reader.reads(key);
                         told.push(difference_to(reads, key, &team.name, before, None));
                         planned.push(Planned::new(&permit, current.key.clone(), None)?);
                     }
@@ -237,6 +235,16 @@ async fn asked(site: &Site, call: &Call, manager: &Arc<Manager>) -> Result<Asked
     })
 }
 
+/// That somebody may not declare the document that stands there.
+fn forbidden(problem: Problem, prefix: &str) -> Problem {
+    let flaw = MemberFlaw {
+        member: prefix.to_owned(),
+        code: "forbidden",
+        detail: problem.detail().to_owned(),
+    };
+    problem.with(vec![flaw])
+}
+
 /// The teams that there are, of which the caller may not know all.
 struct Teams<'a> {
     site: &'a Site,
@@ -295,15 +303,8 @@ impl Teams<'_> {
         let write = Action::write(description.subject());
         let permit = self
             .site
-            .permit(self.manager, write, Place::Team(team.id))
-            .map_err(|problem| {
-                let flaw = MemberFlaw {
-                    member: prefix.to_owned(),
-                    code: "forbidden",
-                    detail: problem.detail().to_owned(),
-                };
-                problem.with(vec![flaw])
-            })?;
+            .permit_any(self.manager, write, Place::Team(team.id))
+            .map_err(|problem| forbidden(problem, prefix))?;
         self.permits.insert(decided, permit.clone());
         Ok((description, team, permit))
     }
@@ -340,24 +341,12 @@ pub(crate) fn export<'c>(site: &'c Site, call: &'c Call, manager: Arc<Manager>) 
             return Err(super::call::bad_query("kind", &why));
         }
         let catalogue = site.catalogue().await?;
-        let mut permits: BTreeMap<(TeamId, _), bool> = BTreeMap::new();
+        let mut reader = Reader::new(&manager);
         let mut resources = Vec::new();
         for resource in catalogue.values() {
             let wanted = team.is_none_or(|team| resource.team_name.as_str() == team)
                 && kind.is_none_or(|kind| resource.key.kind.as_str() == kind);
-            let Some(description) = KindDescription::of(resource.key.kind) else {
-                continue;
-            };
-            if !wanted {
-                continue;
-            }
-            let place = (resource.key.team, resource.key.kind);
-            let may = *permits.entry(place).or_insert_with(|| {
-                let read = Action::read(description.subject());
-                let place = Place::Team(resource.key.team);
-                site.permit(&manager, read, place).is_ok()
-            });
-            if may {
+            if wanted && reader.reads(&resource.key) {
                 resources.push(written(Known::Database(Arc::clone(resource)).body()));
             }
         }

@@ -5,7 +5,7 @@ use crate::problem::{Problem, ProblemKind};
 use crate::site::Site;
 use http::HeaderValue;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use keyward_access::management::{ManagementRole, Manager, Scope};
+use keyward_access::management::{GivenRole, ManagementRole, Manager, Scope};
 use keyward_jose::jwt::{self, Claims, Profile};
 use keyward_jose::{JwkSet, NumericDate, SignatureAlgorithm, Verifiers};
 use keyward_model::Timestamp;
@@ -47,18 +47,30 @@ impl Site {
         if row.expires_at <= self.now() {
             return Err(bad_token("its time is over"));
         }
-        let mut roles = self.roles_of(&row.member, row.team).await?;
+        let given = self.roles_of(&row.member, row.team).await?;
+        let mut roles: BTreeSet<ManagementRole> = BTreeSet::new();
+        let mut custom = Vec::new();
+        for role in given {
+            match role {
+                GivenRole::BuiltIn(role) => {
+                    roles.insert(role);
+                }
+                GivenRole::Custom(name) => custom.push(name),
+            }
+        }
         // Whoever makes a token gives what they have. Its member may have become more since: that is not for whoever
         // made it to use.
         if !row.by_operator {
             roles.remove(&ManagementRole::Operator);
         }
-        if roles.is_empty() {
+        if roles.is_empty() && custom.is_empty() {
             return Err(bad_token("its member has no role any more"));
         }
+        let custom = self.held(row.team, custom).await?;
         Ok(Arc::new(Manager {
             name: row.member.as_str().into(),
             roles: BTreeMap::from([(row.team, roles)]),
+            custom: BTreeMap::from([(row.team, custom)]),
             scopes: row
                 .scopes
                 .iter()
@@ -66,6 +78,8 @@ impl Site {
                 .collect(),
             team: row.team,
             token: row.id.to_string().into(),
+            address: call.address,
+            at: self.now(),
         }))
     }
 
@@ -82,11 +96,11 @@ impl Site {
         &self,
         member: &str,
         team: TeamId,
-    ) -> Result<BTreeSet<ManagementRole>, Problem> {
+    ) -> Result<BTreeSet<GivenRole>, Problem> {
         let all = self.store().member_roles(member).await?;
         let here = all.iter().filter(|role| role.team == team);
         Ok(here
-            .filter_map(|role| ManagementRole::parse(&role.role))
+            .filter_map(|role| GivenRole::of_stored(&role.role))
             .collect())
     }
 

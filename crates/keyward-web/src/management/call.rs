@@ -4,7 +4,7 @@ use crate::problem::{Problem, ProblemKind};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName};
-use keyward_access::management::Manager;
+use keyward_access::management::{ManagementPermit, Manager};
 use keyward_store::management::Author;
 use serde_json::Value;
 use std::net::IpAddr;
@@ -109,14 +109,27 @@ impl Call {
         Ok(reason)
     }
 
-    /// Who changes something by this call. `address` is the call's own, as text.
-    pub(crate) fn author<'a>(&'a self, manager: &'a Manager, address: &'a str) -> Author<'a> {
+    /// Who changes something by this call, and by which policy they may. `address` is the call's own, as text.
+    pub(crate) fn author<'a>(
+        &'a self,
+        permit: &'a ManagementPermit,
+        address: &'a str,
+    ) -> Author<'a> {
+        Author {
+            policy: permit.policy(),
+            ..self.author_of(permit.manager(), address)
+        }
+    }
+
+    /// The same, where each change brings a permit of its own.
+    pub(crate) fn author_of<'a>(&'a self, manager: &'a Manager, address: &'a str) -> Author<'a> {
         Author {
             name: &manager.name,
             address,
             request_id: &self.request_id,
             team: Some(manager.team),
             token: &manager.token,
+            policy: "",
         }
     }
 

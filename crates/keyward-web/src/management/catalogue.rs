@@ -73,7 +73,8 @@ impl Catalogue {
             | Kind::Role
             | Kind::AccessPolicy
             | Kind::KeySet
-            | Kind::Webhook => &self.resources,
+            | Kind::Webhook
+            | Kind::ManagementRole => &self.resources,
         }
     }
 
@@ -86,7 +87,8 @@ impl Catalogue {
             | Kind::Role
             | Kind::AccessPolicy
             | Kind::KeySet
-            | Kind::Webhook => &mut self.resources,
+            | Kind::Webhook
+            | Kind::ManagementRole => &mut self.resources,
         }
     }
 
@@ -176,6 +178,20 @@ impl Catalogue {
         }
         let key = (*team, kind.clone(), name.clone(), version.clone());
         self.unreadable.remove(&key);
+    }
+
+    /// The same without a team.
+    pub(crate) fn without(&self, team: TeamId) -> Self {
+        let mut left = self.clone();
+        let all = self.values().filter(|resource| resource.key.team == team);
+        for resource in all {
+            left.remove(&resource.key);
+        }
+        left.unreadable.retain(|(of, ..), _| *of != team);
+        let mut paths = TeamPaths::clone(&left.paths);
+        paths.remove(&team);
+        left.paths = Arc::new(paths);
+        left
     }
 
     /// Why what stands under a key can't be read, if it can't.

@@ -7,19 +7,22 @@ use super::kind::KindDescription;
 use super::path;
 use crate::node::{CredentialUpdate, DatabaseResource, ResourceKey, Unfit, Update};
 use crate::problem::{MemberFlaw, Problem, ProblemKind};
-use crate::site::Site;
-use keyward_access::management::{Action, ManagementPermit, Place};
+use crate::site::{Site, refused};
+use keyward_access::management::{Action, ManagementPermit, Named, Place};
 use keyward_model::id::{ResourceId, TeamId};
 use keyward_model::resource::consistency::same_shown;
 use keyward_model::resource::raw::{Problem as Found, Problems, Severity};
 use keyward_model::resource::{Kind, Spec};
 use keyward_model::{Name, Revision};
 use keyward_store::management::{Author, ChangedResource, RememberedCall, ResourceWrite, Written};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How often a change is tried again when other nodes change something meanwhile.
 pub(crate) const TRIES: usize = 5;
+
+/// Of so many policies at most the audit log tells that they allowed a change.
+const POLICIES_TOLD: usize = 8;
 
 /// Codes of what is wrong only because of what else there is.
 const ABOUT_OTHERS: &[&str] = &[
@@ -42,6 +45,8 @@ pub(crate) struct Planned {
     pub(crate) draft: Option<Arc<Draft>>,
     /// What members of it are called in refusals: empty, or where its document stands.
     pub(crate) prefix: String,
+    /// The policy that allows it.
+    policy: Arc<str>,
 }
 
 impl Planned {
@@ -59,10 +64,15 @@ impl Planned {
             )
             .because("a change came with a permit for something else"));
         }
+        // A permit may be for some of a kind, and not for this one.
+        let permit = permit
+            .of(named(&key))
+            .map_err(|refusal| refused(permit.action(), refusal))?;
         Ok(Self {
             key,
             draft,
             prefix: String::new(),
+            policy: Arc::clone(permit.policy()),
         })
     }
 
@@ -165,6 +175,7 @@ impl Site {
             }
         }
         path::check(&planned, catalogue)?;
+        self.custom_roles_are_unused(&planned).await?;
         let mut change = self.node().begin().await;
         let mut update = next.update_by(catalogue, &planned);
         if let Some(all) = &update.resources {
@@ -187,13 +198,18 @@ impl Site {
             }));
         }
         let writes: Vec<ResourceWrite> = planned.iter().map(write_of).collect();
+        let policies = policies(&planned);
+        let author = Author {
+            policy: &policies,
+            ..making.author
+        };
         let written = self
             .store()
             .write_resources(
                 catalogue.base,
                 &writes,
                 making.remembered.as_ref(),
-                (making.author, &making.summary, making.reason),
+                (author, &making.summary, making.reason),
                 self.now(),
             )
             .await;
@@ -207,6 +223,7 @@ impl Site {
             Err(keyward_store::Error::SameCredential { name, other }) => {
                 return Err(same_credential(&planned, &name, &other));
             }
+            Err(error @ keyward_store::Error::RoleInUse { .. }) => return Err(in_use(&error)),
             Err(error @ keyward_store::Error::Unacknowledged(_)) => {
                 match self.written_all_the_same(making, catalogue, &planned).await {
                     Some(written) => written,
@@ -225,7 +242,8 @@ impl Site {
                 | Kind::Role
                 | Kind::AccessPolicy
                 | Kind::KeySet
-                | Kind::Webhook => 0,
+                | Kind::Webhook
+                | Kind::ManagementRole => 0,
             };
             let resource = planned.draft.as_ref().map(|draft| {
                 let resource = of_draft(draft, Some(changed.id), Some(written.revision), mark);
@@ -252,6 +270,24 @@ impl Site {
             resources,
             before: None,
         }))
+    }
+
+    /// That nobody has a custom role that goes: it may be the one that forbids something.
+    async fn custom_roles_are_unused(&self, planned: &[Planned]) -> Result<(), Problem> {
+        let gone = planned.iter().filter(|change| change.draft.is_none());
+        for change in gone.filter(|change| change.key.kind == Kind::ManagementRole) {
+            let unused = self
+                .store()
+                .is_unused_role(change.key.team, &change.key.name);
+            match unused.await {
+                Ok(()) => {}
+                Err(error @ keyward_store::Error::RoleInUse { .. }) => {
+                    return Err(in_use(&error));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     pub(crate) async fn made_before(
@@ -350,7 +386,8 @@ fn same_credential(planned: &[Planned], name: &Name, other: &Name) -> Problem {
                 | Spec::Role(_)
                 | Spec::AccessPolicy(_)
                 | Spec::KeySet(_)
-                | Spec::Webhook(_),
+                | Spec::Webhook(_)
+                | Spec::ManagementRole(_),
             )
             | None => "",
         };
@@ -362,6 +399,26 @@ fn same_credential(planned: &[Planned], name: &Name, other: &Name) -> Problem {
         "duplicate_credential",
         same_shown(member, other, name),
     )
+}
+
+fn in_use(error: &keyward_store::Error) -> Problem {
+    Problem::new(ProblemKind::Unfit, error.to_string())
+}
+
+/// What a resource is called, for whoever decides by that.
+pub(crate) fn named(key: &ResourceKey) -> Named<'_> {
+    Named {
+        name: key.name.as_str(),
+        version: key.version.as_ref().map(Name::as_str),
+    }
+}
+
+/// The policies that allow some changes, each once.
+fn policies(planned: &[Planned]) -> String {
+    let all: BTreeSet<&str> = planned.iter().map(|change| &*change.policy).collect();
+    let told: Vec<&str> = all.iter().copied().take(POLICIES_TOLD).collect();
+    let more = if all.len() > told.len() { ", …" } else { "" };
+    format!("{}{more}", told.join(", "))
 }
 
 /// That others change the same things all the while.
@@ -433,7 +490,8 @@ fn shown_of(draft: &Draft) -> String {
         | Spec::Role(_)
         | Spec::AccessPolicy(_)
         | Spec::KeySet(_)
-        | Spec::Webhook(_) => String::new(),
+        | Spec::Webhook(_)
+        | Spec::ManagementRole(_) => String::new(),
     }
 }
 

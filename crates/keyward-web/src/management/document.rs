@@ -34,6 +34,7 @@ pub(crate) fn schema_name(kind: &KindDescription) -> &'static str {
         Kind::AccessPolicy => "AccessPolicy",
         Kind::KeySet => "KeySet",
         Kind::Webhook => "Webhook",
+        Kind::ManagementRole => "ManagementRole",
     }
 }
 
@@ -266,6 +267,10 @@ fn own_schemas() -> Vec<(&'static str, Value)> {
         .iter()
         .map(|role| role.as_str())
         .collect();
+    let role = schema::one_of(vec![
+        json!({ "type": "string", "enum": roles }),
+        json!({ "allOf": [schema::name(), { "not": { "enum": roles } }], "description": "A custom role of the team" }),
+    ]);
     let scopes: Vec<String> = Scope::all().map(|scope| scope.to_string()).collect();
     let scopes =
         json!({ "type": "array", "minItems": 1, "items": { "type": "string", "enum": scopes } });
@@ -332,7 +337,7 @@ fn own_schemas() -> Vec<(&'static str, Value)> {
                 &["roles"],
                 json!({
                     "name": member_name,
-                    "roles": { "type": "array", "minItems": 1, "items": { "type": "string", "enum": roles } },
+                    "roles": { "type": "array", "minItems": 1, "maxItems": 16, "items": role },
                 }),
             ),
         ),
@@ -487,6 +492,7 @@ fn own_schemas() -> Vec<(&'static str, Value)> {
                 "required": ["intact"],
                 "properties": {
                     "intact": { "type": "boolean" }, "events": number(), "first": number(), "anchored": number(), "head": text(),
+                    "next": { "type": ["integer", "null"], "description": "`after` of the next call; null at the end of the log" },
                     "broken_at": number(), "why": text(),
                 },
             }),

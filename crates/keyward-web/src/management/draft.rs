@@ -5,6 +5,7 @@ use super::secret;
 use crate::node::{DatabaseResource, ResourceKey};
 use crate::problem::{MemberFlaw, Problem, ProblemKind};
 use crate::site::Site;
+use keyward_access::management::check_role;
 use keyward_model::resource::authorization::{Authorization, PolicyReference};
 use keyward_model::resource::raw::{
     Declared, Node as Tree, Place, Problems, Severity, read_team_resource,
@@ -235,7 +236,11 @@ fn of_files(declared: &Declared) -> Vec<MemberFlaw> {
             let path = policy.path_mut().map(|path| path.clone());
             ("/file", path.into_iter().collect())
         }
-        Spec::Credential(_) | Spec::Role(_) | Spec::KeySet(_) | Spec::Webhook(_) => {
+        Spec::Credential(_)
+        | Spec::Role(_)
+        | Spec::KeySet(_)
+        | Spec::Webhook(_)
+        | Spec::ManagementRole(_) => {
             return Vec::new();
         }
     };
@@ -262,6 +267,14 @@ fn of_policies(declared: &Declared) -> Vec<MemberFlaw> {
                 of_level("route", &route.authorization, &pointer, &mut flaws);
             }
         }
+        Spec::ManagementRole(role) => {
+            let found = check_role(name, &role.cedar).into_iter();
+            flaws.extend(found.filter(|found| found.fatal).map(|found| MemberFlaw {
+                member: "/cedar".to_owned(),
+                code: found.code,
+                detail: at_line(&role.cedar, found.offset, found.message),
+            }));
+        }
         Spec::Issuer(_)
         | Spec::Upstream(_)
         | Spec::Credential(_)
@@ -270,6 +283,15 @@ fn of_policies(declared: &Declared) -> Vec<MemberFlaw> {
         | Spec::Webhook(_) => {}
     }
     flaws
+}
+
+/// What is wrong with a text, with the line where it stands.
+fn at_line(text: &str, offset: Option<usize>, message: String) -> String {
+    let before = offset.and_then(|offset| text.get(..offset));
+    match before {
+        Some(before) => format!("line {}: {message}", before.matches('\n').count() + 1),
+        None => message,
+    }
 }
 
 fn of_level(place: &str, level: &Authorization, pointer: &str, flaws: &mut Vec<MemberFlaw>) {

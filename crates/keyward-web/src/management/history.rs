@@ -1,7 +1,7 @@
 //! Endpoints of the history: revisions, what lies between two of them, and the way back.
 
 use super::call::Call;
-use super::change::{Making, Planned};
+use super::change::{Making, Planned, named};
 use super::draft::Draft;
 use super::endpoint::{Allowed, Outcome};
 use super::kind::KindDescription;
@@ -12,13 +12,15 @@ use crate::node::ResourceKey;
 use crate::problem::{Problem, ProblemKind};
 use crate::site::Site;
 use futures_util::FutureExt as _;
-use keyward_access::management::{Action, Manager, Place, Subject, decide};
+use keyward_access::management::{
+    Action, ManagementPermit, Manager, Named, Place, Subject, decide_any,
+};
 use keyward_model::id::TeamId;
 use keyward_model::resource::Kind;
 use keyward_model::{Revision, TeamName, Timestamp};
 use keyward_store::management::{RevisionEntry, Team};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A revision as it is told; to a team, of what is its own. A reason that was given for several teams at once is told
@@ -146,14 +148,39 @@ fn readable(
     allowed: &Allowed<'_>,
     mut found: BTreeMap<ResourceKey, Difference>,
 ) -> BTreeMap<ResourceKey, Difference> {
-    found.retain(|key, _| reads(&allowed.manager, key.team, key.kind));
+    let mut reader = Reader::new(&allowed.manager);
+    found.retain(|key, _| reader.reads(key));
     found
 }
 
-/// Whether somebody may read resources of a kind in a team.
-pub(crate) fn reads(manager: &Arc<Manager>, team: TeamId, kind: Kind) -> bool {
-    let read = Action::read(Subject::Resources(kind));
-    decide(manager, read, Place::Team(team)).is_ok()
+/// What somebody may read of many resources.
+pub(crate) struct Reader<'m> {
+    manager: &'m Arc<Manager>,
+    /// What was decided already: once for each team and kind, and where that is not all there is to it, for each again.
+    known: BTreeMap<(TeamId, Kind), Option<ManagementPermit>>,
+}
+
+impl<'m> Reader<'m> {
+    pub(crate) fn new(manager: &'m Arc<Manager>) -> Self {
+        Self {
+            manager,
+            known: BTreeMap::new(),
+        }
+    }
+
+    /// Whether they may read this one.
+    pub(crate) fn reads(&mut self, key: &ResourceKey) -> bool {
+        self.reads_named(key.team, key.kind, named(key))
+    }
+
+    pub(crate) fn reads_named(&mut self, team: TeamId, kind: Kind, of: Named<'_>) -> bool {
+        let manager = self.manager;
+        let known = self.known.entry((team, kind)).or_insert_with(|| {
+            let read = Action::read(Subject::Resources(kind));
+            decide_any(manager, read, Place::Team(team)).ok()
+        });
+        known.as_ref().is_some_and(|permit| permit.of(of).is_ok())
+    }
 }
 
 fn told_differences(found: BTreeMap<ResourceKey, Difference>) -> Vec<Value> {
@@ -277,7 +304,14 @@ pub(crate) fn rollback<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> 
         }
         let mut planned = Vec::new();
         let mut left_out = Vec::new();
+        let teams = site.store().teams().await?;
+        let teams: BTreeSet<TeamId> = teams.into_iter().map(|team| team.id).collect();
         for (key, difference) in found.known {
+            // A team that was deleted does not come back, and nothing of it: its members and keys are gone.
+            if !teams.contains(&key.team) {
+                left_out.push(format!("{}/{}", difference.team_name, shown(&key)));
+                continue;
+            }
             let Some(kind) = KindDescription::of(key.kind) else {
                 continue;
             };
@@ -288,7 +322,7 @@ pub(crate) fn rollback<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> 
                 continue;
             }
             let write = Action::write(kind.subject());
-            let permit = site.permit(&allowed.manager, write, Place::Team(key.team))?;
+            let permit = site.permit_any(&allowed.manager, write, Place::Team(key.team))?;
             let draft = match difference.before {
                 None => None,
                 Some(body) => {
@@ -302,7 +336,7 @@ pub(crate) fn rollback<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> 
         }
         let address = call.address.to_string();
         let making = Making {
-            author: call.author(&allowed.manager, &address),
+            author: call.author(&allowed.permit, &address),
             summary: format!("roll back to revision {to}"),
             reason: call.reason()?,
             dry_run: call.flag("dry_run")?,

@@ -84,7 +84,7 @@ impl<'c> Addressed<'c> {
     pub(super) fn author(&self) -> Author<'_> {
         self.allowed
             .call
-            .author(&self.allowed.manager, &self.address)
+            .author(&self.allowed.permit, &self.address)
     }
 
     pub(super) fn body(&self) -> Result<Value, Problem> {

@@ -1,6 +1,7 @@
 //! Endpoints of members.
 
 use super::call::JSON;
+use super::custom_role::{Where, can_be_given};
 use super::endpoint::{Allowed, Outcome};
 use super::list::Paging;
 use super::team::{bad_member, check_members};
@@ -8,15 +9,18 @@ use crate::answer::Answer;
 use crate::problem::{Problem, ProblemKind};
 use crate::site::Site;
 use futures_util::FutureExt as _;
-use keyward_access::management::{ManagementRole, Manager};
+use keyward_access::management::{GivenRole, ManagementRole, Manager};
 use keyward_model::id::TeamId;
 use keyward_store::management::{MemberRules, TeamMember};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// The form of members' names.
-pub(crate) const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._@-]{0,126}$";
+pub(crate) const NAME: &str = "^(?![Nn][Oo][Dd][Ee]$)[A-Za-z0-9][A-Za-z0-9._@-]{0,126}$";
 const NAME_MAX: usize = 127;
+
+/// The most roles of a member: each custom one is asked at each call.
+const ROLES_MAX: usize = 16;
 
 /// What the audit log calls the node itself, in small letters: nobody else is called so, however it is written.
 const OF_THE_NODE: &str = "node";
@@ -31,8 +35,9 @@ pub(crate) fn is_name(text: &str) -> bool {
         && text.bytes().all(inside)
 }
 
-fn told(member: &TeamMember) -> Value {
-    json!({ "name": member.member, "roles": member.roles })
+fn told<'r>(member: &str, roles: impl Iterator<Item = &'r GivenRole>) -> Value {
+    let roles: BTreeSet<String> = roles.map(ToString::to_string).collect();
+    json!({ "name": member, "roles": roles })
 }
 
 /// `GET /teams/{team}/members`.
@@ -46,9 +51,14 @@ pub(crate) fn list<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             .members(team.id, after.unwrap_or_default(), paging.wanted())
             .await?;
         let end = |member: &TeamMember| json!(member.member);
-        Ok(Answer::ok(
-            paging.page(site, members, end, |member| told(&member)),
-        ))
+        Ok(Answer::ok(paging.page(site, members, end, |member| {
+            let roles = member
+                .roles
+                .iter()
+                .filter_map(|role| GivenRole::of_stored(role));
+            let roles: Vec<GivenRole> = roles.collect();
+            told(&member.member, roles.iter())
+        })))
     }
     .boxed()
 }
@@ -61,11 +71,7 @@ pub(crate) fn show<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
         if roles.is_empty() {
             return Err(Problem::not_found());
         }
-        let roles = roles.iter().map(|role| role.as_str().to_owned());
-        Ok(Answer::ok(told(&TeamMember {
-            member: member.to_owned(),
-            roles: roles.collect(),
-        })))
+        Ok(Answer::ok(told(member, roles.iter())))
     }
     .boxed()
 }
@@ -84,11 +90,8 @@ pub(crate) fn put<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             return Err(bad_member("/name", "it is the one of the address"));
         }
         let roles = roles(&body)?;
-        let roles = change(site, &allowed, member, roles).await?;
-        Ok(Answer::ok(told(&TeamMember {
-            member: member.to_owned(),
-            roles,
-        })))
+        change(site, &allowed, member, &roles).await?;
+        Ok(Answer::ok(told(member, roles.iter())))
     }
     .boxed()
 }
@@ -101,24 +104,25 @@ pub(crate) fn delete<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
         if before.is_empty() {
             return Err(Problem::not_found());
         }
-        change(site, &allowed, member, BTreeSet::new()).await?;
+        change(site, &allowed, member, &BTreeSet::new()).await?;
         Ok(Answer::nothing())
     }
     .boxed()
 }
 
-fn roles(body: &Value) -> Result<BTreeSet<ManagementRole>, Problem> {
+fn roles(body: &Value) -> Result<BTreeSet<GivenRole>, Problem> {
     let list = body.get("roles").and_then(Value::as_array);
-    let list = list.filter(|list| !list.is_empty()).ok_or_else(|| {
+    let list = list.filter(|list| (1..=ROLES_MAX).contains(&list.len()));
+    let list = list.ok_or_else(|| {
         bad_member(
             "/roles",
-            "it is a list of roles, at least one: to take all away, delete the member",
+            "it is a list of roles, from one to sixteen: to take all away, delete the member",
         )
     })?;
     let mut roles = BTreeSet::new();
     for (index, role) in list.iter().enumerate() {
-        let parsed = role.as_str().and_then(ManagementRole::parse);
-        let why = "it is `operator`, `owner`, `publisher`, `consumer` or `auditor`";
+        let parsed = role.as_str().and_then(GivenRole::parse);
+        let why = "it is `operator`, `owner`, `publisher`, `consumer` or `auditor`, or the name of a custom role";
         let parsed = parsed.ok_or_else(|| bad_member(&format!("/roles/{index}"), why))?;
         roles.insert(parsed);
     }
@@ -129,27 +133,40 @@ async fn change(
     site: &Site,
     allowed: &Allowed<'_>,
     member: &str,
-    roles: BTreeSet<ManagementRole>,
-) -> Result<BTreeSet<String>, Problem> {
+    roles: &BTreeSet<GivenRole>,
+) -> Result<(), Problem> {
     let team = allowed.team()?.id;
     let operator = ManagementRole::Operator;
-    if roles.contains(&operator) && team != TeamId::DEFAULT {
+    if roles.contains(&GivenRole::BuiltIn(operator)) && team != TeamId::DEFAULT {
         let why = "`operator` is given in the team `default` alone, and counts in every team";
         return Err(bad_member("/roles", why));
     }
-    let roles: BTreeSet<String> = roles.iter().map(|role| role.as_str().to_owned()).collect();
+    let mut custom = Vec::new();
+    for role in roles {
+        let GivenRole::Custom(name) = role else {
+            continue;
+        };
+        match can_be_given(site, team, name).await? {
+            Some(Where::Database) => custom.push(name.clone()),
+            Some(Where::File) => {}
+            None => return Err(no_role(name.as_str())),
+        }
+    }
+    let roles: BTreeSet<String> = roles.iter().map(GivenRole::stored).collect();
     let address = allowed.call.address.to_string();
-    let author = allowed.call.author(&allowed.manager, &address);
+    let author = allowed.call.author(&allowed.permit, &address);
     let rules = MemberRules {
         keep: Some(operator.as_str()),
         above: above(&allowed.manager),
+        custom: &custom,
     };
     let changed = site
         .store()
         .set_member(team, member, &roles, rules, author, site.now())
         .await;
     match changed {
-        Ok(()) => Ok(roles),
+        Ok(()) => Ok(()),
+        Err(keyward_store::Error::NoRole { role }) => Err(no_role(&role)),
         Err(keyward_store::Error::Last { role }) => Err(Problem::new(
             ProblemKind::Unfit,
             format!("Nobody would be `{role}` any more: give the role to another first"),
@@ -160,6 +177,17 @@ async fn change(
         )),
         Err(error) => Err(error.into()),
     }
+}
+
+fn no_role(name: &str) -> Problem {
+    Problem::of_member(
+        ProblemKind::Unfit,
+        "/roles",
+        "unknown_reference",
+        format!(
+            "There is no role `{name}` in this team: declare it first (`kind: management_role`)"
+        ),
+    )
 }
 
 /// The role that a caller stands below.

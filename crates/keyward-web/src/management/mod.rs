@@ -6,6 +6,7 @@ mod authenticate;
 pub(crate) mod call;
 pub(crate) mod catalogue;
 mod change;
+pub(crate) mod custom_role;
 pub(crate) mod document;
 mod draft;
 pub(crate) mod endpoint;

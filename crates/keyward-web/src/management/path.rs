@@ -57,7 +57,7 @@ pub(crate) fn put<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             return Err(bad_member("/paths", why));
         }
         let address = allowed.call.address.to_string();
-        let author = allowed.call.author(&allowed.manager, &address);
+        let author = allowed.call.author(&allowed.permit, &address);
         let _alone = site.writing().lock().await;
         for _ in 0..TRIES {
             let catalogue = site.catalogue().await?;

@@ -1,4 +1,8 @@
-//! Endpoints of revocations: what tokens are no longer believed, in the whole deployment.
+//! Endpoints of revocations: what tokens are no longer believed.
+//!
+//! Operators revoke tokens of the issuers that all teams share, and of this node's own. A team revokes those of its own
+//! issuers: a revocation counts for callers whom an issuer of its team vouches for, so that it touches nobody else's,
+//! whoever calls an issuer by the same address.
 
 use super::call::JSON;
 use super::endpoint::{Allowed, BASE, Outcome};
@@ -9,6 +13,7 @@ use crate::problem::{Problem, ProblemKind};
 use crate::site::Site;
 use futures_util::FutureExt as _;
 use keyward_model::id::{RevocationId, TeamId};
+use keyward_model::resource::Spec;
 use keyward_model::resource::raw::form;
 use keyward_model::revocation::{Revocation, RevocationKind};
 use keyward_state::revocation::REVOCATIONS_MAX_DEFAULT;
@@ -23,6 +28,9 @@ const LEEWAY: Duration = Duration::from_secs(30);
 
 /// The longest `jti`, `sub` and the like.
 const VALUE_MAX: usize = 1024;
+
+/// The most revocations of a team at a time: a hundredth of what a node takes in, so that no team uses up the others' share.
+const OF_TEAM_MAX: usize = 10_000;
 
 /// As they are written.
 const KINDS: [(&str, RevocationKind); 5] = [
@@ -45,14 +53,54 @@ fn told(revocation: &Revocation) -> Value {
     })
 }
 
-/// `GET /revocations`: those in force, the oldest first.
+/// Whose revocations an address is about: `None` are those of the whole deployment.
+fn whose(allowed: &Allowed<'_>) -> Result<Option<TeamId>, Problem> {
+    let team = allowed.permit.place().team();
+    if team == Some(TeamId::DEFAULT) && !allowed.manager.is_operator() {
+        // The issuers of nodes' own files vouch for that team: what is revoked there concerns everyone.
+        let why =
+            "Only an operator revokes in the team `default`: issuers of nodes' own files are of it";
+        return Err(Problem::new(ProblemKind::Forbidden, why));
+    }
+    Ok(team)
+}
+
+/// That tokens of this issuer are the team's to revoke.
+async fn is_own(site: &Site, team: TeamId, issuer: &str) -> Result<(), Problem> {
+    let catalogue = site.catalogue().await?;
+    let mut of_team = catalogue.values().filter(|one| one.key.team == team);
+    let own = of_team.any(|one| match &one.resource.spec {
+        Spec::Issuer(own) => *own.issuer == *issuer,
+        Spec::KeySet(set) => set.issuer.as_deref() == Some(issuer),
+        Spec::Upstream(_)
+        | Spec::Api(_)
+        | Spec::Credential(_)
+        | Spec::Role(_)
+        | Spec::AccessPolicy(_)
+        | Spec::Webhook(_)
+        | Spec::ManagementRole(_) => false,
+    });
+    if own {
+        return Ok(());
+    }
+    Err(Problem::of_member(
+        ProblemKind::Unfit,
+        "/issuer",
+        "unknown_reference",
+        "No issuer and no key set of this team has this `iss`: a team revokes tokens of its own issuers",
+    ))
+}
+
+/// `GET /revocations` and the same of a team: those in force, the oldest first.
 pub(crate) fn list<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
     async move {
-        let paging = Paging::of(site, allowed.call, &["revocations"])?;
+        let team = whose(&allowed)?;
+        let named = team.map(|team| team.to_string()).unwrap_or_default();
+        let paging = Paging::of(site, allowed.call, &["revocations", &named])?;
         let after = paging.after.as_ref().and_then(Value::as_str);
         let found = site
             .store()
-            .revocations_page(after.unwrap_or_default(), paging.wanted(), site.now())
+            .revocations_page(team, after.unwrap_or_default(), paging.wanted(), site.now())
             .await?;
         let end = |one: &Revocation| json!(one.id.to_string());
         Ok(Answer::ok(paging.page(site, found, end, |one| told(&one))))
@@ -60,9 +108,10 @@ pub(crate) fn list<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
     .boxed()
 }
 
-/// `POST /revocations`.
+/// `POST /revocations` and the same of a team.
 pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
     async move {
+        let team = whose(&allowed)?;
         let body = allowed.call.json(JSON)?;
         check_members(&body, &["kind", "issuer", "value", "expires_in"])?;
         let kind = body.get("kind").and_then(Value::as_str);
@@ -100,7 +149,16 @@ pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             }
         };
         let store = site.store();
-        if store.revocation_count(now).await? >= REVOCATIONS_MAX_DEFAULT.get() {
+        if let Some(team) = team.filter(|team| *team != TeamId::DEFAULT) {
+            is_own(site, team, issuer).await?;
+            if store.revocation_count(Some(team), now).await? >= OF_TEAM_MAX {
+                return Err(Problem::new(
+                    ProblemKind::Unfit,
+                    format!("{OF_TEAM_MAX} revocations of the team are in force, which is all that a team may have: take back those that are not needed, or withdraw the issuer's keys"),
+                ));
+            }
+        }
+        if store.revocation_count(None, now).await? >= REVOCATIONS_MAX_DEFAULT.get() {
             return Err(Problem::new(
                 ProblemKind::Unfit,
                 format!("{REVOCATIONS_MAX_DEFAULT} revocations are in force, which is all that a node takes in: take back those that are not needed, or withdraw the issuer's keys"),
@@ -112,10 +170,10 @@ pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             now
         };
         let address = allowed.call.address.to_string();
-        let author = allowed.call.author(&allowed.manager, &address);
+        let author = allowed.call.author(&allowed.permit, &address);
         let made = store
             .insert_revocation(
-                TeamId::DEFAULT,
+                team.unwrap_or(TeamId::DEFAULT),
                 issuer,
                 *kind,
                 value,
@@ -129,25 +187,30 @@ pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
         if let Err(error) = site.revocations().insert(&made, now) {
             tracing::error!(%error, "revocations: one that was written is not in force here yet");
         }
-        let location = format!("{BASE}/revocations/{}", made.id);
+        let below = match &allowed.team {
+            Some(team) => format!("/teams/{}", team.name),
+            None => String::new(),
+        };
+        let location = format!("{BASE}{below}/revocations/{}", made.id);
         Ok(Answer::created(told(&made), location))
     }
     .boxed()
 }
 
-/// `DELETE /revocations/{revocation}`.
+/// `DELETE /revocations/{revocation}` and the same of a team.
 pub(crate) fn delete<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
     async move {
+        let team = whose(&allowed)?;
         let id: RevocationId = allowed
             .call
             .path("revocation")
             .parse()
             .map_err(|_| Problem::not_found())?;
         let address = allowed.call.address.to_string();
-        let author = allowed.call.author(&allowed.manager, &address);
+        let author = allowed.call.author(&allowed.permit, &address);
         let removed = site
             .store()
-            .remove_revocation(id, author, site.now())
+            .remove_revocation(id, team, author, site.now())
             .await?;
         if removed {
             Ok(Answer::nothing())

@@ -90,11 +90,9 @@ impl Spot {
     fn all(body: &Value, kind: &KindDescription) -> Vec<Self> {
         let mut spots = Vec::new();
         for member in kind.secrets {
-            let mut keys = member.pointer.split('/');
             // What is before the first slash is nothing.
-            keys.next();
-            let keys: Vec<&str> = keys.collect();
-            gather(body, &keys, "", "", member.kept, &mut spots);
+            let keys = member.pointer.strip_prefix('/');
+            gather(body, keys, "", "", member.kept, &mut spots);
         }
         spots
     }
@@ -125,15 +123,16 @@ impl Spot {
     }
 }
 
+/// Goes on from a value by what is left of a pointer; where nothing is left, it is what is meant.
 fn gather(
     value: &Value,
-    keys: &[&str],
+    keys: Option<&str>,
     pointer: &str,
     name: &str,
     kept: Kept,
     spots: &mut Vec<Spot>,
 ) {
-    let Some((key, rest)) = keys.split_first() else {
+    let Some(keys) = keys else {
         spots.push(Spot {
             pointer: pointer.to_owned(),
             name: name.to_owned(),
@@ -141,16 +140,24 @@ fn gather(
         });
         return;
     };
+    let (key, rest) = match keys.split_once('/') {
+        Some((key, rest)) => (key, Some(rest)),
+        None => (keys, None),
+    };
     match value {
-        Value::Object(members) => {
+        Value::Object(members) if key == "*" => {
             for (name, member) in members {
-                if *key == "*" || key == name {
-                    let pointer = format!("{pointer}/{}", escaped(name));
-                    gather(member, rest, &pointer, name, kept, spots);
-                }
+                let pointer = format!("{pointer}/{}", escaped(name));
+                gather(member, rest, &pointer, name, kept, spots);
             }
         }
-        Value::Array(members) if *key == "*" => {
+        Value::Object(members) => {
+            if let Some((name, member)) = members.get_key_value(key) {
+                let pointer = format!("{pointer}/{}", escaped(name));
+                gather(member, rest, &pointer, name, kept, spots);
+            }
+        }
+        Value::Array(members) if key == "*" => {
             for (index, member) in members.iter().enumerate() {
                 gather(member, rest, &format!("{pointer}/{index}"), "", kept, spots);
             }

@@ -41,6 +41,7 @@ pub(crate) fn claim<'c>(site: &'c Site, call: &'c Call) -> Outcome<'c> {
             request_id: &call.request_id,
             team: Some(TeamId::DEFAULT),
             token: "",
+            policy: "",
         };
         // A deployment is not claimed for somebody who then gets no token.
         site.can_sign()?;

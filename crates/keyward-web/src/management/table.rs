@@ -75,7 +75,30 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             team::show,
             Operation::new("show_team", "teams", "A team")
                 .gives(200, Some(schema_named("Team")))
+                .tagged()
                 .refuses([403, 404]),
+        ),
+        permitted(
+            Method::DELETE,
+            "/teams/{team}",
+            Action::write(Subject::Teams),
+            team::delete,
+            Operation::new(
+                "delete_team",
+                "teams",
+                "Take a team away: one that has nothing, or all that it has with it",
+            )
+            .with([
+                Parameter::query(
+                    "cascade",
+                    "The team's name once more, if all that it has is to go with it",
+                    json!({ "type": "string", "minLength": 1, "maxLength": 63 }),
+                ),
+                if_match().required(),
+                Parameter::reason(),
+            ])
+            .gives(204, None)
+            .refuses([403, 404, 409, 412, 422, 428]),
         ),
         permitted(
             Method::GET,
@@ -170,8 +193,13 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         Operation::new(
             "verify_audit",
             "audit",
-            "Whether the log is as it was written, from its first event on",
+            "Whether the log is as it was written, so many events at once: `next` goes on, and is null at the end",
         )
+        .with([Parameter::query(
+            "after",
+            "The event up to which it was verified; from its first event on without it",
+            json!({ "type": "integer", "minimum": 0, "maximum": i64::MAX }),
+        )])
         .gives(200, Some(schema_named("AuditChain")))
         .refuses([403]),
     ));
@@ -339,13 +367,6 @@ fn resources(kind: &'static KindDescription) -> [Endpoint; 6] {
         filters.extend(Parameter::paging());
         filters
     };
-    let if_match = || {
-        Parameter::header(
-            "if-match",
-            "The `etag` of what you have read, so that nobody's change is lost",
-            tags(),
-        )
-    };
     let rows = [
         (
             Method::GET,
@@ -462,6 +483,14 @@ fn resources(kind: &'static KindDescription) -> [Endpoint; 6] {
         let gate = Gate::May(action);
         row((method, path), gate, Some(kind), handler, operation)
     })
+}
+
+fn if_match() -> Parameter {
+    Parameter::header(
+        "if-match",
+        "The `etag` of what you have read, so that nobody's change is lost",
+        tags(),
+    )
 }
 
 /// Entity tags, or any.

@@ -9,7 +9,7 @@ use crate::answer::Answer;
 use crate::problem::{Problem, ProblemKind};
 use crate::site::Site;
 use futures_util::FutureExt as _;
-use keyward_access::management::{ManagementRole, Scope};
+use keyward_access::management::{GivenRole, ManagementRole, Scope};
 use keyward_model::resource::raw::form;
 use keyward_store::MachineToken;
 use keyward_store::management::NewMachineToken;
@@ -91,7 +91,8 @@ pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
         if roles.is_empty() {
             return Err(no_member());
         }
-        if roles.contains(&ManagementRole::Operator) && !allowed.manager.is_operator() {
+        let operator = GivenRole::BuiltIn(ManagementRole::Operator);
+        if roles.contains(&operator) && !allowed.manager.is_operator() {
             return Err(Problem::new(
                 ProblemKind::Forbidden,
                 "Only an operator makes tokens that act as one",
@@ -112,7 +113,7 @@ pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
         };
         let life = life(&body, site.token_life())?;
         let address = allowed.call.address.to_string();
-        let author = allowed.call.author(&allowed.manager, &address);
+        let author = allowed.call.author(&allowed.permit, &address);
         let now = site.now();
         let new = NewMachineToken {
             team: team.id,
@@ -188,7 +189,7 @@ pub(crate) fn revoke<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
     async move {
         let token = addressed(site, &allowed).await?;
         let address = allowed.call.address.to_string();
-        let author = allowed.call.author(&allowed.manager, &address);
+        let author = allowed.call.author(&allowed.permit, &address);
         let revoked = site
             .store()
             .revoke_machine_token(&token, above(&allowed.manager), author, site.now())

@@ -11,11 +11,11 @@ use keyward_jose::jwt::{TOKEN_MAX, peek};
 use keyward_model::id::{RevocationId, TeamId};
 use keyward_model::resource::issuer::SELF;
 use keyward_model::resource::raw::closest;
-use keyward_model::resource::{Issuer, Spec};
+use keyward_model::resource::{Issuer, Kind, Spec};
 use keyward_model::revocation::{Revocation, RevocationKind};
 use keyward_model::{Clock as _, SystemClock, Timestamp};
 use keyward_state::revocation::REVOCATIONS_MAX_DEFAULT;
-use keyward_store::Author;
+use keyward_store::{Author, Store};
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -64,6 +64,11 @@ pub(super) struct Revoke {
     /// expired. Without this option it is the token's `exp` with --token, and else 365d
     #[arg(long, value_name = "DURATION", value_parser = super::time::seconds)]
     expires: Option<u64>,
+
+    /// Of this team, whose own issuer it is: an issuer or key set that the team has declared, by its name or its `iss`.
+    /// It counts for callers of that team's issuers alone
+    #[arg(long, value_name = "NAME")]
+    team: Option<String>,
 
     /// The node's configuration. Without this option KEYWARD_CONFIG names it; without that it is keyward.yaml
     #[arg(long, value_name = "PATH")]
@@ -119,7 +124,11 @@ impl Revoke {
             Some(token) => self.of_token(token, &configuration)?,
             None => {
                 let written = self.issuer.as_deref().unwrap_or_default();
-                let (issuer, leeway) = named_issuer(&configuration, written)?;
+                let (issuer, leeway) = match &self.team {
+                    // It is looked up where the team has declared it.
+                    Some(_) => (written.to_owned(), LEEWAY),
+                    None => named_issuer(&configuration, written)?,
+                };
                 Target {
                     issuer,
                     value: self.value.clone().unwrap_or_default(),
@@ -169,13 +178,23 @@ impl Revoke {
             now
         };
         let revocation = in_store(&configuration, async |store| {
-            if store.revocation_count(now).await? >= REVOCATIONS_MAX_DEFAULT.get() {
-                return Ok(None);
+            let (team, issuer) = match &self.team {
+                None => (TeamId::DEFAULT, target.issuer.clone()),
+                Some(name) => match of_team(store, name, &target.issuer).await? {
+                    Ok(found) => found,
+                    Err(why) => return Ok(Err(why)),
+                },
+            };
+            if store.revocation_count(None, now).await? >= REVOCATIONS_MAX_DEFAULT.get() {
+                let why = format!(
+                    "{REVOCATIONS_MAX_DEFAULT} revocations are in force, which is all that a node takes in; remove those that are not needed, or replace the issuer's keys"
+                );
+                return Ok(Err(Failure::new("revoke", why, "too_many")));
             }
             let revocation = store
                 .insert_revocation(
-                    TeamId::DEFAULT,
-                    &target.issuer,
+                    team,
+                    &issuer,
                     kind,
                     &target.value,
                     not_before,
@@ -184,14 +203,8 @@ impl Revoke {
                     now,
                 )
                 .await?;
-            Ok(Some(revocation))
-        })?;
-        let revocation = revocation.ok_or_else(|| {
-            let why = format!(
-                "{REVOCATIONS_MAX_DEFAULT} revocations are in force, which is all that a node takes in; remove those that are not needed, or replace the issuer's keys"
-            );
-            Failure::new("revoke", why, "too_many")
-        })?;
+            Ok(Ok(revocation))
+        })??;
         if self.json {
             return terminal::write_line(&shown(&revocation).to_string());
         }
@@ -231,8 +244,8 @@ impl Revoke {
             Failure::new("revoke", why, "claim_missing")
         };
         let issuer = text("iss").ok_or_else(|| missing("iss"))?;
-        let known = by_iss(configuration, &issuer);
-        if known.is_none() {
+        let known = by_iss(configuration, &issuer).filter(|_| self.team.is_none());
+        if known.is_none() && self.team.is_none() {
             complain_of_unknown(&issuer);
         }
         // A subject's other tokens may live longer than this one.
@@ -323,7 +336,7 @@ impl Remove {
         let configuration = node_configuration(self.config.as_ref())?;
         let now = SystemClock::new().now();
         let removed = in_store(&configuration, async |store| {
-            store.remove_revocation(id, ACTOR, now).await
+            store.remove_revocation(id, None, ACTOR, now).await
         })?;
         if removed {
             return Ok(());
@@ -336,9 +349,44 @@ impl Remove {
     }
 }
 
+/// A team by its name, and the `iss` of its issuer or key set that is written so: by its name, or as tokens carry it.
+async fn of_team(
+    store: &Store,
+    name: &str,
+    written: &str,
+) -> Result<Result<(TeamId, String), Failure>, keyward_store::Error> {
+    let refused = |why: String, code| Ok(Err(Failure::new("revoke", why, code)));
+    let teams = store.teams().await?;
+    let Some(team) = teams.into_iter().find(|team| team.name.as_str() == name) else {
+        return refused(format!("there is no team `{name}`"), "unknown_team");
+    };
+    let resources = store.resources().await?;
+    let own = resources.iter().filter(|one| one.team == team.id);
+    let own = own.filter(|one| {
+        [Kind::Issuer, Kind::KeySet]
+            .iter()
+            .any(|kind| kind.as_str() == one.kind)
+    });
+    let mut own = own.filter_map(|one| {
+        let body: serde_json::Value = serde_json::from_str(&one.body).ok()?;
+        let issuer = body.get("issuer")?.as_str()?;
+        (one.name.as_str() == written || issuer == written).then(|| issuer.to_owned())
+    });
+    match own.next() {
+        Some(issuer) => Ok(Ok((team.id, issuer))),
+        None => refused(
+            format!(
+                "no issuer and no key set of the team `{name}` is called `{written}` or has that `iss`"
+            ),
+            "unknown_issuer",
+        ),
+    }
+}
+
 fn shown(revocation: &Revocation) -> serde_json::Value {
     json!({
         "id": revocation.id,
+        "team": revocation.team,
         "issuer": revocation.issuer,
         "kind": revocation.kind.as_str(),
         "value": revocation.value,
@@ -358,7 +406,8 @@ fn issuers(configuration: &NodeConfiguration) -> impl Iterator<Item = (&str, &Is
         | Spec::Role(_)
         | Spec::AccessPolicy(_)
         | Spec::KeySet(_)
-        | Spec::Webhook(_) => None,
+        | Spec::Webhook(_)
+        | Spec::ManagementRole(_) => None,
     })
 }
 

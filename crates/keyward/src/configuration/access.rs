@@ -2,7 +2,8 @@
 
 use super::file::{self, SeenFile};
 use super::report::Source;
-use keyward_access::Catalogue;
+use keyward_access::management::check_role;
+use keyward_access::{Catalogue, Flaw};
 use keyward_model::resource::authorization::{Authorization, PolicyReference};
 use keyward_model::resource::raw::{Declared, Node, Place, Problems};
 use keyward_model::resource::{AccessPolicy, PolicySource, Resource, Spec};
@@ -33,6 +34,10 @@ impl Found<'_> {
                     let written = written.and_then(|route| route.get("authorization"));
                     self.inline("route", &mut route.authorization, written);
                 }
+            }
+            Spec::ManagementRole(role) => {
+                let flaws = check_role(&name, &role.cedar);
+                self.tell(flaws, &role.cedar, node.place_of(&["cedar"]));
             }
             Spec::Issuer(_)
             | Spec::Upstream(_)
@@ -78,7 +83,12 @@ impl Found<'_> {
         let PolicySource::Text(text) = &policy.source else {
             return;
         };
-        for flaw in keyward_access::check(name, policy) {
+        self.tell(keyward_access::check(name, policy), text, begin);
+    }
+
+    /// What is wrong with a text of policies that is written at `begin`.
+    fn tell(&mut self, flaws: Vec<Flaw>, text: &str, begin: Place) {
+        for flaw in flaws {
             let at = flaw.offset.unwrap_or_default();
             let place = self.place(begin, text, at);
             if flaw.fatal {
@@ -145,7 +155,8 @@ pub(super) fn is_about_access(declared: &Declared) -> bool {
         | Spec::Upstream(_)
         | Spec::Credential(_)
         | Spec::KeySet(_)
-        | Spec::Webhook(_) => false,
+        | Spec::Webhook(_)
+        | Spec::ManagementRole(_) => false,
     }
 }
 

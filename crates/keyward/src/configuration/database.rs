@@ -59,23 +59,8 @@ pub(super) fn read(
             return None;
         }
     }
-    let in_clear = match &field.node().value {
-        Value::Text(text) => text.reference().is_none(),
-        Value::Null
-        | Value::Boolean(_)
-        | Value::Whole(_)
-        | Value::Number(_)
-        | Value::List(_)
-        | Value::Map(_) => false,
-    };
-    if settings.has_password() && in_clear {
-        problems.warning(
-            field.place(),
-            "secret_in_clear",
-            format!(
-                "`{key}`: the password stands in the file: write `${{ENV:NAME}}` or `${{FILE:path}}` in its place"
-            ),
-        );
+    if settings.has_password() {
+        password_in_clear(field, problems);
     }
     if settings.is_exposed() {
         problems.warning(
@@ -88,4 +73,27 @@ pub(super) fn read(
         );
     }
     Some(Some(settings))
+}
+
+/// Tells of a password that stands in the file itself, in an address that has one.
+pub(super) fn password_in_clear(field: Field<'_>, problems: &mut Problems) {
+    let in_clear = match &field.node().value {
+        Value::Text(text) => text.reference().is_none(),
+        Value::Null
+        | Value::Boolean(_)
+        | Value::Whole(_)
+        | Value::Number(_)
+        | Value::List(_)
+        | Value::Map(_) => false,
+    };
+    if in_clear {
+        let key = field.key();
+        problems.warning(
+            field.place(),
+            "secret_in_clear",
+            format!(
+                "`{key}`: the password stands in the file: write `${{ENV:NAME}}` or `${{FILE:path}}` in its place"
+            ),
+        );
+    }
 }

@@ -449,7 +449,7 @@ fn resource(node: Node, directory: &Path, problems: &mut Problems) -> Option<Dec
                 *path = directory.join(&path);
             }
         }
-        Spec::Role(_) | Spec::KeySet(_) | Spec::Webhook(_) => {}
+        Spec::Role(_) | Spec::KeySet(_) | Spec::Webhook(_) | Spec::ManagementRole(_) => {}
     }
     Some(declared)
 }

@@ -2,12 +2,13 @@
 
 use super::NodeConfiguration;
 use super::address::is_local;
+use super::database::password_in_clear;
 use super::file;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use keyward_model::Secret;
 use keyward_model::limit::OnOutage;
 use keyward_model::resource::Spec;
-use keyward_model::resource::raw::{Declared, Field, Problems, Value};
+use keyward_model::resource::raw::{Declared, Field, Problems};
 use keyward_state::shared::{PREFIX_DEFAULT, SharedSettings, WAIT_DEFAULT};
 use serde_json::json;
 use std::fmt;
@@ -171,23 +172,8 @@ fn state(field: Field<'_>, problems: &mut Problems) -> Option<SharedState> {
         );
         return None;
     }
-    let in_clear = match &field.node().value {
-        Value::Text(text) => text.reference().is_none(),
-        Value::Null
-        | Value::Boolean(_)
-        | Value::Whole(_)
-        | Value::Number(_)
-        | Value::List(_)
-        | Value::Map(_) => false,
-    };
-    if credentials.is_some() && in_clear {
-        problems.warning(
-            field.place(),
-            "secret_in_clear",
-            format!(
-                "`{key}`: the password stands in the file: write `${{ENV:NAME}}` or `${{FILE:path}}` in its place"
-            ),
-        );
+    if credentials.is_some() {
+        password_in_clear(field, problems);
     }
     if scheme == "redis" && !is_local(host) {
         problems.warning(

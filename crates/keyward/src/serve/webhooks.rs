@@ -82,12 +82,10 @@ impl Teller {
 
     /// Runs until it is dropped.
     pub(crate) async fn run(self: Arc<Self>, mut marks: watch::Receiver<Marks>) {
-        let mut known: Vec<Arc<Resource>> = Vec::new();
+        let mut known: Vec<Arc<Resource>> = self.now();
+        self.end_those_that_went_before(&known).await;
         loop {
-            let declared = {
-                let declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
-                declared.clone()
-            };
+            let declared = self.now();
             self.end_those_that_went(&known, &declared).await;
             known.clone_from(&declared);
             let mut telling = JoinSet::new();
@@ -104,6 +102,22 @@ impl Teller {
                 () = self.changed.notified() => {}
                 changed = marks.changed() => if changed.is_err() { return },
             }
+        }
+    }
+
+    fn now(&self) -> Vec<Arc<Resource>> {
+        let declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
+        declared.clone()
+    }
+
+    /// The same of those that went while no node ran.
+    async fn end_those_that_went_before(&self, declared: &[Arc<Resource>]) {
+        let declared: Vec<_> = declared
+            .iter()
+            .map(|webhook| (webhook.team, webhook.name.as_str()))
+            .collect();
+        if let Err(error) = self.store.end_other_webhooks(&declared).await {
+            tracing::warn!(%error, "webhooks: those that are no more could not be forgotten");
         }
     }
 

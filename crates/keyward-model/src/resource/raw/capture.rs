@@ -131,7 +131,8 @@ mod tests {
             | Spec::Role(_)
             | Spec::AccessPolicy(_)
             | Spec::KeySet(_)
-            | Spec::Webhook(_) => panic!("not an API"),
+            | Spec::Webhook(_)
+            | Spec::ManagementRole(_) => panic!("not an API"),
         }
     }
 

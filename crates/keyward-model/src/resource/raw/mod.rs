@@ -17,6 +17,7 @@ pub mod form;
 mod issuer;
 mod key_set;
 mod limits;
+mod management_role;
 mod policy;
 mod problem;
 mod read;

@@ -3,7 +3,8 @@
 use super::field::{Field, Fields, listed};
 use super::problem::Problems;
 use super::{
-    Node, Place, Value, access_policy, api, credential, issuer, key_set, role, upstream, webhook,
+    Node, Place, Value, access_policy, api, credential, issuer, key_set, management_role, role,
+    upstream, webhook,
 };
 use crate::id::TeamId;
 use crate::name::Name;
@@ -68,6 +69,7 @@ pub const fn known_keys(kind: Kind) -> &'static [&'static str] {
         Kind::AccessPolicy => access_policy::KEYS,
         Kind::KeySet => key_set::KEYS,
         Kind::Webhook => webhook::KEYS,
+        Kind::ManagementRole => management_role::KEYS,
     }
 }
 
@@ -92,6 +94,7 @@ fn resource(
         Kind::AccessPolicy => "an access policy",
         Kind::KeySet => "a key set",
         Kind::Webhook => "a webhook",
+        Kind::ManagementRole => "a management role",
     };
     let fields = Fields::of(node, what, &known, problems)?;
     let (team_id, team) = match (owner, fields.optional("team")) {
@@ -118,6 +121,8 @@ fn resource(
         Kind::Webhook => {
             webhook::read(&fields, problems).map(|webhook| Spec::Webhook(Box::new(webhook)))
         }
+        Kind::ManagementRole => management_role::read(&fields, name.as_ref(), problems)
+            .map(|role| Spec::ManagementRole(Box::new(role))),
     };
     Some(Resource {
         team: team_id,

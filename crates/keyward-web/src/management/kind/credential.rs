@@ -1,9 +1,10 @@
-//! The schemas of `kind: credential`, `kind: role` and `kind: access_policy`.
+//! The schemas of `kind: credential`, and of `kind: role`, `kind: access_policy` and `kind: management_role`.
 
 use super::issuer::{enabled, holders};
 use super::schema::{
     about, choice, filled, list, name, object, one_of, pattern, put, scopes, text,
 };
+use keyward_model::resource::CustomRole;
 use serde_json::{Value, json};
 
 /// A keyed hash, as `keyward credential hash` prints it.
@@ -57,6 +58,14 @@ pub(super) fn role_schema() -> Value {
 
 pub(super) fn access_policy_schema() -> Value {
     object(&["cedar"], policy_members())
+}
+
+pub(super) fn management_role_schema() -> Value {
+    let text = json!({ "type": "string", "minLength": 1, "maxLength": CustomRole::TEXT_MAX_BYTES });
+    object(
+        &["cedar"],
+        json!({ "cedar": about(text, "The role's policies, in Cedar") }),
+    )
 }
 
 /// A policy that is written where it is used.

@@ -192,6 +192,14 @@ impl KindDescription {
             secrets: &[],
             schema: key_set::webhook_schema,
         },
+        Self {
+            kind: Kind::ManagementRole,
+            one: "a management role",
+            about: "What members of the team may manage, in Cedar: never more than an owner, and never what rights are given by.",
+            versioned: false,
+            secrets: &[],
+            schema: credential::management_role_schema,
+        },
     ];
 
     /// The description of a kind.

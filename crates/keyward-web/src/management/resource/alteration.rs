@@ -3,7 +3,7 @@
 use super::{Known, answer_of, author, read_only, shown};
 use crate::answer::Answer;
 use crate::management::call::{JSON, MERGE_PATCH, Tags};
-use crate::management::change::{Making, Planned, TRIES, contended};
+use crate::management::change::{Making, Planned, TRIES, contended, named};
 use crate::management::draft::{Draft, invalid};
 use crate::management::endpoint::{Allowed, Outcome};
 use crate::management::kind::KindDescription;
@@ -11,7 +11,7 @@ use crate::management::merge_patch::merge;
 use crate::management::resource::same;
 use crate::node::{DatabaseResource, ResourceKey};
 use crate::problem::{MemberFlaw, Problem, ProblemKind};
-use crate::site::Site;
+use crate::site::{Site, refused};
 use futures_util::FutureExt as _;
 use keyward_access::management::{Action, ManagementPermit, Place};
 use keyward_model::resource::{Spec, VersionState};
@@ -48,9 +48,12 @@ pub(crate) fn patch<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
         let (call, kind, team) = (allowed.call, allowed.kind()?, allowed.team()?);
         // What is patched is answered as a whole: whoever may not read it replaces it.
         let read = Action::read(kind.subject());
-        site.permit(&allowed.manager, read, Place::Team(team.id))?;
+        let reads = site.permit_any(&allowed.manager, read, Place::Team(team.id))?;
         for _ in 0..TRIES {
             let (key, known) = site.addressed(&allowed).await?;
+            reads
+                .of(named(&key))
+                .map_err(|refusal| refused(read, refusal))?;
             let known = match known.ok_or_else(Problem::not_found)? {
                 Known::File(_) => return Err(read_only()),
                 Known::Database(known) => known,
@@ -195,15 +198,20 @@ impl Put<'_, '_> {
     }
 }
 
+/// That a call does not say what it has read.
+pub(crate) fn unconditional() -> Problem {
+    Problem::of_member(
+        ProblemKind::Unconditional,
+        "header:if-match",
+        "missing",
+        "Say what you have read: `If-Match` with the `etag` of it, so that nobody's change is lost",
+    )
+}
+
 /// That the caller has read what is there.
 fn check_tags(tags: Option<Tags<'_>>, known: &Known) -> Result<(), Problem> {
     let Some(tags) = tags else {
-        return Err(Problem::of_member(
-            ProblemKind::Unconditional,
-            "header:if-match",
-            "missing",
-            "Say what you have read: `If-Match` with the `etag` of it, so that nobody's change is lost",
-        ));
+        return Err(unconditional());
     };
     if tags.has(&known.tag()) {
         Ok(())
@@ -232,7 +240,8 @@ pub(crate) fn check_step(
         | Spec::Role(_)
         | Spec::AccessPolicy(_)
         | Spec::KeySet(_)
-        | Spec::Webhook(_) => None,
+        | Spec::Webhook(_)
+        | Spec::ManagementRole(_) => None,
     };
     let (Some(from), Some(to)) = (state(before), state(after)) else {
         return Ok(());

@@ -4,6 +4,7 @@ use super::Known;
 use crate::answer::Answer;
 use crate::management::call::{Call, bad_query};
 use crate::management::endpoint::{Allowed, Outcome};
+use crate::management::history::Reader;
 use crate::management::list::Paging;
 use crate::problem::Problem;
 use crate::site::Site;
@@ -38,6 +39,7 @@ pub(crate) fn list<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             &named,
         ];
         let paging = Paging::of(site, call, &list)?;
+        let mut reader = Reader::new(&allowed.manager);
         let mut found: Vec<Known> = Vec::new();
         let files = site.node().files().await;
         found.extend(files.iter().cloned().map(Known::File));
@@ -46,7 +48,7 @@ pub(crate) fn list<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
         found.extend(stored.map(Known::Database));
         found.retain(|known| {
             let key = known.key();
-            key.team == team.id && key.kind == kind.kind && filter.takes(known)
+            key.team == team.id && key.kind == kind.kind && filter.takes(known) && reader.reads(key)
         });
         sorted(&mut found, sort);
         if let Some(after) = &paging.after {

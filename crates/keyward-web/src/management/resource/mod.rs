@@ -3,7 +3,7 @@
 mod alteration;
 mod listing;
 
-pub(crate) use alteration::{check_step, delete, patch, replace};
+pub(crate) use alteration::{check_step, delete, patch, replace, unconditional};
 pub(crate) use listing::{SORTS, list};
 
 use super::call::{IDEMPOTENCY_KEY, JSON};
@@ -142,7 +142,7 @@ fn key_of(kind: &KindDescription, team: &Team, text: &str) -> Option<ResourceKey
 }
 
 fn author<'a>(allowed: &'a Allowed<'_>, address: &'a str) -> Author<'a> {
-    allowed.call.author(&allowed.manager, address)
+    allowed.call.author(&allowed.permit, address)
 }
 
 impl Site {
@@ -232,6 +232,8 @@ pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
                 if files.iter().any(|file| file.key == key) {
                     return Err(read_only());
                 }
+                // Before anything is told of what is there.
+                let planned = Planned::new(&allowed.permit, key.clone(), Some(Arc::clone(&draft)))?;
                 if catalogue.get(&key).is_some() {
                     return Err(Problem::of_member(
                         ProblemKind::Exists,
@@ -240,7 +242,6 @@ pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
                         format!("There is {} `{}` already", kind.one, shown(&key)),
                     ));
                 }
-                let planned = Planned::new(&allowed.permit, key.clone(), Some(Arc::clone(&draft)))?;
                 Ok(vec![planned])
             })
             .await?;

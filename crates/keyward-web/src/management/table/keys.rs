@@ -1,6 +1,6 @@
 //! Rows of keys, what they sign, who is told, and what is no longer believed.
 
-use super::{paged, permitted};
+use super::{in_team, paged, permitted, scoped};
 use crate::management::call::JSON;
 use crate::management::endpoint::Endpoint;
 use crate::management::operation::{Operation, Parameter, schema_named};
@@ -38,7 +38,8 @@ pub(super) fn rows() -> Vec<Endpoint> {
         .gives(200, Some(schema_named("Delivery")))
         .refuses([403, 404]),
     ));
-    rows.extend(revocations());
+    rows.extend(revocations(false, ""));
+    rows.extend(revocations(true, "/teams/{team}"));
     rows
 }
 
@@ -140,7 +141,18 @@ fn keys() -> Vec<Endpoint> {
     rows
 }
 
-fn revocations() -> [Endpoint; 3] {
+fn revocations(of_team: bool, base: &str) -> [Endpoint; 3] {
+    let all = format!("{base}/revocations");
+    let one = format!("{all}/{{revocation}}");
+    let id = |id: &str| scoped(id, of_team);
+    let refusals = |more: &[u16]| {
+        let of_team = of_team.then_some(404);
+        [403]
+            .into_iter()
+            .chain(of_team)
+            .chain(more.iter().copied())
+            .collect::<Vec<_>>()
+    };
     let (read, write) = (
         Action::read(Subject::Revocations),
         Action::write(Subject::Revocations),
@@ -148,13 +160,13 @@ fn revocations() -> [Endpoint; 3] {
     [
         permitted(
             Method::GET,
-            "/revocations",
+            &all,
             read,
             revocation::list,
             Operation::new(
-                "list_revocations",
+                id("list_revocations"),
                 "revocations",
-                "What is no longer believed",
+                format!("What is no longer believed{}", in_team(of_team)),
             )
             .with(Parameter::paging())
             .gives(
@@ -163,29 +175,33 @@ fn revocations() -> [Endpoint; 3] {
                     "Revocation",
                 ))),
             )
-            .refuses([403]),
+            .refuses(refusals(&[])),
         ),
         permitted(
             Method::POST,
-            "/revocations",
+            &all,
             write,
             revocation::create,
             Operation::new(
-                "revoke",
+                id("revoke"),
                 "revocations",
-                "Believe a token, a session, a subject, a client or a family no longer: at once here, within a second on other nodes",
+                if of_team {
+                    "Believe a token, a session, a subject, a client or a family of the team's own issuers no longer: at once here, within a second on other nodes"
+                } else {
+                    "Believe a token, a session, a subject, a client or a family no longer: at once here, within a second on other nodes"
+                },
             )
             .takes(JSON, schema_named("NewRevocation"))
             .gives(201, Some(schema_named("Revocation")))
-            .refuses([403, 409, 422]),
+            .refuses(refusals(&[409, 422])),
         ),
         permitted(
             Method::DELETE,
-            "/revocations/{revocation}",
+            &one,
             write,
             revocation::delete,
             Operation::new(
-                "take_back_revocation",
+                id("take_back_revocation"),
                 "revocations",
                 "Take a revocation back: what it named is believed again",
             )

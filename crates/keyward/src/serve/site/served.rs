@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use http::{HeaderMap, HeaderValue};
 use keyward_authority::Keeper;
 use keyward_gateway::{CredentialKeys, Gateway, PreparedCredentials, client_address};
-use keyward_model::resource::Resource;
 use keyward_model::resource::raw::Declared;
+use keyward_model::resource::{CustomRole, Resource, Spec};
 use keyward_model::{Network, Revision};
 use keyward_web::node::{
     Change, DatabaseResource, DatabaseResources, FileResource, LeftOut, Node, ResourceKey, Unfit,
@@ -219,6 +219,17 @@ fn of_file(declared: &Declared) -> Option<FileResource> {
         },
         team_name: resource.team_name.clone(),
         body: Arc::new(body),
+        custom_role: match &resource.spec {
+            Spec::ManagementRole(role) => Some(Arc::new(CustomRole::clone(role))),
+            Spec::Issuer(_)
+            | Spec::Upstream(_)
+            | Spec::Api(_)
+            | Spec::Credential(_)
+            | Spec::Role(_)
+            | Spec::AccessPolicy(_)
+            | Spec::KeySet(_)
+            | Spec::Webhook(_) => None,
+        },
     })
 }
 

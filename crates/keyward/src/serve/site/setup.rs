@@ -25,6 +25,7 @@ fn author(name: &str) -> Author<'_> {
         request_id: "",
         team: None,
         token: "",
+        policy: "",
     }
 }
 

@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-/// Who calls: nobody, each role of the team, an owner whose token only reads, another team's owner.
-const CALLERS: [&str; 8] = [
+/// Who calls: nobody, each role of the team, an owner whose token only reads, a custom role that allows all that one can,
+/// another team's owner.
+const CALLERS: [&str; 9] = [
     "nobody",
     "operator",
     "owner",
@@ -17,6 +18,7 @@ const CALLERS: [&str; 8] = [
     "consumer",
     "auditor",
     "owner, `read`",
+    "custom",
     "other team",
 ];
 
@@ -39,6 +41,10 @@ async fn deployment() -> Deployment {
     tokens.push(Some(
         managed.member("acme", "reader", "owner", &["read"]).await,
     ));
+    let custom = json!({ "name": "custom", "cedar": "permit (principal, action, resource);" });
+    let path = "/teams/acme/management-roles";
+    expect(&managed.call("POST", path, Some(custom)).await, 201);
+    tokens.push(Some(managed.member("acme", "custom", "custom", both).await));
     tokens.push(Some(
         managed.member("other", "stranger", "owner", both).await,
     ));

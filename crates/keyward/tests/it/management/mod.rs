@@ -1,6 +1,7 @@
 //! The management API on a node that runs.
 
 mod commands;
+mod custom_roles;
 mod endpoints;
 mod events;
 mod guarded;
@@ -14,6 +15,7 @@ mod revocations;
 mod schemathesis;
 mod secrets;
 mod setup;
+mod team_end;
 mod teams;
 mod webhooks;
 

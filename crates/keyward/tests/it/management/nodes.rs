@@ -124,6 +124,44 @@ fn back(deployment: &Deployment) -> Value {
     json!({ "name": "back", "targets": [{ "url": deployment.upstream.url() }] })
 }
 
+/// A token that is used at the other node is worth what the role says now, from the next call on.
+#[tokio::test]
+async fn a_custom_role_that_is_changed_through_one_node_counts_on_the_other_at_once() {
+    let (deployment, one) = Deployment::start("").await;
+    let other = deployment.node("").await;
+    let role = |cedar: &str| json!({ "name": "looker", "cedar": cedar });
+    let reads = "permit (principal, action in Action::\"read\", resource);";
+    one.declare("management-roles", role(reads)).await;
+    let member = "/teams/default/members/lou";
+    let roles = json!({ "roles": ["looker"] });
+    expect(&one.call("PUT", member, Some(roles)).await, 200);
+    let asked = json!({ "member": "lou", "scopes": ["read"] });
+    let made = expect(
+        &one.call("POST", "/teams/default/tokens", Some(asked)).await,
+        201,
+    );
+    let lou = Member {
+        process: other.process,
+        token: made["token"].as_str().unwrap().to_owned(),
+    };
+    for (cedar, status) in [
+        ("forbid (principal, action, resource);", 403),
+        (reads, 200),
+        (
+            "permit (principal, action == Action::\"apis:read\", resource);",
+            403,
+        ),
+    ] {
+        let path = "/teams/default/management-roles/looker";
+        let put = Asked::new("PUT", path)
+            .by(&one.token)
+            .header("if-match", "*");
+        expect(&send_to(&one.process, put.body(role(cedar))).await, 200);
+        let told = lou.call("GET", "/teams/default/members", None).await;
+        assert_eq!(told.status, status, "{cedar} {}", told.text());
+    }
+}
+
 #[tokio::test]
 async fn a_change_through_one_node_acts_on_the_other_within_a_second() {
     let (deployment, one) = Deployment::start("").await;

@@ -84,3 +84,139 @@ async fn what_is_revoked_is_refused_from_the_next_call_on_and_believed_again_whe
         Value::Array(Vec::new())
     );
 }
+
+/// A team has a say in its own issuers' tokens alone, and touches nobody else's by the same address.
+#[tokio::test]
+async fn a_team_revokes_tokens_of_its_own_issuers_and_of_no_other_s() {
+    let issuer = Issuer::new("people", SignatureAlgorithm::Es256);
+    let managed = Managed::start(Plan::default().resource(issuer.resource(""))).await;
+    let iss = issuer.claims().issuer().unwrap().to_owned();
+    let jwks: Value = serde_json::from_str(&issuer.key_set()).unwrap();
+    let both: &[&str] = &["read", "write"];
+    let mut publishers = Vec::new();
+    for team in ["red", "blue", "default"] {
+        if team != "default" {
+            managed.team_at(team, &[&format!("/{team}")]).await;
+        }
+        // Each believes the same issuer, by a declaration of its own, or by the node's file.
+        let name = if team == "default" { "people" } else { "own" };
+        let own = json!({ "name": "own", "issuer": iss, "jwks": jwks, "algorithms": ["ES256"] });
+        let api = json!({
+            "name": team, "version": "v1", "state": "published", "base_path": format!("/{team}"), "upstream": "back",
+            "authentication": { "issuers": [name], "audience": "api" },
+        });
+        for (plural, body) in [
+            ("upstreams", back(&managed)),
+            ("issuers", own),
+            ("apis", api),
+        ] {
+            if team == "default" && plural == "issuers" {
+                continue;
+            }
+            let path = format!("/teams/{team}/{plural}");
+            expect(&managed.call("POST", &path, Some(body)).await, 201);
+        }
+        publishers.push(managed.member(team, "paul", "publisher", both).await);
+    }
+    let [red, blue, default] = &publishers[..] else {
+        panic!()
+    };
+    let token = issuer.sign(&issuer.claims().with_audience(["api"]).with_subject("alice"));
+    let answers = async || {
+        let mut answers = Vec::new();
+        for team in ["red", "blue", "default"] {
+            answers.push(
+                managed
+                    .node
+                    .get_with(&format!("/{team}/x"), &token)
+                    .await
+                    .status,
+            );
+        }
+        answers
+    };
+    assert_eq!(answers().await, [200, 200, 200]);
+    let as_publisher = async |token: &str, method, path: &str, body: Option<Value>| {
+        let mut asked = Asked::new(method, path).by(token);
+        asked.body = body;
+        managed.send(asked).await
+    };
+    let body = |issuer: &str| {
+        Some(json!({ "kind": "subject", "issuer": issuer, "value": "alice", "expires_in": "1h" }))
+    };
+    let made = as_publisher(red, "POST", "/teams/red/revocations", body(&iss)).await;
+    let location = made.head.field("location").unwrap().to_owned();
+    let made = expect(&made, 201);
+    let one = location.strip_prefix("/api/v1").unwrap();
+    assert_eq!(answers().await, [401, 200, 200]);
+    let listed = as_publisher(red, "GET", "/teams/red/revocations", None).await;
+    assert_eq!(listed.json().unwrap()["items"], json!([made]));
+    // Others neither see it nor take it back, and nobody revokes what is not theirs.
+    let listed = as_publisher(blue, "GET", "/teams/blue/revocations", None).await;
+    assert_eq!(listed.json().unwrap()["items"], json!([]));
+    let of_blue = one.replace("/red/", "/blue/");
+    for (token, method, path, body, status) in [
+        (blue, "DELETE", of_blue.as_str(), None, 404),
+        (blue, "DELETE", one, None, 404),
+        (red, "POST", "/teams/blue/revocations", body(&iss), 404),
+        (red, "POST", "/revocations", body(&iss), 403),
+        (
+            red,
+            "POST",
+            "/teams/red/revocations",
+            body("https://other.example"),
+            409,
+        ),
+        (
+            red,
+            "POST",
+            "/teams/red/revocations",
+            body("http://keyward.test"),
+            409,
+        ),
+        (
+            default,
+            "POST",
+            "/teams/default/revocations",
+            body(&iss),
+            403,
+        ),
+        (default, "GET", "/teams/default/revocations", None, 403),
+    ] {
+        let refused = as_publisher(token, method, path, body).await;
+        assert_eq!(refused.status, status, "{method} {path} {}", refused.text());
+    }
+    assert_eq!(answers().await, [401, 200, 200]);
+    expect(&as_publisher(red, "DELETE", one, None).await, 204);
+    until("it is believed again", async || {
+        answers().await == [200, 200, 200]
+    })
+    .await;
+    // What an operator revokes is of the issuers that all share.
+    expect(&managed.call("POST", "/revocations", body(&iss)).await, 201);
+    assert_eq!(answers().await, [200, 200, 401]);
+    // The command does the same, while the node runs.
+    let revoke = |arguments: &[&str]| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_keyward"))
+            .args(["revoke", "subject", "alice", "--config", "keyward.yaml"])
+            .args(arguments)
+            .current_dir(managed.node.process.folder())
+            .output()
+            .unwrap()
+    };
+    for (arguments, code) in [
+        (["--team", "nobodys", "--issuer", "own"], "unknown_team"),
+        (["--team", "blue", "--issuer", "people"], "unknown_issuer"),
+    ] {
+        let refused = revoke(&arguments);
+        assert!(!refused.status.success());
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(told.contains(code), "{told}");
+    }
+    let done = revoke(&["--team", "blue", "--issuer", "own"]);
+    assert!(done.status.success(), "{done:?}");
+    until("the other team's is refused", async || {
+        answers().await == [200, 401, 401]
+    })
+    .await;
+}

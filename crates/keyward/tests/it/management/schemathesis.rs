@@ -21,7 +21,13 @@ async fn schemathesis_finds_no_violation_of_issuers_and_upstreams() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn schemathesis_finds_no_violation_of_credentials_roles_and_policies() {
-    check(&["credentials", "roles", "access-policies"]).await;
+    check(&[
+        "credentials",
+        "roles",
+        "access-policies",
+        "management-roles",
+    ])
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,6 +40,7 @@ async fn schemathesis_finds_no_violation_of_all_else() {
         "declarative",
         "audit",
         "revisions",
+        "revocations",
     ];
     check(&tags).await;
 }

@@ -44,6 +44,10 @@ async fn two_teams() -> (Managed, String) {
             "access-policies",
             json!({ "name": "hidden", "cedar": "permit(principal, action, resource);" }),
         ),
+        (
+            "management-roles",
+            json!({ "name": "hidden", "cedar": "permit(principal, action, resource);" }),
+        ),
     ] {
         let path = format!("/teams/blue/{plural}");
         expect(&managed.call("POST", &path, Some(body)).await, 201);

@@ -199,7 +199,8 @@ mod tests {
             | Spec::Role(_)
             | Spec::AccessPolicy(_)
             | Spec::KeySet(_)
-            | Spec::Webhook(_) => {
+            | Spec::Webhook(_)
+            | Spec::ManagementRole(_) => {
                 panic!("not an API")
             }
         }

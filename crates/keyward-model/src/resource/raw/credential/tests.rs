@@ -36,7 +36,8 @@ fn typed(change: &Json) -> Credential {
         | Spec::Role(_)
         | Spec::AccessPolicy(_)
         | Spec::KeySet(_)
-        | Spec::Webhook(_) => panic!("no credential"),
+        | Spec::Webhook(_)
+        | Spec::ManagementRole(_) => panic!("no credential"),
     }
 }
 
@@ -56,7 +57,8 @@ fn typed_api(authentication: &Json) -> Api {
         | Spec::Role(_)
         | Spec::AccessPolicy(_)
         | Spec::KeySet(_)
-        | Spec::Webhook(_) => panic!("no API"),
+        | Spec::Webhook(_)
+        | Spec::ManagementRole(_) => panic!("no API"),
     }
 }
 

@@ -16,7 +16,8 @@ fn declared(value: &Json) -> Api {
         | Spec::Role(_)
         | Spec::AccessPolicy(_)
         | Spec::KeySet(_)
-        | Spec::Webhook(_) => {
+        | Spec::Webhook(_)
+        | Spec::ManagementRole(_) => {
             panic!("not an API")
         }
     }
