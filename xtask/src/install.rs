@@ -62,6 +62,20 @@ const NEEDS: &[Need] = &[
             "ls /usr/lib/postgresql/*/bin/initdb || command -v initdb",
         ],
     },
+    // A token of PKCS#11 without a device, and what looks into it and writes down what is asked of it.
+    Need {
+        packages: &["softhsm2"],
+        program: "softhsm2-util",
+        arguments: &["--version"],
+    },
+    Need {
+        packages: &["opensc", "opensc-pkcs11"],
+        program: "sh",
+        arguments: &[
+            "-c",
+            "command -v pkcs11-tool && ls /usr/lib/*/pkcs11-spy.so",
+        ],
+    },
     // A client of HTTP/2 that opens many streams at once.
     Need {
         packages: &["nghttp2-client"],

@@ -88,6 +88,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         serves_from: 1,
         sql: include_str!("../migrations/0014_deleted_teams.sql"),
     },
+    Migration {
+        version: 15,
+        serves_from: 1,
+        sql: include_str!("../migrations/0015_module_keys.sql"),
+    },
 ];
 
 /// What a migration does beside its own text where the database is PostgreSQL: what SQLite has no use for.

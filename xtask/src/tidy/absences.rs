@@ -83,6 +83,11 @@ const DEPENDENCY_BANS: &[DependencyBan] = &[
         reason: "no crate but keyward-state speaks to what nodes share: ask it",
     },
     DependencyBan {
+        dependencies: &["cryptoki", "cryptoki-sys", "pkcs11", "libloading"],
+        scope: Scope::OutsideOf(&["crates/keyward-pkcs11"]),
+        reason: "no crate but keyward-pkcs11 loads a module: ask its token",
+    },
+    DependencyBan {
         dependencies: &["reqwest", "ureq", "isahc", "curl", "surf"],
         scope: Scope::OutsideOf(&["crates/keyward-egress"]),
         reason: "outgoing calls go through keyward-egress, which guards against request forgery",

@@ -12,6 +12,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("keyward-store", &["keyward-model"]),
     ("keyward-state", &["keyward-model"]),
     ("keyward-egress", &["keyward-model"]),
+    ("keyward-pkcs11", &["keyward-model", "keyward-jose"]),
     (
         "keyward-authority",
         &[
@@ -56,6 +57,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "keyward-store",
             "keyward-state",
             "keyward-egress",
+            "keyward-pkcs11",
             "keyward-authority",
             "keyward-gateway",
             "keyward-web",

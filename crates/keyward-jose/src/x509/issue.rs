@@ -114,7 +114,7 @@ pub fn request_to_pem(der: &[u8]) -> String {
 }
 
 impl Subject {
-    fn parameters(&self, key: &Key) -> Result<CertificateParams, Error> {
+    pub(super) fn parameters(&self, key: &Key) -> Result<CertificateParams, Error> {
         if self.common_name.is_none() && self.alternative_names.is_empty() {
             return Err(Error::Certificate(
                 "it needs a common name or an alternative name".to_owned(),
@@ -319,7 +319,7 @@ fn ecdsa(curve: Curve) -> Option<(&'static EcdsaSigningAlgorithm, &'static Signa
     }
 }
 
-fn unfit(key: &Key) -> Error {
+pub(super) fn unfit(key: &Key) -> Error {
     Error::KeyUnfit(format!(
         "certificates and requests are made here for RSA, P-256, P-384, P-521, Ed25519 and ML-DSA keys, not \
          for {}",
@@ -335,6 +335,6 @@ fn date(time: NumericDate) -> Result<OffsetDateTime, Error> {
     OffsetDateTime::from_unix_timestamp(time.0).map_err(|_| outside())
 }
 
-fn unwritable(error: &rcgen::Error) -> Error {
+pub(super) fn unwritable(error: &rcgen::Error) -> Error {
     Error::Certificate(format!("it can't be written: {error}"))
 }

@@ -2,6 +2,7 @@
 //! self-signed ones.
 
 mod issue;
+mod outside;
 mod roots;
 #[cfg(test)]
 mod tests;

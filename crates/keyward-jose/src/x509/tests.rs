@@ -330,6 +330,50 @@ fn keys_that_cannot_certify_are_refused_in_words() {
     }
 }
 
+/// The signer stands for one outside: all that is taken of it is its signature.
+#[test]
+fn a_request_that_is_signed_outside_is_the_keys_own() {
+    use crate::SignatureAlgorithm as A;
+    use aws_lc_rs::signature::{
+        ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ECDSA_P521_SHA512_ASN1, ED25519,
+        RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm,
+    };
+    let verifications: [(A, &dyn VerificationAlgorithm); 5] = [
+        (A::Es256, &ECDSA_P256_SHA256_ASN1),
+        (A::Es384, &ECDSA_P384_SHA384_ASN1),
+        (A::Es512, &ECDSA_P521_SHA512_ASN1),
+        (A::Ed25519, &ED25519),
+        (A::Rs256, &RSA_PKCS1_2048_8192_SHA256),
+    ];
+    let payments = subject("payments");
+    // Often enough that numbers of a signature begin with zeros.
+    for (algorithm, verification) in verifications.into_iter().cycle().take(60) {
+        let key = crate::signature::test_keys::for_algorithm(algorithm);
+        let public = key.public().unwrap();
+        assert_eq!(public.certificate_algorithm(), Some(algorithm));
+        let signer = crate::LocalSigner::new(&key, algorithm).unwrap();
+        let request = public.certificate_request_with(&payments, &signer);
+        let request = crate::signature::tests::futures_now(request).unwrap();
+        let (rest, read) = X509CertificationRequest::from_der(&request).unwrap();
+        assert!(rest.is_empty());
+        let info = &read.certification_request_info;
+        assert_eq!(info.subject.to_string(), "CN=payments");
+        let spki = &info.subject_pki;
+        let own = Key::from_encoding(spki.raw, Encoding::Spki).unwrap();
+        assert_eq!(own.thumbprint(), key.thumbprint());
+        UnparsedPublicKey::new(verification, &spki.subject_public_key.data)
+            .verify(info.raw, &read.signature_value.data)
+            .unwrap();
+    }
+    let key = crate::signature::test_keys::rsa();
+    let other = crate::LocalSigner::new(&key, A::Ps256).unwrap();
+    let request = key.certificate_request_with(&payments, &other);
+    let refused = crate::signature::tests::futures_now(request).unwrap_err();
+    assert_eq!(refused.code(), "key_unfit");
+    let none = new_key(Curve::X25519);
+    assert_eq!(none.certificate_algorithm(), None);
+}
+
 #[test]
 fn a_subject_that_cannot_be_written_is_refused() {
     let key = new_key(Curve::Ed25519);

@@ -28,6 +28,7 @@ const FIXTURES: &[(i64, &str)] = &[
     (12, include_str!("../../migrations/fixtures/0012.sql")),
     (13, include_str!("../../migrations/fixtures/0013.sql")),
     (14, include_str!("../../migrations/fixtures/0014.sql")),
+    (15, include_str!("../../migrations/fixtures/0015.sql")),
 ];
 
 fn up_to(version: i64) -> Vec<Migration> {

@@ -19,7 +19,7 @@ use keyward_model::revocation::RevocationKind;
 use keyward_model::{Clock as _, Secret, SystemClock, Timestamp};
 use keyward_store::{
     Action, Author, KeyPurpose, KeyState, KeyTimes, Location, MasterKey, NewKey, PostgresSettings,
-    Store,
+    PrivatePart, Store,
 };
 use serde_json::Value;
 use std::error::Error;
@@ -107,7 +107,7 @@ fn key(kid: &str, now: Timestamp) -> NewKey {
             ..KeyTimes::default()
         },
         public_jwk: "{}".to_owned(),
-        private_jwk: Secret::new("a private part".to_owned()),
+        private: PrivatePart::Here(Secret::new("a private part".to_owned())),
     }
 }
 
