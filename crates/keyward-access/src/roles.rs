@@ -82,7 +82,9 @@ impl Roles {
                 | Spec::Credential(_)
                 | Spec::AccessPolicy(_)
                 | Spec::KeySet(_)
-                | Spec::Webhook(_) => {}
+                | Spec::Webhook(_)
+                | Spec::Provider(_)
+                | Spec::Model(_) => {}
             }
         }
         // Our own tokens name roles as RFC 9068, section 2.2.3.1, says.

@@ -28,7 +28,7 @@ pub enum Subject {
 
 impl Subject {
     /// All there are.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Resources(Kind::Issuer),
         Self::Resources(Kind::Upstream),
         Self::Resources(Kind::Api),
@@ -37,6 +37,8 @@ impl Subject {
         Self::Resources(Kind::AccessPolicy),
         Self::Resources(Kind::KeySet),
         Self::Resources(Kind::Webhook),
+        Self::Resources(Kind::Provider),
+        Self::Resources(Kind::Model),
         Self::Keys,
         Self::SignedTokens,
         Self::Revocations,
@@ -59,6 +61,8 @@ impl Subject {
             Self::Resources(Kind::AccessPolicy) => "access-policies",
             Self::Resources(Kind::KeySet) => "key-sets",
             Self::Resources(Kind::Webhook) => "webhooks",
+            Self::Resources(Kind::Provider) => "providers",
+            Self::Resources(Kind::Model) => "models",
             Self::Keys => "keys",
             Self::SignedTokens => "signed-tokens",
             Self::Revocations => "revocations",

@@ -185,6 +185,8 @@ fn served_api(resource: &Resource) -> Option<&Api> {
         | Spec::Role(_)
         | Spec::AccessPolicy(_)
         | Spec::KeySet(_)
-        | Spec::Webhook(_) => None,
+        | Spec::Webhook(_)
+        | Spec::Provider(_)
+        | Spec::Model(_) => None,
     }
 }

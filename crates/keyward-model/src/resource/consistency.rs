@@ -2,6 +2,7 @@
 //! don't hide one another.
 
 mod access;
+mod ai;
 mod key_sets;
 
 use super::conflict;
@@ -9,7 +10,9 @@ use super::credential::{CredentialProof, KeyMaterial};
 use super::issuer::SELF;
 use super::raw::{Declared, Node, Place, Problems, Value, closest};
 use super::upstream::Protocol;
-use super::{Api, Credential, Issuer, IssuerKeys, KeySet, Route, Spec, Upstream, Webhook};
+use super::{
+    Api, Credential, Issuer, IssuerKeys, KeySet, Model, Provider, Route, Spec, Upstream, Webhook,
+};
 use crate::name::Name;
 use hashbrown::{HashMap, HashSet};
 use std::ops::Range;
@@ -33,6 +36,8 @@ struct Catalogue<'r> {
     rules: access::Rules<'r>,
     key_sets: HashMap<Key<'r>, (&'r Declared, &'r KeySet)>,
     webhooks: HashMap<Key<'r>, (&'r Declared, &'r Webhook)>,
+    providers: HashMap<Key<'r>, (&'r Declared, &'r Provider)>,
+    models: HashMap<Key<'r>, (&'r Declared, &'r Model)>,
 }
 
 /// Tells what does not fit together among `resources`. `own_issuer` is the `iss` of this node's own
@@ -83,6 +88,7 @@ fn check_new(resources: &[&Declared], new: &New, own_issuer: &str, problems: &mu
     conflict::check(&catalogue.apis, new, problems);
     catalogue.credentials(problems);
     access::check(&catalogue, new, problems);
+    ai::check(&catalogue, problems);
     let mut used: HashSet<Key<'_>> = HashSet::new();
     for (declared, api) in &catalogue.apis {
         if !new.has(declared) {
@@ -114,6 +120,8 @@ impl<'r> Catalogue<'r> {
             rules: access::Rules::default(),
             key_sets: HashMap::new(),
             webhooks: HashMap::new(),
+            providers: HashMap::new(),
+            models: HashMap::new(),
         };
         let mut versions: HashMap<(Key<'r>, &'r Name), Place> = HashMap::new();
         for declared in resources.iter().copied() {
@@ -153,6 +161,14 @@ impl<'r> Catalogue<'r> {
                     .key_sets
                     .insert(key, (declared, set))
                     .map(|(earlier, _)| earlier.place()),
+                Spec::Provider(provider) => catalogue
+                    .providers
+                    .insert(key, (declared, provider))
+                    .map(|(earlier, _)| earlier.place()),
+                Spec::Model(model) => catalogue
+                    .models
+                    .insert(key, (declared, model))
+                    .map(|(earlier, _)| earlier.place()),
             };
             if let Some(earlier) = earlier {
                 let resource = &declared.resource;
@@ -164,7 +180,9 @@ impl<'r> Catalogue<'r> {
                     | Spec::Role(_)
                     | Spec::AccessPolicy(_)
                     | Spec::KeySet(_)
-                    | Spec::Webhook(_) => String::new(),
+                    | Spec::Webhook(_)
+                    | Spec::Provider(_)
+                    | Spec::Model(_) => String::new(),
                 };
                 problems.error(
                     declared.node.place_of(&["name"]),

@@ -4,6 +4,7 @@
 //! people write. The way from raw to typed is the only one.
 
 pub mod access_policy;
+pub mod ai;
 pub mod api;
 pub mod authentication;
 pub mod authorization;
@@ -15,8 +16,10 @@ pub mod content;
 pub mod credential;
 pub mod issuer;
 pub mod key_set;
+pub mod model;
 pub mod mutual_tls;
 pub mod policy;
+pub mod provider;
 pub mod raw;
 pub mod role;
 pub mod route;
@@ -26,6 +29,7 @@ pub mod webhook;
 pub mod websocket;
 
 pub use access_policy::{AccessPolicy, PolicySource};
+pub use ai::{Ai, AiEndpoint, OfferedModels};
 pub use api::{Api, BasePath, IdentityHeaders, VersionState};
 pub use authentication::{Authentication, AuthenticationMethod, TokenMethod, TokenSource};
 pub use authorization::Authorization;
@@ -34,8 +38,10 @@ pub use content::ContentPolicies;
 pub use credential::Credential;
 pub use issuer::{Issuer, IssuerKeys};
 pub use key_set::{KeyAlgorithm, KeySet, KeySetPurpose, Schedule};
+pub use model::{Model, ModelTarget};
 pub use mutual_tls::MutualTls;
 pub use policy::Policies;
+pub use provider::Provider;
 pub use role::Role;
 pub use route::{HostPattern, Route};
 pub use team_path::TeamPath;
@@ -67,11 +73,15 @@ pub enum Kind {
     KeySet,
     /// Who is told of what was done.
     Webhook,
+    /// Who serves AI models.
+    Provider,
+    /// A name of an AI model.
+    Model,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Issuer,
         Self::Upstream,
         Self::Api,
@@ -80,6 +90,8 @@ impl Kind {
         Self::AccessPolicy,
         Self::KeySet,
         Self::Webhook,
+        Self::Provider,
+        Self::Model,
     ];
 
     /// As written in `kind`.
@@ -94,6 +106,8 @@ impl Kind {
             Self::AccessPolicy => "access_policy",
             Self::KeySet => "key_set",
             Self::Webhook => "webhook",
+            Self::Provider => "provider",
+            Self::Model => "model",
         }
     }
 }
@@ -148,6 +162,10 @@ pub enum Spec {
     KeySet(Box<KeySet>),
     /// Who is told of what was done.
     Webhook(Box<Webhook>),
+    /// Who serves AI models.
+    Provider(Box<Provider>),
+    /// A name of an AI model.
+    Model(Box<Model>),
 }
 
 impl Spec {
@@ -163,6 +181,8 @@ impl Spec {
             Self::AccessPolicy(_) => Kind::AccessPolicy,
             Self::KeySet(_) => Kind::KeySet,
             Self::Webhook(_) => Kind::Webhook,
+            Self::Provider(_) => Kind::Provider,
+            Self::Model(_) => Kind::Model,
         }
     }
 
@@ -177,7 +197,9 @@ impl Spec {
             | Self::Role(_)
             | Self::AccessPolicy(_)
             | Self::KeySet(_)
-            | Self::Webhook(_) => None,
+            | Self::Webhook(_)
+            | Self::Provider(_)
+            | Self::Model(_) => None,
         }
     }
 }

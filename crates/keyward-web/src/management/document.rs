@@ -34,6 +34,8 @@ pub(crate) fn schema_name(kind: &KindDescription) -> &'static str {
         Kind::AccessPolicy => "AccessPolicy",
         Kind::KeySet => "KeySet",
         Kind::Webhook => "Webhook",
+        Kind::Provider => "Provider",
+        Kind::Model => "Model",
     }
 }
 

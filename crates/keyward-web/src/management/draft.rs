@@ -231,7 +231,12 @@ fn of_files(declared: &Declared) -> Vec<MemberFlaw> {
             let path = policy.path_mut().map(|path| path.clone());
             ("/file", path.into_iter().collect())
         }
-        Spec::Credential(_) | Spec::Role(_) | Spec::KeySet(_) | Spec::Webhook(_) => {
+        Spec::Credential(_)
+        | Spec::Role(_)
+        | Spec::KeySet(_)
+        | Spec::Webhook(_)
+        | Spec::Provider(_)
+        | Spec::Model(_) => {
             return Vec::new();
         }
     };
@@ -263,7 +268,9 @@ fn of_policies(declared: &Declared) -> Vec<MemberFlaw> {
         | Spec::Credential(_)
         | Spec::Role(_)
         | Spec::KeySet(_)
-        | Spec::Webhook(_) => {}
+        | Spec::Webhook(_)
+        | Spec::Provider(_)
+        | Spec::Model(_) => {}
     }
     flaws
 }

@@ -83,7 +83,13 @@ fn tell(loaded: &Loaded) -> Result<(), Failure> {
 const fn always_told(kind: Kind) -> bool {
     match kind {
         Kind::Issuer | Kind::Upstream | Kind::Api => true,
-        Kind::Credential | Kind::Role | Kind::AccessPolicy | Kind::KeySet | Kind::Webhook => false,
+        Kind::Credential
+        | Kind::Role
+        | Kind::AccessPolicy
+        | Kind::KeySet
+        | Kind::Webhook
+        | Kind::Provider
+        | Kind::Model => false,
     }
 }
 

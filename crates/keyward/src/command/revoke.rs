@@ -358,7 +358,9 @@ fn issuers(configuration: &NodeConfiguration) -> impl Iterator<Item = (&str, &Is
         | Spec::Role(_)
         | Spec::AccessPolicy(_)
         | Spec::KeySet(_)
-        | Spec::Webhook(_) => None,
+        | Spec::Webhook(_)
+        | Spec::Provider(_)
+        | Spec::Model(_) => None,
     })
 }
 

@@ -39,7 +39,9 @@ impl Found<'_> {
             | Spec::Credential(_)
             | Spec::Role(_)
             | Spec::KeySet(_)
-            | Spec::Webhook(_) => {}
+            | Spec::Webhook(_)
+            | Spec::Provider(_)
+            | Spec::Model(_) => {}
         }
     }
 
@@ -145,7 +147,9 @@ pub(super) fn is_about_access(declared: &Declared) -> bool {
         | Spec::Upstream(_)
         | Spec::Credential(_)
         | Spec::KeySet(_)
-        | Spec::Webhook(_) => false,
+        | Spec::Webhook(_)
+        | Spec::Provider(_)
+        | Spec::Model(_) => false,
     }
 }
 

@@ -441,7 +441,8 @@ fn resource(node: Node, directory: &Path, problems: &mut Problems) -> Option<Dec
                 *path = directory.join(&path);
             }
         }
-        Spec::Role(_) | Spec::KeySet(_) | Spec::Webhook(_) => {}
+        Spec::Role(_) | Spec::KeySet(_) | Spec::Webhook(_) | Spec::Provider(_) | Spec::Model(_) => {
+        }
     }
     Some(declared)
 }

@@ -5,6 +5,7 @@
 //! of them; every [`Problem`] carries the line and the column.
 
 mod access_policy;
+mod ai;
 mod api;
 mod authentication;
 mod authorization;
@@ -17,8 +18,10 @@ pub mod form;
 mod issuer;
 mod key_set;
 mod limits;
+mod model;
 mod policy;
 mod problem;
+mod provider;
 mod read;
 mod role;
 mod route;
@@ -32,6 +35,7 @@ mod tests;
 pub use field::{Field, Fields};
 pub use problem::{Problem, Problems, Severity, closest};
 pub use read::{Declared, known_keys, read_resource, read_team_resource};
+pub use upstream::read_target;
 
 use std::fmt;
 use zeroize::Zeroizing;

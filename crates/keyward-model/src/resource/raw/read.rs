@@ -3,7 +3,8 @@
 use super::field::{Field, Fields, listed};
 use super::problem::Problems;
 use super::{
-    Node, Place, Value, access_policy, api, credential, issuer, key_set, role, upstream, webhook,
+    Node, Place, Value, access_policy, api, credential, issuer, key_set, model, provider, role,
+    upstream, webhook,
 };
 use crate::id::TeamId;
 use crate::name::Name;
@@ -68,6 +69,8 @@ pub const fn known_keys(kind: Kind) -> &'static [&'static str] {
         Kind::AccessPolicy => access_policy::KEYS,
         Kind::KeySet => key_set::KEYS,
         Kind::Webhook => webhook::KEYS,
+        Kind::Provider => provider::KEYS,
+        Kind::Model => model::KEYS,
     }
 }
 
@@ -92,6 +95,8 @@ fn resource(
         Kind::AccessPolicy => "an access policy",
         Kind::KeySet => "a key set",
         Kind::Webhook => "a webhook",
+        Kind::Provider => "a provider",
+        Kind::Model => "a model",
     };
     let fields = Fields::of(node, what, &known, problems)?;
     let (team_id, team) = match (owner, fields.optional("team")) {
@@ -118,6 +123,9 @@ fn resource(
         Kind::Webhook => {
             webhook::read(&fields, problems).map(|webhook| Spec::Webhook(Box::new(webhook)))
         }
+        Kind::Provider => provider::read(&fields, name.as_ref(), problems)
+            .map(|provider| Spec::Provider(Box::new(provider))),
+        Kind::Model => model::read(&fields, problems).map(|model| Spec::Model(Box::new(model))),
     };
     Some(Resource {
         team: team_id,

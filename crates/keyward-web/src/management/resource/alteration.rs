@@ -231,7 +231,9 @@ pub(crate) fn check_step(
         | Spec::Role(_)
         | Spec::AccessPolicy(_)
         | Spec::KeySet(_)
-        | Spec::Webhook(_) => None,
+        | Spec::Webhook(_)
+        | Spec::Provider(_)
+        | Spec::Model(_) => None,
     };
     let (Some(from), Some(to)) = (state(before), state(after)) else {
         return Ok(());

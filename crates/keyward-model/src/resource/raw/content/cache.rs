@@ -199,7 +199,9 @@ mod tests {
             | Spec::Role(_)
             | Spec::AccessPolicy(_)
             | Spec::KeySet(_)
-            | Spec::Webhook(_) => {
+            | Spec::Webhook(_)
+            | Spec::Provider(_)
+            | Spec::Model(_) => {
                 panic!("not an API")
             }
         }

@@ -36,7 +36,9 @@ fn typed(change: &Json) -> Credential {
         | Spec::Role(_)
         | Spec::AccessPolicy(_)
         | Spec::KeySet(_)
-        | Spec::Webhook(_) => panic!("no credential"),
+        | Spec::Webhook(_)
+        | Spec::Provider(_)
+        | Spec::Model(_) => panic!("no credential"),
     }
 }
 
@@ -56,7 +58,9 @@ fn typed_api(authentication: &Json) -> Api {
         | Spec::Role(_)
         | Spec::AccessPolicy(_)
         | Spec::KeySet(_)
-        | Spec::Webhook(_) => panic!("no API"),
+        | Spec::Webhook(_)
+        | Spec::Provider(_)
+        | Spec::Model(_) => panic!("no API"),
     }
 }
 

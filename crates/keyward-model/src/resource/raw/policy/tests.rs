@@ -16,7 +16,9 @@ fn declared(value: &Json) -> Api {
         | Spec::Role(_)
         | Spec::AccessPolicy(_)
         | Spec::KeySet(_)
-        | Spec::Webhook(_) => {
+        | Spec::Webhook(_)
+        | Spec::Provider(_)
+        | Spec::Model(_) => {
             panic!("not an API")
         }
     }

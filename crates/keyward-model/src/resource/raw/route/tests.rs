@@ -15,7 +15,9 @@ fn typed(value: &Json) -> Api {
         | Spec::Role(_)
         | Spec::AccessPolicy(_)
         | Spec::KeySet(_)
-        | Spec::Webhook(_) => panic!("not an API"),
+        | Spec::Webhook(_)
+        | Spec::Provider(_)
+        | Spec::Model(_) => panic!("not an API"),
     }
 }
 

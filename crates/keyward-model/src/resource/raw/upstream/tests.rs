@@ -73,7 +73,9 @@ fn read_with(keys: &serde_json::Value) -> Result<Upstream, String> {
             | Spec::Role(_)
             | Spec::AccessPolicy(_)
             | Spec::KeySet(_)
-            | Spec::Webhook(_) => Err("no upstream".to_owned()),
+            | Spec::Webhook(_)
+            | Spec::Provider(_)
+            | Spec::Model(_) => Err("no upstream".to_owned()),
         },
         None => Err(told),
     }
