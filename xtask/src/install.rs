@@ -117,6 +117,9 @@ const PYTHON_HTTP3: &[&str] = &["aioquic==1.7.2"];
 /// What calls the management API as its OpenAPI document says, and as it doesn't.
 const PYTHON_OPENAPI: &[&str] = &["schemathesis==4.32.5"];
 
+/// The AI vendors' own libraries, as applications use them.
+const PYTHON_AI: &[&str] = &["anthropic==2.14.0", "openai==3.57.0"];
+
 /// Clients in JavaScript that others wrote, all of them: what is not listed is taken away. A certified client of OAuth
 /// proves what it holds (DPoP, certificate-bound tokens).
 const NPM_PACKAGES: &[&str] = &["oauth4webapi@3.8.8"];
@@ -217,7 +220,8 @@ fn python_peers(root: &Path) -> Result<(), String> {
     python_packages(root, "grpc", PYTHON_GRPC)?;
     python_packages(root, "websockets", PYTHON_WEBSOCKETS)?;
     python_packages(root, "http3", PYTHON_HTTP3)?;
-    python_packages(root, "openapi", PYTHON_OPENAPI)
+    python_packages(root, "openapi", PYTHON_OPENAPI)?;
+    python_packages(root, "ai", PYTHON_AI)
 }
 
 /// Puts packages into the repository's own Python; `stamp` remembers that they are there.

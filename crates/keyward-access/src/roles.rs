@@ -83,7 +83,9 @@ impl Roles {
                 | Spec::AccessPolicy(_)
                 | Spec::KeySet(_)
                 | Spec::Webhook(_)
-                | Spec::ManagementRole(_) => {}
+                | Spec::ManagementRole(_)
+                | Spec::Provider(_)
+                | Spec::Model(_) => {}
             }
         }
         // Our own tokens name roles as RFC 9068, section 2.2.3.1, says.

@@ -37,7 +37,7 @@ pub(crate) enum BodyFailure {
 }
 
 /// Moves the next bytes of those that are there.
-fn move_bytes(bytes: &Bytes, given: &mut usize, count: usize, out: &mut Vec<u8>) {
+pub(crate) fn move_bytes(bytes: &Bytes, given: &mut usize, count: usize, out: &mut Vec<u8>) {
     let end = (*given + count).min(bytes.len());
     out.extend_from_slice(bytes.get(*given..end).unwrap_or_default());
     *given = end;

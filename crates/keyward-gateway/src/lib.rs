@@ -6,6 +6,7 @@
 //!
 //! Start reading at the request's way, `request/mod.rs`.
 
+mod ai;
 mod body;
 pub mod capture;
 mod coding;
@@ -62,6 +63,7 @@ pub use policy::{
     cache::read_cache_headers, idempotency::read_idempotency_key, validation::read_json_body,
 };
 
+pub use ai::check_provider;
 pub use credentials::{
     Clash, CredentialIndex, CredentialKeys, CredentialRow, LeftOutCredential, PreparedCredentials,
     UntakenCredential,

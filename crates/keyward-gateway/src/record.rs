@@ -11,8 +11,9 @@ use crate::trace::CallTrace;
 use crate::tunnel::TunnelEnd;
 use crate::worker::Worker;
 use http::StatusCode;
+use keyward_llm::Dialect;
 use keyward_model::id::RequestId;
-use keyward_model::usage::{Times, UsageRecord};
+use keyward_model::usage::{ModelUse, Times, UsageRecord};
 use keyward_model::{Blame, Caller, Code, Fault, Moment, Timestamp};
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -54,6 +55,10 @@ pub(crate) struct CallRecord {
     pub(crate) limit: Option<Box<str>>,
     /// What counts as long as the call is under way, where a limit on concurrency lets it be.
     pub(crate) held: Option<Box<HeldCalls>>,
+    /// What its caller speaks, where AI models answer.
+    pub(crate) dialect: Option<Dialect>,
+    /// Which model was asked, which answered, and what that took.
+    pub(crate) model: Option<Box<ModelUse>>,
     /// The access policies that decided, where any are attached.
     pub(crate) policy: Option<Arc<str>>,
     pub(crate) bytes_in: u64,
@@ -149,6 +154,8 @@ impl CallRecord {
             limit: None,
             nonce: None,
             held: None,
+            dialect: None,
+            model: None,
             policy: None,
             bytes_in: 0,
             bytes_out: 0,
@@ -217,6 +224,19 @@ impl CallRecord {
         self.code = Some(code);
         self.because = fault.reason().map(Into::into);
         self.answered(code.status());
+    }
+
+    /// The call failed, and its caller was told so with this status.
+    pub(crate) fn failed(&mut self, code: Code, because: &str, status: u16) {
+        self.code = Some(code);
+        self.because = Some(because.into());
+        self.answered(status);
+    }
+
+    /// The answer failed while it was given.
+    pub(crate) fn failed_in_stream(&mut self, code: Code, because: &str) {
+        self.code = Some(code);
+        self.because = Some(because.into());
     }
 
     /// A refusal was told in gRPC's way: with a status of its own, inside an answer of 200.
@@ -311,7 +331,7 @@ impl CallRecord {
             because: self.because.take(),
             limit: self.limit.take(),
             policy: self.policy.take(),
-            model: None,
+            model: self.model.take(),
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
             times: Times {

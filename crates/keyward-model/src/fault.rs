@@ -201,6 +201,18 @@ codes! {
     UpstreamBusy = "upstream_busy", 503, Upstream, "The upstream is busy";
     /// The upstream has failed too often, so that it is left alone for a while.
     UpstreamSpared = "upstream_spared", 503, Upstream, "The upstream is left alone for a while";
+    /// No AI model of this name is offered here.
+    ModelNotFound = "model_not_found", 404, Caller, "There is no such model";
+    /// No model behind the name can do what is asked.
+    ModelCannot = "model_cannot", 400, Caller, "The model can't do what is asked";
+    /// The model's provider refused the request for what it is.
+    ProviderRefused = "provider_refused", 400, Caller, "The model's provider refused the request";
+    /// The model's providers take no more calls just now.
+    ProviderBusy = "provider_busy", 429, Upstream, "The model's providers take no more calls just now";
+    /// The model's providers failed, or their answer can't be told.
+    ProviderFailed = "provider_failed", 502, Upstream, "The model's providers failed";
+    /// The model's providers did not answer in time.
+    ProviderTimeout = "provider_timeout", 504, Upstream, "The model's providers did not answer in time";
     /// The client wants a kept answer alone, and none is kept that would do (RFC 9111, section 5.2.1.7).
     NotCached = "not_cached", 504, Caller, "No answer is kept";
     /// The issuer's keys can't be had, so that its tokens can't be checked.

@@ -20,6 +20,7 @@ mod message;
 mod port;
 mod postgres;
 mod process;
+mod provider;
 mod redis;
 mod script;
 mod task;

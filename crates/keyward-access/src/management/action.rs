@@ -28,7 +28,7 @@ pub enum Subject {
 
 impl Subject {
     /// All there are.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Resources(Kind::Issuer),
         Self::Resources(Kind::Upstream),
         Self::Resources(Kind::Api),
@@ -38,6 +38,8 @@ impl Subject {
         Self::Resources(Kind::KeySet),
         Self::Resources(Kind::Webhook),
         Self::Resources(Kind::ManagementRole),
+        Self::Resources(Kind::Provider),
+        Self::Resources(Kind::Model),
         Self::Keys,
         Self::SignedTokens,
         Self::Revocations,
@@ -61,6 +63,8 @@ impl Subject {
             Self::Resources(Kind::KeySet) => "key-sets",
             Self::Resources(Kind::Webhook) => "webhooks",
             Self::Resources(Kind::ManagementRole) => "management-roles",
+            Self::Resources(Kind::Provider) => "providers",
+            Self::Resources(Kind::Model) => "models",
             Self::Keys => "keys",
             Self::SignedTokens => "signed-tokens",
             Self::Revocations => "revocations",

@@ -1,6 +1,7 @@
 //! An answer's body on its way to the client.
 
 use super::{BodyFailure, Download, move_bytes};
+use crate::ai::InferredBody;
 use crate::capture::{CallCapture, Side};
 use crate::coding::{Compressing, Pieces};
 use crate::deadlines::Seat;
@@ -37,6 +38,8 @@ enum Source {
     Upstream(Box<Download>),
     /// It comes from an upstream too, on its way into memory.
     Filling(FillingReader),
+    /// It comes from a provider of AI models, in the caller's dialect.
+    Inferred(Box<InferredBody>),
     /// It was cut, and what is told of that in trailers.
     Cut(Option<Fields>),
 }
@@ -66,6 +69,16 @@ impl AnswerBody {
     pub(crate) fn filling(reader: FillingReader) -> Self {
         Self {
             source: Source::Filling(reader),
+            compressing: None,
+            watching: None,
+            record: None,
+        }
+    }
+
+    /// A body that comes from a provider of AI models.
+    pub(crate) fn inferred(body: InferredBody) -> Self {
+        Self {
+            source: Source::Inferred(Box::new(body)),
             compressing: None,
             watching: None,
             record: None,
@@ -105,7 +118,11 @@ impl AnswerBody {
     pub(crate) fn whole(&self) -> Option<&Bytes> {
         match &self.source {
             Source::Full(bytes, 0) => Some(bytes),
-            Source::Full(..) | Source::Upstream(_) | Source::Filling(_) | Source::Cut(_) => None,
+            Source::Full(..)
+            | Source::Upstream(_)
+            | Source::Filling(_)
+            | Source::Inferred(_)
+            | Source::Cut(_) => None,
         }
     }
 
@@ -113,7 +130,9 @@ impl AnswerBody {
     pub(crate) fn is_own(&self) -> bool {
         match &self.source {
             Source::Full(..) => true,
-            Source::Upstream(_) | Source::Filling(_) | Source::Cut(_) => false,
+            Source::Upstream(_) | Source::Filling(_) | Source::Inferred(_) | Source::Cut(_) => {
+                false
+            }
         }
     }
 
@@ -129,8 +148,8 @@ impl AnswerBody {
                 None => Some(0),
             },
             Source::Filling(reader) => reader.left(),
-            // The trailers.
-            Source::Cut(_) => None,
+            // Nobody knows how long it gets; the trailers.
+            Source::Inferred(_) | Source::Cut(_) => None,
         }
     }
 
@@ -216,6 +235,7 @@ impl AnswerBody {
                 trailers
             }),
             Source::Filling(reader) => reader.take_trailers(),
+            Source::Inferred(_) => None,
             Source::Cut(trailers) => trailers.take(),
         }
     }
@@ -247,6 +267,9 @@ impl AnswerBody {
     fn count_in(&self, record: &mut CallRecord) {
         if let Source::Upstream(download) = &self.source {
             record.bytes_in = download.upload.bytes_in();
+        }
+        if let Source::Inferred(body) = &self.source {
+            body.settle(record);
         }
     }
 }
@@ -302,6 +325,11 @@ impl<'a> Tapped<'a> {
                 self.keep(&piece);
                 piece.into()
             }
+            Source::Inferred(body) => {
+                let piece = body.take_piece(count);
+                self.keep(&piece);
+                piece
+            }
             Source::Cut(_) => Bytes::new(),
         }
     }
@@ -313,6 +341,7 @@ impl Pieces for Tapped<'_> {
             Source::Full(bytes, given) => Poll::Ready(Ok(bytes.len() - *given)),
             Source::Upstream(download) => download.poll_piece(context),
             Source::Filling(reader) => reader.poll_piece(context),
+            Source::Inferred(body) => body.poll_piece(context),
             Source::Cut(_) => Poll::Ready(Ok(0)),
         }
     }
@@ -330,6 +359,11 @@ impl Pieces for Tapped<'_> {
             Source::Filling(reader) => {
                 let from = out.len();
                 reader.move_piece(count, out);
+                self.keep(out.get(from..).unwrap_or_default());
+            }
+            Source::Inferred(body) => {
+                let from = out.len();
+                body.move_piece(count, out);
                 self.keep(out.get(from..).unwrap_or_default());
             }
             Source::Cut(_) => {}

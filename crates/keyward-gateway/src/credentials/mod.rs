@@ -254,7 +254,9 @@ impl CredentialIndex {
             | Spec::AccessPolicy(_)
             | Spec::KeySet(_)
             | Spec::Webhook(_)
-            | Spec::ManagementRole(_) => Ok(None),
+            | Spec::ManagementRole(_)
+            | Spec::Provider(_)
+            | Spec::Model(_) => Ok(None),
         }
     }
 

@@ -4,7 +4,7 @@
 use super::memory::{Memory, Reservation};
 use crate::body::{AnswerBody, BodyFailure, RequestBody};
 use crate::coding::Pieces as _;
-use crate::deadlines::{Deadline, Patience};
+use crate::deadlines::{Deadline, Patience, Seat};
 use crate::record::CallRecord;
 use crate::request::Refusal;
 use crate::request::forward::Call;
@@ -18,18 +18,18 @@ use std::time::Duration;
 /// Memory for bodies that are read whole, over all calls of a node.
 pub(crate) const BODIES_MAX: usize = 256 << 20;
 /// How much of it one route may have: those of other teams want some too.
-pub(super) const BODIES_OF_ROUTE_MAX: usize = BODIES_MAX / 4;
+pub(crate) const BODIES_OF_ROUTE_MAX: usize = BODIES_MAX / 4;
 /// The same for bodies of answers, which have memory of their own: clients that read their answers slowly keep nobody's
 /// request from being read.
 pub(crate) const ANSWERS_MAX: usize = 256 << 20;
-pub(super) const ANSWERS_OF_ROUTE_MAX: usize = ANSWERS_MAX / 4;
+pub(crate) const ANSWERS_OF_ROUTE_MAX: usize = ANSWERS_MAX / 4;
 /// How long a body may take to arrive, where the route's upstream has no time for a whole call: who sends a byte now
 /// and then keeps its memory no longer.
 const WHOLE_WITHIN: Duration = Duration::from_secs(60);
 
 /// Why a body was not read whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unread {
+pub(crate) enum Unread {
     TooLarge,
     NoMemory,
     Failed(BodyFailure),
@@ -42,7 +42,7 @@ struct Counted {
 }
 
 /// What a body takes of the node's memory and of the route's.
-pub(super) struct Reserved {
+pub(crate) struct Reserved {
     of_route: Reservation,
     of_node: Reservation,
 }
@@ -63,14 +63,14 @@ impl Reserved {
         ))
     }
 
-    pub(super) fn nothing(of_route: &Arc<Memory>, of_node: &Arc<Memory>) -> Self {
+    pub(crate) fn nothing(of_route: &Arc<Memory>, of_node: &Arc<Memory>) -> Self {
         Self {
             of_route: of_route.nothing(),
             of_node: of_node.nothing(),
         }
     }
 
-    pub(super) fn resize(&mut self, bytes: usize) -> bool {
+    pub(crate) fn resize(&mut self, bytes: usize) -> bool {
         self.of_route.resize(bytes, || false) && self.of_node.resize(bytes, || false)
     }
 }
@@ -92,16 +92,43 @@ impl AsRef<[u8]> for Counted {
 /// Reads a request's body. What follows it in trailers is dropped: it goes on with its length.
 pub(super) async fn read(
     call: &Call<'_>,
+    body: RequestBody,
+    bound: usize,
+) -> Result<Bytes, Unread> {
+    let reserved = Reserved::of_request(call).ok_or(Unread::NoMemory)?;
+    let terms = Terms {
+        seat: call.seat,
+        deadline: deadline(call),
+        idle: call.matched.route.route.body_idle,
+    };
+    read_within(terms, body, bound, reserved).await
+}
+
+/// How long a body may take to arrive.
+pub(crate) struct Terms<'a> {
+    pub(crate) seat: &'a Seat,
+    pub(crate) deadline: Deadline,
+    /// Without a byte.
+    pub(crate) idle: Duration,
+}
+
+/// Reads a request's body into memory that is `reserved` as it grows.
+pub(crate) async fn read_within(
+    terms: Terms<'_>,
     mut body: RequestBody,
     bound: usize,
+    mut reserved: Reserved,
 ) -> Result<Bytes, Unread> {
     if body.left().is_some_and(|left| left > bound as u64) {
         return Err(Unread::TooLarge);
     }
     let mut bytes = Vec::new();
-    let mut reserved = Reserved::of_request(call).ok_or(Unread::NoMemory)?;
-    let deadline = deadline(call);
-    let mut patience = Patience::new(call.matched.route.route.body_idle);
+    let Terms {
+        seat,
+        deadline,
+        idle,
+    } = terms;
+    let mut patience = Patience::new(idle);
     poll_fn(|context| {
         loop {
             match body.poll_piece(context) {
@@ -122,8 +149,8 @@ pub(super) async fn read(
                 }
                 Poll::Ready(Err(failure)) => return Poll::Ready(Err(Unread::Failed(failure))),
                 Poll::Pending => {
-                    if deadline.poll(call.seat).is_pending() {
-                        ready!(patience.poll(call.seat));
+                    if deadline.poll(seat).is_pending() {
+                        ready!(patience.poll(seat));
                     }
                     return Poll::Ready(Err(Unread::Failed(BodyFailure::ClientIdle)));
                 }
@@ -143,18 +170,29 @@ pub(super) async fn read_answer(
     body: &mut AnswerBody,
     bound: usize,
 ) -> Result<Bytes, &'static str> {
-    const NO_MEMORY: &str = "too many bodies are being looked into";
+    let reserved = Reserved::of_answer(call).ok_or(NO_MEMORY)?;
+    read_answer_within(call.seat, deadline(call), body, bound, reserved).await
+}
+
+const NO_MEMORY: &str = "too many bodies are being looked into";
+
+/// Reads an answer's body into memory that is `reserved` as it grows. The error is for the operator.
+pub(crate) async fn read_answer_within(
+    seat: &Seat,
+    deadline: Deadline,
+    body: &mut AnswerBody,
+    bound: usize,
+    mut reserved: Reserved,
+) -> Result<Bytes, &'static str> {
     const TOO_LARGE: &str = "the answer is larger than what is looked into (`max_body`)";
     if body.left().is_some_and(|left| left > bound as u64) {
         return Err(TOO_LARGE);
     }
     let mut bytes = Vec::new();
-    let mut reserved = Reserved::of_answer(call).ok_or(NO_MEMORY)?;
-    let deadline = deadline(call);
     poll_fn(|context| {
         loop {
             let Poll::Ready(piece) = body.poll_piece(context) else {
-                ready!(deadline.poll(call.seat));
+                ready!(deadline.poll(seat));
                 return Poll::Ready(Err("the answer did not arrive in time"));
             };
             match piece {
@@ -182,7 +220,7 @@ pub(super) async fn read_answer(
 }
 
 impl Unread {
-    pub(super) fn refusal(self, bound: usize, record: &mut CallRecord) -> Refusal {
+    pub(crate) fn refusal(self, bound: usize, record: &mut CallRecord) -> Refusal {
         let fault = match self {
             Self::TooLarge => Fault::new(
                 Code::BodyTooLarge,

@@ -4,6 +4,7 @@ use super::Refusal;
 use super::authenticate::{Attempt, Authenticated, all_challenges, insufficient_scope};
 use super::match_route::called_host;
 use super::path::RequestPath;
+use crate::ai::ModelPlan;
 use crate::message::RequestHead;
 use crate::record::CallRecord;
 use crate::snapshot::{Credentials, HostName, Occurrence};
@@ -15,14 +16,16 @@ use std::sync::Arc;
 
 /// The one place that grants: the API lists the caller, if it lists any, and every scope that the route asks
 /// for is among the caller's.
-/// What else is asked for, if anything is, `keyward-access` decides.
+/// What else is asked for, if anything is, `keyward-access` decides. Of a call that asks for an AI model, the model asks
+/// for something too.
 pub(crate) fn authorize(
     attempt: &Attempt<'_>,
     authenticated: &Authenticated,
     head: &RequestHead,
+    model: Option<&ModelPlan>,
     record: &mut CallRecord,
 ) -> Result<Permit, Refusal> {
-    let (route, origin) = (attempt.route, attempt.origin.address);
+    let route = attempt.route;
     let caller = authenticated.caller();
     if !authenticated.is_listed() {
         return Err(Fault::new(
@@ -34,6 +37,7 @@ pub(crate) fn authorize(
     let missing = route
         .scopes
         .iter()
+        .chain(model.iter().flat_map(|model| &model.scopes))
         .find(|scope| !caller.scopes.contains(scope));
     if let Some(missing) = missing {
         match caller.method {
@@ -53,31 +57,19 @@ pub(crate) fn authorize(
             Code::InsufficientScope,
             format!("The token lacks the scope `{missing}`; ask its issuer for one with it"),
         );
-        let asked = &route.scope_list;
+        let of_route = route.scopes.contains(missing);
+        let asked = if of_route {
+            &*route.scope_list
+        } else {
+            missing
+        };
         let challenge = insufficient_scope(attempt, head, authenticated, &fault, asked);
         return Err(Refusal::with(fault, challenge));
     }
-    if let Some(rule) = &route.access {
-        // Read once already; only who asks for more than scopes pays for it again.
-        let path = RequestPath::parse(head)?;
-        let called = HostName::of(called_host(head).unwrap_or_default());
-        let header = |name: &str| match Occurrence::of(head.fields.all_named(name)) {
-            Occurrence::Absent => HeaderValue::Absent,
-            Occurrence::Several => HeaderValue::Several,
-            Occurrence::Once(value) => match std::str::from_utf8(value) {
-                Ok(value) => HeaderValue::Once(Cow::Borrowed(value)),
-                Err(_) => HeaderValue::NotText,
-            },
-        };
-        let call = Call {
-            method: head.method.as_str(),
-            path: path.for_matching(),
-            host: called.as_ref().map(HostName::as_str).unwrap_or_default(),
-            address: origin,
-            time: record.started(),
-            header: &header,
-        };
-        return by_rule(rule, attempt, authenticated, (&call, head), record);
+    // What a model's rule asks for is what its API does, and more.
+    let access = model.map_or(&route.access, |model| &model.access);
+    if let Some(rule) = access {
+        return by_rule(rule, attempt, authenticated, head, record);
     }
     let rule = match route.credentials {
         Credentials::None => "open",
@@ -93,27 +85,76 @@ pub(crate) fn authorize(
     Ok(Permit::grant(Arc::clone(caller), Cow::Borrowed(rule)))
 }
 
+/// Whether the caller may have this model, for lists that show what they may have.
+pub(crate) fn allows(
+    attempt: &Attempt<'_>,
+    authenticated: &Authenticated,
+    head: &RequestHead,
+    model: &ModelPlan,
+) -> bool {
+    let caller = authenticated.caller();
+    let mut scopes = model.scopes.iter();
+    if !scopes.all(|scope| caller.scopes.contains(scope)) {
+        return false;
+    }
+    let Some(rule) = &model.access else {
+        return true;
+    };
+    let decided = decide(rule, attempt, authenticated, head);
+    matches!(decided, Ok(Decision::Allowed(_)))
+}
+
 /// Who came without a name may come again with one.
 fn nameless(attempt: &Attempt<'_>, head: &RequestHead) -> Refusal {
     Refusal::with(missing_credential(), all_challenges(attempt, head))
 }
 
-/// What a rule decides, told to the caller without what only the operator may know.
+/// What a rule decides about a call.
+fn decide(
+    rule: &Rule,
+    attempt: &Attempt<'_>,
+    authenticated: &Authenticated,
+    head: &RequestHead,
+) -> Result<Decision, Refusal> {
+    // Read once already; only who asks for more than scopes pays for it again.
+    let path = RequestPath::parse(head)?;
+    let called = HostName::of(called_host(head).unwrap_or_default());
+    let header = |name: &str| match Occurrence::of(head.fields.all_named(name)) {
+        Occurrence::Absent => HeaderValue::Absent,
+        Occurrence::Several => HeaderValue::Several,
+        Occurrence::Once(value) => match std::str::from_utf8(value) {
+            Ok(value) => HeaderValue::Once(Cow::Borrowed(value)),
+            Err(_) => HeaderValue::NotText,
+        },
+    };
+    let call = Call {
+        method: head.method.as_str(),
+        path: path.for_matching(),
+        host: called.as_ref().map(HostName::as_str).unwrap_or_default(),
+        address: attempt.origin.address,
+        time: attempt.now,
+        header: &header,
+    };
+    let caller = authenticated.caller();
+    Ok(match authenticated.verified() {
+        Some(verified) => {
+            let mut memory = verified.access.borrow_mut();
+            rule.decide(caller, Some(memory.get_or_insert_default()), &call)
+        }
+        None => rule.decide(caller, None, &call),
+    })
+}
+
+/// The same, told to the caller without what only the operator may know.
 fn by_rule(
     rule: &Rule,
     attempt: &Attempt<'_>,
     authenticated: &Authenticated,
-    (call, head): (&Call<'_>, &RequestHead),
+    head: &RequestHead,
     record: &mut CallRecord,
 ) -> Result<Permit, Refusal> {
     let caller = authenticated.caller();
-    let decision = match authenticated.verified() {
-        Some(verified) => {
-            let mut memory = verified.access.borrow_mut();
-            rule.decide(caller, Some(memory.get_or_insert_default()), call)
-        }
-        None => rule.decide(caller, None, call),
-    };
+    let decision = decide(rule, attempt, authenticated, head)?;
     record.policy = decision.by().cloned();
     match decision {
         Decision::Allowed(by) => {

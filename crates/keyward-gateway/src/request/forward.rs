@@ -11,7 +11,7 @@ use super::{Answer, Client, Refusal, compression, grpc, headers, mirror};
 use crate::body::{RequestBody, Upload};
 use crate::capture::CallCapture;
 use crate::deadlines::{Patience, Seat};
-use crate::message::RequestHead;
+use crate::message::{Header, RequestHead};
 use crate::record::CallRecord;
 use crate::replay::Replay;
 use crate::upstream::{AnswerFailure, RetryCause, Sent};
@@ -122,6 +122,11 @@ pub(crate) async fn fetch(
     let answer = loop {
         let target = lease.occupied.target();
         attempts.begins(target, &mut head.fields);
+        if route.is_to_provider {
+            // A trace is its caller's business, and not a stranger's.
+            head.fields.remove(Header::Traceparent);
+            head.fields.remove(Header::Tracestate);
+        }
         let outgoing = Outgoing {
             head: &head,
             target: target_of(plan, target)?,

@@ -48,6 +48,8 @@ impl Status {
             | Code::UntransformableRequest
             | Code::IdempotencyKeyMissing
             | Code::IdempotencyKeyInvalid
+            | Code::ModelCannot
+            | Code::ProviderRefused
             | Code::Internal => Self::Internal,
             Code::TokenMissing
             | Code::TokenInvalid
@@ -77,12 +79,14 @@ impl Status {
             | Code::DecisionRefused => Self::PermissionDenied,
             Code::NotFound
             | Code::MethodNotAllowed
+            | Code::ModelNotFound
             | Code::NotImplemented
             | Code::UnsupportedCoding
             | Code::UnsupportedMediaType => Self::Unimplemented,
-            Code::RequestTimeout | Code::UpstreamTimeout | Code::NotCached => {
-                Self::DeadlineExceeded
-            }
+            Code::RequestTimeout
+            | Code::UpstreamTimeout
+            | Code::ProviderTimeout
+            | Code::NotCached => Self::DeadlineExceeded,
             // A quota does not come back soon: no client tries that again by itself.
             Code::BodyTooLarge | Code::UriTooLong | Code::HeadersTooLarge | Code::QuotaExceeded => {
                 Self::ResourceExhausted
@@ -98,6 +102,8 @@ impl Status {
             | Code::LimitsUnavailable
             | Code::UpstreamUnreachable
             | Code::UpstreamFailed
+            | Code::ProviderBusy
+            | Code::ProviderFailed
             | Code::UntransformableAnswer
             | Code::InvalidAnswer
             | Code::UpstreamBusy

@@ -39,6 +39,7 @@ pub use screen::client_address;
 pub(crate) use screen::{CallOrigin, is_trusted};
 pub(crate) use verified_caller::VerifiedCaller;
 
+use crate::ai;
 use crate::body::{AnswerBody, RequestBody};
 use crate::deadlines::Seat;
 use crate::message::{Fields, Header, RequestHead};
@@ -174,6 +175,8 @@ pub(crate) async fn serve_call(
         let mut answer = if record.is_grpc {
             record.told_grpc(grpc::Status::of(fault.code()).number());
             grpc::answer(&fault, fields)
+        } else if let Some(dialect) = record.dialect {
+            ai::refusal_answer(&fault, dialect, record.request_id, fields)
         } else {
             problem::answer(&fault, record.request_id, fields, &errors)
         };
@@ -226,6 +229,8 @@ async fn way(
     let matched = match_route::match_route(worker, &snapshot, &head, &path)?;
     record.route = Some(Rc::clone(&matched.route));
     let route = &matched.route.route;
+    // From here on, who calls a model is told of what is wrong in their own dialect.
+    record.dialect = route.ai.as_ref().map(|ai| ai.form(&head));
     // Before forged names are taken out, of which this would be one.
     let certificate = ProxiedCertificate::take(worker, route, client, &head);
     let policies = route.policies.as_ref();
@@ -255,7 +260,24 @@ async fn way(
     };
     let authenticated = authenticate::authenticate(&attempt, &mut head, record).await?;
     record.caller = authenticated.caller_of_record();
-    let permit = authorize::authorize(&attempt, &authenticated, &head, record)?;
+    // Before it is decided whether the caller may: which model is asked is a part of the question.
+    let mut intent = match &route.ai {
+        Some(ai) => {
+            if let Some(plan) = &route.decompression {
+                body = decompression::decompress(worker, plan, &mut head, body)?;
+            }
+            let body = std::mem::replace(&mut body, RequestBody::Empty);
+            let ways = (&**worker, &**seat);
+            let read = ai::read_intent(ways, (route, ai), &head, body, record);
+            Some(Box::pin(read).await?)
+        }
+        None => None,
+    };
+    let model = intent.as_ref().and_then(ai::Intent::model);
+    let permit = authorize::authorize(&attempt, &authenticated, &head, model, record)?;
+    if let Some(intent) = &mut intent {
+        intent.keep(|model| authorize::allows(&attempt, &authenticated, &head, model));
+    }
     if let Some(decision) = &route.decision {
         // Behind our own rules, so that nobody is asked about calls that may not pass anyway; before limits,
         // so that what is refused uses none up.
@@ -273,7 +295,9 @@ async fn way(
             return Ok(answer);
         }
     }
-    if let Some(plan) = &route.decompression {
+    if let Some(plan) = &route.decompression
+        && intent.is_none()
+    {
         // Before limits: a body that is not taken uses none up.
         body = decompression::decompress(worker, plan, &mut head, body)?;
     }
@@ -303,6 +327,9 @@ async fn way(
         admitted,
         upgrades,
     };
+    if let Some(intent) = intent {
+        return Box::pin(ai::infer(call, intent, record)).await;
+    }
     if let Some(plan) = &route.content {
         return plan.answer(call, head, body, record).await;
     }

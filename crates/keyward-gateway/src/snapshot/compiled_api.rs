@@ -3,6 +3,7 @@
 use super::CompileError;
 use super::issuers::OpenIssuers;
 use super::limits::LimitPlans;
+use super::models::{ModelInputs, ModelResources};
 use super::plan::{MirrorPlan, SplitPlan};
 use super::route::{ApiPolicy, MirrorRoute, Mirroring, Prepared, Route};
 use super::route_table::RequestView;
@@ -46,6 +47,7 @@ struct Source {
     addresses: Vec<Vec<u8>>,
     forged: Arc<ForgedNames>,
     access: Option<Inputs>,
+    models: Option<ModelInputs>,
 }
 
 /// A route in all its variants: one for each upstream of a split. They differ in their targets alone.
@@ -61,6 +63,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) upstreams: HashMap<(TeamId, &'a Name), Arc<UpstreamPlan>>,
     pub(super) issuers: OpenIssuers,
     pub(super) forged: Arc<ForgedNames>,
+    /// Providers and models.
+    pub(super) models: ModelResources,
     /// Roles and policies.
     pub(super) access: Arc<Catalogue>,
     /// Roots of clients' certificates that were read, so that a file is read once however many APIs name it.
@@ -97,6 +101,9 @@ impl CompiledApi {
                 .access
                 .inputs(resource.team, api)
                 .is_ok_and(|access| access == source.access)
+            && surroundings
+                .model_inputs(resource, api)
+                .is_ok_and(|models| models == source.models)
     }
 
     /// Compiles an API, or gives back what it was compiled to `before` if nothing that it is made from
@@ -114,6 +121,7 @@ impl CompiledApi {
         let addresses = surroundings.addresses_of(resource, api)?;
         let access = surroundings.access.inputs(resource.team, api);
         let access = access.map_err(|error| unusable(resource, api, &error))?;
+        let models = surroundings.model_inputs(resource, api)?;
         if let Some(before) = before
             && before.source.is(
                 api,
@@ -124,6 +132,7 @@ impl CompiledApi {
                 access.as_ref(),
             )
             && before.source.addresses == addresses
+            && before.source.models == models
         {
             return Ok(Arc::clone(before));
         }
@@ -143,6 +152,21 @@ impl CompiledApi {
         let label = format!("{}/{}", resource.name, api.version);
         let mut limits = LimitPlans::new(api, &label);
         let mut named = upstreams.iter();
+        let ai = match (&models, api.routes.first()) {
+            (Some(models), Some(first)) => {
+                let prepared = Prepared {
+                    policy: &policy,
+                    rule: None,
+                    limits: &limits.of(first, metrics),
+                    policies: None,
+                    decision: None,
+                    ai: None,
+                };
+                let metrics = metrics.route(&first.label);
+                Some(models.compile(resource, api, prepared, &metrics)?)
+            }
+            (Some(_) | None, _) => None,
+        };
         // Routes mostly have the policies of their API: those are prepared once.
         let none = Policies::default();
         let mut last = (&none, None);
@@ -163,6 +187,7 @@ impl CompiledApi {
                     limits: &limits,
                     policies: last.1.as_ref(),
                     decision: None,
+                    ai: ai.as_ref(),
                 };
                 CompiledRoute::new(resource, api, route, shared, &mut named, &metrics).map(Arc::new)
             })
@@ -179,6 +204,7 @@ impl CompiledApi {
                 addresses,
                 forged: Arc::clone(&surroundings.forged),
                 access,
+                models,
             },
         }))
     }
@@ -213,7 +239,9 @@ impl Source {
             | Spec::AccessPolicy(_)
             | Spec::KeySet(_)
             | Spec::Webhook(_)
-            | Spec::ManagementRole(_) => false,
+            | Spec::ManagementRole(_)
+            | Spec::Provider(_)
+            | Spec::Model(_) => false,
         }
     }
 }
@@ -285,7 +313,7 @@ impl CompiledRoute {
                 }
                 split = SplitPlan::new(shares);
             }
-            Action::Redirect(_) | Action::Respond(_) => {
+            Action::Redirect(_) | Action::Respond(_) | Action::Infer(_) => {
                 variants.push(variant(None, Mirroring::Of(None))?);
             }
         }
@@ -458,7 +486,11 @@ impl Surroundings<'_> {
     }
 }
 
-fn unusable(resource: &Resource, api: &Api, why: &dyn std::error::Error) -> CompileError {
+pub(super) fn unusable(
+    resource: &Resource,
+    api: &Api,
+    why: &dyn std::error::Error,
+) -> CompileError {
     CompileError::Unusable {
         api: format!("{}/{}", resource.name, api.version),
         why: why.to_string(),

@@ -186,6 +186,8 @@ fn served_api(resource: &Resource) -> Option<&Api> {
         | Spec::AccessPolicy(_)
         | Spec::KeySet(_)
         | Spec::Webhook(_)
-        | Spec::ManagementRole(_) => None,
+        | Spec::ManagementRole(_)
+        | Spec::Provider(_)
+        | Spec::Model(_) => None,
     }
 }

@@ -34,6 +34,8 @@ pub(crate) struct LocalRoute {
     pub(crate) mirror: Option<RouteRef>,
     /// The way of questions about its calls.
     pub(crate) decision: Option<RouteRef>,
+    /// The ways to the providers of its models.
+    pub(crate) providers: Box<[RouteRef]>,
 }
 
 impl LocalRoute {
@@ -41,12 +43,16 @@ impl LocalRoute {
         let targets = route.upstream.iter().flat_map(|plan| &plan.targets);
         let mirror = route.mirror.as_ref();
         let decision = route.decision.as_ref();
+        let providers = route.ai.iter().flat_map(|ai| &ai.plan.providers);
         Rc::new(Self {
             revision,
             labels: Arc::new(route.labels.clone()),
             pools: targets.map(|target| pools.of(target)).collect(),
             mirror: mirror.map(|mirror| Self::new(&mirror.route, revision, pools)),
             decision: decision.map(|decision| Self::new(&decision.route, revision, pools)),
+            providers: providers
+                .map(|provider| Self::new(&provider.route, revision, pools))
+                .collect(),
             route: Arc::clone(route),
         })
     }

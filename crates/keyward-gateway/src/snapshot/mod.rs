@@ -7,6 +7,7 @@ mod credentials;
 mod issuers;
 mod limits;
 mod local;
+mod models;
 mod plan;
 mod resources;
 mod route;
@@ -34,6 +35,7 @@ use compiled_api::{CompiledApi, Surroundings};
 use issuers::OpenIssuers;
 use keyward_model::resource::{Api, Issuer, Resource, Spec};
 use keyward_model::{Clock, Revision};
+use models::ModelResources;
 use resources::ProtectedResources;
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -73,6 +75,14 @@ pub enum CompileError {
     Upstream {
         /// The upstream.
         upstream: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A provider of AI models can't be used.
+    #[error("provider `{provider}`: {why}")]
+    Provider {
+        /// The provider.
+        provider: String,
         /// What is wrong with it.
         why: String,
     },
@@ -150,6 +160,7 @@ impl Snapshot {
         let plans = continuity.upstreams(resources, clock)?;
         let access = continuity.access(resources)?;
         let surroundings = Surroundings {
+            models: ModelResources::of(resources, &plans.providers),
             access: Arc::clone(&access),
             upstreams: plans.by_name(),
             issuers: OpenIssuers::open(issuers, own, resources)?,
@@ -208,7 +219,9 @@ fn identity_names(resources: &[Arc<Resource>]) -> impl Iterator<Item = &str> {
             | Spec::AccessPolicy(_)
             | Spec::KeySet(_)
             | Spec::Webhook(_)
-            | Spec::ManagementRole(_) => None,
+            | Spec::ManagementRole(_)
+            | Spec::Provider(_)
+            | Spec::Model(_) => None,
         });
     apis.flat_map(|api| {
         let names = api.identity_headers.headers.iter().map(|(name, _)| &**name);

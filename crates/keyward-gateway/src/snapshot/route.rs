@@ -4,6 +4,7 @@ use super::CompileError;
 use super::credentials::Credentials;
 use super::limits::LimitPlan;
 use super::plan::{MirrorPlan, RoutePlan};
+use crate::ai::{AiPlan, AiRoute};
 use crate::coding::DecodeBounds;
 use crate::issuer::IssuerKeySet;
 use crate::metrics::RouteMetrics;
@@ -14,7 +15,7 @@ use crate::tls::ClientTrust;
 use crate::upstream::UpstreamPlan;
 use keyward_access::Rule;
 use keyward_model::resource::coding::{Compression, ContentCoding, Decompression};
-use keyward_model::resource::route::Mirror;
+use keyward_model::resource::route::{Action, Mirror};
 use keyward_model::resource::{Api, Capture, Resource, route};
 use keyward_model::usage::RouteLabels;
 use std::collections::BTreeSet;
@@ -55,6 +56,10 @@ pub(crate) struct Route {
     pub(crate) policies: Option<Arc<PolicyPlan>>,
     /// Who else decides whether a call may pass.
     pub(crate) decision: Option<Arc<DecisionRoute>>,
+    /// The AI models that answer its calls.
+    pub(crate) ai: Option<AiRoute>,
+    /// Whether its calls leave for a provider of AI models, who is told nothing of the caller.
+    pub(crate) is_to_provider: bool,
     /// What is done with the content of its calls.
     pub(crate) content: Option<Box<ContentPlan>>,
     pub(crate) metrics: Arc<RouteMetrics>,
@@ -162,6 +167,8 @@ pub(super) struct Prepared<'a> {
     pub(super) policies: Option<&'a Arc<PolicyPlan>>,
     /// Of the one route alone.
     pub(super) decision: Option<&'a Arc<DecisionRoute>>,
+    /// The models of an API that serves some.
+    pub(super) ai: Option<&'a Arc<AiPlan>>,
 }
 
 impl Route {
@@ -187,6 +194,7 @@ impl Route {
             limits,
             policies,
             decision,
+            ai: _,
         } = prepared;
         let unusable = |why: String| CompileError::Unusable {
             api: format!("{}/{}", resource.name, api.version),
@@ -245,6 +253,14 @@ impl Route {
             capture: declared.capture.clone().map(Arc::new),
             policies,
             content,
+            ai: match declared.action {
+                Action::Infer(endpoint) => prepared.ai.map(|plan| AiRoute {
+                    endpoint,
+                    plan: Arc::clone(plan),
+                }),
+                Action::Forward(_) | Action::Redirect(_) | Action::Respond(_) => None,
+            },
+            is_to_provider: upstream.is_some_and(|plan| plan.is_provider),
             decision: decision.cloned(),
             metrics,
         })

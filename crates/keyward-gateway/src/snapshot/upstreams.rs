@@ -1,20 +1,26 @@
 //! The upstreams that a configuration names, prepared, and what is known of their targets.
 
 use super::CompileError;
+use crate::ai::ProviderPlan;
 use crate::upstream::{UpstreamGuard, UpstreamPlan, UpstreamState};
 use hashbrown::HashMap;
 use keyward_model::Clock;
 use keyward_model::id::TeamId;
 use keyward_model::name::Name;
-use keyward_model::resource::{Resource, Spec};
+use keyward_model::resource::{Kind, Resource, Spec};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-type UpstreamKey = (TeamId, Name);
+type UpstreamKey = (TeamId, Kind, Name);
 
 /// The upstreams of one configuration.
 #[derive(Debug, Default)]
-pub(super) struct UpstreamPlans(BTreeMap<UpstreamKey, Arc<UpstreamPlan>>);
+pub(super) struct UpstreamPlans {
+    plans: BTreeMap<UpstreamKey, Arc<UpstreamPlan>>,
+    /// Those of providers, with what else is said of them.
+    pub(super) providers: BTreeMap<(TeamId, Name), Arc<ProviderPlan>>,
+}
 
 /// The upstreams that are served, and what outlives them.
 #[derive(Debug, Default)]
@@ -26,9 +32,10 @@ pub(super) struct Upstreams {
 
 impl UpstreamPlans {
     pub(super) fn by_name(&self) -> HashMap<(TeamId, &Name), Arc<UpstreamPlan>> {
-        let plans = self.0.iter();
-        plans
-            .map(|((team, name), plan)| ((*team, name), Arc::clone(plan)))
+        let plans = self.plans.iter();
+        let upstreams = plans.filter(|((_, kind, _), _)| *kind == Kind::Upstream);
+        upstreams
+            .map(|((team, _, name), plan)| ((*team, name), Arc::clone(plan)))
             .collect()
     }
 }
@@ -40,30 +47,61 @@ impl Upstreams {
         resources: &[Arc<Resource>],
         clock: &Arc<dyn Clock>,
     ) -> Result<UpstreamPlans, CompileError> {
-        let mut plans = BTreeMap::new();
+        let mut prepared = UpstreamPlans::default();
         for resource in resources {
-            let Spec::Upstream(declared) = &resource.spec else {
-                continue;
+            let kind = resource.spec.kind();
+            let key = (resource.team, kind, resource.name.clone());
+            let failed = |why| {
+                let name = resource.name.to_string();
+                if kind == Kind::Provider {
+                    CompileError::Provider {
+                        provider: name,
+                        why,
+                    }
+                } else {
+                    CompileError::Upstream {
+                        upstream: name,
+                        why,
+                    }
+                }
             };
-            let key = (resource.team, resource.name.clone());
+            let (declared, provider) = match &resource.spec {
+                Spec::Upstream(declared) => (Cow::Borrowed(&**declared), None),
+                Spec::Provider(provider) => {
+                    let upstream = ProviderPlan::upstream(provider).map_err(failed)?;
+                    (Cow::Owned(upstream), Some(provider))
+                }
+                Spec::Issuer(_)
+                | Spec::Api(_)
+                | Spec::Credential(_)
+                | Spec::Role(_)
+                | Spec::AccessPolicy(_)
+                | Spec::KeySet(_)
+                | Spec::Webhook(_)
+                | Spec::ManagementRole(_)
+                | Spec::Model(_) => continue,
+            };
             let state = self.states.entry(key.clone()).or_default();
-            let before = self.plans.0.get(&key);
-            let plan = UpstreamPlan::new(resource, declared, state, &self.guard, clock, before);
-            let plan = plan.map_err(|why| CompileError::Upstream {
-                upstream: resource.name.to_string(),
-                why,
-            })?;
-            plans.insert(key, plan);
+            let before = self.plans.plans.get(&key);
+            let plan = UpstreamPlan::new(resource, &declared, state, &self.guard, clock, before);
+            let plan = plan.map_err(failed)?;
+            if let Some(provider) = provider {
+                let key = (resource.team, resource.name.clone());
+                let before = self.plans.providers.get(&key);
+                let plan = ProviderPlan::new(resource, provider, &plan, before).map_err(failed)?;
+                prepared.providers.insert(key, plan);
+            }
+            prepared.plans.insert(key, plan);
         }
-        Ok(UpstreamPlans(plans))
+        Ok(prepared)
     }
 
     /// These are served from now on.
     pub(super) fn serve(&mut self, plans: UpstreamPlans) {
-        for (key, plan) in &plans.0 {
+        for (key, plan) in &plans.plans {
             if !self
                 .plans
-                .0
+                .plans
                 .get(key)
                 .is_some_and(|before| Arc::ptr_eq(before, plan))
             {
@@ -74,7 +112,7 @@ impl Upstreams {
     }
 
     pub(super) fn served(&self) -> impl Iterator<Item = &Arc<UpstreamPlan>> {
-        self.plans.0.values()
+        self.plans.plans.values()
     }
 
     /// Drops what is known of targets that nobody calls any more.
@@ -82,7 +120,7 @@ impl Upstreams {
         for state in self.states.values_mut() {
             state.forget_unused();
         }
-        let plans = &self.plans.0;
+        let plans = &self.plans.plans;
         self.states
             .retain(|key, state| plans.contains_key(key) || !state.is_empty());
     }

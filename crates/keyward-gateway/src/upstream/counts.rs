@@ -8,7 +8,7 @@ use keyward_model::Moment;
 pub struct UpstreamCounts {
     /// The owner's name.
     pub team: String,
-    /// Its name.
+    /// Its name; of a provider of AI models, with `provider/` in front.
     pub upstream: String,
     /// Attempts after the first, since the process was started or the upstream was new.
     pub retries: u64,
@@ -56,7 +56,12 @@ impl UpstreamPlan {
         });
         UpstreamCounts {
             team: self.team.to_string(),
-            upstream: self.name.to_string(),
+            upstream: if self.is_provider {
+                // No upstream's name has a slash.
+                format!("provider/{}", self.name)
+            } else {
+                self.name.to_string()
+            },
             retries: self.counts.retries(),
             targets: targets.collect(),
         }

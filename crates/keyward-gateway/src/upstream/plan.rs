@@ -8,7 +8,7 @@ use super::tls::UpstreamTls;
 use http::HeaderValue;
 use http::uri::{Authority, Scheme};
 use keyward_model::resource::upstream::{Balance, Ejection, Protocol, Retries};
-use keyward_model::resource::{Resource, Target, Upstream};
+use keyward_model::resource::{Kind, Resource, Target, Upstream};
 use keyward_model::{Clock, Moment, Name};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +27,8 @@ const UNPROCESSED_REPLAY: usize = 64 << 10;
 pub(crate) struct UpstreamPlan {
     pub(crate) team: Name,
     pub(crate) name: Name,
+    /// Whether it is a provider of AI models.
+    pub(crate) is_provider: bool,
     pub(crate) declared: Upstream,
     /// At least one.
     pub(crate) targets: Box<[Arc<TargetPlan>]>,
@@ -109,6 +111,7 @@ impl UpstreamPlan {
         Ok(Arc::new(Self {
             team: resource.team_name.clone(),
             name: resource.name.clone(),
+            is_provider: resource.spec.kind() == Kind::Provider,
             declared: declared.clone(),
             ejection: declared.ejection.clone().filter(|_| targets.len() > 1),
             budgeted: elsewhere && retries.attempts.get() > 1,

@@ -21,6 +21,7 @@ const BUILT_IN: &str = include_str!("catalogue.tsv");
 pub struct Catalogue {
     providers: BTreeMap<String, Provider>,
     models: BTreeMap<String, BTreeMap<String, Model>>,
+    revision: u32,
 }
 
 /// Who serves models.
@@ -162,6 +163,12 @@ impl Catalogue {
     /// [`Error::Catalogue`] with the line that can't be read.
     pub fn read(text: &str) -> Result<Self, Error> {
         read::catalogue(text)
+    }
+
+    /// A number that stands for this very text: records of what calls cost say by which prices.
+    #[must_use]
+    pub const fn revision(&self) -> u32 {
+        self.revision
     }
 
     /// The provider of that id.

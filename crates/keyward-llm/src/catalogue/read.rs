@@ -10,7 +10,10 @@ use std::collections::BTreeMap;
 const MOST_LINES: usize = 100_000;
 
 pub(super) fn catalogue(text: &str) -> Result<Catalogue, Error> {
-    let mut catalogue = Catalogue::default();
+    let mut catalogue = Catalogue {
+        revision: revision(text),
+        ..Catalogue::default()
+    };
     let mut sources: BTreeMap<&str, &str> = BTreeMap::new();
     for (index, line) in text.lines().enumerate() {
         if index >= MOST_LINES {
@@ -29,6 +32,14 @@ pub(super) fn catalogue(text: &str) -> Result<Catalogue, Error> {
         })?;
     }
     Ok(catalogue)
+}
+
+/// FNV-1a: nobody is kept from making two texts of one number, and nobody gains by it. Never 0, which stands for none.
+fn revision(text: &str) -> u32 {
+    let hash = text.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
+    hash.max(1)
 }
 
 fn line<'a>(

@@ -109,6 +109,15 @@ pub fn request<'a>(
     })
 }
 
+/// The body of a request that is no conversation, such as for embeddings, with the model exchanged and nothing else.
+///
+/// # Errors
+/// [`Error::Json`] for what is no object or has a name twice.
+pub fn with_model<'a>(body: &'a [u8], target: &Target) -> Result<Cow<'a, [u8]>, Error> {
+    let members = Members::read(body)?;
+    Ok(members.edit(&[("model", Some(Json::from(&target.model)))]))
+}
+
 #[derive(Default)]
 struct Made {
     changes: Vec<(&'static str, Option<Json>)>,

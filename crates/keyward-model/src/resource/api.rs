@@ -1,5 +1,6 @@
 //! APIs: what is published, under which path, for whom.
 
+use super::ai::Ai;
 use super::authentication::Authentication;
 use super::authorization::{Authorization, PolicyReference};
 use super::policy::Policies;
@@ -38,6 +39,8 @@ pub struct Api {
     pub max_body_bytes: Option<u64>,
     /// How long a body may go without a byte, in either direction. Default 60 s.
     pub idle_body_timeout: Duration,
+    /// The AI models that it serves, in place of upstreams.
+    pub ai: Option<Ai>,
 }
 
 /// The life of a version.

@@ -91,13 +91,27 @@ impl Default for Dpop {
     }
 }
 
-/// Where an API key is looked for; at least in one of the two.
+/// Where an API key is looked for; at least in one of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiKeyMethod {
     /// The header, in lower case.
     pub header: Option<Box<str>>,
     /// The parameter of the query.
     pub query: Option<Box<str>>,
+    /// Where the libraries of AI vendors send theirs: [`ApiKeyMethod::SDK_HEADERS`], and a key of ours as
+    /// `Authorization: Bearer`.
+    pub sdk: bool,
+}
+
+impl ApiKeyMethod {
+    /// The headers of OpenAI's libraries for Azure, of Anthropic's, and of Google's.
+    pub const SDK_HEADERS: [&'static str; 3] = ["api-key", "x-api-key", "x-goog-api-key"];
+
+    /// The headers that a key may stand in by itself, in lower case.
+    pub fn headers(&self) -> impl Iterator<Item = &str> {
+        let of_sdks = Self::SDK_HEADERS.into_iter().filter(|_| self.sdk);
+        self.header.as_deref().into_iter().chain(of_sdks)
+    }
 }
 
 /// Names and passwords.

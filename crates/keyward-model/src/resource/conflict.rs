@@ -1,5 +1,6 @@
 //! Routes that no rule tells apart, and routes that nobody reaches.
 
+use super::ai::RESERVED_AI_PATHS;
 use super::api::Api;
 use super::consistency::{New, RESERVED_PATHS};
 use super::raw::{Declared, Place, Problems};
@@ -23,8 +24,10 @@ type Neighbours<'r> = HashMap<(Option<&'r HostPattern>, String), Vec<Written<'r>
 pub(super) fn check(apis: &[(&Declared, &Api)], new: &New, problems: &mut Problems) {
     let mut neighbours = Neighbours::new();
     let watched = Watched::of(apis, new);
+    let models: Vec<_> = apis.iter().copied().filter(serves_models).collect();
     for (declared, api) in apis.iter().copied() {
         let is_new = new.has(declared);
+        hidden_behind_models(declared, api, is_new, (&models, new), problems);
         if !is_new && !watched.may_have(api) {
             continue;
         }
@@ -43,6 +46,56 @@ pub(super) fn check(apis: &[(&Declared, &Api)], new: &New, problems: &mut Proble
             }
         }
     }
+}
+
+fn serves_models((_, api): &(&Declared, &Api)) -> bool {
+    api.ai.is_some() && api.state.serves()
+}
+
+/// Tells of routes that nobody reaches since an API that serves AI models has their addresses.
+fn hidden_behind_models(
+    declared: &Declared,
+    api: &Api,
+    is_new: bool,
+    (models, new): (&[(&Declared, &Api)], &New),
+    problems: &mut Problems,
+) {
+    if models.is_empty() || api.ai.is_some() || !api.state.serves() {
+        return;
+    }
+    let on_one_host = |served: &Api| hosts(served).any(|host| hosts(api).any(|own| own == host));
+    let reserved: Vec<String> = models
+        .iter()
+        .filter(|(other, served)| (is_new || new.has(other)) && on_one_host(served))
+        .flat_map(|(_, served)| RESERVED_AI_PATHS.iter().map(|path| joined(served, path)))
+        .collect();
+    if reserved.is_empty() {
+        return;
+    }
+    for (index, route) in api.routes.iter().enumerate() {
+        let written = Written {
+            declared,
+            api,
+            route,
+            index,
+        };
+        let path = written.whole_path();
+        if reserved.iter().any(|reserved| is_below(&path, reserved)) {
+            problems.error(
+                written.place(),
+                "reserved_path",
+                format!(
+                    "`{}`: `{path}` is hidden: an API with `ai` serves models there; choose another path, or give that API a `base_path` or `hosts` of its own",
+                    written.key()
+                ),
+            );
+        }
+    }
+}
+
+/// A path below an API's base path.
+fn joined(api: &Api, path: &str) -> String {
+    format!("{}{path}", api.base_path.as_str().trim_end_matches('/'))
 }
 
 /// The hosts and shapes of paths that new routes are at; where all are new, there is nothing to be told apart.
@@ -109,15 +162,25 @@ impl<'r> Written<'r> {
         }
     }
 
+    /// What its calls' paths begin with, or are.
+    fn whole_path(&self) -> String {
+        let mut path = self.route.matching.path.below(&self.api.base_path);
+        match self.route.matching.path.kind() {
+            PathKind::Whole => {}
+            PathKind::Prefix => {
+                if let Some(short) = path.strip_suffix("/*") {
+                    path.truncate(short.len());
+                }
+            }
+        }
+        path
+    }
+
     fn is_reserved(&self, problems: &mut Problems) {
-        let path = self.route.matching.path.below(&self.api.base_path);
-        let path = match self.route.matching.path.kind() {
-            PathKind::Whole => &*path,
-            PathKind::Prefix => path.strip_suffix("/*").unwrap_or(&path),
-        };
+        let path = self.whole_path();
         let hidden = RESERVED_PATHS
             .iter()
-            .find(|reserved| is_below(path, reserved));
+            .find(|reserved| is_below(&path, reserved));
         if let Some(reserved) = hidden {
             problems.error(
                 self.place(),

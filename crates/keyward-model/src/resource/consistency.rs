@@ -2,13 +2,16 @@
 //! don't hide one another.
 
 mod access;
+mod ai;
 mod key_sets;
 
 use super::conflict;
 use super::issuer::SELF;
 use super::raw::{Declared, Node, Place, Problems, Value, closest};
 use super::upstream::Protocol;
-use super::{Api, Credential, Issuer, IssuerKeys, KeySet, Route, Spec, Upstream, Webhook};
+use super::{
+    Api, Credential, Issuer, IssuerKeys, KeySet, Model, Provider, Route, Spec, Upstream, Webhook,
+};
 use crate::name::Name;
 use hashbrown::{HashMap, HashSet};
 use std::ops::Range;
@@ -34,6 +37,8 @@ struct Catalogue<'r> {
     webhooks: HashMap<Key<'r>, (&'r Declared, &'r Webhook)>,
     /// Nothing of the configuration names them.
     management_roles: HashMap<Key<'r>, Place>,
+    providers: HashMap<Key<'r>, (&'r Declared, &'r Provider)>,
+    models: HashMap<Key<'r>, (&'r Declared, &'r Model)>,
 }
 
 /// Tells what does not fit together among `resources`. `own_issuer` is the `iss` of this node's own
@@ -84,6 +89,7 @@ fn check_new(resources: &[&Declared], new: &New, own_issuer: &str, problems: &mu
     conflict::check(&catalogue.apis, new, problems);
     catalogue.credentials(problems);
     access::check(&catalogue, new, problems);
+    ai::check(&catalogue, problems);
     let mut used: HashSet<Key<'_>> = HashSet::new();
     for (declared, api) in &catalogue.apis {
         if !new.has(declared) {
@@ -116,6 +122,8 @@ impl<'r> Catalogue<'r> {
             key_sets: HashMap::new(),
             webhooks: HashMap::new(),
             management_roles: HashMap::new(),
+            providers: HashMap::new(),
+            models: HashMap::new(),
         };
         let mut versions: HashMap<(Key<'r>, &'r Name), Place> = HashMap::new();
         for declared in resources.iter().copied() {
@@ -156,6 +164,14 @@ impl<'r> Catalogue<'r> {
                     .key_sets
                     .insert(key, (declared, set))
                     .map(|(earlier, _)| earlier.place()),
+                Spec::Provider(provider) => catalogue
+                    .providers
+                    .insert(key, (declared, provider))
+                    .map(|(earlier, _)| earlier.place()),
+                Spec::Model(model) => catalogue
+                    .models
+                    .insert(key, (declared, model))
+                    .map(|(earlier, _)| earlier.place()),
             };
             if let Some(earlier) = earlier {
                 let resource = &declared.resource;
@@ -168,7 +184,9 @@ impl<'r> Catalogue<'r> {
                     | Spec::AccessPolicy(_)
                     | Spec::KeySet(_)
                     | Spec::Webhook(_)
-                    | Spec::ManagementRole(_) => String::new(),
+                    | Spec::ManagementRole(_)
+                    | Spec::Provider(_)
+                    | Spec::Model(_) => String::new(),
                 };
                 problems.error(
                     declared.node.place_of(&["name"]),

@@ -4,6 +4,7 @@
 //! people write. The way from raw to typed is the only one.
 
 pub mod access_policy;
+pub mod ai;
 pub mod api;
 pub mod authentication;
 pub mod authorization;
@@ -16,8 +17,10 @@ pub mod credential;
 pub mod issuer;
 pub mod key_set;
 pub mod management_role;
+pub mod model;
 pub mod mutual_tls;
 pub mod policy;
+pub mod provider;
 pub mod raw;
 pub mod role;
 pub mod route;
@@ -27,6 +30,7 @@ pub mod webhook;
 pub mod websocket;
 
 pub use access_policy::{AccessPolicy, PolicySource};
+pub use ai::{Ai, AiEndpoint, OfferedModels};
 pub use api::{Api, BasePath, IdentityHeaders, VersionState};
 pub use authentication::{Authentication, AuthenticationMethod, TokenMethod, TokenSource};
 pub use authorization::Authorization;
@@ -36,8 +40,10 @@ pub use credential::Credential;
 pub use issuer::{Issuer, IssuerKeys};
 pub use key_set::{KeyAlgorithm, KeySet, KeySetPurpose, KeysIn, Schedule};
 pub use management_role::CustomRole;
+pub use model::{Model, ModelTarget};
 pub use mutual_tls::MutualTls;
 pub use policy::Policies;
+pub use provider::Provider;
 pub use role::Role;
 pub use route::{HostPattern, Route};
 pub use team_path::TeamPath;
@@ -71,11 +77,15 @@ pub enum Kind {
     Webhook,
     /// What members of a team may manage, in Cedar.
     ManagementRole,
+    /// Who serves AI models.
+    Provider,
+    /// A name of an AI model.
+    Model,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Issuer,
         Self::Upstream,
         Self::Api,
@@ -85,6 +95,8 @@ impl Kind {
         Self::KeySet,
         Self::Webhook,
         Self::ManagementRole,
+        Self::Provider,
+        Self::Model,
     ];
 
     /// As written in `kind`.
@@ -100,6 +112,8 @@ impl Kind {
             Self::KeySet => "key_set",
             Self::Webhook => "webhook",
             Self::ManagementRole => "management_role",
+            Self::Provider => "provider",
+            Self::Model => "model",
         }
     }
 }
@@ -156,6 +170,10 @@ pub enum Spec {
     Webhook(Box<Webhook>),
     /// What members of a team may manage, in Cedar.
     ManagementRole(Box<CustomRole>),
+    /// Who serves AI models.
+    Provider(Box<Provider>),
+    /// A name of an AI model.
+    Model(Box<Model>),
 }
 
 impl Spec {
@@ -172,6 +190,8 @@ impl Spec {
             Self::KeySet(_) => Kind::KeySet,
             Self::Webhook(_) => Kind::Webhook,
             Self::ManagementRole(_) => Kind::ManagementRole,
+            Self::Provider(_) => Kind::Provider,
+            Self::Model(_) => Kind::Model,
         }
     }
 
@@ -187,7 +207,9 @@ impl Spec {
             | Self::AccessPolicy(_)
             | Self::KeySet(_)
             | Self::Webhook(_)
-            | Self::ManagementRole(_) => None,
+            | Self::ManagementRole(_)
+            | Self::Provider(_)
+            | Self::Model(_) => None,
         }
     }
 }

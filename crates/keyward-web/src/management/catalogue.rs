@@ -74,7 +74,9 @@ impl Catalogue {
             | Kind::AccessPolicy
             | Kind::KeySet
             | Kind::Webhook
-            | Kind::ManagementRole => &self.resources,
+            | Kind::ManagementRole
+            | Kind::Provider
+            | Kind::Model => &self.resources,
         }
     }
 
@@ -88,7 +90,9 @@ impl Catalogue {
             | Kind::AccessPolicy
             | Kind::KeySet
             | Kind::Webhook
-            | Kind::ManagementRole => &mut self.resources,
+            | Kind::ManagementRole
+            | Kind::Provider
+            | Kind::Model => &mut self.resources,
         }
     }
 

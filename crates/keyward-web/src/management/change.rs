@@ -243,7 +243,9 @@ impl Site {
                 | Kind::AccessPolicy
                 | Kind::KeySet
                 | Kind::Webhook
-                | Kind::ManagementRole => 0,
+                | Kind::ManagementRole
+                | Kind::Provider
+                | Kind::Model => 0,
             };
             let resource = planned.draft.as_ref().map(|draft| {
                 let resource = of_draft(draft, Some(changed.id), Some(written.revision), mark);
@@ -387,7 +389,9 @@ fn same_credential(planned: &[Planned], name: &Name, other: &Name) -> Problem {
                 | Spec::AccessPolicy(_)
                 | Spec::KeySet(_)
                 | Spec::Webhook(_)
-                | Spec::ManagementRole(_),
+                | Spec::ManagementRole(_)
+                | Spec::Provider(_)
+                | Spec::Model(_),
             )
             | None => "",
         };
@@ -491,7 +495,9 @@ fn shown_of(draft: &Draft) -> String {
         | Spec::AccessPolicy(_)
         | Spec::KeySet(_)
         | Spec::Webhook(_)
-        | Spec::ManagementRole(_) => String::new(),
+        | Spec::ManagementRole(_)
+        | Spec::Provider(_)
+        | Spec::Model(_) => String::new(),
     }
 }
 

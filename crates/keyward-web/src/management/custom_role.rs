@@ -84,7 +84,9 @@ fn found<'a>(
             | Spec::Role(_)
             | Spec::AccessPolicy(_)
             | Spec::KeySet(_)
-            | Spec::Webhook(_) => Err("it is something else".into()),
+            | Spec::Webhook(_)
+            | Spec::Provider(_)
+            | Spec::Model(_) => Err("it is something else".into()),
         };
     }
     if let Some(unreadable) = catalogue.unreadable(&key) {

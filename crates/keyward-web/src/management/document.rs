@@ -35,6 +35,8 @@ pub(crate) fn schema_name(kind: &KindDescription) -> &'static str {
         Kind::KeySet => "KeySet",
         Kind::Webhook => "Webhook",
         Kind::ManagementRole => "ManagementRole",
+        Kind::Provider => "Provider",
+        Kind::Model => "Model",
     }
 }
 

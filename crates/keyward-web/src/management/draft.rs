@@ -240,7 +240,9 @@ fn of_files(declared: &Declared) -> Vec<MemberFlaw> {
         | Spec::Role(_)
         | Spec::KeySet(_)
         | Spec::Webhook(_)
-        | Spec::ManagementRole(_) => {
+        | Spec::ManagementRole(_)
+        | Spec::Provider(_)
+        | Spec::Model(_) => {
             return Vec::new();
         }
     };
@@ -280,7 +282,9 @@ fn of_policies(declared: &Declared) -> Vec<MemberFlaw> {
         | Spec::Credential(_)
         | Spec::Role(_)
         | Spec::KeySet(_)
-        | Spec::Webhook(_) => {}
+        | Spec::Webhook(_)
+        | Spec::Provider(_)
+        | Spec::Model(_) => {}
     }
     flaws
 }

@@ -78,7 +78,9 @@ async fn is_own(site: &Site, team: TeamId, issuer: &str) -> Result<(), Problem> 
         | Spec::Role(_)
         | Spec::AccessPolicy(_)
         | Spec::Webhook(_)
-        | Spec::ManagementRole(_) => false,
+        | Spec::ManagementRole(_)
+        | Spec::Provider(_)
+        | Spec::Model(_) => false,
     });
     if own {
         return Ok(());

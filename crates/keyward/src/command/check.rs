@@ -88,7 +88,9 @@ const fn always_told(kind: Kind) -> bool {
         | Kind::AccessPolicy
         | Kind::KeySet
         | Kind::Webhook
-        | Kind::ManagementRole => false,
+        | Kind::ManagementRole
+        | Kind::Provider
+        | Kind::Model => false,
     }
 }
 

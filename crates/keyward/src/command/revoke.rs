@@ -407,7 +407,9 @@ fn issuers(configuration: &NodeConfiguration) -> impl Iterator<Item = (&str, &Is
         | Spec::AccessPolicy(_)
         | Spec::KeySet(_)
         | Spec::Webhook(_)
-        | Spec::ManagementRole(_) => None,
+        | Spec::ManagementRole(_)
+        | Spec::Provider(_)
+        | Spec::Model(_) => None,
     })
 }
 

@@ -44,7 +44,9 @@ impl Found<'_> {
             | Spec::Credential(_)
             | Spec::Role(_)
             | Spec::KeySet(_)
-            | Spec::Webhook(_) => {}
+            | Spec::Webhook(_)
+            | Spec::Provider(_)
+            | Spec::Model(_) => {}
         }
     }
 
@@ -156,7 +158,9 @@ pub(super) fn is_about_access(declared: &Declared) -> bool {
         | Spec::Credential(_)
         | Spec::KeySet(_)
         | Spec::Webhook(_)
-        | Spec::ManagementRole(_) => false,
+        | Spec::ManagementRole(_)
+        | Spec::Provider(_)
+        | Spec::Model(_) => false,
     }
 }
 

@@ -112,11 +112,21 @@ pub(crate) enum LogField {
     TotalUs,
     UpstreamUs,
     FirstByteUs,
+    Model,
+    ModelServed,
+    Provider,
+    InputTokens,
+    CachedTokens,
+    CacheWriteTokens,
+    OutputTokens,
+    ReasoningTokens,
+    CostPicoUsd,
+    PriceRevision,
 }
 
 impl LogField {
     /// All, by the names that they have in a line.
-    pub(crate) const NAMED: [(&'static str, Self); 28] = [
+    pub(crate) const NAMED: [(&'static str, Self); 38] = [
         ("time", Self::Time),
         ("request_id", Self::RequestId),
         ("trace_id", Self::TraceId),
@@ -145,6 +155,16 @@ impl LogField {
         ("total_us", Self::TotalUs),
         ("upstream_us", Self::UpstreamUs),
         ("first_byte_us", Self::FirstByteUs),
+        ("model", Self::Model),
+        ("model_served", Self::ModelServed),
+        ("provider", Self::Provider),
+        ("input_tokens", Self::InputTokens),
+        ("cached_tokens", Self::CachedTokens),
+        ("cache_write_tokens", Self::CacheWriteTokens),
+        ("output_tokens", Self::OutputTokens),
+        ("reasoning_tokens", Self::ReasoningTokens),
+        ("cost_pico_usd", Self::CostPicoUsd),
+        ("price_revision", Self::PriceRevision),
     ];
 
     /// Those that say who called or what for, and can be masked.
@@ -158,11 +178,11 @@ impl LogField {
 
 /// Some of the fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FieldSet(u32);
+pub(crate) struct FieldSet(u64);
 
 impl FieldSet {
     /// All of them.
-    pub(crate) const ALL: Self = Self(u32::MAX);
+    pub(crate) const ALL: Self = Self(u64::MAX);
     /// None of them.
     pub(crate) const NONE: Self = Self(0);
 
@@ -181,7 +201,7 @@ impl FieldSet {
         Self(!self.0)
     }
 
-    fn bit(field: LogField) -> u32 {
+    fn bit(field: LogField) -> u64 {
         1 << field as u32
     }
 

@@ -1,6 +1,7 @@
-//! Whether what policies that read content are made from can be used: descriptions, templates.
+//! Whether what policies that read content are made from can be used: descriptions, templates; and whether
+//! providers of AI models are known.
 
-use keyward_gateway::{check_description, check_templates};
+use keyward_gateway::{check_description, check_provider, check_templates};
 use keyward_model::resource::content::{Description, Transformation, Validation};
 use keyward_model::resource::raw::{Declared, Node, Place, Problems};
 use keyward_model::resource::{Api, Spec};
@@ -8,8 +9,28 @@ use std::sync::Arc;
 
 /// Compiles each once, and tells what is wrong with it.
 pub(super) fn check(declared: &Declared, problems: &mut Problems) {
-    let Spec::Api(api) = &declared.resource.spec else {
-        return;
+    let api = match &declared.resource.spec {
+        Spec::Api(api) => api,
+        Spec::Provider(provider) => {
+            if let Err(why) = check_provider(provider) {
+                let keys = ["dialect", "catalogue"];
+                let written = keys
+                    .into_iter()
+                    .find(|key| declared.node.get(key).is_some());
+                let place = declared.node.place_of(&[written.unwrap_or("name")]);
+                problems.error(place, "bad_provider", why);
+            }
+            return;
+        }
+        Spec::Issuer(_)
+        | Spec::Upstream(_)
+        | Spec::Credential(_)
+        | Spec::Role(_)
+        | Spec::AccessPolicy(_)
+        | Spec::KeySet(_)
+        | Spec::Webhook(_)
+        | Spec::ManagementRole(_)
+        | Spec::Model(_) => return,
     };
     for (index, validation) in validations(api) {
         if let Err(why) = check_description(validation) {

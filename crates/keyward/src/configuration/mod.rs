@@ -463,7 +463,12 @@ fn resource(node: Node, directory: &Path, problems: &mut Problems) -> Option<Dec
                 *path = directory.join(&path);
             }
         }
-        Spec::Role(_) | Spec::KeySet(_) | Spec::Webhook(_) | Spec::ManagementRole(_) => {}
+        Spec::Role(_)
+        | Spec::KeySet(_)
+        | Spec::Webhook(_)
+        | Spec::ManagementRole(_)
+        | Spec::Provider(_)
+        | Spec::Model(_) => {}
     }
     Some(declared)
 }

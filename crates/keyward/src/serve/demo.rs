@@ -1,9 +1,12 @@
-//! `serve --demo`: an upstream inside the process, an API on it, and the calls to try.
+//! `serve --demo`: an upstream and a model inside the process, APIs on them, and the calls to try.
+
+mod model;
 
 use crate::command::{Failure, terminal};
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, Uri};
+use axum::routing::post;
 use keyward_authority::Keeper;
 use keyward_gateway::Gateway;
 use keyward_jose::jwt::{self, Claims};
@@ -13,8 +16,9 @@ use keyward_model::limit::{Allowance, LimitRule, LimitSubject, OnOutage, RateLim
 use keyward_model::resource::authentication::Dpop;
 use keyward_model::resource::issuer::SELF;
 use keyward_model::resource::{
-    Api, Authentication, Authorization, BasePath, IdentityHeaders, Resource, Route, Spec, Target,
-    TokenMethod, TokenSource, Upstream, VersionState,
+    Ai, Api, Authentication, Authorization, BasePath, IdentityHeaders, Model, ModelTarget,
+    OfferedModels, Policies, Provider, Resource, Route, Spec, Target, TokenMethod, TokenSource,
+    Upstream, VersionState,
 };
 use keyward_model::{Name, Origin, Timestamp};
 use serde_json::{Map, Value, json};
@@ -27,6 +31,8 @@ use tokio::net::TcpListener;
 const AUDIENCE: &str = "demo-api";
 const SCOPE: &str = "read";
 const BASE_PATH: &str = "/demo";
+/// What callers call the offline model.
+const MODEL: &str = "demo";
 /// Long enough to play with, too short to be worth stealing from a terminal.
 const TOKEN_LIFE: Duration = Duration::from_secs(3600);
 const REQUESTS_A_MINUTE: u32 = 60;
@@ -39,7 +45,9 @@ pub(super) async fn start(resources: &mut Vec<Resource>) -> Result<(), Failure> 
         .map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     tokio::spawn(async move {
-        let router = Router::new().fallback(echo);
+        let router = Router::new()
+            .route("/v1/chat/completions", post(model::answer))
+            .fallback(echo);
         if let Err(error) = axum::serve(listener, router).await {
             tracing::error!(%error, "the demo's upstream has ended");
         }
@@ -77,13 +85,15 @@ fn declared(upstream: SocketAddr) -> Result<Vec<Resource>, String> {
         origin: Origin::File,
         spec,
     };
-    let upstream = Upstream::of(vec![Target {
+    let target = |path_prefix: &str| Target {
         tls: false,
         host: upstream.ip().to_string().into(),
         port: upstream.port(),
-        path_prefix: "".into(),
+        path_prefix: path_prefix.into(),
         weight: NonZeroU32::MIN,
-    }]);
+    };
+    let base = target("/v1");
+    let upstream = Upstream::of(vec![target("")]);
     let requests = NonZeroU32::new(REQUESTS_A_MINUTE).unwrap_or(NonZeroU32::MIN);
     let base_path: BasePath = BASE_PATH.parse().map_err(|error| format!("{error}"))?;
     let api = Api {
@@ -118,12 +128,59 @@ fn declared(upstream: SocketAddr) -> Result<Vec<Resource>, String> {
         identity_headers: IdentityHeaders::default(),
         max_body_bytes: Some(1 << 20),
         idle_body_timeout: Duration::from_secs(60),
+        ai: None,
     };
-    let name = name("keyward-demo")?;
+    let models = models_api(&api, name("by-address")?)?;
+    let (demo, offline) = (name("keyward-demo")?, name("keyward-demo-model")?);
+    let provider = Provider {
+        catalogue: None,
+        dialect: Some("openai-chat".into()),
+        base_url: Some(base),
+        key_header: None,
+        credentials: Vec::new(),
+        connect_timeout: Provider::CONNECT_TIMEOUT,
+        first_token_timeout: Provider::FIRST_TOKEN_TIMEOUT,
+        total_timeout: Provider::TOTAL_TIMEOUT,
+    };
+    let model = Model {
+        targets: vec![ModelTarget {
+            provider: offline.clone(),
+            model: model::NAME.into(),
+            weight: NonZeroU32::MIN,
+        }],
+        fallbacks: Vec::new(),
+        authorization: Authorization::default(),
+        attempts: NonZeroU32::MIN,
+    };
     Ok(vec![
-        resource(name.clone(), Spec::Upstream(Box::new(upstream))),
-        resource(name, Spec::Api(api)),
+        resource(demo.clone(), Spec::Upstream(Box::new(upstream))),
+        resource(demo, Spec::Api(api)),
+        resource(offline.clone(), Spec::Provider(Box::new(provider))),
+        resource(name(MODEL)?, Spec::Model(Box::new(model))),
+        resource(offline, Spec::Api(models)),
     ])
+}
+
+/// The API that serves the model: open, since the model knows nothing, and limited by address.
+fn models_api(demo: &Api, limit: Name) -> Result<Api, String> {
+    let name = |text: &str| text.parse::<Name>().map_err(|error| error.to_string());
+    let base_path: BasePath = "/".parse().map_err(|error| format!("{error}"))?;
+    let limits = demo.limits.iter().map(|rule| LimitRule {
+        name: limit.clone(),
+        by: Box::new([LimitSubject::Address]),
+        ..rule.clone()
+    });
+    Ok(Api {
+        routes: Ai::routes(&base_path, &Policies::default()),
+        base_path,
+        authentication: Authentication::None,
+        authorization: Authorization::default(),
+        limits: limits.collect(),
+        ai: Some(Ai {
+            models: OfferedModels::These(vec![name(MODEL)?]),
+        }),
+        ..demo.clone()
+    })
 }
 
 /// Prints the calls to try.
@@ -140,7 +197,8 @@ pub(super) async fn tell(
             "demo",
         ));
     };
-    let url = format!("http://{}{BASE_PATH}/hello", reachable(address));
+    let gateway = format!("http://{}", reachable(address));
+    let url = format!("{gateway}{BASE_PATH}/hello");
     let token = token(keys, issuer, now).await?;
     let shown = [
         String::new(),
@@ -156,9 +214,12 @@ pub(super) async fn tell(
             broken(&token)
         ),
         "# this node's public keys".to_owned(),
+        format!("curl -i {gateway}/.well-known/jwks.json"),
         format!(
-            "curl -i http://{}/.well-known/jwks.json",
-            reachable(address)
+            "# an offline model; the OpenAI libraries call it with base_url=\"{gateway}/v1\", any key and model=\"{MODEL}\""
+        ),
+        format!(
+            "curl -i {gateway}/v1/chat/completions -H 'Content-Type: application/json' -d '{{\"model\":\"{MODEL}\",\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'"
         ),
         String::new(),
     ];

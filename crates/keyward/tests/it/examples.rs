@@ -1,6 +1,7 @@
 //! The examples, each as a node that runs: what its comment promises is called.
 
 mod access;
+mod ai;
 mod authentication;
 mod bodies;
 mod content;

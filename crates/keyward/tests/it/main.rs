@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod ai;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod bound_tokens;

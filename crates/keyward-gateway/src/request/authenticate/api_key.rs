@@ -1,7 +1,7 @@
 //! API keys: found, looked up by their keyed hash, and taken out.
 
 use super::{Attempt, Authenticated, REMEMBERED_FOR, challenge, check_revocations};
-use crate::message::{Fields, RequestHead};
+use crate::message::{Fields, Header, RequestHead};
 use crate::request::Refusal;
 use crate::request::token_cache::Known;
 use crate::request::verified_caller::VerifiedCaller;
@@ -14,6 +14,9 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+/// How a token is announced (RFC 6750, section 2.1).
+const BEARER: &[u8] = b"bearer ";
+
 /// Whether the call carries a key, good or not.
 pub(super) fn is_carried(policy: &ApiKeyPolicy, head: &RequestHead) -> bool {
     in_header(policy, head).next().is_some() || in_query(policy, head).next().is_some()
@@ -22,8 +25,11 @@ pub(super) fn is_carried(policy: &ApiKeyPolicy, head: &RequestHead) -> bool {
 /// Takes keys out of headers and query. What the upstream gets of the query was made when the route was found; this
 /// one is read by policies, and told to the service that decides about calls.
 pub(super) fn take_out(policy: &ApiKeyPolicy, head: &mut RequestHead) {
-    if let Some(header) = &policy.place.header {
+    for header in policy.place.headers() {
         head.fields.remove_named(header.as_bytes());
+    }
+    if in_authorization(policy, head).is_some() {
+        head.fields.remove(Header::Authorization);
     }
     if let Some(name) = &policy.place.query {
         head.remove_query(name);
@@ -67,16 +73,28 @@ fn in_header<'h>(
     policy: &ApiKeyPolicy,
     head: &'h RequestHead,
 ) -> impl Iterator<Item = Cow<'h, [u8]>> + use<'h> {
-    let keys: SmallVec<[Cow<'_, [u8]>; 2]> = match &policy.place.header {
-        Some(header) => {
-            let values = head.fields.all_named(header);
-            values
-                .map(|value| Cow::Borrowed(value.trim_ascii()))
-                .collect()
-        }
-        None => SmallVec::new(),
-    };
+    let mut keys: SmallVec<[Cow<'_, [u8]>; 2]> = SmallVec::new();
+    for header in policy.place.headers() {
+        let values = head.fields.all_named(header);
+        keys.extend(values.map(|value| Cow::Borrowed(value.trim_ascii())));
+    }
+    keys.extend(in_authorization(policy, head).map(Cow::Borrowed));
     keys.into_iter()
+}
+
+/// A key of ours in the place of a token, which is never mistaken for one: no token begins as our keys do.
+fn in_authorization<'h>(policy: &ApiKeyPolicy, head: &'h RequestHead) -> Option<&'h [u8]> {
+    if !policy.place.sdk {
+        return None;
+    }
+    let mut values = head.fields.all(Header::Authorization);
+    let (value, None) = (values.next()?, values.next()) else {
+        return None;
+    };
+    let (scheme, key) = value.split_at_checked(BEARER.len())?;
+    let key = key.trim_ascii();
+    (scheme.eq_ignore_ascii_case(BEARER) && key.starts_with(api_key::PREFIX.as_bytes()))
+        .then_some(key)
 }
 
 fn in_query<'h>(

@@ -125,9 +125,10 @@ fn token(attempt: &Attempt<'_>, policy: &TokenPolicy, head: &RequestHead, fields
 
 /// No scheme is registered for keys; this one says where the key goes.
 pub(super) fn api_key(policy: &ApiKeyPolicy, fields: &mut Fields) {
-    let (place, name) = match (&policy.place.header, &policy.place.query) {
+    let mut headers = policy.place.headers();
+    let (place, name) = match (headers.next(), &policy.place.query) {
         (Some(header), _) => ("header", header),
-        (None, Some(query)) => ("query", query),
+        (None, Some(query)) => ("query", &**query),
         (None, None) => return,
     };
     let text = format!("ApiKey realm=\"keyward\", in=\"{place}\", name=\"{name}\"");

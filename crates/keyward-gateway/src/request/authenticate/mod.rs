@@ -243,7 +243,8 @@ async fn by_methods(
     // The method that was asked has dealt with `Authorization` itself, if it reads that.
     let dealt_with = methods.get(index).is_some_and(reads_authorization);
     for (other, method) in methods.iter().enumerate() {
-        if other != index && !(dealt_with && reads_authorization(method)) {
+        let has_more = matches!(method, MethodPolicy::ApiKey(_));
+        if other != index && (has_more || !(dealt_with && reads_authorization(method))) {
             take_out(method, head);
         }
     }
@@ -329,7 +330,8 @@ fn reads_authorization(method: &MethodPolicy) -> bool {
             TokenSource::Cookie(_) => false,
         },
         MethodPolicy::Basic(_) => true,
-        MethodPolicy::ApiKey(_) | MethodPolicy::Certificate(_) | MethodPolicy::Anonymous => false,
+        MethodPolicy::ApiKey(policy) => policy.place.sdk,
+        MethodPolicy::Certificate(_) | MethodPolicy::Anonymous => false,
     }
 }
 

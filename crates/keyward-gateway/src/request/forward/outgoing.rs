@@ -53,6 +53,11 @@ impl Call<'_> {
         let fields = &mut head.fields;
         // What `Connection` names went when the call came in: what is here now may be ours.
         fields.retain(|field| !field.is(Class::HOP) && field.header != Header::Expect);
+        if self.matched.route.route.is_to_provider {
+            // It is told nothing of who calls, nor of what stands before us.
+            fields.retain(|field| !matches!(field.header, Header::Host | Header::ContentLength));
+            return;
+        }
         let trusted = self.admitted.origin().trusted_proxy;
         headers::set_forwarded(fields, version, self.client, trusted);
         self.matched.route.route.plan.edit_request(fields);

@@ -53,6 +53,7 @@ impl RoutePlan {
         let base = api.base_path.segments().count();
         let (rewrite, answer) = match &route.action {
             Action::Forward(forward) => (forward.rewrite.as_ref().map(RewritePlan::new), None),
+            Action::Infer(_) => (None, None),
             Action::Redirect(redirect) => {
                 let redirect = RedirectPlan::new(redirect)?;
                 (None, Some(AnswerPlan::Redirect(redirect)))

@@ -57,6 +57,7 @@ impl Case {
             identity_headers: IdentityHeaders::default(),
             max_body_bytes: None,
             idle_body_timeout: Duration::from_secs(1),
+            ai: None,
         };
         RoutePlan::new(&api, &route).unwrap()
     }

@@ -35,6 +35,16 @@ pub(super) fn check(catalogue: &Catalogue<'_>, new: &New, problems: &mut Problem
             roles(catalogue, declared, api, authorization, node, problems);
         }
     }
+    for (declared, model) in catalogue.models.values() {
+        let node = declared.node.get("authorization");
+        used.extend(policies(
+            rules,
+            declared,
+            &model.authorization,
+            node,
+            problems,
+        ));
+    }
     for (key, (declared, _)) in &rules.policies {
         if !used.contains(key) {
             problems.warning(

@@ -1,5 +1,6 @@
 //! Reading `kind: api`.
 
+use super::ai;
 use super::authentication;
 use super::authorization;
 use super::capture;
@@ -18,7 +19,7 @@ use crate::resource::coding::{Compression, Decompression};
 use crate::resource::policy::Policies;
 use crate::resource::route::Route;
 use crate::resource::{
-    Api, Authentication, Authorization, BasePath, Capture, ContentPolicies, IdentityHeaders,
+    Ai, Api, Authentication, Authorization, BasePath, Capture, ContentPolicies, IdentityHeaders,
     VersionState, WebSocket,
 };
 use std::collections::BTreeSet;
@@ -34,6 +35,7 @@ pub(super) const KEYS: &[&str] = &[
     "keep_base_path",
     "upstream",
     "routes",
+    "ai",
     "authentication",
     "authorization",
     "rate_limits",
@@ -115,13 +117,19 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
             problems,
         )
         .and_then(|field| field.one_of(&states, problems));
-    let base_path = fields
-        .required(
-            "base_path",
-            "say which path leads here, such as /orders",
-            problems,
-        )
-        .and_then(|field| base_path(field, problems));
+    let ai = ai::read(fields, problems);
+    let base_path = match fields.optional("base_path") {
+        // Where the vendors' libraries look for it.
+        None if fields.optional("ai").is_some() => "/".parse().ok(),
+        Some(field) => base_path(field, problems),
+        None => fields
+            .required(
+                "base_path",
+                "say which path leads here, such as /orders",
+                problems,
+            )
+            .and(None),
+    };
     let keep_base_path = match fields.optional("keep_base_path") {
         Some(field) => field.boolean(problems),
         None => Some(false),
@@ -203,7 +211,13 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
         policies: policies.as_ref().unwrap_or(&no_policies),
         content: content.as_ref().unwrap_or(&without),
     };
-    let routes = routes(fields, base_path.as_ref(), &shared, problems);
+    let ai = ai?;
+    let routes = match &ai {
+        Some(_) => base_path
+            .as_ref()
+            .map(|path| Ai::routes(path, shared.policies)),
+        None => routes(fields, base_path.as_ref(), &shared, problems),
+    };
     // Its routes have them.
     capture?;
     policies.as_ref()?;
@@ -221,6 +235,7 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
         identity_headers: identity_headers?,
         max_body_bytes,
         idle_body_timeout: idle_body_timeout?,
+        ai,
     })
 }
 

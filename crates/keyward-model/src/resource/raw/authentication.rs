@@ -197,7 +197,11 @@ fn method(field: Field<'_>, problems: &mut Problems) -> Option<AuthenticationMet
 
 /// `api_key`: where it stands.
 fn api_key(field: Field<'_>, problems: &mut Problems) -> Option<ApiKeyMethod> {
-    let fields = field.fields(&["header", "query"], problems)?;
+    let fields = field.fields(&["header", "query", "sdk"], problems)?;
+    let sdk = match fields.optional("sdk") {
+        Some(field) => field.boolean(problems)?,
+        None => false,
+    };
     let header = match fields.optional("header") {
         Some(field) => {
             let header: Box<str> = field.parsed(
@@ -227,15 +231,22 @@ fn api_key(field: Field<'_>, problems: &mut Problems) -> Option<ApiKeyMethod> {
         )?),
         None => None,
     };
-    if header.is_none() && query.is_none() {
+    if let (true, Some(field)) = (sdk, fields.optional("header")) {
+        problems.error(
+            field.place(),
+            "contradiction",
+            "`header` stands beside `sdk`, which has headers of its own: take one of them out",
+        );
+    }
+    if header.is_none() && query.is_none() && !sdk {
         problems.error(
             field.place(),
             "missing_key",
-            "`api_key`: say where the key stands: `header: X-API-Key`, or `query: api_key` where a client can't set headers (addresses end up in logs of others)",
+            "`api_key`: say where the key stands: `header: X-API-Key`, or `sdk: true` where the libraries of AI vendors send theirs, or `query: api_key` where a client can't set headers (addresses end up in logs of others)",
         );
         return None;
     }
-    Some(ApiKeyMethod { header, query })
+    Some(ApiKeyMethod { header, query, sdk })
 }
 
 /// `basic`: `true`, or what the challenge calls it.

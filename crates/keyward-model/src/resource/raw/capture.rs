@@ -132,7 +132,9 @@ mod tests {
             | Spec::AccessPolicy(_)
             | Spec::KeySet(_)
             | Spec::Webhook(_)
-            | Spec::ManagementRole(_) => panic!("not an API"),
+            | Spec::ManagementRole(_)
+            | Spec::Provider(_)
+            | Spec::Model(_) => panic!("not an API"),
         }
     }
 

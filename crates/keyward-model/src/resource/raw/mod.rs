@@ -5,6 +5,7 @@
 //! of them; every [`Problem`] carries the line and the column.
 
 mod access_policy;
+mod ai;
 mod api;
 mod authentication;
 mod authorization;
@@ -18,8 +19,10 @@ mod issuer;
 mod key_set;
 mod limits;
 mod management_role;
+mod model;
 mod policy;
 mod problem;
+mod provider;
 mod read;
 mod role;
 mod route;
@@ -33,6 +36,7 @@ mod tests;
 pub use field::{Field, Fields};
 pub use problem::{Problem, Problems, Severity, closest};
 pub use read::{Declared, known_keys, read_resource, read_team_resource};
+pub use upstream::read_target;
 
 use std::fmt;
 use zeroize::Zeroizing;

@@ -3,8 +3,8 @@
 use super::field::{Field, Fields, listed};
 use super::problem::Problems;
 use super::{
-    Node, Place, Value, access_policy, api, credential, issuer, key_set, management_role, role,
-    upstream, webhook,
+    Node, Place, Value, access_policy, api, credential, issuer, key_set, management_role, model,
+    provider, role, upstream, webhook,
 };
 use crate::id::TeamId;
 use crate::name::Name;
@@ -70,6 +70,8 @@ pub const fn known_keys(kind: Kind) -> &'static [&'static str] {
         Kind::KeySet => key_set::KEYS,
         Kind::Webhook => webhook::KEYS,
         Kind::ManagementRole => management_role::KEYS,
+        Kind::Provider => provider::KEYS,
+        Kind::Model => model::KEYS,
     }
 }
 
@@ -95,6 +97,8 @@ fn resource(
         Kind::KeySet => "a key set",
         Kind::Webhook => "a webhook",
         Kind::ManagementRole => "a management role",
+        Kind::Provider => "a provider",
+        Kind::Model => "a model",
     };
     let fields = Fields::of(node, what, &known, problems)?;
     let (team_id, team) = match (owner, fields.optional("team")) {
@@ -123,6 +127,9 @@ fn resource(
         }
         Kind::ManagementRole => management_role::read(&fields, name.as_ref(), problems)
             .map(|role| Spec::ManagementRole(Box::new(role))),
+        Kind::Provider => provider::read(&fields, name.as_ref(), problems)
+            .map(|provider| Spec::Provider(Box::new(provider))),
+        Kind::Model => model::read(&fields, problems).map(|model| Spec::Model(Box::new(model))),
     };
     Some(Resource {
         team: team_id,

@@ -1,5 +1,6 @@
 //! What happens to a call that a route takes.
 
+use super::super::ai::AiEndpoint;
 use super::edits::{EditedValue, HeaderEdits};
 use super::matching::Conditions;
 use super::path::PathTemplate;
@@ -16,6 +17,8 @@ pub enum Action {
     Redirect(Redirect),
     /// It is answered here.
     Respond(FixedResponse),
+    /// An AI model answers.
+    Infer(AiEndpoint),
 }
 
 /// Going on to an upstream.

@@ -74,6 +74,12 @@ impl Route {
     /// The one route of an API that lists none: everything under its base path goes to its upstream.
     #[must_use]
     pub fn everything(base_path: &BasePath, upstream: Name) -> Self {
+        Self::of(base_path, Action::Forward(Forward::to(upstream)))
+    }
+
+    /// A route of which nothing is said but what happens to its calls.
+    #[must_use]
+    pub fn of(base_path: &BasePath, action: Action) -> Self {
         Self {
             label: base_path.as_str().into(),
             matching: RouteMatch::default(),
@@ -85,7 +91,7 @@ impl Route {
             compression: None,
             decompression: None,
             websocket: None,
-            action: Action::Forward(Forward::to(upstream)),
+            action,
             capture: None,
             policies: Policies::default(),
             content: None,
@@ -96,7 +102,7 @@ impl Route {
     pub fn upstreams(&self) -> impl Iterator<Item = &Name> {
         let forward = match &self.action {
             Action::Forward(forward) => Some(forward),
-            Action::Redirect(_) | Action::Respond(_) => None,
+            Action::Redirect(_) | Action::Respond(_) | Action::Infer(_) => None,
         };
         let shares = forward.map_or(&[][..], |forward| &forward.shares);
         let mirror = forward.and_then(|forward| forward.mirror.as_ref());
@@ -120,7 +126,7 @@ impl Route {
                 .shares
                 .iter()
                 .any(|share| share.upstream == *upstream),
-            Action::Redirect(_) | Action::Respond(_) => false,
+            Action::Redirect(_) | Action::Respond(_) | Action::Infer(_) => false,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The schema of `kind: api`.
 
+use super::ai;
 use super::authentication::{authentication, authorization};
 use super::route::routes;
 use super::schema::{about, boolean, choice, list, name, object, one_of, pattern, put};
@@ -17,6 +18,7 @@ pub(super) fn schema() -> Value {
             "keep_base_path": boolean(false),
             "upstream": name(),
             "routes": routes(),
+            "ai": about(ai::served(), "The AI models that it serves, in place of upstreams"),
             "authentication": about(authentication(), "Who may call; `none` opens it to everyone"),
             "authorization": about(authorization(), "What callers need besides"),
             "identity_headers": about(
@@ -36,7 +38,7 @@ pub(super) fn schema() -> Value {
     put(
         &mut schema,
         "anyOf",
-        json!([{ "required": ["upstream"] }, { "required": ["routes"] }]),
+        json!([{ "required": ["upstream"] }, { "required": ["routes"] }, { "required": ["ai"] }]),
     );
     schema
 }

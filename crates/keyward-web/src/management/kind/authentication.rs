@@ -61,10 +61,14 @@ fn tokens() -> Value {
 }
 
 fn api_key() -> Value {
-    some(json!({
-        "header": pattern("^[Xx]-[A-Za-z0-9-]{1,60}$"),
-        "query": pattern("^[A-Za-z0-9._~-]{1,60}$"),
-    }))
+    let query = || pattern("^[A-Za-z0-9._~-]{1,60}$");
+    one_of(vec![
+        some(json!({ "header": pattern("^[Xx]-[A-Za-z0-9-]{1,60}$"), "query": query() })),
+        object(
+            &["sdk"],
+            json!({ "sdk": about(json!({ "const": true }), "Where the libraries of AI vendors send theirs"), "query": query() }),
+        ),
+    ])
 }
 
 fn mutual_tls() -> Value {

@@ -1,6 +1,7 @@
 //! Resources, described once for each kind: what they are called, how they are known, what of them is secret, and
 //! what they look like. Endpoints, checks and the OpenAPI document are made from this.
 
+mod ai;
 mod api;
 mod authentication;
 mod credential;
@@ -199,6 +200,26 @@ impl KindDescription {
             versioned: false,
             secrets: &[],
             schema: credential::management_role_schema,
+        },
+        Self {
+            kind: Kind::Provider,
+            one: "a provider",
+            about: "Who serves AI models, and the keys that it is called with.",
+            versioned: false,
+            // With a beginning of their own: no other place of the team's can have them sent somewhere.
+            secrets: &[SecretMember {
+                pointer: "/credentials/*/key",
+                kept: Kept::Sealed("provider."),
+            }],
+            schema: ai::provider_schema,
+        },
+        Self {
+            kind: Kind::Model,
+            one: "a model",
+            about: "A name that callers ask for, and which providers' models answer.",
+            versioned: false,
+            secrets: &[],
+            schema: ai::model_schema,
         },
     ];
 

@@ -241,7 +241,9 @@ pub(crate) fn check_step(
         | Spec::AccessPolicy(_)
         | Spec::KeySet(_)
         | Spec::Webhook(_)
-        | Spec::ManagementRole(_) => None,
+        | Spec::ManagementRole(_)
+        | Spec::Provider(_)
+        | Spec::Model(_) => None,
     };
     let (Some(from), Some(to)) = (state(before), state(after)) else {
         return Ok(());

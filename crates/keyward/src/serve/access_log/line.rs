@@ -150,6 +150,47 @@ impl JsonLines {
             b",\"first_byte_us\":",
             micros(times.first_byte),
         );
+        if let Some(model) = record.model.as_deref() {
+            text(out, F::Model, b",\"model\":", Some(&model.asked));
+            text(
+                out,
+                F::ModelServed,
+                b",\"model_served\":",
+                Some(&model.served),
+            );
+            text(
+                out,
+                F::Provider,
+                b",\"provider\":",
+                Some(model.provider.as_str()),
+            );
+            let tokens = model.tokens;
+            let cost = u64::try_from(model.cost.0).unwrap_or_default();
+            let numbers: [(F, &[u8], u64); 7] = [
+                (F::InputTokens, b",\"input_tokens\":", tokens.input),
+                (F::CachedTokens, b",\"cached_tokens\":", tokens.cached_input),
+                (
+                    F::CacheWriteTokens,
+                    b",\"cache_write_tokens\":",
+                    tokens.cache_write,
+                ),
+                (F::OutputTokens, b",\"output_tokens\":", tokens.output),
+                (
+                    F::ReasoningTokens,
+                    b",\"reasoning_tokens\":",
+                    tokens.reasoning,
+                ),
+                (F::CostPicoUsd, b",\"cost_pico_usd\":", cost),
+                (
+                    F::PriceRevision,
+                    b",\"price_revision\":",
+                    model.price_revision.into(),
+                ),
+            ];
+            for (field, name, value) in numbers {
+                number(out, field, name, value);
+            }
+        }
         // Each field has a comma before it: the first one's begins the object.
         match out.get_mut(start) {
             Some(comma) => *comma = b'{',
@@ -320,7 +361,7 @@ mod tests {
     use super::*;
     use keyward_model::caller::{Method, TokenFacts};
     use keyward_model::id::TeamId;
-    use keyward_model::usage::{RouteLabels, Times};
+    use keyward_model::usage::{ModelUse, PicoUsd, RouteLabels, Times, TokenCounts};
     use keyward_model::{Caller, Name};
     use serde_json::{Value, json};
     use std::sync::Arc;
@@ -354,6 +395,17 @@ mod tests {
         record.caller = Some(Arc::new(caller));
         record.because = Some("no such".into());
         record.trace_id = Some(7);
+        record.model = Some(Box::new(ModelUse {
+            asked: "fast".into(),
+            served: "gpt-5".into(),
+            provider: name("openai"),
+            tokens: TokenCounts {
+                input: 12,
+                ..TokenCounts::default()
+            },
+            cost: PicoUsd(15_000_000),
+            price_revision: 1,
+        }));
         record.grpc_status = Some(5);
         record.limit = Some("whole".into());
         record.policy = Some("closed".into());
@@ -370,6 +422,8 @@ mod tests {
         assert_eq!(value["address"], "192.0.2.77");
         assert_eq!(value["total_us"], 1234);
         assert_eq!(value["subject"], "alice");
+        assert_eq!(value["input_tokens"], 12);
+        assert_eq!(value["cost_pico_usd"], 15_000_000);
         let mut from = 0;
         for (name, _) in LogField::NAMED {
             let at = line[from..].find(&format!("\"{name}\":"));

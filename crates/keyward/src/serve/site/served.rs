@@ -228,7 +228,9 @@ fn of_file(declared: &Declared) -> Option<FileResource> {
             | Spec::Role(_)
             | Spec::AccessPolicy(_)
             | Spec::KeySet(_)
-            | Spec::Webhook(_) => None,
+            | Spec::Webhook(_)
+            | Spec::Provider(_)
+            | Spec::Model(_) => None,
         },
     })
 }

@@ -41,6 +41,14 @@ async fn two_teams() -> (Managed, String) {
             json!({ "name": "hidden", "url": "https://hidden.example/hook" }),
         ),
         (
+            "providers",
+            json!({ "name": "hidden", "catalogue": "openai", "credentials": [{ "key": "sk-hidden" }] }),
+        ),
+        (
+            "models",
+            json!({ "name": "hidden", "targets": [{ "provider": "hidden", "model": "gpt-5" }] }),
+        ),
+        (
             "access-policies",
             json!({ "name": "hidden", "cedar": "permit(principal, action, resource);" }),
         ),

@@ -200,7 +200,9 @@ mod tests {
             | Spec::AccessPolicy(_)
             | Spec::KeySet(_)
             | Spec::Webhook(_)
-            | Spec::ManagementRole(_) => {
+            | Spec::ManagementRole(_)
+            | Spec::Provider(_)
+            | Spec::Model(_) => {
                 panic!("not an API")
             }
         }

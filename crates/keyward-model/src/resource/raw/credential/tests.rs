@@ -37,7 +37,9 @@ fn typed(change: &Json) -> Credential {
         | Spec::AccessPolicy(_)
         | Spec::KeySet(_)
         | Spec::Webhook(_)
-        | Spec::ManagementRole(_) => panic!("no credential"),
+        | Spec::ManagementRole(_)
+        | Spec::Provider(_)
+        | Spec::Model(_) => panic!("no credential"),
     }
 }
 
@@ -58,7 +60,9 @@ fn typed_api(authentication: &Json) -> Api {
         | Spec::AccessPolicy(_)
         | Spec::KeySet(_)
         | Spec::Webhook(_)
-        | Spec::ManagementRole(_) => panic!("no API"),
+        | Spec::ManagementRole(_)
+        | Spec::Provider(_)
+        | Spec::Model(_) => panic!("no API"),
     }
 }
 

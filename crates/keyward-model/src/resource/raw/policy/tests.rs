@@ -17,7 +17,9 @@ fn declared(value: &Json) -> Api {
         | Spec::AccessPolicy(_)
         | Spec::KeySet(_)
         | Spec::Webhook(_)
-        | Spec::ManagementRole(_) => {
+        | Spec::ManagementRole(_)
+        | Spec::Provider(_)
+        | Spec::Model(_) => {
             panic!("not an API")
         }
     }

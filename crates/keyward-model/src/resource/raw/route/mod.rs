@@ -231,7 +231,7 @@ fn label(path: &PathPattern, methods: &[Box<str>], base_path: &BasePath) -> Box<
 /// Keys that speak of an upstream's calls, where none is made.
 fn keys_that_do_nothing(fields: &Fields<'_>, action: &Action, problems: &mut Problems) {
     let (answers, useless): (_, &[&str]) = match action {
-        Action::Forward(_) => return,
+        Action::Forward(_) | Action::Infer(_) => return,
         Action::Redirect(_) => (
             "redirect",
             &[

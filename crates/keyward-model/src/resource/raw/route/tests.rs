@@ -16,7 +16,9 @@ fn typed(value: &Json) -> Api {
         | Spec::AccessPolicy(_)
         | Spec::KeySet(_)
         | Spec::Webhook(_)
-        | Spec::ManagementRole(_) => panic!("not an API"),
+        | Spec::ManagementRole(_)
+        | Spec::Provider(_)
+        | Spec::Model(_) => panic!("not an API"),
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) const KEYS: &[&str] = &[
 ];
 
 /// The largest weight: sums of weights stay far from overflow.
-const WEIGHT_MAX: u64 = 1_000_000;
+pub(super) const WEIGHT_MAX: u64 = 1_000_000;
 /// A call looks at all targets when some are out: more than these belong behind a name of their own.
 const TARGETS_MAX: usize = 256;
 /// Connections to one target.
@@ -241,21 +241,37 @@ fn target(field: Field<'_>, problems: &mut Problems) -> Option<Target> {
         "a target is an address, such as http://127.0.0.1:9000",
         problems,
     )?;
-    let text = url.text(problems)?;
-    let (tls, host, port, path_prefix) = match address(text) {
-        Ok(address) => address,
-        Err(why) => {
-            url.refuse(why, problems);
-            return None;
-        }
-    };
+    let target = one_target(url, problems)?;
     Some(Target {
+        weight: weight?,
+        ..target
+    })
+}
+
+/// The target that an address stands for, such as `https://api.example/v1`.
+///
+/// # Errors
+/// What is wrong with the address.
+pub fn read_target(url: &str) -> Result<Target, &'static str> {
+    let (tls, host, port, path_prefix) = address(url)?;
+    Ok(Target {
         tls,
         host,
         port,
         path_prefix,
-        weight: weight?,
+        weight: NonZeroU32::MIN,
     })
+}
+
+/// The one address of something that is called like an upstream.
+pub(super) fn one_target(url: Field<'_>, problems: &mut Problems) -> Option<Target> {
+    match read_target(url.text(problems)?) {
+        Ok(target) => Some(target),
+        Err(why) => {
+            url.refuse(why, problems);
+            None
+        }
+    }
 }
 
 /// Whether TLS is spoken, host, port, path.

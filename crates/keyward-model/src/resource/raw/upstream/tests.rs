@@ -74,7 +74,9 @@ fn read_with(keys: &serde_json::Value) -> Result<Upstream, String> {
             | Spec::AccessPolicy(_)
             | Spec::KeySet(_)
             | Spec::Webhook(_)
-            | Spec::ManagementRole(_) => Err("no upstream".to_owned()),
+            | Spec::ManagementRole(_)
+            | Spec::Provider(_)
+            | Spec::Model(_) => Err("no upstream".to_owned()),
         },
         None => Err(told),
     }

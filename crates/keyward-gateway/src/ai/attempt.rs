@@ -1,0 +1,497 @@
+//! One attempt: a request written for one target, sent, and its answer read as far as it decides whether another has to
+//! be made.
+
+use super::answering::{Account, way_to};
+use super::chain::Chain;
+use super::plan::AiTarget;
+use super::provider::ProviderPlan;
+use super::stream::{InferredBody, Way};
+use crate::body::{AnswerBody, RequestBody};
+use crate::deadlines::{Deadline, Patience};
+use crate::message::{Fields, Header, RequestHead, Version};
+use crate::policy::whole::{Reserved, read_answer_within};
+use crate::record::CallRecord;
+use crate::request::forward::{self, Call};
+use crate::request::match_route::Matched;
+use crate::request::{Answer, Refusal};
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use keyward_llm::Dialect;
+use keyward_llm::form::{Failure, FailureKind, Usage};
+use keyward_llm::json::Json;
+use keyward_llm::passage::{self, Edit};
+use keyward_model::Code;
+use keyward_model::resource::provider::KeyHeader;
+use std::borrow::Cow;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+/// An answer that is not streamed has no more bytes than this: what the longest of models write, and pictures.
+const ANSWER_MAX: usize = 32 << 20;
+/// What is read of an answer that tells of an error.
+const ERROR_MAX: usize = 256 << 10;
+/// The version of Anthropic's dialect that is spoken where the caller names none.
+const ANTHROPIC_VERSION: &[u8] = b"2023-06-01";
+
+/// A request as one target gets it.
+pub(super) struct Prepared {
+    path: String,
+    body: Bytes,
+    /// `None` where it is translated; else whether the usage is to be taken out of the stream again.
+    passed: Option<bool>,
+    pub(super) notes: Vec<String>,
+}
+
+/// What came of an attempt.
+pub(super) struct Answered {
+    pub(super) content_type: &'static str,
+    pub(super) body: AnswerBody,
+}
+
+/// Why an attempt gave no answer.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) failure: Failure,
+    /// When to come again, where the provider says so.
+    pub(super) retry_after: Option<Duration>,
+}
+
+/// Who may be asked after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Nobody: the request is at fault.
+    Nobody,
+    /// Another target. The same one would say the same.
+    Another,
+    /// Another target, or in a while the same one.
+    Anybody,
+    /// The provider with another key.
+    OtherKey,
+}
+
+impl Ended {
+    pub(super) fn of(failure: Failure) -> Self {
+        Self {
+            failure,
+            retry_after: None,
+        }
+    }
+
+    pub(super) fn next(&self) -> Next {
+        match self.failure.kind {
+            FailureKind::InvalidRequest | FailureKind::Filtered | FailureKind::TooLarge => {
+                Next::Nobody
+            }
+            // Another model may have more room, or be there; and after a wait the caller should not wait again.
+            FailureKind::ContextLength | FailureKind::NotFound | FailureKind::Timeout => {
+                Next::Another
+            }
+            FailureKind::Authentication
+            | FailureKind::Permission
+            | FailureKind::QuotaExhausted
+            | FailureKind::RateLimited => Next::OtherKey,
+            FailureKind::Overloaded | FailureKind::Server | FailureKind::Cut => Next::Anybody,
+        }
+    }
+}
+
+impl Chain<'_> {
+    /// Writes the request for a target, from the bytes that came.
+    pub(super) fn prepare(
+        &self,
+        target: &AiTarget,
+        provider: &ProviderPlan,
+    ) -> Result<Prepared, Failure> {
+        let asked = self.asked;
+        if let Some(path) = asked.plain {
+            return self.prepare_plain(path, target, provider);
+        }
+        if provider.dialect == asked.form {
+            let passed = passage::request(asked.form, &asked.body, asked.stream, &target.asked);
+            let passed = passed.map_err(|error| Failure::from(&error))?;
+            return Ok(Prepared {
+                passed: Some(passed.edits.contains(&Edit::UsageAsked)),
+                path: passed.path,
+                body: match passed.body {
+                    Cow::Borrowed(_) => asked.body.clone(),
+                    Cow::Owned(edited) => Bytes::from(edited),
+                },
+                notes: Vec::new(),
+            });
+        }
+        let request = self.request().map_err(Failure::from)?;
+        let outgoing = provider.dialect.write_request(request, &target.asked);
+        let outgoing = outgoing.map_err(|error| Failure::from(&error))?;
+        let mut notes = request.notes.clone();
+        notes.extend(outgoing.notes);
+        Ok(Prepared {
+            path: outgoing.path,
+            body: Bytes::from(outgoing.body),
+            passed: None,
+            notes,
+        })
+    }
+
+    /// What is no conversation passes to providers of the same vendor's dialect, with the model's name exchanged.
+    fn prepare_plain(
+        &self,
+        path: &str,
+        target: &AiTarget,
+        provider: &ProviderPlan,
+    ) -> Result<Prepared, Failure> {
+        let same = match provider.dialect {
+            Dialect::OpenAiResponses => self.asked.form == Dialect::OpenAiChat,
+            dialect => dialect == self.asked.form,
+        };
+        if !same {
+            let failure = Failure::new(
+                FailureKind::InvalidRequest,
+                "The model's provider has no such address: ask a model whose provider speaks this dialect",
+            );
+            return Err(failure.with_code("unsupported_endpoint"));
+        }
+        let passed = passage::with_model(&self.asked.body, &target.asked);
+        let body = passed.map_err(|error| Failure::from(&error))?;
+        Ok(Prepared {
+            path: path.to_owned(),
+            body: match body {
+                Cow::Borrowed(_) => self.asked.body.clone(),
+                Cow::Owned(edited) => Bytes::from(edited),
+            },
+            passed: Some(false),
+            notes: Vec::new(),
+        })
+    }
+
+    /// Makes one attempt.
+    pub(super) async fn attempt(
+        &self,
+        place: usize,
+        key: Option<usize>,
+        prepared: &Prepared,
+        record: &mut CallRecord,
+    ) -> Result<Answered, Ended> {
+        let (Some(target), Some(provider)) = (self.target(place), self.provider(place)) else {
+            return Err(Ended::of(lost()));
+        };
+        let Some(route) = way_to(&self.call.matched.route, target.provider) else {
+            return Err(Ended::of(lost()));
+        };
+        let head = RequestHead::of_own(
+            Method::POST,
+            Version::Http11,
+            self.fields(provider, key, prepared),
+        );
+        let matched = Matched::of_copy(Rc::clone(route), prepared.path.as_str().into());
+        let call = Call {
+            worker: self.call.worker,
+            client: self.call.client,
+            seat: self.call.seat,
+            matched: &matched,
+            admitted: self.call.admitted.of_copy(),
+            upgrades: false,
+        };
+        let body = RequestBody::whole(prepared.body.clone());
+        let account = Account {
+            model: std::sync::Arc::clone(&self.asked.model),
+            target: place,
+            provider: provider.name.clone(),
+        };
+        let answered = async {
+            let answer = Box::pin(forward::fetch(&call, head, body, record)).await;
+            let answer = answer.map_err(|refusal| Ended::of(unsent(&refusal)))?;
+            if answer.status != StatusCode::OK {
+                return Err(self.refused(provider, answer).await);
+            }
+            if self.asked.stream {
+                self.streamed(provider, prepared, answer, account).await
+            } else {
+                self.whole(provider, prepared, answer, account, record)
+                    .await
+            }
+        };
+        if !self.asked.stream {
+            // The whole time is seen to where the request is sent.
+            return answered.await;
+        }
+        self.within(provider.declared.first_token_timeout, answered)
+            .await
+            .unwrap_or_else(|| {
+                Err(Ended::of(Failure::new(
+                    FailureKind::Timeout,
+                    "The model's provider took too long to begin its answer",
+                )))
+            })
+    }
+
+    async fn within<T>(&self, time: Duration, answered: impl Future<Output = T>) -> Option<T> {
+        let mut answered = pin!(answered);
+        let mut patience = Patience::new(time);
+        poll_fn(|context| {
+            if let Poll::Ready(answered) = answered.as_mut().poll(context) {
+                return Poll::Ready(Some(answered));
+            }
+            patience.poll(self.call.seat).map(|()| None)
+        })
+        .await
+    }
+
+    /// The request's headers: nothing of the caller's but what says which features of their dialect are meant.
+    fn fields(&self, provider: &ProviderPlan, key: Option<usize>, prepared: &Prepared) -> Fields {
+        let mut fields = Fields::new();
+        fields.append(Header::ContentType, b"application/json");
+        let accepted = if self.asked.stream {
+            provider.dialect.stream_type()
+        } else {
+            "application/json"
+        };
+        fields.append_named("accept", accepted.as_bytes());
+        fields.append(Header::UserAgent, b"keyward");
+        if prepared.passed.is_some() {
+            for (name, value) in &self.asked.features {
+                fields.append_named(name, value);
+            }
+        }
+        let versioned = fields.all_named("anthropic-version").next().is_some();
+        if provider.dialect == Dialect::Anthropic && !versioned {
+            fields.append_named("anthropic-version", ANTHROPIC_VERSION);
+        }
+        if let Some(secret) = key.and_then(|key| provider.keys.reveal(key)) {
+            let secret = secret.reveal().as_bytes();
+            match provider.key_header {
+                KeyHeader::Bearer => {
+                    let mut value = zeroize::Zeroizing::new(b"Bearer ".to_vec());
+                    value.extend_from_slice(secret);
+                    fields.append(Header::Authorization, &value);
+                }
+                KeyHeader::XApiKey => fields.append_named("x-api-key", secret),
+                KeyHeader::XGoogApiKey => fields.append_named("x-goog-api-key", secret),
+                KeyHeader::ApiKey => fields.append_named("api-key", secret),
+            }
+        }
+        fields
+    }
+
+    /// An answer that tells of an error.
+    async fn refused(&self, provider: &ProviderPlan, answer: Answer) -> Ended {
+        let status = answer.status.as_u16();
+        let retry_after = retry_after(&answer.fields, self.civil());
+        let body = self.read(provider, answer.body, ERROR_MAX).await;
+        let mut failure = match body {
+            Ok(body) => provider.dialect.read_failure(status, &body),
+            Err(_) => provider.dialect.read_failure(status, b""),
+        };
+        if status < 400 {
+            failure.kind = FailureKind::Server;
+        }
+        Ended {
+            failure,
+            retry_after,
+        }
+    }
+
+    async fn streamed(
+        &self,
+        provider: &ProviderPlan,
+        prepared: &Prepared,
+        answer: Answer,
+        account: Account,
+    ) -> Result<Answered, Ended> {
+        let (dialect, form) = (provider.dialect, self.asked.form);
+        check_type(&answer.fields, dialect.stream_type())?;
+        let way = match prepared.passed {
+            Some(take_out_usage) => Some(Way::passed(dialect, take_out_usage, &self.context)),
+            None => {
+                let request = self.request().map_err(|error| {
+                    // It was read before: this target's request was written from it.
+                    Ended::of(Failure::from(error))
+                })?;
+                Way::translated(dialect, form, request, &self.context)
+            }
+        };
+        let way = way.ok_or_else(|| Ended::of(lost()))?;
+        let begun = InferredBody::begin(answer.body, way, (form, &self.context), account);
+        let body = begun.await.map_err(Ended::of)?;
+        Ok(Answered {
+            content_type: form.stream_type(),
+            body: AnswerBody::inferred(body),
+        })
+    }
+
+    async fn whole(
+        &self,
+        provider: &ProviderPlan,
+        prepared: &Prepared,
+        answer: Answer,
+        account: Account,
+        record: &mut CallRecord,
+    ) -> Result<Answered, Ended> {
+        let (dialect, form) = (provider.dialect, self.asked.form);
+        check_type(&answer.fields, "application/json")?;
+        let body = self.read(provider, answer.body, ANSWER_MAX).await?;
+        if self.asked.plain.is_some() {
+            record.model = Some(Box::new(account.used(tokens_read(&body))));
+            return Ok(Answered {
+                content_type: "application/json",
+                body: AnswerBody::full(body),
+            });
+        }
+        let read = dialect.read_answer(&body, &self.context);
+        let (usage, body) = match (prepared.passed, read) {
+            (Some(_), Ok(answer)) => (answer.usage, body),
+            // What this translation does not know passes all the same; an error that comes as an answer does not.
+            (Some(_), Err(failure)) if failure.code.as_deref().is_some_and(is_of_reading) => {
+                (None, body)
+            }
+            (Some(_) | None, Err(failure)) => return Err(Ended::of(failure)),
+            (None, Ok(answer)) => {
+                let request = self
+                    .request()
+                    .map_err(|error| Ended::of(Failure::from(error)))?;
+                let written = form.write_answer(&answer, request, &self.context);
+                let written = written.map_err(|error| Ended::of(Failure::of_answer(&error)))?;
+                (answer.usage, Bytes::from(written))
+            }
+        };
+        record.model = Some(Box::new(account.used(usage)));
+        Ok(Answered {
+            content_type: "application/json",
+            body: AnswerBody::full(body),
+        })
+    }
+
+    async fn read(
+        &self,
+        provider: &ProviderPlan,
+        mut body: AnswerBody,
+        bound: usize,
+    ) -> Result<Bytes, Ended> {
+        let worker = self.call.worker;
+        let reserved = Reserved::nothing(&self.plan.answers, &worker.shared.answers);
+        let now = worker.deadlines.now();
+        let deadline = Deadline::after(Some(provider.declared.total_timeout), now);
+        let read = read_answer_within(self.call.seat, deadline, &mut body, bound, reserved);
+        read.await.map_err(|why| {
+            let failure = Failure::new(
+                FailureKind::Server,
+                "The model's provider gave an answer that can't be taken",
+            );
+            Ended::of(Failure {
+                because: Some(why.to_owned()),
+                ..failure
+            })
+        })
+    }
+}
+
+/// What embeddings took, where that is told.
+fn tokens_read(body: &[u8]) -> Option<Usage> {
+    let answer = Json::parse(body).ok()?;
+    let input = answer.get("usage")?.get("prompt_tokens")?.as_u64()?;
+    Some(Usage {
+        input,
+        ..Usage::default()
+    })
+}
+
+/// Codes of what could not be read, where a provider says something that this gateway does not know.
+fn is_of_reading(code: &str) -> bool {
+    matches!(code, "malformed_field" | "unknown_field")
+}
+
+/// An answer of another type is none, such as the page of a balancer that says that it is busy.
+fn check_type(fields: &Fields, expected: &str) -> Result<(), Ended> {
+    let given = fields.get(Header::ContentType).unwrap_or_default();
+    let given = given.split(|byte| *byte == b';').next().unwrap_or_default();
+    if given.trim_ascii().eq_ignore_ascii_case(expected.as_bytes()) {
+        return Ok(());
+    }
+    let shown = String::from_utf8_lossy(given);
+    let failure = Failure::new(
+        FailureKind::Server,
+        "The model's provider gave an answer that can't be read",
+    );
+    Err(Ended::of(Failure {
+        because: Some(format!(
+            "its content type is `{}`, not `{expected}`",
+            shown.escape_debug()
+        )),
+        ..failure
+    }))
+}
+
+/// The request could not be sent, or nothing came back.
+fn unsent(refusal: &Refusal) -> Failure {
+    let (kind, message) = if refusal.fault().code() == Code::UpstreamTimeout {
+        (
+            FailureKind::Timeout,
+            "The model's provider did not answer in time",
+        )
+    } else {
+        (FailureKind::Server, "The model's provider can't be reached")
+    };
+    Failure {
+        because: Some(refusal.for_operator()),
+        ..Failure::new(kind, message)
+    }
+}
+
+/// A place that the plan does not have: a mistake of ours.
+fn lost() -> Failure {
+    Failure::new(FailureKind::Server, "Something went wrong here")
+}
+
+/// When to come again (RFC 9110, section 10.2.3): in milliseconds where a provider says so, in seconds, or at a time.
+/// `now` is in seconds since 1970.
+fn retry_after(fields: &Fields, now: u64) -> Option<Duration> {
+    let text = |value: &[u8]| std::str::from_utf8(value).ok().map(str::to_owned);
+    let mut exact = fields.all_named("retry-after-ms");
+    if let Some(ms) = exact.next().and_then(text)
+        && let Ok(ms) = ms.trim().parse::<u32>()
+    {
+        return Some(Duration::from_millis(u64::from(ms)));
+    }
+    let value = text(fields.get(Header::RetryAfter)?)?;
+    if let Ok(seconds) = value.trim().parse::<u32>() {
+        return Some(Duration::from_secs(u64::from(seconds)));
+    }
+    let at = httpdate::parse_http_date(value.trim()).ok()?;
+    let at = at.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(at.saturating_sub(Duration::from_secs(now)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn when_to_come_again_is_read_in_each_of_its_forms() {
+        let check = |fields: &[(&str, &str)], expected: Option<Duration>| {
+            let mut given = Fields::new();
+            for (name, value) in fields {
+                given.append_named(name, value.as_bytes());
+            }
+            assert_eq!(retry_after(&given, 784_111_770), expected, "{fields:?}");
+        };
+        let seconds = Duration::from_secs;
+        check(&[], None);
+        check(&[("retry-after", "7")], Some(seconds(7)));
+        check(
+            &[("retry-after", "7"), ("retry-after-ms", "250")],
+            Some(Duration::from_millis(250)),
+        );
+        check(
+            &[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")],
+            Some(seconds(7)),
+        );
+        check(
+            &[("retry-after", "Sun, 06 Nov 1984 08:49:37 GMT")],
+            Some(Duration::ZERO),
+        );
+        check(&[("retry-after", "soon")], None);
+        check(&[("retry-after", "-3")], None);
+    }
+}

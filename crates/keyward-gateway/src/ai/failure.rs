@@ -1,0 +1,77 @@
+//! What callers are told when there is no answer: in their own dialect.
+
+use crate::body::AnswerBody;
+use crate::message::{Fields, Header};
+use crate::request::Answer;
+use bytes::Bytes;
+use http::StatusCode;
+use keyward_llm::form::{Failure, FailureKind};
+use keyward_llm::{Context, Dialect};
+use keyward_model::id::RequestId;
+use keyward_model::{Code, Fault};
+
+/// A refusal of this gateway's own, as callers of `form` read it. `fields` are what the refusing step adds.
+pub(crate) fn refusal_answer(
+    fault: &Fault,
+    form: Dialect,
+    request_id: RequestId,
+    fields: Fields,
+) -> Answer {
+    let status = fault.code().status();
+    let failure = Failure {
+        status,
+        ..Failure::new(FailureKind::of_status(status), fault.detail())
+            .with_code(fault.code().as_str())
+    };
+    let context = Context {
+        id: request_id.to_string(),
+        now: 0,
+    };
+    answer(&failure, form, &context, fields)
+}
+
+/// A failure as callers of `form` read it.
+pub(super) fn answer(
+    failure: &Failure,
+    form: Dialect,
+    context: &Context,
+    mut fields: Fields,
+) -> Answer {
+    // Nobody comes here who speaks a dialect of providers alone.
+    let body = form.write_failure(failure, context).unwrap_or_default();
+    fields.set(Header::ContentType, b"application/json");
+    fields.set(Header::CacheControl, b"no-store");
+    let status = StatusCode::from_u16(failure.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    Answer::own(status, fields, AnswerBody::full(Bytes::from(body)))
+}
+
+/// A provider's failure as it is told: what is wrong with the operator's key or configuration is no fault of the
+/// caller's, who would look for it with themselves.
+pub(super) fn told(mut failure: Failure) -> (Code, Failure) {
+    let (code, status) = match failure.kind {
+        FailureKind::InvalidRequest
+        | FailureKind::ContextLength
+        | FailureKind::Filtered
+        | FailureKind::TooLarge => {
+            let status = match failure.status {
+                status @ 400..=499 => status,
+                _ => failure.kind.status(),
+            };
+            (Code::ProviderRefused, status)
+        }
+        FailureKind::RateLimited | FailureKind::QuotaExhausted => {
+            (Code::ProviderBusy, Code::ProviderBusy.status())
+        }
+        FailureKind::Overloaded => (Code::ProviderFailed, FailureKind::Overloaded.status()),
+        FailureKind::Timeout => (Code::ProviderTimeout, Code::ProviderTimeout.status()),
+        FailureKind::Authentication | FailureKind::Permission | FailureKind::NotFound => {
+            failure.kind = FailureKind::Server;
+            (Code::ProviderFailed, Code::ProviderFailed.status())
+        }
+        FailureKind::Server | FailureKind::Cut => {
+            (Code::ProviderFailed, Code::ProviderFailed.status())
+        }
+    };
+    failure.status = status;
+    (code, failure)
+}

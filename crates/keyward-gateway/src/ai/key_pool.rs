@@ -1,0 +1,186 @@
+//! The keys that a provider is called with: chosen by weight, and left alone for a while when the provider refuses one.
+
+use keyward_model::resource::provider::ProviderKey;
+use keyward_model::{Moment, Secret};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// A provider's keys.
+#[derive(Debug)]
+pub(crate) struct KeyPool {
+    keys: Box<[PooledKey]>,
+}
+
+#[derive(Debug)]
+struct PooledKey {
+    declared: ProviderKey,
+    /// Shared by all workers, and kept over reloads.
+    state: Arc<KeyState>,
+}
+
+/// What is known of one key.
+#[derive(Debug, Default)]
+struct KeyState {
+    /// Until when it is left alone, in nanoseconds.
+    until: AtomicU64,
+}
+
+/// Keys that were tried for one call, by their numbers: no provider has more of them than there are bits.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct TriedKeys(u64);
+
+impl TriedKeys {
+    pub(super) fn add(&mut self, key: usize) {
+        self.0 |= 1_u64
+            .checked_shl(u32::try_from(key).unwrap_or(u32::MAX))
+            .unwrap_or(0);
+    }
+
+    fn has(self, key: usize) -> bool {
+        let mut one = Self::default();
+        one.add(key);
+        self.0 & one.0 != 0
+    }
+}
+
+/// What a pool gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Chosen {
+    /// The provider has no keys, and needs none.
+    NoneNeeded,
+    /// This one.
+    Key(usize),
+    /// All that were not tried are left alone until then.
+    AllCool(Moment),
+    /// All were tried.
+    AllTried,
+}
+
+impl KeyPool {
+    /// Of these keys. What is known of those that were there `before` stays known.
+    pub(super) fn new(declared: &[ProviderKey], before: Option<&Self>) -> Self {
+        let keys = declared.iter().map(|declared| {
+            let known = before.and_then(|before| {
+                let mut keys = before.keys.iter();
+                keys.find(|known| known.declared.key == declared.key)
+            });
+            PooledKey {
+                declared: declared.clone(),
+                state: known.map_or_else(Arc::default, |known| Arc::clone(&known.state)),
+            }
+        });
+        Self {
+            keys: keys.collect(),
+        }
+    }
+
+    /// A key by weight, of those that are neither tried nor left alone. `chance` is any number.
+    pub(super) fn choose(&self, tried: TriedKeys, chance: u32, now: Moment) -> Chosen {
+        if self.keys.is_empty() {
+            return Chosen::NoneNeeded;
+        }
+        let untried = || {
+            let keys = self.keys.iter().enumerate();
+            keys.filter(|(index, _)| !tried.has(*index))
+        };
+        let free = || untried().filter(|(_, key)| key.state.until() <= now);
+        let weights = free().map(|(index, key)| (index, key.declared.weight.get()));
+        if let Some(index) = by_weight(weights, chance) {
+            return Chosen::Key(index);
+        }
+        match untried().map(|(_, key)| key.state.until()).min() {
+            Some(until) => Chosen::AllCool(until),
+            None => Chosen::AllTried,
+        }
+    }
+
+    /// The key's text, for the one who sends it.
+    pub(super) fn reveal(&self, key: usize) -> Option<&Secret<String>> {
+        self.keys.get(key).map(|key| &key.declared.key)
+    }
+
+    /// Leaves a key alone for this time.
+    pub(super) fn cool(&self, key: usize, time: Duration, now: Moment) {
+        if let Some(key) = self.keys.get(key) {
+            let until = now.plus(time).as_nanos();
+            key.state.until.fetch_max(until, Ordering::Relaxed);
+        }
+    }
+}
+
+impl KeyState {
+    fn until(&self) -> Moment {
+        Moment::from_nanos(self.until.load(Ordering::Relaxed))
+    }
+}
+
+/// One of these, each as often as its weight says. Numbers that follow on one another give each its share soon: the
+/// factor is the golden ratio's.
+pub(super) fn by_weight<T: Copy>(
+    weights: impl Iterator<Item = (T, u32)> + Clone,
+    chance: u32,
+) -> Option<T> {
+    let sum: u64 = weights.clone().map(|(_, weight)| u64::from(weight)).sum();
+    let at = (u64::from(chance.wrapping_mul(0x9e37_79b9)) * sum) >> 32;
+    let mut passed = 0;
+    let mut last = None;
+    for (one, weight) in weights {
+        passed += u64::from(weight);
+        last = Some(one);
+        if at < passed {
+            break;
+        }
+    }
+    last
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::num::NonZeroU32;
+
+    fn keys(weights: &[u32]) -> Vec<ProviderKey> {
+        let weights = weights.iter().enumerate();
+        weights
+            .map(|(index, weight)| ProviderKey {
+                key: Secret::new(format!("key-{index}")),
+                weight: NonZeroU32::new(*weight).unwrap(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn keys_are_chosen_by_weight() {
+        let pool = KeyPool::new(&keys(&[3, 1]), None);
+        let mut counts = [0; 2];
+        for turn in 0..1_000 {
+            let Chosen::Key(key) = pool.choose(TriedKeys::default(), turn, Moment::default())
+            else {
+                panic!("there are free ones");
+            };
+            counts[key] += 1;
+        }
+        assert!((740..=760).contains(&counts[0]), "{counts:?}");
+    }
+
+    #[test]
+    fn a_key_that_cools_is_left_alone_over_reloads_too() {
+        let now = Moment::from_nanos(1_000_000_000);
+        let one = KeyPool::new(&keys(&[1, 1]), None);
+        one.cool(0, Duration::from_secs(5), now);
+        let pool = KeyPool::new(&keys(&[1, 1]), Some(&one));
+        let mut tried = TriedKeys::default();
+        for turn in 0..100 {
+            assert_eq!(pool.choose(tried, turn, now), Chosen::Key(1));
+        }
+        let later = now.plus(Duration::from_secs(5));
+        tried.add(1);
+        assert_eq!(pool.choose(tried, 0, now), Chosen::AllCool(later));
+        assert_eq!(pool.choose(tried, 0, later), Chosen::Key(0));
+        tried.add(0);
+        assert_eq!(pool.choose(tried, 0, later), Chosen::AllTried);
+        let none = KeyPool::new(&[], None);
+        assert_eq!(none.choose(tried, 0, now), Chosen::NoneNeeded);
+    }
+}

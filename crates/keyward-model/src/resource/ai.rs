@@ -1,0 +1,134 @@
+//! What an API serves in place of an upstream's calls: AI models, at the addresses that the vendors' own libraries call.
+
+use super::route::{Action, PathKind, PathPattern, RouteMatch};
+use super::{BasePath, Policies, Route};
+use crate::name::Name;
+
+/// What of AI an API serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ai {
+    /// The models of the same team that it offers.
+    pub models: OfferedModels,
+}
+
+impl Ai {
+    /// The routes of an API that serves AI: one for each address.
+    #[must_use]
+    pub fn routes(base_path: &BasePath, policies: &Policies) -> Vec<Route> {
+        let routes = AiEndpoint::ALL.into_iter().filter_map(|endpoint| {
+            let (method, path) = endpoint.address();
+            Some(Route {
+                label: format!("{method} {path}").into(),
+                // All can be read: a test has read them.
+                matching: endpoint.matching()?,
+                policies: policies.clone(),
+                ..Route::of(base_path, Action::Infer(endpoint))
+            })
+        });
+        routes.collect()
+    }
+}
+
+/// Which models an API offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OfferedModels {
+    /// All of the team's.
+    All,
+    /// These, at least one.
+    These(Vec<Name>),
+}
+
+/// An address at which AI is served, below its API's base path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AiEndpoint {
+    /// OpenAI's chat completions.
+    ChatCompletions,
+    /// OpenAI's responses.
+    Responses,
+    /// Anthropic's messages.
+    Messages,
+    /// Anthropic's counting of a request's tokens.
+    CountTokens,
+    /// OpenAI's embeddings.
+    Embeddings,
+    /// Gemini's `generateContent` and `streamGenerateContent`.
+    GenerateContent,
+    /// The list of models, in OpenAI's form or Anthropic's.
+    Models,
+    /// One model, in the same forms.
+    Model,
+    /// The list of models in Gemini's form.
+    GeminiModels,
+}
+
+impl AiEndpoint {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::ChatCompletions,
+        Self::Responses,
+        Self::Messages,
+        Self::CountTokens,
+        Self::Embeddings,
+        Self::GenerateContent,
+        Self::Models,
+        Self::Model,
+        Self::GeminiModels,
+    ];
+
+    /// Method and path.
+    #[must_use]
+    pub const fn address(self) -> (&'static str, &'static str) {
+        match self {
+            Self::ChatCompletions => ("POST", "/v1/chat/completions"),
+            Self::Responses => ("POST", "/v1/responses"),
+            Self::Messages => ("POST", "/v1/messages"),
+            Self::CountTokens => ("POST", "/v1/messages/count_tokens"),
+            Self::Embeddings => ("POST", "/v1/embeddings"),
+            Self::GenerateContent => ("POST", "/v1beta/models/{call}"),
+            Self::Models => ("GET", "/v1/models"),
+            Self::Model => ("GET", "/v1/models/{model}"),
+            Self::GeminiModels => ("GET", "/v1beta/models"),
+        }
+    }
+
+    /// Which calls it takes.
+    #[must_use]
+    pub fn matching(self) -> Option<RouteMatch> {
+        let (method, path) = self.address();
+        Some(RouteMatch {
+            path: PathPattern::parse(path, PathKind::Whole).ok()?,
+            methods: vec![method.into()],
+            ..RouteMatch::default()
+        })
+    }
+}
+
+/// What is kept for AI below the base path of an API that serves it, with all below each: what is there now, and what
+/// the vendors' libraries call besides.
+pub const RESERVED_AI_PATHS: &[&str] = &[
+    "/v1/chat/completions",
+    "/v1/responses",
+    "/v1/embeddings",
+    "/v1/models",
+    "/v1/images/generations",
+    "/v1/audio/speech",
+    "/v1/audio/transcriptions",
+    "/v1/rerank",
+    "/v1/messages",
+    "/v1beta/models",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_served_is_reserved() {
+        for endpoint in AiEndpoint::ALL {
+            let (_, path) = endpoint.address();
+            let reserved = |reserved: &&str| path.starts_with(*reserved);
+            assert!(RESERVED_AI_PATHS.iter().any(|at| reserved(&at)), "{path}");
+            assert!(endpoint.matching().is_some(), "{path}");
+        }
+    }
+}

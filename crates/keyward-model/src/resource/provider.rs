@@ -1,0 +1,59 @@
+//! Providers: who serves AI models, and with which keys they are called.
+
+use super::Target;
+use crate::name::Name;
+use crate::secret::Secret;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// Who serves AI models.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provider {
+    /// What the catalogue calls it, which knows its dialect, its address and its prices.
+    pub catalogue: Option<Name>,
+    /// The dialect that it speaks, by name, where the catalogue does not say it.
+    pub dialect: Option<Box<str>>,
+    /// Where it is, in place of what the catalogue says.
+    pub base_url: Option<Target>,
+    /// In which header its keys go, in place of what the catalogue or the dialect says.
+    pub key_header: Option<KeyHeader>,
+    /// Its keys: a call takes one of them, by weight, of those that are not cooling down.
+    pub credentials: Vec<ProviderKey>,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// How long a streamed answer may take to its first token.
+    pub first_token_timeout: Duration,
+    /// How long an answer may take in all.
+    pub total_timeout: Duration,
+}
+
+/// One of a provider's keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderKey {
+    /// The key.
+    pub key: Secret<String>,
+    /// Its share of the calls.
+    pub weight: NonZeroU32,
+}
+
+/// In which header a provider's key goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeyHeader {
+    /// `Authorization: Bearer`.
+    Bearer,
+    /// `x-api-key`.
+    XApiKey,
+    /// `x-goog-api-key`.
+    XGoogApiKey,
+    /// `api-key`.
+    ApiKey,
+}
+
+impl Provider {
+    /// How long connecting may take, unless said otherwise.
+    pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+    /// How long the first token of a stream may take, unless said otherwise: models that reason say nothing at first.
+    pub const FIRST_TOKEN_TIMEOUT: Duration = Duration::from_secs(120);
+    /// How long an answer may take, unless said otherwise: what the vendors' own libraries wait.
+    pub const TOTAL_TIMEOUT: Duration = Duration::from_secs(600);
+}

@@ -1,0 +1,214 @@
+//! Who may have which model, and where models are served at all.
+
+use super::{OPEN, chat, plan, post, provider, recorded};
+use crate::node::{Plan, check_passed, check_problem};
+use crate::shell::Shell;
+use keyward_model::ApiKey;
+use serde_json::{Value, json};
+use std::process::Command;
+
+/// Two models of one provider, of which the second is for those alone who have a scope, and the third for whom a policy
+/// permits it.
+fn models(url: &str) -> Plan {
+    Plan::default()
+        .resource(provider("back", "openai-chat", url, ""))
+        .resource("- { kind: model, name: cheap, targets: [ { provider: back, model: m } ] }")
+        .resource("- { kind: model, name: dear, targets: [ { provider: back, model: m } ], authorization: { scopes: [dear] } }")
+        .resource("- { kind: model, name: secret, targets: [ { provider: back, model: m } ], authorization: { policies: [by-day] } }")
+        .resource(r#"- { kind: access_policy, name: by-day, cedar: 'permit(principal, action, resource == Route::"ai/v1 model secret") when { context.headers has "x-day" };' }"#)
+        .resource("- { kind: api, name: ai, version: v1, state: published, ai: { models: all }, authentication: [ { api_key: { sdk: true } } ], rate_limits: [ { by: key, requests: 12, per: 1h } ] }")
+}
+
+#[tokio::test]
+async fn a_caller_gets_the_models_that_they_may_have_and_sees_no_others() {
+    let back = recorded("openai-chat", "text").await;
+    let key = |byte| ApiKey::from_random(&[byte; 32]).reveal().to_owned();
+    let (plain, scoped) = (key(1), key(2));
+    let node = models(&back.url())
+        .resource(format!(
+            "- {{ kind: credential, name: plain, api_key: {plain} }}"
+        ))
+        .resource(format!(
+            "- {{ kind: credential, name: scoped, api_key: {scoped}, scopes: [dear] }}"
+        ))
+        .start()
+        .await;
+    let path = "/v1/chat/completions";
+    let bearer = |key: &str| format!("Bearer {key}");
+    let (of_plain, of_scoped) = (bearer(&plain), bearer(&scoped));
+    let plain_headers = [("Authorization", &*of_plain)];
+    check_passed(&post(&node, path, &plain_headers, &chat("cheap")).await);
+    for model in ["dear", "secret"] {
+        let answer = post(&node, path, &plain_headers, &chat(model)).await;
+        assert_eq!(answer.status, 403, "{}", answer.text());
+        assert_eq!(answer.json().unwrap()["error"]["type"], "permission_error");
+    }
+    check_passed(&post(&node, path, &[("Authorization", &of_scoped)], &chat("dear")).await);
+    let by_day = [("Authorization", &*of_plain), ("X-Day", "1")];
+    check_passed(&post(&node, path, &by_day, &chat("secret")).await);
+    // Each library has the key in another place.
+    for header in ["x-api-key", "x-goog-api-key", "api-key"] {
+        check_passed(&post(&node, path, &[(header, &plain)], &chat("cheap")).await);
+    }
+    let listed = async |headers: &[(&str, &str)]| -> Vec<String> {
+        let list = node.get("/v1/models", headers).await.json().unwrap();
+        let data = list["data"].as_array().unwrap().iter();
+        data.map(|model| model["id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(listed(&plain_headers).await, ["cheap"]);
+    assert_eq!(listed(&by_day).await, ["cheap", "secret"]);
+    assert_eq!(
+        listed(&[("Authorization", &of_scoped)]).await,
+        ["cheap", "dear"]
+    );
+    let one = node.get("/v1/models/dear", &plain_headers).await;
+    assert_eq!(one.status, 404, "{}", one.text());
+    assert_eq!(back.received().len(), 6, "what may not pass is not sent");
+}
+
+#[tokio::test]
+async fn refusals_of_every_step_are_in_the_caller_s_dialect() {
+    let back = recorded("openai-chat", "text").await;
+    let key = ApiKey::from_random(&[1; 32]).reveal().to_owned();
+    let node = models(&back.url())
+        .resource(format!(
+            "- {{ kind: credential, name: plain, api_key: {key} }}"
+        ))
+        .start()
+        .await;
+    let ask = json!({ "model": "cheap", "max_tokens": 5, "messages": [{ "role": "user", "content": "Hi" }] });
+    let answer = post(&node, "/v1/messages", &[], &ask).await;
+    assert_eq!(answer.status, 401);
+    let error = answer.json().unwrap();
+    assert_eq!(
+        (&error["type"], &error["error"]["type"]),
+        (&json!("error"), &json!("authentication_error"))
+    );
+    assert!(answer.head.field("www-authenticate").is_some());
+    let headers = [("x-goog-api-key", &*key)];
+    let contents = json!({ "contents": [{ "role": "user", "parts": [{ "text": "Hi" }] }] });
+    let path = "/v1beta/models/nobody:generateContent";
+    let answer = post(&node, path, &headers, &contents).await;
+    assert_eq!(answer.status, 404);
+    assert_eq!(answer.json().unwrap()["error"]["status"], "NOT_FOUND");
+    let body = json!({ "model": "cheap" }).to_string().replace('}', ",}");
+    let json_type = [("Content-Type", "application/json"), ("x-api-key", &*key)];
+    let answer = node
+        .call("POST", "/v1/chat/completions", &json_type, &body)
+        .await;
+    assert_eq!(answer.status, 400);
+    assert_eq!(
+        answer.json().unwrap()["error"]["type"],
+        "invalid_request_error"
+    );
+    let twice = r#"{"model":"cheap","messages":[],"model":"dear"}"#;
+    let answer = node
+        .call("POST", "/v1/chat/completions", &json_type, twice)
+        .await;
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    // The limit counts what was admitted alone, and says so in the caller's words.
+    for _ in 0..12 {
+        check_passed(&post(&node, "/v1/messages", &[("x-api-key", &key)], &ask).await);
+    }
+    let answer = post(&node, "/v1/messages", &[("x-api-key", &key)], &ask).await;
+    assert_eq!(answer.status, 429, "{}", answer.text());
+    assert_eq!(answer.json().unwrap()["error"]["type"], "rate_limit_error");
+    assert!(answer.head.field("retry-after").is_some());
+    assert!(answer.head.field("ratelimit").is_some());
+}
+
+#[tokio::test]
+async fn models_are_served_only_where_an_api_says_so() {
+    let node = Plan::default()
+        .api("orders", "authentication: none")
+        .start()
+        .await;
+    let answer = post(&node, "/v1/chat/completions", &[], &chat("fast")).await;
+    check_problem(&answer, 404, "not_found");
+    // Nor elsewhere than where it says so.
+    let back = recorded("openai-chat", "text").await;
+    let node = plan("openai-chat", &back.url()).start().await;
+    let answer = post(&node, "/v1/rerank", &[], &chat("fast")).await;
+    check_problem(&answer, 404, "not_found");
+    let answer = node.get("/v1/chat/completions", &[]).await;
+    check_problem(&answer, 405, "method_not_allowed");
+}
+
+/// What `keyward check` says of resources.
+fn checked(resources: &str) -> (bool, String) {
+    let shell = Shell::new();
+    let text = format!(
+        "format: 1\nlisteners: [ {{ address: \"127.0.0.1:0\", serves: gateway }} ]\nresources:\n{resources}"
+    );
+    let file = shell.file("keyward.yaml", text.as_bytes());
+    let output = Command::new(env!("CARGO_BIN_EXE_keyward"))
+        .args(["check", "--config"])
+        .arg(file)
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.success(), told)
+}
+
+#[test]
+fn what_can_not_be_served_is_told_before_anything_runs() {
+    let good = "- { kind: provider, name: back, dialect: openai-chat, base_url: \"http://127.0.0.1:1/v1\" }\n- { kind: model, name: fast, targets: [ { provider: back, model: m } ] }";
+    let with = |rest: &str| checked(&format!("{good}\n{OPEN}\n{rest}"));
+    let (passes, told) = with("");
+    assert!(passes && told.is_empty(), "{told}");
+    let upstream = "- { kind: upstream, name: u, targets: [ { url: \"http://127.0.0.1:1\" } ] }";
+    let api = |path: &str, more: &str| {
+        format!(
+            "{upstream}\n- {{ kind: api, name: own, version: v1, state: published, base_path: {path}, upstream: u, authentication: none{more} }}"
+        )
+    };
+    let cases = [
+        (api("/v1/rerank", ""), Some("is hidden: an API with `ai` serves models there")),
+        (api("/v1/models/own", ""), Some("is hidden")),
+        (api("/v1beta/models", ""), Some("is hidden")),
+        (api("/v1/orders", ""), None),
+        (api("/v1/embeddings", ", hosts: [own.example]"), None),
+        ("- { kind: provider, name: opnai, credentials: [ { key: k } ] }".to_owned(), Some("did you mean `openai`?")),
+        ("- { kind: provider, name: openai }".to_owned(), Some("`credentials` is missing")),
+        ("- { kind: provider, name: p, dialect: openai, base_url: \"http://a.example\" }".to_owned(), Some("`openai` is none of")),
+        ("- { kind: provider, name: p, dialect: anthropic }".to_owned(), Some("`base_url` is missing")),
+        ("- { kind: provider, name: azure-openai, credentials: [ { key: k } ] }".to_owned(), Some("parts of your own")),
+        ("- { kind: provider, name: vertex, base_url: \"https://a.example\", credentials: [ { key: k } ] }".to_owned(), Some("can't get yet")),
+        ("- { kind: provider, name: p, catalogue: openai, credentials: [ { key: \"a b\" } ] }".to_owned(), Some("`key` is no key")),
+        ("- { kind: model, name: m, targets: [ { provider: bakc, model: m } ] }".to_owned(), Some("did you mean `back`?")),
+        ("- { kind: model, name: m, targets: [ { provider: back, model: ../admin } ] }".to_owned(), Some("is no model's name")),
+        ("- { kind: api, name: more, version: v1, state: published, base_path: /more, ai: { models: [fats] }, authentication: none }".to_owned(), Some("did you mean `fast`?")),
+        ("- { kind: api, name: more, version: v1, state: published, base_path: /more, ai: { models: all }, routes: [], authentication: none }".to_owned(), Some("does nothing beside `ai`")),
+        ("- { kind: api, name: more, version: v1, state: published, ai: { models: all }, authentication: none }".to_owned(), Some("no rule tells which")),
+    ];
+    for (resources, expected) in cases {
+        let (passes, told) = with(&resources);
+        match expected {
+            Some(expected) => assert!(!passes && told.contains(expected), "{resources}: {told}"),
+            None => assert!(passes, "{resources}: {told}"),
+        }
+        assert!(!told.contains("a b"), "a key is not repeated: {told}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_or_compressed_is_refused_before_it_is_read() {
+    let back = recorded("openai-chat", "text").await;
+    let node = Plan::default()
+        .resource(provider("back", "openai-chat", &back.url(), ""))
+        .resource("- { kind: model, name: fast, targets: [ { provider: back, model: m } ] }")
+        .resource(OPEN.replace("authentication", "max_body: 1kB, authentication"))
+        .start()
+        .await;
+    let mut large = chat("fast");
+    large["messages"][0]["content"] = Value::String("a".repeat(2_000));
+    let answer = post(&node, "/v1/chat/completions", &[], &large).await;
+    assert_eq!(answer.status, 413, "{}", answer.text());
+    assert!(answer.json().unwrap()["error"]["message"].is_string());
+    let headers = [("Content-Encoding", "gzip")];
+    let answer = post(&node, "/v1/chat/completions", &headers, &chat("fast")).await;
+    assert_eq!(answer.status, 415, "{}", answer.text());
+    check_passed(&post(&node, "/v1/chat/completions", &[], &chat("fast")).await);
+    assert_eq!(back.received().len(), 1);
+}

@@ -1,0 +1,62 @@
+//! The examples of AI models.
+
+use super::{Example, text};
+use crate::gateway::node::call;
+use keyward_testkit::{Script, Upstream};
+use serde_json::{Value, json};
+
+fn post(path: &str, key: &str, body: &Value) -> String {
+    let body = body.to_string();
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n{key}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+#[tokio::test]
+async fn ai_models() {
+    let shell = crate::shell::Shell::new();
+    let key = text(shell.pipe(&["credential", "generate"], b""));
+    let busy = json!({ "error": { "message": "busy", "type": "overloaded_error" } });
+    let busy = Upstream::scripted(Script::json("503 Service Unavailable", &[], &busy)).await;
+    let answer = json!({
+        "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "llama-3.3-70b",
+        "choices": [{ "index": 0, "message": { "role": "assistant", "content": "Hello" }, "finish_reason": "stop" }],
+        "usage": { "prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2 },
+    });
+    let own = Upstream::scripted(Script::json("200 OK", &[], &answer)).await;
+    let at = |name: &str| format!("name: {name}, base_url: \"{}/v1\", credentials", busy.url());
+    let (openai, anthropic, address) = (at("openai"), at("anthropic"), own.address().to_string());
+    let moved = [
+        ("name: openai, credentials", &*openai),
+        ("name: anthropic, credentials", &*anthropic),
+        ("127.0.0.1:9001", &*address),
+    ];
+    let environment = [
+        ("OPENAI_API_KEY", "sk-openai"),
+        ("ANTHROPIC_API_KEY", "sk-ant"),
+        ("APP_KEY", &*key),
+    ];
+    let example = Example::with("ai-models.yaml", &moved, &environment).await;
+    let gateway = example.process.gateway();
+    let bearer = format!("Authorization: Bearer {key}");
+    let ask = json!({ "model": "fast", "messages": [{ "role": "user", "content": "Hello" }] });
+    let answered = call(gateway, post("/v1/chat/completions", &bearer, &ask)).await;
+    assert_eq!(answered.status, 200, "{}", answered.text());
+    assert_eq!(
+        answered.head.field("keyward-model"),
+        Some("own/llama-3.3-70b")
+    );
+    let mut ask = ask;
+    ask["max_tokens"] = json!(100);
+    let own_key = format!("x-api-key: {key}");
+    let answered = call(gateway, post("/v1/messages", &own_key, &ask)).await;
+    assert_eq!(answered.json().unwrap()["content"][0]["text"], "Hello");
+    ask["model"] = json!("best");
+    let answered = call(gateway, post("/v1/messages", &own_key, &ask)).await;
+    assert_eq!(answered.status, 403, "{}", answered.text());
+    assert_eq!(
+        answered.json().unwrap()["error"]["type"],
+        "permission_error"
+    );
+}
