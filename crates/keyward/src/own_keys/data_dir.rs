@@ -135,12 +135,12 @@ pub(super) async fn in_token(place: &DataPlace, label: &str) -> Result<MasterKey
     let token = token(place)?;
     let derived = token.master_key(label).await;
     derived.map(MasterKey::derived).map_err(|error| {
-        let why = match &error {
-            keyward_pkcs11::Error::KeyAbsent { .. } => {
-                format!("{error}: `keyward keys make-master --label '{label}'` makes it")
-            }
-            other => other.to_string(),
-        };
+        let mut why = error.to_string();
+        if matches!(error, keyward_pkcs11::Error::KeyAbsent { .. }) {
+            why.push_str(&format!(
+                ": `keyward keys make-master --label '{label}'` makes it"
+            ));
+        }
         Failure::new("master key", why, error.code())
     })
 }

@@ -143,19 +143,21 @@ async fn every_algorithm_is_signed_in_the_token_and_verified_by_libraries_of_oth
         );
         assert!(key.label.starts_with("keyward default/"), "{key:?}");
     }
-    let unfit = json!({
-        "name": "quantum", "purpose": "tokens", "issuer": "https://quantum.example", "keys_in": "pkcs11", "algorithms": ["ML-DSA-65"],
+    let quantum = json!({
+        "name": "quantum", "purpose": "tokens", "issuer": "https://quantum.example", "algorithms": ["ML-DSA-65"],
+        "keys_in": "pkcs11",
     });
-    let unfit = Asked::new("POST", "/teams/default/key-sets")
-        .by(&managed.token)
-        .body(unfit);
-    let unfit = managed.send(unfit).await;
-    check_problem(&unfit, 422, "invalid");
-    assert!(
-        unfit
-            .text()
-            .contains("no keys for ML-DSA-65 are made in a token")
-    );
+    let sealed = json!({ "name": "sealed", "purpose": "encryption", "keys_in": "pkcs11" });
+    for (set, why) in [
+        (quantum, "are made in a token"),
+        (sealed, "keys in a token sign, and decrypt nothing here"),
+    ] {
+        let unfit = managed
+            .call("POST", "/teams/default/key-sets", Some(set))
+            .await;
+        check_problem(&unfit, 422, "invalid");
+        assert!(unfit.text().contains(why), "{}", unfit.text());
+    }
 }
 
 #[tokio::test]
