@@ -48,6 +48,22 @@ pub enum Error {
         /// The set.
         set: String,
     },
+    /// The module that keys are in does not do what is asked of it.
+    #[error("{why}")]
+    Module {
+        /// What it says.
+        why: String,
+        /// Its name for it.
+        code: &'static str,
+    },
+    /// The keys are in a module, and this node has none.
+    #[error(
+        "the keys of the set `{set}` are in a PKCS#11 token, and this node is configured with none (`pkcs11`): another node has to make them and sign with them"
+    )]
+    NoModule {
+        /// The set.
+        set: String,
+    },
     /// The work could not be done on this machine.
     #[error("{0}")]
     Internal(String),
@@ -66,6 +82,8 @@ impl Error {
             Self::Unfit(_) => "key_unfit",
             Self::Torn { .. } => "key_torn",
             Self::Unsettled { .. } => "keys_unsettled",
+            Self::Module { code, .. } => code,
+            Self::NoModule { .. } => "pkcs11_not_configured",
             Self::Internal(_) => "internal",
         }
     }

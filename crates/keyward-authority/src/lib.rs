@@ -8,4 +8,4 @@ mod error;
 pub mod key_set;
 
 pub use error::Error;
-pub use key_set::{Keeper, KeeperContext, KeySet, KeySets, KeySink, Plan};
+pub use key_set::{Keeper, KeeperContext, KeyModule, KeySet, KeySets, KeySink, Plan};

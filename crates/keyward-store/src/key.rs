@@ -10,7 +10,7 @@ use crate::database::Transaction;
 use crate::error::is_unique_violation;
 use crate::hierarchy::{Place, Purpose, random_id};
 use crate::management::Author;
-use crate::{Error, Store};
+use crate::{Error, Store, module_key};
 use keyward_model::id::{KeyId, TeamId};
 use keyward_model::{Secret, Timestamp};
 use serde_json::json;
@@ -127,8 +127,18 @@ pub struct NewKey {
     pub times: KeyTimes,
     /// The public JWK, as JSON.
     pub public_jwk: String,
-    /// The private JWK, as JSON.
-    pub private_jwk: Secret<String>,
+    /// What makes it a key.
+    pub private: PrivatePart,
+}
+
+/// Where the private part of a key is.
+#[derive(Clone, Debug)]
+pub enum PrivatePart {
+    /// Here: the private JWK, as JSON, to be sealed.
+    Here(Secret<String>),
+    /// In a module, which knows it by this reference. It was announced before
+    /// ([`announce_module_keys`](Store::announce_module_keys)).
+    InModule(String),
 }
 
 /// A key as stored, without its private part.
@@ -154,6 +164,8 @@ pub struct StoredKey {
     pub version: i64,
     /// The public JWK, as JSON.
     pub public_jwk: String,
+    /// What a module knows its private part by, where that is not in the database; none once it is destroyed.
+    pub module_key: Option<String>,
 }
 
 /// A change of a key's state.
@@ -170,7 +182,7 @@ pub struct KeyChange {
 }
 
 const SELECT: &str = "
-    SELECT id, team, issuer, purpose, algorithm, kid, state, version, public_jwk,
+    SELECT id, team, issuer, purpose, algorithm, kid, state, version, public_jwk, module_key,
            published_at, ready_at, activated_at, retiring_at, retired_at, withdrawn_at, retire_after
     FROM keys WHERE team = $1 AND issuer = $2 ORDER BY published_at, id";
 
@@ -185,6 +197,7 @@ struct KeyRow {
     state: String,
     version: i64,
     public_jwk: String,
+    module_key: Option<String>,
     published_at: i64,
     ready_at: i64,
     activated_at: Option<i64>,
@@ -219,6 +232,7 @@ impl TryFrom<KeyRow> for StoredKey {
             },
             version: row.version,
             public_jwk: row.public_jwk,
+            module_key: row.module_key,
         })
     }
 }
@@ -251,7 +265,7 @@ impl Store {
         rows.into_iter().map(StoredKey::try_from).collect()
     }
 
-    /// The private JWK of a key, as JSON; `None` once the key was retired or withdrawn.
+    /// The private JWK of a key, as JSON; `None` once the key was retired or withdrawn, and of one that is in a module.
     ///
     /// # Errors
     /// [`Error::Sealed`] when it does not open.
@@ -463,23 +477,28 @@ impl Store {
     ) -> Result<KeyId, Error> {
         let id = KeyId::new(now, random_id()?);
         let row = id.to_string();
-        let sealed = if key.state.keeps_private_part() {
-            let place = private_place(&row, team);
-            let text = key.private_jwk.reveal().as_bytes();
-            let sealed = self
-                .keyring()
-                .seal(transaction, Purpose::Secrets, place, text, now)
-                .await?;
-            Some(sealed)
-        } else {
-            None
+        let (sealed, module_key) = match &key.private {
+            PrivatePart::Here(private) if key.state.keeps_private_part() => {
+                let place = private_place(&row, team);
+                let text = private.reveal().as_bytes();
+                let sealed = self
+                    .keyring()
+                    .seal(transaction, Purpose::Secrets, place, text, now)
+                    .await?;
+                (Some(sealed), None)
+            }
+            PrivatePart::Here(_) => (None, None),
+            PrivatePart::InModule(reference) => {
+                module_key::arrived(transaction, reference).await?;
+                (None, Some(reference))
+            }
         };
         let inserted = sqlx::query(
             "INSERT INTO keys
              (id, team, issuer, purpose, algorithm, kid, state, version, public_jwk, private_sealed,
               published_at, ready_at, activated_at, retiring_at, retired_at, withdrawn_at,
-              retire_after)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+              retire_after, module_key)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
         )
         .bind(&row)
         .bind(team.to_string())
@@ -497,6 +516,7 @@ impl Store {
         .bind(key.times.retired.map(Timestamp::as_micros))
         .bind(key.times.withdrawn.map(Timestamp::as_micros))
         .bind(seconds(key.times.retire_after))
+        .bind(module_key)
         .execute(&mut **transaction)
         .await;
         match inserted {
@@ -521,6 +541,7 @@ impl Store {
                 "kid": key.kid,
                 "algorithm": key.algorithm,
                 "state": key.state.as_str(),
+                "module_key": module_key,
             })),
         };
         audit::append(transaction, self.node(), action, now).await?;

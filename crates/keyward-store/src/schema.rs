@@ -78,6 +78,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         serves_from: 1,
         sql: include_str!("../migrations/0012_webhooks.sql"),
     },
+    Migration {
+        version: 13,
+        serves_from: 1,
+        sql: include_str!("../migrations/0013_module_keys.sql"),
+    },
 ];
 
 /// What a migration does beside its own text where the database is PostgreSQL: what SQLite has no use for.

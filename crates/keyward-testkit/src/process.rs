@@ -43,8 +43,22 @@ impl KeywardProcess {
         resources: &str,
         files: &[(&str, &str)],
     ) -> Self {
+        Self::start_in(binary, &[], settings, resources, files).await
+    }
+
+    /// As [`start`](Self::start), with variables of the environment (name, value).
+    ///
+    /// # Panics
+    /// When the process does not get ready: the message has its log.
+    pub async fn start_in(
+        binary: impl AsRef<Path>,
+        environment: &[(&str, &str)],
+        settings: &str,
+        resources: &str,
+        files: &[(&str, &str)],
+    ) -> Self {
         let (addresses, configuration) = configured(settings, resources);
-        let launch = Launch::new(binary.as_ref(), &[], &[]);
+        let launch = Launch::new(binary.as_ref(), &[], environment);
         Self::launch(launch, addresses, &configuration, files).await
     }
 

@@ -1,8 +1,9 @@
 //! What keeps key sets: it makes what is due happen, takes in what other nodes did, and does what managers ask for.
 
+use super::module::{KeyModule, Wanted, Workshop};
 use super::plan::Plan;
-use super::succession;
-use super::{KeySet, KeySets};
+use super::succession::{self, RequestSigner};
+use super::{ACTOR, KeySet, KeySets};
 use crate::Error;
 use arc_swap::ArcSwap;
 use keyward_jose::key::Part;
@@ -39,6 +40,8 @@ pub struct KeeperContext {
     pub clock: Arc<dyn Clock>,
     /// Who learns of changes.
     pub sink: Arc<dyn KeySink>,
+    /// Where the keys are that are not in the store, if this node has such a module.
+    pub module: Option<Arc<dyn KeyModule>>,
 }
 
 /// A step that a manager lets a key take.
@@ -77,7 +80,8 @@ impl Keeper {
     /// Reads, and where there are none makes, the keys of these sets.
     ///
     /// # Errors
-    /// Of any set: a node that can't have its keys does not start.
+    /// Of any set: a node that can't have its keys does not start. That a module does not answer is no such error: the
+    /// keys that there are serve, and it is asked again.
     pub async fn open(context: KeeperContext, plans: Vec<Plan>) -> Result<Self, Error> {
         let keeper = Self {
             context,
@@ -116,12 +120,12 @@ impl Keeper {
         let mut history = marks.borrow().history;
         loop {
             let now = self.context.clock.now();
-            let wait = match self.look(now).await {
-                Ok(()) => {
+            let wait = match self.look_for_trouble(now).await {
+                Ok(None) => {
                     retry = RETRY.0;
                     self.until_the_next_change(now)
                 }
-                Err(error) => {
+                Ok(Some(error)) | Err(error) => {
                     tracing::error!(code = error.code(), "keys: {error}; those before stay");
                     let wait = retry;
                     retry = (retry * 2).min(RETRY.1);
@@ -158,6 +162,13 @@ impl Keeper {
         }
     }
 
+    fn workshop(&self) -> Workshop<'_> {
+        Workshop {
+            store: &self.context.store,
+            module: self.context.module.as_ref(),
+        }
+    }
+
     fn until_the_next_change(&self, now: Timestamp) -> Duration {
         let sets = self.sets.load();
         let next = sets.iter().filter_map(|set| set.next_change(now)).min();
@@ -178,6 +189,12 @@ impl Keeper {
     /// # Errors
     /// The first of a set that could not be looked at: it stays as it was, and the others are looked at all the same.
     pub async fn look(&self, now: Timestamp) -> Result<(), Error> {
+        self.look_for_trouble(now).await.map(drop)
+    }
+
+    /// As [`look`](Self::look), and why a module did not do what was wanted of it: the sets are as they can be all the
+    /// same, and it is to be tried again.
+    async fn look_for_trouble(&self, now: Timestamp) -> Result<Option<Error>, Error> {
         let _alone = self.looking.lock().await;
         let before = self.sets.load_full();
         let plans: Vec<Arc<Plan>> = {
@@ -188,21 +205,22 @@ impl Keeper {
         let mark = self.context.store.marks().await?.keys;
         let is_stale = self.is_stale.swap(false, Ordering::Relaxed);
         let mut sets = BTreeMap::new();
-        let mut failed = None;
+        let (mut failed, mut trouble) = (None, None);
         for plan in plans {
             let place = (plan.team, plan.name.clone());
             let known = before.sets.get(&place);
             let holds = known.filter(|set| {
                 let due = set.next_change(now).is_some_and(|at| at <= now);
-                *set.plan == *plan && before.mark == mark && !due && !is_stale
+                *set.plan == *plan && before.mark == mark && !due && !is_stale && !set.is_wanting
             });
             if let Some(set) = holds {
                 sets.insert(place, Arc::clone(set));
                 continue;
             }
             let known_keys = known.map(|set| &**set);
-            match KeySet::load(&self.context.store, &plan, known_keys, now).await {
-                Ok(set) => {
+            match KeySet::load(self.workshop(), &plan, known_keys, now).await {
+                Ok((set, why)) => {
+                    trouble = trouble.or(why);
                     sets.insert(place, Arc::new(set));
                 }
                 Err(error) => {
@@ -219,7 +237,17 @@ impl Keeper {
         // What verifies is told before anything can sign with what is new.
         self.context.sink.take(&sets, now);
         self.sets.store(sets);
-        failed.map_or(Ok(()), Err)
+        // Last, so that nobody waits for it who has to learn that a key counts no more.
+        match self.workshop().clear(ACTOR, now).await {
+            Ok(()) => {}
+            Err(error @ Error::Store(_)) => {
+                failed.get_or_insert(error);
+            }
+            Err(error) => {
+                trouble.get_or_insert(error);
+            }
+        }
+        failed.map_or(Ok(trouble), Err)
     }
 
     fn set(&self, team: TeamId, name: &Name) -> Result<Arc<KeySet>, Error> {
@@ -240,23 +268,52 @@ impl Keeper {
         algorithm: Option<Algorithm>,
         author: Author<'_>,
     ) -> Result<StoredKey, Error> {
-        let kind = kind_of(&self.set(team, name)?.plan, algorithm)?;
-        let key = super::making(move || succession::generated(kind.0, kind.1)).await?;
-        self.add(team, name, kind, &key, author).await
+        let set = self.set(team, name)?;
+        let (purpose, algorithm) = kind_of(&set.plan, algorithm)?;
+        // What it joins is seen to when it is added.
+        let rotation = Rotation::joining(set.plan.policy(purpose)?);
+        let wanted = vec![Wanted {
+            purpose,
+            algorithm,
+            rotation,
+        }];
+        let now = self.context.clock.now();
+        let mut made = self.workshop().make(&set.plan, wanted, now).await?;
+        let added = match (made.trouble.take(), made.keys.pop()) {
+            (Some(error), _) => Err(error),
+            (None, Some(new)) => {
+                self.add(team, name, (purpose, algorithm), new, author)
+                    .await
+            }
+            (None, None) => Err(Error::Internal("no key was made".to_owned())),
+        };
+        made.settle(&self.context.store).await;
+        if added.is_err() {
+            // What was made for nothing is destroyed.
+            self.wake.notify_one();
+        }
+        added
     }
 
     /// Puts a key that somebody brings into the set: from then on it is as one that was made here.
     ///
     /// # Errors
     /// As [`create`](Self::create); [`Error::Unfit`] for a key without a private part, or that is not for the
-    /// algorithm; [`Error::KnownKey`] where the set has its `kid`.
+    /// algorithm, and of a set whose keys are in a module; [`Error::KnownKey`] where the set has its `kid`.
     pub async fn import(
         &self,
         (team, name): (TeamId, &Name),
         imported: Imported,
         author: Author<'_>,
     ) -> Result<StoredKey, Error> {
-        let kind = kind_of(&self.set(team, name)?.plan, imported.algorithm)?;
+        let set = self.set(team, name)?;
+        let kind = kind_of(&set.plan, imported.algorithm)?;
+        if set.plan.in_module(kind.0, kind.1).is_some() {
+            return Err(Error::Unfit(
+                "the keys of this set are made in a PKCS#11 token and never leave it (`keys_in`): one that was elsewhere is not brought in"
+                    .to_owned(),
+            ));
+        }
         let key = imported.key;
         if !key.is_private() {
             return Err(Error::Unfit(
@@ -272,19 +329,24 @@ impl Keeper {
             )));
         }
         let key = succession::dressed(key, kind.0, kind.1)?;
-        self.add(team, name, kind, &key, author).await
+        let rotation = Rotation::joining(set.plan.policy(kind.0)?);
+        let now = self.context.clock.now();
+        let private = succession::here(&key)?;
+        let new = succession::row_of(&key, private, kind.0, kind.1, rotation, now)?;
+        self.add(team, name, kind, new, author).await
     }
 
+    /// A key, at the place in its succession that it comes to now.
     async fn add(
         &self,
         team: TeamId,
         name: &Name,
         (purpose, algorithm): (KeyPurpose, Algorithm),
-        key: &Key,
+        new: NewKey,
         author: Author<'_>,
     ) -> Result<StoredKey, Error> {
         let now = self.context.clock.now();
-        let kid = key.kid().unwrap_or_default().to_owned();
+        let kid = new.kid.clone();
         for _ in 0..super::TRIES {
             let set = self.set(team, name)?;
             let plan = &set.plan;
@@ -304,7 +366,7 @@ impl Keeper {
                 Some(succession) => succession.rotation().clone(),
                 None => Rotation::joining(plan.policy(purpose)?),
             };
-            let new: NewKey = succession::row_of(key, purpose, algorithm, rotation, now)?;
+            let new = succession::placed(new.clone(), rotation, now)?;
             let store = &self.context.store;
             let added = store
                 .add_keys(team, name.as_str(), &[new], &set.rows, author, now)
@@ -363,7 +425,8 @@ impl Keeper {
             match self.context.store.change_keys(&changes, author, now).await {
                 Ok(()) => {
                     self.look(now).await?;
-                    return self.key(team, name, kid);
+                    let row = self.key(team, name, kid)?;
+                    return self.as_stored(row).await;
                 }
                 Err(keyward_store::Error::Conflict { .. }) => self.look(now).await?,
                 Err(error) => return Err(error.into()),
@@ -372,6 +435,16 @@ impl Keeper {
         Err(Error::Unsettled {
             set: name.to_string(),
         })
+    }
+
+    /// The row as it is once the module has destroyed what is over: that happens after the sets were read.
+    async fn as_stored(&self, row: StoredKey) -> Result<StoredKey, Error> {
+        if row.module_key.is_none() || row.state.keeps_private_part() {
+            return Ok(row);
+        }
+        let rows = self.context.store.keys(row.team, &row.issuer).await?;
+        let stored = rows.into_iter().find(|stored| stored.id == row.id);
+        Ok(stored.unwrap_or(row))
     }
 
     /// A certificate request for a key, in DER, signed by it.
@@ -388,12 +461,19 @@ impl Keeper {
     ) -> Result<Vec<u8>, Error> {
         let set = self.set(team, name)?;
         let succession = set.succession_of(kid)?;
-        let Some(private) = succession.private(kid).cloned() else {
-            return Err(Error::Unfit(format!(
-                "the private part of key `{kid}` is gone: it can sign no request"
-            )));
+        let request = match succession.request_signer(kid, self.context.module.as_ref())? {
+            Some(RequestSigner::Here(private)) => {
+                super::making(move || Ok(private.certificate_request(&subject)?)).await?
+            }
+            Some(RequestSigner::InModule(public, signer)) => {
+                public.certificate_request_with(&subject, &*signer).await?
+            }
+            None => {
+                return Err(Error::Unfit(format!(
+                    "the private part of key `{kid}` is gone: it can sign no request"
+                )));
+            }
         };
-        let request = super::making(move || Ok(private.certificate_request(&subject)?)).await?;
         let about = serde_json::json!({ "kid": kid, "for": "certificate request" });
         let row = self.key(team, name, kid)?;
         let now = self.context.clock.now();

@@ -5,6 +5,7 @@
 //! anew, by the [`Keeper`].
 
 mod keeper;
+mod module;
 mod plan;
 mod published;
 mod succession;
@@ -12,17 +13,19 @@ mod succession;
 mod tests;
 
 pub use keeper::{Imported, Keeper, KeeperContext, KeySink, Step};
+pub use module::KeyModule;
 pub use plan::{Plan, TOKEN_LIFE_MAX};
 pub use published::PublishedKeySet;
 
 use crate::Error;
 use keyward_jose::{
-    Algorithm, JwkSet, Key, KeyManagementAlgorithm, LocalSigner, Rotation, SignatureAlgorithm,
+    Algorithm, JwkSet, Key, KeyManagementAlgorithm, Rotation, SignatureAlgorithm, Signer,
 };
 use keyward_model::id::TeamId;
 use keyward_model::{Name, Timestamp};
 use keyward_store::management::Author;
-use keyward_store::{KeyChange, KeyPurpose, NewKey, Store, StoredKey};
+use keyward_store::{KeyChange, KeyPurpose, StoredKey};
+use module::{Made, Wanted, Workshop};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use succession::{PrivateKey, Succession};
@@ -48,6 +51,8 @@ pub struct KeySet {
     plan: Arc<Plan>,
     rows: Vec<StoredKey>,
     successions: Vec<Succession>,
+    /// A key is wanted that could not be made.
+    is_wanting: bool,
 }
 
 /// All sets of a node, by their teams and names.
@@ -90,20 +95,32 @@ impl KeySets {
 
 impl KeySet {
     /// The keys in the store, made now if the plan wants some, with what was due since the last time done and written
-    /// down. Keys that `before` has opened are not opened again.
-    pub(crate) async fn load(
-        store: &Store,
+    /// down. Keys that `before` has opened are not opened again. What the module could not make is told beside the set:
+    /// the keys that there are serve all the same.
+    async fn load(
+        workshop: Workshop<'_>,
         plan: &Arc<Plan>,
         before: Option<&Self>,
         now: Timestamp,
-    ) -> Result<Self, Error> {
+    ) -> Result<(Self, Option<Error>), Error> {
         let (team, name) = (plan.team, plan.name.as_str());
+        let store = workshop.store;
+        let mut trouble = None;
         for _ in 0..TRIES {
             let rows = store.keys(team, name).await?;
-            if rows.is_empty() && plan.is_automatic() {
-                let of = Arc::clone(plan);
-                let first = making(move || first_keys(&of, now)).await?;
-                store.keys_or_first(team, name, &first, ACTOR, now).await?;
+            if rows.is_empty() && plan.is_automatic() && trouble.is_none() {
+                let mut made = workshop.make(plan, first_wanted(plan)?, now).await?;
+                trouble = made.trouble.take();
+                // All of them or none: what comes later would have to wait as any.
+                let stored = match trouble {
+                    Some(_) => Ok(()),
+                    None => {
+                        let first = store.keys_or_first(team, name, &made.keys, ACTOR, now);
+                        first.await.map(drop)
+                    }
+                };
+                made.settle(store).await;
+                stored?;
                 continue;
             }
             let mut successions = successions(plan, &rows)?;
@@ -118,24 +135,22 @@ impl KeySet {
                     Err(error) => return Err(error.into()),
                 }
             }
-            let wanting: Vec<_> = successions
+            let wanted: Vec<Wanted> = successions
                 .iter()
                 .filter(|succession| plan.is_automatic() && succession.wants_key())
-                .map(|one| (one.purpose(), one.algorithm(), one.rotation().clone()))
+                .map(|one| Wanted {
+                    purpose: one.purpose(),
+                    algorithm: one.algorithm(),
+                    rotation: one.rotation().clone(),
+                })
                 .collect();
-            if !wanting.is_empty() {
-                let next = making(move || {
-                    let next = wanting.into_iter().map(|(purpose, algorithm, rotation)| {
-                        let key = succession::generated(purpose, algorithm)?;
-                        succession::row_of(&key, purpose, algorithm, rotation, now)
-                    });
-                    next.collect::<Result<Vec<_>, Error>>()
-                });
-                let next = next.await?;
-                match store.add_keys(team, name, &next, &rows, ACTOR, now).await {
-                    Ok(()) | Err(keyward_store::Error::Conflict { .. }) => continue,
-                    Err(error) => return Err(error.into()),
-                }
+            if !wanted.is_empty() && trouble.is_none() {
+                let mut made = workshop.make(plan, wanted, now).await?;
+                trouble = made.trouble.take();
+                let stored = stored(workshop, plan, &made, &rows, now).await;
+                made.settle(store).await;
+                stored?;
+                continue;
             }
             let opened: Vec<Arc<PrivateKey>> = before
                 .into_iter()
@@ -144,13 +159,15 @@ impl KeySet {
                 .map(Arc::clone)
                 .collect();
             for succession in &mut successions {
-                succession.open(store, &opened).await?;
+                succession.open(workshop, &opened).await?;
             }
-            return Ok(Self {
+            let set = Self {
                 plan: Arc::clone(plan),
                 rows,
                 successions,
-            });
+                is_wanting: trouble.is_some(),
+            };
+            return Ok((set, trouble));
         }
         Err(Error::Unsettled {
             set: plan.name.to_string(),
@@ -203,7 +220,7 @@ impl KeySet {
         &self,
         algorithm: Option<SignatureAlgorithm>,
         now: Timestamp,
-    ) -> Option<(&StoredKey, &Arc<LocalSigner>)> {
+    ) -> Option<(&StoredKey, &Arc<dyn Signer>)> {
         let mut signing = self
             .successions
             .iter()
@@ -244,15 +261,35 @@ async fn making<T: Send + 'static>(
 }
 
 /// A set that was never published begins with keys that sign at once.
-fn first_keys(plan: &Plan, now: Timestamp) -> Result<Vec<NewKey>, Error> {
+fn first_wanted(plan: &Plan) -> Result<Vec<Wanted>, Error> {
     let kinds = plan.kinds.iter();
     kinds
         .map(|(purpose, algorithm)| {
-            let key = succession::generated(*purpose, *algorithm)?;
-            let rotation = Rotation::new(plan.policy(*purpose)?);
-            succession::row_of(&key, *purpose, *algorithm, rotation, now)
+            Ok(Wanted {
+                purpose: *purpose,
+                algorithm: *algorithm,
+                rotation: Rotation::new(plan.policy(*purpose)?),
+            })
         })
         .collect()
+}
+
+/// Adds keys to a set that is as it was read; if it is not, it is to be read again.
+async fn stored(
+    workshop: Workshop<'_>,
+    plan: &Plan,
+    made: &Made,
+    seen: &[StoredKey],
+    now: Timestamp,
+) -> Result<(), Error> {
+    let (team, name) = (plan.team, plan.name.as_str());
+    let adding = workshop
+        .store
+        .add_keys(team, name, &made.keys, seen, ACTOR, now);
+    match adding.await {
+        Ok(()) | Err(keyward_store::Error::Conflict { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn successions(plan: &Plan, rows: &[StoredKey]) -> Result<Vec<Succession>, Error> {

@@ -1,12 +1,12 @@
 //! What a key set is to be.
 
 use crate::Error;
-use keyward_jose::{Algorithm, RotationPolicy};
+use keyward_jose::{Algorithm, RotationPolicy, SignatureAlgorithm};
 use keyward_model::Name;
 use keyward_model::id::TeamId;
 use keyward_model::resource::issuer::SELF;
 use keyward_model::resource::{
-    KeyAlgorithm, KeySet as Declaration, KeySetPurpose, Resource, Schedule, Spec,
+    KeyAlgorithm, KeySet as Declaration, KeySetPurpose, KeysIn, Resource, Schedule, Spec,
 };
 use keyward_store::KeyPurpose;
 use std::time::Duration;
@@ -52,15 +52,18 @@ pub struct Plan {
     pub token_life: Duration,
     /// How long a copy of the set may be kept.
     pub max_age: Duration,
+    /// Where new keys that sign are made and kept.
+    pub keys_in: KeysIn,
     pub(super) kinds: Vec<(KeyPurpose, Algorithm)>,
 }
 
 impl Plan {
-    /// Of the issuer `self`, which signs with two algorithms and has a key that others encrypt to.
+    /// Of the issuer `self`, which signs with two algorithms and has a key that others encrypt to, in the database in any
+    /// case.
     ///
     /// # Errors
     /// None in practice: the names it is made of are known.
-    pub fn own(site_url: &str) -> Result<Self, Error> {
+    pub fn own(site_url: &str, keys_in: KeysIn) -> Result<Self, Error> {
         let name = SELF
             .parse()
             .map_err(|_| Error::Internal(format!("`{SELF}` is no name")))?;
@@ -79,6 +82,7 @@ impl Plan {
             publish_before: PUBLISH_BEFORE,
             token_life: TOKEN_LIFE_MAX,
             max_age: MAX_AGE,
+            keys_in,
             kinds: kinds_of(&kinds)?,
         })
     }
@@ -99,6 +103,7 @@ impl Plan {
             publish_before,
             token_life,
             max_age,
+            keys_in,
         } = &**set;
         Ok(Some(Self {
             team: resource.team,
@@ -110,6 +115,7 @@ impl Plan {
             publish_before: *publish_before,
             token_life: *token_life,
             max_age: *max_age,
+            keys_in: *keys_in,
             kinds: kinds_of(algorithms)?,
         }))
     }
@@ -118,6 +124,18 @@ impl Plan {
     #[must_use]
     pub fn is_own(&self) -> bool {
         self.team == TeamId::DEFAULT && self.name.as_str() == SELF
+    }
+
+    /// What a new key signs with in the module, if that is where it is to be.
+    pub(super) fn in_module(
+        &self,
+        purpose: KeyPurpose,
+        algorithm: Algorithm,
+    ) -> Option<SignatureAlgorithm> {
+        match (self.keys_in, purpose, algorithm) {
+            (KeysIn::Pkcs11, KeyPurpose::Sign, Algorithm::Signature(algorithm)) => Some(algorithm),
+            (KeysIn::Database | KeysIn::Pkcs11, KeyPurpose::Sign | KeyPurpose::Encrypt, _) => None,
+        }
     }
 
     /// Whether keys follow on one another by themselves.

@@ -1,12 +1,16 @@
 //! The keys of one purpose and algorithm, one after another.
 
+use super::module::{KeyModule, OutOfReach, Workshop};
 use super::plan::Plan;
 use crate::Error;
 use keyward_jose::key::{KeyUse, Part};
-use keyward_jose::{Algorithm, Key, LocalSigner, NumericDate, Rotation, RotationEntry};
+use keyward_jose::{
+    Algorithm, Key, LocalSigner, NumericDate, Rotation, RotationEntry, SignatureAlgorithm, Signer,
+};
 use keyward_model::id::KeyId;
 use keyward_model::{Secret, Timestamp};
-use keyward_store::{KeyChange, KeyPurpose, KeyState, KeyTimes, NewKey, Store, StoredKey};
+use keyward_store::{KeyChange, KeyPurpose, KeyState, KeyTimes, NewKey, PrivatePart, StoredKey};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,11 +33,33 @@ struct OwnKey {
 }
 
 /// A key that was opened.
-#[derive(Debug)]
 pub(super) struct PrivateKey {
     pub(super) id: KeyId,
-    key: Key,
-    signer: Option<Arc<LocalSigner>>,
+    /// `None` for one that is in the module.
+    key: Option<Key>,
+    signer: Option<Arc<dyn Signer>>,
+}
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PrivateKey")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What signs a certificate request.
+pub(super) enum RequestSigner {
+    /// The key itself.
+    Here(Key),
+    /// A key in the module, by its public part.
+    InModule(Key, Arc<dyn Signer>),
+}
+
+/// The private part of a key that is kept here.
+pub(super) fn here(key: &Key) -> Result<PrivatePart, Error> {
+    let jwk = key.to_jwk(Part::Private)?;
+    Ok(PrivatePart::Here(Secret::new(jwk.to_string())))
 }
 
 /// A key that was made now.
@@ -63,25 +89,39 @@ pub(super) fn dressed(key: Key, purpose: KeyPurpose, algorithm: Algorithm) -> Re
 /// The row of a key that joins these, or, where there are none and the set is new, begins them.
 pub(super) fn row_of(
     key: &Key,
+    private: PrivatePart,
     purpose: KeyPurpose,
     algorithm: Algorithm,
+    rotation: Rotation<String>,
+    now: Timestamp,
+) -> Result<NewKey, Error> {
+    let new = NewKey {
+        kid: key.kid().unwrap_or_default().to_owned(),
+        purpose,
+        algorithm: algorithm.as_str().to_owned(),
+        state: KeyState::Published,
+        times: KeyTimes::default(),
+        public_jwk: key.to_jwk(Part::Public)?.to_string(),
+        private,
+    };
+    placed(new, rotation, now)
+}
+
+/// The row of a key with the state and the times that it comes to among these.
+pub(super) fn placed(
+    new: NewKey,
     mut rotation: Rotation<String>,
     now: Timestamp,
 ) -> Result<NewKey, Error> {
-    let kid = key.kid().unwrap_or_default().to_owned();
-    rotation.publish(kid.clone(), numeric_date(now))?;
+    rotation.publish(new.kid.clone(), numeric_date(now))?;
     let mut entries = rotation.entries().iter();
     let entry = entries
-        .find(|entry| entry.id == kid)
+        .find(|entry| entry.id == new.kid)
         .ok_or_else(|| Error::Internal("a new key is in no rotation".to_owned()))?;
     Ok(NewKey {
-        kid,
-        purpose,
-        algorithm: algorithm.as_str().to_owned(),
         state: state(entry, now),
         times: times(entry),
-        public_jwk: key.to_jwk(Part::Public)?.to_string(),
-        private_jwk: Secret::new(key.to_jwk(Part::Private)?.to_string()),
+        ..new
     })
 }
 
@@ -177,12 +217,17 @@ impl Succession {
         changes
     }
 
-    /// Reads the private parts of the keys that are still of use, but for those that were opened before.
+    /// Reads the private parts of the keys that are still of use, or finds who signs with them, but for those that were
+    /// opened before.
     pub(super) async fn open(
         &mut self,
-        store: &Store,
+        workshop: Workshop<'_>,
         opened: &[Arc<PrivateKey>],
     ) -> Result<(), Error> {
+        let algorithm = match self.algorithm {
+            Algorithm::Signature(algorithm) => Some(algorithm),
+            Algorithm::KeyManagement(_) | Algorithm::ContentEncryption(_) => None,
+        };
         for key in &mut self.keys {
             if !key.row.state.keeps_private_part() {
                 continue;
@@ -191,7 +236,15 @@ impl Succession {
                 key.private = Some(Arc::clone(known));
                 continue;
             }
-            let Some(private) = store.private_jwk(&key.row).await? else {
+            if let (Some(reference), Some(algorithm)) = (&key.row.module_key, algorithm) {
+                key.private = Some(Arc::new(PrivateKey {
+                    id: key.row.id,
+                    key: None,
+                    signer: Some(in_module(key, reference, algorithm, workshop.module)),
+                }));
+                continue;
+            }
+            let Some(private) = workshop.store.private_jwk(&key.row).await? else {
                 continue;
             };
             let private = Key::from_jwk(private.reveal().as_bytes())?;
@@ -200,15 +253,13 @@ impl Succession {
                     kid: key.row.kid.clone(),
                 });
             }
-            let signer = match self.algorithm {
-                Algorithm::Signature(algorithm) => {
-                    Some(Arc::new(LocalSigner::new(&private, algorithm)?))
-                }
-                Algorithm::KeyManagement(_) | Algorithm::ContentEncryption(_) => None,
+            let signer: Option<Arc<dyn Signer>> = match algorithm {
+                Some(algorithm) => Some(Arc::new(LocalSigner::new(&private, algorithm)?)),
+                None => None,
             };
             key.private = Some(Arc::new(PrivateKey {
                 id: key.row.id,
-                key: private,
+                key: Some(private),
                 signer,
             }));
         }
@@ -241,20 +292,49 @@ impl Succession {
     /// The private keys to decrypt with.
     pub(super) fn decrypting(&self, now: Timestamp) -> impl Iterator<Item = &Key> {
         self.in_state(now, KeyState::keeps_private_part)
-            .filter_map(|key| key.private.as_ref().map(|private| &private.key))
+            .filter_map(|key| key.private.as_ref()?.key.as_ref())
     }
 
-    /// The private part of a key that has one.
-    pub(super) fn private(&self, kid: &str) -> Option<&Key> {
-        let private = self.key(kid)?.private.as_ref()?;
-        Some(&private.key)
+    /// What signs a certificate request for a key; `None` once its private part is gone.
+    pub(super) fn request_signer(
+        &self,
+        kid: &str,
+        module: Option<&Arc<dyn KeyModule>>,
+    ) -> Result<Option<RequestSigner>, Error> {
+        let Some(key) = self.key(kid) else {
+            return Ok(None);
+        };
+        let Some(private) = &key.private else {
+            return Ok(None);
+        };
+        if let Some(private) = &private.key {
+            return Ok(Some(RequestSigner::Here(private.clone())));
+        }
+        let Some(reference) = &key.row.module_key else {
+            return Ok(None);
+        };
+        // Requests are signed as certificates are, whatever the key is for in the set.
+        let public = key.public.clone().with_algorithm(None)?;
+        let algorithm = public.certificate_algorithm().ok_or_else(|| {
+            Error::Unfit(format!(
+                "no certificate is requested for {}",
+                public.description()
+            ))
+        })?;
+        let module = module
+            .filter(|module| module.holds(reference))
+            .ok_or_else(|| Error::NoModule {
+                set: key.row.issuer.clone(),
+            })?;
+        let signer = module.signer(reference, &public, algorithm)?;
+        Ok(Some(RequestSigner::InModule(key.public.clone(), signer)))
     }
 
     pub(super) fn public(&self, kid: &str) -> Option<&Key> {
         self.key(kid).map(|key| &key.public)
     }
 
-    pub(super) fn signer(&self, now: Timestamp) -> Option<(&StoredKey, &Arc<LocalSigner>)> {
+    pub(super) fn signer(&self, now: Timestamp) -> Option<(&StoredKey, &Arc<dyn Signer>)> {
         let kid = self.rotation.signing_key(numeric_date(now))?;
         let key = self.key(kid)?;
         Some((&key.row, key.private.as_ref()?.signer.as_ref()?))
@@ -279,6 +359,29 @@ impl Succession {
     fn key(&self, kid: &str) -> Option<&OwnKey> {
         self.keys.iter().find(|key| key.row.kid == kid)
     }
+}
+
+/// What signs with a key of the module. One that this node can't reach has a signer too, which says why it does not
+/// sign.
+fn in_module(
+    key: &OwnKey,
+    reference: &str,
+    algorithm: SignatureAlgorithm,
+    module: Option<&Arc<dyn KeyModule>>,
+) -> Arc<dyn Signer> {
+    let found = match module {
+        Some(module) if module.holds(reference) => module.signer(reference, &key.public, algorithm),
+        Some(_) | None => Err(Error::NoModule {
+            set: key.row.issuer.clone(),
+        }),
+    };
+    found.unwrap_or_else(|error| {
+        Arc::new(OutOfReach {
+            kid: key.row.kid.clone(),
+            algorithm,
+            why: error.to_string(),
+        })
+    })
 }
 
 fn entry(row: &StoredKey) -> RotationEntry<String> {

@@ -1,12 +1,14 @@
+mod in_module;
+
 use super::*;
 use keyward_jose::ContentEncryption;
 use keyward_jose::jwe::{Decrypters, Encrypter, Message};
 use keyward_jose::jwt::{self, Claims, Profile};
-use keyward_jose::key::{KeyUse, Part};
+use keyward_jose::key::KeyUse;
 use keyward_jose::{NumericDate, Verifiers};
-use keyward_model::resource::{KeyAlgorithm, KeySetPurpose, Schedule};
-use keyward_model::{Clock, Secret};
-use keyward_store::{KeyState, MasterKey};
+use keyward_model::Clock;
+use keyward_model::resource::{KeyAlgorithm, KeySetPurpose, KeysIn, Schedule};
+use keyward_store::{KeyState, MasterKey, NewKey, Store};
 use keyward_testkit::FakeClock;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -53,6 +55,7 @@ impl Bench {
             store: self.store.clone(),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             sink: Arc::new(Told::default()),
+            module: None,
         };
         Keeper::open(context, plans).await.unwrap()
     }
@@ -75,7 +78,7 @@ impl Bench {
 }
 
 fn own() -> Plan {
-    Plan::own(SITE).unwrap()
+    Plan::own(SITE, KeysIn::Database).unwrap()
 }
 
 fn self_name() -> Name {
@@ -113,7 +116,7 @@ fn signing(set: &KeySet, now: Timestamp) -> Option<String> {
     Some(row.kid.clone())
 }
 
-fn token(set: &KeySet, now: Timestamp, life: Duration) -> Option<String> {
+async fn token(set: &KeySet, now: Timestamp, life: Duration) -> Option<String> {
     let (_, signer) = set.signer(None, now)?;
     let date = |at: Timestamp| NumericDate(at.as_seconds());
     let claims = Claims::new()
@@ -121,7 +124,7 @@ fn token(set: &KeySet, now: Timestamp, life: Duration) -> Option<String> {
         .with_audience(["api"])
         .with_issued_at(date(now))
         .with_expiry(date(now.plus(life)));
-    Some(jwt::sign(&claims, signer, "at+jwt").unwrap())
+    Some(jwt::sign_with(&claims, &**signer, "at+jwt").await.unwrap())
 }
 
 fn verifies(keys: &JwkSet, token: &str, now: Timestamp) -> Result<(), keyward_jose::Error> {
@@ -260,7 +263,9 @@ async fn in_a_year_no_verifier_that_caches_the_set_meets_an_unknown_key() {
         if verifiers.len() < 7 {
             verifiers.push((now, keys.clone()));
         }
-        let signed = token(set, now, life).expect("a key signs at every moment");
+        let signed = token(set, now, life)
+            .await
+            .expect("a key signs at every moment");
         signed_with.insert(signing(set, now).unwrap());
         living.push((now.plus(life), signed));
         tokens += 1;
@@ -565,10 +570,11 @@ async fn a_key_whose_parts_do_not_belong_together_is_refused() {
     let es512 = Algorithm::Signature(SignatureAlgorithm::Es512);
     let key = succession::generated(KeyPurpose::Sign, es512).unwrap();
     let rotation = Rotation::joining(own().policy(KeyPurpose::Sign).unwrap());
-    let new = succession::row_of(&key, KeyPurpose::Sign, es512, rotation, NOW).unwrap();
+    let private = succession::here(&key).unwrap();
+    let new = succession::row_of(&key, private, KeyPurpose::Sign, es512, rotation, NOW).unwrap();
     let other = Key::generate(es512, None).unwrap();
     let mixed = NewKey {
-        private_jwk: Secret::new(other.to_jwk(Part::Private).unwrap().to_string()),
+        private: succession::here(&other).unwrap(),
         ..new
     };
     bench
@@ -584,6 +590,7 @@ async fn a_key_whose_parts_do_not_belong_together_is_refused() {
         store: bench.store.clone(),
         clock: Arc::clone(&bench.clock) as Arc<dyn Clock>,
         sink: Arc::new(Told::default()),
+        module: None,
     };
     let refused = Keeper::open(context, vec![plan]).await.unwrap_err();
     assert_eq!(refused.code(), "key_torn");

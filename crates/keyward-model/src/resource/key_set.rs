@@ -24,6 +24,32 @@ pub struct KeySet {
     pub token_life: Duration,
     /// How long a copy of the set may be kept (`Cache-Control`). Default 15 minutes.
     pub max_age: Duration,
+    /// Where new keys are made and kept. Keys that are there already stay where they are.
+    pub keys_in: KeysIn,
+}
+
+/// Where the private parts of keys are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum KeysIn {
+    /// In the database, sealed.
+    #[default]
+    Database,
+    /// In the PKCS#11 token that nodes are configured with, which they never leave.
+    Pkcs11,
+}
+
+impl KeysIn {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Database, Self::Pkcs11];
+
+    /// As written in `keys_in`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Database => "database",
+            Self::Pkcs11 => "pkcs11",
+        }
+    }
 }
 
 /// What the keys of a set are for.
@@ -85,7 +111,7 @@ pub enum Schedule {
 }
 
 macro_rules! key_algorithms {
-    ($($(#[$about:meta])* $name:ident = $text:literal, $signs:literal;)*) => {
+    ($($(#[$about:meta])* $name:ident = $text:literal, $signs:literal, $in_token:literal;)*) => {
         /// An algorithm that keys are made for: those of RFC 7518 and RFC 8037 that have a public key, and ML-DSA
         /// (RFC 9964).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -108,26 +134,32 @@ macro_rules! key_algorithms {
             pub const fn signs(self) -> bool {
                 match self { $(Self::$name => $signs,)* }
             }
+
+            /// Whether its keys can be in a PKCS#11 token: those that modules have in common, and that sign.
+            #[must_use]
+            pub const fn in_token(self) -> bool {
+                match self { $(Self::$name => $in_token,)* }
+            }
         }
     };
 }
 
 key_algorithms! {
-    Es256 = "ES256", true;
-    Es384 = "ES384", true;
-    Es512 = "ES512", true;
-    Es256k = "ES256K", true;
-    Ed25519 = "Ed25519", true;
-    EdDsa = "EdDSA", true;
-    Rs256 = "RS256", true;
-    Rs384 = "RS384", true;
-    Rs512 = "RS512", true;
-    Ps256 = "PS256", true;
-    Ps384 = "PS384", true;
-    Ps512 = "PS512", true;
-    MlDsa44 = "ML-DSA-44", true;
-    MlDsa65 = "ML-DSA-65", true;
-    MlDsa87 = "ML-DSA-87", true;
-    EcdhEs = "ECDH-ES", false;
-    RsaOaep256 = "RSA-OAEP-256", false;
+    Es256 = "ES256", true, true;
+    Es384 = "ES384", true, true;
+    Es512 = "ES512", true, true;
+    Es256k = "ES256K", true, false;
+    Ed25519 = "Ed25519", true, true;
+    EdDsa = "EdDSA", true, true;
+    Rs256 = "RS256", true, true;
+    Rs384 = "RS384", true, true;
+    Rs512 = "RS512", true, true;
+    Ps256 = "PS256", true, true;
+    Ps384 = "PS384", true, true;
+    Ps512 = "PS512", true, true;
+    MlDsa44 = "ML-DSA-44", true, false;
+    MlDsa65 = "ML-DSA-65", true, false;
+    MlDsa87 = "ML-DSA-87", true, false;
+    EcdhEs = "ECDH-ES", false, false;
+    RsaOaep256 = "RSA-OAEP-256", false, false;
 }

@@ -33,7 +33,7 @@ pub use capture::Capture;
 pub use content::ContentPolicies;
 pub use credential::Credential;
 pub use issuer::{Issuer, IssuerKeys};
-pub use key_set::{KeyAlgorithm, KeySet, KeySetPurpose, Schedule};
+pub use key_set::{KeyAlgorithm, KeySet, KeySetPurpose, KeysIn, Schedule};
 pub use mutual_tls::MutualTls;
 pub use policy::Policies;
 pub use role::Role;

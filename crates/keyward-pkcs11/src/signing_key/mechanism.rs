@@ -203,7 +203,7 @@ impl Signing {
         };
         let size = curve.bytes();
         let half = signature.len() / 2;
-        if signature.len() % 2 != 0 || half == 0 || half > size {
+        if !signature.len().is_multiple_of(2) || half == 0 || half > size {
             return None;
         }
         let zeros = vec![0; size - half];

@@ -130,6 +130,12 @@ impl MasterKey {
         Ok(Self(Secret::new(key)))
     }
 
+    /// One that was derived elsewhere, such as in a hardware module.
+    #[must_use]
+    pub fn derived(key: Secret<[u8; KEY_LENGTH]>) -> Self {
+        Self(key)
+    }
+
     /// What [`parse`](Self::parse) reads: base64url.
     #[must_use]
     pub fn to_text(&self) -> Secret<String> {

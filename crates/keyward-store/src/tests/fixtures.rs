@@ -26,6 +26,7 @@ const FIXTURES: &[(i64, &str)] = &[
     (10, include_str!("../../migrations/fixtures/0010.sql")),
     (11, include_str!("../../migrations/fixtures/0011.sql")),
     (12, include_str!("../../migrations/fixtures/0012.sql")),
+    (13, include_str!("../../migrations/fixtures/0013.sql")),
 ];
 
 fn up_to(version: i64) -> Vec<Migration> {

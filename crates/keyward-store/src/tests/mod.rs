@@ -10,6 +10,7 @@ mod failures;
 mod fixtures;
 mod keys;
 mod management;
+mod module_keys;
 mod outages;
 mod postgres;
 mod quota;
@@ -47,7 +48,7 @@ fn key(kid: &str, state: KeyState) -> NewKey {
             ..KeyTimes::default()
         },
         public_jwk: format!(r#"{{"kid":"{kid}"}}"#),
-        private_jwk: Secret::new(PRIVATE.to_owned()),
+        private: PrivatePart::Here(Secret::new(PRIVATE.to_owned())),
     }
 }
 

@@ -7,7 +7,7 @@ use http::HeaderValue;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use keyward_access::management::{ManagementRole, Manager, Scope};
 use keyward_jose::jwt::{self, Claims, Profile};
-use keyward_jose::{JwkSet, NumericDate, SignatureAlgorithm, Verifiers};
+use keyward_jose::{JwkSet, NumericDate, SignatureAlgorithm, Signer, Verifiers};
 use keyward_model::Timestamp;
 use keyward_model::id::TeamId;
 use keyward_store::MachineToken;
@@ -22,6 +22,9 @@ const ALGORITHM: SignatureAlgorithm = SignatureAlgorithm::Es256;
 
 /// What a token's audience is called, below the site's address.
 const AUDIENCE: &str = "/api/v1";
+
+/// What is signed to see whether something can be: no token begins so.
+const PROBE: &[u8] = b"keyward: can this be signed?";
 
 impl Site {
     /// The caller, by the token in `Authorization`.
@@ -90,22 +93,25 @@ impl Site {
             .collect())
     }
 
-    /// That a token can be signed now: to be asked before anything is written that would need one.
-    pub(crate) fn can_sign(&self) -> Result<(), Problem> {
+    /// That a token can be signed now: to be asked before anything is written that would need one. The key may be where
+    /// only a signature shows whether it can be reached.
+    pub(crate) async fn can_sign(&self) -> Result<(), Problem> {
+        let signer = self.own_signer()?;
+        signer.sign(PROBE).await.map(drop).map_err(unsigned)
+    }
+
+    fn own_signer(&self) -> Result<Arc<dyn Signer>, Problem> {
         let sets = self.keys().sets();
         let own = sets
             .own()
             .and_then(|own| own.signer(Some(ALGORITHM), self.now()));
-        own.map(drop).ok_or_else(|| unsigned("no key signs"))
+        let signer = own.map(|(_, signer)| Arc::clone(signer));
+        signer.ok_or_else(|| unsigned("no key signs"))
     }
 
     /// The token of this row, signed.
-    pub(crate) fn signed(&self, row: &MachineToken) -> Result<String, Problem> {
-        let sets = self.keys().sets();
-        let own = sets
-            .own()
-            .and_then(|own| own.signer(Some(ALGORITHM), self.now()));
-        let (_, signer) = own.ok_or_else(|| unsigned("no key signs"))?;
+    pub(crate) async fn signed(&self, row: &MachineToken) -> Result<String, Problem> {
+        let signer = self.own_signer()?;
         let claims = Claims::new()
             .with_issuer(self.site_url())
             .with_subject(&row.member)
@@ -114,7 +120,9 @@ impl Site {
             .with_issued_at(date(row.created_at))
             .with_expiry(date(row.expires_at))
             .with_scopes(&row.scopes);
-        jwt::sign(&claims, signer, TOKEN_TYPE).map_err(unsigned)
+        jwt::sign_with(&claims, &*signer, TOKEN_TYPE)
+            .await
+            .map_err(unsigned)
     }
 
     fn audience(&self) -> String {

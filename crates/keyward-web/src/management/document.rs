@@ -358,6 +358,7 @@ fn own_schemas() -> Vec<(&'static str, Value)> {
                 "state": { "type": "string", "enum": ["published", "active", "retiring", "retired", "withdrawn"] },
                 "published_at": text(), "ready_at": text(), "activated_at": time, "retiring_at": time,
                 "retired_at": time, "withdrawn_at": time, "public_jwk": { "type": "object" },
+                "kept_in": { "type": ["string", "null"], "enum": ["database", "pkcs11", null] },
             })),
         ),
         (

@@ -12,6 +12,7 @@ use keyward_authority::Error;
 use keyward_authority::key_set::{Imported, KeySet, Step};
 use keyward_jose::x509::{AlternativeName, Subject, certificates_from_pem, request_to_pem};
 use keyward_jose::{Algorithm, Key};
+use keyward_model::resource::KeysIn;
 use keyward_model::{Name, Timestamp};
 use keyward_store::StoredKey;
 use keyward_store::management::Author;
@@ -34,7 +35,18 @@ fn told(key: &StoredKey) -> Value {
         "retired_at": at(key.times.retired),
         "withdrawn_at": at(key.times.withdrawn),
         "public_jwk": public,
+        "kept_in": kept_in(key),
     })
+}
+
+/// Where the private part is; null once it is gone.
+fn kept_in(key: &StoredKey) -> Option<&'static str> {
+    let place = match key.module_key {
+        Some(_) => KeysIn::Pkcs11,
+        None if key.state.keeps_private_part() => KeysIn::Database,
+        None => return None,
+    };
+    Some(place.as_str())
 }
 
 /// A set that an address names, and who may do something with it.
@@ -96,11 +108,20 @@ impl<'c> Addressed<'c> {
     }
 }
 
+/// What the module itself says is the operator's to know.
+const MODULE_AWAY: &str = "The key is in a PKCS#11 token that does not do what is asked of it: try again when the operator has looked after it";
+const NO_MODULE: &str =
+    "The keys of this set are in a PKCS#11 token, and this node has none: ask another node";
+
 /// What the keeper says.
 pub(super) fn refused(error: Error) -> Problem {
     let text = error.to_string();
     match error {
         Error::UnknownKey { .. } | Error::UnknownSet { .. } => Problem::not_found(),
+        Error::Jose(keyward_jose::Error::Signer(_)) | Error::Module { .. } => {
+            Problem::new(ProblemKind::Unavailable, MODULE_AWAY).because(text)
+        }
+        Error::NoModule { .. } => Problem::new(ProblemKind::Unavailable, NO_MODULE).because(text),
         Error::Jose(_) => Problem::new(ProblemKind::Unfit, text),
         Error::Unfit(_) => bad_member("", &text),
         Error::KnownKey { .. } | Error::Store(keyward_store::Error::Exists { .. }) => {

@@ -43,7 +43,7 @@ pub(crate) fn claim<'c>(site: &'c Site, call: &'c Call) -> Outcome<'c> {
             token: "",
         };
         // A deployment is not claimed for somebody who then gets no token.
-        site.can_sign()?;
+        site.can_sign().await?;
         let now = site.now();
         let token = NewMachineToken {
             team: TeamId::DEFAULT,
@@ -68,7 +68,7 @@ pub(crate) fn claim<'c>(site: &'c Site, call: &'c Call) -> Outcome<'c> {
         };
         site.node().setup_is_claimed();
         tracing::warn!(member = name, address, "setup: the first administrator has claimed the deployment");
-        let signed = site.signed(&made)?;
+        let signed = site.signed(&made).await?;
         let location = format!("{}/teams/default/tokens/{}", super::endpoint::BASE, made.id);
         Ok(Answer::created(told_with(&made, &signed), location))
     }

@@ -84,7 +84,8 @@ pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
                 "No key of the set signs just now with this algorithm: one was withdrawn and the next is not known everywhere yet, or the set has none",
             ));
         };
-        let signed = jwt::sign(&claims, signer, typ)
+        let signed = jwt::sign_with(&claims, &**signer, typ)
+            .await
             .map_err(|error| refused(error.into()))?;
         let about = json!({
             "kid": row.kid, "jti": id, "sub": claims.subject(), "expires": expires.to_string(),

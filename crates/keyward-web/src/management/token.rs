@@ -122,9 +122,11 @@ pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             expires_at: now.plus(life),
             by_operator: allowed.manager.is_operator(),
         };
+        // No row is written for a token that nobody gets.
+        site.can_sign().await?;
         let made = site.store().create_machine_token(new, author, now).await?;
         let made = made.ok_or_else(no_member)?;
-        let signed = site.signed(&made)?;
+        let signed = site.signed(&made).await?;
         let location = format!("{BASE}/teams/{}/tokens/{}", team.name, made.id);
         Ok(Answer::created(told_with(&made, &signed), location))
     }

@@ -177,13 +177,13 @@ impl Restore {
     pub(super) fn run(self) -> Result<(), Failure> {
         let place = node_configuration(self.config.as_ref())?.data_place();
         let from_environment = environment::variable(environment::MASTER_KEY).map(Secret::new);
-        let master = data_dir::master_key(&place, from_environment)?;
         let location = place.location();
         let now = SystemClock::new().now();
+        let runtime = runtime()?;
+        let master = runtime.block_on(data_dir::master_key(&place, from_environment))?;
         let restore = async |input: Box<dyn io::BufRead>| {
             backup::restore(&location, master.as_ref(), input, self.replace, ACTOR, now).await
         };
-        let runtime = runtime()?;
         let restored = match &self.input {
             Input::Standard => runtime.block_on(Box::pin(restore(Box::new(io::stdin().lock())))),
             Input::File(path) => {

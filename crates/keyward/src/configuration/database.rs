@@ -2,8 +2,10 @@
 
 use super::file;
 use keyward_model::resource::raw::{Field, Problems, Value};
+use keyward_pkcs11::Token;
 use keyward_store::{Location, PostgresSettings};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The database's name in the data directory.
 const DATABASE_FILE: &str = "keyward.db";
@@ -14,12 +16,16 @@ const CERTIFICATES_MAX_BYTES: u64 = 1 << 20;
 const ADVICE: &str = "write `sqlite`, or `postgres://user@host/database`, with `:password` behind the user where the server asks for it";
 
 /// Where a node keeps its data: a directory of its own, and a database there or elsewhere.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct DataPlace {
     /// Where the master key stands, and the database where no other is named.
     pub(crate) data_dir: PathBuf,
     /// The database where it is not a file in the directory.
     pub(crate) postgres: Option<PostgresSettings>,
+    /// A PKCS#11 token that keys are in.
+    pub(crate) token: Option<Arc<Token>>,
+    /// The label of the key in it that the master key is derived from, where that is so.
+    pub(crate) master_key: Option<Box<str>>,
 }
 
 impl DataPlace {

@@ -22,6 +22,7 @@ pub(crate) mod listener;
 pub(crate) mod listener_tls;
 mod network;
 pub(crate) mod node;
+pub(crate) mod pkcs11;
 pub(crate) mod reload;
 mod report;
 pub(crate) mod shared_state;
@@ -43,7 +44,9 @@ use document::DOCUMENT_MAX_BYTES;
 use file::SeenFile;
 use kept::{Before, Kept, ListPlaces};
 use keyward_model::Origin;
-use keyward_model::resource::raw::{Declared, Field, Node, Place, Problems, read_resource};
+use keyward_model::resource::raw::{
+    Declared, Field, Fields, Node, Place, Problems, Value, read_resource,
+};
 use keyward_model::resource::{IssuerKeys, Spec, UpstreamTls, consistency};
 use report::Source;
 use std::path::{Path, PathBuf};
@@ -220,6 +223,9 @@ pub(crate) fn check_database(
     problems
 }
 
+/// What says where data is kept, and under what it is sealed.
+const KEPT_WITH: &[&str] = &["database", "pkcs11", "master_key"];
+
 /// Where the node of a configuration keeps its data. Nothing else is looked at: the rest may name what is not there
 /// yet, such as the hash that is about to be made.
 pub(crate) fn data_place(path: &Path, environment: Environment<'_>) -> Result<DataPlace, Failure> {
@@ -239,22 +245,30 @@ pub(crate) fn data_place(path: &Path, environment: Environment<'_>) -> Result<Da
         .get("data_dir")
         .map(|node| Field::of("data_dir", node));
     let named = named.and_then(|field| field.as_text());
-    let mut postgres = None;
-    if let Some(mut node) = first.get("database").cloned() {
-        let mut files = Vec::new();
-        substitute(
-            &mut node,
-            directory(path),
-            environment,
-            &mut files,
-            &mut problems,
-        );
-        postgres = database::read(Field::of("database", &node), directory(path), &mut problems)
-            .ok_or_else(unreadable)?;
+    let here = directory(path);
+    // Of these alone: what else is referred to may not be there yet.
+    let mut node = first.clone();
+    if let Value::Map(entries) = &mut node.value {
+        entries.retain(|entry| KEPT_WITH.contains(&&*entry.key));
+    }
+    let mut files = Vec::new();
+    substitute(&mut node, here, environment, &mut files, &mut problems);
+    let fields =
+        Fields::of(&node, "the configuration", KEPT_WITH, &mut problems).ok_or_else(unreadable)?;
+    let postgres = match fields.optional("database") {
+        Some(field) => database::read(field, here, &mut problems).ok_or_else(unreadable)?,
+        None => None,
+    };
+    let token = pkcs11::read(&fields, here, &mut problems).ok_or_else(unreadable)?;
+    let master_key = pkcs11::read_master_key(&fields, &mut problems).ok_or_else(unreadable)?;
+    if problems.has_errors() {
+        return Err(unreadable());
     }
     Ok(DataPlace {
-        data_dir: directory(path).join(named.unwrap_or(node::DEFAULT_DATA_DIR)),
+        data_dir: here.join(named.unwrap_or(node::DEFAULT_DATA_DIR)),
         postgres,
+        token: token.map(|one| one.token),
+        master_key,
     })
 }
 

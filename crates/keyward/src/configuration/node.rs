@@ -5,6 +5,7 @@ use super::captures::{self, Captures};
 use super::database::{self, DataPlace};
 use super::listener::{Listener, default_listeners, listeners};
 use super::network::{allow_rules, networks};
+use super::pkcs11::{self, Pkcs11};
 use super::shared_state::{self, SharedState};
 use super::site;
 use super::traces::{self, Tracing};
@@ -19,6 +20,7 @@ use serde_json::json;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The one format there is.
@@ -40,6 +42,8 @@ const KEYS: &[&str] = &[
     "site_url",
     "data_dir",
     "database",
+    "pkcs11",
+    "master_key",
     "shared_state",
     "workers",
     "trusted_proxies",
@@ -93,6 +97,10 @@ pub(crate) struct NodeConfiguration {
     pub(crate) data_dir: PathBuf,
     /// The database where it is not a file in `data_dir`.
     pub(crate) postgres: Option<PostgresSettings>,
+    /// A token that keys are in.
+    pub(crate) pkcs11: Option<Pkcs11>,
+    /// The label of the key in it that the master key is derived from; `None`: the master key is not there.
+    pub(crate) master_key: Option<Box<str>>,
     /// How many worker threads serve the gateway; `None` for one a core.
     pub(crate) workers: Option<usize>,
     /// Whose `X-Forwarded-For` and `request-id` are believed.
@@ -131,6 +139,8 @@ impl Default for NodeConfiguration {
             site_url: DEFAULT_SITE_URL.into(),
             data_dir: PathBuf::from(DEFAULT_DATA_DIR),
             postgres: None,
+            pkcs11: None,
+            master_key: None,
             workers: None,
             trusted_proxies: Vec::new(),
             failed_attempts: FAILED_ATTEMPTS,
@@ -154,6 +164,8 @@ impl NodeConfiguration {
         DataPlace {
             data_dir: self.data_dir.clone(),
             postgres: self.postgres.clone(),
+            token: self.pkcs11.as_ref().map(|one| Arc::clone(&one.token)),
+            master_key: self.master_key.clone(),
         }
     }
 
@@ -169,6 +181,8 @@ impl NodeConfiguration {
             "data_dir": self.data_dir,
             "database": self.postgres.as_ref().map_or_else(|| "sqlite".to_owned(), ToString::to_string),
             "shared_state": self.shared_state.as_ref().map_or_else(|| json!("memory"), SharedState::to_json),
+            "pkcs11": self.pkcs11.as_ref().map(Pkcs11::to_json),
+            "master_key": self.master_key.as_ref().map(|label| json!({ "pkcs11": { "label": label } })),
             "workers": self.workers,
             "trusted_proxies": proxies.collect::<Vec<_>>(),
             "failed_attempts": {
@@ -260,6 +274,8 @@ pub(super) fn read(
         Some(field) => database::read(field, directory, problems),
         None => Some(None),
     };
+    let pkcs11 = pkcs11::read(&fields, directory, problems);
+    let master_key = pkcs11::read_master_key(&fields, problems);
     let shared_state = match fields.optional("shared_state") {
         Some(field) => shared_state::read(field, directory, problems),
         None => Some(None),
@@ -325,6 +341,8 @@ pub(super) fn read(
         site_url: site_url?,
         data_dir: data_dir?,
         postgres: postgres?,
+        pkcs11: pkcs11?,
+        master_key: master_key?,
         workers,
         trusted_proxies,
         failed_attempts: failed_attempts?,

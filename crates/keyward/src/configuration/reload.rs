@@ -2,6 +2,7 @@
 
 use super::NodeConfiguration;
 use super::listener::Listener;
+use super::pkcs11::is_same;
 
 /// Whether listeners differ in no more than what those that speak TLS agree on with their clients: that can be
 /// another for the next connection. Certificates that are obtained have tasks of their own since the start.
@@ -35,6 +36,8 @@ pub(crate) fn needing_restart(
         site_url: _,
         data_dir,
         postgres,
+        pkcs11,
+        master_key,
         workers,
         trusted_proxies,
         failed_attempts,
@@ -57,6 +60,8 @@ pub(crate) fn needing_restart(
         ("gateway_url", *gateway_url != read.gateway_url),
         ("data_dir", *data_dir != read.data_dir),
         ("database", *postgres != read.postgres),
+        ("pkcs11", !is_same(pkcs11.as_ref(), read.pkcs11.as_ref())),
+        ("master_key", *master_key != read.master_key),
         ("workers", *workers != read.workers),
         ("trusted_proxies", *trusted_proxies != read.trusted_proxies),
         ("failed_attempts", *failed_attempts != read.failed_attempts),

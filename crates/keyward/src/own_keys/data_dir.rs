@@ -5,11 +5,13 @@ use crate::command::Failure;
 use crate::configuration::DataPlace;
 use crate::environment;
 use keyward_model::{Secret, Timestamp};
+use keyward_pkcs11::Token;
 use keyward_store::{Error, Location, MasterKey, Store};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The master key's name in the data directory.
 pub(super) const MASTER_KEY_FILE: &str = "master.key";
@@ -26,6 +28,10 @@ const FILE_MODE: u32 = 0o600;
 pub(crate) enum MasterKeySource {
     /// From the environment.
     Environment,
+    /// From the environment, while the configuration names a key in a PKCS#11 token.
+    EnvironmentBefore(Box<str>),
+    /// Derived from the key of this label in a PKCS#11 token.
+    Token(Box<str>),
     /// From the file, which was there.
     File(PathBuf),
     /// It was made now and is in the file.
@@ -36,7 +42,11 @@ impl MasterKeySource {
     /// What the operator has to know.
     pub(crate) fn notice(&self) -> Option<String> {
         match self {
-            Self::Environment | Self::File(_) => None,
+            Self::Environment | Self::File(_) | Self::Token(_) => None,
+            Self::EnvironmentBefore(label) => Some(format!(
+                "{} gives the master key: the key `{label}` of the PKCS#11 token (`master_key`) is not looked at",
+                environment::MASTER_KEY
+            )),
             Self::Made(path) => Some(format!(
                 "made a master key in {}: keep a copy in another place than the database and its backups; without it nothing that is encrypted there can be read again",
                 path.display()
@@ -53,9 +63,26 @@ pub(crate) async fn open_store(
     now: Timestamp,
 ) -> Result<(Store, MasterKeySource), Failure> {
     let location = place.location();
-    let (master, source) = match from_environment {
-        Some(text) => (given(&text)?, MasterKeySource::Environment),
-        None => read_or_make(&place.data_dir, &location).await?,
+    let (master, source) = match (from_environment, &place.master_key) {
+        (Some(text), None) => (given(&text)?, MasterKeySource::Environment),
+        (Some(text), Some(label)) => (
+            given(&text)?,
+            MasterKeySource::EnvironmentBefore(label.clone()),
+        ),
+        (None, Some(label)) => (
+            in_token(place, label).await?,
+            MasterKeySource::Token(label.clone()),
+        ),
+        (None, None) => match read_or_make(&place.data_dir, &location).await {
+            Ok(found) => found,
+            Err(failure) => match master_key::resumed(place, &location, now).await? {
+                Some(store) => {
+                    let path = place.data_dir.join(MASTER_KEY_FILE);
+                    return Ok((store, MasterKeySource::File(path)));
+                }
+                None => return Err(failure),
+            },
+        },
     };
     match Store::open_at(&location, &master, now).await {
         Ok(store) => Ok((store, source)),
@@ -90,15 +117,43 @@ pub(crate) async fn open_existing(
     Ok(store)
 }
 
-/// The master key that the environment gives or the directory has; `None` when there is none.
-pub(crate) fn master_key(
+/// The master key that the environment gives, the token derives or the directory has; `None` when there is none.
+pub(crate) async fn master_key(
     place: &DataPlace,
     from_environment: Option<Secret<String>>,
 ) -> Result<Option<MasterKey>, Failure> {
-    match from_environment {
-        Some(text) => given(&text).map(Some),
-        None => read(&place.data_dir.join(MASTER_KEY_FILE)),
+    match (from_environment, &place.master_key) {
+        (Some(text), _) => given(&text).map(Some),
+        (None, Some(label)) => in_token(place, label).await.map(Some),
+        (None, None) => read(&place.data_dir.join(MASTER_KEY_FILE)),
     }
+}
+
+/// The master key that the token derives from its key of this label. None is made in silence: whoever mistypes a label
+/// would encrypt under a key that nobody knows of.
+pub(super) async fn in_token(place: &DataPlace, label: &str) -> Result<MasterKey, Failure> {
+    let token = token(place)?;
+    let derived = token.master_key(label).await;
+    derived.map(MasterKey::derived).map_err(|error| {
+        let mut why = error.to_string();
+        if matches!(error, keyward_pkcs11::Error::KeyAbsent { .. }) {
+            why.push_str(&format!(
+                ": `keyward keys make-master --label '{label}'` makes it"
+            ));
+        }
+        Failure::new("master key", why, error.code())
+    })
+}
+
+/// The token that the configuration names.
+pub(crate) fn token(place: &DataPlace) -> Result<&Arc<Token>, Failure> {
+    place.token.as_ref().ok_or_else(|| {
+        Failure::new(
+            "PKCS#11",
+            "the configuration names no token: write `pkcs11: { module: …, token: …, pin: … }`",
+            "pkcs11_not_configured",
+        )
+    })
 }
 
 /// That no node has made the database.
@@ -145,7 +200,7 @@ async fn read_or_make(
         return Err(Failure::new(
             format!("master key {}", path.display()),
             format!(
-                "it is not there, and the database {location} was encrypted under it: put the file there (of another node, if it is that one's), or give the key in {}",
+                "it is not there, and the database {location} was encrypted under it: put the file there (of another node, if it is that one's), or give the key in {}; if it was moved into a PKCS#11 token, say so (`master_key`)",
                 environment::MASTER_KEY
             ),
             "master_key_missing",

@@ -1,7 +1,9 @@
 //! Another master key in the place of the one there is.
 //!
-//! The new key is on the disk under a name of its own before the database changes over, and gets the old one's name
-//! after: whenever the machine stops, one of the two files opens the database, and the next start finds out which.
+//! A new key in a file is on the disk under a name of its own before the database changes over, and gets the old one's
+//! name after: whenever the machine stops, one of the two files opens the database, and the next start finds out which.
+//! Keys in a PKCS#11 token and in the environment are there before and after; the configuration says which counts, and
+//! is changed by whoever changes the key.
 
 use super::data_dir::{self, MASTER_KEY_FILE, failed, file_failed};
 use crate::command::Failure;
@@ -19,56 +21,133 @@ const ACTOR: &str = "command line";
 /// The new key's name until the database is under it.
 const NEXT: &str = "master.key.next";
 
-/// What was done.
-#[derive(Debug)]
-pub(crate) enum Rotated {
-    /// The environment gave both.
+/// Where a master key is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum KeyPlace {
+    /// In the environment.
     Environment,
-    /// The files.
-    File {
-        /// Where the new one is.
-        new: PathBuf,
-        /// Where the old one is kept.
-        old: PathBuf,
-    },
+    /// In a file of the data directory.
+    File,
+    /// Derived from the key of this label in the PKCS#11 token.
+    Token(Box<str>),
 }
 
-/// Replaces the master key of the database of `place`.
+/// What was done.
+#[derive(Debug)]
+pub(crate) struct Rotated {
+    /// Where the old key was.
+    pub(crate) from: KeyPlace,
+    /// Where the new one is.
+    pub(crate) to: KeyPlace,
+    /// The new one's file, where it is one.
+    pub(crate) new_file: Option<PathBuf>,
+    /// Where the old one's file is kept, where it was one.
+    pub(crate) old_file: Option<PathBuf>,
+}
+
+/// What the environment gives.
+pub(crate) struct FromEnvironment {
+    /// The master key that counts.
+    pub(crate) current: Option<Secret<String>>,
+    /// The one that is to.
+    pub(crate) new: Option<Secret<String>>,
+}
+
+/// Replaces the master key of the database of `place` by one at another place, or, without `to`, of the same kind.
 pub(crate) async fn rotate(
     place: &DataPlace,
-    from_environment: Option<Secret<String>>,
-    new_from_environment: Option<Secret<String>>,
+    to: Option<KeyPlace>,
+    given: FromEnvironment,
     now: Timestamp,
 ) -> Result<Rotated, Failure> {
-    match (from_environment, new_from_environment) {
-        (Some(old), Some(new)) => {
-            let store = data_dir::open_existing(place, Some(old.clone()), now).await?;
-            let (old, new) = (
-                data_dir::given(&old)?,
-                given(environment::NEW_MASTER_KEY, &new)?,
-            );
-            let replaced = store.rotate_master(&old, &new, ACTOR, now).await;
-            store.close().await;
-            replaced.map_err(|error| failed(&place.location(), &error))?;
-            Ok(Rotated::Environment)
+    let from = match (&given.current, &place.master_key) {
+        (Some(_), _) => KeyPlace::Environment,
+        (None, Some(label)) => KeyPlace::Token(label.clone()),
+        (None, None) => KeyPlace::File,
+    };
+    let to = match (to, &from) {
+        (Some(to), _) => to,
+        (None, KeyPlace::Environment | KeyPlace::File) => from.clone(),
+        (None, KeyPlace::Token(label)) => {
+            return Err(Failure::new(
+                "master key",
+                format!(
+                    "it is derived from the key `{label}` of the PKCS#11 token: say where the new one is to be, `--to pkcs11:LABEL` (`keyward keys make-master --label LABEL` makes the key) or `--to file`"
+                ),
+                "master_key_missing",
+            ));
         }
-        (Some(_), None) => Err(Failure::new(
+    };
+    let path = place.data_dir.join(MASTER_KEY_FILE);
+    let next = place.data_dir.join(NEXT);
+    // It is found before anything is changed; where it is a file it is made only after the database was opened.
+    let mut new = new_key(place, &from, &to, given.new.as_ref()).await?;
+    // It brings an earlier try to its end, or finds that it came to nothing.
+    let store = data_dir::open_existing(place, given.current.clone(), now).await?;
+    let old = match (&from, &given.current) {
+        (KeyPlace::Environment, Some(text)) => data_dir::given(text)?,
+        (KeyPlace::Token(label), _) => data_dir::in_token(place, label).await?,
+        (KeyPlace::File | KeyPlace::Environment, _) => {
+            data_dir::read(&path)?.ok_or_else(|| absent(&path))?
+        }
+    };
+    if to == KeyPlace::File {
+        remove_if_there(&next)?;
+        let made = MasterKey::generate()
+            .map_err(|error| Failure::new("master key", error.to_string(), error.code()))?;
+        data_dir::write(&next, &made).map_err(|error| file_failed(&next, "write it", &error))?;
+        new = Some(made);
+    }
+    let new = new.ok_or_else(|| absent(&next))?;
+    let replaced = store.rotate_master(&old, &new, ACTOR, now).await;
+    store.close().await;
+    // Whether it is under the new key is not known where the answer was lost: both stay, and the next start finds out.
+    replaced.map_err(|error| failed(&place.location(), &error))?;
+    let old_file = match (&from, &to) {
+        (_, KeyPlace::File) => take_over(&path, &next, now)?,
+        (KeyPlace::File, KeyPlace::Environment | KeyPlace::Token(_)) => {
+            set_aside(&path, now)?;
+            Some(kept(&path, now))
+        }
+        (
+            KeyPlace::Environment | KeyPlace::Token(_),
+            KeyPlace::Environment | KeyPlace::Token(_),
+        ) => None,
+    };
+    Ok(Rotated {
+        new_file: (to == KeyPlace::File).then_some(path),
+        old_file,
+        from,
+        to,
+    })
+}
+
+/// The new key, where it is there before; `None` for one that is to be made in a file.
+async fn new_key(
+    place: &DataPlace,
+    from: &KeyPlace,
+    to: &KeyPlace,
+    given_new: Option<&Secret<String>>,
+) -> Result<Option<MasterKey>, Failure> {
+    match (to, given_new) {
+        (KeyPlace::Environment, Some(new)) => given(environment::NEW_MASTER_KEY, new).map(Some),
+        (KeyPlace::Environment, None) => Err(Failure::new(
             environment::NEW_MASTER_KEY,
-            format!(
-                "{} gives the master key: give the new one here, 64 hexadecimal digits (`openssl rand -hex 32`)",
-                environment::MASTER_KEY
-            ),
+            "give the new master key here, 64 hexadecimal digits (`openssl rand -hex 32`)",
             "master_key_missing",
         )),
-        (None, Some(_)) => Err(Failure::new(
+        (KeyPlace::File | KeyPlace::Token(_), Some(_)) => Err(Failure::new(
             environment::NEW_MASTER_KEY,
-            format!(
-                "the master key is a file here: a new one is made beside it; leave the variable out, or give the old key in {}",
-                environment::MASTER_KEY
-            ),
+            "the new master key is to be in a file or in a PKCS#11 token: leave the variable out, or say `--to environment`",
             "contradiction",
         )),
-        (None, None) => rotate_file(place, now).await,
+        (KeyPlace::Token(_), None) if from == to => Err(Failure::new(
+            "master key",
+            "it is derived from this key of the PKCS#11 token already",
+            "contradiction",
+        )),
+        (KeyPlace::Token(label), None) => data_dir::in_token(place, label).await.map(Some),
+        (KeyPlace::File, None) => Ok(None),
     }
 }
 
@@ -77,45 +156,41 @@ fn given(name: &'static str, text: &Secret<String>) -> Result<MasterKey, Failure
         .map_err(|error| Failure::new(name, error.to_string(), error.code()))
 }
 
-async fn rotate_file(place: &DataPlace, now: Timestamp) -> Result<Rotated, Failure> {
-    let path = place.data_dir.join(MASTER_KEY_FILE);
-    let next = place.data_dir.join(NEXT);
-    // It brings an earlier try to its end, or finds that it came to nothing.
-    let store = data_dir::open_existing(place, None, now).await?;
-    let old = data_dir::read(&path)?
-        .ok_or_else(|| file_failed(&path, "read it", &io::Error::from(io::ErrorKind::NotFound)))?;
-    remove_if_there(&next)?;
-    let new = MasterKey::generate()
-        .map_err(|error| Failure::new("master key", error.to_string(), error.code()))?;
-    data_dir::write(&next, &new).map_err(|error| file_failed(&next, "write it", &error))?;
-    let replaced = store.rotate_master(&old, &new, ACTOR, now).await;
-    store.close().await;
-    if let Err(error) = replaced {
-        // Whether it is under the new key is not known where the answer was lost: both stay, and the next start
-        // finds out.
-        return Err(failed(&place.location(), &error));
-    }
-    let kept = take_over(&path, &next, now)?;
-    Ok(Rotated::File {
-        new: path,
-        old: kept,
-    })
+fn absent(path: &Path) -> Failure {
+    file_failed(path, "read it", &io::Error::from(io::ErrorKind::NotFound))
 }
 
-/// Gives the next key the name of the one that counts; the old one stays under the name that is returned.
-fn take_over(path: &Path, next: &Path, now: Timestamp) -> Result<PathBuf, Failure> {
-    let kept = path.with_extension(format!("key.until-{}", now.as_seconds()));
-    match std::fs::hard_link(path, &kept) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(file_failed(&kept, "keep the old key there", &error)),
-    }
+/// Gives the next key the name of the one that counts. An old one stays under the name that is returned.
+fn take_over(path: &Path, next: &Path, now: Timestamp) -> Result<Option<PathBuf>, Failure> {
+    let old = kept(path, now);
+    let was_there = match std::fs::hard_link(path, &old) {
+        Ok(()) => true,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => true,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(error) => return Err(file_failed(&old, "keep the old key there", &error)),
+    };
     std::fs::rename(next, path).map_err(|error| file_failed(path, "replace it", &error))?;
+    to_the_disk(path)?;
+    Ok(was_there.then_some(old))
+}
+
+/// Gives the old key another name: the one that counts is elsewhere.
+fn set_aside(path: &Path, now: Timestamp) -> Result<(), Failure> {
+    let old = kept(path, now);
+    std::fs::rename(path, &old)
+        .map_err(|error| file_failed(&old, "keep the old key there", &error))?;
+    to_the_disk(path)
+}
+
+fn kept(path: &Path, now: Timestamp) -> PathBuf {
+    path.with_extension(format!("key.until-{}", now.as_seconds()))
+}
+
+fn to_the_disk(path: &Path) -> Result<(), Failure> {
     let folder = path.parent().unwrap_or(Path::new("."));
     File::open(folder)
         .and_then(|folder| folder.sync_all())
-        .map_err(|error| file_failed(folder, "bring it to the disk", &error))?;
-    Ok(kept)
+        .map_err(|error| file_failed(folder, "bring it to the disk", &error))
 }
 
 fn remove_if_there(path: &Path) -> Result<(), Failure> {
@@ -140,10 +215,12 @@ pub(super) async fn resumed(
     match Store::open_at(location, &master, now).await {
         Ok(store) => {
             let path = place.data_dir.join(MASTER_KEY_FILE);
-            let kept = take_over(&path, &next, now)?;
+            let old = match take_over(&path, &next, now)? {
+                Some(kept) => format!("; the old one is in {}", kept.display()),
+                None => String::new(),
+            };
             tracing::warn!(
-                "the master key was being replaced when the process stopped: it is now; the old one is in {}",
-                kept.display()
+                "the master key was being replaced when the process stopped: it is now{old}"
             );
             Ok(Some(store))
         }

@@ -2,6 +2,7 @@
 
 pub(crate) mod data_dir;
 pub(crate) mod master_key;
+pub(crate) mod module;
 mod shared_secrets;
 #[cfg(test)]
 mod tests;

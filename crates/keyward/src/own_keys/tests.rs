@@ -1,6 +1,8 @@
 use super::data_dir::{MasterKeySource, open_store};
 use crate::configuration::DataPlace;
 use keyward_authority::{Keeper, KeeperContext, KeySets, KeySink, Plan};
+use keyward_jose::Algorithm;
+use keyward_model::resource::{KeyAlgorithm, KeysIn};
 use keyward_model::{Secret, Timestamp};
 use keyward_store::{MasterKey, Store};
 use keyward_testkit::FakeClock;
@@ -20,6 +22,8 @@ fn place(folder: &TempDir) -> DataPlace {
     DataPlace {
         data_dir: data_dir(folder),
         postgres: None,
+        token: None,
+        master_key: None,
     }
 }
 
@@ -33,8 +37,9 @@ async fn published(store: &Store) -> Arc<str> {
         store: store.clone(),
         clock: Arc::new(FakeClock::at(NOW)),
         sink: Arc::new(Nobody),
+        module: None,
     };
-    let plan = Plan::own("https://keyward.example").unwrap();
+    let plan = Plan::own("https://keyward.example", KeysIn::Database).unwrap();
     let keeper = Keeper::open(context, vec![plan]).await.unwrap();
     let sets = keeper.sets();
     sets.own().unwrap().published(NOW).unwrap().entity_tag
@@ -65,6 +70,17 @@ async fn processes_that_start_at_once_have_the_same_keys() {
         .filter(|name| name.ends_with(".new"))
         .collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn sets_take_for_a_token_just_the_algorithms_that_keys_are_made_for_there() {
+    for algorithm in KeyAlgorithm::ALL {
+        let made = match algorithm.as_str().parse().unwrap() {
+            Algorithm::Signature(algorithm) => keyward_pkcs11::is_made_for(algorithm),
+            Algorithm::KeyManagement(_) | Algorithm::ContentEncryption(_) => false,
+        };
+        assert_eq!(algorithm.in_token(), made, "{}", algorithm.as_str());
+    }
 }
 
 fn master_key_file(folder: &TempDir) -> PathBuf {

@@ -127,7 +127,7 @@ fn declared(upstream: SocketAddr) -> Result<Vec<Resource>, String> {
 }
 
 /// Prints the calls to try.
-pub(super) fn tell(
+pub(super) async fn tell(
     gateway: &Gateway,
     keys: &Keeper,
     issuer: &str,
@@ -141,7 +141,7 @@ pub(super) fn tell(
         ));
     };
     let url = format!("http://{}{BASE_PATH}/hello", reachable(address));
-    let token = token(keys, issuer, now)?;
+    let token = token(keys, issuer, now).await?;
     let shown = [
         String::new(),
         "The demo: an API at /demo that wants a token with the scope `read`. Try:".to_owned(),
@@ -165,7 +165,7 @@ pub(super) fn tell(
     shown.iter().try_for_each(|line| terminal::write_line(line))
 }
 
-fn token(keys: &Keeper, issuer: &str, now: Timestamp) -> Result<String, Failure> {
+async fn token(keys: &Keeper, issuer: &str, now: Timestamp) -> Result<String, Failure> {
     let failed = |error: keyward_jose::Error| Failure::new("demo", error.to_string(), error.code());
     let sets = keys.sets();
     let (_, signer) = sets
@@ -183,7 +183,9 @@ fn token(keys: &Keeper, issuer: &str, now: Timestamp) -> Result<String, Failure>
         .with_scopes([SCOPE])
         .with("client_id", json!("demo"))
         .map_err(failed)?;
-    jwt::sign(&claims, signer, "at+jwt").map_err(failed)
+    jwt::sign_with(&claims, &**signer, "at+jwt")
+        .await
+        .map_err(failed)
 }
 
 /// The same token with another character in its signature.

@@ -144,7 +144,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
         Arc::clone(&followed.decrypters),
         Arc::clone(&followed.published),
     );
-    let keys = own_keys::open(&store, &clock, followed, &configuration.site_url).await?;
+    let keys = own_keys::open(&store, &clock, followed, &configuration).await?;
     let keys = Arc::new(keys);
     let spans = configuration.tracing.as_ref().map(|_| SpanQueue::new());
     let captures = configuration.captures.as_ref().map(RunningCaptures::start);
@@ -296,7 +296,7 @@ async fn serve(request: Request) -> Result<(), Failure> {
     tell(&gateway, resources);
     supervisor.ready(&status(&gateway));
     if with_demo {
-        demo::tell(&gateway, &keys, &issuer, clock.now())?;
+        demo::tell(&gateway, &keys, &issuer, clock.now()).await?;
     }
     let files = WatchedFiles::new(watched);
     tokio::spawn(watched_files::watch(files.clone(), events.sender()));

@@ -1,16 +1,19 @@
 //! Our key sets on this node: what verifies, decrypts and publishes with them.
 
 use crate::command::Failure;
+use crate::configuration::NodeConfiguration;
+use crate::configuration::pkcs11::own_keys_in;
+use crate::own_keys::module::KeysInToken;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use keyward_authority::key_set::KEY_MANAGEMENT_ALGORITHMS;
+use keyward_authority::key_set::{KEY_MANAGEMENT_ALGORITHMS, KeyModule};
 use keyward_authority::{Keeper, KeeperContext, KeySet, KeySets, KeySink, Plan};
 use keyward_gateway::issuer::Issuers;
 use keyward_gateway::{PublishedKeySets, PublishedKeys};
 use keyward_jose::jwe::Decrypters;
 use keyward_jose::{ContentEncryption, JwkSet};
 use keyward_model::id::TeamId;
-use keyward_model::resource::Resource;
+use keyward_model::resource::{KeysIn, Resource};
 use keyward_model::{Clock, Name, Timestamp};
 use keyward_store::Store;
 use std::collections::BTreeSet;
@@ -99,10 +102,10 @@ fn decrypters(sets: &KeySets, now: Timestamp) -> Decrypters {
 
 /// The sets that this node keeps: that of the issuer `self`, and those that are declared.
 pub(crate) fn plans<'r>(
-    site_url: &str,
+    (site_url, keys_in): (&str, KeysIn),
     resources: impl IntoIterator<Item = &'r Resource>,
 ) -> Result<Vec<Plan>, Failure> {
-    let own = Plan::own(site_url).map_err(refused)?;
+    let own = Plan::own(site_url, keys_in).map_err(refused)?;
     let declared = resources
         .into_iter()
         .filter_map(|resource| Plan::of(resource).transpose());
@@ -117,14 +120,19 @@ pub(crate) async fn open(
     store: &Store,
     clock: &Arc<dyn Clock>,
     followed: FollowedByGateway,
-    site_url: &str,
+    configuration: &NodeConfiguration,
 ) -> Result<Keeper, Failure> {
     let context = KeeperContext {
         store: store.clone(),
         clock: Arc::clone(clock),
         sink: Arc::new(followed),
+        module: configuration
+            .pkcs11
+            .as_ref()
+            .map(|pkcs11| Arc::new(KeysInToken(Arc::clone(&pkcs11.token))) as Arc<dyn KeyModule>),
     };
-    Keeper::open(context, plans(site_url, [])?)
+    let keys_in = own_keys_in(configuration.pkcs11.as_ref());
+    Keeper::open(context, plans((&configuration.site_url, keys_in), [])?)
         .await
         .map_err(refused)
 }

@@ -205,7 +205,7 @@ impl Teller {
         event: &AuditEvent,
     ) -> Result<(), String> {
         let body = body(resource, event);
-        let signature = self.signature(resource, webhook, &body)?;
+        let signature = self.signature(resource, webhook, &body).await?;
         let header = |text: &str| HeaderValue::from_str(text).map_err(|error| error.to_string());
         let request = Request::get(&webhook.url)
             .map_err(|error| error.to_string())?
@@ -228,7 +228,7 @@ impl Teller {
         }
     }
 
-    fn signature(
+    async fn signature(
         &self,
         resource: &Resource,
         webhook: &Webhook,
@@ -243,7 +243,9 @@ impl Teller {
             .and_then(|set| set.signer(None, self.clock.now()))
             .ok_or("no key signs just now")?;
         let header = Header::for_signer(&**signer).with_typ(TYPE);
-        compact::sign_detached(body, &header, signer).map_err(|error| error.to_string())
+        compact::sign_detached_with(body, &header, &**signer)
+            .await
+            .map_err(|error| error.to_string())
     }
 }
 

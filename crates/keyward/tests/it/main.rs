@@ -39,6 +39,8 @@ mod observing;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]
+mod pkcs11;
+#[cfg(test)]
 mod policies;
 #[cfg(test)]
 mod protocols;

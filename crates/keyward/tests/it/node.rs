@@ -16,6 +16,7 @@ pub(crate) struct Plan {
     settings: String,
     resources: String,
     files: Vec<(String, String)>,
+    environment: Vec<(String, String)>,
 }
 
 impl Plan {
@@ -36,6 +37,12 @@ impl Plan {
     /// A file in the node's folder.
     pub(crate) fn file(mut self, name: &str, contents: impl Into<String>) -> Self {
         self.files.push((name.to_owned(), contents.into()));
+        self
+    }
+
+    /// A variable of its environment.
+    pub(crate) fn environment(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.environment.push((name.to_owned(), value.into()));
         self
     }
 
@@ -65,16 +72,16 @@ impl Plan {
     pub(crate) async fn start(self) -> Node {
         let upstream = Upstream::echo().await;
         let this = self.upstream("echo", &[upstream.url()], "");
-        let files: Vec<(&str, &str)> = this
-            .files
-            .iter()
-            .map(|(name, contents)| (&**name, &**contents))
-            .collect();
-        let process = KeywardProcess::start(
+        fn borrowed(pairs: &[(String, String)]) -> Vec<(&str, &str)> {
+            let pairs = pairs.iter();
+            pairs.map(|(name, text)| (&**name, &**text)).collect()
+        }
+        let process = KeywardProcess::start_in(
             env!("CARGO_BIN_EXE_keyward"),
+            &borrowed(&this.environment),
             &this.settings,
             &this.resources,
-            &files,
+            &borrowed(&this.files),
         )
         .await;
         Node { process, upstream }

@@ -18,7 +18,8 @@ use keyward_model::id::TeamId;
 use keyward_model::revocation::RevocationKind;
 use keyward_model::{Clock as _, Secret, SystemClock, Timestamp};
 use keyward_store::{
-    Action, KeyPurpose, KeyState, KeyTimes, Location, MasterKey, NewKey, PostgresSettings, Store,
+    Action, KeyPurpose, KeyState, KeyTimes, Location, MasterKey, NewKey, PostgresSettings,
+    PrivatePart, Store,
 };
 use serde_json::Value;
 use std::error::Error;
@@ -112,7 +113,7 @@ fn key(kid: &str, now: Timestamp) -> NewKey {
             ..KeyTimes::default()
         },
         public_jwk: "{}".to_owned(),
-        private_jwk: Secret::new("a private part".to_owned()),
+        private: PrivatePart::Here(Secret::new("a private part".to_owned())),
     }
 }
 

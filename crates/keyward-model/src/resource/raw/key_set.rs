@@ -3,7 +3,7 @@
 use super::field::{Field, Fields, listed};
 use super::issuer::refuse_self;
 use super::problem::Problems;
-use crate::resource::key_set::{KeyAlgorithm, KeySet, KeySetPurpose, Schedule};
+use crate::resource::key_set::{KeyAlgorithm, KeySet, KeySetPurpose, KeysIn, Schedule};
 use std::time::Duration;
 
 /// The keys beside those of every resource.
@@ -15,6 +15,7 @@ pub(super) const KEYS: &[&str] = &[
     "publish_before",
     "token_life",
     "max_age",
+    "keys_in",
 ];
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -60,14 +61,20 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<KeySe
     let publish_before = time("publish_before", PUBLISH_BEFORE);
     let token_life = time("token_life", TOKEN_LIFE);
     let max_age = time("max_age", MAX_AGE);
+    let algorithms = algorithms?;
+    let keys_in = match fields.optional("keys_in") {
+        Some(field) => keys_in(field, purpose, &algorithms, problems),
+        None => Some(KeysIn::default()),
+    };
     let set = KeySet {
         purpose,
         issuer: issuer?,
-        algorithms: algorithms?,
+        algorithms,
         schedule: schedule?,
         publish_before: publish_before?,
         token_life: token_life?,
         max_age: max_age?,
+        keys_in: keys_in?,
     };
     fits(&set, fields, problems).then_some(set)
 }
@@ -140,6 +147,52 @@ fn algorithms(
         }
     }
     all_are_good.then_some(algorithms)
+}
+
+/// Where the keys are; a token has only some.
+fn keys_in(
+    field: Field<'_>,
+    purpose: KeySetPurpose,
+    algorithms: &[KeyAlgorithm],
+    problems: &mut Problems,
+) -> Option<KeysIn> {
+    let words = KeysIn::ALL.map(|place| (place.as_str(), place));
+    let place = field.one_of(&words, problems)?;
+    match place {
+        KeysIn::Database => return Some(place),
+        KeysIn::Pkcs11 => {}
+    }
+    if !purpose.signs() {
+        problems.error(
+            field.place(),
+            "contradiction",
+            "`keys_in: pkcs11` stands beside `purpose: encryption`: keys in a token sign, and decrypt nothing here",
+        );
+        return None;
+    }
+    let missing: Vec<&str> = algorithms
+        .iter()
+        .filter(|algorithm| !algorithm.in_token())
+        .map(|algorithm| algorithm.as_str())
+        .collect();
+    if missing.is_empty() {
+        return Some(place);
+    }
+    let known: Vec<&str> = KeyAlgorithm::ALL
+        .iter()
+        .filter(|algorithm| algorithm.in_token())
+        .map(|algorithm| algorithm.as_str())
+        .collect();
+    problems.error(
+        field.place(),
+        "contradiction",
+        format!(
+            "`keys_in: pkcs11`: no keys for {} are made in a token: there are {}",
+            listed(&missing),
+            listed(&known)
+        ),
+    );
+    None
 }
 
 /// `rotation`: `manual`, or how long each key signs.

@@ -6,6 +6,7 @@
 
 use crate::configuration::check_database;
 use crate::configuration::kept::Kept;
+use crate::configuration::pkcs11::own_keys_in;
 use crate::serve::own_issuer::own_issuer;
 use crate::serve::own_keys::plans;
 use keyward_authority::Plan;
@@ -269,8 +270,13 @@ impl Fitting<'_> {
         let database = database.iter().map(|one| Arc::clone(&one.resource));
         let files = self.kept.resources().iter().chain(self.beside);
         let resources: Vec<_> = files.map(Arc::clone).chain(database).collect();
-        let site_url = &self.kept.configuration().site_url;
-        let plans = plans(site_url, resources.iter().map(|resource| &**resource));
+        let configuration = self.kept.configuration();
+        let site_url = &configuration.site_url;
+        let keys_in = own_keys_in(configuration.pkcs11.as_ref());
+        let plans = plans(
+            (site_url, keys_in),
+            resources.iter().map(|resource| &**resource),
+        );
         let own = own_issuer(site_url);
         let prepared = self.gateway.prepare(self.revision, &resources, Some(&own));
         let is_webhook = |one: &&Arc<Resource>| matches!(one.spec, Spec::Webhook(_));

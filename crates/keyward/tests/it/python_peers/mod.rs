@@ -50,7 +50,7 @@ const PAYLOAD: &str = "one hundred \u{20ac}";
 
 /// Asks the libraries. One process answers all: starting Python is what takes the time.
 #[track_caller]
-fn ask(requests: &[Value]) -> Vec<String> {
+pub(crate) fn ask(requests: &[Value]) -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = root.join("../../.venv/bin/python");
     assert!(
