@@ -195,7 +195,7 @@ impl Keeper {
     /// As [`look`](Self::look), and why a module did not do what was wanted of it: the sets are as they can be all the
     /// same, and it is to be tried again.
     async fn look_for_trouble(&self, now: Timestamp) -> Result<Option<Error>, Error> {
-        let _alone = self.looking.lock().await;
+        let alone = self.looking.lock().await;
         let before = self.sets.load_full();
         let plans: Vec<Arc<Plan>> = {
             let plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
@@ -238,6 +238,7 @@ impl Keeper {
         self.context.sink.take(&sets, now);
         self.sets.store(sets);
         // Last, so that nobody waits for it who has to learn that a key counts no more.
+        drop(alone);
         match self.workshop().clear(ACTOR, now).await {
             Ok(()) => {}
             Err(error @ Error::Store(_)) => {

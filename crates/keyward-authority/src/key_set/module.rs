@@ -139,6 +139,8 @@ impl Workshop<'_> {
                         &key, private, purpose, algorithm, rotation, now,
                     )?);
                 }
+                // One that does not answer is not asked for each.
+                Some(_) if made.trouble.is_some() => {}
                 Some(signing) => match self
                     .make_in_module(plan, signing, &mut made.announced, now)
                     .await

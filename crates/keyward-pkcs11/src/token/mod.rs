@@ -20,8 +20,8 @@ const CALLS_AT_A_TIME: usize = 8;
 /// Whoever asks for a signature waits so long for its turn, and again so long for the token.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// Small devices take their time to find primes.
-const MADE_WITHIN: Duration = Duration::from_secs(120);
+/// Small devices take their time to find primes; key sets are looked at by nobody else meanwhile.
+const MADE_WITHIN: Duration = Duration::from_secs(30);
 
 /// A module is loaded anew at most so often: every call that finds its key absent would ask for it.
 const REVIVED_AT_MOST_EVERY: Duration = Duration::from_secs(1);
