@@ -55,6 +55,7 @@ fn roles_allow_what_they_are_for_and_nothing_else() {
         Kind::Credential,
         Kind::Role,
         Kind::AccessPolicy,
+        Kind::Model,
     ]);
     let published = [published, vec![Subject::Revocations]].concat();
     let of_team = [
