@@ -114,7 +114,7 @@ async fn logged(node: &Node, model: &str) -> Value {
         let lines = log
             .lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.filter(|line| line["model"] == model).last()
+        lines.filter(|line| line["model"] == model).next_back()
     };
     until("the call stands in the log", async || find().is_some()).await;
     find().unwrap()
