@@ -111,10 +111,10 @@ fn data_of(answer: &Answer) -> Vec<Value> {
 async fn logged(node: &Node, model: &str) -> Value {
     let find = || {
         let log = node.process.log();
-        let lines = log
+        let mut lines = log
             .lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.filter(|line| line["model"] == model).next_back()
+        lines.rfind(|line| line["model"] == model)
     };
     until("the call stands in the log", async || find().is_some()).await;
     find().unwrap()
