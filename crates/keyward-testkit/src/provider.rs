@@ -45,9 +45,9 @@ impl Script {
     pub fn recorded(events: &[(String, Value)]) -> Self {
         let mut script = Self::events();
         for (name, data) in events {
-            script = match data {
-                Value::String(text) => script.event(name, text),
-                data => script.event(name, &data.to_string()),
+            script = match data.as_str() {
+                Some(text) => script.event(name, text),
+                None => script.event(name, &data.to_string()),
             };
         }
         script.end()

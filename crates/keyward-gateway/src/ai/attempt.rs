@@ -5,7 +5,7 @@ use super::answering::{Account, way_to};
 use super::chain::Chain;
 use super::plan::AiTarget;
 use super::provider::ProviderPlan;
-use super::stream::{InferredBody, Way};
+use super::stream::{InferredBody, Way, is_of_reading};
 use crate::body::{AnswerBody, RequestBody};
 use crate::deadlines::{Deadline, Patience};
 use crate::message::{Fields, Header, RequestHead, Version};
@@ -142,10 +142,9 @@ impl Chain<'_> {
         target: &AiTarget,
         provider: &ProviderPlan,
     ) -> Result<Prepared, Failure> {
-        let same = match provider.dialect {
-            Dialect::OpenAiResponses => self.asked.form == Dialect::OpenAiChat,
-            dialect => dialect == self.asked.form,
-        };
+        let form = self.asked.form;
+        let same = provider.dialect == form
+            || (provider.dialect == Dialect::OpenAiResponses && form == Dialect::OpenAiChat);
         if !same {
             let failure = Failure::new(
                 FailureKind::InvalidRequest,
@@ -343,9 +342,7 @@ impl Chain<'_> {
         let (usage, body) = match (prepared.passed, read) {
             (Some(_), Ok(answer)) => (answer.usage, body),
             // What this translation does not know passes all the same; an error that comes as an answer does not.
-            (Some(_), Err(failure)) if failure.code.as_deref().is_some_and(is_of_reading) => {
-                (None, body)
-            }
+            (Some(_), Err(failure)) if is_of_reading(&failure) => (None, body),
             (Some(_) | None, Err(failure)) => return Err(Ended::of(failure)),
             (None, Ok(answer)) => {
                 let request = self
@@ -395,11 +392,6 @@ fn tokens_read(body: &[u8]) -> Option<Usage> {
         input,
         ..Usage::default()
     })
-}
-
-/// Codes of what could not be read, where a provider says something that this gateway does not know.
-fn is_of_reading(code: &str) -> bool {
-    matches!(code, "malformed_field" | "unknown_field")
 }
 
 /// An answer of another type is none, such as the page of a balancer that says that it is busy.
@@ -488,7 +480,7 @@ mod tests {
             Some(seconds(7)),
         );
         check(
-            &[("retry-after", "Sun, 06 Nov 1984 08:49:37 GMT")],
+            &[("retry-after", "Tue, 06 Nov 1984 08:49:37 GMT")],
             Some(Duration::ZERO),
         );
         check(&[("retry-after", "soon")], None);

@@ -88,13 +88,12 @@ impl Way {
                         Some(bytes) => reader.push(bytes),
                         None => reader.finish(),
                     };
-                    // What this gateway does not know passes all the same; what is no stream at all does not.
-                    let garbage = events.iter().find_map(garbage).cloned();
-                    if garbage.is_some() {
-                        return garbage;
-                    }
-                    if events.iter().any(is_answer) {
-                        *ahead = None;
+                    match events.iter().find_map(failure_of) {
+                        // What this gateway does not know passes all the same.
+                        Some(failure) if is_of_reading(failure) => *ahead = None,
+                        Some(failure) => return Some(failure.clone()),
+                        None if events.iter().any(is_answer) => *ahead = None,
+                        None => {}
                     }
                 }
                 let taken = match bytes {
@@ -184,13 +183,15 @@ const fn is_answer(event: &Event) -> bool {
     }
 }
 
-/// The failure that is told where bytes can't be read as events of JSON.
-fn garbage(event: &Event) -> Option<&Failure> {
+/// Whether a provider said something that this gateway does not know, which is no failure of the provider's.
+pub(super) fn is_of_reading(failure: &Failure) -> bool {
+    let code = failure.code.as_deref();
+    matches!(code, Some("malformed_field" | "unknown_field"))
+}
+
+fn failure_of(event: &Event) -> Option<&Failure> {
     match event {
-        Event::Failed(failure) => {
-            let code = failure.code.as_deref()?;
-            matches!(code, "malformed_json" | "malformed_stream").then_some(failure)
-        }
+        Event::Failed(failure) => Some(failure),
         Event::Started { .. }
         | Event::Usage(_)
         | Event::Opened { .. }

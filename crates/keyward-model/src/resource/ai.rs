@@ -127,7 +127,7 @@ mod tests {
         for endpoint in AiEndpoint::ALL {
             let (_, path) = endpoint.address();
             let reserved = |reserved: &&str| path.starts_with(*reserved);
-            assert!(RESERVED_AI_PATHS.iter().any(|at| reserved(&at)), "{path}");
+            assert!(RESERVED_AI_PATHS.iter().any(reserved), "{path}");
             assert!(endpoint.matching().is_some(), "{path}");
         }
     }

@@ -411,6 +411,8 @@ impl Writer {
             Opening::ToolCall { .. } => {
                 let piece = Object::new()
                     .with("index", call)
+                    // The vendor's own library reads no piece of a call without it.
+                    .with("function", Object::new().with("arguments", ""))
                     .with("extra_content", thoughts::call_signature(signature));
                 self.call(candidate, piece, out);
                 return;

@@ -150,7 +150,14 @@ fn within(part: Part, most: Option<u64>) -> (Part, StopReason) {
                 Some(_) | None => (Part::Text(text), StopReason::End),
             }
         }
-        part => (part, StopReason::ToolCalls),
+        Part::Image(_)
+        | Part::Document(_)
+        | Part::Audio(_)
+        | Part::Thought(_)
+        | Part::ToolCall(_)
+        | Part::ToolResult(_)
+        | Part::Refusal(_)
+        | Part::CachePoint(_) => (part, StopReason::ToolCalls),
     }
 }
 
@@ -212,22 +219,17 @@ fn streamed(
         return Ok(out);
     };
     for event in events_of(answer) {
-        match event {
-            Event::Text {
-                block,
-                text,
-                log_probabilities: _,
-            } => {
-                for word in text.split_inclusive(' ') {
-                    let piece = Event::Text {
-                        block,
-                        text: word.to_owned(),
-                        log_probabilities: Vec::new(),
-                    };
-                    writer.write(&piece, &mut out)?;
-                }
-            }
-            event => writer.write(&event, &mut out)?,
+        let Event::Text { block, text, .. } = &event else {
+            writer.write(&event, &mut out)?;
+            continue;
+        };
+        for word in text.split_inclusive(' ') {
+            let piece = Event::Text {
+                block: *block,
+                text: word.to_owned(),
+                log_probabilities: Vec::new(),
+            };
+            writer.write(&piece, &mut out)?;
         }
     }
     Ok(out)

@@ -180,7 +180,7 @@ fn what_can_not_be_served_is_told_before_anything_runs() {
         ("- { kind: model, name: m, targets: [ { provider: back, model: ../admin } ] }".to_owned(), Some("is no model's name")),
         ("- { kind: api, name: more, version: v1, state: published, base_path: /more, ai: { models: [fats] }, authentication: none }".to_owned(), Some("did you mean `fast`?")),
         ("- { kind: api, name: more, version: v1, state: published, base_path: /more, ai: { models: all }, routes: [], authentication: none }".to_owned(), Some("does nothing beside `ai`")),
-        ("- { kind: api, name: more, version: v1, state: published, ai: { models: all }, authentication: none }".to_owned(), Some("no rule tells which")),
+        ("- { kind: api, name: more, version: v1, state: published, ai: { models: all }, authentication: none }".to_owned(), Some("is taken by the API `ai`")),
     ];
     for (resources, expected) in cases {
         let (passes, told) = with(&resources);

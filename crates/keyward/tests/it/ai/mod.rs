@@ -8,7 +8,7 @@ mod passage;
 mod sdk;
 
 use crate::node::{Node, Plan};
-use keyward_testkit::{Answer, Received, Script, Upstream};
+use keyward_testkit::{Answer, Received, Script, Upstream, until};
 use serde_json::Value;
 use std::path::Path;
 
@@ -105,6 +105,19 @@ fn data_of(answer: &Answer) -> Vec<Value> {
     lines
         .map(|data| serde_json::from_str(data).unwrap_or_else(|_| data.into()))
         .collect()
+}
+
+/// What the access log has of the last call of a model: it is written a moment after the answer.
+async fn logged(node: &Node, model: &str) -> Value {
+    let find = || {
+        let log = node.process.log();
+        let mut lines = log
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.rfind(|line| line["model"] == model)
+    };
+    until("the call stands in the log", async || find().is_some()).await;
+    find().unwrap()
 }
 
 #[track_caller]

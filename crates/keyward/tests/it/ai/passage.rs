@@ -1,7 +1,8 @@
 //! Between callers and providers of one dialect.
 
-use super::{OPEN, body_of, chat, data_of, fixture, plan, post, provider, recorded};
+use super::{OPEN, body_of, chat, data_of, fixture, logged, plan, post, provider, recorded};
 use crate::node::{Plan, check_passed};
+use keyward_testkit::until;
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -85,12 +86,11 @@ async fn a_stream_passes_event_by_event_without_the_usage_that_only_we_asked_for
         .into_iter()
         .find_map(|data| data.get("usage").filter(|usage| usage.is_object()).cloned());
     let told = told.expect("the usage comes at the end");
-    let line = node.process.log();
-    let logged = line
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .find(|line| line["model"] == "fast")
-        .expect("the call stands in the log");
+    until("both calls stand in the log", async || {
+        node.process.log().matches("\"model\":\"fast\"").count() == 2
+    })
+    .await;
+    let logged = logged(&node, "fast").await;
     assert_eq!(logged["input_tokens"], told["prompt_tokens"]);
     assert_eq!(logged["output_tokens"], told["completion_tokens"]);
     assert_eq!(logged["provider"], "back");
@@ -126,12 +126,7 @@ async fn what_a_call_costs_comes_from_the_catalogue() {
     assert_eq!(received.head.field("x-api-key"), Some("sk-ant"));
     assert_eq!(received.head.field("anthropic-version"), Some("2023-06-01"));
     assert_eq!(received.head.field("anthropic-beta"), Some("x-1"));
-    let log = node.process.log();
-    let logged = log
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .find(|line| line["model"] == "best")
-        .expect("the call stands in the log");
+    let logged = logged(&node, "best").await;
     // 10 tokens in at 3 dollars a million, 5 out at 15.
     assert_eq!(logged["cost_pico_usd"], 10 * 3_000_000 + 5 * 15_000_000);
     assert_ne!(logged["price_revision"], 0);
