@@ -35,6 +35,54 @@ impl Site {
         &self,
         kind: &'static KindDescription,
         team: &Team,
+        body: Value,
+    ) -> Result<Draft, Problem> {
+        self.stay_where_they_are(kind, team, &body).await?;
+        self.draft_again(kind, team, body).await
+    }
+
+    /// That the secrets which a body refers to are sent where they were sent before: else whoever may declare something
+    /// and read no secret would have them told by sending them to an address of their own.
+    async fn stay_where_they_are(
+        &self,
+        kind: &'static KindDescription,
+        team: &Team,
+        body: &Value,
+    ) -> Result<(), Problem> {
+        let sent = secret::references_by_place(body, kind);
+        if kind.sent_to.is_empty() || sent.is_empty() {
+            return Ok(());
+        }
+        let catalogue = self.catalogue().await?;
+        let named = body.get("name").and_then(Value::as_str);
+        let mut of_kind = catalogue.of(team.id, kind.kind);
+        let before = of_kind.find(|resource| Some(resource.key.name.as_str()) == named);
+        let known = before.map(|before| {
+            let mut members = kind.sent_to.iter();
+            let stays = members.all(|member| before.body.get(member) == body.get(member));
+            (stays, secret::references(&before.body, kind))
+        });
+        let mut moved = sent.into_iter().filter(|(_, reference)| {
+            let stays = |(stays, known): &(bool, Vec<String>)| *stays && known.contains(reference);
+            !known.as_ref().is_some_and(stays)
+        });
+        match moved.next() {
+            None => Ok(()),
+            Some((place, _)) => {
+                let members = kind.sent_to.join("`, `");
+                let why = format!(
+                    "a secret that is kept goes where it went before: write the secret itself where `{members}` change"
+                );
+                Err(invalid(vec![flaw(&place, "unknown_secret", &why)]))
+            }
+        }
+    }
+
+    /// The same of what was declared before and is put back.
+    pub(crate) async fn draft_again(
+        &self,
+        kind: &'static KindDescription,
+        team: &Team,
         mut body: Value,
     ) -> Result<Draft, Problem> {
         normalize(&mut body, kind, team)?;

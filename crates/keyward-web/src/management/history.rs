@@ -395,7 +395,7 @@ async fn put_back(
         name,
         created_at: Timestamp::from_micros(0),
     };
-    site.draft(kind, &of, body).await
+    site.draft_again(kind, &of, body).await
 }
 
 /// What members of a resource are called in refusals that are about several.

@@ -29,6 +29,8 @@ pub(crate) struct KindDescription {
     pub(crate) versioned: bool,
     /// What is secret of it.
     pub(crate) secrets: &'static [SecretMember],
+    /// Members that say where the node sends its secrets: one that is kept is not sent elsewhere.
+    pub(crate) sent_to: &'static [&'static str],
     /// The JSON schema of its own members, without those that every resource has.
     pub(crate) schema: fn() -> Value,
 }
@@ -102,6 +104,7 @@ impl KindDescription {
                 never("/jwks/keys/*/k"),
                 never("/jwks/keys/*/priv"),
             ],
+            sent_to: &[],
             schema: issuer::schema,
         },
         Self {
@@ -110,6 +113,7 @@ impl KindDescription {
             about: "Where calls go.",
             versioned: false,
             secrets: &[],
+            sent_to: &[],
             schema: upstream::schema,
         },
         Self {
@@ -137,6 +141,7 @@ impl KindDescription {
                 value("/transformation/request/headers/set/*"),
                 value("/transformation/response/headers/set/*"),
             ],
+            sent_to: &[],
             schema: api::schema,
         },
         Self {
@@ -159,6 +164,7 @@ impl KindDescription {
                     kept: Kept::Sealed("argon2."),
                 },
             ],
+            sent_to: &[],
             schema: credential::schema,
         },
         Self {
@@ -167,6 +173,7 @@ impl KindDescription {
             about: "A name for what callers of APIs do.",
             versioned: false,
             secrets: &[],
+            sent_to: &[],
             schema: credential::role_schema,
         },
         Self {
@@ -175,6 +182,7 @@ impl KindDescription {
             about: "Who may call what, in Cedar.",
             versioned: false,
             secrets: &[],
+            sent_to: &[],
             schema: credential::access_policy_schema,
         },
         Self {
@@ -183,6 +191,7 @@ impl KindDescription {
             about: "Keys of your own, that follow on one another: to sign tokens with, or for others to encrypt to.",
             versioned: false,
             secrets: &[],
+            sent_to: &[],
             schema: key_set::schema,
         },
         Self {
@@ -191,6 +200,7 @@ impl KindDescription {
             about: "Who is told of what was done in the team, signed.",
             versioned: false,
             secrets: &[],
+            sent_to: &[],
             schema: key_set::webhook_schema,
         },
         Self {
@@ -199,6 +209,7 @@ impl KindDescription {
             about: "What members of the team may manage, in Cedar: never more than an owner, and never what rights are given by.",
             versioned: false,
             secrets: &[],
+            sent_to: &[],
             schema: credential::management_role_schema,
         },
         Self {
@@ -211,6 +222,7 @@ impl KindDescription {
                 pointer: "/credentials/*/key",
                 kept: Kept::Sealed("provider."),
             }],
+            sent_to: &["catalogue", "dialect", "base_url", "key_header"],
             schema: ai::provider_schema,
         },
         Self {
@@ -219,6 +231,7 @@ impl KindDescription {
             about: "A name that callers ask for, and which providers' models answer.",
             versioned: false,
             secrets: &[],
+            sent_to: &[],
             schema: ai::model_schema,
         },
     ];

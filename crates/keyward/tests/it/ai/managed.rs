@@ -1,7 +1,7 @@
 //! Providers and models that are declared through the management API.
 
 use super::{chat, post, recorded};
-use crate::management::{Managed, expect};
+use crate::management::{Asked, Managed, expect};
 use crate::node::{Plan, check_passed};
 use serde_json::json;
 
@@ -45,6 +45,31 @@ async fn a_provider_s_key_serves_calls_and_is_told_as_a_reference_that_counts_no
         "{}",
         refused.text()
     );
+    // Nor by a provider of another address: the key that is kept goes where it went.
+    let evil = json!({ "base_url": "https://evil.example/v1" });
+    let address = "/teams/default/providers/back";
+    let patch = |body: serde_json::Value| {
+        let asked = Asked::new("PATCH", address).by(&managed.token);
+        managed.send(asked.header("if-match", "*").body(body))
+    };
+    let refused = patch(evil).await;
+    expect(&refused, 422);
+    let problem = refused.json().unwrap();
+    assert_eq!(problem["errors"][0]["member"], "/credentials/0/key");
+    let mut copied = made.clone();
+    copied["name"] = json!("copied");
+    let refused = managed
+        .call("POST", "/teams/default/providers", Some(copied))
+        .await;
+    expect(&refused, 422);
+    expect(&patch(json!({ "total_timeout": "5m" })).await, 200);
+    let written_anew = json!({
+        "base_url": format!("{}/v2", back.url()), "credentials": [{ "key": "sk-another-of-them" }],
+    });
+    expect(&patch(written_anew).await, 200);
+    // What was before is put back with its key, which went there.
+    let done = managed.call("POST", "/revisions/1/rollback", None).await;
+    assert_eq!(expect(&done, 200)["put_back"][0], "ai:v1");
     let told = managed.get("/export").await.to_string();
     assert!(!told.contains("sk-that-nobody"), "{told}");
     assert!(!managed.node.process.log().contains("sk-that-nobody"));
