@@ -10,6 +10,9 @@ use keyward_llm::{Context, Dialect, StreamReader, StreamWriter};
 use std::future::poll_fn;
 use std::task::{Context as Waking, Poll, ready};
 
+/// What a provider may send before its first token: comments that keep a connection alive, and who it is.
+const BEFORE_FIRST_MAX: usize = 1 << 20;
+
 /// The stream. It takes from the provider what the caller has room for, and no more.
 pub(crate) struct InferredBody {
     /// `None` when it has ended.
@@ -204,6 +207,15 @@ fn failure_of(event: &Event) -> Option<&Failure> {
     }
 }
 
+/// Who has told the caller of a failure.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// The provider, where its bytes pass and say so.
+    AsItSays,
+    /// Nobody yet: the stream was found to have failed here.
+    ByNobody,
+}
+
 impl InferredBody {
     /// A stream up to its first token, or the failure that came before that.
     pub(super) async fn begin(
@@ -227,8 +239,14 @@ impl InferredBody {
                 }
                 // A first token and a failure in one piece: what follows tells of it.
                 let mut body = Self::of(None, way, (form, context), out, account);
-                body.fail(failure);
+                body.fail(failure, Told::AsItSays);
                 return Ok(body);
+            }
+            if out.len() > BEFORE_FIRST_MAX && !way.has_begun() {
+                return Err(Failure::new(
+                    FailureKind::Server,
+                    "The provider sent much and no token",
+                ));
             }
         }
         if ended {
@@ -271,6 +289,7 @@ impl InferredBody {
                 return Poll::Ready(Ok(0));
             };
             let mut out = Vec::new();
+            let mut told = Told::AsItSays;
             let failure = match ready!(from.poll_piece(waking)) {
                 Ok(0) => {
                     from.end();
@@ -281,20 +300,23 @@ impl InferredBody {
                     let piece = from.take_piece(count);
                     self.way.take(Some(&piece), &mut out)
                 }
-                Err(failure) => Some(broken(failure)),
+                Err(failure) => {
+                    told = Told::ByNobody;
+                    Some(broken(failure))
+                }
             };
             self.out = Bytes::from(out);
             self.given = 0;
             if let Some(failure) = failure {
-                self.fail(failure);
+                self.fail(failure, told);
             }
         }
     }
 
     /// The stream fails: the caller is told, and it ends.
-    fn fail(&mut self, failure: Failure) {
+    fn fail(&mut self, failure: Failure, told: Told) {
         self.from = None;
-        if !self.way.tells_itself(&failure) {
+        if told == Told::ByNobody || !self.way.tells_itself(&failure) {
             let mut out = self.out.to_vec();
             self.way.tell(&failure, self.form, &self.context, &mut out);
             self.out = Bytes::from(out);

@@ -123,6 +123,31 @@ async fn a_request_that_is_at_fault_itself_is_sent_once() {
 }
 
 #[tokio::test]
+async fn a_stream_that_falls_silent_tells_so_and_one_that_never_begins_goes_elsewhere() {
+    let piece = r#"{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":"Hel"},"finish_reason":null}]}"#;
+    let silent = Script::events().event("", piece).wait_until_closed();
+    let first = Upstream::scripted(silent).await;
+    let second = recorded("openai-chat", "text").await;
+    let node = chain(&first, &second, "first_token_timeout: 300ms").await;
+    let answer = ask(&node, true).await;
+    check_passed(&answer);
+    let data = data_of(&answer);
+    assert_eq!(data[0]["choices"][0]["delta"]["content"], "Hel");
+    assert!(
+        data.last().unwrap()["error"]["message"].is_string(),
+        "{data:?}"
+    );
+    // What keeps a connection alive is no token, however much of it comes.
+    let comment = format!(": {}\n\n", "x".repeat(1_000));
+    let talks = (0..1_200).fold(Script::events(), |script, _| script.write_chunk(&comment));
+    let first = Upstream::scripted(talks.wait_until_closed()).await;
+    let node = chain(&first, &second, "").await;
+    let answer = ask(&node, true).await;
+    check_passed(&answer);
+    assert_eq!(second.received().len(), 1);
+}
+
+#[tokio::test]
 async fn a_stream_that_breaks_after_its_first_token_tells_so_and_ends() {
     let piece = r#"{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":"Hel"},"finish_reason":null}]}"#;
     let first = Upstream::scripted(Script::events().event("", piece).reset()).await;
