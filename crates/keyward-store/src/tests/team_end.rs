@@ -254,11 +254,11 @@ async fn what_a_version_before_gives_a_team_that_is_gone_is_read_by_nobody(bench
         ),
         format!(
             "INSERT INTO resources (id, team, kind, name, version, origin, revision, body)
-             VALUES ('00000000-0000-7000-8000-000000000001', '{id}', 'upstream', 'late', '', 'database', {number}, '{{}}')"
+             VALUES ('00000000000070008000000000000001', '{id}', 'upstream', 'late', '', 'database', {number}, '{{}}')"
         ),
         format!(
             "INSERT INTO resource_changes (revision, team, kind, name, version, resource, body_before, body_after)
-             VALUES ({number}, '{id}', 'upstream', 'late', '', '00000000-0000-7000-8000-000000000001', NULL, '{{}}')"
+             VALUES ({number}, '{id}', 'upstream', 'late', '', '00000000000070008000000000000001', NULL, '{{}}')"
         ),
     ] {
         let sql = sqlx::AssertSqlSafe(sql);

@@ -342,7 +342,7 @@ async fn credentials_reach_the_other_node_by_row_and_raise_no_revision() {
 
 /// Through one node it goes, and on the other nothing of it counts in the next team of its name.
 #[tokio::test]
-async fn a_team_that_goes_through_one_node_leaves_no_key_on_the_other() {
+async fn a_team_that_goes_through_one_node_leaves_no_key_on_the_other_and_all_that_it_revoked() {
     let (deployment, one) = Deployment::start("").await;
     let other = deployment.node("").await;
     let key = "a-key-of-red-that-is-long-enough";
@@ -369,12 +369,19 @@ async fn a_team_that_goes_through_one_node_leaves_no_key_on_the_other() {
     begin().await;
     declare("credentials", json!({ "name": "card", "api_key": key })).await;
     until("the key is taken", async || with(&other).await == 200).await;
+    let revoked = json!({ "kind": "subject", "issuer": "urn:keyward:credentials", "value": "bob" });
+    let revoked = declare("revocations", revoked).await;
     let gone = one.call("DELETE", "/teams/red?cascade=red", None).await;
     expect(&gone, 204);
     until("the other has heard of it", async || {
         with(&other).await == 404
     })
     .await;
+    // Until then it serves the team's APIs, and whom the team had revoked is not to be believed there.
+    let listed = expect(&other.call("GET", "/revocations", None).await, 200);
+    let left = listed["items"].as_array().unwrap();
+    assert_eq!(left.len(), 1, "{listed}");
+    assert_eq!(left[0]["id"], revoked["id"]);
     begin().await;
     other.becomes("/red/a", 401).await;
     assert_eq!((with(&one).await, with(&other).await), (401, 401));

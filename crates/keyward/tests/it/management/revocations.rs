@@ -239,7 +239,7 @@ async fn a_team_revokes_tokens_of_its_own_issuers_and_of_no_other_s() {
 /// Whoever comes to a team with a key of it, or a certificate that it takes, is refused by the team's own word too.
 #[tokio::test]
 async fn a_team_revokes_its_credentials_and_the_certificates_that_its_apis_take() {
-    let managed = Managed::start(Plan::default()).await;
+    let managed = Managed::start(Plan::default().settings("trusted_proxies: [127.0.0.1]")).await;
     let both: &[&str] = &["read", "write"];
     let key = "a-key-that-both-teams-have-given-out";
     let mut publishers = Vec::new();
