@@ -114,7 +114,7 @@ pub(crate) use resource_columns;
 async fn all(connection: &mut Connection) -> Result<Vec<StoredResource>, Error> {
     let rows: Vec<ResourceRow> = sqlx::query_as(concat!(
         resource_columns!(),
-        " ORDER BY team, kind, resources.name, version"
+        " WHERE teams.deleted_at IS NULL ORDER BY team, kind, resources.name, version"
     ))
     .fetch_all(connection)
     .await?;

@@ -5,6 +5,7 @@ use crate::management::team_is_there;
 use crate::{AuditEvent, Error, Store};
 use keyward_model::Timestamp;
 use keyward_model::id::TeamId;
+use keyward_model::resource::Kind;
 
 /// How far one has been told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,19 +173,24 @@ impl Store {
         Ok(moved == 1)
     }
 
-    /// Forgets how far a webhook was told, since it is no more.
+    /// Forgets how far a webhook was told that this node does not serve any more, unless it stands in the database: there
+    /// it was left out, and goes on where it is served again.
     ///
     /// # Errors
     /// What the database says.
     pub async fn end_webhook(&self, team: TeamId, webhook: &str) -> Result<(), Error> {
         let mut transaction = self.begin_write().await?;
-        forget_webhook(&mut transaction, team, webhook).await?;
+        let gone = gone(&mut transaction).await?;
+        if gone.contains(&(team, webhook.to_owned())) {
+            forget_webhook(&mut transaction, team, webhook).await?;
+        }
         transaction.commit().await?;
         Ok(())
     }
 
-    /// Forgets how far all other webhooks were told than these, where the database is this node's alone: they went while
-    /// it did not run. Of a database that nodes share, others may have them in their files.
+    /// Forgets how far all other webhooks were told than these and those that stand in the database, which may have been
+    /// left out; where the database is this node's alone: they went while it did not run. Of a database that nodes share,
+    /// others may have them in their files.
     ///
     /// # Errors
     /// What the database says.
@@ -193,14 +199,7 @@ impl Store {
             return Ok(());
         }
         let mut transaction = self.begin_write().await?;
-        let known: Vec<(String, String)> =
-            sqlx::query_as("SELECT team, webhook FROM webhook_positions")
-                .fetch_all(&mut *transaction)
-                .await?;
-        for (team, webhook) in known {
-            let team = team
-                .parse()
-                .map_err(|_| Error::malformed("webhook_positions", "team", &webhook))?;
+        for (team, webhook) in gone(&mut transaction).await? {
             if !declared.contains(&(team, webhook.as_str())) {
                 forget_webhook(&mut transaction, team, &webhook).await?;
             }
@@ -208,6 +207,25 @@ impl Store {
         transaction.commit().await?;
         Ok(())
     }
+}
+
+/// The webhooks that were told and don't stand in the database.
+async fn gone(transaction: &mut Transaction) -> Result<Vec<(TeamId, String)>, Error> {
+    let rows: Vec<(String, String)> = sqlx::query_as(
+        "SELECT team, webhook FROM webhook_positions
+         WHERE NOT EXISTS (SELECT 1 FROM resources WHERE resources.team = webhook_positions.team
+                           AND resources.kind = $1 AND resources.name = webhook_positions.webhook)",
+    )
+    .bind(Kind::Webhook.as_str())
+    .fetch_all(&mut **transaction)
+    .await?;
+    let rows = rows.into_iter().map(|(team, webhook)| {
+        let team = team
+            .parse()
+            .map_err(|_| Error::malformed("webhook_positions", "team", &webhook))?;
+        Ok((team, webhook))
+    });
+    rows.collect()
 }
 
 /// Forgets how far a webhook was told.

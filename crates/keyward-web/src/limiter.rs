@@ -66,12 +66,17 @@ impl Limiter {
         self.failed.failed(address, weight, now);
     }
 
-    /// That a member may call once more.
-    pub(crate) fn may_call(&self, member: &str, clock: &dyn Clock) -> Result<(), Problem> {
+    /// That a member of a team may call once more. Names are each team's own: whoever is called so elsewhere counts apart.
+    pub(crate) fn may_call(
+        &self,
+        team: TeamId,
+        member: &str,
+        clock: &dyn Clock,
+    ) -> Result<(), Problem> {
         let now = Now::of(clock);
         let key = LimitKey {
-            team: TeamId::DEFAULT,
-            team_name: "default",
+            team,
+            team_name: "",
             limit: "site/calls",
             rule: self.calls,
             counted: &[By::Subject {
@@ -146,16 +151,18 @@ mod tests {
     }
 
     #[test]
-    fn each_member_has_calls_of_their_own() {
+    fn each_member_has_calls_of_their_own_and_a_name_is_somebody_else_s_in_another_team() {
         let (limiter, clock) = (limiter(), SystemClock::new());
+        let (team, other) = (TeamId::DEFAULT, TeamId::from_u128(7));
         for _ in 0..2 {
-            limiter.may_call("alice", &clock).unwrap();
+            limiter.may_call(team, "alice", &clock).unwrap();
         }
-        let refused = limiter.may_call("alice", &clock).unwrap_err();
+        let refused = limiter.may_call(team, "alice", &clock).unwrap_err();
         assert_eq!(header(&refused, "ratelimit-policy"), "\"calls\";q=2;w=600");
         assert!(header(&refused, "ratelimit").starts_with("\"calls\";r=0;t="));
         assert_eq!(header(&refused, "retry-after"), "300");
-        limiter.may_call("bob", &clock).unwrap();
+        limiter.may_call(team, "bob", &clock).unwrap();
+        limiter.may_call(other, "alice", &clock).unwrap();
     }
 
     #[test]

@@ -392,7 +392,8 @@ impl Site {
                 return Err(problem);
             }
         };
-        self.limiter.may_call(&manager.name, &*self.clock)?;
+        self.limiter
+            .may_call(manager.team, &manager.name, &*self.clock)?;
         let Gate::May(action) = endpoint.gate else {
             return Ok(Admission::Known(manager));
         };

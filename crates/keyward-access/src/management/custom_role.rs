@@ -20,7 +20,7 @@ use keyward_model::name::Name;
 use keyward_model::resource::Kind;
 use keyward_model::resource::raw::closest;
 use keyward_model::resource::raw::field::listed;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock};
 
@@ -30,6 +30,9 @@ pub(super) const GIVING: [Action; 3] = [
     Action::write(Subject::Tokens),
     Action::write(Subject::Resources(Kind::ManagementRole)),
 ];
+
+/// The most policies in a role: all roles of a member are asked about each thing of a list.
+const POLICIES_MAX: usize = 32;
 
 /// Groups of actions: all that are looked at or changed, and all that a built-in role may do.
 const READ: &str = "read";
@@ -51,6 +54,8 @@ static VOCABULARY: LazyLock<Option<Vocabulary>> = LazyLock::new(Vocabulary::read
 struct Vocabulary {
     schema: Schema,
     actions: Entities,
+    /// Each action with the groups that it is in, and no other: all that most roles ask for, and soon copied.
+    apart: BTreeMap<Action, Entities>,
 }
 
 impl Vocabulary {
@@ -58,7 +63,21 @@ impl Vocabulary {
     fn read() -> Option<Self> {
         let (schema, _) = Schema::from_cedarschema_str(&schema_text()).ok()?;
         let actions = schema.action_entities().ok()?;
-        Some(Self { schema, actions })
+        let mut apart = BTreeMap::new();
+        for action in OWNED.iter() {
+            let of = uid("Action", &action.to_string())?;
+            let some = actions.iter().filter(|entity| {
+                let id = entity.uid();
+                id == of || actions.is_ancestor_of(&id, &of)
+            });
+            let some = Entities::from_entities(some.cloned(), None).ok()?;
+            apart.insert(*action, some);
+        }
+        Some(Self {
+            schema,
+            actions,
+            apart,
+        })
     }
 }
 
@@ -97,6 +116,8 @@ pub struct CustomRole {
     gives: BTreeSet<Action>,
     /// Whether a policy of it forbids.
     forbids: bool,
+    /// Whether a condition names actions, which may be others than the one that is asked about.
+    names_actions: bool,
 }
 
 /// A custom role that somebody has. One that can't be used may be the one that forbids: then nothing is allowed.
@@ -142,6 +163,11 @@ impl CustomRole {
         self.forbids
     }
 
+    /// Whether it has to see all actions to decide about one.
+    pub(super) fn names_actions(&self) -> bool {
+        self.names_actions
+    }
+
     /// What it says.
     pub(super) fn decide(&self, asked: &Asked) -> Verdict {
         let response = AUTHORIZER.is_authorized(&asked.request, &self.policies, &asked.entities);
@@ -176,7 +202,13 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    pub(super) fn new(manager: &Manager, action: Action, of: Option<Named<'_>>) -> Option<Self> {
+    /// With all actions where a role asks for others than this one.
+    pub(super) fn new(
+        manager: &Manager,
+        action: Action,
+        of: Option<Named<'_>>,
+        all_actions: bool,
+    ) -> Option<Self> {
         let vocabulary = VOCABULARY.as_ref()?;
         let text = |text: &str| Expression::new_string(text.to_owned());
         let principal = uid("Manager", &manager.name)?;
@@ -195,7 +227,8 @@ impl Asked {
         }
         let managed = uid("Managed", &id)?;
         let what = Entity::new(managed.clone(), attributes, HashSet::new()).ok()?;
-        let entities = vocabulary.actions.clone();
+        let apart = vocabulary.apart.get(&action).filter(|_| !all_actions);
+        let entities = apart.unwrap_or(&vocabulary.actions).clone();
         let entities = entities.add_entities([who, what], None).ok()?;
         let (address, at) = (manager.address.to_canonical(), manager.at);
         let context = Context::from_pairs([
@@ -225,13 +258,25 @@ fn compile(name: &str, text: &str) -> Result<(CustomRole, Vec<Flaw>), Vec<Flaw>>
         return Err(vec![fatal(None, "cedar_schema", why)]);
     };
     let policies = named(name, text)?;
+    if policies.len() > POLICIES_MAX {
+        let why = format!(
+            "{} policies, where a role has {POLICIES_MAX} at most: put what belongs together into one, with `in [ … ]` and `||`",
+            policies.len()
+        );
+        return Err(vec![fatal(None, "too_many", why)]);
+    }
     let mut flaws = Vec::new();
     let mut reads = Reads::default();
     let mut gives = BTreeSet::new();
-    let mut forbids = false;
+    let (mut forbids, mut names_actions) = (false, false);
     for (called, policy) in &policies {
         match policy.to_json() {
-            Ok(json) => reads.extend(&Reads::of(&json)),
+            Ok(json) => {
+                // An entity's type stands there as it is; a text that only reads so costs a little time.
+                let conditions = json.get("conditions").map(ToString::to_string);
+                names_actions |= conditions.is_none_or(|text| text.contains("\"Action\""));
+                reads.extend(&Reads::of(&json));
+            }
             Err(error) => flaws.push(fatal(None, "cedar", error.to_string())),
         }
         match policy.effect() {
@@ -271,6 +316,7 @@ fn compile(name: &str, text: &str) -> Result<(CustomRole, Vec<Flaw>), Vec<Flaw>>
         policies: set,
         gives,
         forbids,
+        names_actions,
     };
     Ok((role, flaws))
 }

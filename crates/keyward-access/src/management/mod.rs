@@ -119,6 +119,8 @@ pub struct ManagementPermit {
     place: Place,
     /// The policy that allowed it.
     policy: Arc<str>,
+    /// The built-in role that allows it, whatever the thing is called; unless a custom one forbids it.
+    built_in: Option<Arc<str>>,
     /// Whether it holds whatever the thing is called.
     whole: bool,
 }
@@ -156,7 +158,11 @@ impl ManagementPermit {
         if self.whole {
             return Ok(self.clone());
         }
-        decide_of(&self.manager, self.action, self.place, Some(named))
+        let (manager, action) = (&self.manager, self.action);
+        let built_in = self.built_in.clone();
+        decided(manager, action, self.place, Some(built_in), |custom| {
+            says(custom, manager, action, Some(named))
+        })
     }
 }
 
@@ -234,7 +240,7 @@ pub fn decide_of(
     place: Place,
     of: Option<Named<'_>>,
 ) -> Result<ManagementPermit, ManagementRefusal> {
-    decided(manager, action, place, |custom| {
+    decided(manager, action, place, None, |custom| {
         says(custom, manager, action, of)
     })
 }
@@ -249,7 +255,7 @@ pub fn decide_any(
     action: Action,
     place: Place,
 ) -> Result<ManagementPermit, ManagementRefusal> {
-    decided(manager, action, place, |custom| {
+    decided(manager, action, place, None, |custom| {
         let mut custom = custom.iter();
         let gives = custom.find(|(_, role)| role.may_give(action));
         Ok(gives.map(|(name, _)| Arc::from(*name)))
@@ -259,10 +265,12 @@ pub fn decide_any(
 /// What custom roles that can be used say: the policy that allows it, if one does.
 type Said = Result<Option<Arc<str>>, ManagementRefusal>;
 
+/// Where it is known already which built-in role allows it, it is not asked again.
 fn decided(
     manager: &Arc<Manager>,
     action: Action,
     place: Place,
+    built_in: Option<Option<Arc<str>>>,
     ask: impl FnOnce(&[(&str, &CustomRole)]) -> Said,
 ) -> Result<ManagementPermit, ManagementRefusal> {
     if let Place::Team(team) = place
@@ -289,7 +297,8 @@ fn decided(
     }
     // Once more, though no role is compiled that gives it.
     let said = said.filter(|_| OWNED.contains(&action) && !GIVING.contains(&action));
-    let Some(policy) = allowed(manager, action, place).or(said) else {
+    let built_in = built_in.unwrap_or_else(|| allowed(manager, action, place));
+    let Some(policy) = built_in.clone().or(said) else {
         return Err(if manager.covers(wanted) {
             ManagementRefusal::Role
         } else {
@@ -301,6 +310,7 @@ fn decided(
         action,
         place,
         policy,
+        built_in,
         whole: custom.is_empty(),
     })
 }
@@ -328,7 +338,8 @@ fn says(
         role: role.into(),
         why: why.into(),
     };
-    let Some(asked) = Asked::new(manager, action, of) else {
+    let all_actions = custom.iter().any(|(_, role)| role.names_actions());
+    let Some(asked) = Asked::new(manager, action, of, all_actions) else {
         let first = custom.first().map(|(name, _)| *name);
         return Err(unusable(
             first.unwrap_or_default(),

@@ -5,7 +5,7 @@ use super::keys::{NoSuchKey, credential_id};
 use keyward_model::caller::{Method, TokenClaims, TokenFacts, TokenScopes};
 use keyward_model::id::{CredentialId, TeamId};
 use keyward_model::resource::credential::{
-    CredentialProof, KeyMaterial, KeyedHash, PasswordMaterial,
+    self, CredentialProof, KeyMaterial, KeyedHash, PasswordMaterial,
 };
 use keyward_model::resource::{Credential, Resource};
 use keyward_model::{Caller, Code, Fault, Timestamp};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// Who vouches for the callers that a credential of this node stands for, as upstreams, limits and revocations
 /// call it.
-pub const ISSUER: &str = "urn:keyward:credentials";
+pub const ISSUER: &str = credential::ISSUER;
 
 /// A credential that may be shown.
 #[derive(Debug)]

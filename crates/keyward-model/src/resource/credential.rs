@@ -7,6 +7,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+/// Who vouches for the callers that a credential of a node stands for, as upstreams, limits and revocations call it.
+pub const ISSUER: &str = "urn:keyward:credentials";
+
 /// A credential. APIs of its team take it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {

@@ -622,6 +622,12 @@ async fn remember(
     Ok(())
 }
 
+/// What an audit event tells of a declaration that it does not tell whole.
+pub(super) fn hashed(body: &str) -> Value {
+    let hash = digest(&SHA256, body.as_bytes());
+    json!({ "sha256": hexadecimal(hash.as_ref()) })
+}
+
 /// What the audit event of each team tells.
 fn told(changes: &[(&ResourceWrite, &ChangedResource)]) -> BTreeMap<TeamId, Value> {
     let mut counts: BTreeMap<TeamId, usize> = BTreeMap::new();
@@ -641,8 +647,7 @@ fn told(changes: &[(&ResourceWrite, &ChangedResource)]) -> BTreeMap<TeamId, Valu
                 let value = if whole(write.team) {
                     serde_json::from_str(body).unwrap_or(Value::Null)
                 } else {
-                    let hash = digest(&SHA256, body.as_bytes());
-                    json!({ "sha256": hexadecimal(hash.as_ref()) })
+                    hashed(body)
                 };
                 told.insert(when.to_owned(), value);
             }

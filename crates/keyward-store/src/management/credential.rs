@@ -64,11 +64,13 @@ impl Store {
                 changed: None,
             });
         }
-        let there: Vec<ResourceRow> =
-            sqlx::query_as(concat!(resource_columns!(), " WHERE mark > $1"))
-                .bind(mark)
-                .fetch_all(&mut *transaction)
-                .await?;
+        let there: Vec<ResourceRow> = sqlx::query_as(concat!(
+            resource_columns!(),
+            " WHERE mark > $1 AND teams.deleted_at IS NULL"
+        ))
+        .bind(mark)
+        .fetch_all(&mut *transaction)
+        .await?;
         let removed: Vec<RemovedRow> =
             sqlx::query_as("SELECT team, name, mark FROM removed_credentials WHERE mark > $1")
                 .bind(mark)

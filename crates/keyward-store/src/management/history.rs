@@ -50,6 +50,8 @@ pub struct ResourceChange {
     pub before: Option<String>,
     /// The declaration after; `None` when it went.
     pub after: Option<String>,
+    /// Whether the owner is gone by now, and with it whatever it had.
+    pub team_ended: bool,
 }
 
 /// The most that lies between two revisions and is told at once, in resources and in characters of their declarations:
@@ -97,6 +99,7 @@ struct ChangeRow {
     resource: String,
     body_before: Option<String>,
     body_after: Option<String>,
+    team_ended: i64,
 }
 
 impl TryFrom<RevisionRow> for RevisionEntry {
@@ -134,6 +137,7 @@ impl TryFrom<ChangeRow> for ResourceChange {
             version: row.version,
             before: row.body_before,
             after: row.body_after,
+            team_ended: row.team_ended != 0,
         })
     }
 }
@@ -184,7 +188,8 @@ impl Store {
         let number = |revision: Revision| i64::try_from(revision.0).unwrap_or(i64::MAX);
         let rows: Vec<ChangeRow> = sqlx::query_as(
             "SELECT revision, team, teams.name AS team_name, kind, resource_changes.name, version,
-                    resource, body_before, body_after
+                    resource, body_before, body_after,
+                    CAST(CASE WHEN teams.deleted_at IS NULL THEN 0 ELSE 1 END AS BIGINT) AS team_ended
              FROM resource_changes JOIN teams ON teams.id = resource_changes.team
              WHERE revision > $1 AND revision <= $2 AND ($3 = '' OR team = $3)
              ORDER BY revision, team, kind, resource_changes.name, version",
@@ -231,7 +236,8 @@ impl Store {
             "SELECT last.revision AS revision, span.team AS team, teams.name AS team_name,
                     span.kind AS kind, span.name AS name, span.version AS version,
                     last.resource AS resource, first.body_before AS body_before,
-                    last.body_after AS body_after
+                    last.body_after AS body_after,
+                    CAST(CASE WHEN teams.deleted_at IS NULL THEN 0 ELSE 1 END AS BIGINT) AS team_ended
              FROM ",
             spans!(),
             " JOIN teams ON teams.id = span.team

@@ -1,14 +1,15 @@
 //! The end of a team: all that it has goes in one transaction, and what it was stays in the history and the audit log.
 
 use super::Author;
-use super::change::begin_revision;
+use super::change::{begin_revision, hashed};
+use super::credential::CREDENTIAL;
 use super::team::Team;
 use crate::changes::{Subject, raise};
 use crate::database::Transaction;
-use crate::{Error, Store};
+use crate::{Error, KeyState, Store};
 use keyward_model::id::TeamId;
 use keyward_model::{Revision, Timestamp};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -25,7 +26,10 @@ impl fmt::Display for TeamContents {
 }
 
 /// What ends a row of each kind that is no resource. `$1` is the team and `$2` the time.
-const ENDED: [(&str, &str, &str); 5] = [
+///
+/// Revocations are none of it: other nodes go on serving the team's APIs until they have heard of its end, and would
+/// believe what it had revoked. They do no harm afterwards, and go when their time is over.
+const ENDED: [(&str, &str, &str); 4] = [
     (
         "member",
         "SELECT count(DISTINCT member) FROM members WHERE team = $1 AND $2 = $2",
@@ -47,17 +51,12 @@ const ENDED: [(&str, &str, &str); 5] = [
         "UPDATE keys SET state = 'withdrawn', version = version + 1, withdrawn_at = $2, private_sealed = NULL
          WHERE team = $1 AND state IN ('published', 'active', 'retiring')",
     ),
-    (
-        "revocation",
-        "SELECT count(*) FROM revocations WHERE team = $1 AND expires_at > $2",
-        "DELETE FROM revocations WHERE team = $1 AND $2 = $2",
-    ),
 ];
 
 impl Store {
     /// Takes a team away, as a revision on top of `base`. With `cascade` all that it has goes with it: resources as by a
-    /// change that deletes them, members, tokens, paths and revocations; its keys are withdrawn and their private parts
-    /// wiped. The revision, and how far credentials have come where any went. Its name is free from then on; its id is never given again.
+    /// change that deletes them, members, tokens and paths; its keys are withdrawn and their private parts
+    /// wiped. Its revocations are left to expire. The revision, and how far credentials have come where any went. Its name is free from then on; its id is never given again.
     ///
     /// # Errors
     /// [`Error::TeamInUse`] when it has something, without `cascade`; [`Error::NoTeam`] when it is gone;
@@ -92,7 +91,11 @@ impl Store {
         .bind(&id)
         .execute(&mut *transaction)
         .await?;
-        let credentials = end_credentials(&mut transaction, team.id, now).await?;
+        let credentials = self
+            .end_credentials(&mut transaction, team.id, (author, reason), now)
+            .await?;
+        self.tell_of_keys(&mut transaction, team.id, author, now)
+            .await?;
         for table in ["resources", "resource_secrets", "webhook_positions"] {
             let sql = format!("DELETE FROM {table} WHERE team = $1");
             sqlx::query(sqlx::AssertSqlSafe(sql))
@@ -107,13 +110,8 @@ impl Store {
                 .execute(&mut *transaction)
                 .await?
                 .rows_affected();
-            let counted = match kind {
-                "key" => Some(Subject::Keys),
-                "revocation" => Some(Subject::RevocationsRemoved),
-                _ => None,
-            };
-            if let Some(counted) = counted.filter(|_| ended > 0) {
-                raise(&mut transaction, counted).await?;
+            if kind == "key" && ended > 0 {
+                raise(&mut transaction, Subject::Keys).await?;
             }
         }
         // Rows that tell of it, such as the audit log's, go on naming its id.
@@ -135,35 +133,82 @@ impl Store {
         committed.map_err(|error| Error::Unacknowledged(Error::from(error).to_string()))?;
         Ok((revision, credentials))
     }
-}
 
-/// Keeps which credentials go with a team; how far credentials have come with it, where it has any.
-async fn end_credentials(
-    transaction: &mut Transaction,
-    team: TeamId,
-    now: Timestamp,
-) -> Result<Option<i64>, Error> {
-    let (count,): (i64,) =
-        sqlx::query_as("SELECT count(*) FROM resources WHERE team = $1 AND kind = 'credential'")
-            .bind(team.to_string())
-            .fetch_one(&mut **transaction)
+    /// Keeps which credentials go with a team, and tells of them, since they have no history; how far credentials have
+    /// come with it, where it has any.
+    async fn end_credentials(
+        &self,
+        transaction: &mut Transaction,
+        team: TeamId,
+        (author, reason): (Author<'_>, &str),
+        now: Timestamp,
+    ) -> Result<Option<i64>, Error> {
+        let of_team = team.to_string();
+        let going: Vec<(String, String)> = sqlx::query_as(
+            "SELECT name, body FROM resources WHERE team = $1 AND kind = $2 ORDER BY name",
+        )
+        .bind(&of_team)
+        .bind(CREDENTIAL)
+        .fetch_all(&mut **transaction)
+        .await?;
+        if going.is_empty() {
+            return Ok(None);
+        }
+        let mark = raise(transaction, Subject::Credentials).await?;
+        sqlx::query(
+            "INSERT INTO removed_credentials (team, name, mark, removed_at)
+             SELECT team, name, $2, $3 FROM resources WHERE team = $1 AND kind = $4
+             ON CONFLICT (team, name)
+             DO UPDATE SET mark = excluded.mark, removed_at = excluded.removed_at",
+        )
+        .bind(&of_team)
+        .bind(mark)
+        .bind(now.as_micros())
+        .bind(CREDENTIAL)
+        .execute(&mut **transaction)
+        .await?;
+        let changes: Vec<Value> = going
+            .iter()
+            .map(|(name, body)| json!({ "kind": CREDENTIAL, "name": name, "before": hashed(body) }))
+            .collect();
+        let object = format!("credentials {mark}");
+        let action = ("credentials.change", object.as_str());
+        let mut about = json!({ "changes": changes });
+        if let Value::Object(about) = &mut about
+            && !reason.is_empty()
+        {
+            about.insert("reason".to_owned(), reason.into());
+        }
+        self.told(transaction, author, team, action, about, now)
             .await?;
-    if count == 0 {
-        return Ok(None);
+        Ok(Some(mark))
     }
-    let mark = raise(transaction, Subject::Credentials).await?;
-    sqlx::query(
-        "INSERT INTO removed_credentials (team, name, mark, removed_at)
-         SELECT team, name, $2, $3 FROM resources WHERE team = $1 AND kind = 'credential'
-         ON CONFLICT (team, name)
-         DO UPDATE SET mark = excluded.mark, removed_at = excluded.removed_at",
-    )
-    .bind(team.to_string())
-    .bind(mark)
-    .bind(now.as_micros())
-    .execute(&mut **transaction)
-    .await?;
-    Ok(Some(mark))
+
+    /// Tells of the keys that are withdrawn with a team, each as where it is withdrawn alone.
+    async fn tell_of_keys(
+        &self,
+        transaction: &mut Transaction,
+        team: TeamId,
+        author: Author<'_>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let going: Vec<(String, String, String)> = sqlx::query_as(
+            "SELECT id, kid, state FROM keys
+             WHERE team = $1 AND state IN ('published', 'active', 'retiring') ORDER BY id",
+        )
+        .bind(team.to_string())
+        .fetch_all(&mut **transaction)
+        .await?;
+        for (id, kid, state) in going {
+            let object = format!("key {id}");
+            let action = ("key.change", object.as_str());
+            let to = KeyState::Withdrawn.as_str();
+            let about = json!({ "kid": kid, "from": state, "to": to });
+            self.told(transaction, author, team, action, about, now)
+                .await?;
+        }
+        Ok(())
+    }
 }
 
 /// That a team is there and was not deleted: to be asked in each transaction that gives it something.

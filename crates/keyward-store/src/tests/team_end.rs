@@ -9,6 +9,7 @@ on_each_database! {
     a_team_s_revocations_are_its_own,
     a_webhook_that_comes_again_is_told_from_then_on,
     the_audit_log_is_verified_in_parts_as_it_is_as_a_whole,
+    what_a_version_before_gives_a_team_that_is_gone_is_read_by_nobody,
 }
 
 const AUTHOR: Author<'static> = Author::local("alice");
@@ -158,18 +159,51 @@ async fn what_a_team_has_goes_with_it_and_nothing_is_given_to_it_any_more(bench:
             )
             .await
     };
-    revoke(red.id).await.unwrap();
+    let revoked = revoke(red.id).await.unwrap();
+    let credential = r#"{"name":"card","api_key":"of-red"}"#;
+    change(
+        &store,
+        write(red.id, "credential", "card", Some(credential)),
+    )
+    .await
+    .unwrap();
     let before = store.marks().await.unwrap();
+    let read = store.base().await.unwrap();
     delete(&store, &red, true).await.unwrap();
     let marks = store.marks().await.unwrap();
     assert!(marks.keys > before.keys, "nodes hear of the keys");
-    assert!(marks.revocations.removed > before.revocations.removed);
+    // Other nodes serve its APIs until they have heard of its end: what it has revoked is not believed again.
+    assert_eq!(marks.revocations, before.revocations);
+    assert_eq!(store.revocations(NOW).await.unwrap(), [revoked]);
+    // Nodes hear of its credentials by row, and the log tells of them without their bodies.
+    let heard = store.credential_changes(read.credentials).await.unwrap();
+    let heard: Vec<_> = heard.changed.into_iter().flatten().collect();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert_eq!((heard[0].team, heard[0].name.as_str()), (red.id, "card"));
+    assert_eq!(heard[0].now, None);
+    let log = store.newest_audit_events(Some(red.id), None, 10).await;
+    let log = log.unwrap();
+    let told = |action: &str| {
+        let of = |event: &&AuditEvent| event.action == action;
+        log.iter().find(of).map(|event| event.detail.clone())
+    };
+    let told_of_it = told("credentials.change").unwrap();
+    let event: serde_json::Value = serde_json::from_str(&told_of_it).unwrap();
+    let change_of_it = &event["changes"][0];
+    assert_eq!(change_of_it["name"], "card");
+    assert!(change_of_it["before"]["sha256"].is_string(), "{told_of_it}");
+    assert!(!told_of_it.contains("of-red"), "{told_of_it}");
+    assert_eq!(event["reason"], "over");
+    let event: serde_json::Value = serde_json::from_str(&told("key.change").unwrap()).unwrap();
+    assert_eq!(
+        (event["kid"].as_str(), event["to"].as_str()),
+        (Some("k1"), Some("withdrawn"))
+    );
     let token = store.machine_token(token.id).await.unwrap().unwrap();
     assert_eq!(token.revoked_at, Some(NOW));
     let keys = store.keys(red.id, "keys").await.unwrap();
     assert_eq!(keys[0].state, KeyState::Withdrawn);
     assert!(store.private_jwk(&keys[0]).await.unwrap().is_none());
-    assert_eq!(store.revocations(NOW).await.unwrap(), Vec::new());
     assert_eq!(store.webhook_position(red.id, "hook").await.unwrap(), None);
 
     let no_team = |error: Error| assert!(matches!(error, Error::NoTeam), "{error:?}");
@@ -203,6 +237,42 @@ async fn what_a_team_has_goes_with_it_and_nothing_is_given_to_it_any_more(bench:
             .unwrap(),
         None
     );
+}
+
+/// It knows no end of a team, and takes it for one that is called `deleted-ID`.
+async fn what_a_version_before_gives_a_team_that_is_gone_is_read_by_nobody(bench: Bench) {
+    let store = bench.open().await;
+    let red = team(&store, "red", "/red").await;
+    delete(&store, &red, true).await.unwrap();
+    let before = store.base().await.unwrap();
+    let id = red.id;
+    let number = before.revision.next();
+    for sql in [
+        format!(
+            "INSERT INTO revisions (number, created_at, actor, summary, reason, request_id)
+             VALUES ({number}, 0, 'old', 'create upstream late', '', '')"
+        ),
+        format!(
+            "INSERT INTO resources (id, team, kind, name, version, origin, revision, body)
+             VALUES ('00000000000070008000000000000001', '{id}', 'upstream', 'late', '', 'database', {number}, '{{}}')"
+        ),
+        format!(
+            "INSERT INTO resource_changes (revision, team, kind, name, version, resource, body_before, body_after)
+             VALUES ({number}, '{id}', 'upstream', 'late', '', '00000000000070008000000000000001', NULL, '{{}}')"
+        ),
+    ] {
+        let sql = sqlx::AssertSqlSafe(sql);
+        sqlx::query(sql).execute(store.pool()).await.unwrap();
+    }
+    let (base, all) = store.resources_at_once().await.unwrap();
+    assert_eq!((base.revision, all), (number, Vec::new()));
+    let differences = store
+        .resource_differences(None, before.revision, number)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(differences.len(), 1);
+    assert!(differences[0].team_ended, "whoever follows leaves it out");
 }
 
 async fn custom_roles_that_members_have_stay_and_only_those_that_are_there_are_given(bench: Bench) {
@@ -288,6 +358,10 @@ async fn a_webhook_that_comes_again_is_told_from_then_on(bench: Bench) {
     let position = async || store.webhook_position(TEAM, "hook").await.unwrap();
     change(&store, hook(Some(r#"{"n":1}"#))).await.unwrap();
     assert!(position().await.is_some(), "a change is no end");
+    // Nor is it where a node does not serve it, at its start or later.
+    store.end_other_webhooks(&[]).await.unwrap();
+    store.end_webhook(TEAM, "hook").await.unwrap();
+    assert!(position().await.is_some(), "it was left out");
     change(&store, hook(None)).await.unwrap();
     assert_eq!(position().await, None);
     // Of a file, where nobody saw it go: the database of one node alone forgets it at the next start.

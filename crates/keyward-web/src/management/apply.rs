@@ -1,6 +1,7 @@
 //! Many resources at once, and all of them back: what `keyward apply`, `diff` and `export` ask for.
 
 use super::call::{Call, JSON};
+use super::catalogue::Catalogue;
 use super::change::{Making, Planned};
 use super::draft::{Draft, invalid};
 use super::endpoint::Outcome;
@@ -20,6 +21,7 @@ use keyward_model::resource::raw::closest;
 use keyward_model::{Revision, TeamName};
 use keyward_store::management::Team;
 use serde_json::{Value, json};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -49,6 +51,19 @@ pub(crate) fn apply<'c>(site: &'c Site, call: &'c Call, manager: Arc<Manager>) -
     async move {
         let dry_run = call.flag("dry_run")?;
         let asked = asked(site, call, &manager).await?;
+        let mut may = May::new(site, &manager);
+        // What may be done is decided before anybody has to wait for it.
+        let mut declared = Vec::with_capacity(asked.documents.len());
+        for document in &asked.documents {
+            let key = &document.draft.resource.key;
+            may.reader.in_turn().await;
+            let draft = Some(Arc::clone(&document.draft));
+            let change = Planned::new(&document.permit, key.clone(), draft)
+                .map_err(|problem| forbidden(problem, &document.prefix))?;
+            let change = change.at(document.prefix.clone());
+            declared.push((document, change, may.reader.reads(key)));
+        }
+        let gone = may.going(&asked, &*site.catalogue().await?).await?;
         let files = site.node().files().await;
         let files: BTreeSet<&ResourceKey> = files.iter().map(|file| &file.key).collect();
         for document in &asked.documents {
@@ -74,7 +89,6 @@ pub(crate) fn apply<'c>(site: &'c Site, call: &'c Call, manager: Arc<Manager>) -
             dry_run,
             remembered: None,
         };
-        let mut reader = Reader::new(&manager);
         let mut told: Vec<Value> = Vec::new();
         let mut unchanged = 0;
         let made = site
@@ -93,15 +107,8 @@ pub(crate) fn apply<'c>(site: &'c Site, call: &'c Call, manager: Arc<Manager>) -
                 told.clear();
                 unchanged = 0;
                 let mut planned = Vec::new();
-                for document in &asked.documents {
+                for (document, change, reads) in &declared {
                     let resource = &document.draft.resource;
-                    // Before it is told whether it is as declared.
-                    let change = Planned::new(
-                        &document.permit,
-                        resource.key.clone(),
-                        Some(Arc::clone(&document.draft)),
-                    )
-                    .map_err(|problem| forbidden(problem, &document.prefix))?;
                     let current = catalogue.get(&resource.key);
                     if let Some(current) = current {
                         if same(current, resource) {
@@ -114,30 +121,27 @@ pub(crate) fn apply<'c>(site: &'c Site, call: &'c Call, manager: Arc<Manager>) -
                     let before = current.map(|current| written(&current.body));
                     let after = Some(written(&resource.body));
                     let (key, team) = (&resource.key, &document.team.name);
-                    let reads = reader.reads(key);
-                    told.push(difference_to(reads, key, team, before, after));
-                    planned.push(change.at(document.prefix.clone()));
+                    told.push(difference_to(*reads, key, team, before, after));
+                    planned.push(change.clone());
                 }
-                let named: BTreeSet<&ResourceKey> = asked
-                    .documents
-                    .iter()
-                    .map(|document| &document.draft.resource.key)
-                    .collect();
+                let named = asked.named();
                 for team in &asked.prune {
                     let of_team = catalogue.values();
                     for current in of_team.filter(|current| current.key.team == team.id) {
                         if named.contains(&current.key) {
                             continue;
                         }
-                        let Some(kind) = KindDescription::of(current.key.kind) else {
-                            continue;
-                        };
-                        let write = Action::write(kind.subject());
-                        let permit = site.permit_any(&manager, write, Place::Team(team.id))?;
                         let (key, before) = (&current.key, Some(written(&current.body)));
-                        let reads = reader.reads(key);
+                        let (change, reads) = match gone.get(key) {
+                            Some(known) => known.clone(),
+                            // It came just now.
+                            None => match may.go(key)? {
+                                Some(change) => (change, may.reader.reads(key)),
+                                None => continue,
+                            },
+                        };
                         told.push(difference_to(reads, key, &team.name, before, None));
-                        planned.push(Planned::new(&permit, current.key.clone(), None)?);
+                        planned.push(change);
                     }
                 }
                 Ok(planned)
@@ -152,6 +156,75 @@ pub(crate) fn apply<'c>(site: &'c Site, call: &'c Call, manager: Arc<Manager>) -
         })))
     }
     .boxed()
+}
+
+impl Asked {
+    /// What the documents are about.
+    fn named(&self) -> BTreeSet<&ResourceKey> {
+        let documents = self.documents.iter();
+        documents
+            .map(|document| &document.draft.resource.key)
+            .collect()
+    }
+}
+
+/// What the caller may take away, and what they may read of it.
+struct May<'m> {
+    site: &'m Site,
+    reader: Reader<'m>,
+    manager: &'m Arc<Manager>,
+    /// What was decided already: once for each team and kind.
+    permits: BTreeMap<(TeamId, Kind), ManagementPermit>,
+}
+
+impl<'m> May<'m> {
+    fn new(site: &'m Site, manager: &'m Arc<Manager>) -> Self {
+        Self {
+            site,
+            reader: Reader::new(manager),
+            manager,
+            permits: BTreeMap::new(),
+        }
+    }
+
+    /// All that would be pruned now, and whether each may be read.
+    async fn going(
+        &mut self,
+        asked: &Asked,
+        catalogue: &Catalogue,
+    ) -> Result<BTreeMap<ResourceKey, (Planned, bool)>, Problem> {
+        let mut going = BTreeMap::new();
+        let named = asked.named();
+        let teams: BTreeSet<TeamId> = asked.prune.iter().map(|team| team.id).collect();
+        let of_teams = catalogue.values();
+        for current in of_teams.filter(|current| teams.contains(&current.key.team)) {
+            let key = &current.key;
+            if named.contains(key) {
+                continue;
+            }
+            self.reader.in_turn().await;
+            if let Some(change) = self.go(key)? {
+                going.insert(key.clone(), (change, self.reader.reads(key)));
+            }
+        }
+        Ok(going)
+    }
+
+    /// This one taken away; `None` of what no call is about.
+    fn go(&mut self, key: &ResourceKey) -> Result<Option<Planned>, Problem> {
+        let Some(kind) = KindDescription::of(key.kind) else {
+            return Ok(None);
+        };
+        let permit = match self.permits.entry((key.team, key.kind)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let write = Action::write(kind.subject());
+                let place = Place::Team(key.team);
+                new.insert(self.site.permit_any(self.manager, write, place)?)
+            }
+        };
+        Planned::new(permit, key.clone(), None).map(Some)
+    }
 }
 
 async fn asked(site: &Site, call: &Call, manager: &Arc<Manager>) -> Result<Asked, Problem> {
@@ -346,7 +419,7 @@ pub(crate) fn export<'c>(site: &'c Site, call: &'c Call, manager: Arc<Manager>) 
         for resource in catalogue.values() {
             let wanted = team.is_none_or(|team| resource.team_name.as_str() == team)
                 && kind.is_none_or(|kind| resource.key.kind.as_str() == kind);
-            if wanted && reader.reads(&resource.key) {
+            if wanted && reader.reads_in_turn(&resource.key).await {
                 resources.push(written(Known::Database(Arc::clone(resource)).body()));
             }
         }

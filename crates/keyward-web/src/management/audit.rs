@@ -15,11 +15,12 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// An event as it is told. Bodies of resources are told to whoever may read them.
-pub(super) fn told(manager: &Arc<Manager>, event: &AuditEvent) -> Value {
+pub(super) async fn told(manager: &Arc<Manager>, event: &AuditEvent) -> Value {
     let mut detail: Value = serde_json::from_str(&event.detail).unwrap_or_default();
     let changes = detail.get_mut("changes").and_then(Value::as_array_mut);
     let mut reader = Reader::new(manager);
     for change in changes.into_iter().flatten() {
+        reader.in_turn().await;
         let text = |key: &str| change.get(key).and_then(Value::as_str);
         let kind = text("kind").and_then(KindDescription::named);
         let named = Named {
@@ -62,10 +63,13 @@ pub(crate) fn list<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             .store()
             .newest_audit_events(team, before, paging.wanted())
             .await?;
-        let end = |event: &AuditEvent| json!(event.sequence);
-        Ok(Answer::ok(paging.page(site, events, end, |event| {
-            told(&allowed.manager, &event)
-        })))
+        let mut page = Vec::with_capacity(events.len());
+        for event in events {
+            let told = told(&allowed.manager, &event).await;
+            page.push((event.sequence, told));
+        }
+        let end = |(sequence, _): &(i64, Value)| json!(sequence);
+        Ok(Answer::ok(paging.page(site, page, end, |(_, told)| told)))
     }
     .boxed()
 }

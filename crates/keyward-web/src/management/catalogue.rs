@@ -303,7 +303,8 @@ impl Site {
                 body: change.after.unwrap_or_default(),
             };
             followed.forget(&row.key());
-            if !row.body.is_empty() {
+            // The version before knows no end of a team, and may give it something.
+            if !row.body.is_empty() && !change.team_ended {
                 rows.push(row);
             }
         }

@@ -276,20 +276,32 @@ impl Site {
 
     /// That nobody has a custom role that goes: it may be the one that forbids something.
     async fn custom_roles_are_unused(&self, planned: &[Planned]) -> Result<(), Problem> {
-        let gone = planned.iter().filter(|change| change.draft.is_none());
-        for change in gone.filter(|change| change.key.kind == Kind::ManagementRole) {
-            let unused = self
-                .store()
-                .is_unused_role(change.key.team, &change.key.name);
-            match unused.await {
-                Ok(()) => {}
-                Err(error @ keyward_store::Error::RoleInUse { .. }) => {
+        for change in planned {
+            if let Err(error) = self.is_unused(change).await {
+                if matches!(error, keyward_store::Error::RoleInUse { .. }) {
                     return Err(in_use(&error));
                 }
-                Err(error) => return Err(error.into()),
+                return Err(error.into());
             }
         }
         Ok(())
+    }
+
+    /// Whether this is no custom role that goes and that members have.
+    pub(crate) async fn may_go(&self, change: &Planned) -> Result<bool, Problem> {
+        match self.is_unused(change).await {
+            Ok(()) => Ok(true),
+            Err(keyward_store::Error::RoleInUse { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn is_unused(&self, change: &Planned) -> Result<(), keyward_store::Error> {
+        if change.draft.is_some() || change.key.kind != Kind::ManagementRole {
+            return Ok(());
+        }
+        let (team, name) = (change.key.team, &change.key.name);
+        self.store().is_unused_role(team, name).await
     }
 
     pub(crate) async fn made_before(

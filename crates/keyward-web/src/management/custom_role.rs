@@ -12,31 +12,60 @@ use keyward_model::Name;
 use keyward_model::id::TeamId;
 use keyward_model::resource::{Kind, Spec};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// How many compiled roles are kept. Beyond that all are compiled anew when they are needed.
-const COMPILED_MAX: usize = 1024;
+/// How much text of compiled roles is kept: 64 of the longest, which take many times as much when they are compiled.
+/// Beyond that all are compiled anew when they are needed.
+const KEPT_MAX_BYTES: usize = 1 << 20;
+
+/// What one takes beside its text.
+const EACH_BYTES: usize = 1 << 10;
 
 /// A compiled role, or why it can't be.
 type Compiled = Result<Arc<CustomRole>, Box<str>>;
 
 /// Roles that were compiled, by their names and texts: what is decided by them never depends on what is kept here.
 #[derive(Debug, Default)]
-pub(crate) struct CompiledRoles(Mutex<HashMap<(Name, Box<str>), Compiled>>);
+pub(crate) struct CompiledRoles(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    roles: HashMap<(Name, Box<str>), Compiled>,
+    bytes: usize,
+}
 
 impl CompiledRoles {
-    fn role(&self, name: &Name, text: &str) -> Compiled {
+    async fn role(&self, name: &Name, text: &str) -> Compiled {
         let key = (name.clone(), Box::from(text));
-        let mut compiled = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = compiled.get(&key) {
+        if let Some(known) = self.kept().roles.get(&key) {
             return known.clone();
         }
-        let role = CustomRole::new(name.as_str(), text).map(Arc::new);
-        if compiled.len() >= COMPILED_MAX {
-            compiled.clear();
-        }
-        compiled.insert(key, role.clone());
+        // It takes some milliseconds, for which others neither wait on this thread nor for what is kept.
+        let (of, what) = key.clone();
+        let compiling = tokio::task::spawn_blocking(move || CustomRole::new(of.as_str(), &what));
+        let role = compiling
+            .await
+            .map_err(|error| error.to_string().into_boxed_str())?;
+        let role = role.map(Arc::new);
+        self.kept().keep(key, role.clone());
         role
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn keep(&mut self, key: (Name, Box<str>), role: Compiled) {
+        let bytes = key.1.len().saturating_add(EACH_BYTES);
+        if self.bytes.saturating_add(bytes) > KEPT_MAX_BYTES {
+            self.roles.clear();
+            self.bytes = 0;
+        }
+        if self.roles.insert(key, role).is_none() {
+            self.bytes = self.bytes.saturating_add(bytes);
+        }
     }
 }
 
@@ -52,12 +81,15 @@ impl Site {
         }
         let catalogue = self.catalogue().await?;
         let files = self.node().files().await;
-        let held = names.into_iter().map(|name| {
-            let found = found(&catalogue, &files, team, &name);
-            let role = found.and_then(|text| self.compiled_roles().role(&name, text));
-            HeldRole { name, role }
-        });
-        Ok(held.collect())
+        let mut held = Vec::with_capacity(names.len());
+        for name in names {
+            let role = match found(&catalogue, &files, team, &name) {
+                Ok(text) => self.compiled_roles().role(&name, text).await,
+                Err(why) => Err(why),
+            };
+            held.push(HeldRole { name, role });
+        }
+        Ok(held)
     }
 }
 
@@ -129,4 +161,22 @@ pub(crate) async fn can_be_given(
 pub(crate) enum Where {
     Database,
     File,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_text_is_kept_than_there_is_room_for() {
+        let mut kept = Kept::default();
+        let text = "x".repeat(KEPT_MAX_BYTES / 8);
+        for number in 0..100 {
+            let name: Name = format!("role-{number}").parse().unwrap();
+            kept.keep((name, text.as_str().into()), Err("a test".into()));
+            let held: usize = kept.roles.keys().map(|(_, text)| text.len()).sum();
+            assert!(held <= kept.bytes && kept.bytes <= KEPT_MAX_BYTES);
+            assert!(!kept.roles.is_empty(), "the last is kept");
+        }
+    }
 }

@@ -422,7 +422,9 @@ fn own_schemas() -> Vec<(&'static str, Value)> {
         (
             "Revocation",
             told(json!({
-                "id": id, "kind": revocable, "issuer": text(), "value": text(), "not_before": text(), "expires_at": text(),
+                "id": id, "team": text(), "kind": revocable, "issuer": text(),
+                "issuer_known": schema::about(json!({ "type": "boolean" }), "Whether this node knows of callers for whom it vouches: where not, nobody is refused as far as it knows"),
+                "value": text(), "not_before": text(), "expires_at": text(),
             })),
         ),
         (

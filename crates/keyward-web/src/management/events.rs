@@ -113,7 +113,7 @@ impl Open {
                 self.said = now;
                 let mut text = String::new();
                 for event in &events {
-                    let told = told(&self.manager, event);
+                    let told = told(&self.manager, event).await;
                     let _ = write!(
                         text,
                         "id: {}\nevent: {}\ndata: {told}\n\n",

@@ -19,8 +19,11 @@ use std::collections::BTreeSet;
 pub(crate) const NAME: &str = "^(?![Nn][Oo][Dd][Ee]$)[A-Za-z0-9][A-Za-z0-9._@-]{0,126}$";
 const NAME_MAX: usize = 127;
 
-/// The most roles of a member: each custom one is asked at each call.
+/// The most roles of a member.
 const ROLES_MAX: usize = 16;
+
+/// The most of them that are custom: each is asked at each call, about each thing of a list.
+const CUSTOM_MAX: usize = 4;
 
 /// What the audit log calls the node itself, in small letters: nobody else is called so, however it is written.
 const OF_THE_NODE: &str = "node";
@@ -125,6 +128,13 @@ fn roles(body: &Value) -> Result<BTreeSet<GivenRole>, Problem> {
         let why = "it is `operator`, `owner`, `publisher`, `consumer` or `auditor`, or the name of a custom role";
         let parsed = parsed.ok_or_else(|| bad_member(&format!("/roles/{index}"), why))?;
         roles.insert(parsed);
+    }
+    let custom = roles
+        .iter()
+        .filter(|role| matches!(role, GivenRole::Custom(_)));
+    if custom.count() > CUSTOM_MAX {
+        let why = "four of them are custom at most, since each is asked at each call: put what the member needs into one";
+        return Err(bad_member("/roles", why));
     }
     Ok(roles)
 }

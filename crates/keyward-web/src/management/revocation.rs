@@ -1,8 +1,8 @@
 //! Endpoints of revocations: what tokens are no longer believed.
 //!
 //! Operators revoke tokens of the issuers that all teams share, and of this node's own. A team revokes those of its own
-//! issuers: a revocation counts for callers whom an issuer of its team vouches for, so that it touches nobody else's,
-//! whoever calls an issuer by the same address.
+//! issuers, its credentials and the certificates that its APIs take: a revocation counts for callers whom something of its
+//! team vouches for, so that it touches nobody else's, whoever calls an issuer by the same address.
 
 use super::call::JSON;
 use super::endpoint::{Allowed, BASE, Outcome};
@@ -12,12 +12,14 @@ use crate::answer::Answer;
 use crate::problem::{Problem, ProblemKind};
 use crate::site::Site;
 use futures_util::FutureExt as _;
+use keyward_model::TeamName;
 use keyward_model::id::{RevocationId, TeamId};
-use keyward_model::resource::Spec;
 use keyward_model::resource::raw::form;
+use keyward_model::resource::{Authentication, AuthenticationMethod, Kind, Spec, credential};
 use keyward_model::revocation::{Revocation, RevocationKind};
 use keyward_state::revocation::REVOCATIONS_MAX_DEFAULT;
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How long a revocation is kept unless told otherwise: longer than tokens usually live.
@@ -41,16 +43,95 @@ const KINDS: [(&str, RevocationKind); 5] = [
     ("family", RevocationKind::Family),
 ];
 
-fn told(revocation: &Revocation) -> Value {
-    let kind = KINDS.iter().find(|(_, kind)| *kind == revocation.kind);
-    json!({
-        "id": revocation.id.to_string(),
-        "kind": kind.map(|(name, _)| *name),
-        "issuer": revocation.issuer,
-        "value": revocation.value,
-        "not_before": revocation.not_before.to_string(),
-        "expires_at": revocation.expires.to_string(),
-    })
+/// Who vouches for callers, by team, as far as this node knows.
+struct Issuers {
+    of_teams: BTreeSet<(TeamId, Box<str>)>,
+    /// Teams whose APIs take certificates, which name their issuers themselves.
+    with_certificates: BTreeSet<TeamId>,
+    names: BTreeMap<TeamId, TeamName>,
+}
+
+impl Issuers {
+    async fn read(site: &Site) -> Result<Self, Problem> {
+        let mut issuers = Self {
+            of_teams: BTreeSet::from([(TeamId::DEFAULT, site.site_url().into())]),
+            // A file's APIs may take them.
+            with_certificates: BTreeSet::from([TeamId::DEFAULT]),
+            names: BTreeMap::new(),
+        };
+        let teams = site.store().teams().await?;
+        issuers.names = teams.into_iter().map(|team| (team.id, team.name)).collect();
+        for file in site.node().files().await.iter() {
+            if let (Kind::Issuer | Kind::KeySet, Some(issuer)) = (
+                file.key.kind,
+                file.body.get("issuer").and_then(Value::as_str),
+            ) {
+                issuers.of_teams.insert((file.key.team, issuer.into()));
+            }
+        }
+        for one in site.catalogue().await?.values() {
+            let team = one.key.team;
+            let issuer = match &one.resource.spec {
+                Spec::Issuer(own) => Some(&*own.issuer),
+                Spec::KeySet(set) => set.issuer.as_deref(),
+                Spec::Api(api) => {
+                    if takes_certificates(&api.authentication) {
+                        issuers.with_certificates.insert(team);
+                    }
+                    None
+                }
+                Spec::Upstream(_)
+                | Spec::Credential(_)
+                | Spec::Role(_)
+                | Spec::AccessPolicy(_)
+                | Spec::Webhook(_)
+                | Spec::ManagementRole(_)
+                | Spec::Provider(_)
+                | Spec::Model(_) => None,
+            };
+            if let Some(issuer) = issuer {
+                issuers.of_teams.insert((team, issuer.into()));
+            }
+        }
+        Ok(issuers)
+    }
+
+    /// Whether callers whom this one vouches for may come to the team.
+    fn knows(&self, team: TeamId, issuer: &str) -> bool {
+        let of_certificates = issuer.contains('=') && self.with_certificates.contains(&team);
+        issuer == credential::ISSUER
+            || of_certificates
+            || self.of_teams.contains(&(team, issuer.into()))
+    }
+
+    /// A revocation as it is told, with whether it can refuse anybody as far as this node knows.
+    fn told(&self, revocation: &Revocation) -> Value {
+        let kind = KINDS.iter().find(|(_, kind)| *kind == revocation.kind);
+        let team = match self.names.get(&revocation.team) {
+            Some(name) => name.to_string(),
+            None => format!("deleted-{}", revocation.team),
+        };
+        json!({
+            "id": revocation.id.to_string(),
+            "team": team,
+            "kind": kind.map(|(name, _)| *name),
+            "issuer": revocation.issuer,
+            "issuer_known": self.knows(revocation.team, &revocation.issuer),
+            "value": revocation.value,
+            "not_before": revocation.not_before.to_string(),
+            "expires_at": revocation.expires.to_string(),
+        })
+    }
+}
+
+fn takes_certificates(authentication: &Authentication) -> bool {
+    match authentication {
+        Authentication::None => false,
+        Authentication::Methods(methods) => {
+            let mut methods = methods.iter();
+            methods.any(|method| matches!(method, AuthenticationMethod::MutualTls(_)))
+        }
+    }
 }
 
 /// Whose revocations an address is about: `None` are those of the whole deployment.
@@ -65,32 +146,13 @@ fn whose(allowed: &Allowed<'_>) -> Result<Option<TeamId>, Problem> {
     Ok(team)
 }
 
-/// That tokens of this issuer are the team's to revoke.
-async fn is_own(site: &Site, team: TeamId, issuer: &str) -> Result<(), Problem> {
-    let catalogue = site.catalogue().await?;
-    let mut of_team = catalogue.values().filter(|one| one.key.team == team);
-    let own = of_team.any(|one| match &one.resource.spec {
-        Spec::Issuer(own) => *own.issuer == *issuer,
-        Spec::KeySet(set) => set.issuer.as_deref() == Some(issuer),
-        Spec::Upstream(_)
-        | Spec::Api(_)
-        | Spec::Credential(_)
-        | Spec::Role(_)
-        | Spec::AccessPolicy(_)
-        | Spec::Webhook(_)
-        | Spec::ManagementRole(_)
-        | Spec::Provider(_)
-        | Spec::Model(_) => false,
-    });
-    if own {
-        return Ok(());
-    }
-    Err(Problem::of_member(
-        ProblemKind::Unfit,
-        "/issuer",
-        "unknown_reference",
-        "No issuer and no key set of this team has this `iss`: a team revokes tokens of its own issuers",
-    ))
+/// That this issuer vouches for nobody who comes to the team.
+fn not_own() -> Problem {
+    let why = format!(
+        "No issuer and no key set of this team has this `iss`: a team revokes tokens of its own issuers, its credentials (`{}`) and certificates that its APIs take, by their issuer's name",
+        credential::ISSUER
+    );
+    Problem::of_member(ProblemKind::Unfit, "/issuer", "unknown_reference", why)
 }
 
 /// `GET /revocations` and the same of a team: those in force, the oldest first.
@@ -105,7 +167,10 @@ pub(crate) fn list<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             .revocations_page(team, after.unwrap_or_default(), paging.wanted(), site.now())
             .await?;
         let end = |one: &Revocation| json!(one.id.to_string());
-        Ok(Answer::ok(paging.page(site, found, end, |one| told(&one))))
+        let issuers = Issuers::read(site).await?;
+        Ok(Answer::ok(
+            paging.page(site, found, end, |one| issuers.told(&one)),
+        ))
     }
     .boxed()
 }
@@ -151,8 +216,12 @@ pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             }
         };
         let store = site.store();
+        let issuers = Issuers::read(site).await?;
         if let Some(team) = team.filter(|team| *team != TeamId::DEFAULT) {
-            is_own(site, team, issuer).await?;
+            // An operator may know of one that this node does not, and is told that it does not.
+            if !allowed.manager.is_operator() && !issuers.knows(team, issuer) {
+                return Err(not_own());
+            }
             if store.revocation_count(Some(team), now).await? >= OF_TEAM_MAX {
                 return Err(Problem::new(
                     ProblemKind::Unfit,
@@ -194,7 +263,7 @@ pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             None => String::new(),
         };
         let location = format!("{BASE}{below}/revocations/{}", made.id);
-        Ok(Answer::created(told(&made), location))
+        Ok(Answer::created(issuers.told(&made), location))
     }
     .boxed()
 }

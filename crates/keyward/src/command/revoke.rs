@@ -65,8 +65,9 @@ pub(super) struct Revoke {
     #[arg(long, value_name = "DURATION", value_parser = super::time::seconds)]
     expires: Option<u64>,
 
-    /// Of this team, whose own issuer it is: an issuer or key set that the team has declared, by its name or its `iss`.
-    /// It counts for callers of that team's issuers alone
+    /// Of this team, whose own issuer it is: an issuer or key set that the team has declared, by its name or its `iss`;
+    /// `urn:keyward:credentials` for its API keys and passwords, or the name of a certificate's issuer. It counts for that
+    /// team's callers alone
     #[arg(long, value_name = "NAME")]
     team: Option<String>,
 
@@ -374,6 +375,14 @@ async fn of_team(
     });
     match own.next() {
         Some(issuer) => Ok(Ok((team.id, issuer))),
+        None if written == credentials::ISSUER => Ok(Ok((team.id, written.to_owned()))),
+        // As where no team is named: of one that was declared once, or of certificates.
+        None if written.contains([':', '=']) => {
+            terminal::complain(&terminal::visible(&format!(
+                "warning: no issuer and no key set of the team `{name}` has the `iss` {written:?}: nobody is refused unless callers of its APIs come with exactly this one, such as with a certificate"
+            )));
+            Ok(Ok((team.id, written.to_owned())))
+        }
         None => refused(
             format!(
                 "no issuer and no key set of the team `{name}` is called `{written}` or has that `iss`"

@@ -308,3 +308,27 @@ fn a_group_of_actions_is_what_the_built_in_role_may() {
         assert_eq!(may(&custom), may(&built_in), "{action}");
     }
 }
+
+#[test]
+fn a_role_has_no_more_policies_than_can_be_asked_about_each_thing() {
+    let policy = r#"permit (principal, action == Action::"apis:read", resource);"#;
+    assert!(CustomRole::new("r", &policy.repeat(POLICIES_MAX)).is_ok());
+    let flaws = check_role("r", &policy.repeat(POLICIES_MAX + 1));
+    assert_eq!(flaws.len(), 1, "{flaws:?}");
+    assert_eq!((flaws[0].code, flaws[0].fatal), ("too_many", true));
+}
+
+/// What is asked about is put before a role with its own groups alone, unless a condition names others.
+#[test]
+fn a_condition_that_names_other_actions_is_answered_as_if_all_were_there() {
+    let text = r#"
+        @id("reads")
+        permit (principal, action in Action::"read", resource);
+        @id("others")
+        forbid (principal, action, resource)
+        when { resource has name && resource.name == "a" && Action::"upstreams:read" in Action::"read" };
+    "#;
+    let who = manager(&[], &[("r", text)]);
+    check(&who, Action::read(APIS), api("a"), Err("r/others"));
+    check(&who, Action::read(APIS), api("b"), Ok("r/reads"));
+}

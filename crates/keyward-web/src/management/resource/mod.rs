@@ -8,15 +8,16 @@ pub(crate) use listing::{SORTS, list};
 
 use super::call::{IDEMPOTENCY_KEY, JSON};
 use super::catalogue::Catalogue;
-use super::change::{Made, MadeBefore, Making, Planned};
+use super::change::{Made, MadeBefore, Making, Planned, named};
 use super::draft::TOLD;
 use super::endpoint::{Allowed, BASE, Outcome};
+use super::history::Reader;
 use super::kind::KindDescription;
 use super::secret;
 use crate::answer::Answer;
 use crate::node::{DatabaseResource, FileResource, ResourceKey};
 use crate::problem::{Problem, ProblemKind};
-use crate::site::Site;
+use crate::site::{Site, refused};
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
 use futures_util::FutureExt as _;
@@ -194,12 +195,14 @@ pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
         let dry_run = call.flag("dry_run")?;
         let body = call.json(JSON)?;
         let remembered = call.idempotency_key()?.map(|key| {
-            // Names are each team's own: whoever is called so in another team has keys of their own.
+            // Names are each team's own: whoever is called so in another team has keys of their own. A team's name may
+            // be another team's later, its id is not.
             let from = allowed.manager.team.to_string();
+            let of_team = team.id.to_string();
             let whose = [
                 &*from,
                 &*allowed.manager.name,
-                team.name.as_str(),
+                &*of_team,
                 kind.kind.as_str(),
                 key,
             ];
@@ -211,7 +214,7 @@ pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
         let fingerprint = remembered.as_ref().map(|call| call.fingerprint.clone());
         if let Some(before) = site.made_before(remembered.as_ref()).await?
             && let Some(answer) = site
-                .created_before(team, kind, fingerprint.as_deref(), before)
+                .created_before(&allowed, fingerprint.as_deref(), before)
                 .await?
         {
             return Ok(answer);
@@ -247,7 +250,7 @@ pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             .await?;
         if let Some(before) = made.before {
             let answer = site
-                .created_before(team, kind, fingerprint.as_deref(), before)
+                .created_before(&allowed, fingerprint.as_deref(), before)
                 .await?;
             return answer.ok_or_else(|| {
                 Problem::new(
@@ -302,11 +305,11 @@ impl Site {
     /// The answer to a creation that was made before with the same key.
     async fn created_before(
         &self,
-        team: &Team,
-        kind: &'static KindDescription,
+        allowed: &Allowed<'_>,
         fingerprint: Option<&str>,
         before: MadeBefore,
     ) -> Result<Option<Answer>, Problem> {
+        let (kind, team) = (allowed.kind()?, allowed.team()?);
         if fingerprint != Some(before.fingerprint.as_str()) {
             return Err(Problem::of_member(
                 ProblemKind::KeyReused,
@@ -316,19 +319,23 @@ impl Site {
             ));
         }
         if kind.kind == Kind::Credential {
-            return self.credential_made_before(team, &before).await.map(Some);
+            return self
+                .credential_made_before(allowed, &before)
+                .await
+                .map(Some);
         }
-        self.as_created(team, kind, before.resource, before.revision)
+        self.as_created(allowed, (team, kind), before.resource, before.revision)
             .await
     }
 
     /// Credentials have no history: one that was made before is told as it is now, and with its tag only where it is as it
-    /// was made.
+    /// was made. Where it is another by now, whoever may not read it is told what it is called and no more.
     async fn credential_made_before(
         &self,
-        team: &Team,
+        allowed: &Allowed<'_>,
         before: &MadeBefore,
     ) -> Result<Answer, Problem> {
+        let team = allowed.team()?;
         let catalogue = self.catalogue().await?;
         let mut all = catalogue.of(team.id, Kind::Credential);
         let made = all.find(|resource| resource.id == Some(before.resource));
@@ -338,19 +345,24 @@ impl Site {
                 "What this call has made was taken away since",
             ));
         };
+        may_still(allowed, &made.key)?;
         let known = Known::Database(Arc::clone(made));
-        let answer = Answer::created(known.told(), address(&team.name, &made.key));
-        Ok(if made.mark == before.mark {
-            answer.tagged(known.tag())
+        let location = address(&team.name, &made.key);
+        if made.mark == before.mark {
+            return Ok(Answer::created(known.told(), location).tagged(known.tag()));
+        }
+        let told = if Reader::new(&allowed.manager).reads(&made.key) {
+            known.told()
         } else {
-            answer
-        })
+            json!({ "name": made.key.name })
+        };
+        Ok(Answer::created(told, location))
     }
 
     async fn as_created(
         &self,
-        team: &Team,
-        kind: &'static KindDescription,
+        allowed: &Allowed<'_>,
+        (team, kind): (&Team, &'static KindDescription),
         id: ResourceId,
         revision: Revision,
     ) -> Result<Option<Answer>, Problem> {
@@ -367,6 +379,7 @@ impl Site {
         let Ok(read) = self.stored(kind, team, body).await? else {
             return Ok(None);
         };
+        may_still(allowed, &read.key)?;
         let resource = DatabaseResource {
             id: Some(id),
             revision: Some(revision),
@@ -380,6 +393,15 @@ impl Site {
         };
         answer_of(made, team, true).map(Some)
     }
+}
+
+/// That whoever has made this may do so now: what they may can be less by now.
+fn may_still(allowed: &Allowed<'_>, key: &ResourceKey) -> Result<(), Problem> {
+    let permit = &allowed.permit;
+    let still = permit.of(named(key));
+    still
+        .map(drop)
+        .map_err(|refusal| refused(permit.action(), refusal))
 }
 
 /// The SHA-256 of some bytes.

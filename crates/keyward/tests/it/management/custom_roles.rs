@@ -104,6 +104,9 @@ async fn a_custom_role_gives_what_it_says_and_a_change_of_it_counts_from_the_nex
         assert_eq!(told.status, 200, "{path} {}", told.text());
         assert!(told.text().contains("shop-a"), "{path} {}", told.text());
         assert!(!told.text().contains("/red/pay"), "{path} {}", told.text());
+        // Whoever may read it is told, so that its absence above means something.
+        let all = by(&managed, &owner, "GET", path, None).await;
+        assert!(all.text().contains("/red/pay"), "{path} {}", all.text());
     }
     for (method, path, body) in [
         ("GET", "/teams/red/apis/pay:v1", None),
@@ -231,6 +234,10 @@ async fn nobody_becomes_more_by_a_custom_role() {
     let given = Some(json!({ "roles": ["everything"] }));
     let refused = by(&managed, &blue, "PUT", "/teams/blue/members/boris", given).await;
     check_problem(&refused, 409, "unfit");
+    // Each is asked at each call: nobody has many.
+    let many = Some(json!({ "roles": ["a", "b", "c", "d", "e"] }));
+    let refused = by(&managed, &owner, "PUT", "/teams/red/members/olga", many).await;
+    check_problem(&refused, 422, "invalid");
     // What is written wrongly is told with its line, and no role is called as a built-in one.
     for (body, member, says) in [
         (
@@ -333,4 +340,59 @@ async fn every_team_gives_the_roles_of_the_node_s_own_file() {
     let own = r#"permit (principal, action == Action::"apis:read", resource);"#;
     declare(&managed, &owner, "support", own).await;
     assert_eq!(audit().await, 403);
+}
+
+/// The roles of one team's members keep nobody from rolling the deployment back.
+#[tokio::test]
+async fn a_rollback_leaves_a_role_that_members_have_and_says_so() {
+    let (managed, owner) = deployment().await;
+    managed.declare("upstreams", back(&managed)).await;
+    let before = managed.get("/revisions").await["items"][0]["revision"].clone();
+    declare(&managed, &owner, "deployer", EVERYTHING).await;
+    managed.member("red", "dora", "deployer", BOTH).await;
+    managed.declare("apis", open_api("one")).await;
+    let back_to = format!("/revisions/{before}/rollback");
+    let done = expect(&managed.call("POST", &back_to, None).await, 200);
+    assert_eq!(done["put_back"], json!(["one:v1"]));
+    assert_eq!(done["left_out"], json!(["red/deployer"]));
+    managed.get("/teams/red/management-roles/deployer").await;
+    let moved = Some(json!({ "roles": ["consumer"] }));
+    let member = "/teams/red/members/dora";
+    expect(&by(&managed, &owner, "PUT", member, moved).await, 200);
+    let done = expect(&managed.call("POST", &back_to, None).await, 200);
+    assert_eq!(done["put_back"], json!(["deployer"]));
+    assert_eq!(done["left_out"], json!([]));
+}
+
+/// A call that comes again tells what it has made, and not what somebody else has put in its place.
+#[tokio::test]
+async fn a_call_that_comes_again_tells_its_maker_no_more_than_they_may_read_now() {
+    let (managed, owner) = deployment().await;
+    let keys = |names: &str| {
+        format!(
+            r#"permit (principal, action == Action::"credentials:write", resource) when {{ resource has name && resource.name like "{names}" }};"#
+        )
+    };
+    declare(&managed, &owner, "keys", &keys("shop-*")).await;
+    let token = managed.member("red", "kim", "keys", BOTH).await;
+    let body = json!({ "name": "shop-a", "api_key": "a-key-that-kim-has-made-for-it", "subject": "first" });
+    let create = async || {
+        let asked = Asked::new("POST", "/teams/red/credentials").by(&token);
+        let asked = asked.header("idempotency-key", "once");
+        managed.send(asked.body(body.clone())).await
+    };
+    let made = expect(&create().await, 201);
+    assert_eq!(expect(&create().await, 201), made);
+    let path = "/teams/red/credentials/shop-a";
+    let other = json!({ "name": "shop-a", "api_key": "another-key-that-the-owner-made", "subject": "second" });
+    expect(&by(&managed, &owner, "PUT", path, Some(other)).await, 200);
+    let again = create().await;
+    assert_eq!(expect(&again, 201), json!({ "name": "shop-a" }));
+    let location = again.head.field("location").unwrap();
+    assert_eq!(location, format!("/api/v1{path}"));
+    // Whom it is no longer given to is told nothing.
+    let role = Some(role("keys", &keys("other-*")));
+    let one = "/teams/red/management-roles/keys";
+    expect(&by(&managed, &owner, "PUT", one, role).await, 200);
+    check_problem(&create().await, 403, "forbidden");
 }

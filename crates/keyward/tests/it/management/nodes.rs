@@ -340,6 +340,53 @@ async fn credentials_reach_the_other_node_by_row_and_raise_no_revision() {
     assert_eq!(revisions["items"].as_array().unwrap().len(), 2);
 }
 
+/// Through one node it goes, and on the other nothing of it counts in the next team of its name.
+#[tokio::test]
+async fn a_team_that_goes_through_one_node_leaves_no_key_on_the_other_and_all_that_it_revoked() {
+    let (deployment, one) = Deployment::start("").await;
+    let other = deployment.node("").await;
+    let key = "a-key-of-red-that-is-long-enough";
+    let with = async |node: &Member| {
+        let mut client = RawClient::connect(node.process.gateway()).await.unwrap();
+        let request = crate::node::request("GET", "/red/a", &[("x-api-key", key)], "");
+        client.send(request).await.unwrap();
+        client.answer().await.unwrap().status
+    };
+    let declare = async |plural: &str, body: Value| {
+        let path = format!("/teams/red/{plural}");
+        expect(&one.call("POST", &path, Some(body)).await, 201)
+    };
+    let begin = async || {
+        let team = json!({ "name": "red", "paths": ["/red"] });
+        expect(&one.call("POST", "/teams", Some(team)).await, 201);
+        declare("upstreams", back(&deployment)).await;
+        let keyed = json!({
+            "name": "keyed", "version": "v1", "state": "published", "base_path": "/red",
+            "upstream": "back", "authentication": { "api_key": { "header": "x-api-key" } },
+        });
+        declare("apis", keyed).await;
+    };
+    begin().await;
+    declare("credentials", json!({ "name": "card", "api_key": key })).await;
+    until("the key is taken", async || with(&other).await == 200).await;
+    let revoked = json!({ "kind": "subject", "issuer": "urn:keyward:credentials", "value": "bob" });
+    let revoked = declare("revocations", revoked).await;
+    let gone = one.call("DELETE", "/teams/red?cascade=red", None).await;
+    expect(&gone, 204);
+    until("the other has heard of it", async || {
+        with(&other).await == 404
+    })
+    .await;
+    // Until then it serves the team's APIs, and whom the team had revoked is not to be believed there.
+    let listed = expect(&other.call("GET", "/revocations", None).await, 200);
+    let left = listed["items"].as_array().unwrap();
+    assert_eq!(left.len(), 1, "{listed}");
+    assert_eq!(left[0]["id"], revoked["id"]);
+    begin().await;
+    other.becomes("/red/a", 401).await;
+    assert_eq!((with(&one).await, with(&other).await), (401, 401));
+}
+
 #[tokio::test]
 async fn what_does_not_fit_one_node_is_left_out_there_and_holds_up_nothing_else() {
     let taken = "- { kind: api, name: own, version: v1, state: published, base_path: /taken, upstream: echo, authentication: none }\n";

@@ -195,6 +195,18 @@ async fn a_team_revokes_tokens_of_its_own_issuers_and_of_no_other_s() {
     // What an operator revokes is of the issuers that all share.
     expect(&managed.call("POST", "/revocations", body(&iss)).await, 201);
     assert_eq!(answers().await, [200, 200, 401]);
+    let of_all = managed.get("/revocations").await["items"][0].clone();
+    assert_eq!(
+        (of_all["team"].as_str(), of_all["issuer_known"].as_bool()),
+        (Some("default"), Some(true))
+    );
+    // An operator may know of an issuer that the node does not, and is told so.
+    let elsewhere = body("https://elsewhere.example");
+    for path in ["/revocations", "/teams/red/revocations"] {
+        let made = managed.call("POST", path, elsewhere.clone()).await;
+        let made = expect(&made, 201);
+        assert_eq!(made["issuer_known"], false, "{made}");
+    }
     // The command does the same, while the node runs.
     let revoke = |arguments: &[&str]| {
         std::process::Command::new(env!("CARGO_BIN_EXE_keyward"))
@@ -213,10 +225,64 @@ async fn a_team_revokes_tokens_of_its_own_issuers_and_of_no_other_s() {
         let told = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert!(told.contains(code), "{told}");
     }
+    let done = revoke(&["--team", "blue", "--issuer", "CN=Partners"]);
+    let told = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success() && told.contains("warning"), "{told}");
     let done = revoke(&["--team", "blue", "--issuer", "own"]);
     assert!(done.status.success(), "{done:?}");
     until("the other team's is refused", async || {
         answers().await == [200, 401, 401]
     })
     .await;
+}
+
+/// Whoever comes to a team with a key of it, or a certificate that it takes, is refused by the team's own word too.
+#[tokio::test]
+async fn a_team_revokes_its_credentials_and_the_certificates_that_its_apis_take() {
+    let managed = Managed::start(Plan::default().settings("trusted_proxies: [127.0.0.1]")).await;
+    let both: &[&str] = &["read", "write"];
+    let key = "a-key-that-both-teams-have-given-out";
+    let mut publishers = Vec::new();
+    for team in ["red", "blue"] {
+        managed.team_at(team, &[&format!("/{team}")]).await;
+        let api = json!({
+            "name": "keyed", "version": "v1", "state": "published", "base_path": format!("/{team}"), "upstream": "back",
+            "authentication": { "api_key": { "header": "x-api-key" } },
+        });
+        let card = json!({ "name": "card", "api_key": key, "subject": "bob" });
+        for (plural, body) in [
+            ("upstreams", back(&managed)),
+            ("apis", api),
+            ("credentials", card),
+        ] {
+            let path = format!("/teams/{team}/{plural}");
+            expect(&managed.call("POST", &path, Some(body)).await, 201);
+        }
+        publishers.push(managed.member(team, "paul", "publisher", both).await);
+    }
+    let answers = async || {
+        let headers = [("x-api-key", key)];
+        let red = managed.node.get("/red/x", &headers).await.status;
+        [red, managed.node.get("/blue/x", &headers).await.status]
+    };
+    assert_eq!(answers().await, [200, 200]);
+    let revoke = async |issuer: &str| {
+        let body = json!({ "kind": "subject", "issuer": issuer, "value": "bob" });
+        let asked = Asked::new("POST", "/teams/red/revocations").by(&publishers[0]);
+        managed.send(asked.body(body)).await
+    };
+    let made = expect(&revoke("urn:keyward:credentials").await, 201);
+    assert_eq!(
+        (made["team"].as_str(), answers().await),
+        (Some("red"), [401, 200])
+    );
+    // Certificates, once an API of its takes them.
+    check_problem(&revoke("CN=Partners").await, 409, "unfit");
+    let certified = json!({
+        "name": "certified", "version": "v1", "state": "draft", "base_path": "/red/certified", "upstream": "back",
+        "authentication": { "mutual_tls": { "subject": "san_uri", "proxied": true } },
+    });
+    let path = "/teams/red/apis";
+    expect(&managed.call("POST", path, Some(certified)).await, 201);
+    expect(&revoke("CN=Partners").await, 201);
 }

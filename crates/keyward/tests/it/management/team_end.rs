@@ -12,6 +12,17 @@ async fn delete(managed: &Managed, path: &str, tag: &str) -> Answer {
     managed.send(asked.header("if-match", tag)).await
 }
 
+/// A key that its callers show.
+const KEY: &str = "a-key-of-red-that-is-long-enough";
+
+/// An API that takes keys.
+fn keyed_api(path: &str) -> Value {
+    let mut api = open_api("keyed");
+    api["base_path"] = json!(path);
+    api["authentication"] = json!({ "api_key": { "header": "x-api-key" } });
+    api
+}
+
 /// A team with something of each kind; its owner's token, and the team's entity tag.
 async fn team(managed: &Managed, name: &str) -> (String, String) {
     managed.team_at(name, &[&format!("/{name}")]).await;
@@ -29,6 +40,8 @@ async fn team(managed: &Managed, name: &str) -> (String, String) {
             "webhooks",
             json!({ "name": "hook", "url": "https://hook.example/a", "enabled": false }),
         ),
+        ("apis", keyed_api(&format!("/{name}/keyed"))),
+        ("credentials", json!({ "name": "card", "api_key": KEY })),
     ] {
         let path = format!("/teams/{name}/{plural}");
         expect(&managed.call("POST", &path, Some(body)).await, 201);
@@ -49,6 +62,11 @@ async fn a_team_goes_with_all_that_it_has_where_that_is_said_and_its_name_is_fre
         .await;
     assert_eq!(set.status, 200);
     assert_eq!(managed.node.get("/red/a", &[]).await.status, 200);
+    let with_key = async || {
+        let headers = [("x-api-key", KEY)];
+        managed.node.get("/red/keyed/a", &headers).await.status
+    };
+    assert_eq!(with_key().await, 200);
 
     // What is in the way is told, of that team alone.
     let refused = delete(&managed, "/teams/red", &tag).await;
@@ -58,7 +76,8 @@ async fn a_team_goes_with_all_that_it_has_where_that_is_said_and_its_name_is_fre
         .unwrap()
         .to_owned();
     for count in [
-        "1 api",
+        "2 api",
+        "1 credential",
         "1 key_set",
         "1 upstream",
         "1 webhook",
@@ -115,18 +134,25 @@ async fn a_team_goes_with_all_that_it_has_where_that_is_said_and_its_name_is_fre
     assert_eq!(newest["summary"], "delete the team red");
     let path = format!("/revisions/{}", before + 1);
     let changes = managed.get(&path).await["changes"].clone();
-    assert_eq!(changes.as_array().unwrap().len(), 4, "{changes}");
+    assert_eq!(changes.as_array().unwrap().len(), 5, "{changes}");
     let log = managed.get("/audit").await;
+    let events = log["items"].as_array().unwrap();
+    let of_credential = events
+        .iter()
+        .find(|event| event["action"] == "credentials.change");
+    let change = &of_credential.unwrap()["detail"]["changes"][0];
+    assert_eq!(change["name"], "card", "{log}");
+    assert!(change.get("after").is_none(), "{change}");
     let event = &log["items"][0];
     assert_eq!(event["action"], "team.delete");
     assert_eq!(event["object"], "team red");
-    assert_eq!(event["detail"]["had"]["api"], 1);
+    assert_eq!(event["detail"]["had"]["api"], 2);
 
     // The rest is put back without it, and says so.
     let back_to = format!("/revisions/{before}/rollback");
     let put_back = expect(&managed.call("POST", &back_to, None).await, 200);
     assert_eq!(put_back["put_back"], json!([]));
-    assert_eq!(put_back["left_out"].as_array().unwrap().len(), 4);
+    assert_eq!(put_back["left_out"].as_array().unwrap().len(), 5);
 
     // A team of the same name is another.
     managed.team_at("red", &["/red"]).await;
@@ -144,6 +170,34 @@ async fn a_team_goes_with_all_that_it_has_where_that_is_said_and_its_name_is_fre
     );
     let shown = managed.call("GET", "/teams/red/paths", None).await;
     assert_eq!(shown.json().unwrap()["paths"], json!(["/red"]));
+    for (plural, body) in [
+        ("upstreams", back(&managed)),
+        ("apis", keyed_api("/red/keyed")),
+    ] {
+        let path = format!("/teams/red/{plural}");
+        expect(&managed.call("POST", &path, Some(body)).await, 201);
+    }
+    assert_eq!(with_key().await, 401);
+}
+
+/// What a call has made is known again by its key, and not in a team that only has the name of the one where it was made.
+#[tokio::test]
+async fn a_call_is_not_known_again_in_another_team_of_the_name() {
+    let managed = Managed::start(Plan::default()).await;
+    let create = async || {
+        let asked = Asked::new("POST", "/teams/red/roles").by(&managed.token);
+        let asked = asked.header("idempotency-key", "once");
+        managed.send(asked.body(json!({ "name": "reader" }))).await
+    };
+    managed.team("red").await;
+    let first = expect(&create().await, 201);
+    assert_eq!(expect(&create().await, 201)["id"], first["id"]);
+    expect(&delete(&managed, "/teams/red?cascade=red", "*").await, 204);
+    managed.team("red").await;
+    let made = expect(&create().await, 201);
+    assert_ne!(made["id"], first["id"]);
+    let shown = managed.get("/teams/red/roles/reader").await;
+    assert_eq!(shown["id"], made["id"]);
 }
 
 /// Whoever is faster: what was acknowledged is there, or went with the team.
