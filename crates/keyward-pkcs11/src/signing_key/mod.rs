@@ -38,8 +38,8 @@ impl Token {
         Ok(Reference::new(self.label(), id))
     }
 
-    /// Makes a key pair in the token, and gives its public part, without `kid` and `alg`. `about` is its label, for
-    /// people who look into the token.
+    /// Makes a key pair in the token, and gives its public part, without `kid` and `alg`. What was known by this
+    /// reference before is destroyed. `about` is its label, for people who look into the token.
     ///
     /// # Errors
     /// [`Error::Unfit`] for an algorithm that keys are not made for; [`Error::KeyMixedUp`] where what it signs does not
@@ -54,7 +54,10 @@ impl Token {
         let signing = signing(algorithm)?;
         let (reference, about) = (reference.clone(), about.to_owned());
         self.make(move |opened| {
-            let (public, private) = made(opened, &reference, signing.kind(), &about)?;
+            // The token may have made it and failed after, and is asked once more then: two would be no key at all.
+            destroyed(opened, &reference)?;
+            let public = made(opened, &reference, signing.kind(), &about)?;
+            let private = private(opened, &reference)?;
             check(opened, private, &reference)?;
             let key = told(opened, public, signing.kind())?;
             let mixed_up = |_| mixed_up(opened.token(), &reference);
@@ -73,16 +76,7 @@ impl Token {
     pub async fn destroy_signing_key(self: &Arc<Self>, reference: &Reference) -> Result<(), Error> {
         self.check_place(reference)?;
         let reference = reference.clone();
-        self.work(move |opened| {
-            for object in opened.all(&[Attribute::Id(reference.id.to_vec())])? {
-                opened
-                    .session()
-                    .destroy_object(object)
-                    .map_err(failed("destroy a key"))?;
-            }
-            Ok(())
-        })
-        .await
+        self.work(move |opened| destroyed(opened, &reference)).await
     }
 
     /// What signs with a key of the token. Whether the token has it shows when something is to be signed.
@@ -192,13 +186,24 @@ fn private(opened: &Opened<'_>, reference: &Reference) -> Result<ObjectHandle, E
     opened.only(&template, || named(reference))
 }
 
-/// The public and the private part.
+/// All that the reference names.
+fn destroyed(opened: &Opened<'_>, reference: &Reference) -> Result<(), Error> {
+    for object in opened.all(&[Attribute::Id(reference.id.to_vec())])? {
+        opened
+            .session()
+            .destroy_object(object)
+            .map_err(failed("destroy a key"))?;
+    }
+    Ok(())
+}
+
+/// The public part. The private one is looked for as whoever signs with it does.
 fn made(
     opened: &Opened<'_>,
     reference: &Reference,
     kind: Kind,
     about: &str,
-) -> Result<(ObjectHandle, ObjectHandle), Error> {
+) -> Result<ObjectHandle, Error> {
     let in_common = [
         Attribute::Token(true),
         Attribute::Id(reference.id.to_vec()),
@@ -220,6 +225,7 @@ fn made(
     opened
         .session()
         .generate_key_pair(&kind.generation(), &public, &private)
+        .map(|(public, _)| public)
         .map_err(failed("make a key pair"))
 }
 

@@ -1,6 +1,6 @@
 //! A module that was loaded, and the sessions with the token.
 
-use super::TokenSettings;
+use super::{SigningIn, TokenSettings};
 use crate::Error;
 use crate::error::failed;
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
@@ -93,12 +93,14 @@ impl Connection {
     pub(super) fn with_session<T>(
         &self,
         settings: &TokenSettings,
+        signing_in: &SigningIn,
         job: &dyn Fn(&Opened<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let idle = self.idle().pop();
         let session = match idle {
             Some(session) => session,
-            None => self.signed_in(settings)?,
+            // One asks whether somebody is signed in and signs in at a time: the others find it done, or refused.
+            None => signing_in.alone(|| self.signed_in(settings))?,
         };
         let opened = Opened {
             session,

@@ -137,7 +137,7 @@ pub(crate) fn is_label(text: &str) -> bool {
 
 /// Nothing of it is repeated.
 fn pin(field: Field<'_>, problems: &mut Problems) -> Option<Secret<String>> {
-    let text = field.text(problems)?;
+    let text = field.secret(&format!(": {PIN_ADVICE}"), problems)?;
     if !(1..=PIN_MAX).contains(&text.len()) {
         problems.error(
             field.place(),
