@@ -299,7 +299,7 @@ async fn while_the_token_is_away_all_is_verified_and_nothing_signed_and_it_comes
         pass().await;
     }
     let log = managed.node.process.log();
-    assert!(log.contains("code=pkcs11_token_absent"), "{log}");
+    assert!(log.contains("code=\"pkcs11_key_absent\""), "{log}");
     // The key that could not be made left nothing behind.
     assert_eq!(token.private_keys().len(), keys(&managed).await.len());
 }

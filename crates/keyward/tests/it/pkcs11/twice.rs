@@ -7,10 +7,18 @@ use keyward_pkcs11::{Token, TokenSettings};
 use std::process::Command;
 use std::sync::Arc;
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what is asked is whether this is the test's second process"
+)]
+fn has_token() -> bool {
+    std::env::var_os("SOFTHSM2_CONF").is_some()
+}
+
 /// Runs the test of this name again in a process of its own, which has the token in its environment; says whether this
 /// is that process.
 fn is_inside(test: &str, token: impl FnOnce() -> SoftToken) -> bool {
-    if std::env::var_os("SOFTHSM2_CONF").is_some() {
+    if has_token() {
         return true;
     }
     let token = token();
