@@ -55,6 +55,8 @@ pub enum Error {
         why: String,
         /// Its name for it.
         code: &'static str,
+        /// Whether it is of the module, and not of this key: others fare no better.
+        of_all_keys: bool,
     },
     /// The keys are in a module, and this node has none.
     #[error(
@@ -70,6 +72,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether what a module was asked for failed for a reason that lies not in this one key.
+    pub(crate) fn is_of_all_keys(&self) -> bool {
+        matches!(
+            self,
+            Self::Module {
+                of_all_keys: true,
+                ..
+            } | Self::NoModule { .. }
+        )
+    }
+
     /// A name that does not change.
     #[must_use]
     pub fn code(&self) -> &'static str {

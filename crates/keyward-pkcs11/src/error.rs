@@ -101,9 +101,9 @@ pub enum Error {
         /// The key.
         key: String,
     },
-    /// The token would give the key away.
+    /// The token would give the key away, or let others use it.
     #[error(
-        "the {key} of the PKCS#11 token `{token}` can be read out of it ({why}): it protects nothing; make another"
+        "the {key} of the PKCS#11 token `{token}` is not kept as it has to be ({why}): it protects nothing; make another"
     )]
     KeyExposed {
         /// The token.
@@ -173,6 +173,31 @@ impl Error {
             Self::Unfit { .. } => "pkcs11_unfit",
             Self::Silent { .. } => "pkcs11_silent",
             Self::Internal(_) => "internal",
+        }
+    }
+
+    /// Whether it is of the token as a whole, and not of the one key: another would fare no better now.
+    #[must_use]
+    pub fn is_of_the_token(&self) -> bool {
+        match self {
+            Self::Static
+            | Self::Module { .. }
+            | Self::TokenAbsent { .. }
+            | Self::TokenAmbiguous { .. }
+            | Self::Away { .. }
+            | Self::PinRefused { .. }
+            | Self::PinLastTry { .. }
+            | Self::PinLocked { .. }
+            | Self::Silent { .. } => true,
+            Self::Refused { .. }
+            | Self::KeyAbsent { .. }
+            | Self::KeyAmbiguous { .. }
+            | Self::KeyExists { .. }
+            | Self::KeyExposed { .. }
+            | Self::KeyMixedUp { .. }
+            | Self::Elsewhere { .. }
+            | Self::Unfit { .. }
+            | Self::Internal(_) => false,
         }
     }
 

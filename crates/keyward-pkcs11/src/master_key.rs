@@ -106,11 +106,15 @@ fn found(opened: &Opened<'_>, label: &str) -> Result<ObjectHandle, Error> {
     Ok(key)
 }
 
-/// That the token keeps it for itself. One that was ever able to leave, or was brought in from outside, may be anywhere;
+/// That the token keeps it for itself, and for whoever has the PIN. One that was ever able to leave, or was brought in from outside, may be anywhere;
 /// that is said by `CKA_NEVER_EXTRACTABLE`, which is not asked for: a key that is moved from an old module into a new
 /// one has to be brought in.
 fn check(opened: &Opened<'_>, key: ObjectHandle, label: &str) -> Result<(), Error> {
-    let asked = [AttributeType::Sensitive, AttributeType::Extractable];
+    let asked = [
+        AttributeType::Sensitive,
+        AttributeType::Extractable,
+        AttributeType::Private,
+    ];
     let told = opened
         .session()
         .get_attributes(key, &asked)
@@ -127,6 +131,10 @@ fn check(opened: &Opened<'_>, key: ObjectHandle, label: &str) -> Result<(), Erro
     }
     if !told.contains(&Attribute::Extractable(false)) {
         return exposed("CKA_EXTRACTABLE is not false");
+    }
+    // Else it derives for whoever reaches the token, without the PIN.
+    if !told.contains(&Attribute::Private(true)) {
+        return exposed("CKA_PRIVATE is not true");
     }
     Ok(())
 }

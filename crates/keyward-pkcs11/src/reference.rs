@@ -38,6 +38,13 @@ impl Reference {
         }
     }
 
+    /// What those of a token begin with, and no others.
+    pub(crate) fn prefix(token: &str) -> String {
+        let mut whole = Self::new(token, [0; ID_BYTES]).to_string();
+        whole.truncate(whole.find(";id=").map_or(0, |at| at + ";id=".len()));
+        whole
+    }
+
     /// The token's label.
     #[must_use]
     pub fn token(&self) -> &str {
@@ -122,6 +129,23 @@ mod tests {
             if let Ok(reference) = text.parse::<Reference>() {
                 prop_assert_eq!(reference.to_string(), text);
             }
+        }
+    }
+
+    #[test]
+    fn references_of_one_token_begin_as_those_of_no_other() {
+        let prefix = Reference::prefix("my hsm");
+        assert!(
+            Reference::new("my hsm", [7; ID_BYTES])
+                .to_string()
+                .starts_with(&prefix)
+        );
+        for other in ["my hsm2", "my", "my%20hsm"] {
+            assert!(
+                !Reference::new(other, [7; ID_BYTES])
+                    .to_string()
+                    .starts_with(&prefix)
+            );
         }
     }
 

@@ -3,6 +3,10 @@
 //! The module takes part in no transaction. So a key is announced before it is made there, and taken off the list by the
 //! transaction that writes its row; what stays on the list came to nothing. A key that is over stays in its row by its
 //! reference until the module has destroyed it. Whoever stops in between leaves something that is found.
+//!
+//! Of an announced key `announced_at` tells when that was, and below zero that it was given up: from then on no row can be
+//! written for it, and only such a key is destroyed. It stays on the list, though nothing was found, as long as a module
+//! may still be making what nobody waits for any more.
 
 use crate::audit::{self, Action};
 use crate::database::Transaction;
@@ -28,6 +32,7 @@ pub struct ModuleKeyRemains {
     key: Option<String>,
     team: Option<String>,
     kid: Option<String>,
+    announced_at: Option<i64>,
 }
 
 impl Store {
@@ -54,20 +59,32 @@ impl Store {
         Ok(())
     }
 
-    /// What modules have to destroy: keys that are retired or withdrawn, those of which it was said that nothing came of
-    /// them, and those that were announced long ago.
+    /// What a module has to destroy, of the references that begin with `prefix` and come after `after`, in their order:
+    /// keys that are retired or withdrawn, those of which it was said that nothing came of them, and those that were
+    /// announced long ago. So many at a time; none where there are no more.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn module_key_remains(&self, now: Timestamp) -> Result<Vec<ModuleKeyRemains>, Error> {
+    pub async fn module_key_remains(
+        &self,
+        prefix: &str,
+        after: &str,
+        now: Timestamp,
+    ) -> Result<Vec<ModuleKeyRemains>, Error> {
         let remains = sqlx::query_as(
-            r#"SELECT module_key AS reference, id AS "key", team, kid FROM keys
-               WHERE module_key IS NOT NULL AND state IN ('retired', 'withdrawn')
-               UNION ALL
-               SELECT reference, NULL, NULL, NULL FROM module_keys_to_come WHERE announced_at <= $1
-               LIMIT $2"#,
+            r#"SELECT reference, "key", team, kid, announced_at FROM (
+                 SELECT module_key AS reference, id AS "key", team, kid, CAST(NULL AS BIGINT) AS announced_at
+                 FROM keys WHERE module_key IS NOT NULL AND state IN ('retired', 'withdrawn')
+                 UNION ALL
+                 SELECT reference, NULL, NULL, NULL, announced_at FROM module_keys_to_come
+                 WHERE announced_at <= $1
+               ) AS remains
+               WHERE substr(reference, 1, length($2)) = $2 AND reference > $3
+               ORDER BY reference LIMIT $4"#,
         )
         .bind(now.minus(MADE_WITHIN).as_micros())
+        .bind(prefix)
+        .bind(after)
         .bind(REMAINS_AT_A_TIME)
         .fetch_all(self.pool())
         .await?;
@@ -82,47 +99,91 @@ impl Store {
     pub async fn give_up_module_keys(&self, references: &[String]) -> Result<(), Error> {
         let mut transaction = self.begin_write().await?;
         for reference in references {
-            sqlx::query("UPDATE module_keys_to_come SET announced_at = 0 WHERE reference = $1")
-                .bind(reference)
-                .execute(&mut *transaction)
-                .await?;
+            sqlx::query(
+                "UPDATE module_keys_to_come SET announced_at = -announced_at
+                 WHERE reference = $1 AND announced_at > 0",
+            )
+            .bind(reference)
+            .execute(&mut *transaction)
+            .await?;
         }
         transaction.commit().await?;
         Ok(())
     }
 
-    /// Writes down that the module has destroyed a key.
+    /// Says, before a key is destroyed, that no row comes of it any more. Whether it may be destroyed: not where it has
+    /// got its row since the list was read.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn claim_module_key(
+        &self,
+        remains: &ModuleKeyRemains,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        // A key that is over stays so.
+        if remains.key.is_some() {
+            return Ok(true);
+        }
+        let mut transaction = self.begin_write().await?;
+        let claimed = sqlx::query(
+            "UPDATE module_keys_to_come SET announced_at = -abs(announced_at)
+             WHERE reference = $1 AND announced_at <= $2",
+        )
+        .bind(&remains.reference)
+        .bind(now.minus(MADE_WITHIN).as_micros())
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(claimed.rows_affected() == 1)
+    }
+
+    /// Writes down that the module has no such key any more; `found`: it had it and has destroyed it. One that was
+    /// announced a short while ago may still come, and stays on the list.
     ///
     /// # Errors
     /// What the database says.
     pub async fn forget_module_key(
         &self,
         remains: &ModuleKeyRemains,
+        found: bool,
         author: Author<'_>,
         now: Timestamp,
     ) -> Result<(), Error> {
+        let may_come = remains
+            .announced_at
+            .is_some_and(|at| at.saturating_abs() > now.minus(MADE_WITHIN).as_micros());
+        if may_come && !found {
+            return Ok(());
+        }
         let mut transaction = self.begin_write().await?;
         let reference = &remains.reference;
-        let forgotten = match &remains.key {
+        let is_news = match &remains.key {
             Some(row) => {
-                sqlx::query(
+                let forgotten = sqlx::query(
                     "UPDATE keys SET module_key = NULL
                      WHERE id = $1 AND module_key = $2 AND state IN ('retired', 'withdrawn')",
                 )
                 .bind(row)
                 .bind(reference)
                 .execute(&mut *transaction)
-                .await?
+                .await?;
+                // Another node did the same, and has told of it.
+                forgotten.rows_affected() > 0
             }
             None => {
-                sqlx::query("DELETE FROM module_keys_to_come WHERE reference = $1")
-                    .bind(reference)
-                    .execute(&mut *transaction)
-                    .await?
+                if !may_come {
+                    sqlx::query("DELETE FROM module_keys_to_come WHERE reference = $1")
+                        .bind(reference)
+                        .execute(&mut *transaction)
+                        .await?;
+                }
+                // A key that never was is no event.
+                found
             }
         };
-        // Another node did the same, and has told of it.
-        if forgotten.rows_affected() == 0 {
+        if !is_news {
+            transaction.commit().await?;
             return Ok(());
         }
         let team = match &remains.team {

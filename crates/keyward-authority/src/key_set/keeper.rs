@@ -15,6 +15,7 @@ use keyward_store::management::Author;
 use keyward_store::{KeyPurpose, Marks, NewKey, Store, StoredKey};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,6 +26,10 @@ const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(3600);
 
 /// How long what failed waits for another try, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// Who starts, or changes a key by hand, waits so long for what the module has to do for it: more than a module takes that
+/// answers.
+const MODULE_WAITED_FOR: Duration = Duration::from_secs(10);
 
 /// What learns of every change: what verifies, decrypts and publishes.
 pub trait KeySink: Send + Sync {
@@ -64,6 +69,27 @@ pub struct Imported {
     pub algorithm: Option<Algorithm>,
 }
 
+/// The module at work.
+type Asking<'k> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'k>>;
+
+/// How long it is until what failed is tried again.
+struct Retry(Duration);
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self(RETRY.0)
+    }
+}
+
+impl Retry {
+    fn after(&mut self, error: &Error) -> Duration {
+        tracing::error!(code = error.code(), "keys: {error}; those before stay");
+        let wait = self.0;
+        self.0 = (wait * 2).min(RETRY.1);
+        wait
+    }
+}
+
 /// Keeps the key sets of a node.
 pub struct Keeper {
     context: KeeperContext,
@@ -71,6 +97,9 @@ pub struct Keeper {
     sets: ArcSwap<KeySets>,
     /// One looks at a time.
     looking: tokio::sync::Mutex<()>,
+    /// One asks the module at a time. Whoever looks does not wait for it: that a key counts no more is learned from the
+    /// store alone.
+    at_module: tokio::sync::Mutex<()>,
     wake: Notify,
     /// The database is another one: its numbers say nothing of what was read before.
     is_stale: AtomicBool,
@@ -88,6 +117,7 @@ impl Keeper {
             plans: Mutex::new(plans.into_iter().map(Arc::new).collect()),
             sets: ArcSwap::default(),
             looking: tokio::sync::Mutex::default(),
+            at_module: tokio::sync::Mutex::default(),
             wake: Notify::new(),
             is_stale: AtomicBool::new(false),
         };
@@ -116,22 +146,32 @@ impl Keeper {
 
     /// Rotates keys in time and follows what others do, until it is dropped.
     pub async fn run(&self, mut marks: watch::Receiver<Marks>) {
-        let mut retry = RETRY.0;
+        let (mut of_store, mut of_module) = (Retry::default(), Retry::default());
         let mut history = marks.borrow().history;
+        // What the module does goes on beside the looking, which waits for none of it.
+        let mut at_module: Option<Asking<'_>> = None;
+        let mut answered: Option<Result<(), Error>> = None;
         loop {
             let now = self.context.clock.now();
-            let wait = match self.look_for_trouble(now).await {
-                Ok(None) => {
-                    retry = RETRY.0;
+            let mut wait = match self.look_at_store(now).await {
+                Ok(()) => {
+                    of_store = Retry::default();
                     self.until_the_next_change(now)
                 }
-                Ok(Some(error)) | Err(error) => {
-                    tracing::error!(code = error.code(), "keys: {error}; those before stay");
-                    let wait = retry;
-                    retry = (retry * 2).min(RETRY.1);
-                    wait
-                }
+                Err(error) => of_store.after(&error),
             };
+            match answered.take() {
+                Some(Err(error)) => wait = wait.min(of_module.after(&error)),
+                Some(Ok(())) => {
+                    of_module = Retry::default();
+                    // Others changed the set meanwhile.
+                    if self.is_wanting() {
+                        at_module = Some(Box::pin(self.ask_module()));
+                    }
+                }
+                None if at_module.is_none() => at_module = Some(Box::pin(self.ask_module())),
+                None => {}
+            }
             let seen = self.sets.load().mark;
             let others = async {
                 loop {
@@ -154,10 +194,20 @@ impl Keeper {
                     }
                 }
             };
+            let module = async {
+                match &mut at_module {
+                    Some(asking) => asking.await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = others => {}
                 () = self.wake.notified() => {}
+                answer = module => answered = Some(answer),
+            }
+            if answered.is_some() {
+                at_module = None;
             }
         }
     }
@@ -165,6 +215,7 @@ impl Keeper {
     fn workshop(&self) -> Workshop<'_> {
         Workshop {
             store: &self.context.store,
+            clock: &*self.context.clock,
             module: self.context.module.as_ref(),
         }
     }
@@ -176,26 +227,62 @@ impl Keeper {
         until.min(LOOK_AT_LEAST_EVERY)
     }
 
-    /// As [`look`](Self::look), now.
+    /// Takes in what was declared and what others did, without waiting for the module: [`run`](Self::run) asks it.
     ///
     /// # Errors
-    /// As there.
+    /// As those of [`look`](Self::look).
     pub async fn look_now(&self) -> Result<(), Error> {
-        self.look(self.context.clock.now()).await
+        self.look_at_store(self.context.clock.now()).await
     }
 
-    /// Makes what is due at this time happen, and takes in what others did.
+    /// Makes what is due at this time happen, and takes in what others did; then has the module do its part. That it does
+    /// not is no error: the sets are as they can be all the same, and it is asked again.
     ///
     /// # Errors
     /// The first of a set that could not be looked at: it stays as it was, and the others are looked at all the same.
     pub async fn look(&self, now: Timestamp) -> Result<(), Error> {
-        self.look_for_trouble(now).await.map(drop)
+        self.look_at_store(now).await?;
+        for _ in 0..super::TRIES {
+            let was_wanting = self.is_wanting();
+            // Who stops waiting leaves what is found and destroyed by its age.
+            match tokio::time::timeout(MODULE_WAITED_FOR, self.ask_module()).await {
+                Ok(Err(error @ Error::Store(_))) => return Err(error),
+                Ok(Err(_)) | Err(_) => return self.look_at_store(now).await,
+                Ok(Ok(())) if was_wanting => self.look_at_store(now).await?,
+                Ok(Ok(())) => {}
+            }
+            if !self.is_wanting() {
+                break;
+            }
+        }
+        Ok(())
     }
 
-    /// As [`look`](Self::look), and why a module did not do what was wanted of it: the sets are as they can be all the
-    /// same, and it is to be tried again.
-    async fn look_for_trouble(&self, now: Timestamp) -> Result<Option<Error>, Error> {
-        let alone = self.looking.lock().await;
+    fn is_wanting(&self) -> bool {
+        self.sets.load().iter().any(|set| set.is_wanting)
+    }
+
+    /// Has the module make the keys that are wanted, and destroy what is over.
+    async fn ask_module(&self) -> Result<(), Error> {
+        let _alone = self.at_module.lock().await;
+        let mut first = None;
+        for set in self.sets.load_full().iter().filter(|set| set.is_wanting) {
+            match set.make_in_module(self.workshop()).await {
+                Ok(()) => {}
+                Err(error) if matches!(error, Error::Store(_)) || error.is_of_all_keys() => {
+                    return Err(first.unwrap_or(error));
+                }
+                Err(error) => {
+                    first.get_or_insert(error);
+                }
+            }
+        }
+        self.workshop().clear(ACTOR).await?;
+        first.map_or(Ok(()), Err)
+    }
+
+    async fn look_at_store(&self, now: Timestamp) -> Result<(), Error> {
+        let _alone = self.looking.lock().await;
         let before = self.sets.load_full();
         let plans: Vec<Arc<Plan>> = {
             let plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
@@ -205,13 +292,16 @@ impl Keeper {
         let mark = self.context.store.marks().await?.keys;
         let is_stale = self.is_stale.swap(false, Ordering::Relaxed);
         let mut sets = BTreeMap::new();
-        let (mut failed, mut trouble) = (None, None);
+        let mut failed = None;
         for plan in plans {
             let place = (plan.team, plan.name.clone());
             let known = before.sets.get(&place);
             let holds = known.filter(|set| {
-                let due = set.next_change(now).is_some_and(|at| at <= now);
-                *set.plan == *plan && before.mark == mark && !due && !is_stale && !set.is_wanting
+                *set.plan == *plan
+                    && before.mark == mark
+                    && !set.is_due(now)
+                    && !is_stale
+                    && !set.is_wanting
             });
             if let Some(set) = holds {
                 sets.insert(place, Arc::clone(set));
@@ -219,8 +309,7 @@ impl Keeper {
             }
             let known_keys = known.map(|set| &**set);
             match KeySet::load(self.workshop(), &plan, known_keys, now).await {
-                Ok((set, why)) => {
-                    trouble = trouble.or(why);
+                Ok(set) => {
                     sets.insert(place, Arc::new(set));
                 }
                 Err(error) => {
@@ -237,18 +326,7 @@ impl Keeper {
         // What verifies is told before anything can sign with what is new.
         self.context.sink.take(&sets, now);
         self.sets.store(sets);
-        // Last, so that nobody waits for it who has to learn that a key counts no more.
-        drop(alone);
-        match self.workshop().clear(ACTOR, now).await {
-            Ok(()) => {}
-            Err(error @ Error::Store(_)) => {
-                failed.get_or_insert(error);
-            }
-            Err(error) => {
-                trouble.get_or_insert(error);
-            }
-        }
-        failed.map_or(Ok(trouble), Err)
+        failed.map_or(Ok(()), Err)
     }
 
     fn set(&self, team: TeamId, name: &Name) -> Result<Arc<KeySet>, Error> {
@@ -279,7 +357,10 @@ impl Keeper {
             rotation,
         }];
         let now = self.context.clock.now();
-        let mut made = self.workshop().make(&set.plan, wanted, now).await?;
+        let mut made = self
+            .workshop()
+            .make(&set.following(), wanted, true, now)
+            .await?;
         let added = match (made.trouble.take(), made.keys.pop()) {
             (Some(error), _) => Err(error),
             (None, Some(new)) => {
@@ -309,7 +390,7 @@ impl Keeper {
     ) -> Result<StoredKey, Error> {
         let set = self.set(team, name)?;
         let kind = kind_of(&set.plan, imported.algorithm)?;
-        if set.plan.in_module(kind.0, kind.1).is_some() {
+        if set.following().in_module(kind.0, kind.1).is_some() {
             return Err(Error::Unfit(
                 "the keys of this set are made in a PKCS#11 token and never leave it (`keys_in`): one that was elsewhere is not brought in"
                     .to_owned(),
@@ -377,7 +458,7 @@ impl Keeper {
                     self.look(now).await?;
                     return self.key(team, name, &kid);
                 }
-                Err(keyward_store::Error::Conflict { .. }) => self.look(now).await?,
+                Err(keyward_store::Error::Conflict { .. }) => self.look_at_store(now).await?,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -429,7 +510,7 @@ impl Keeper {
                     let row = self.key(team, name, kid)?;
                     return self.as_stored(row).await;
                 }
-                Err(keyward_store::Error::Conflict { .. }) => self.look(now).await?,
+                Err(keyward_store::Error::Conflict { .. }) => self.look_at_store(now).await?,
                 Err(error) => return Err(error.into()),
             }
         }

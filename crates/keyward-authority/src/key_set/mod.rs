@@ -51,8 +51,9 @@ pub struct KeySet {
     plan: Arc<Plan>,
     rows: Vec<StoredKey>,
     successions: Vec<Succession>,
-    /// A key is wanted that could not be made.
+    /// A key is wanted that the module has to make.
     is_wanting: bool,
+    loaded_at: Timestamp,
 }
 
 /// All sets of a node, by their teams and names.
@@ -95,32 +96,26 @@ impl KeySets {
 
 impl KeySet {
     /// The keys in the store, made now if the plan wants some, with what was due since the last time done and written
-    /// down. Keys that `before` has opened are not opened again. What the module could not make is told beside the set:
-    /// the keys that there are serve all the same.
+    /// down. Keys that `before` has opened are not opened again. A module is asked for nothing here:
+    /// [`make_in_module`](Self::make_in_module) does it afterwards, and the keys that there are serve all the same.
     async fn load(
         workshop: Workshop<'_>,
         plan: &Arc<Plan>,
         before: Option<&Self>,
         now: Timestamp,
-    ) -> Result<(Self, Option<Error>), Error> {
+    ) -> Result<Self, Error> {
         let (team, name) = (plan.team, plan.name.as_str());
         let store = workshop.store;
-        let mut trouble = None;
         for _ in 0..TRIES {
             let rows = store.keys(team, name).await?;
-            if rows.is_empty() && plan.is_automatic() && trouble.is_none() {
-                let mut made = workshop.make(plan, first_wanted(plan)?, now).await?;
-                trouble = made.trouble.take();
-                // All of them or none: what comes later would have to wait as any.
-                let stored = match trouble {
-                    Some(_) => Ok(()),
-                    None => {
-                        let first = store.keys_or_first(team, name, &made.keys, ACTOR, now);
-                        first.await.map(drop)
-                    }
-                };
-                made.settle(store).await;
-                stored?;
+            let following = plan.following(&rows);
+            let is_first = rows.is_empty() && plan.is_automatic();
+            // Keys of the module among them are made with all the others.
+            if is_first && !plan.needs_module() {
+                let made = workshop.make(plan, first_wanted(plan)?, true, now).await?;
+                store
+                    .keys_or_first(team, name, &made.keys, ACTOR, now)
+                    .await?;
                 continue;
             }
             let mut successions = successions(plan, &rows)?;
@@ -135,21 +130,11 @@ impl KeySet {
                     Err(error) => return Err(error.into()),
                 }
             }
-            let wanted: Vec<Wanted> = successions
-                .iter()
-                .filter(|succession| plan.is_automatic() && succession.wants_key())
-                .map(|one| Wanted {
-                    purpose: one.purpose(),
-                    algorithm: one.algorithm(),
-                    rotation: one.rotation().clone(),
-                })
-                .collect();
-            if !wanted.is_empty() && trouble.is_none() {
-                let mut made = workshop.make(plan, wanted, now).await?;
-                trouble = made.trouble.take();
-                let stored = stored(workshop, plan, &made, &rows, now).await;
-                made.settle(store).await;
-                stored?;
+            let (in_module, here): (Vec<Wanted>, Vec<Wanted>) = wanted(plan, &successions)
+                .partition(|one| following.in_module(one.purpose, one.algorithm).is_some());
+            if !here.is_empty() && !is_first {
+                let made = workshop.make(plan, here, false, now).await?;
+                stored(workshop, plan, &made, &rows, now).await?;
                 continue;
             }
             let opened: Vec<Arc<PrivateKey>> = before
@@ -161,17 +146,51 @@ impl KeySet {
             for succession in &mut successions {
                 succession.open(workshop, &opened).await?;
             }
-            let set = Self {
+            return Ok(Self {
                 plan: Arc::clone(plan),
                 rows,
                 successions,
-                is_wanting: trouble.is_some(),
-            };
-            return Ok((set, trouble));
+                is_wanting: is_first || !in_module.is_empty(),
+                loaded_at: now,
+            });
         }
         Err(Error::Unsettled {
             set: plan.name.to_string(),
         })
+    }
+
+    /// The plan for keys that follow on those that there are.
+    fn following(&self) -> Plan {
+        self.plan.following(&self.rows)
+    }
+
+    /// Has the module make the keys that the set wants, and writes them down where the set is still as it was read.
+    async fn make_in_module(&self, workshop: Workshop<'_>) -> Result<(), Error> {
+        let (plan, store) = (&self.following(), workshop.store);
+        let now = workshop.clock.now();
+        let is_first = self.rows.is_empty();
+        let wanted = if is_first {
+            first_wanted(plan)?
+        } else {
+            wanted(plan, &self.successions)
+                .filter(|one| plan.in_module(one.purpose, one.algorithm).is_some())
+                .collect()
+        };
+        let mut made = workshop.make(plan, wanted, is_first, now).await?;
+        let trouble = made.trouble.take();
+        let stored = match (&trouble, is_first) {
+            // All of them or none: what comes later would have to wait as any.
+            (Some(_), true) => Ok(()),
+            (None, true) => store
+                .keys_or_first(plan.team, plan.name.as_str(), &made.keys, ACTOR, now)
+                .await
+                .map(drop)
+                .map_err(Error::from),
+            (_, false) => stored(workshop, plan, &made, &self.rows, now).await,
+        };
+        made.settle(store).await;
+        stored?;
+        trouble.map_or(Ok(()), Err)
     }
 
     /// What it is to be.
@@ -241,6 +260,11 @@ impl KeySet {
         changes.filter_map(|one| one.next_change(now)).min()
     }
 
+    /// Whether something was to happen since it was loaded.
+    fn is_due(&self, now: Timestamp) -> bool {
+        self.next_change(self.loaded_at).is_some_and(|at| at <= now)
+    }
+
     fn succession_of(&self, kid: &str) -> Result<&Succession, Error> {
         let mut successions = self.successions.iter();
         let found = successions.find(|one| one.row(kid).is_some());
@@ -272,6 +296,18 @@ fn first_wanted(plan: &Plan) -> Result<Vec<Wanted>, Error> {
             })
         })
         .collect()
+}
+
+/// The keys that are to follow on those of a set.
+fn wanted(plan: &Plan, successions: &[Succession]) -> impl Iterator<Item = Wanted> {
+    successions
+        .iter()
+        .filter(|succession| plan.is_automatic() && succession.wants_key())
+        .map(|one| Wanted {
+            purpose: one.purpose(),
+            algorithm: one.algorithm(),
+            rotation: one.rotation().clone(),
+        })
 }
 
 /// Adds keys to a set that is as it was read; if it is not, it is to be read again.

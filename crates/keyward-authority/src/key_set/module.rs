@@ -5,9 +5,9 @@ use super::succession;
 use crate::Error;
 use async_trait::async_trait;
 use keyward_jose::{Algorithm, Key, Rotation, SignatureAlgorithm, Signer};
-use keyward_model::Timestamp;
+use keyward_model::{Clock, Timestamp};
 use keyward_store::management::Author;
-use keyward_store::{KeyPurpose, NewKey, PrivatePart, Store};
+use keyward_store::{KeyPurpose, ModuleKeyRemains, NewKey, PrivatePart, Store};
 use std::sync::Arc;
 
 /// Where keys are made, used and destroyed: a PKCS#11 token. Keys are known there by references, which stand in the
@@ -19,6 +19,15 @@ pub trait KeyModule: Send + Sync {
     /// # Errors
     /// [`Error::Internal`].
     fn new_reference(&self) -> Result<String, Error>;
+
+    /// What references to keys of this module begin with, and no others.
+    fn prefix(&self) -> String;
+
+    /// Whether the module is there and makes keys for this algorithm, as far as it tells.
+    ///
+    /// # Errors
+    /// [`Error::Module`]: nothing was made.
+    async fn check(&self, algorithm: SignatureAlgorithm) -> Result<(), Error>;
 
     /// Whether a reference is to this module. It says nothing of whether the key is there.
     fn holds(&self, reference: &str) -> bool;
@@ -45,11 +54,11 @@ pub trait KeyModule: Send + Sync {
         algorithm: SignatureAlgorithm,
     ) -> Result<Arc<dyn Signer>, Error>;
 
-    /// Destroys a key; one that is not there is destroyed already.
+    /// Destroys a key; whether it was there.
     ///
     /// # Errors
     /// [`Error::Module`].
-    async fn destroy(&self, reference: &str) -> Result<(), Error>;
+    async fn destroy(&self, reference: &str) -> Result<bool, Error>;
 }
 
 /// The signer of a key that this node can't reach: it is known, shown and verified with, and signs nothing here.
@@ -112,19 +121,47 @@ impl Made {
 #[derive(Clone, Copy)]
 pub(super) struct Workshop<'w> {
     pub(super) store: &'w Store,
+    pub(super) clock: &'w dyn Clock,
     pub(super) module: Option<&'w Arc<dyn KeyModule>>,
 }
 
-impl Workshop<'_> {
-    /// Makes keys that are wanted, each where the plan says. What the module can't make now is left out, and told.
+impl<'w> Workshop<'w> {
+    fn module_of(self, plan: &Plan) -> Result<&'w Arc<dyn KeyModule>, Error> {
+        self.module.ok_or_else(|| Error::NoModule {
+            set: plan.name.to_string(),
+        })
+    }
+
+    /// Makes keys that are wanted, each where the plan says. What the module can't make now is left out, and told; of
+    /// those that are `together` all are made or none.
     pub(super) async fn make(
         self,
         plan: &Plan,
         wanted: Vec<Wanted>,
+        together: bool,
         now: Timestamp,
     ) -> Result<Made, Error> {
         let mut made = Made::default();
+        let mut able = Vec::new();
         for one in wanted {
+            let checked = match plan.in_module(one.purpose, one.algorithm) {
+                // One that does not answer is not asked for each.
+                Some(_) if made.trouble.as_ref().is_some_and(Error::is_of_all_keys) => continue,
+                Some(signing) => self.check(plan, signing).await,
+                None => Ok(()),
+            };
+            match checked {
+                Ok(()) => able.push(one),
+                Err(error) => {
+                    made.trouble.get_or_insert(error);
+                }
+            }
+        }
+        for one in able {
+            // Before anything is made that would be destroyed again.
+            if together && made.trouble.is_some() {
+                break;
+            }
             let Wanted {
                 purpose,
                 algorithm,
@@ -139,10 +176,9 @@ impl Workshop<'_> {
                         &key, private, purpose, algorithm, rotation, now,
                     )?);
                 }
-                // One that does not answer is not asked for each.
-                Some(_) if made.trouble.is_some() => {}
+                Some(_) if made.trouble.as_ref().is_some_and(Error::is_of_all_keys) => {}
                 Some(signing) => match self
-                    .make_in_module(plan, signing, &mut made.announced, now)
+                    .make_in_module(plan, signing, &mut made.announced)
                     .await
                 {
                     Ok((key, reference)) => {
@@ -162,20 +198,22 @@ impl Workshop<'_> {
         Ok(made)
     }
 
+    async fn check(self, plan: &Plan, algorithm: SignatureAlgorithm) -> Result<(), Error> {
+        self.module_of(plan)?.check(algorithm).await
+    }
+
     async fn make_in_module(
         self,
         plan: &Plan,
         algorithm: SignatureAlgorithm,
         announced: &mut Vec<String>,
-        now: Timestamp,
     ) -> Result<(Key, String), Error> {
-        let module = self.module.ok_or_else(|| Error::NoModule {
-            set: plan.name.to_string(),
-        })?;
+        let module = self.module_of(plan)?;
         let reference = module.new_reference()?;
-        // Before it is made: one that nobody knows of would stay there for good.
+        // Before it is made: one that nobody knows of would stay there for good. It counts from now, however long those
+        // before took.
         self.store
-            .announce_module_keys(std::slice::from_ref(&reference), now)
+            .announce_module_keys(std::slice::from_ref(&reference), self.clock.now())
             .await?;
         announced.push(reference.clone());
         let about = format!("keyward {}/{} {algorithm}", plan.team_name, plan.name);
@@ -183,18 +221,53 @@ impl Workshop<'_> {
         Ok((key, reference))
     }
 
-    /// Has the module destroy what is over and what came to nothing.
-    pub(super) async fn clear(self, author: Author<'_>, now: Timestamp) -> Result<(), Error> {
+    /// Has the module destroy what is over and what came to nothing. A key that it does not destroy keeps none of the
+    /// others.
+    pub(super) async fn clear(self, author: Author<'_>) -> Result<(), Error> {
         let Some(module) = self.module else {
             return Ok(());
         };
-        for remains in self.store.module_key_remains(now).await? {
-            if !module.holds(&remains.reference) {
-                continue;
+        let prefix = module.prefix();
+        let (mut after, mut first) = (String::new(), None);
+        loop {
+            let now = self.clock.now();
+            let page = self.store.module_key_remains(&prefix, &after, now).await?;
+            let Some(last) = page.last() else {
+                return first.map_or(Ok(()), Err);
+            };
+            after.clone_from(&last.reference);
+            for remains in &page {
+                match self.cleared(module, remains, author).await {
+                    Ok(()) => {}
+                    Err(error @ Error::Store(_)) => return Err(error),
+                    Err(error) if error.is_of_all_keys() => return Err(first.unwrap_or(error)),
+                    Err(error) => {
+                        first.get_or_insert(error);
+                    }
+                }
             }
-            module.destroy(&remains.reference).await?;
-            self.store.forget_module_key(&remains, author, now).await?;
         }
+    }
+
+    async fn cleared(
+        self,
+        module: &Arc<dyn KeyModule>,
+        remains: &ModuleKeyRemains,
+        author: Author<'_>,
+    ) -> Result<(), Error> {
+        // Its maker may have been slow, and may have stored it since the list was read.
+        if !self
+            .store
+            .claim_module_key(remains, self.clock.now())
+            .await?
+        {
+            return Ok(());
+        }
+        let found = module.destroy(&remains.reference).await?;
+        let now = self.clock.now();
+        self.store
+            .forget_module_key(remains, found, author, now)
+            .await?;
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use keyward_model::resource::issuer::SELF;
 use keyward_model::resource::{
     KeyAlgorithm, KeySet as Declaration, KeySetPurpose, KeysIn, Resource, Schedule, Spec,
 };
-use keyward_store::KeyPurpose;
+use keyward_store::{KeyPurpose, StoredKey};
 use std::time::Duration;
 
 /// How long a copy of our own set may be kept, as its `Cache-Control` says: short, so that a withdrawn key is soon
@@ -53,7 +53,8 @@ pub struct Plan {
     /// How long a copy of the set may be kept.
     pub max_age: Duration,
     /// Where new keys that sign are made and kept.
-    pub keys_in: KeysIn,
+    /// `None`: nobody said it, and they are made where those before are.
+    pub keys_in: Option<KeysIn>,
     pub(super) kinds: Vec<(KeyPurpose, Algorithm)>,
 }
 
@@ -63,7 +64,7 @@ impl Plan {
     ///
     /// # Errors
     /// None in practice: the names it is made of are known.
-    pub fn own(site_url: &str, keys_in: KeysIn) -> Result<Self, Error> {
+    pub fn own(site_url: &str, keys_in: Option<KeysIn>) -> Result<Self, Error> {
         let name = SELF
             .parse()
             .map_err(|_| Error::Internal(format!("`{SELF}` is no name")))?;
@@ -115,7 +116,7 @@ impl Plan {
             publish_before: *publish_before,
             token_life: *token_life,
             max_age: *max_age,
-            keys_in: *keys_in,
+            keys_in: Some(*keys_in),
             kinds: kinds_of(algorithms)?,
         }))
     }
@@ -133,9 +134,36 @@ impl Plan {
         algorithm: Algorithm,
     ) -> Option<SignatureAlgorithm> {
         match (self.keys_in, purpose, algorithm) {
-            (KeysIn::Pkcs11, KeyPurpose::Sign, Algorithm::Signature(algorithm)) => Some(algorithm),
-            (KeysIn::Database | KeysIn::Pkcs11, KeyPurpose::Sign | KeyPurpose::Encrypt, _) => None,
+            (Some(KeysIn::Pkcs11), KeyPurpose::Sign, Algorithm::Signature(algorithm)) => {
+                Some(algorithm)
+            }
+            (
+                None | Some(KeysIn::Database | KeysIn::Pkcs11),
+                KeyPurpose::Sign | KeyPurpose::Encrypt,
+                _,
+            ) => None,
         }
+    }
+
+    /// The plan for a set with these keys: where the plan leaves open where new ones are made, they are made where those
+    /// before are. A node that was not told of the module must not bring the next key out of it.
+    pub(super) fn following(&self, rows: &[StoredKey]) -> Self {
+        let in_module =
+            |row: &StoredKey| row.module_key.is_some() && row.state.keeps_private_part();
+        let keys_in = match self.keys_in {
+            None if rows.iter().any(in_module) => Some(KeysIn::Pkcs11),
+            known => known,
+        };
+        Self {
+            keys_in,
+            ..self.clone()
+        }
+    }
+
+    /// Whether some of its keys are to be in the module.
+    pub(super) fn needs_module(&self) -> bool {
+        let mut kinds = self.kinds.iter();
+        kinds.any(|(purpose, algorithm)| self.in_module(*purpose, *algorithm).is_some())
     }
 
     /// Whether keys follow on one another by themselves.

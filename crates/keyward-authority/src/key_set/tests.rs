@@ -78,7 +78,7 @@ impl Bench {
 }
 
 fn own() -> Plan {
-    Plan::own(SITE, KeysIn::Database).unwrap()
+    Plan::own(SITE, None).unwrap()
 }
 
 fn self_name() -> Name {

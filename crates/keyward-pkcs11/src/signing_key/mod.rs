@@ -38,8 +38,36 @@ impl Token {
         Ok(Reference::new(self.label(), id))
     }
 
-    /// Makes a key pair in the token, and gives its public part, without `kid` and `alg`. `about` is its label, for
-    /// people who look into the token.
+    /// What references to keys of this token begin with.
+    #[must_use]
+    pub fn reference_prefix(&self) -> String {
+        Reference::prefix(self.label())
+    }
+
+    /// Whether the token is there and, as it tells, makes keys for this algorithm and signs with them.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`]; [`Error::Refused`] where it does not; what keeps it from answering.
+    pub async fn check_makes(self: &Arc<Self>, algorithm: SignatureAlgorithm) -> Result<(), Error> {
+        let signing = signing(algorithm)?;
+        self.work(move |opened| {
+            let known = opened.mechanisms()?;
+            let needed = [signing.kind().generation(), signing.mechanism()];
+            for mechanism in needed.map(|one| one.mechanism_type()) {
+                if !known.contains(&mechanism) {
+                    return Err(Error::Refused {
+                        doing: "make a key pair",
+                        why: format!("it has no {mechanism}, which {algorithm} needs"),
+                    });
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Makes a key pair in the token, and gives its public part, without `kid` and `alg`. What was known by this
+    /// reference before is destroyed. `about` is its label, for people who look into the token.
     ///
     /// # Errors
     /// [`Error::Unfit`] for an algorithm that keys are not made for; [`Error::KeyMixedUp`] where what it signs does not
@@ -54,7 +82,10 @@ impl Token {
         let signing = signing(algorithm)?;
         let (reference, about) = (reference.clone(), about.to_owned());
         self.make(move |opened| {
-            let (public, private) = made(opened, &reference, signing.kind(), &about)?;
+            // The token may have made it and failed after, and is asked once more then: two would be no key at all.
+            destroyed(opened, &reference)?;
+            let public = made(opened, &reference, signing.kind(), &about)?;
+            let private = private(opened, &reference)?;
             check(opened, private, &reference)?;
             let key = told(opened, public, signing.kind())?;
             let mixed_up = |_| mixed_up(opened.token(), &reference);
@@ -66,23 +97,17 @@ impl Token {
         .await
     }
 
-    /// Destroys a key, both parts. One that is not there is destroyed already.
+    /// Destroys a key, both parts; whether there was any.
     ///
     /// # Errors
     /// What keeps the token from destroying it.
-    pub async fn destroy_signing_key(self: &Arc<Self>, reference: &Reference) -> Result<(), Error> {
+    pub async fn destroy_signing_key(
+        self: &Arc<Self>,
+        reference: &Reference,
+    ) -> Result<bool, Error> {
         self.check_place(reference)?;
         let reference = reference.clone();
-        self.work(move |opened| {
-            for object in opened.all(&[Attribute::Id(reference.id.to_vec())])? {
-                opened
-                    .session()
-                    .destroy_object(object)
-                    .map_err(failed("destroy a key"))?;
-            }
-            Ok(())
-        })
-        .await
+        self.work(move |opened| destroyed(opened, &reference)).await
     }
 
     /// What signs with a key of the token. Whether the token has it shows when something is to be signed.
@@ -192,13 +217,26 @@ fn private(opened: &Opened<'_>, reference: &Reference) -> Result<ObjectHandle, E
     opened.only(&template, || named(reference))
 }
 
-/// The public and the private part.
+/// All that the reference names; whether that was anything.
+fn destroyed(opened: &Opened<'_>, reference: &Reference) -> Result<bool, Error> {
+    let found = opened.all(&[Attribute::Id(reference.id.to_vec())])?;
+    let was_there = !found.is_empty();
+    for object in found {
+        opened
+            .session()
+            .destroy_object(object)
+            .map_err(failed("destroy a key"))?;
+    }
+    Ok(was_there)
+}
+
+/// The public part. The private one is looked for as whoever signs with it does.
 fn made(
     opened: &Opened<'_>,
     reference: &Reference,
     kind: Kind,
     about: &str,
-) -> Result<(ObjectHandle, ObjectHandle), Error> {
+) -> Result<ObjectHandle, Error> {
     let in_common = [
         Attribute::Token(true),
         Attribute::Id(reference.id.to_vec()),
@@ -220,23 +258,45 @@ fn made(
     opened
         .session()
         .generate_key_pair(&kind.generation(), &public, &private)
+        .map(|(public, _)| public)
         .map_err(failed("make a key pair"))
 }
 
 fn check(opened: &Opened<'_>, private: ObjectHandle, reference: &Reference) -> Result<(), Error> {
-    let asked = [AttributeType::Sensitive, AttributeType::Extractable];
+    let needed = [
+        (Attribute::Sensitive(true), "CKA_SENSITIVE is not true"),
+        (
+            Attribute::Extractable(false),
+            "CKA_EXTRACTABLE is not false",
+        ),
+        (Attribute::Private(true), "CKA_PRIVATE is not true"),
+        (Attribute::Sign(true), "CKA_SIGN is not true"),
+    ];
+    // What a module does not know of a kind of key it does not tell.
+    let unwanted = [
+        (Attribute::Decrypt(true), "CKA_DECRYPT is true"),
+        (Attribute::Unwrap(true), "CKA_UNWRAP is true"),
+        (Attribute::Derive(true), "CKA_DERIVE is true"),
+    ];
+    let asked: Vec<AttributeType> = needed
+        .iter()
+        .chain(&unwanted)
+        .map(|(attribute, _)| attribute.attribute_type())
+        .collect();
     let told = opened
         .session()
         .get_attributes(private, &asked)
         .map_err(failed("tell a key's attributes"))?;
-    if told.contains(&Attribute::Sensitive(true)) && told.contains(&Attribute::Extractable(false)) {
-        return Ok(());
+    let missing = needed.into_iter().find(|(one, _)| !told.contains(one));
+    let excess = unwanted.into_iter().find(|(one, _)| told.contains(one));
+    match missing.or(excess) {
+        None => Ok(()),
+        Some((_, why)) => Err(Error::KeyExposed {
+            token: opened.token().to_owned(),
+            key: named(reference),
+            why,
+        }),
     }
-    Err(Error::KeyExposed {
-        token: opened.token().to_owned(),
-        key: named(reference),
-        why: "CKA_SENSITIVE is not true, or CKA_EXTRACTABLE not false",
-    })
 }
 
 fn told(opened: &Opened<'_>, public: ObjectHandle, kind: Kind) -> Result<Key, Error> {

@@ -1,10 +1,11 @@
 //! A module that was loaded, and the sessions with the token.
 
-use super::TokenSettings;
+use super::{SigningIn, TokenSettings};
 use crate::Error;
 use crate::error::failed;
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error as ModuleError, RvError};
+use cryptoki::mechanism::MechanismType;
 use cryptoki::object::{Attribute, ObjectHandle};
 use cryptoki::session::{Session, SessionState, UserType};
 use cryptoki::slot::Slot;
@@ -21,6 +22,7 @@ pub(super) struct Connection {
 /// A session with somebody signed in, for one job.
 pub(crate) struct Opened<'c> {
     session: Session,
+    connection: &'c Connection,
     token: &'c str,
 }
 
@@ -32,6 +34,14 @@ impl Opened<'_> {
     /// The token's label.
     pub(crate) fn token(&self) -> &str {
         self.token
+    }
+
+    /// What the token can do, as it tells.
+    pub(crate) fn mechanisms(&self) -> Result<Vec<MechanismType>, Error> {
+        let Connection { context, slot, .. } = self.connection;
+        context
+            .get_mechanism_list(*slot)
+            .map_err(failed("tell its mechanisms"))
     }
 
     /// The one object that is so.
@@ -93,15 +103,18 @@ impl Connection {
     pub(super) fn with_session<T>(
         &self,
         settings: &TokenSettings,
+        signing_in: &SigningIn,
         job: &dyn Fn(&Opened<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let idle = self.idle().pop();
         let session = match idle {
             Some(session) => session,
-            None => self.signed_in(settings)?,
+            // One asks whether somebody is signed in and signs in at a time: the others find it done, or refused.
+            None => signing_in.alone(|| self.signed_in(settings))?,
         };
         let opened = Opened {
             session,
+            connection: self,
             token: &settings.label,
         };
         let done = job(&opened);

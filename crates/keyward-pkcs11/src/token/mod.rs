@@ -1,15 +1,17 @@
 //! A token, and the threads that its module's functions are called on.
 
 mod connection;
+mod signing_in;
 
 pub(crate) use connection::Opened;
 
 use crate::Error;
 use connection::Connection;
 use keyward_model::{Clock, Moment, Secret};
+use signing_in::SigningIn;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard, TryLockError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -44,8 +46,7 @@ pub struct Token {
     turns: Arc<Semaphore>,
     connection: RwLock<Option<Connection>>,
     revived_at: Mutex<Option<Moment>>,
-    /// Why the PIN must not be tried again.
-    refused: Mutex<Option<Error>>,
+    signing_in: SigningIn,
 }
 
 impl Token {
@@ -58,7 +59,7 @@ impl Token {
             turns: Arc::new(Semaphore::new(CALLS_AT_A_TIME)),
             connection: RwLock::default(),
             revived_at: Mutex::default(),
-            refused: Mutex::default(),
+            signing_in: SigningIn::default(),
         })
     }
 
@@ -124,15 +125,14 @@ impl Token {
     }
 
     fn tried<T>(&self, job: &dyn Fn(&Opened<'_>) -> Result<T, Error>) -> Result<T, Error> {
-        if let Some(refused) = self.refused().clone() {
-            return Err(refused);
-        }
+        // With a PIN that is refused the module isn't even loaded.
+        self.signing_in.allowed()?;
         let held = self
             .connection
             .read()
             .unwrap_or_else(PoisonError::into_inner);
         if let Some(connection) = &*held {
-            return self.asked(connection, job);
+            return connection.with_session(&self.settings, &self.signing_in, job);
         }
         drop(held);
         let mut held = self
@@ -142,23 +142,12 @@ impl Token {
         if held.is_none() {
             *held = Some(Connection::open(&self.settings)?);
         }
-        // The others wait for the first one, which signs in: a wrong PIN is tried once and not by each.
+        // Others need not wait for the job.
+        let held = RwLockWriteGuard::downgrade(held);
         match &*held {
-            Some(connection) => self.asked(connection, job),
+            Some(connection) => connection.with_session(&self.settings, &self.signing_in, job),
             None => Err(Error::Internal("the token was not opened".to_owned())),
         }
-    }
-
-    fn asked<T>(
-        &self,
-        connection: &Connection,
-        job: &dyn Fn(&Opened<'_>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let done = connection.with_session(&self.settings, job);
-        if let Err(error @ (Error::PinRefused { .. } | Error::PinLocked { .. })) = &done {
-            *self.refused() = Some(error.clone());
-        }
-        done
     }
 
     /// Ends everything that was opened and unloads the module, for the next call to begin anew: some see a token that
@@ -186,10 +175,6 @@ impl Token {
         }
         *revived = Some(now);
         true
-    }
-
-    fn refused(&self) -> std::sync::MutexGuard<'_, Option<Error>> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

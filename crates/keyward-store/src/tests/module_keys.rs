@@ -3,6 +3,9 @@ use super::*;
 on_each_database! {
     a_key_in_a_module_is_announced_first_and_destroyed_last,
     what_came_to_nothing_is_found_and_nothing_that_has_a_row,
+    a_key_that_gets_its_row_is_not_destroyed_and_one_that_is_to_be_destroyed_gets_none,
+    what_may_still_be_made_stays_on_the_list_and_what_never_was_is_no_event,
+    the_remains_of_a_module_come_page_by_page_and_without_those_of_others,
 }
 
 const BY: Author<'static> = Author::local("test");
@@ -20,16 +23,20 @@ async fn announce(store: &Store, references: &[&str]) {
     store.announce_module_keys(&references, NOW).await.unwrap();
 }
 
+async fn listed(store: &Store, now: Timestamp) -> Vec<ModuleKeyRemains> {
+    store.module_key_remains("m:", "", now).await.unwrap()
+}
+
 async fn remains(store: &Store, now: Timestamp) -> BTreeSet<String> {
-    let remains = store.module_key_remains(now).await.unwrap();
+    let remains = listed(store, now).await;
     remains.into_iter().map(|one| one.reference).collect()
 }
 
 async fn forget_all(store: &Store, now: Timestamp) {
-    for one in store.module_key_remains(now).await.unwrap() {
-        store.forget_module_key(&one, BY, now).await.unwrap();
+    for one in listed(store, now).await {
+        store.forget_module_key(&one, true, BY, now).await.unwrap();
         // Another node comes second.
-        store.forget_module_key(&one, BY, now).await.unwrap();
+        store.forget_module_key(&one, false, BY, now).await.unwrap();
     }
 }
 
@@ -98,4 +105,72 @@ async fn what_came_to_nothing_is_found_and_nothing_that_has_a_row(bench: Bench) 
     assert!(remains(&store, NOW.plus(LATER)).await.is_empty());
     let keys = store.keys(TEAM, "self").await.unwrap();
     assert_eq!(keys[0].module_key.as_deref(), Some("m:1"));
+}
+
+async fn a_key_that_gets_its_row_is_not_destroyed_and_one_that_is_to_be_destroyed_gets_none(
+    bench: Bench,
+) {
+    let store = bench.open().await;
+    let late = NOW.plus(LATER);
+    announce(&store, &["m:1", "m:2"]).await;
+    let (first, second) = match <[_; 2]>::try_from(listed(&store, late).await) {
+        Ok([first, second]) => (first, second),
+        Err(other) => panic!("{other:?}"),
+    };
+    // Its maker was slow, and comes between the list and the destroyer.
+    let new = in_module("k1", "m:1", KeyState::Active);
+    store
+        .insert_key(TEAM, "self", &new, BY, late)
+        .await
+        .unwrap();
+    assert!(!store.claim_module_key(&first, late).await.unwrap());
+    assert!(store.claim_module_key(&second, late).await.unwrap());
+    let new = in_module("k2", "m:2", KeyState::Published);
+    let refused = store.insert_key(TEAM, "self", &new, BY, late).await;
+    assert!(
+        matches!(refused, Err(Error::Conflict { .. })),
+        "{refused:?}"
+    );
+    // Who was stopped after that comes again.
+    assert!(store.claim_module_key(&second, late).await.unwrap());
+}
+
+async fn what_may_still_be_made_stays_on_the_list_and_what_never_was_is_no_event(bench: Bench) {
+    let store = bench.open().await;
+    announce(&store, &["m:1"]).await;
+    store
+        .give_up_module_keys(&["m:1".to_owned()])
+        .await
+        .unwrap();
+    let given_up = BTreeSet::from(["m:1".to_owned()]);
+    for found in [false, true] {
+        let one = &listed(&store, NOW).await[0];
+        store.forget_module_key(one, found, BY, NOW).await.unwrap();
+        assert_eq!(remains(&store, NOW).await, given_up, "it may come yet");
+    }
+    let late = NOW.plus(LATER);
+    let one = &listed(&store, late).await[0];
+    store.forget_module_key(one, false, BY, late).await.unwrap();
+    assert!(remains(&store, late).await.is_empty());
+    let events = store.audit_events(0, 100).await.unwrap();
+    assert_eq!(events.len(), 1, "{events:?}");
+}
+
+async fn the_remains_of_a_module_come_page_by_page_and_without_those_of_others(bench: Bench) {
+    let store = bench.open().await;
+    let mine: BTreeSet<String> = (0..150).map(|number| format!("m:{number:03}")).collect();
+    let others: Vec<String> = (0..150).map(|number| format!("a:{number:03}")).collect();
+    store.announce_module_keys(&others, NOW).await.unwrap();
+    let references: Vec<String> = mine.iter().cloned().collect();
+    store.announce_module_keys(&references, NOW).await.unwrap();
+    let late = NOW.plus(LATER);
+    let mut found = BTreeSet::new();
+    let mut after = String::new();
+    loop {
+        let page = store.module_key_remains("m:", &after, late).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after.clone_from(&last.reference);
+        found.extend(page.into_iter().map(|one| one.reference));
+    }
+    assert_eq!(found, mine);
 }

@@ -2,6 +2,7 @@
 
 use super::input::Input;
 use super::node_configuration::node_configuration;
+use super::node_store::to_its_end;
 use super::{Failure, terminal};
 use crate::configuration::DataPlace;
 use crate::environment;
@@ -179,8 +180,8 @@ impl Restore {
         let from_environment = environment::variable(environment::MASTER_KEY).map(Secret::new);
         let location = place.location();
         let now = SystemClock::new().now();
+        let master = to_its_end(data_dir::master_key(&place, from_environment))?;
         let runtime = runtime()?;
-        let master = runtime.block_on(data_dir::master_key(&place, from_environment))?;
         let restore = async |input: Box<dyn io::BufRead>| {
             backup::restore(&location, master.as_ref(), input, self.replace, ACTOR, now).await
         };

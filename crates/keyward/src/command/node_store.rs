@@ -7,6 +7,10 @@ use crate::own_keys::data_dir;
 use keyward_model::{Clock as _, Secret, SystemClock};
 use keyward_store::Store;
 use std::future::Future;
+use std::time::Duration;
+
+/// How long a command waits, when all is done, for what its threads still do: not for a PKCS#11 module that never answers.
+const THREADS_WAITED_FOR: Duration = Duration::from_secs(1);
 
 /// Runs something to its end, on this thread.
 pub(super) fn to_its_end<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
@@ -14,7 +18,9 @@ pub(super) fn to_its_end<T>(work: impl Future<Output = Result<T, Failure>>) -> R
         .enable_all()
         .build()
         .map_err(|error| Failure::new("runtime", error.to_string(), "runtime"))?;
-    runtime.block_on(work)
+    let done = runtime.block_on(work);
+    runtime.shutdown_timeout(THREADS_WAITED_FOR);
+    done
 }
 
 /// Opens the node's database, does something with it, and closes it.

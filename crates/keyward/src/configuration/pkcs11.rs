@@ -22,8 +22,8 @@ const PIN_ADVICE: &str =
 pub(crate) struct Pkcs11 {
     /// Nothing is asked of it by reading a configuration.
     pub(crate) token: Arc<Token>,
-    /// New keys of the issuer `self` that sign are made in it.
-    own_keys: bool,
+    /// Whether new keys of the issuer `self` that sign are made in it, where that is said.
+    own_keys: Option<bool>,
 }
 
 impl Pkcs11 {
@@ -47,11 +47,11 @@ pub(super) fn is_same(one: Option<&Pkcs11>, other: Option<&Pkcs11>) -> bool {
     }
 }
 
-/// Where new keys of the issuer `self` are made.
-pub(crate) fn own_keys_in(pkcs11: Option<&Pkcs11>) -> KeysIn {
-    match pkcs11 {
-        Some(Pkcs11 { own_keys: true, .. }) => KeysIn::Pkcs11,
-        Some(_) | None => KeysIn::Database,
+/// Where new keys of the issuer `self` are made, where that is said.
+pub(crate) fn own_keys_in(pkcs11: Option<&Pkcs11>) -> Option<KeysIn> {
+    match pkcs11?.own_keys? {
+        true => Some(KeysIn::Pkcs11),
+        false => Some(KeysIn::Database),
     }
 }
 
@@ -79,8 +79,8 @@ pub(super) fn read(
         .required("pin", PIN_ADVICE, problems)
         .and_then(|field| pin(field, problems));
     let own_keys = match fields.optional("own_keys") {
-        Some(field) => field.boolean(problems),
-        None => Some(false),
+        Some(field) => field.boolean(problems).map(Some),
+        None => Some(None),
     };
     let settings = TokenSettings {
         module: module?,
@@ -137,7 +137,7 @@ pub(crate) fn is_label(text: &str) -> bool {
 
 /// Nothing of it is repeated.
 fn pin(field: Field<'_>, problems: &mut Problems) -> Option<Secret<String>> {
-    let text = field.text(problems)?;
+    let text = field.secret(&format!(": {PIN_ADVICE}"), problems)?;
     if !(1..=PIN_MAX).contains(&text.len()) {
         problems.error(
             field.place(),

@@ -116,27 +116,25 @@ fn headers(field: Field<'_>, problems: &mut Problems) -> Option<Vec<(HeaderName,
     let read: Vec<_> = entries
         .into_iter()
         .map(|entry| {
+            // What stands there may be a secret: it is not told.
+            let told = |why: &str, problems: &mut Problems| {
+                problems.error(
+                    entry.place(),
+                    "bad_value",
+                    format!("`{}`: {why}", entry.key()),
+                );
+            };
             let Ok(name) = entry.key().parse::<HeaderName>() else {
-                entry.refuse("stands under a key that is no header's name", problems);
+                told("this is no header's name", problems);
                 return None;
             };
-            let mut value = HeaderValue::from_str(entry.text(problems)?).ok();
+            let mut value = HeaderValue::from_str(entry.secret("", problems)?).ok();
             match &mut value {
                 Some(value) => value.set_sensitive(true),
-                None => {
-                    // Its text may be a secret: it is not told.
-                    problems.error(
-                        entry.place(),
-                        "bad_value",
-                        format!("`{name}`: what it holds can't be sent as a header's value"),
-                    );
-                }
+                None => told("what it holds can't be sent as a header's value", problems),
             }
             if name == CONTENT_TYPE || !may_be_set(&name) {
-                entry.refuse(
-                    "stands under a header that the export sets itself",
-                    problems,
-                );
+                told("the export sets this header itself", problems);
                 return None;
             }
             Some((name, value?))

@@ -104,7 +104,12 @@ pub(crate) async fn rotate(
     // Whether it is under the new key is not known where the answer was lost: both stay, and the next start finds out.
     replaced.map_err(|error| failed(&place.location(), &error))?;
     let old_file = match (&from, &to) {
-        (_, KeyPlace::File) => take_over(&path, &next, now)?,
+        (KeyPlace::File, KeyPlace::File) => take_over(&path, &next, now)?,
+        (KeyPlace::Environment | KeyPlace::Token(_), KeyPlace::File) => {
+            // A file that lay there beside the key that counted is not the old one: it is kept and not told of as that.
+            take_over(&path, &next, now)?;
+            None
+        }
         (KeyPlace::File, KeyPlace::Environment | KeyPlace::Token(_)) => {
             set_aside(&path, now)?;
             Some(kept(&path, now))

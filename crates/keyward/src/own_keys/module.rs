@@ -14,6 +14,7 @@ fn failed(error: keyward_pkcs11::Error) -> Error {
     Error::Module {
         why: error.to_string(),
         code: error.code(),
+        of_all_keys: error.is_of_the_token(),
     }
 }
 
@@ -28,6 +29,14 @@ impl KeyModule for KeysInToken {
     fn new_reference(&self) -> Result<String, Error> {
         let reference = self.0.reference_for_new().map_err(failed)?;
         Ok(reference.to_string())
+    }
+
+    fn prefix(&self) -> String {
+        self.0.reference_prefix()
+    }
+
+    async fn check(&self, algorithm: SignatureAlgorithm) -> Result<(), Error> {
+        self.0.check_makes(algorithm).await.map_err(failed)
     }
 
     fn holds(&self, reference: &str) -> bool {
@@ -55,7 +64,7 @@ impl KeyModule for KeysInToken {
         Ok(Arc::new(signer.map_err(failed)?))
     }
 
-    async fn destroy(&self, reference: &str) -> Result<(), Error> {
+    async fn destroy(&self, reference: &str) -> Result<bool, Error> {
         let destroyed = self.0.destroy_signing_key(&read(reference)?).await;
         destroyed.map_err(failed)
     }

@@ -2,7 +2,7 @@ use super::data_dir::{MasterKeySource, open_store};
 use crate::configuration::DataPlace;
 use keyward_authority::{Keeper, KeeperContext, KeySets, KeySink, Plan};
 use keyward_jose::Algorithm;
-use keyward_model::resource::{KeyAlgorithm, KeysIn};
+use keyward_model::resource::KeyAlgorithm;
 use keyward_model::{Secret, Timestamp};
 use keyward_store::{MasterKey, Store};
 use keyward_testkit::FakeClock;
@@ -39,7 +39,7 @@ async fn published(store: &Store) -> Arc<str> {
         sink: Arc::new(Nobody),
         module: None,
     };
-    let plan = Plan::own("https://keyward.example", KeysIn::Database).unwrap();
+    let plan = Plan::own("https://keyward.example", None).unwrap();
     let keeper = Keeper::open(context, vec![plan]).await.unwrap();
     let sets = keeper.sets();
     sets.own().unwrap().published(NOW).unwrap().entity_tag

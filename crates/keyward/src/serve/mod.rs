@@ -73,6 +73,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinHandle;
 use traces::RunningExport;
@@ -81,6 +82,9 @@ use webhooks::Teller;
 
 /// The control plane's threads: it fetches key sets and answers operators, none of it in a hurry.
 const CONTROL_THREADS: usize = 2;
+
+/// How long the process waits, when all is done, for what its threads still do: not for a PKCS#11 module that never answers.
+const THREADS_WAITED_FOR: Duration = Duration::from_secs(5);
 
 /// What `serve` was asked to do.
 pub(crate) struct Request {
@@ -108,7 +112,9 @@ pub(crate) fn run(request: Request) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| failed("serve", &error, "runtime"))?;
-    runtime.block_on(Box::pin(serve(request)))
+    let served = runtime.block_on(Box::pin(serve(request)));
+    runtime.shutdown_timeout(THREADS_WAITED_FOR);
+    served
 }
 
 async fn serve(request: Request) -> Result<(), Failure> {

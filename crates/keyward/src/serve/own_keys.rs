@@ -102,7 +102,7 @@ fn decrypters(sets: &KeySets, now: Timestamp) -> Decrypters {
 
 /// The sets that this node keeps: that of the issuer `self`, and those that are declared.
 pub(crate) fn plans<'r>(
-    (site_url, keys_in): (&str, KeysIn),
+    (site_url, keys_in): (&str, Option<KeysIn>),
     resources: impl IntoIterator<Item = &'r Resource>,
 ) -> Result<Vec<Plan>, Failure> {
     let own = Plan::own(site_url, keys_in).map_err(refused)?;

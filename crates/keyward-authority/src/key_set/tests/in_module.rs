@@ -11,7 +11,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 struct Module {
     keys: Mutex<HashMap<String, Key>>,
     is_away: AtomicBool,
+    /// It never answers.
+    hangs: AtomicBool,
+    asked: AtomicUsize,
     references: AtomicUsize,
+    /// What it makes no keys for.
+    unfit: Mutex<Option<SignatureAlgorithm>>,
 }
 
 impl Module {
@@ -20,6 +25,7 @@ impl Module {
             return Err(Error::Module {
                 why: "it is away".to_owned(),
                 code: "away",
+                of_all_keys: true,
             });
         }
         Ok(())
@@ -38,6 +44,25 @@ impl KeyModule for Reached {
     fn new_reference(&self) -> Result<String, Error> {
         let number = self.0.references.fetch_add(1, Ordering::SeqCst);
         Ok(format!("module:{number}"))
+    }
+
+    fn prefix(&self) -> String {
+        "module:".to_owned()
+    }
+
+    async fn check(&self, algorithm: SignatureAlgorithm) -> Result<(), Error> {
+        self.0.asked.fetch_add(1, Ordering::SeqCst);
+        if self.0.hangs.load(Ordering::SeqCst) {
+            return std::future::pending().await;
+        }
+        if *self.0.unfit.lock().unwrap() == Some(algorithm) {
+            return Err(Error::Module {
+                why: "it has no such mechanism".to_owned(),
+                code: "refused",
+                of_all_keys: false,
+            });
+        }
+        self.0.answers()
     }
 
     fn holds(&self, reference: &str) -> bool {
@@ -72,10 +97,9 @@ impl KeyModule for Reached {
         }))
     }
 
-    async fn destroy(&self, reference: &str) -> Result<(), Error> {
+    async fn destroy(&self, reference: &str) -> Result<bool, Error> {
         self.0.answers()?;
-        self.0.keys.lock().unwrap().remove(reference);
-        Ok(())
+        Ok(self.0.keys.lock().unwrap().remove(reference).is_some())
     }
 }
 
@@ -111,7 +135,7 @@ impl Signer for Away {
 
 fn in_module(schedule: Schedule) -> Plan {
     Plan {
-        keys_in: KeysIn::Pkcs11,
+        keys_in: Some(KeysIn::Pkcs11),
         ..of_team(KeyAlgorithm::Es256, schedule)
     }
 }
@@ -244,8 +268,8 @@ async fn a_key_that_is_withdrawn_while_the_module_is_away_is_destroyed_when_it_i
     assert!(referred(&bench, &plan).await.is_empty());
     let events = bench.store.audit_events(0, 100).await.unwrap();
     let destroyed = events.iter().filter(|event| event.action == "key.destroy");
-    // The withdrawn one, and the reference of the one that could not be made.
-    assert_eq!(destroyed.count(), 2);
+    // The withdrawn one: what could not be made never was.
+    assert_eq!(destroyed.count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -376,4 +400,104 @@ async fn a_set_that_goes_into_the_module_goes_there_with_its_next_key() {
     let now = bench.after(&keeper, 10 * DAY).await;
     assert!(token(&set_of(&keeper, &after), now, HOUR).await.is_some());
     assert_eq!(module.references(), referred(&bench, &after).await);
+}
+
+#[tokio::test]
+async fn while_the_module_never_answers_a_withdrawal_by_another_node_counts_at_once() {
+    let bench = Bench::new().await;
+    let module = Arc::new(Module::default());
+    let plan = in_module(Schedule::Every(10 * DAY));
+    let keeper = Arc::new(opened(&bench, Some(&module), &plan).await);
+    let other = opened(&bench, None, &plan).await;
+    module.hangs.store(true, Ordering::SeqCst);
+    bench.clock.advance(10 * DAY);
+    let now = bench.clock.now();
+    let asked = module.asked.load(Ordering::SeqCst);
+    let (tell, marks) = tokio::sync::watch::channel(bench.store.marks().await.unwrap());
+    let running = tokio::spawn({
+        let keeper = Arc::clone(&keeper);
+        async move { keeper.run(marks).await }
+    });
+    keyward_testkit::until("the module is asked for the successor", async || {
+        module.asked.load(Ordering::SeqCst) > asked
+    })
+    .await;
+    other.look_now().await.unwrap();
+    let place = (plan.team, &plan.name);
+    let kid = signing(&set_of(&other, &plan), now).unwrap();
+    assert!(kids(&set_of(&keeper, &plan), now).contains(&kid));
+    other.step(place, &kid, Step::Withdraw, BY).await.unwrap();
+    tell.send_replace(bench.store.marks().await.unwrap());
+    keyward_testkit::until("the node has learned of it", async || {
+        !kids(&set_of(&keeper, &plan), now).contains(&kid)
+    })
+    .await;
+    running.abort();
+}
+
+#[tokio::test]
+async fn of_a_first_set_that_the_module_can_not_make_whole_nothing_is_made() {
+    let bench = Bench::new().await;
+    let module = Arc::new(Module::default());
+    *module.unfit.lock().unwrap() = Some(SignatureAlgorithm::Rs256);
+    let own = Plan::own(SITE, Some(KeysIn::Pkcs11)).unwrap();
+    let other = in_module(Schedule::Every(10 * DAY));
+    let keeper = opened(&bench, Some(&module), &own).await;
+    keeper.declare(vec![own.clone(), other.clone()]);
+    for _ in 0..3 {
+        keeper.look(NOW).await.unwrap();
+    }
+    assert!(signing(&set_of(&keeper, &own), NOW).is_none());
+    // And it keeps no other set from its keys.
+    assert!(signing(&set_of(&keeper, &other), NOW).is_some());
+    assert_eq!(module.references(), referred(&bench, &other).await);
+    assert_eq!(
+        module.references.load(Ordering::SeqCst),
+        2,
+        "none was tried"
+    );
+    let events = bench.store.audit_events(0, 100).await.unwrap();
+    assert!(events.iter().all(|event| event.action != "key.destroy"));
+}
+
+#[tokio::test]
+async fn a_node_that_is_told_nothing_brings_no_key_of_self_out_of_the_module() {
+    let bench = Bench::new().await;
+    let module = Arc::new(Module::default());
+    let plan = |keys_in| Plan::own(SITE, keys_in).unwrap();
+    let with = opened(&bench, Some(&module), &plan(Some(KeysIn::Pkcs11))).await;
+    let told_nothing = opened(&bench, None, &plan(None)).await;
+    // How many there are, and of those that live, which are in the module.
+    let signing_keys = async || {
+        let rows = bench.store.keys(TeamId::DEFAULT, "self").await.unwrap();
+        let mut signing = rows;
+        signing.retain(|row| row.purpose == KeyPurpose::Sign);
+        let living = signing.iter().filter(|row| row.state.keeps_private_part());
+        let in_module: Vec<bool> = living.map(|row| row.module_key.is_some()).collect();
+        (signing.len(), in_module)
+    };
+    let (before, _) = signing_keys().await;
+    bench.after(&told_nothing, 400 * DAY).await;
+    let (after, _) = signing_keys().await;
+    assert_eq!(after, before, "it can make none there, and none here");
+    let place = (TeamId::DEFAULT, &self_name());
+    let algorithm = Algorithm::Signature(ES256);
+    let refused = told_nothing.create(place, Some(algorithm), BY).await;
+    assert_eq!(refused.unwrap_err().code(), "pkcs11_not_configured");
+    let imported = Imported {
+        key: Key::generate(algorithm, None).unwrap(),
+        algorithm: Some(algorithm),
+    };
+    let refused = told_nothing.import(place, imported, BY).await;
+    assert_eq!(refused.unwrap_err().code(), "key_unfit");
+    with.look(bench.clock.now()).await.unwrap();
+    let (after, in_module) = signing_keys().await;
+    assert!(
+        after > before && in_module.iter().all(|one| *one),
+        "{in_module:?}"
+    );
+    // Who says that they are to come out has it so.
+    let comes_out = opened(&bench, None, &plan(Some(KeysIn::Database))).await;
+    bench.after(&comes_out, 400 * DAY).await;
+    assert!(signing_keys().await.1.contains(&false));
 }

@@ -137,19 +137,6 @@ fn proof(
     }
 }
 
-/// Nothing of a value goes into a message: a mistyped secret is still a secret.
-fn secret<'n>(field: Field<'n>, forms: &str, problems: &mut Problems) -> Option<&'n str> {
-    let text = field.as_text().filter(|text| !text.is_empty());
-    if text.is_none() {
-        problems.error(
-            field.place(),
-            "wrong_type",
-            format!("`{}` is a text that isn't empty, or {forms}", field.key()),
-        );
-    }
-    text
-}
-
 fn bad(field: Field<'_>, why: &str, problems: &mut Problems) {
     problems.error(
         field.place(),
@@ -175,7 +162,7 @@ fn api_key(field: Field<'_>, problems: &mut Problems) -> Option<KeyMaterial> {
         let hash = fields.required("hash", "as `keyward credential hash` prints it", problems)?;
         return keyed_hash(hash, problems).map(KeyMaterial::Hashed);
     }
-    let text = secret(field, "`{ hash: kh1.… }`", problems)?;
+    let text = field.secret(", or `{ hash: kh1.… }`", problems)?;
     match ApiKey::parse(text) {
         Ok(key) => Some(KeyMaterial::Clear(key)),
         Err(error) => {
@@ -203,9 +190,8 @@ fn password(field: Field<'_>, problems: &mut Problems) -> Option<PasswordMateria
             }
         };
     }
-    let text = secret(
-        field,
-        "`{ hash: kh1.… }`, or `{ argon2: $argon2id$… }`",
+    let text = field.secret(
+        ", or `{ hash: kh1.… }`, or `{ argon2: $argon2id$… }`",
         problems,
     )?;
     if text.starts_with("$argon2") {
@@ -240,7 +226,7 @@ fn password(field: Field<'_>, problems: &mut Problems) -> Option<PasswordMateria
 
 /// A PHC string of argon2id whose cost is bounded.
 fn argon2(field: Field<'_>, problems: &mut Problems) -> Option<Box<str>> {
-    let text = secret(field, "`$argon2id$…`", problems)?;
+    let text = field.secret(", or `$argon2id$…`", problems)?;
     let mut parts = text.split('$');
     let form = (
         parts.next(),

@@ -140,6 +140,23 @@ impl<'n> Field<'n> {
         }
     }
 
+    /// The text of a secret, which isn't empty. Nothing of what stands there goes into a message: a mistyped secret is
+    /// still a secret, and one of digits that lacks its quotes is a number. `advice` ends the sentence.
+    pub fn secret(&self, advice: &str, problems: &mut Problems) -> Option<&'n str> {
+        let text = self.as_text().filter(|text| !text.is_empty());
+        if text.is_none() {
+            problems.error(
+                self.node.place,
+                "wrong_type",
+                format!(
+                    "`{}` is a text that isn't empty (in quotes where it is a number){advice}",
+                    self.key
+                ),
+            );
+        }
+        text
+    }
+
     /// The text, if the value is one, whatever its form.
     #[must_use]
     pub fn as_text(&self) -> Option<&'n str> {

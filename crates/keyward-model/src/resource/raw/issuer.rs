@@ -236,14 +236,7 @@ fn introspection(field: Field<'_>, problems: &mut Problems) -> Option<Introspect
         "write `client_secret: ${ENV:NAME}`",
         problems,
     )?;
-    let Some(secret) = client_secret.as_text().filter(|text| !text.is_empty()) else {
-        problems.error(
-            client_secret.place(),
-            "wrong_type",
-            "`client_secret` is a text that isn't empty: write `client_secret: ${ENV:NAME}`",
-        );
-        return None;
-    };
+    let secret = client_secret.secret(": write `client_secret: ${ENV:NAME}`", problems)?;
     let cache_for = match fields.optional("cache_for") {
         Some(field) => field.duration(problems).filter(|time| {
             let short = *time <= CACHE_FOR_MAX;
@@ -268,15 +261,10 @@ fn introspection(field: Field<'_>, problems: &mut Problems) -> Option<Introspect
 /// The bytes of a shared secret: the text's own, or, behind `base64:`, those it encodes in base64 or
 /// base64url.
 fn secret(field: Field<'_>, problems: &mut Problems) -> Option<Secret<Vec<u8>>> {
-    // Nothing of the value goes into a message: a mistyped secret is still a secret.
-    let Some(text) = field.as_text().filter(|text| !text.is_empty()) else {
-        problems.error(
-            field.place(),
-            "wrong_type",
-            "`secret` is a text that isn't empty: write `secret: ${ENV:NAME}` or `secret: ${FILE:path}`",
-        );
-        return None;
-    };
+    let text = field.secret(
+        ": write `secret: ${ENV:NAME}` or `secret: ${FILE:path}`",
+        problems,
+    )?;
     let bytes = match text.strip_prefix(BASE64_PREFIX) {
         None => text.as_bytes().to_vec(),
         Some(encoded) => {

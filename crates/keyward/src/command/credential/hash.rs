@@ -2,6 +2,7 @@
 
 use super::secret;
 use crate::command::input::Input;
+use crate::command::node_store::to_its_end;
 use crate::command::{Failure, terminal};
 use crate::configuration::{self, DEFAULT_FILE};
 use crate::{environment, own_keys};
@@ -47,11 +48,7 @@ impl Hash {
             ApiKey::parse(&text)
                 .map_err(|error| Failure::new("API key", error.to_string(), "api_key_invalid"))?;
         }
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Failure::new("hash", error.to_string(), "runtime"))?;
-        let keys = runtime.block_on(Box::pin(self.keys()))?;
+        let keys = to_its_end(Box::pin(self.keys()))?;
         let hash = match &self.username {
             Some(username) => keys.hash_password(username, &text),
             None => keys.hash_api_key(text.as_bytes()),

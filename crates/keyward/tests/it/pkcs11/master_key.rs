@@ -292,3 +292,18 @@ async fn a_backup_opens_with_the_token_that_it_was_sealed_under() {
     let error = refused(&other, third.path(), &["restore", &saved]);
     assert!(error.contains("[master_key_wrong]"), "{error}");
 }
+
+#[tokio::test]
+async fn a_module_that_never_answers_keeps_no_process_from_ending_with_its_error() {
+    let token = SoftToken::new();
+    let settings = format!("{}\n{}", token.settings(), master("first"));
+    let folder = folder(&settings);
+    good(&token, folder.path(), &["keys", "make-master"]);
+    let key = good(&token, folder.path(), &["credential", "generate"]);
+    std::fs::write(folder.path().join("partner.key"), key).unwrap();
+    token.hang();
+    for command in [&["serve"][..], &["credential", "hash", "partner.key"]] {
+        let error = refused(&token, folder.path(), command);
+        assert!(error.contains("[pkcs11_silent]"), "{command:?}: {error}");
+    }
+}

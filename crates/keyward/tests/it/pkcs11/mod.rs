@@ -3,6 +3,7 @@
 mod master_key;
 mod signing_keys;
 mod token;
+mod twice;
 
 use crate::management::{Managed, back};
 use keyward_testkit::{KeywardProcess, RawClient, until};

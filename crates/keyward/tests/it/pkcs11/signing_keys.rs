@@ -298,10 +298,8 @@ async fn while_the_token_is_away_all_is_verified_and_nothing_signed_and_it_comes
         .await;
         pass().await;
     }
-    assert!(
-        managed.node.process.log().contains("[pkcs11_")
-            || managed.node.process.log().contains("pkcs11_")
-    );
+    let log = managed.node.process.log();
+    assert!(log.contains("code=\"pkcs11_key_absent\""), "{log}");
     // The key that could not be made left nothing behind.
     assert_eq!(token.private_keys().len(), keys(&managed).await.len());
 }
@@ -374,6 +372,30 @@ async fn a_wrong_pin_stops_no_node_and_is_tried_once_however_often_a_key_is_want
     let folder = managed.node.process.folder();
     let made = refused(&token, &folder, &["keys", "make-master", "--label", "mine"]);
     assert!(made.contains("[pkcs11_pin_refused]"), "{made}");
+}
+
+#[tokio::test]
+async fn a_wrong_pin_is_tried_once_by_eight_who_want_it_at_the_same_time() {
+    let token = SoftToken::new();
+    let mut managed = paid(&token, json!({ "rotation": "90d" })).await;
+    until("the set has a key that signs", async || {
+        sign(&managed, None).await.status == 200
+    })
+    .await;
+    let configuration = managed.node.process.folder().join("keyward.yaml");
+    let text = std::fs::read_to_string(&configuration).unwrap();
+    let wrong = token.settings_with_a_wrong_pin();
+    std::fs::write(&configuration, text.replace(&token.settings(), &wrong)).unwrap();
+    // It has its keys, and asks nothing of the token until somebody wants a signature.
+    managed.node.process.restart().await;
+    assert_eq!(token.logins(), 0);
+    let one = || sign(&managed, None);
+    let answers = tokio::join!(one(), one(), one(), one(), one(), one(), one(), one());
+    let answers: [_; 8] = answers.into();
+    for answer in answers {
+        check_problem(&answer, 503, "unavailable");
+    }
+    assert_eq!(token.logins(), 1);
 }
 
 #[tokio::test]

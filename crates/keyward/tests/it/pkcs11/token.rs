@@ -118,6 +118,19 @@ impl SoftToken {
         std::fs::rename(at("elsewhere"), at("tokens")).unwrap();
     }
 
+    /// From now on no process that loads the module gets an answer: it waits for settings that nobody writes.
+    pub(super) fn hang(&self) {
+        let settings = self.folder.path().join("softhsm2.conf");
+        std::fs::remove_file(&settings).unwrap();
+        assert!(
+            Command::new("mkfifo")
+                .arg(&settings)
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
     /// What OpenSC's program says when it is asked so.
     pub(super) fn tool(&self, arguments: &[&str]) -> String {
         let mut command = Command::new("pkcs11-tool");

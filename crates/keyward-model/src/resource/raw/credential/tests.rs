@@ -112,7 +112,7 @@ fn what_is_wrong_with_a_credential_is_told_without_its_secret() {
         ),
         (
             json!({ "api_key": 7 }),
-            "`api_key` is a text that isn't empty, or `{ hash: kh1.… }`",
+            "`api_key` is a text that isn't empty (in quotes where it is a number), or `{ hash: kh1.… }`",
         ),
         (
             json!({ "api_key": { "hash": "kh1.x" } }),
