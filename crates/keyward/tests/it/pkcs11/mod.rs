@@ -107,6 +107,9 @@ async fn the_example_has_its_master_key_and_its_signing_keys_in_the_token() {
     })
     .await;
     // Those of `self` and those of the set, each with its successor.
-    assert_eq!(token.private_keys().len(), 6);
+    until("the token has them", async || {
+        token.private_keys().len() == 6
+    })
+    .await;
     assert!(!process.folder().join("keyward-data/master.key").exists());
 }

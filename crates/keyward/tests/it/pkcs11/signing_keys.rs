@@ -134,7 +134,12 @@ async fn every_algorithm_is_signed_in_the_token_and_verified_by_libraries_of_oth
     );
 
     // In the token: those by hand, and of each set by itself the key that signs and the next.
-    let listed = token.private_keys();
+    let mut listed = Vec::new();
+    until("each set has its next key", async || {
+        listed = token.private_keys();
+        listed.len() >= 3 * ALGORITHMS.len()
+    })
+    .await;
     assert_eq!(listed.len(), 3 * ALGORITHMS.len());
     for key in listed {
         assert_eq!(
@@ -265,10 +270,10 @@ async fn while_the_token_is_away_all_is_verified_and_nothing_signed_and_it_comes
     let token = SoftToken::new();
     let managed = paid(&token, json!({ "rotation": "90d" })).await;
     let mut signed = Value::Null;
-    until("the set has a key that signs", async || {
+    until("the set has a key that signs, and the next", async || {
         let answer = sign(&managed, None).await;
         signed = answer.json().unwrap_or_default();
-        answer.status == 200
+        answer.status == 200 && published(&managed).await.len() == 2
     })
     .await;
     let pass = async || {
@@ -309,10 +314,10 @@ async fn a_node_that_is_given_no_token_shows_and_verifies_and_says_why_it_does_n
     let token = SoftToken::new();
     let mut managed = paid(&token, json!({ "rotation": "90d" })).await;
     let mut signed = Value::Null;
-    until("the set has a key that signs", async || {
+    until("the set has a key that signs, and the next", async || {
         let answer = sign(&managed, None).await;
         signed = answer.json().unwrap_or_default();
-        answer.status == 200
+        answer.status == 200 && published(&managed).await.len() == 2
     })
     .await;
     let before = published(&managed).await;
@@ -378,8 +383,8 @@ async fn a_wrong_pin_stops_no_node_and_is_tried_once_however_often_a_key_is_want
 async fn a_wrong_pin_is_tried_once_by_eight_who_want_it_at_the_same_time() {
     let token = SoftToken::new();
     let mut managed = paid(&token, json!({ "rotation": "90d" })).await;
-    until("the set has a key that signs", async || {
-        sign(&managed, None).await.status == 200
+    until("the set has a key that signs, and the next", async || {
+        sign(&managed, None).await.status == 200 && published(&managed).await.len() == 2
     })
     .await;
     let configuration = managed.node.process.folder().join("keyward.yaml");
