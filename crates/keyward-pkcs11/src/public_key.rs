@@ -113,12 +113,12 @@ mod tests {
                     assert!(on_curve(curve, part).is_err(), "{algorithm} {cut}");
                 }
             }
-            let mut compressed = bare.clone();
-            compressed[0] = 0x02;
-            assert_eq!(
-                on_curve(curve, &compressed).is_err(),
-                curve != Curve::Ed25519
-            );
+            // Ed25519 has no other form: its first byte is a part of the number.
+            if curve != Curve::Ed25519 {
+                let mut compressed = bare.clone();
+                compressed[0] = 0x02;
+                assert!(on_curve(curve, &compressed).is_err(), "{algorithm}");
+            }
         }
     }
 
