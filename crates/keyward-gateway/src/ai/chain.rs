@@ -207,7 +207,11 @@ impl Chain<'_> {
             );
             let next = ended.next();
             if let (Next::OtherKey, Some(key)) = (next, key) {
-                provider.keys.cool(key, cool_for(&ended), worker.moment());
+                // What is forbidden may be so for this request alone, such as another's file: no caller is to keep a key
+                // from all others.
+                if ended.failure.kind != FailureKind::Permission {
+                    provider.keys.cool(key, cool_for(&ended), worker.moment());
+                }
                 tried.add(key);
             }
             course.hopeful |= next == Next::Anybody || (next == Next::OtherKey && key.is_none());

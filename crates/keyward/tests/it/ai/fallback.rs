@@ -283,6 +283,34 @@ async fn a_short_wait_that_the_provider_asks_for_is_waited() {
 }
 
 #[tokio::test]
+async fn a_call_that_is_forbidden_keeps_the_key_from_nobody_else() {
+    let back = Upstream::choosing(|asked| {
+        if String::from_utf8_lossy(&asked.body).contains("somebody else's file") {
+            return error("403 Forbidden", &[]);
+        }
+        answer("openai-chat", "text", asked)
+    })
+    .await;
+    let node = Plan::default()
+        .resource(provider(
+            "back",
+            "openai-chat",
+            &back.url(),
+            "credentials: [ { key: sk-the-only-one } ]",
+        ))
+        .resource("- { kind: model, name: fast, targets: [ { provider: back, model: m } ] }")
+        .resource(OPEN)
+        .start()
+        .await;
+    let mut forbidden = chat("fast");
+    forbidden["messages"][0]["content"] = json!("somebody else's file");
+    let address = address("openai-chat", "fast", false);
+    let refused = post(&node, &address, &[], &forbidden).await;
+    assert_eq!(refused.status, 502, "{}", refused.text());
+    check_passed(&ask(&node, false).await);
+}
+
+#[tokio::test]
 async fn what_a_provider_says_of_the_operator_s_key_reaches_no_caller() {
     let told = json!({ "error": { "message": "Incorrect API key provided: sk-secret", "type": "invalid_request_error", "code": "invalid_api_key" } });
     let back = Upstream::scripted(Script::json("401 Unauthorized", &[], &told)).await;
