@@ -54,7 +54,7 @@ impl DatabaseResource {
     /// What of it is kept while it is served.
     #[must_use]
     pub fn to_be_kept(self) -> Self {
-        if self.key.kind != Kind::Credential {
+        if !self.key.kind.changes_by_row() {
             return self;
         }
         Self {

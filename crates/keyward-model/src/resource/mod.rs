@@ -99,6 +99,25 @@ impl Kind {
         Self::Model,
     ];
 
+    /// Whether resources of this kind reach nodes a row at a time, without a revision: they are many, and come and go
+    /// all day.
+    #[must_use]
+    pub const fn changes_by_row(self) -> bool {
+        match self {
+            Self::Credential => true,
+            Self::Issuer
+            | Self::Upstream
+            | Self::Api
+            | Self::Role
+            | Self::AccessPolicy
+            | Self::KeySet
+            | Self::Webhook
+            | Self::ManagementRole
+            | Self::Provider
+            | Self::Model => false,
+        }
+    }
+
     /// As written in `kind`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -65,34 +65,18 @@ impl Catalogue {
     }
 
     fn of_kind(&self, kind: Kind) -> &Resources {
-        match kind {
-            Kind::Credential => &self.credentials,
-            Kind::Issuer
-            | Kind::Upstream
-            | Kind::Api
-            | Kind::Role
-            | Kind::AccessPolicy
-            | Kind::KeySet
-            | Kind::Webhook
-            | Kind::ManagementRole
-            | Kind::Provider
-            | Kind::Model => &self.resources,
+        if kind.changes_by_row() {
+            &self.credentials
+        } else {
+            &self.resources
         }
     }
 
     fn of_kind_mut(&mut self, kind: Kind) -> &mut Resources {
-        match kind {
-            Kind::Credential => &mut self.credentials,
-            Kind::Issuer
-            | Kind::Upstream
-            | Kind::Api
-            | Kind::Role
-            | Kind::AccessPolicy
-            | Kind::KeySet
-            | Kind::Webhook
-            | Kind::ManagementRole
-            | Kind::Provider
-            | Kind::Model => &mut self.resources,
+        if kind.changes_by_row() {
+            &mut self.credentials
+        } else {
+            &mut self.resources
         }
     }
 

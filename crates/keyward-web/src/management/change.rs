@@ -234,19 +234,8 @@ impl Site {
         };
         let mut resources = Vec::with_capacity(planned.len());
         for (planned, changed) in planned.iter().zip(&written.resources) {
-            let mark = match planned.key.kind {
-                Kind::Credential => written.credentials,
-                Kind::Issuer
-                | Kind::Upstream
-                | Kind::Api
-                | Kind::Role
-                | Kind::AccessPolicy
-                | Kind::KeySet
-                | Kind::Webhook
-                | Kind::ManagementRole
-                | Kind::Provider
-                | Kind::Model => 0,
-            };
+            let by_row = planned.key.kind.changes_by_row();
+            let mark = if by_row { written.credentials } else { 0 };
             let resource = planned.draft.as_ref().map(|draft| {
                 let resource = of_draft(draft, Some(changed.id), Some(written.revision), mark);
                 Arc::new(resource.to_be_kept())
@@ -328,7 +317,7 @@ impl Site {
         catalogue: &Catalogue,
         planned: &[Planned],
     ) -> Option<Written> {
-        let is_credential = |planned: &&Planned| planned.key.kind == Kind::Credential;
+        let is_credential = |planned: &&Planned| planned.key.kind.changes_by_row();
         let is_revision = !planned.iter().all(|planned| is_credential(&planned));
         let (revision, changes) = if !is_revision {
             (catalogue.base.revision, Vec::new())
@@ -450,7 +439,7 @@ impl Catalogue {
     fn update_by(&self, served: &Self, planned: &[Planned]) -> Update {
         let credentials = planned
             .iter()
-            .filter(|change| change.key.kind == Kind::Credential);
+            .filter(|change| change.key.kind.changes_by_row());
         let credentials = credentials.map(|change| CredentialUpdate {
             key: change.key.clone(),
             now: self.get(&change.key).map(Arc::clone),
@@ -516,8 +505,8 @@ fn shown_of(draft: &Draft) -> String {
 /// Where the one API stands that is all that changes, if that is so.
 fn only_api(planned: &[Planned], all: &[Arc<DatabaseResource>]) -> Option<usize> {
     let mut others = planned.iter();
-    let one = others.find(|change| change.key.kind != Kind::Credential)?;
-    let alone = others.all(|change| change.key.kind == Kind::Credential);
+    let one = others.find(|change| !change.key.kind.changes_by_row())?;
+    let alone = others.all(|change| change.key.kind.changes_by_row());
     if !alone || one.key.kind != Kind::Api || one.draft.is_none() {
         return None;
     }
