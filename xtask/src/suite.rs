@@ -83,6 +83,7 @@ pub(crate) fn run_suite(root: &Path, options: &TestOptions) -> Result<(), String
     }
     if options.long {
         report.step("long tests", || long_tests(root));
+        report.step("systemd", || systemd(root));
         for target in fuzz_targets(root)? {
             report.step("fuzz", || fuzz(root, &target, options.fuzz_minutes));
         }
@@ -177,10 +178,9 @@ fn tests(root: &Path) -> Result<(), String> {
 fn long_tests(root: &Path) -> Result<(), String> {
     let arguments = [
         "test",
-        "--package",
-        "keyward",
+        "--workspace",
         "--features",
-        "long-tests",
+        "keyward/long-tests",
         "--test",
         "it",
         "--locked",
@@ -191,6 +191,17 @@ fn long_tests(root: &Path) -> Result<(), String> {
         "--nocapture",
     ];
     run(root, "cargo", &arguments)
+}
+
+/// The units under a real systemd, in a folder of its own.
+fn systemd(root: &Path) -> Result<(), String> {
+    if !succeeds(root, "sh", &["-c", "test \"$(id -u)\" = 0"]) {
+        println!("left out: only root boots a system in a folder");
+        return Ok(());
+    }
+    install::debian_packages(root, &["debootstrap", "iproute2"])?;
+    let arguments = ["target/debug/keyward", "target/systemd"];
+    run(root, "packaging/systemd/try.sh", &arguments)
 }
 
 fn fuzz_targets(root: &Path) -> Result<Vec<String>, String> {
