@@ -1,7 +1,7 @@
 //! The targets of a model, one after the other until one answers.
 
-use super::answering::Account;
-use super::attempt::{Answered, Ended, Next, Prepared};
+use super::answering::{Account, Spent};
+use super::attempt::{Answered, Ended, Heard, Next, Prepared};
 use super::failure;
 use super::intent::{Intent, ModelCall};
 use super::key_pool::{Chosen, TriedKeys};
@@ -56,6 +56,8 @@ struct Course {
     free_at: Option<Moment>,
     /// Whether one that failed may do better in a while.
     hopeful: bool,
+    /// What attempts took that a provider charges for.
+    spent: Spent,
     told: String,
 }
 
@@ -174,17 +176,16 @@ impl Chain<'_> {
                 Chosen::NoneNeeded => None,
                 Chosen::Key(key) => Some(key),
                 Chosen::AllCool(until) => {
-                    let earlier = course.free_at.is_none_or(|at| until < at);
-                    if earlier {
-                        course.free_at = Some(until);
-                    }
+                    course.is_free(until);
                     return None;
                 }
                 Chosen::AllTried => return None,
             };
             course.made += 1;
             course.place = Some(place);
-            let ended = match Box::pin(self.attempt(place, key, &prepared, record)).await {
+            let heard = Heard::default();
+            let told = (&heard, course.spent);
+            let ended = match Box::pin(self.attempt(place, key, &prepared, told, record)).await {
                 Ok(answered) => {
                     course.tell(provider, target, "200");
                     return Some(self.answered(
@@ -197,6 +198,8 @@ impl Chain<'_> {
                 }
                 Err(ended) => ended,
             };
+            let usage = ended.usage.or(heard.take());
+            course.spent = course.spent.and(&self.asked.model, place, usage);
             course.tell(provider, target, &ended.failure.status.to_string());
             tracing::debug!(
                 request_id = %record.request_id,
@@ -207,10 +210,11 @@ impl Chain<'_> {
             );
             let next = ended.next();
             if let (Next::OtherKey, Some(key)) = (next, key) {
-                // What is forbidden may be so for this request alone, such as another's file: no caller is to keep a key
-                // from all others.
-                if ended.failure.kind != FailureKind::Permission {
-                    provider.keys.cool(key, cool_for(&ended), worker.moment());
+                if let Some(time) = cool_for(&ended) {
+                    let now = worker.moment();
+                    provider.keys.cool(key, time, now);
+                    // It may be the one that is waited for.
+                    course.is_free(now.plus(time));
                 }
                 tried.add(key);
             }
@@ -271,11 +275,15 @@ impl Chain<'_> {
             place,
             unable,
             free_at,
+            spent,
             ..
         } = course;
         let (code, failure, retry_after) = match (last, unable, free_at) {
             (Some(ended), _, free_at) => {
-                let (code, failure) = failure::told(ended.failure);
+                let (code, failure) = match ended.last {
+                    Some(code) => (code, ended.failure),
+                    None => failure::told(ended.failure),
+                };
                 let free = free_at.map(|at| at.since(now));
                 (code, failure, ended.retry_after.or(free))
             }
@@ -294,6 +302,7 @@ impl Chain<'_> {
                 model: std::sync::Arc::clone(&self.asked.model),
                 target: place.unwrap_or_default(),
                 provider: provider.name.clone(),
+                before: spent,
             };
             record.model = Some(Box::new(account.used(None)));
         }
@@ -308,15 +317,39 @@ impl Chain<'_> {
     }
 }
 
-/// How long a key is left alone after a failure that is its own.
-fn cool_for(ended: &Ended) -> Duration {
-    match (ended.failure.kind, ended.retry_after) {
-        (FailureKind::RateLimited, told) => told.unwrap_or(BUSY_FOR).min(BUSY_MAX),
-        (_, told) => told.unwrap_or_default().clamp(REFUSED_FOR, BUSY_MAX),
+/// How long a key is left alone after a failure that is its own; `None` where the request alone may be at fault, such as
+/// one that asks for another's file, or for more than is left to spend: no caller is to keep a key from all others.
+fn cool_for(ended: &Ended) -> Option<Duration> {
+    let told = ended.retry_after;
+    match ended.failure.kind {
+        FailureKind::RateLimited => Some(told.unwrap_or(BUSY_FOR).min(BUSY_MAX)),
+        FailureKind::Authentication | FailureKind::QuotaExhausted => {
+            Some(told.unwrap_or_default().clamp(REFUSED_FOR, BUSY_MAX))
+        }
+        FailureKind::Permission
+        | FailureKind::Unpaid
+        | FailureKind::OverLimit
+        | FailureKind::InvalidRequest
+        | FailureKind::ContextLength
+        | FailureKind::Filtered
+        | FailureKind::NotFound
+        | FailureKind::TooLarge
+        | FailureKind::Overloaded
+        | FailureKind::Timeout
+        | FailureKind::Server
+        | FailureKind::Cut => None,
     }
 }
 
 impl Course {
+    /// A key is free again then.
+    fn is_free(&mut self, until: Moment) {
+        let earlier = self.free_at.is_none_or(|at| until < at);
+        if earlier {
+            self.free_at = Some(until);
+        }
+    }
+
     fn tell(&mut self, provider: &ProviderPlan, target: &AiTarget, outcome: &str) {
         let comma = if self.told.is_empty() { "" } else { ", " };
         // Writing to a string does not fail.

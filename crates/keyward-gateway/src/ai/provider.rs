@@ -3,9 +3,9 @@
 use super::catalogue::catalogue;
 use super::key_pool::KeyPool;
 use crate::upstream::UpstreamPlan;
-use keyward_llm::Dialect;
 use keyward_llm::Target as Asked;
 use keyward_llm::catalogue::{KeyPlace, Price};
+use keyward_llm::{Dialect, ModelMembers};
 use keyward_model::Name;
 use keyward_model::resource::provider::KeyHeader;
 use keyward_model::resource::raw::{closest, read_target};
@@ -98,10 +98,14 @@ impl ProviderPlan {
     pub(crate) fn model(&self, name: &str) -> (Asked, Option<Price>) {
         let entry = self.catalogued.as_deref().zip(catalogue());
         let asked = entry.and_then(|(id, catalogue)| catalogue.target(id, name));
-        let asked = asked.unwrap_or_else(|| Asked {
+        let mut asked = asked.unwrap_or_else(|| Asked {
             model: name.to_owned(),
             ..Asked::default()
         });
+        if self.catalogued.is_none() || self.declared.base_url.is_some() {
+            // Nobody knows what serves there: it may be a router.
+            asked.quirks.model_members = ModelMembers::Any;
+        }
         let model = entry.and_then(|(id, catalogue)| catalogue.model(id, name));
         (asked, model.and_then(|model| model.price.clone()))
     }

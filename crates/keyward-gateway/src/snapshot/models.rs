@@ -7,6 +7,7 @@ use crate::ai::{AiPlan, AiTarget, ModelPlan, ProviderPlan, ProviderRoute};
 use crate::metrics::RouteMetrics;
 use hashbrown::HashMap;
 use keyward_access::Inputs;
+use keyward_llm::ModelMembers;
 use keyward_model::id::TeamId;
 use keyward_model::name::Name;
 use keyward_model::resource::route::{Action, Forward};
@@ -194,7 +195,10 @@ impl ModelInputs {
             };
             let targets = model.all().filter_map(|target| {
                 let place = *places.get(&target.provider)?;
-                let (asked, price) = self.providers.get(place)?.model(&target.model);
+                let (mut asked, price) = self.providers.get(place)?.model(&target.model);
+                if model.allow_model_members {
+                    asked.quirks.model_members = ModelMembers::None;
+                }
                 Some(AiTarget {
                     provider: place,
                     asked,

@@ -15,6 +15,8 @@ pub struct Model {
     pub authorization: Authorization,
     /// The most attempts of one call.
     pub attempts: NonZeroU32,
+    /// Whether callers may choose other models of a provider by members of the body, where it knows such.
+    pub allow_model_members: bool,
 }
 
 /// A provider's model.

@@ -151,6 +151,7 @@ fn declared(upstream: SocketAddr) -> Result<Vec<Resource>, String> {
         fallbacks: Vec::new(),
         authorization: Authorization::default(),
         attempts: NonZeroU32::MIN,
+        allow_model_members: false,
     };
     Ok(vec![
         resource(demo.clone(), Spec::Upstream(Box::new(upstream))),

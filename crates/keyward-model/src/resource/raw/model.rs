@@ -10,7 +10,13 @@ use crate::resource::model::{Model, ModelTarget};
 use std::num::NonZeroU32;
 
 /// The keys beside those of every resource.
-pub(super) const KEYS: &[&str] = &["targets", "fallbacks", "authorization", "attempts"];
+pub(super) const KEYS: &[&str] = &[
+    "targets",
+    "fallbacks",
+    "authorization",
+    "attempts",
+    "allow_model_members",
+];
 
 /// Each is looked at for a call.
 const TARGETS_MAX: usize = 64;
@@ -44,11 +50,16 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Model
             .and_then(NonZeroU32::new),
         None => Some(ATTEMPTS_DEFAULT),
     };
+    let allow_model_members = match fields.optional("allow_model_members") {
+        Some(field) => field.boolean(problems),
+        None => Some(false),
+    };
     Some(Model {
         targets: targets?,
         fallbacks: fallbacks?,
         authorization: authorization?,
         attempts: attempts?,
+        allow_model_members: allow_model_members?,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::authentication::authorization;
 use super::schema::{
-    about, choice, filled, name, object, one_of, positive_duration, put, url, whole,
+    about, boolean, choice, filled, name, object, one_of, positive_duration, put, url, whole,
 };
 use serde_json::{Value, json};
 
@@ -74,6 +74,10 @@ pub(super) fn model_schema() -> Value {
             "fallbacks": about(bounded(fallback), "Who answers when none of them does, in order"),
             "authorization": about(authorization(), "What callers need besides what the API asks for"),
             "attempts": whole(1, 16),
+            "allow_model_members": about(
+                boolean(false),
+                "Whether callers may choose other models of a provider by members of the body",
+            ),
         }),
     )
 }

@@ -361,7 +361,7 @@ async fn targets_share_calls_by_weight() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_too_large_is_not_read_to_its_end() {
+async fn an_answer_that_is_too_large_is_not_read_to_its_end_nor_asked_for_again() {
     const SIZE: u64 = 100 << 20;
     let json = "content-type: application/json\r\n";
     let told = Script::new()
@@ -381,11 +381,10 @@ async fn an_answer_that_is_too_large_is_not_read_to_its_end() {
         let second = recorded("openai-chat", "text").await;
         let node = chain(&first, &second, "").await;
         let answer = ask(&node, false).await;
-        check_passed(&answer);
-        assert_eq!(
-            answer.head.field("keyward-attempts"),
-            Some("first/a 500, second/b 200")
-        );
+        assert_eq!(answer.status, 502, "{}", answer.text());
+        assert!(answer.text().contains("larger than"), "{}", answer.text());
+        assert!(second.received().is_empty(), "it would be as large again");
         assert!(first.written() < SIZE, "{}", first.written());
+        assert_eq!(logged(&node, "fast").await["code"], "provider_failed");
     }
 }
