@@ -1,10 +1,13 @@
 //! A provider's answer, made into the caller's.
 
-use super::plan::ModelPlan;
+use super::plan::{AiTarget, ModelPlan};
+use super::visit::Visit;
 use crate::snapshot::LocalRoute;
 use keyward_llm::form::Usage;
 use keyward_model::Name;
 use keyward_model::usage::{ModelUse, PicoUsd, TokenCounts};
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// What stands in the record of a call that a provider answered.
@@ -13,8 +16,10 @@ pub(super) struct Account {
     /// The place of its target.
     pub(super) target: usize,
     pub(super) provider: Name,
-    /// What attempts took before this one.
-    pub(super) before: Spent,
+    /// What other attempts of the call took: more may come while this one is under way.
+    pub(super) others: Rc<Cell<Spent>>,
+    /// As long as the call is there.
+    pub(super) visit: Rc<Visit>,
 }
 
 /// What attempts took that a provider charges for, though nothing came of them.
@@ -55,15 +60,27 @@ impl Spent {
 impl Account {
     pub(super) fn used(&self, usage: Option<Usage>) -> ModelUse {
         let target = self.model.targets.get(self.target);
-        let spent = self.before.and(&self.model, self.target, usage);
+        let spent = self.others.get().and(&self.model, self.target, usage);
+        spent.of(&self.model, target, &self.provider)
+    }
+}
+
+impl Spent {
+    /// As it stands in the record of a call of this model that this target was asked for last.
+    pub(super) fn of(
+        self,
+        model: &ModelPlan,
+        target: Option<&AiTarget>,
+        provider: &Name,
+    ) -> ModelUse {
         ModelUse {
-            asked: self.model.name.clone(),
+            asked: model.name.clone(),
             served: target.map_or_else(Box::default, |target| target.asked.model.as_str().into()),
-            provider: self.provider.clone(),
-            tokens: spent.tokens,
-            cost: spent.cost,
+            provider: provider.clone(),
+            tokens: self.tokens,
+            cost: self.cost,
             // 0 says that no price is known: that is not the same as free.
-            price_revision: spent.revision,
+            price_revision: self.revision,
         }
     }
 }

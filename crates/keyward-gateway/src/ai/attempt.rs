@@ -6,6 +6,7 @@ use super::chain::Chain;
 use super::plan::AiTarget;
 use super::provider::ProviderPlan;
 use super::stream::{InferredBody, Way};
+use super::visit::Visit;
 use crate::body::{AnswerBody, BodyFailure, RequestBody};
 use crate::deadlines::{Deadline, Patience};
 use crate::message::{Fields, Header, RequestHead, Version};
@@ -50,6 +51,8 @@ pub(super) struct Prepared {
 pub(super) struct Answered {
     pub(super) content_type: &'static str,
     pub(super) body: AnswerBody,
+    /// Of an answer that is not streamed, what it took.
+    pub(super) whole: Option<(Account, Option<Usage>)>,
 }
 
 /// Why an attempt gave no answer.
@@ -62,12 +65,14 @@ pub(super) struct Ended {
     pub(super) usage: Option<Usage>,
     /// What callers are told of it, where nobody is asked again: it would end alike, or the fault is this node's own.
     pub(super) last: Option<Code>,
+    /// Whether nothing was heard of the provider at all.
+    pub(super) unreached: bool,
     /// Whether the target gave an answer, and would give the same again: of no use here, and charged for.
     unusable: bool,
 }
 
 /// What an attempt has told so far of what it takes: it counts, however the attempt ends.
-pub(super) type Heard = Cell<Option<Usage>>;
+pub(super) type Heard = Rc<Cell<Option<Usage>>>;
 
 /// Who may be asked after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +94,7 @@ impl Ended {
             retry_after: None,
             usage: None,
             last: None,
+            unreached: false,
             unusable: false,
         }
     }
@@ -206,7 +212,7 @@ impl Chain<'_> {
         place: usize,
         key: Option<usize>,
         prepared: &Prepared,
-        (heard, before): (&Heard, Spent),
+        (heard, others): (&Heard, &Rc<Cell<Spent>>),
         record: &mut CallRecord,
     ) -> Result<Answered, Ended> {
         let (Some(target), Some(provider)) = (self.target(place), self.provider(place)) else {
@@ -230,40 +236,52 @@ impl Chain<'_> {
             upgrades: false,
         };
         let body = RequestBody::whole(prepared.body.clone());
+        let visit = Rc::new(Visit::begin(target, self.call.worker));
         let account = Account {
             model: std::sync::Arc::clone(&self.asked.model),
             target: place,
             provider: provider.name.clone(),
-            before,
+            others: Rc::clone(others),
+            visit: Rc::clone(&visit),
         };
         // Whoever leaves from now on, the record says who was asked.
         record.model = Some(Box::new(account.used(None)));
         let answered = async {
             let answer = Box::pin(forward::fetch(&call, head, body, record)).await;
-            let answer = answer.map_err(|refusal| Ended::of(unsent(&refusal)))?;
+            let answer = answer.map_err(|refusal| Ended {
+                unreached: true,
+                ..Ended::of(unsent(&refusal))
+            });
+            let answer = answer?;
             if answer.status != StatusCode::OK {
                 return Err(self.refused(provider, answer).await);
             }
             if self.asked.stream {
-                let begun = (heard, account);
-                self.streamed(provider, prepared, answer, begun).await
-            } else {
-                self.whole(provider, prepared, answer, account, record)
+                self.streamed(provider, prepared, answer, (heard, account))
                     .await
+            } else {
+                self.whole(provider, prepared, answer, account).await
             }
         };
-        if !self.asked.stream {
-            // The whole time is seen to where the request is sent.
-            return answered.await;
-        }
-        self.within(provider.declared.first_token_timeout, answered)
-            .await
-            .unwrap_or_else(|| {
+        let outcome = if self.asked.stream {
+            let time = provider.declared.first_token_timeout;
+            let begun = self.within(time, answered).await;
+            begun.unwrap_or_else(|| {
                 Err(Ended::of(Failure::new(
                     FailureKind::Timeout,
                     "The model's provider took too long to begin its answer",
                 )))
             })
+        } else {
+            // The whole time is seen to where the request is sent.
+            answered.await
+        };
+        match &outcome {
+            Ok(_) if self.asked.stream => visit.streams(),
+            Ok(_) => visit.answered(),
+            Err(ended) => visit.ended(ended),
+        }
+        outcome
     }
 
     async fn within<T>(&self, time: Duration, answered: impl Future<Output = T>) -> Option<T> {
@@ -357,6 +375,7 @@ impl Chain<'_> {
         Ok(Answered {
             content_type: form.stream_type(),
             body: AnswerBody::inferred(body),
+            whole: None,
         })
     }
 
@@ -366,15 +385,14 @@ impl Chain<'_> {
         prepared: &Prepared,
         answer: Answer,
         account: Account,
-        record: &mut CallRecord,
     ) -> Result<Answered, Ended> {
         let (dialect, form) = (provider.dialect, self.asked.form);
         check_type(&answer.fields, "application/json")?;
         let body = self.read(provider, answer.body, ANSWER_MAX).await?;
         if self.asked.plain.is_some() {
-            record.model = Some(Box::new(account.used(tokens_read(&body))));
             return Ok(Answered {
                 content_type: "application/json",
+                whole: Some((account, tokens_read(&body))),
                 body: AnswerBody::full(body),
             });
         }
@@ -406,10 +424,10 @@ impl Chain<'_> {
                 .map_err(|error| unusable(Failure::of_answer(&error)))?;
             (answer.usage.or(seen.usage), Bytes::from(written))
         };
-        record.model = Some(Box::new(account.used(usage)));
         Ok(Answered {
             content_type: "application/json",
             body: AnswerBody::full(body),
+            whole: Some((account, usage)),
         })
     }
 

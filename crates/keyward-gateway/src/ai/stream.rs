@@ -2,7 +2,9 @@
 
 use super::answering::Account;
 use super::attempt::Heard;
+use super::visit::outcome_of;
 use crate::body::{AnswerBody, BodyFailure, move_bytes};
+use crate::metrics::ModelOutcome;
 use crate::record::CallRecord;
 use bytes::Bytes;
 use keyward_llm::form::{Event, Failure, FailureKind, Request, Usage};
@@ -307,7 +309,24 @@ impl InferredBody {
 
     /// Writes down what the call took and how it ended.
     pub(crate) fn settle(&self, record: &mut CallRecord) {
-        record.model = Some(Box::new(self.account.used(self.way.usage())));
+        let used = self.account.used(self.way.usage());
+        let visit = &self.account.visit;
+        let outcome = match &self.failure {
+            Some(failure) => {
+                visit.judge(failure.kind);
+                outcome_of(failure.kind)
+            }
+            None => {
+                visit.did_well();
+                if record.complete {
+                    ModelOutcome::Answered
+                } else {
+                    ModelOutcome::Cancelled
+                }
+            }
+        };
+        visit.count(outcome, &used);
+        record.model = Some(Box::new(used));
         if let Some(failure) = &self.failure {
             let (code, failure) = super::failure::told(failure.clone());
             record.failed_in_stream(code, failure.because.as_ref().unwrap_or(&failure.message));

@@ -67,9 +67,9 @@ pub(crate) fn authorize(
         return Err(Refusal::with(fault, challenge));
     }
     // What the address is asked with holds, and what the model is: a policy may speak of either.
-    let of_model = model.and_then(|model| model.access.as_ref());
+    let of_model = model.iter().flat_map(|model| &model.access);
     let mut permit = None;
-    for rule in [route.access.as_ref(), of_model].into_iter().flatten() {
+    for rule in route.access.iter().chain(of_model) {
         permit = Some(by_rule(rule, attempt, authenticated, head, record)?);
     }
     if let Some(permit) = permit {
@@ -101,11 +101,10 @@ pub(crate) fn allows(
     if !scopes.all(|scope| caller.scopes.contains(scope)) {
         return false;
     }
-    let Some(rule) = &model.access else {
-        return true;
-    };
-    let decided = decide(rule, attempt, authenticated, head);
-    matches!(decided, Ok(Decision::Allowed(_)))
+    model.access.iter().all(|rule| {
+        let decided = decide(rule, attempt, authenticated, head);
+        matches!(decided, Ok(Decision::Allowed(_)))
+    })
 }
 
 /// Who came without a name may come again with one.

@@ -6,6 +6,7 @@ mod dialects;
 mod fallback;
 mod managed;
 mod passage;
+mod routing;
 mod sdk;
 mod sparing;
 
