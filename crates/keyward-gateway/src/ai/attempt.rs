@@ -65,7 +65,7 @@ pub(super) struct Ended {
     pub(super) usage: Option<Usage>,
     /// What callers are told of it, where nobody is asked again: it would end alike, or the fault is this node's own.
     pub(super) last: Option<Code>,
-    /// Whether nothing was heard of the provider at all.
+    /// Whether there was no way to the provider.
     pub(super) unreached: bool,
     /// Whether the target gave an answer, and would give the same again: of no use here, and charged for.
     unusable: bool,
@@ -249,7 +249,7 @@ impl Chain<'_> {
         let answered = async {
             let answer = Box::pin(forward::fetch(&call, head, body, record)).await;
             let answer = answer.map_err(|refusal| Ended {
-                unreached: true,
+                unreached: refusal.fault().code() == Code::UpstreamUnreachable,
                 ..Ended::of(unsent(&refusal))
             });
             let answer = answer?;

@@ -73,7 +73,7 @@ pub(super) struct Course {
     /// The most there may be.
     most: u32,
     last: Option<Ended>,
-    /// The place of the target that was asked last.
+    /// The place of the target that was asked last, or would have been asked first.
     place: Option<usize>,
     /// Why a target can't be asked for this at all.
     unable: Option<Failure>,
@@ -161,6 +161,8 @@ impl Chain<'_> {
         let model = &self.asked.model;
         let order = self.order();
         let mut course = Course::of(model.attempts);
+        // Whom the record names where nobody was asked.
+        course.place = order.first().copied();
         if order.is_empty() {
             let why = "No target of this model takes such a call: its size, what it needs or who asks fits none; ask another model";
             let failure = Failure::new(FailureKind::InvalidRequest, why);
@@ -444,16 +446,19 @@ impl Course {
         }
     }
 
-    /// Of attempts that are made beside one of this course.
-    pub(super) fn beside(&self) -> Self {
+    /// Of one attempt that may be made beside those of this course, which has one less until they are
+    /// [joined](Self::join).
+    pub(super) fn beside(&mut self) -> Self {
+        self.most = self.most.saturating_sub(1);
         Self {
             spent: Rc::clone(&self.spent),
-            ..Self::of(self.most.saturating_sub(self.made + 1))
+            ..Self::of(1)
         }
     }
 
-    /// With what became of attempts that were made beside its own.
+    /// With what became of the attempt that was made beside its own.
     pub(super) fn join(&mut self, other: Self) {
+        self.most = self.most.saturating_add(1);
         self.made = self.made.saturating_add(other.made);
         self.last = other.last.or(self.last.take());
         self.place = other.place.or(self.place);

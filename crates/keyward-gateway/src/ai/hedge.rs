@@ -40,8 +40,8 @@ impl Chain<'_> {
         let head = RequestHead::of_own(Method::POST, Version::Http11, Fields::new());
         let worker = Rc::clone(self.call.worker);
         let mut copy = CallRecord::of_copy(worker, self.call.client, &head, record.request_id);
-        let mut done = (false, false);
-        let race = {
+        let (mut done, mut over) = ((false, false), false);
+        let race = 'race: {
             let mut first = Box::pin(self.ask(place, course, record));
             let mut patience = Patience::new(after);
             let early = poll_fn(|waking| {
@@ -51,13 +51,13 @@ impl Chain<'_> {
                 patience.poll(self.call.seat).map(|()| None)
             });
             if let Some(asked) = early.await {
-                return Hedged { asked, both: false };
+                break 'race Err(asked);
             }
             if let Some(target) = self.target(next) {
                 target.metrics.hedge(self.call.worker.index);
             }
             let mut second = Box::pin(self.ask(next, &mut beside, &mut copy));
-            poll_fn(|waking| {
+            Ok(poll_fn(|waking| {
                 if !done.0
                     && let Poll::Ready(asked) = first.as_mut().poll(waking)
                 {
@@ -74,16 +74,25 @@ impl Chain<'_> {
                     done.1 = true;
                     match asked {
                         Asked::Won(won) => return Poll::Ready(Race::Second(won)),
-                        Asked::Over => return Poll::Ready(Race::Over),
+                        // The first may answer all the same, as it would have done alone.
+                        Asked::Over => over = true,
                         Asked::Nothing => {}
                     }
                 }
                 if done == (true, true) {
-                    return Poll::Ready(Race::Neither);
+                    let race = if over { Race::Over } else { Race::Neither };
+                    return Poll::Ready(race);
                 }
                 Poll::Pending
             })
-            .await
+            .await)
+        };
+        let race = match race {
+            Ok(race) => race,
+            Err(asked) => {
+                course.join(beside);
+                return Hedged { asked, both: false };
+            }
         };
         if !done.0 {
             self.cancelled(course);

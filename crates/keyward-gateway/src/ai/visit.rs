@@ -82,10 +82,18 @@ impl Visit {
             // It was this node that had no use for the answer.
             return;
         }
-        if ended.unreached
-            && let Some(policy) = &self.ejection
-        {
-            self.provider.outage.failed(self.worker.moment(), policy);
+        let now = self.worker.moment();
+        let silent = matches!(ended.failure.kind, FailureKind::Timeout | FailureKind::Cut);
+        if ended.unreached {
+            if let Some(policy) = &self.ejection {
+                self.provider.outage.failed(now, policy);
+            }
+        } else if silent {
+            // Whether it is the provider, or this one model of it, nobody can tell.
+            self.provider.outage.abandoned();
+        } else {
+            // What it says, it says itself: there is a way to it.
+            self.provider.outage.succeeded(now);
         }
         self.judge(ended.failure.kind);
     }

@@ -351,11 +351,25 @@ async fn another_target_is_asked_beside_one_that_sends_no_first_token_and_both_a
 
 #[tokio::test]
 async fn a_hedge_ends_with_the_first_answer_or_with_a_request_that_is_at_fault() {
-    let wrong = Upstream::scripted(failure("400 Bad Request")).await;
+    let wrong = Upstream::choosing(|_| {
+        Script::new()
+            .pause(std::time::Duration::from_millis(200))
+            .write("HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}")
+    })
+    .await;
+    let slow = Upstream::choosing(|_| {
+        let body = super::fixture("answers", "openai-chat", "text").to_string();
+        Script::new()
+            .pause(std::time::Duration::from_millis(500))
+            .write(format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len()))
+    })
+    .await;
     let silent = || Upstream::choosing(|_| Script::new().wait_until_closed());
     let (one, quick) = (silent().await, recorded("openai-chat", "text").await);
     for (first, second, status) in [
-        (&one, &wrong, 400),
+        (&wrong, &one, 400),
+        // The second's word does not count as long as the first may answer.
+        (&slow, &wrong, 200),
         (&quick, &one, 200),
         (&one, &quick, 200),
     ] {

@@ -2,8 +2,10 @@
 
 use super::{OPEN, answer, chat, data_of, fixture, logged, post, provider, recorded};
 use crate::node::{Node, Plan, check_passed};
-use keyward_testkit::{Answer, Script, Upstream};
+use keyward_testkit::{Answer, Gate, Script, Upstream};
 use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio::task::JoinSet;
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -245,4 +247,35 @@ async fn an_answer_that_does_not_end_in_time_is_late_and_one_that_breaks_off_is_
         let status = told.rsplit(' ').next().unwrap();
         assert_eq!(answer.status.to_string(), status, "{}", answer.text());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_for_which_there_is_no_memory_here_is_this_node_s_own_refusal() {
+    // Two of them fit into what an API's answers may take together, and three do not.
+    const BLOCKS: u64 = 480;
+    let gate = Gate::shut();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        (BLOCKS << 16) + 2
+    );
+    let large = Script::new()
+        .write(head)
+        .repeat([b' '; 1 << 16], BLOCKS)
+        .wait_for(&gate)
+        .write("{}");
+    let back = Upstream::scripted(large).await;
+    let node = Arc::new(one(&back, "").await);
+    let mut calls = JoinSet::new();
+    for _ in 0..3 {
+        let node = Arc::clone(&node);
+        calls.spawn(async move { ask(&node, "hello").await });
+    }
+    let refused = calls.join_next().await.unwrap().unwrap();
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert_eq!(refused.json().unwrap()["error"]["code"], "overloaded");
+    gate.open();
+    while let Some(answer) = calls.join_next().await {
+        assert_eq!(answer.unwrap().status, 200);
+    }
+    assert_eq!(back.received().len(), 3, "nobody was asked again");
 }
