@@ -1,5 +1,6 @@
 //! The data plane as a whole: bound, configured, served, drained.
 
+use crate::ai::ProviderCounts;
 use crate::credentials::{CredentialIndex, LeftOutCredential, PreparedCredentials};
 use crate::issuer::Issuers;
 use crate::metrics::{LimitCounts, RouteCounts, WorkerCounts, WorkerMetrics};
@@ -420,6 +421,18 @@ impl Gateway {
             .unwrap_or_else(PoisonError::into_inner);
         let served = continuity.served_upstreams();
         served.map(|upstream| upstream.read(now)).collect()
+    }
+
+    /// How the providers of AI models are that are served, and what was counted of their models.
+    #[must_use]
+    pub fn provider_counts(&self) -> Vec<ProviderCounts> {
+        let now = self.shared.clock.moment();
+        let continuity = self
+            .continuity
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let served = continuity.served_providers();
+        served.map(|provider| provider.read(now)).collect()
     }
 
     /// Who has called most in the last seconds, and over how long that was. Workers count callers only while

@@ -35,7 +35,7 @@ pub mod passage;
 mod tests;
 
 pub use dialect::{
-    Address, Context, Dialect, MOST_BLOCKS, Outgoing, Quirks, SeedName, StreamReader, StreamWriter,
-    Target,
+    Address, Context, Dialect, MOST_BLOCKS, ModelMembers, Outgoing, Quirks, SeedName, StreamReader,
+    StreamWriter, Target,
 };
 pub use error::Error;

@@ -1,10 +1,13 @@
 //! A provider's answer, made into the caller's.
 
-use super::plan::ModelPlan;
+use super::plan::{AiTarget, ModelPlan};
+use super::visit::Visit;
 use crate::snapshot::LocalRoute;
 use keyward_llm::form::Usage;
 use keyward_model::Name;
-use keyward_model::usage::{ModelUse, PicoUsd};
+use keyward_model::usage::{ModelUse, PicoUsd, TokenCounts};
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// What stands in the record of a call that a provider answered.
@@ -13,23 +16,71 @@ pub(super) struct Account {
     /// The place of its target.
     pub(super) target: usize,
     pub(super) provider: Name,
+    /// What other attempts of the call took: more may come while this one is under way.
+    pub(super) others: Rc<Cell<Spent>>,
+    /// As long as the call is there.
+    pub(super) visit: Rc<Visit>,
+}
+
+/// What attempts took that a provider charges for, though nothing came of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Spent {
+    tokens: TokenCounts,
+    cost: PicoUsd,
+    /// By which prices; 0 where none was known.
+    revision: u32,
+}
+
+impl Spent {
+    /// With what a target of the model took besides.
+    pub(super) fn and(mut self, model: &ModelPlan, target: usize, usage: Option<Usage>) -> Self {
+        let Some(usage) = usage else { return self };
+        let tokens = TokenCounts::from(usage);
+        let sum = &mut self.tokens;
+        for (to, from) in [
+            (&mut sum.input, tokens.input),
+            (&mut sum.cached_input, tokens.cached_input),
+            (&mut sum.cache_write, tokens.cache_write),
+            (&mut sum.output, tokens.output),
+            (&mut sum.reasoning, tokens.reasoning),
+        ] {
+            *to = to.saturating_add(from);
+        }
+        let price = model.targets.get(target).and_then(|one| one.price.as_ref());
+        let cost = price.and_then(|price| price.cost(&usage, Default::default()));
+        if let Some(PicoUsd(cost)) = cost {
+            self.cost = PicoUsd(self.cost.0.saturating_add(cost));
+            let catalogue = super::catalogue::catalogue();
+            self.revision = catalogue.map_or(self.revision, |catalogue| catalogue.revision());
+        }
+        self
+    }
 }
 
 impl Account {
     pub(super) fn used(&self, usage: Option<Usage>) -> ModelUse {
-        let usage = usage.unwrap_or_default();
         let target = self.model.targets.get(self.target);
-        let price = target.and_then(|target| target.price.as_ref());
-        let cost = price.and_then(|price| price.cost(&usage, Default::default()));
-        let revision = super::catalogue::catalogue().map(|catalogue| catalogue.revision());
+        let spent = self.others.get().and(&self.model, self.target, usage);
+        spent.of(&self.model, target, &self.provider)
+    }
+}
+
+impl Spent {
+    /// As it stands in the record of a call of this model that this target was asked for last.
+    pub(super) fn of(
+        self,
+        model: &ModelPlan,
+        target: Option<&AiTarget>,
+        provider: &Name,
+    ) -> ModelUse {
         ModelUse {
-            asked: self.model.name.clone(),
+            asked: model.name.clone(),
             served: target.map_or_else(Box::default, |target| target.asked.model.as_str().into()),
-            provider: self.provider.clone(),
-            tokens: usage.into(),
-            cost: cost.unwrap_or(PicoUsd(0)),
+            provider: provider.clone(),
+            tokens: self.tokens,
+            cost: self.cost,
             // 0 says that no price is known: that is not the same as free.
-            price_revision: cost.and(revision).unwrap_or_default(),
+            price_revision: self.revision,
         }
     }
 }

@@ -52,14 +52,17 @@ pub(super) fn told(mut failure: Failure) -> (Code, Failure) {
         FailureKind::InvalidRequest
         | FailureKind::ContextLength
         | FailureKind::Filtered
-        | FailureKind::TooLarge => {
+        | FailureKind::TooLarge
+        | FailureKind::OverLimit => {
             let status = match failure.status {
+                // 429 would have the caller come again with the same, and that is of no use.
+                429 | 402 => failure.kind.status(),
                 status @ 400..=499 => status,
                 _ => failure.kind.status(),
             };
             (Code::ProviderRefused, status)
         }
-        FailureKind::RateLimited | FailureKind::QuotaExhausted => {
+        FailureKind::RateLimited | FailureKind::QuotaExhausted | FailureKind::Unpaid => {
             (Code::ProviderBusy, Code::ProviderBusy.status())
         }
         FailureKind::Overloaded => (Code::ProviderFailed, FailureKind::Overloaded.status()),

@@ -9,6 +9,7 @@ use crate::policy::whole::{Reserved, Terms, read_within};
 use crate::record::CallRecord;
 use crate::request::Refusal;
 use crate::snapshot::Route;
+use crate::upstream::hash_of;
 use crate::worker::Worker;
 use bytes::Bytes;
 use keyward_llm::Dialect;
@@ -41,6 +42,8 @@ pub(crate) struct ModelCall {
     pub(super) plain: Option<&'static str>,
     /// As it came: every attempt is made from these bytes.
     pub(super) body: Bytes,
+    /// What stands in headers that calls are alike in which go to the same target, hashed.
+    pub(super) sticky: Vec<(Box<str>, u64)>,
     /// Headers that pass to a provider of the same dialect.
     pub(super) features: Vec<(&'static str, Box<[u8]>)>,
 }
@@ -133,9 +136,15 @@ pub(crate) async fn read_intent(
         let mut values = head.fields.all_named(name);
         Some((name, values.next()?.into()))
     });
+    let model = Arc::clone(find(ai, &model)?);
+    let sticky = model.sticky.iter().filter_map(|name| {
+        let value = head.fields.all_named(name).next()?;
+        Some((name.clone(), hash_of(value)))
+    });
     Ok(Intent::Call(Box::new(ModelCall {
         form,
-        model: Arc::clone(find(ai, &model)?),
+        sticky: sticky.collect(),
+        model,
         stream,
         plain,
         features: features.collect(),

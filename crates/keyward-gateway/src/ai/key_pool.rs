@@ -95,6 +95,12 @@ impl KeyPool {
         }
     }
 
+    /// How many are left alone.
+    pub(super) fn cooling(&self, now: Moment) -> usize {
+        let cools = |key: &&PooledKey| key.state.until() > now;
+        self.keys.iter().filter(cools).count()
+    }
+
     /// The key's text, for the one who sends it.
     pub(super) fn reveal(&self, key: usize) -> Option<&Secret<String>> {
         self.keys.get(key).map(|key| &key.declared.key)

@@ -1,18 +1,22 @@
 //! What an API serves of AI, prepared when the configuration is compiled.
 
-use super::key_pool::by_weight;
+use super::choice::Group;
+use super::facts::Needs;
 use super::provider::ProviderPlan;
+use super::standing::{ProviderState, TargetState};
 use crate::message::RequestHead;
+use crate::metrics::ModelMetrics;
 use crate::policy::memory::Memory;
 use crate::policy::whole::{ANSWERS_OF_ROUTE_MAX, BODIES_OF_ROUTE_MAX};
 use crate::snapshot::Route;
 use keyward_access::Rule;
 use keyward_llm::catalogue::Price;
 use keyward_llm::{Dialect, Target};
+use keyward_model::Moment;
 use keyward_model::resource::AiEndpoint;
+use keyward_model::resource::provider::ProviderEjection;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,16 +55,22 @@ pub(crate) struct ProviderRoute {
 #[derive(Debug)]
 pub(crate) struct ModelPlan {
     pub(crate) name: Box<str>,
-    /// Those that are chosen by weight, then those that follow in order.
+    /// All who may answer, each once.
     pub(crate) targets: Box<[AiTarget]>,
-    /// How many are chosen by weight.
-    pub(crate) weighted: usize,
+    /// How they are chosen.
+    pub(crate) root: Group,
+    /// What of a call's needs matters for that.
+    pub(crate) looks_for: Needs,
+    /// The headers that calls are alike in which go to the same target.
+    pub(crate) sticky: Box<[Box<str>]>,
+    /// After how long another target is asked beside one that sends no first token.
+    pub(crate) hedge: Option<Duration>,
     /// The most attempts of one call.
     pub(crate) attempts: u32,
-    /// The scopes that it asks of callers.
+    /// The scopes that it asks of callers, and that those ask which it names.
     pub(crate) scopes: BTreeSet<String>,
-    /// What it asks of them besides, and what its API does.
-    pub(crate) access: Option<Arc<Rule>>,
+    /// What it asks of them besides, and what its API does; and the same of those that it names.
+    pub(crate) access: Box<[Arc<Rule>]>,
 }
 
 /// A provider's model.
@@ -70,9 +80,36 @@ pub(crate) struct AiTarget {
     pub(crate) provider: usize,
     /// How it is asked.
     pub(crate) asked: Target,
-    pub(crate) weight: NonZeroU32,
     /// What it costs, where that is known.
     pub(crate) price: Option<Price>,
+    /// What of a call's needs it is known to lack.
+    pub(crate) lacks: Needs,
+    /// What stands for it, on every node.
+    pub(crate) hash: u64,
+    pub(crate) state: Arc<TargetState>,
+    pub(crate) of_provider: Arc<ProviderState>,
+    pub(crate) metrics: Arc<ModelMetrics>,
+    /// When it is asked last for a while.
+    pub(crate) ejection: Option<ProviderEjection>,
+}
+
+impl AiTarget {
+    /// Whether it, or its provider, fails, and is asked last.
+    pub(super) fn is_out(&self, now: Moment) -> bool {
+        self.state.outage.is_out(now) || self.of_provider.outage.is_out(now)
+    }
+
+    /// Lets a call ask it before others; `false` where another one tries already whether it is well again.
+    pub(super) fn enter(&self, now: Moment) -> bool {
+        if !self.state.outage.enter(now) {
+            return false;
+        }
+        let entered = self.of_provider.outage.enter(now);
+        if !entered {
+            self.state.outage.abandoned();
+        }
+        entered
+    }
 }
 
 impl AiPlan {
@@ -110,16 +147,3 @@ impl AiRoute {
 
 /// The places of a model's targets in the order in which a call tries them.
 pub(super) type Order = SmallVec<[usize; 8]>;
-
-impl ModelPlan {
-    /// The order for one call: one of the weighted by its weight, the others of them, then those that come in order.
-    pub(super) fn order(&self, chance: u32) -> Order {
-        let mut order = Order::new();
-        let weighted = self.targets.iter().enumerate().take(self.weighted);
-        let weights = weighted.map(|(place, target)| (place, target.weight.get()));
-        let first = by_weight(weights, chance);
-        order.extend(first);
-        order.extend((0..self.targets.len()).filter(|place| Some(*place) != first));
-        order
-    }
-}

@@ -1,7 +1,10 @@
 //! A streamed answer on its way from a provider to the caller, event by event.
 
 use super::answering::Account;
+use super::attempt::Heard;
+use super::visit::outcome_of;
 use crate::body::{AnswerBody, BodyFailure, move_bytes};
+use crate::metrics::ModelOutcome;
 use crate::record::CallRecord;
 use bytes::Bytes;
 use keyward_llm::form::{Event, Failure, FailureKind, Request, Usage};
@@ -30,11 +33,8 @@ pub(crate) struct InferredBody {
 
 /// How a provider's events become the caller's.
 pub(super) enum Way {
-    /// They are the caller's. Until the first token is there, they are read beside for that.
-    Passed {
-        passage: Box<StreamPassage>,
-        ahead: Option<Box<StreamReader>>,
-    },
+    /// They are the caller's, known here or not.
+    Passed { passage: Box<StreamPassage> },
     Translated {
         reader: Box<StreamReader>,
         writer: Box<StreamWriter>,
@@ -45,10 +45,9 @@ pub(super) enum Way {
 
 impl Way {
     /// Between two of one dialect.
-    pub(super) fn passed(dialect: Dialect, take_out_usage: bool, context: &Context) -> Self {
+    pub(super) fn passed(dialect: Dialect, take_out_usage: bool) -> Self {
         Self::Passed {
             passage: Box::new(StreamPassage::new(dialect, take_out_usage)),
-            ahead: Some(Box::new(StreamReader::new(dialect, context))),
         }
     }
 
@@ -69,36 +68,23 @@ impl Way {
 
     fn has_begun(&self) -> bool {
         match self {
-            Self::Passed { ahead, .. } => ahead.is_none(),
+            Self::Passed { passage } => passage.has_begun(),
             Self::Translated { begun, .. } => *begun,
         }
     }
 
     fn usage(&self) -> Option<Usage> {
         match self {
-            Self::Passed { passage, .. } => passage.usage(),
+            Self::Passed { passage } => passage.usage(),
             Self::Translated { usage, .. } => *usage,
         }
     }
 
     /// Takes bytes, or the end of them (`None`); what the caller gets goes into `out`. The failure that the stream tells
     /// of, if it does.
-    fn take(&mut self, bytes: Option<&[u8]>, out: &mut Vec<u8>) -> Option<Failure> {
+    fn take(&mut self, bytes: Option<&[u8]>, out: &mut Vec<u8>) -> Option<Failed> {
         match self {
-            Self::Passed { passage, ahead } => {
-                if let Some(reader) = ahead {
-                    let events = match bytes {
-                        Some(bytes) => reader.push(bytes),
-                        None => reader.finish(),
-                    };
-                    match events.iter().find_map(failure_of) {
-                        // What this gateway does not know passes all the same.
-                        Some(failure) if is_of_reading(failure) => *ahead = None,
-                        Some(failure) => return Some(failure.clone()),
-                        None if events.iter().any(is_answer) => *ahead = None,
-                        None => {}
-                    }
-                }
+            Self::Passed { passage } => {
                 let taken = match bytes {
                     Some(bytes) => passage.push(bytes, out),
                     None => {
@@ -107,8 +93,11 @@ impl Way {
                     }
                 };
                 match taken {
-                    Ok(()) => passage.failure().cloned(),
-                    Err(error) => Some(Failure::of_answer(&error)),
+                    Ok(()) => passage.failure().map(|failure| Failed {
+                        told: failure.kind != FailureKind::Cut,
+                        failure: failure.clone(),
+                    }),
+                    Err(error) => Some(Failed::untold(Failure::of_answer(&error))),
                 }
             }
             Self::Translated {
@@ -127,7 +116,7 @@ impl Way {
                     match &event {
                         Event::Usage(told) => *usage = Some(*told),
                         Event::Failed(told) => {
-                            failure = Some(told.clone());
+                            failure = Some(Failed::untold(told.clone()));
                             // Who tells of it knows whether the caller has heard anything yet.
                             break;
                         }
@@ -141,20 +130,12 @@ impl Way {
                         | Event::Ended => {}
                     }
                     if let Err(error) = writer.write(&event, out) {
-                        failure = Some(Failure::of_answer(&error));
+                        failure = Some(Failed::untold(Failure::of_answer(&error)));
                         break;
                     }
                 }
                 failure
             }
-        }
-    }
-
-    /// Whether the caller has been told of a failure by the provider's own bytes.
-    fn tells_itself(&self, failure: &Failure) -> bool {
-        match self {
-            Self::Passed { .. } => failure.kind != FailureKind::Cut,
-            Self::Translated { .. } => false,
         }
     }
 
@@ -186,34 +167,20 @@ const fn is_answer(event: &Event) -> bool {
     }
 }
 
-/// Whether a provider said something that this gateway does not know, which is no failure of the provider's.
-pub(super) fn is_of_reading(failure: &Failure) -> bool {
-    let code = failure.code.as_deref();
-    matches!(code, Some("malformed_field" | "unknown_field"))
+/// A stream that failed.
+struct Failed {
+    failure: Failure,
+    /// Whether what the caller gets says so already.
+    told: bool,
 }
 
-fn failure_of(event: &Event) -> Option<&Failure> {
-    match event {
-        Event::Failed(failure) => Some(failure),
-        Event::Started { .. }
-        | Event::Usage(_)
-        | Event::Opened { .. }
-        | Event::Text { .. }
-        | Event::Arguments { .. }
-        | Event::Signed { .. }
-        | Event::Closed { .. }
-        | Event::Stopped { .. }
-        | Event::Ended => None,
+impl Failed {
+    const fn untold(failure: Failure) -> Self {
+        Self {
+            failure,
+            told: false,
+        }
     }
-}
-
-/// Who has told the caller of a failure.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Told {
-    /// The provider, where its bytes pass and say so.
-    AsItSays,
-    /// Nobody yet: the stream was found to have failed here.
-    ByNobody,
 }
 
 impl InferredBody {
@@ -222,7 +189,7 @@ impl InferredBody {
         mut from: AnswerBody,
         mut way: Way,
         (form, context): (Dialect, &Context),
-        account: Account,
+        (heard, account): (&Heard, Account),
     ) -> Result<Self, Failure> {
         let mut out = Vec::new();
         let mut ended = false;
@@ -233,13 +200,15 @@ impl InferredBody {
             ended = count == 0;
             let piece = from.take_piece(count);
             let bytes = (!ended).then_some(&*piece);
-            if let Some(failure) = way.take(bytes, &mut out) {
+            let failed = way.take(bytes, &mut out);
+            heard.set(way.usage());
+            if let Some(failed) = failed {
                 if !way.has_begun() {
-                    return Err(failure);
+                    return Err(failed.failure);
                 }
                 // A first token and a failure in one piece: what follows tells of it.
                 let mut body = Self::of(None, way, (form, context), out, account);
-                body.fail(failure, Told::AsItSays);
+                body.fail(failed);
                 return Ok(body);
             }
             if out.len() > BEFORE_FIRST_MAX && !way.has_begun() {
@@ -289,8 +258,7 @@ impl InferredBody {
                 return Poll::Ready(Ok(0));
             };
             let mut out = Vec::new();
-            let mut told = Told::AsItSays;
-            let failure = match ready!(from.poll_piece(waking)) {
+            let failed = match ready!(from.poll_piece(waking)) {
                 Ok(0) => {
                     from.end();
                     self.from = None;
@@ -300,28 +268,32 @@ impl InferredBody {
                     let piece = from.take_piece(count);
                     self.way.take(Some(&piece), &mut out)
                 }
-                Err(failure) => {
-                    told = Told::ByNobody;
-                    Some(broken(failure))
-                }
+                Err(failure) => Some(Failed::untold(broken(failure))),
             };
             self.out = Bytes::from(out);
             self.given = 0;
-            if let Some(failure) = failure {
-                self.fail(failure, told);
+            if let Some(failed) = failed {
+                self.fail(failed);
             }
         }
     }
 
     /// The stream fails: the caller is told, and it ends.
-    fn fail(&mut self, failure: Failure, told: Told) {
+    fn fail(&mut self, Failed { failure, told }: Failed) {
         self.from = None;
-        if told == Told::ByNobody || !self.way.tells_itself(&failure) {
+        if !told {
             let mut out = self.out.to_vec();
             self.way.tell(&failure, self.form, &self.context, &mut out);
             self.out = Bytes::from(out);
         }
         self.failure = Some(failure);
+    }
+
+    /// To be said while the caller takes nothing: what comes meanwhile is in no other call's way.
+    pub(crate) fn absorb(&mut self, waking: &mut Waking<'_>) {
+        if let Some(from) = &mut self.from {
+            from.absorb(waking);
+        }
     }
 
     pub(crate) fn move_piece(&mut self, count: usize, out: &mut Vec<u8>) {
@@ -337,7 +309,24 @@ impl InferredBody {
 
     /// Writes down what the call took and how it ended.
     pub(crate) fn settle(&self, record: &mut CallRecord) {
-        record.model = Some(Box::new(self.account.used(self.way.usage())));
+        let used = self.account.used(self.way.usage());
+        let visit = &self.account.visit;
+        let outcome = match &self.failure {
+            Some(failure) => {
+                visit.judge(failure.kind);
+                outcome_of(failure.kind)
+            }
+            None => {
+                visit.did_well();
+                if record.complete {
+                    ModelOutcome::Answered
+                } else {
+                    ModelOutcome::Cancelled
+                }
+            }
+        };
+        visit.count(outcome, &used);
+        record.model = Some(Box::new(used));
         if let Some(failure) = &self.failure {
             let (code, failure) = super::failure::told(failure.clone());
             record.failed_in_stream(code, failure.because.as_ref().unwrap_or(&failure.message));

@@ -189,10 +189,15 @@ impl AnswerBody {
 
     /// To be said while the client takes nothing, so that what comes meanwhile is in nobody's way.
     pub(crate) fn absorb(&mut self, context: &mut Context<'_>) {
-        if let Source::Upstream(download) = &mut self.source
-            && let Some(connection) = &mut download.connection
-        {
-            connection.absorb(context);
+        match &mut self.source {
+            Source::Upstream(download) => {
+                if let Some(connection) = &mut download.connection {
+                    connection.absorb(context);
+                }
+            }
+            Source::Inferred(body) => body.absorb(context),
+            // What is all there, and what its own task reads from its upstream.
+            Source::Full(..) | Source::Filling(_) | Source::Cut(_) => {}
         }
     }
 

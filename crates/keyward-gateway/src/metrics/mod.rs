@@ -6,6 +6,7 @@ mod copy;
 mod counter;
 mod histogram;
 mod limit;
+mod model;
 mod policy;
 mod route;
 mod worker;
@@ -14,12 +15,14 @@ pub use cache::CacheOutcome;
 pub use copy::CopyOutcome;
 pub use histogram::{HistogramCounts, LATENCY_BOUNDS_US};
 pub use limit::LimitCounts;
+pub use model::{ModelCounts, ModelOutcome, TOKEN_KINDS};
 pub use policy::PolicyEvent;
 pub use route::RouteCounts;
 pub use worker::{HandshakeCounts, WorkerCounts};
 
 pub(crate) use api::ApiMetrics;
 pub(crate) use limit::LimitMetrics;
+pub(crate) use model::ModelMetrics;
 pub(crate) use route::RouteMetrics;
 pub(crate) use worker::{State, WorkerMetrics};
 
@@ -33,6 +36,11 @@ struct PerWorker<T>(Box<[OnceLock<Box<T>>]>);
 impl<T: Default> PerWorker<T> {
     fn new(workers: usize) -> Self {
         Self((0..workers).map(|_| OnceLock::new()).collect())
+    }
+
+    /// How many workers there are.
+    fn workers(&self) -> usize {
+        self.0.len()
     }
 
     /// What this worker counts; `None` if there is no such worker.

@@ -3,15 +3,21 @@
 use super::CompileError;
 use super::compiled_api::{Surroundings, unusable};
 use super::route::{Mirroring, Prepared, Route};
-use crate::ai::{AiPlan, AiTarget, ModelPlan, ProviderPlan, ProviderRoute};
+use crate::ai::{
+    AiPlan, AiTarget, Group, Member, ModelPlan, Needs, ProviderPlan, ProviderRoute, To,
+};
 use crate::metrics::RouteMetrics;
+use crate::upstream::hash_of;
 use hashbrown::HashMap;
-use keyward_access::Inputs;
+use keyward_access::{Inputs, Rule};
+use keyward_llm::ModelMembers;
 use keyward_model::id::TeamId;
 use keyward_model::name::Name;
 use keyward_model::resource::route::{Action, Forward};
-use keyward_model::resource::{Api, Model, OfferedModels, Resource, Spec, route};
-use std::collections::BTreeMap;
+use keyward_model::resource::{
+    Answers, Api, Model, ModelChoice, OfferedModels, Resource, Spec, Sticky, route,
+};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What a configuration has of both.
@@ -24,7 +30,9 @@ pub(super) struct ModelResources {
 /// What the models of one API are made of.
 #[derive(Debug)]
 pub(super) struct ModelInputs {
+    /// Those that are offered, then those that one of them names and that are not.
     models: Vec<Arc<Resource>>,
+    offered: usize,
     /// Each that one of them names, once.
     providers: Vec<Arc<ProviderPlan>>,
     access: Option<Inputs>,
@@ -70,7 +78,8 @@ impl PartialEq for ModelInputs {
             Arc::ptr_eq(one, two) || (one.name == two.name && one.spec == two.spec)
         };
         let (models, providers) = (self.models.iter(), self.providers.iter());
-        self.models.len() == other.models.len()
+        self.offered == other.offered
+            && self.models.len() == other.models.len()
             && models.zip(&other.models).all(|(one, two)| same(one, two))
             && self.providers.len() == other.providers.len()
             && providers
@@ -94,7 +103,7 @@ impl Surroundings<'_> {
             name: name.to_string(),
         };
         let known = &self.models;
-        let models: Vec<Arc<Resource>> = match &ai.models {
+        let mut models: Vec<Arc<Resource>> = match &ai.models {
             OfferedModels::All => {
                 let all = known.models.iter();
                 let own = all.filter(|((team, _), _)| *team == resource.team);
@@ -108,15 +117,28 @@ impl Surroundings<'_> {
                 })
                 .collect::<Result<_, _>>()?,
         };
+        let offered = models.len();
+        let mut names: BTreeSet<Name> = models.iter().map(|model| model.name.clone()).collect();
+        let mut at = 0;
+        while let Some(next) = models.get(at).cloned() {
+            at += 1;
+            for name in model(&next).iter().flat_map(|model| model.aliases()) {
+                if names.insert(name.clone()) {
+                    let named = known.models.get(&(resource.team, name.clone())).cloned();
+                    models.push(named.ok_or_else(|| dangling("model", name))?);
+                }
+            }
+        }
         let mut providers: Vec<Arc<ProviderPlan>> = Vec::new();
         let targets = models.iter().filter_map(|resource| model(resource));
-        for target in targets.flat_map(Model::all) {
-            if providers.iter().any(|known| known.name == target.provider) {
+        let named = targets.flat_map(Model::all);
+        for (name, _) in named.filter_map(|target| target.of_provider()) {
+            if providers.iter().any(|known| known.name == *name) {
                 continue;
             }
-            let key = (resource.team, target.provider.clone());
+            let key = (resource.team, name.clone());
             let provider = known.providers.get(&key).cloned();
-            providers.push(provider.ok_or_else(|| dangling("provider", &target.provider))?);
+            providers.push(provider.ok_or_else(|| dangling("provider", name))?);
         }
         let access = self
             .access
@@ -124,6 +146,7 @@ impl Surroundings<'_> {
             .map_err(|error| unusable(resource, api, &error))?;
         Ok(Some(ModelInputs {
             models,
+            offered,
             providers,
             access,
         }))
@@ -179,40 +202,171 @@ impl ModelInputs {
             })
         });
         let providers: Box<[_]> = providers.collect::<Result<_, CompileError>>()?;
-        let places: HashMap<&Name, usize> =
-            self.providers
+        let compiling = Compiling {
+            models: self
+                .models
+                .iter()
+                .zip(rules)
+                .filter_map(|(resource, rule)| Some((&resource.name, (model(resource)?, rule))))
+                .collect(),
+            providers: self
+                .providers
                 .iter()
                 .enumerate()
-                .fold(HashMap::new(), |mut places, (place, plan)| {
-                    places.insert(&plan.name, place);
-                    places
-                });
+                .map(|(place, plan)| (&plan.name, (place, plan)))
+                .collect(),
+            workers: metrics.workers(),
+        };
         let mut models = BTreeMap::new();
-        for (declared, access) in self.models.iter().zip(rules) {
-            let Some(model) = model(declared) else {
-                continue;
-            };
-            let targets = model.all().filter_map(|target| {
-                let place = *places.get(&target.provider)?;
-                let (asked, price) = self.providers.get(place)?.model(&target.model);
-                Some(AiTarget {
-                    provider: place,
-                    asked,
-                    weight: target.weight,
-                    price,
-                })
-            });
-            let name: Box<str> = declared.name.as_str().into();
-            let plan = ModelPlan {
-                name: name.clone(),
-                targets: targets.collect(),
-                weighted: model.targets.len(),
-                attempts: model.attempts.get(),
-                scopes: model.authorization.scopes.clone(),
-                access,
-            };
-            models.insert(name, Arc::new(plan));
+        for declared in self.models.iter().take(self.offered) {
+            let plan = compiling.plan(&declared.name).map_err(|why| {
+                let why = format!("model `{}` {why}", declared.name);
+                CompileError::Unusable {
+                    api: format!("{}/{}", resource.name, api.version),
+                    why,
+                }
+            })?;
+            models.insert(plan.name.clone(), Arc::new(plan));
+        }
+        for provider in &self.providers {
+            provider.state.forget_unused();
         }
         Ok(Arc::new(AiPlan::new(models, providers)))
+    }
+}
+
+/// What the models of one API are compiled from.
+struct Compiling<'a> {
+    models: HashMap<&'a Name, (&'a Model, Option<Arc<Rule>>)>,
+    providers: HashMap<&'a Name, (usize, &'a Arc<ProviderPlan>)>,
+    workers: usize,
+}
+
+/// One model while it is compiled, with those that it names.
+struct Built<'a> {
+    asked: &'a str,
+    targets: Vec<AiTarget>,
+    scopes: BTreeSet<String>,
+    access: Vec<Arc<Rule>>,
+    sticky: BTreeSet<Box<str>>,
+    looks_for: Needs,
+    /// The names on the way to where it is now.
+    path: Vec<&'a Name>,
+}
+
+impl<'a> Compiling<'a> {
+    fn plan(&self, name: &'a Name) -> Result<ModelPlan, &'static str> {
+        let mut built = Built {
+            asked: name.as_str(),
+            targets: Vec::new(),
+            scopes: BTreeSet::new(),
+            access: Vec::new(),
+            sticky: BTreeSet::new(),
+            looks_for: Needs::default(),
+            path: Vec::new(),
+        };
+        let (root, model) = self.group(name, &mut built)?;
+        if built.targets.len() > 1 {
+            let lacks = built.targets.iter().map(|target| target.lacks);
+            built.looks_for = lacks.fold(built.looks_for, Needs::or);
+        } else {
+            // There is no other to ask in its place.
+            for target in &mut built.targets {
+                target.lacks = Needs::default();
+            }
+        }
+        Ok(ModelPlan {
+            name: name.as_str().into(),
+            targets: built.targets.into(),
+            root,
+            looks_for: built.looks_for,
+            sticky: built.sticky.into_iter().collect(),
+            hedge: model.hedge,
+            attempts: model.attempts.get(),
+            scopes: built.scopes,
+            access: built.access.into(),
+        })
+    }
+
+    /// Who answers for a model. What it asks of callers holds for whoever comes by way of another, too.
+    fn group(
+        &self,
+        name: &'a Name,
+        built: &mut Built<'a>,
+    ) -> Result<(Group, &'a Model), &'static str> {
+        if built.path.contains(&name) || built.path.len() >= Model::DEPTH_MAX {
+            return Err("names models that lead back to it, or too far");
+        }
+        let (model, rule) = self
+            .models
+            .get(name)
+            .ok_or("names a model that is not there")?;
+        built.path.push(name);
+        built
+            .scopes
+            .extend(model.authorization.scopes.iter().cloned());
+        built.access.extend(rule.clone());
+        if let ModelChoice::Sticky(Sticky::Header(header)) = &model.choose {
+            built.sticky.insert(header.clone());
+        }
+        let mut members = Vec::new();
+        for target in model.all() {
+            let wanted = target.when.abilities.iter().copied();
+            built.looks_for = built.looks_for.or(Needs::of(wanted));
+            let to = match &target.answers {
+                Answers::Provider {
+                    provider,
+                    model: served,
+                } => self.target((provider, served), model, built)?,
+                Answers::Alias(alias) => To::Group(Box::new(self.group(alias, built)?.0)),
+            };
+            members.push(Member {
+                weight: target.weight,
+                when: target.when.clone(),
+                to,
+            });
+        }
+        built.path.pop();
+        let group = Group {
+            choose: model.choose.clone(),
+            members: members.into(),
+            chosen: model.targets.len(),
+        };
+        Ok((group, model))
+    }
+
+    fn target(
+        &self,
+        (provider, served): (&Name, &str),
+        model: &Model,
+        built: &mut Built<'a>,
+    ) -> Result<To, &'static str> {
+        let (place, plan) = self
+            .providers
+            .get(provider)
+            .ok_or("names a provider that is not there")?;
+        let mut known = plan.model(served);
+        if model.allow_model_members {
+            known.asked.quirks.model_members = ModelMembers::None;
+        }
+        let same = |target: &AiTarget| target.provider == *place && target.asked == known.asked;
+        if let Some(at) = built.targets.iter().position(same) {
+            return Ok(To::Target(at));
+        }
+        if built.targets.len() >= Model::ANSWERERS_MAX {
+            return Err("has too many who may answer");
+        }
+        built.targets.push(AiTarget {
+            provider: *place,
+            asked: known.asked,
+            price: known.price,
+            lacks: known.lacks,
+            hash: hash_of(format!("{provider}/{served}").as_bytes()),
+            state: plan.state.target(served),
+            metrics: plan.state.metrics(built.asked, served, self.workers),
+            of_provider: Arc::clone(&plan.state),
+            ejection: plan.ejection(),
+        });
+        Ok(To::Target(built.targets.len() - 1))
     }
 }

@@ -1,5 +1,6 @@
 //! A stream between two of one dialect: its bytes, event by event, and what of it the gateway has to know.
 
+use super::veiling::veiled;
 use crate::dialect::{Dialect, Glance};
 use crate::error::Error;
 use crate::form::{Failure, Usage};
@@ -80,11 +81,18 @@ impl StreamPassage {
         self.glance.failure()
     }
 
+    /// Whether the answer has begun: its first token was there, or its end.
+    #[must_use]
+    pub const fn has_begun(&self) -> bool {
+        self.glance.has_begun()
+    }
+
     fn give(&mut self, out: &mut Vec<u8>) {
         let event = std::mem::take(&mut self.event);
         let words = self.glance.words();
-        if words.is_empty() || words.iter().any(|word| contains(&event, word.as_bytes())) {
-            self.look(&event);
+        let tells = || words.iter().any(|word| contains(&event, word.as_bytes()));
+        if (words.is_empty() || !self.glance.has_begun() || tells()) && self.look(&event, out) {
+            return;
         }
         if self.take_out_usage && contains(&event, b"\"usage\"") {
             if let Some(rest) = without_usage(&event) {
@@ -95,11 +103,20 @@ impl StreamPassage {
         out.extend_from_slice(&event);
     }
 
-    /// What is no event that can be told apart is not seen: it is the caller's to read, as it came.
-    fn look(&mut self, event: &[u8]) {
+    /// What is no event that can be told apart is not seen: it is the caller's to read, as it came. Whether the event told
+    /// of an error, and was written with words for the caller.
+    fn look(&mut self, event: &[u8], out: &mut Vec<u8>) -> bool {
         let glance = &mut self.glance;
+        let known = glance.failure().is_some();
+        let mut written = false;
         let mut taker = |frame: crate::framing::Frame<'_>| {
             glance.look(frame);
+            if let Some(failure) = glance.failure()
+                && !known
+            {
+                veiled(frame, failure, out);
+                written = true;
+            }
             Ok(())
         };
         let mut reader = sse::Reader::new();
@@ -107,6 +124,7 @@ impl StreamPassage {
             // The last event of a stream may lack its empty line.
             let _cut = reader.finish(&mut taker);
         }
+        written
     }
 }
 

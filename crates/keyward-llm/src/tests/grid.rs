@@ -385,7 +385,11 @@ fn failure_in_stream(form: Dialect, dialect: Dialect) {
     let text = std::str::from_utf8(&told).unwrap();
     assert!(text.contains("Hel"), "{what}: {text}");
     let last = text.trim_end().rsplit("\n\n").next().unwrap();
-    assert!(last.contains("The server had an error"), "{what}: {last}");
+    assert!(!last.contains("The server had an error"), "{what}: {last}");
+    assert!(
+        last.contains(r#""message":"The provider"#),
+        "{what}: {last}"
+    );
     let mark = match form {
         Dialect::OpenAiChat => "data: {\"error\":{",
         Dialect::OpenAiResponses => "event: response.failed\n",
@@ -395,5 +399,5 @@ fn failure_in_stream(form: Dialect, dialect: Dialect) {
     };
     assert!(last.starts_with(mark), "{what}: {last}");
     let again = assemble(&read(form, &[&told])).unwrap_err();
-    assert!(again.message.contains("The server had an error"), "{what}");
+    assert!(again.message.starts_with("The provider"), "{what}");
 }

@@ -40,7 +40,7 @@ pub use credential::Credential;
 pub use issuer::{Issuer, IssuerKeys};
 pub use key_set::{KeyAlgorithm, KeySet, KeySetPurpose, KeysIn, Schedule};
 pub use management_role::CustomRole;
-pub use model::{Model, ModelTarget};
+pub use model::{Answers, AskedAbility, Model, ModelChoice, ModelTarget, Sticky, TargetCondition};
 pub use mutual_tls::MutualTls;
 pub use policy::Policies;
 pub use provider::Provider;

@@ -4,6 +4,7 @@
 //! codes, status classes. Nothing that a caller can choose, so that nobody makes the page grow.
 
 mod issuers;
+mod models;
 mod page;
 mod process;
 mod shared_state;
@@ -84,6 +85,7 @@ pub(super) fn text(sources: &Sources<'_>) -> String {
         shared_state::write(&mut page, &counts);
     }
     upstreams::upstreams(&mut page, sources.gateway);
+    models::models(&mut page, sources.gateway);
     issuers::issuers(&mut page, sources.issuers, sources.now);
     page.into_text()
 }

@@ -1,11 +1,14 @@
 //! AI models, with scripted providers behind a node.
 
+mod charged;
 mod control;
 mod dialects;
 mod fallback;
 mod managed;
 mod passage;
+mod routing;
 mod sdk;
+mod sparing;
 
 use crate::node::{Node, Plan};
 use keyward_testkit::{Answer, Received, Script, Upstream, until};

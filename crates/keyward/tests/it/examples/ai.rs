@@ -60,3 +60,57 @@ async fn ai_models() {
         "permission_error"
     );
 }
+
+#[tokio::test]
+async fn ai_routing() {
+    let shell = crate::shell::Shell::new();
+    let key = text(shell.pipe(&["credential", "generate"], b""));
+    let answer = json!({
+        "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "m",
+        "choices": [{ "index": 0, "message": { "role": "assistant", "content": "Hello" }, "finish_reason": "stop" }],
+        "usage": { "prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2 },
+    });
+    let openai = Upstream::scripted(Script::json("200 OK", &[], &answer)).await;
+    let busy =
+        json!({ "type": "error", "error": { "message": "busy", "type": "overloaded_error" } });
+    let anthropic = Upstream::scripted(Script::json("529 Overloaded", &[], &busy)).await;
+    let at = |name: &str, back: &Upstream| {
+        format!("name: {name}, base_url: \"{}/v1\", credentials", back.url())
+    };
+    let openai_at = format!(
+        "name: openai\n    base_url: \"{}/v1\"\n    credentials",
+        openai.url()
+    );
+    let anthropic_at = at("anthropic", &anthropic);
+    let moved = [
+        ("name: openai\n    credentials", &*openai_at),
+        ("name: anthropic, credentials", &*anthropic_at),
+    ];
+    let environment = [
+        ("OPENAI_API_KEY", "sk-openai"),
+        ("ANTHROPIC_API_KEY", "sk-ant"),
+        ("APP_KEY", &*key),
+    ];
+    let example = Example::with("ai-routing.yaml", &moved, &environment).await;
+    let gateway = example.process.gateway();
+    let bearer = format!("Authorization: Bearer {key}");
+    for (model, content, served) in [
+        ("cheap", json!("Hello"), "openai/gpt-5-nano"),
+        ("fast", json!("Hello"), "openai/gpt-5-mini"),
+        ("best", json!("Hello"), "openai/gpt-5-mini"),
+        (
+            "best",
+            json!([{ "type": "image_url", "image_url": { "url": "https://a.example/x.png" } }]),
+            "openai/gpt-5",
+        ),
+    ] {
+        let ask = json!({ "model": model, "messages": [{ "role": "user", "content": content }] });
+        let answered = call(gateway, post("/v1/chat/completions", &bearer, &ask)).await;
+        assert_eq!(answered.status, 200, "{}", answered.text());
+        assert_eq!(
+            answered.head.field("keyward-model"),
+            Some(served),
+            "{model}"
+        );
+    }
+}
