@@ -118,11 +118,17 @@ const PYTHON_HTTP3: &[&str] = &["aioquic==1.7.2"];
 const PYTHON_OPENAPI: &[&str] = &["schemathesis==4.32.5"];
 
 /// The AI vendors' own libraries, as applications use them.
-const PYTHON_AI: &[&str] = &["anthropic==2.14.0", "openai==3.57.0"];
+const PYTHON_AI: &[&str] = &["anthropic==2.14.0", "google-genai==3.6.1", "openai==3.57.0"];
 
 /// Clients in JavaScript that others wrote, all of them: what is not listed is taken away. A certified client of OAuth
-/// proves what it holds (DPoP, certificate-bound tokens).
-const NPM_PACKAGES: &[&str] = &["oauth4webapi@3.8.8"];
+/// proves what it holds (DPoP, certificate-bound tokens); the AI vendors' own libraries (OpenAI's from version 7 on wants
+/// a newer Node than Debian has), with what describes types to their helpers.
+const NPM_PACKAGES: &[&str] = &[
+    "oauth4webapi@3.8.8",
+    "@anthropic-ai/sdk@1.14.0",
+    "openai@6.49.0",
+    "zod@4.6.7",
+];
 
 /// The tests look for their JavaScript here.
 const NPM_FOLDER: &str = "node_modules";

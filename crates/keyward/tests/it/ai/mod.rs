@@ -3,6 +3,7 @@
 mod control;
 mod dialects;
 mod fallback;
+mod judges;
 mod managed;
 mod passage;
 mod sdk;
