@@ -1,10 +1,10 @@
 //! What requests and answers must hold, written by hand from the documents: pointers (RFC 6901) into the JSON, and what
 //! stands there. `null` says that nothing does.
 
-use super::fixture::{read, request, target};
-use crate::Dialect;
+use super::fixture::{context, read, request, target};
 use crate::form::{Message, Output, Part, Request, Role, Schema, ToolCall, ToolChoice};
 use crate::json::Json;
+use crate::{Address, Dialect};
 
 /// Holds JSON against the facts about a feature.
 #[track_caller]
@@ -454,4 +454,36 @@ fn the_least_effort_is_told_as_low_where_there_is_none_less() {
     let written = Dialect::Bedrock.write_request(&request, &target).unwrap();
     let body = String::from_utf8(written.body).unwrap();
     assert!(body.contains(r#""effort":"low""#), "{body}");
+}
+
+#[test]
+fn what_the_vendors_libraries_add_to_an_answer_that_is_sent_back_is_no_part_of_it() {
+    let chat = r#"{"model":"fast","messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"{}","parsed":{},"refusal":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}","parsed_arguments":{}}}]},{"role":"tool","tool_call_id":"c","content":"1"}]}"#;
+    let responses = r#"{"model":"fast","input":[{"role":"user","content":"Hi"},{"type":"message","role":"assistant","content":[{"type":"output_text","text":"{}","parsed":{}}]},{"type":"function_call","call_id":"c","name":"f","arguments":"{}","parsed_arguments":{}},{"type":"function_call_output","call_id":"c","output":"1"}]}"#;
+    for (form, body) in [
+        (Dialect::OpenAiChat, chat),
+        (Dialect::OpenAiResponses, responses),
+    ] {
+        let request = form.read_request(body.as_bytes(), &Address::default());
+        let request = request.unwrap_or_else(|why| panic!("{form}: {why}"));
+        let sent = Dialect::Anthropic.write_request(&request, &target(Dialect::Anthropic));
+        let sent = String::from_utf8(sent.unwrap().body).unwrap();
+        assert!(!sent.contains("parsed"), "{sent}");
+    }
+}
+
+#[test]
+fn a_thread_that_is_kept_elsewhere_is_refused_so_that_the_vendor_s_library_goes_on_without() {
+    let body = br#"{"model":"fast","max_tokens":9,"thread":{"type":"create"},"messages":[{"role":"user","content":"Hi"}]}"#;
+    let error = Dialect::Anthropic
+        .read_request(body, &Address::default())
+        .unwrap_err();
+    assert_eq!(error.code(), "unsupported_kept_conversation");
+    let told = Dialect::Anthropic
+        .write_failure(&(&error).into(), &context())
+        .unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
+    let details = &told["error"]["details"];
+    assert_eq!(details["error_code"], "thread_unsupported_request");
+    assert_eq!(details["unsupported"], serde_json::json!(["thread"]));
 }

@@ -3,6 +3,7 @@
 
 use super::judges::providers::{DIALECTS, asked_model, model, recorded};
 use crate::node::{Node, Plan};
+use base64::Engine as _;
 use keyward_model::ApiKey;
 use keyward_testkit::{Received, Script, Upstream};
 use serde_json::{Value, json};
@@ -63,18 +64,7 @@ fn answer(asked: &Received, once: &Busy) -> Script {
     let mut path = asked.target().split('/').skip(1);
     let (first, second) = (path.next().unwrap(), path.next().unwrap());
     match first {
-        "embedding" => {
-            let vectors = [json!([0.5, -0.25]), json!([1.0, 0.0])];
-            let data = vectors
-                .into_iter()
-                .enumerate()
-                .map(|(index, embedding)| json!({ "object": "embedding", "index": index, "embedding": embedding }));
-            Script::json(
-                "200 OK",
-                &[],
-                &json!({ "object": "list", "model": "m", "data": data.collect::<Vec<_>>(), "usage": { "prompt_tokens": 3, "total_tokens": 3 } }),
-            )
-        }
+        "embedding" => embeddings(asked),
         "counting" => Script::json("200 OK", &[], &json!({ "input_tokens": 14 })),
         "invalid" => refused("400 Bad Request", "temperature is too high"),
         "failing" => refused("500 Internal Server Error", "The server had an error"),
@@ -96,6 +86,25 @@ fn answer(asked: &Received, once: &Busy) -> Script {
             }
         }
     }
+}
+
+/// Two vectors, as numbers or in base64, as they are asked for.
+fn embeddings(asked: &Received) -> Script {
+    let body: Value = serde_json::from_slice(&asked.body).unwrap();
+    let vectors: [[f32; 2]; 2] = [[0.5, -0.25], [1.0, 0.0]];
+    let data = vectors.iter().enumerate().map(|(index, vector)| {
+        let embedding = if body["encoding_format"] == "base64" {
+            let bytes: Vec<u8> = vector.iter().flat_map(|one| one.to_le_bytes()).collect();
+            json!(base64::engine::general_purpose::STANDARD.encode(bytes))
+        } else {
+            json!(vector)
+        };
+        json!({ "object": "embedding", "index": index, "embedding": embedding })
+    });
+    let usage = json!({ "prompt_tokens": 3, "total_tokens": 3 });
+    let body =
+        json!({ "object": "list", "model": "m", "data": data.collect::<Vec<_>>(), "usage": usage });
+    Script::json("200 OK", &[], &body)
 }
 
 /// Whether the conversation has come back with what the tool said.

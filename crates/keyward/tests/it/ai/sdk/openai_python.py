@@ -131,7 +131,7 @@ def responses_tools(dialect):
         }
     ]
     said = list(ASK)
-    answer = client.responses.create(model=model, input=said, tools=tools)
+    answer = client.responses.parse(model=model, input=said, tools=tools)
     [call] = [item for item in answer.output if item.type == "function_call"]
     assert json.loads(call.arguments) == {"city": "Paris"}, call
     said += [item.model_dump(exclude_unset=True) for item in answer.output]
