@@ -232,14 +232,24 @@ fn python_peers(root: &Path) -> Result<(), String> {
 
 /// Puts packages into the repository's own Python; `stamp` remembers that they are there.
 pub(crate) fn python_packages(root: &Path, stamp: &str, packages: &[&str]) -> Result<(), String> {
-    let folder = root.join(PYTHON_FOLDER);
+    python_folder(root, PYTHON_FOLDER, stamp, packages)
+}
+
+/// Puts packages into a Python of their own in this folder, where they would not get on with the others.
+pub(crate) fn python_folder(
+    root: &Path,
+    name: &str,
+    stamp: &str,
+    packages: &[&str],
+) -> Result<(), String> {
+    let folder = root.join(name);
     let stamp = folder.join(format!("installed-{stamp}"));
     let wanted = packages.join("\n");
     if std::fs::read_to_string(&stamp).is_ok_and(|there| there == wanted) {
         return Ok(());
     }
     if !folder.join("bin/python").exists() {
-        run(root, "python3", &["-m", "venv", PYTHON_FOLDER])?;
+        run(root, "python3", &["-m", "venv", name])?;
     }
     let python = folder.join("bin/python");
     let python = python
@@ -258,24 +268,34 @@ pub(crate) fn python_packages(root: &Path, stamp: &str, packages: &[&str]) -> Re
         .map_err(|error| format!("{} could not be written: {error}", stamp.display()))
 }
 
-/// Puts packages of npm into the repository's own folder, without running anything of theirs; a stamp remembers that
-/// they are there.
 fn npm_packages(root: &Path) -> Result<(), String> {
-    let stamp = root.join(NPM_FOLDER).join(".installed");
-    let wanted = NPM_PACKAGES.join("\n");
+    npm_folder(root, ".", NPM_PACKAGES)
+}
+
+/// Puts packages of npm into `node_modules` of this folder, without running anything of theirs; a stamp remembers that
+/// they are there.
+pub(crate) fn npm_folder(root: &Path, name: &str, packages: &[&str]) -> Result<(), String> {
+    let folder = root.join(name);
+    std::fs::create_dir_all(&folder)
+        .map_err(|error| format!("{} could not be made: {error}", folder.display()))?;
+    let stamp = folder.join(NPM_FOLDER).join(".installed");
+    let wanted = packages.join("\n");
     if std::fs::read_to_string(&stamp).is_ok_and(|there| there == wanted) {
         return Ok(());
     }
     let mut arguments = vec![
         "install",
+        // Else it would look for the next folder above that has packages.
+        "--prefix",
+        ".",
         "--no-save",
         "--no-package-lock",
         "--ignore-scripts",
         "--no-audit",
         "--no-fund",
     ];
-    arguments.extend(NPM_PACKAGES);
-    run(root, "npm", &arguments)?;
+    arguments.extend(packages);
+    run(&folder, "npm", &arguments)?;
     std::fs::write(&stamp, wanted)
         .map_err(|error| format!("{} could not be written: {error}", stamp.display()))
 }

@@ -77,7 +77,7 @@ fn what_a_dialect_lacks_is_refused_by_name() {
 fn a_default_that_is_said_is_no_reason_to_refuse() {
     let body = br#"{"model":"fast","messages":[{"role":"user","content":"Hi"}],"n":1,"presence_penalty":0,"frequency_penalty":0.0,"logit_bias":{},"logprobs":false,"parallel_tool_calls":true,"response_format":{"type":"text"},"user":null}"#;
     let request = Dialect::OpenAiChat
-        .read_request(body, &crate::Address::default())
+        .read_request(body, &Address::default())
         .unwrap();
     for dialect in Dialect::ALL {
         dialect.write_request(&request, &target(*dialect)).unwrap();
@@ -113,7 +113,7 @@ fn a_field_that_is_not_known_is_refused_with_its_place() {
             "text.novelty",
         ),
     ] {
-        let error = form.read_request(body.as_bytes(), &crate::Address::default());
+        let error = form.read_request(body.as_bytes(), &Address::default());
         let crate::Error::UnknownField { field: told } = error.unwrap_err() else {
             panic!("{form}: {field} is unknown");
         };
@@ -125,7 +125,7 @@ fn a_field_that_is_not_known_is_refused_with_its_place() {
 fn what_is_left_out_is_noted() {
     let body = br#"{"model":"fast","messages":[{"role":"user","content":"Hi"}],"metadata":{"a":"b"},"store":true,"user":"u"}"#;
     let request = Dialect::OpenAiChat
-        .read_request(body, &crate::Address::default())
+        .read_request(body, &Address::default())
         .unwrap();
     let outgoing = Dialect::Anthropic
         .write_request(&request, &target(Dialect::Anthropic))
@@ -137,7 +137,7 @@ fn what_is_left_out_is_noted() {
 fn files_of_one_provider_are_refused_towards_another() {
     let body = br#"{"model":"m","messages":[{"role":"user","content":[{"type":"file","file":{"file_id":"file-1"}}]}]}"#;
     let request = Dialect::OpenAiChat
-        .read_request(body, &crate::Address::default())
+        .read_request(body, &Address::default())
         .unwrap();
     refused(Dialect::Anthropic, &request, "unsupported_file_id");
 }
@@ -342,7 +342,7 @@ fn quirks_are_kept_to() {
 
 #[test]
 fn a_field_in_both_of_googles_spellings_is_refused() {
-    let address = crate::Address {
+    let address = Address {
         model: "fast".to_owned(),
         stream: false,
     };
@@ -361,7 +361,7 @@ fn a_field_in_both_of_googles_spellings_is_refused() {
 /// What grows with the square of it would take minutes here.
 #[test]
 fn many_names_calls_and_results_take_no_long_time() {
-    let address = crate::Address {
+    let address = Address {
         model: "fast".to_owned(),
         stream: false,
     };
