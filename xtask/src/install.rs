@@ -162,6 +162,19 @@ pub(crate) fn fuzzer(root: &Path) -> Result<(), String> {
     cargo_tool(root, "fuzz", CARGO_FUZZ)
 }
 
+/// A server of models that nobody here wrote, and what makes a model for it: C++ that is built here, which takes minutes.
+const LLAMA: &[&str] = &["gguf==0.19.0", "llama-cpp-python[server]==0.3.36"];
+/// The long tests look for it here.
+const LLAMA_FOLDER: &str = "target/llama";
+
+/// What the long tests need beside what all need.
+pub(crate) fn for_long_tests(root: &Path) -> Result<(), String> {
+    if !succeeds(root, "c++", &["--version"]) {
+        debian_packages(root, &["g++"])?;
+    }
+    python_folder(root, LLAMA_FOLDER, "llama", LLAMA)
+}
+
 /// `PATH` with our own tools first.
 pub(crate) fn path_with_tools(root: &Path) -> String {
     #[expect(

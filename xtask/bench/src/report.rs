@@ -179,8 +179,12 @@ impl Report {
             if let Some((figure, most)) = self.held(bound) {
                 let word = if figure <= most { "held" } else { "MISSED" };
                 match bound {
-                    Bound::Ratio { of, to, .. } => {
-                        println!("{word}: {of} / {to} = {figure:.2} (at most {most:.2})");
+                    Bound::Ratio { of, to, most } => {
+                        // Of a small ratio two digits say nothing.
+                        let digits = if *most < 0.1 { 4 } else { 2 };
+                        println!(
+                            "{word}: {of} / {to} = {figure:.digits$} (at most {most:.digits$})"
+                        );
                     }
                     Bound::Latency { of, to, .. } => {
                         println!("{word}: p99 of {of} / {to} = {figure:.2} (at most {most:.2})");

@@ -3,7 +3,8 @@
 mod control;
 mod dialects;
 mod fallback;
-mod judges;
+mod faults;
+pub(crate) mod judges;
 mod managed;
 mod passage;
 mod sdk;

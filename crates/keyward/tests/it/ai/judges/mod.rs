@@ -321,7 +321,7 @@ fn root() -> PathBuf {
 }
 
 /// Has the vendors' libraries make these calls, and tells what they read.
-async fn judged(gateway: String, cells: Vec<Value>) -> Vec<Value> {
+pub(crate) async fn judged(gateway: String, cells: Vec<Value>) -> Vec<Value> {
     let python = root().join("../../.venv/bin/python");
     assert!(
         python.is_file(),
