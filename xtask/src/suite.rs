@@ -180,6 +180,7 @@ fn tests(root: &Path) -> Result<(), String> {
 
 /// Soak and kill tests: `crates/keyward/tests/it/long/`, behind the feature `long-tests`.
 fn long_tests(root: &Path) -> Result<(), String> {
+    install::for_long_tests(root)?;
     let arguments = [
         "test",
         "--workspace",

@@ -401,6 +401,12 @@ impl Chain<'_> {
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
             fields.append(Header::RetryAfter, seconds.max(1).to_string().as_bytes());
         }
+        // What can't be asked of a target has a code for each feature.
+        let feature = failure
+            .code
+            .as_deref()
+            .filter(|_| code == Code::ModelCannot);
+        failure::tell_code(&mut fields, feature.unwrap_or(code.as_str()));
         failure::answer(&failure, self.asked.form, &self.context, fields)
     }
 }

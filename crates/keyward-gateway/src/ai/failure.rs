@@ -15,8 +15,9 @@ pub(crate) fn refusal_answer(
     fault: &Fault,
     form: Dialect,
     request_id: RequestId,
-    fields: Fields,
+    mut fields: Fields,
 ) -> Answer {
+    tell_code(&mut fields, fault.code().as_str());
     let status = fault.code().status();
     let failure = Failure {
         status,
@@ -28,6 +29,11 @@ pub(crate) fn refusal_answer(
         now: 0,
     };
     answer(&failure, form, &context, fields)
+}
+
+/// Tells the code of what went wrong beside the body: only OpenAI's errors have a place for it.
+pub(super) fn tell_code(fields: &mut Fields, code: &str) {
+    fields.append_named("keyward-code", code.as_bytes());
 }
 
 /// A failure as callers of `form` read it.

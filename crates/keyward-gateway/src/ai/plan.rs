@@ -135,8 +135,11 @@ impl AiRoute {
             AiEndpoint::Messages | AiEndpoint::CountTokens => Dialect::Anthropic,
             AiEndpoint::GenerateContent | AiEndpoint::GeminiModels => Dialect::Gemini,
             AiEndpoint::Models | AiEndpoint::Model => {
-                if head.fields.all_named("anthropic-version").next().is_some() {
+                let has = |name| head.fields.all_named(name).next().is_some();
+                if has("anthropic-version") {
                     Dialect::Anthropic
+                } else if has("x-goog-api-client") || has("x-goog-api-key") {
+                    Dialect::Gemini
                 } else {
                     Dialect::OpenAiChat
                 }

@@ -141,13 +141,11 @@ impl Way {
 
     /// Tells the caller of a failure in mid-stream.
     fn tell(&mut self, failure: &Failure, form: Dialect, context: &Context, out: &mut Vec<u8>) {
-        let event = Event::Failed(failure.clone());
         let told = match self {
-            Self::Passed { .. } => StreamWriter::new(form, &Request::default(), context)
-                .map(|mut writer| writer.write(&event, out)),
-            Self::Translated { writer, .. } => Some(writer.write(&event, out)),
+            Self::Passed { passage, .. } => passage.tell(failure, form, context, out),
+            Self::Translated { writer, .. } => writer.write(&Event::Failed(failure.clone()), out),
         };
-        if let Some(Err(error)) = told {
+        if let Err(error) = told {
             tracing::debug!(%error, "a stream's failure can't be told in the caller's dialect");
         }
     }

@@ -1,11 +1,11 @@
 //! A stream between two of one dialect: its bytes, event by event, and what of it the gateway has to know.
 
 use super::veiling::veiled;
-use crate::dialect::{Dialect, Glance};
+use crate::dialect::{Context, Dialect, Glance, StreamWriter};
 use crate::error::Error;
-use crate::form::{Failure, Usage};
+use crate::form::{Event, Failure, FailureKind, Request, Usage};
 use crate::framing::{MOST_EVENT_BYTES, sse};
-use crate::json::{Json, Members};
+use crate::json::{Json, Members, Object};
 use std::borrow::Cow;
 
 /// Passes a stream of server-sent events on as it comes: an event is given as soon as it is whole, in its own bytes.
@@ -18,6 +18,8 @@ pub struct StreamPassage {
     after_return: bool,
     /// The usage was asked for by us and not by the caller.
     take_out_usage: bool,
+    /// How many events the caller has been given.
+    given: u64,
     /// Sees usage, an error and the end, and nothing else.
     glance: Glance,
 }
@@ -31,6 +33,7 @@ impl StreamPassage {
             line_is_empty: true,
             after_return: false,
             take_out_usage,
+            given: 0,
             glance: Glance::new(dialect),
         }
     }
@@ -62,11 +65,19 @@ impl StreamPassage {
         Ok(())
     }
 
-    /// The provider's bytes have ended: gives what is left. Where they had not come to the dialect's own end,
-    /// [`failure`](Self::failure) tells from now on that they were cut.
+    /// The provider's bytes have ended: gives what is left, if that is an event. Where they had not come to the dialect's
+    /// own end, [`failure`](Self::failure) tells from now on that they were cut; a part of an event is then not given, since
+    /// it would spoil what tells of that.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        self.give(out);
+        let mut rest = Vec::new();
+        self.give(&mut rest);
         self.glance.finish();
+        let cut = self
+            .failure()
+            .is_some_and(|failure| failure.kind == FailureKind::Cut);
+        if !cut {
+            out.extend_from_slice(&rest);
+        }
     }
 
     /// What the answer took, as far as it was told.
@@ -87,8 +98,38 @@ impl StreamPassage {
         self.glance.has_begun()
     }
 
+    /// Tells of a failure behind what was given: `dialect` is the stream's.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for what the dialect can't say.
+    pub fn tell(
+        &self,
+        failure: &Failure,
+        dialect: Dialect,
+        context: &Context,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        if dialect == Dialect::OpenAiResponses {
+            // What ends a response that failed has all of it, which was not read here: the error comes by itself, with
+            // the number that follows.
+            let error = Object::new()
+                .with("type", "error")
+                .with("sequence_number", self.given)
+                .with("code", "server_error")
+                .with("message", &failure.message)
+                .with("param", Json::Null);
+            sse::write("error", &Json::Object(error).to_text(), out);
+            return Ok(());
+        }
+        match StreamWriter::new(dialect, &Request::default(), context) {
+            Some(mut writer) => writer.write(&Event::Failed(failure.clone()), out),
+            None => Ok(()),
+        }
+    }
+
     fn give(&mut self, out: &mut Vec<u8>) {
         let event = std::mem::take(&mut self.event);
+        self.given += u64::from(event.starts_with(b"event:") || event.starts_with(b"data:"));
         let words = self.glance.words();
         let tells = || words.iter().any(|word| contains(&event, word.as_bytes()));
         if (words.is_empty() || !self.glance.has_begun() || tells()) && self.look(&event, out) {

@@ -1,5 +1,6 @@
 use super::{Edit, StreamPassage, request};
-use crate::{Dialect, Quirks, Target};
+use crate::form::Failure;
+use crate::{Context, Dialect, Quirks, Target};
 use std::borrow::Cow;
 
 fn target(model: &str) -> Target {
@@ -483,4 +484,56 @@ fn a_stream_without_its_end_is_told_as_cut() {
     ] {
         assert_eq!(passed(dialect, &[event]).failure(), None, "{dialect}");
     }
+}
+
+#[test]
+fn a_part_of_an_event_at_the_end_of_a_cut_stream_is_not_given() {
+    let whole = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hel\"}}]}\n\n";
+    let done = "data: [DONE]\n";
+    for (rest, given) in [
+        ("data: {\"choices\":[{\"index\":0,\"del", ""),
+        ("da", ""),
+        // The last event may lack its empty line.
+        (done, done),
+    ] {
+        let mut passage = StreamPassage::new(Dialect::OpenAiChat, false);
+        let mut out = Vec::new();
+        passage
+            .push(format!("{whole}{rest}").as_bytes(), &mut out)
+            .unwrap();
+        passage.finish(&mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            format!("{whole}{given}"),
+            "{rest}"
+        );
+        assert_eq!(passage.failure().is_some(), given.is_empty(), "{rest}");
+    }
+}
+
+#[test]
+fn the_error_of_a_passed_stream_of_responses_has_the_number_that_follows() {
+    let mut passage = StreamPassage::new(Dialect::OpenAiResponses, false);
+    let mut out = Vec::new();
+    passage
+        .push(
+            b"event: response.created\ndata: {\"sequence_number\":0}\n\n: alive\n\nevent: response.in_progress\ndata: {\"sequence_number\":1}\n\n",
+            &mut out,
+        )
+        .unwrap();
+    out.clear();
+    let told = passage.tell(
+        &Failure::cut(),
+        Dialect::OpenAiResponses,
+        &Context::default(),
+        &mut out,
+    );
+    told.unwrap();
+    let text = String::from_utf8(out).unwrap();
+    let data = text.strip_prefix("event: error\ndata: ").unwrap();
+    let data: serde_json::Value = serde_json::from_str(data).unwrap();
+    assert_eq!(
+        (&data["type"], &data["sequence_number"]),
+        (&"error".into(), &2.into())
+    );
 }

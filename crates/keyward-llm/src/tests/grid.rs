@@ -151,7 +151,8 @@ fn cell(form: Dialect, dialect: Dialect, row: &Row) -> Result<&'static str, &'st
         let asked = request(form, name).unwrap();
         match dialect.write_request(&asked, &target(dialect)) {
             Ok(outgoing) => {
-                if outgoing.notes.len() > asked.notes.len() {
+                // Between two of one dialect nothing is translated when it is served, and nothing noted.
+                if form != dialect && outgoing.notes.len() > asked.notes.len() {
                     passed = "pass, noted";
                 }
                 requests::check("requests", dialect, name, &outgoing.body, &what);

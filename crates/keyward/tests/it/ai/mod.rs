@@ -4,6 +4,8 @@ mod charged;
 mod control;
 mod dialects;
 mod fallback;
+mod faults;
+pub(crate) mod judges;
 mod managed;
 mod passage;
 mod routing;
