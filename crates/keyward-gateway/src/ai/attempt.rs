@@ -58,7 +58,7 @@ pub(super) struct Answered {
 /// Why an attempt gave no answer.
 #[derive(Debug)]
 pub(super) struct Ended {
-    pub(super) failure: Failure,
+    pub(super) failure: Box<Failure>,
     /// When to come again, where the provider says so.
     pub(super) retry_after: Option<Duration>,
     /// What the provider charges for all the same.
@@ -90,7 +90,7 @@ pub(super) enum Next {
 impl Ended {
     pub(super) fn of(failure: Failure) -> Self {
         Self {
-            failure,
+            failure: Box::new(failure),
             retry_after: None,
             usage: None,
             last: None,

@@ -40,7 +40,7 @@ const REFUSED_FOR: Duration = Duration::from_secs(60);
 
 /// What came of asking a target.
 pub(super) enum Asked {
-    Won(Won),
+    Won(Box<Won>),
     /// Nothing, and nobody else is to be asked.
     Over,
     /// Nothing.
@@ -186,7 +186,7 @@ impl Chain<'_> {
                     (Some(_) | None, _) => self.ask(place, &mut course, record).await,
                 };
                 match asked {
-                    Asked::Won(won) => return self.answered(won, &course, record),
+                    Asked::Won(won) => return self.answered(*won, &course, record),
                     Asked::Over => return self.failed(course, record),
                     Asked::Nothing if course.made >= course.most => {
                         return self.failed(course, record);
@@ -254,11 +254,11 @@ impl Chain<'_> {
             let ended = match attempt {
                 Ok(answered) => {
                     course.tell(provider, target, "200");
-                    return Asked::Won(Won {
+                    return Asked::Won(Box::new(Won {
                         answered,
                         notes: prepared.notes,
                         place,
-                    });
+                    }));
                 }
                 Err(ended) => ended,
             };
@@ -368,8 +368,8 @@ impl Chain<'_> {
         let (code, failure, retry_after) = match (last, unable, free_at) {
             (Some(ended), _, free_at) => {
                 let (code, failure) = match ended.last {
-                    Some(code) => (code, ended.failure),
-                    None => failure::told(ended.failure),
+                    Some(code) => (code, *ended.failure),
+                    None => failure::told(*ended.failure),
                 };
                 let free = free_at.map(|at| at.since(now));
                 (code, failure, ended.retry_after.or(free))

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 /// Who was first with an answer.
 enum Race {
-    First(Won),
-    Second(Won),
+    First(Box<Won>),
+    Second(Box<Won>),
     /// The request is at fault, wherever it goes.
     Over,
     Neither,

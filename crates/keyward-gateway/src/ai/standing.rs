@@ -43,14 +43,16 @@ pub(crate) struct Outage {
     total: AtomicU64,
 }
 
+/// What callers call a model, and what the provider does.
+type Names = (Box<str>, Box<str>);
+
 /// What is known of a provider.
 #[derive(Debug, Default)]
 pub(crate) struct ProviderState {
     pub(super) outage: Outage,
     /// By what the provider calls them. Looked into when a configuration is compiled, and by no call.
     targets: Mutex<HashMap<Box<str>, Arc<TargetState>>>,
-    /// By what callers call a model, and by what the provider does.
-    metrics: Mutex<HashMap<(Box<str>, Box<str>), Arc<ModelMetrics>>>,
+    metrics: Mutex<HashMap<Names, Arc<ModelMetrics>>>,
 }
 
 impl ProviderState {
@@ -86,7 +88,7 @@ impl ProviderState {
     }
 
     /// What was counted of each model, in the order of their names.
-    pub(super) fn counts(&self) -> Vec<((Box<str>, Box<str>), Arc<ModelMetrics>)> {
+    pub(super) fn counts(&self) -> Vec<(Names, Arc<ModelMetrics>)> {
         let metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all: Vec<_> = metrics
             .iter()

@@ -363,9 +363,11 @@ fn members_that_choose_other_models_are_refused() {
         let given = request(Dialect::OpenAiChat, body.as_bytes(), false, &target);
         let plain = super::with_model(body.as_bytes(), &target);
         for error in [given.err(), plain.err()] {
-            let field = error.map(|error| match error {
-                crate::Error::OtherModel { field } => field,
-                other => panic!("{other}"),
+            let field = error.map(|error| {
+                let crate::Error::OtherModel { field } = error else {
+                    panic!("{error}");
+                };
+                field
             });
             assert_eq!(field.as_deref(), refused, "{body}");
         }
