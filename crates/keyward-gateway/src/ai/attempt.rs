@@ -1,7 +1,7 @@
 //! One attempt: a request written for one target, sent, and its answer read as far as it decides whether another has to
 //! be made.
 
-use super::answering::{Account, way_to};
+use super::answering::{Account, Seen, way_to};
 use super::chain::Chain;
 use super::plan::AiTarget;
 use super::provider::ProviderPlan;
@@ -17,6 +17,7 @@ use crate::request::{Answer, Refusal};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use keyward_llm::Dialect;
+use keyward_llm::count;
 use keyward_llm::form::{Failure, FailureKind, Usage};
 use keyward_llm::json::Json;
 use keyward_llm::passage::{self, Edit};
@@ -312,7 +313,8 @@ impl Chain<'_> {
             }
         };
         let way = way.ok_or_else(|| Ended::of(lost()))?;
-        let begun = InferredBody::begin(answer.body, way, (form, &self.context), account);
+        let seen = Seen::new(dialect, self.asked.body.clone(), &self.context);
+        let begun = InferredBody::begin(answer.body, way, (form, &self.context), (account, seen));
         let body = begun.await.map_err(Ended::of)?;
         Ok(Answered {
             content_type: form.stream_type(),
@@ -332,13 +334,26 @@ impl Chain<'_> {
         check_type(&answer.fields, "application/json")?;
         let body = self.read(provider, answer.body, ANSWER_MAX).await?;
         if self.asked.plain.is_some() {
-            record.model = Some(Box::new(account.used(tokens_read(&body))));
+            let used = match (tokens_read(&body), self.asked.plain) {
+                // What counting takes is not charged.
+                (None, Some("/messages/count_tokens")) => account.used(None),
+                (told, _) => account.counted(told, || count::call(&self.asked.body, 0)),
+            };
+            record.model = Some(Box::new(used));
             return Ok(Answered {
                 content_type: "application/json",
                 body: AnswerBody::full(body),
             });
         }
         let read = dialect.read_answer(&body, &self.context);
+        let said = match &read {
+            Ok(answer) if answer.usage.is_none() => count::answer(answer),
+            // It passes all the same, and is counted by all the text in it.
+            Err(failure) if prepared.passed.is_some() && is_of_reading(failure) => {
+                count::request(&body)
+            }
+            Ok(_) | Err(_) => 0,
+        };
         let (usage, body) = match (prepared.passed, read) {
             (Some(_), Ok(answer)) => (answer.usage, body),
             // What this translation does not know passes all the same; an error that comes as an answer does not.
@@ -353,7 +368,8 @@ impl Chain<'_> {
                 (answer.usage, Bytes::from(written))
             }
         };
-        record.model = Some(Box::new(account.used(usage)));
+        let used = account.counted(usage, || count::call(&self.asked.body, said));
+        record.model = Some(Box::new(used));
         Ok(Answered {
             content_type: "application/json",
             body: AnswerBody::full(body),

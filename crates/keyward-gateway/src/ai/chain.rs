@@ -86,6 +86,9 @@ pub(crate) async fn infer(
     };
     call.admitted
         .tell_limits(&call.matched.route.route, &mut answer.fields);
+    if let Some(spending) = &record.spending {
+        spending.tell(&mut answer.fields);
+    }
     Ok(answer)
 }
 
@@ -182,10 +185,25 @@ impl Chain<'_> {
                 }
                 Chosen::AllTried => return None,
             };
+            if let (Some(key), Some(spending)) = (key, &mut record.spending) {
+                let taken = Box::pin(spending.take_key(provider, key, place)).await;
+                if let Err(wait) = taken {
+                    let until = worker.moment().plus(wait);
+                    course.free_at = Some(course.free_at.map_or(until, |at| at.min(until)));
+                    tried.add(key);
+                    continue;
+                }
+            }
+            if let Some(spending) = &mut record.spending {
+                spending.begin(place, &provider.name);
+            }
             course.made += 1;
             course.place = Some(place);
             let ended = match Box::pin(self.attempt(place, key, &prepared, record)).await {
                 Ok(answered) => {
+                    if let Some(spending) = &mut record.spending {
+                        spending.answered();
+                    }
                     course.tell(provider, target, "200");
                     return Some(self.answered(
                         answered,
@@ -197,6 +215,9 @@ impl Chain<'_> {
                 }
                 Err(ended) => ended,
             };
+            if let Some(spending) = &mut record.spending {
+                spending.give_back_key(record.model.as_deref());
+            }
             course.tell(provider, target, &ended.failure.status.to_string());
             tracing::debug!(
                 request_id = %record.request_id,

@@ -15,6 +15,7 @@ mod key_pool;
 mod listing;
 mod plan;
 mod provider;
+mod spending;
 mod stream;
 
 pub(crate) use chain::infer;
@@ -23,4 +24,5 @@ pub(crate) use intent::{Intent, read_intent};
 pub(crate) use plan::{AiPlan, AiRoute, AiTarget, ModelPlan, ProviderRoute};
 pub(crate) use provider::ProviderPlan;
 pub use provider::check_provider;
+pub(crate) use spending::{Asking, CallSpending, hold};
 pub(crate) use stream::InferredBody;

@@ -5,7 +5,7 @@ use super::provider::ProviderPlan;
 use crate::message::RequestHead;
 use crate::policy::memory::Memory;
 use crate::policy::whole::{ANSWERS_OF_ROUTE_MAX, BODIES_OF_ROUTE_MAX};
-use crate::snapshot::Route;
+use crate::snapshot::{BudgetPlan, Route};
 use keyward_access::Rule;
 use keyward_llm::catalogue::Price;
 use keyward_llm::{Dialect, Target};
@@ -34,6 +34,8 @@ pub(crate) struct AiPlan {
     /// By what callers call them.
     pub(crate) models: BTreeMap<Box<str>, Arc<ModelPlan>>,
     pub(crate) providers: Box<[ProviderRoute]>,
+    /// Limits in what calls of all these models take.
+    pub(crate) budgets: Arc<BudgetPlan>,
     /// What requests that are under way take together.
     pub(super) bodies: Arc<Memory>,
     /// The same of answers that are read whole.
@@ -61,6 +63,10 @@ pub(crate) struct ModelPlan {
     pub(crate) scopes: BTreeSet<String>,
     /// What it asks of them besides, and what its API does.
     pub(crate) access: Option<Arc<Rule>>,
+    /// Limits in what its calls take, of whichever API.
+    pub(crate) budgets: Arc<BudgetPlan>,
+    /// Whether a key that it may be asked with has limits of its own.
+    pub(crate) has_key_budgets: bool,
 }
 
 /// A provider's model.
@@ -73,16 +79,20 @@ pub(crate) struct AiTarget {
     pub(crate) weight: NonZeroU32,
     /// What it costs, where that is known.
     pub(crate) price: Option<Price>,
+    /// How many tokens it can read, where that is known.
+    pub(crate) context: Option<u64>,
 }
 
 impl AiPlan {
     pub(crate) fn new(
         models: BTreeMap<Box<str>, Arc<ModelPlan>>,
         providers: Box<[ProviderRoute]>,
+        budgets: Arc<BudgetPlan>,
     ) -> Self {
         Self {
             models,
             providers,
+            budgets,
             bodies: Memory::new(BODIES_OF_ROUTE_MAX),
             answers: Memory::new(ANSWERS_OF_ROUTE_MAX),
         }

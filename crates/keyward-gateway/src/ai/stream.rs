@@ -1,6 +1,6 @@
 //! A streamed answer on its way from a provider to the caller, event by event.
 
-use super::answering::Account;
+use super::answering::{Account, Seen};
 use crate::body::{AnswerBody, BodyFailure, move_bytes};
 use crate::record::CallRecord;
 use bytes::Bytes;
@@ -26,6 +26,8 @@ pub(crate) struct InferredBody {
     /// What went wrong, once that was told.
     failure: Option<Failure>,
     account: Account,
+    /// What the provider has sent.
+    seen: Seen,
 }
 
 /// How a provider's events become the caller's.
@@ -222,7 +224,7 @@ impl InferredBody {
         mut from: AnswerBody,
         mut way: Way,
         (form, context): (Dialect, &Context),
-        account: Account,
+        (account, mut seen): (Account, Seen),
     ) -> Result<Self, Failure> {
         let mut out = Vec::new();
         let mut ended = false;
@@ -233,12 +235,13 @@ impl InferredBody {
             ended = count == 0;
             let piece = from.take_piece(count);
             let bytes = (!ended).then_some(&*piece);
+            seen.piece(&piece);
             if let Some(failure) = way.take(bytes, &mut out) {
                 if !way.has_begun() {
                     return Err(failure);
                 }
                 // A first token and a failure in one piece: what follows tells of it.
-                let mut body = Self::of(None, way, (form, context), out, account);
+                let mut body = Self::of(None, way, (form, context), out, (account, seen));
                 body.fail(failure, Told::AsItSays);
                 return Ok(body);
             }
@@ -253,7 +256,7 @@ impl InferredBody {
             from.end();
         }
         let from = (!ended).then(|| Box::new(from));
-        Ok(Self::of(from, way, (form, context), out, account))
+        Ok(Self::of(from, way, (form, context), out, (account, seen)))
     }
 
     fn of(
@@ -261,7 +264,7 @@ impl InferredBody {
         way: Way,
         (form, context): (Dialect, &Context),
         out: Vec<u8>,
-        account: Account,
+        (account, seen): (Account, Seen),
     ) -> Self {
         Self {
             from,
@@ -272,6 +275,7 @@ impl InferredBody {
             given: 0,
             failure: None,
             account,
+            seen,
         }
     }
 
@@ -298,6 +302,7 @@ impl InferredBody {
                 }
                 Ok(count) => {
                     let piece = from.take_piece(count);
+                    self.seen.piece(&piece);
                     self.way.take(Some(&piece), &mut out)
                 }
                 Err(failure) => {
@@ -337,7 +342,18 @@ impl InferredBody {
 
     /// Writes down what the call took and how it ended.
     pub(crate) fn settle(&self, record: &mut CallRecord) {
-        record.model = Some(Box::new(self.account.used(self.way.usage())));
+        let told = self.way.usage();
+        // Who leaves before the end is charged for what was written for them by then: what the provider has told of that is
+        // not all of it. Of a stream that failed, only that.
+        let whole = self.from.is_none();
+        let used = match (&self.failure, told) {
+            (Some(_), told) => self.account.used(told),
+            (None, told) => {
+                let enough = told.filter(|_| whole);
+                self.account.counted(enough, || self.seen.counted(told))
+            }
+        };
+        record.model = Some(Box::new(used));
         if let Some(failure) = &self.failure {
             let (code, failure) = super::failure::told(failure.clone());
             record.failed_in_stream(code, failure.because.as_ref().unwrap_or(&failure.message));

@@ -4,7 +4,8 @@ use super::CompileError;
 use super::compiled_api::{Surroundings, unusable};
 use super::route::{Mirroring, Prepared, Route};
 use crate::ai::{AiPlan, AiTarget, ModelPlan, ProviderPlan, ProviderRoute};
-use crate::metrics::RouteMetrics;
+use crate::metrics::{ApiMetrics, RouteMetrics};
+use crate::snapshot::BudgetPlan;
 use hashbrown::HashMap;
 use keyward_access::Inputs;
 use keyward_model::id::TeamId;
@@ -144,13 +145,35 @@ fn api_of_models(api: &Api, models: &[Arc<Resource>]) -> Api {
     }
 }
 
+/// The limits of an API's models, and of each of them, in order.
+pub(super) struct ModelBudgets {
+    api: Arc<BudgetPlan>,
+    models: Vec<Arc<BudgetPlan>>,
+}
+
 impl ModelInputs {
+    pub(super) fn budgets(&self, label: &str, api: &Api, metrics: &mut ApiMetrics) -> ModelBudgets {
+        let own = api.ai.as_ref().map(|ai| &*ai.budgets).unwrap_or_default();
+        ModelBudgets {
+            api: BudgetPlan::of_api(label, own, metrics),
+            models: self
+                .models
+                .iter()
+                .map(|resource| {
+                    let own = model(resource).map(|model| &*model.budgets);
+                    BudgetPlan::of_model(&resource.name, own.unwrap_or_default(), metrics)
+                })
+                .collect(),
+        }
+    }
+
     pub(super) fn compile(
         &self,
         resource: &Resource,
         api: &Api,
         prepared: Prepared<'_>,
         metrics: &Arc<RouteMetrics>,
+        budgets: ModelBudgets,
     ) -> Result<Arc<AiPlan>, CompileError> {
         let rules = match &self.access {
             Some(inputs) => inputs
@@ -188,31 +211,40 @@ impl ModelInputs {
                     places
                 });
         let mut models = BTreeMap::new();
-        for (declared, access) in self.models.iter().zip(rules) {
+        let own = self.models.iter().zip(rules).zip(budgets.models);
+        for ((declared, access), budgets) in own {
             let Some(model) = model(declared) else {
                 continue;
             };
             let targets = model.all().filter_map(|target| {
                 let place = *places.get(&target.provider)?;
-                let (asked, price) = self.providers.get(place)?.model(&target.model);
+                let provider = self.providers.get(place)?;
+                let (asked, price) = provider.model(&target.model);
                 Some(AiTarget {
                     provider: place,
                     asked,
                     weight: target.weight,
                     price,
+                    context: provider.context(&target.model),
                 })
             });
             let name: Box<str> = declared.name.as_str().into();
+            let targets: Box<[AiTarget]> = targets.collect();
             let plan = ModelPlan {
                 name: name.clone(),
-                targets: targets.collect(),
+                has_key_budgets: targets.iter().any(|target| {
+                    let provider = self.providers.get(target.provider);
+                    provider.is_some_and(|provider| provider.has_key_budgets())
+                }),
+                targets,
                 weighted: model.targets.len(),
                 attempts: model.attempts.get(),
                 scopes: model.authorization.scopes.clone(),
                 access,
+                budgets,
             };
             models.insert(name, Arc::new(plan));
         }
-        Ok(Arc::new(AiPlan::new(models, providers)))
+        Ok(Arc::new(AiPlan::new(models, providers, budgets.api)))
     }
 }

@@ -1,6 +1,7 @@
 //! Models: the names that callers ask for, and which provider's model answers.
 
 use super::Authorization;
+use crate::limit::Budget;
 use crate::name::Name;
 use std::num::NonZeroU32;
 
@@ -15,6 +16,8 @@ pub struct Model {
     pub authorization: Authorization,
     /// The most attempts of one call.
     pub attempts: NonZeroU32,
+    /// Limits in what its calls take, of whichever API.
+    pub budgets: Vec<Budget>,
 }
 
 /// A provider's model.

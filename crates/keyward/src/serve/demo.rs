@@ -151,6 +151,7 @@ fn declared(upstream: SocketAddr) -> Result<Vec<Resource>, String> {
         fallbacks: Vec::new(),
         authorization: Authorization::default(),
         attempts: NonZeroU32::MIN,
+        budgets: Vec::new(),
     };
     Ok(vec![
         resource(demo.clone(), Spec::Upstream(Box::new(upstream))),
@@ -178,6 +179,7 @@ fn models_api(demo: &Api, limit: Name) -> Result<Api, String> {
         limits: limits.collect(),
         ai: Some(Ai {
             models: OfferedModels::These(vec![name(MODEL)?]),
+            budgets: Vec::new(),
         }),
         ..demo.clone()
     })

@@ -1,0 +1,530 @@
+//! Budgets where nodes count together: held by one script and one round trip, settled when a call has ended.
+//!
+//! What a call took is told with the worker's next question or a moment later, again and again until it is answered, and
+//! counted once: the server remembers for a while what was settled. A hold that its node does not renew, since it was
+//! killed, lapses.
+
+use super::counts::add;
+use super::slots::is_wrong_type;
+use super::worker::{Outage, SharedWorker};
+use crate::limit::{Claimed, Evicted, Hold, Now, Over, Spending, Spent, Verdict};
+use keyward_model::limit::{OnOutage, Unit};
+use redis::aio::MultiplexedConnection;
+use redis::{RedisResult, Script};
+use smallvec::SmallVec;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::rc::Rc;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+/// How long a hold stands that nobody renews: what a killed node's calls held is there again after this time.
+pub const HOLD_LASTS: Duration = Duration::from_secs(60);
+
+/// How long it is remembered that a call was settled: longer than a node goes on telling it without an answer.
+const SETTLED_REMEMBERED: Duration = Duration::from_secs(600);
+
+/// How many are settled or renewed by one script: a millisecond's work for the server.
+const AT_ONCE: usize = 200;
+
+/// The most settlements that wait during an outage. Beyond them the oldest are given up, which the log says: their holds lapse.
+const WAITING_MAX: usize = 1 << 16;
+
+/// Money is counted in units of 10⁻⁹ dollars there, rounded up: a script's numbers are exact up to 2⁵³, nine million dollars.
+const PICO: u64 = 1_000;
+
+static HOLD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("hold_budget.lua")));
+static SETTLE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("settle_budget.lua")));
+static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("renew_budget.lua")));
+
+/// Few calls have more budgets.
+const FEW: usize = 4;
+
+/// What a call wants of one budget.
+#[derive(Clone, Debug)]
+pub struct SharedClaim {
+    /// The budget, and how much.
+    pub claim: Claimed,
+    /// What it does when it can't be asked.
+    pub on_outage: OnOutage,
+}
+
+/// What several budgets say together. `index` counts in the order in which they were given.
+#[derive(Debug)]
+pub enum SharedHolding {
+    /// Each has room.
+    Held {
+        /// What the call holds.
+        holds: SharedHolds,
+        /// What is left of each, and when all of it is there again.
+        left: SmallVec<[(u64, Duration); FEW]>,
+    },
+    /// One has none, and nothing is held.
+    Refused {
+        /// Which one.
+        index: usize,
+        /// What is left of it.
+        spent: Spent,
+    },
+    /// One can't be asked, and lets nothing pass then.
+    Unavailable {
+        /// Which one.
+        index: usize,
+    },
+    /// One was evicted. Look it up and try again.
+    Evicted {
+        /// Which one.
+        index: usize,
+    },
+}
+
+/// What a call holds. Dropped before it is settled, it counts as taken whole.
+#[must_use]
+pub struct SharedHolds {
+    worker: Rc<SharedWorker>,
+    id: Box<str>,
+    held: SmallVec<[(Claimed, Hold); FEW]>,
+    now: Now,
+}
+
+impl fmt::Debug for SharedHolds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SharedHolds({}, {} budgets)", self.id, self.held.len())
+    }
+}
+
+impl SharedHolds {
+    /// The call has ended: `took` says how much it took of each, in order.
+    pub fn settle(mut self, now: Now, took: impl Fn(&Spending, u64) -> u64) {
+        self.end(now, took);
+    }
+
+    fn end(&mut self, now: Now, took: impl Fn(&Spending, u64) -> u64) {
+        let held = std::mem::take(&mut self.held);
+        if held.is_empty() {
+            return;
+        }
+        let budgets = &self.worker.budgets;
+        budgets.held.borrow_mut().remove(&self.id);
+        for (claim, hold) in held {
+            let took = took(&claim.rule, hold.amount);
+            claim.account.settle(&claim.rule, hold, took, now);
+            budgets.wait(Settlement {
+                claim,
+                hold,
+                took,
+                id: self.id.clone(),
+            });
+        }
+        self.worker.attend();
+    }
+}
+
+impl Drop for SharedHolds {
+    fn drop(&mut self) {
+        let now = self.now;
+        self.end(now, |_, held| held);
+    }
+}
+
+/// What one call took of one budget, until the server has heard of it.
+#[derive(Clone)]
+struct Settlement {
+    claim: Claimed,
+    hold: Hold,
+    took: u64,
+    id: Box<str>,
+}
+
+/// What a worker has told, and has to tell.
+#[derive(Default)]
+pub(super) struct SharedBudgets {
+    /// What calls hold that are under way: where, and what stands there.
+    held: RefCell<BTreeMap<Box<str>, Vec<(String, String)>>>,
+    waiting: RefCell<VecDeque<(u64, Settlement)>>,
+    next: std::cell::Cell<u64>,
+}
+
+impl SharedBudgets {
+    fn wait(&self, settlement: Settlement) {
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.len() >= WAITING_MAX {
+            waiting.pop_front();
+            tracing::error!(
+                "more calls have ended than can wait for the shared state: what one took is not counted"
+            );
+        }
+        let number = self.next.get();
+        self.next.set(number + 1);
+        waiting.push_back((number, settlement));
+    }
+
+    /// Whether something waits to be told.
+    pub(super) fn any(&self) -> bool {
+        !self.waiting.borrow().is_empty()
+    }
+
+    /// How much waits to be told.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.borrow().len()
+    }
+
+    /// Tells what waits. What was not answered for is told again the next time.
+    pub(super) async fn tell(&self, to: &mut MultiplexedConnection) -> RedisResult<()> {
+        let mut after = None;
+        loop {
+            let some: Vec<(u64, Settlement)> = {
+                let waiting = self.waiting.borrow();
+                let left = waiting
+                    .iter()
+                    .filter(|(number, _)| after.is_none_or(|after| *number > after));
+                left.take(AT_ONCE).cloned().collect()
+            };
+            let Some((last, _)) = some.last() else {
+                return Ok(());
+            };
+            after = Some(*last);
+            let answer: RedisResult<()> = settlement(&some).invoke_async(to).await;
+            match answer {
+                Ok(()) => {}
+                Err(error) if is_wrong_type(&error) => {
+                    tracing::error!(
+                        "the shared state has something else under a budget's name: what calls took is not counted there: {error}"
+                    );
+                }
+                Err(error) => return Err(error),
+            }
+            let told = some.iter().map(|(number, _)| *number);
+            let told: std::collections::BTreeSet<u64> = told.collect();
+            let mut waiting = self.waiting.borrow_mut();
+            waiting.retain(|(number, _)| !told.contains(number));
+        }
+    }
+
+    /// Renews what calls hold.
+    pub(super) async fn renew(&self, to: &mut MultiplexedConnection) -> RedisResult<()> {
+        let held: Vec<(String, String)> = {
+            let held = self.held.borrow();
+            held.values().flatten().cloned().collect()
+        };
+        for some in held.chunks(AT_ONCE) {
+            let mut invocation = RENEW.prepare_invoke();
+            invocation.arg(micros(HOLD_LASTS));
+            for (place, member) in some {
+                invocation.key(place).arg(member);
+            }
+            invocation.invoke_async::<()>(to).await?;
+        }
+        Ok(())
+    }
+}
+
+/// One script for what several calls took.
+fn settlement(some: &[(u64, Settlement)]) -> redis::ScriptInvocation<'static> {
+    let mut invocation = SETTLE.prepare_invoke();
+    invocation.arg("").arg(micros(SETTLED_REMEMBERED));
+    for (_, settlement) in some {
+        let Settlement {
+            claim,
+            hold,
+            took,
+            id,
+        } = settlement;
+        let Some(name) = &claim.account.shared else {
+            continue;
+        };
+        let rule = &claim.rule;
+        invocation.key(&**name).key(holds_of(name));
+        let (kind, per, amount) = match rule.over {
+            Over::Window(_) => ("window", 1, 1),
+            Over::Rate { per, .. } => ("rate", per / 1_000, scaled(rule.unit, rule.amount)),
+        };
+        // Until the window is over, at least.
+        let life = SETTLED_REMEMBERED.as_millis();
+        invocation
+            .arg(kind)
+            .arg(per.max(1))
+            .arg(amount.max(1))
+            .arg(&**id)
+            .arg(scaled(rule.unit, hold.amount))
+            .arg(hold.window)
+            .arg(scaled(rule.unit, *took))
+            .arg(u64::try_from(life).unwrap_or(u64::MAX));
+    }
+    invocation
+}
+
+fn holds_of(name: &str) -> String {
+    format!("{name}:holds")
+}
+
+/// An amount in the server's units, rounded up.
+const fn scaled(unit: Unit, amount: u64) -> u64 {
+    match unit {
+        Unit::Requests | Unit::Tokens => amount,
+        Unit::Cost => amount.div_ceil(PICO),
+    }
+}
+
+/// And back.
+fn unscaled(unit: Unit, amount: i64) -> u64 {
+    let amount = u64::try_from(amount).unwrap_or_default();
+    match unit {
+        Unit::Requests | Unit::Tokens => amount,
+        Unit::Cost => amount.saturating_mul(PICO),
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn time(micros: i64) -> Duration {
+    Duration::from_micros(u64::try_from(micros).unwrap_or_default())
+}
+
+/// A question whose answer may not come, or not be waited for: what it may have held is given back then.
+struct Asked<'a> {
+    worker: &'a Rc<SharedWorker>,
+    id: Box<str>,
+    claims: &'a [SharedClaim],
+    window: Vec<u32>,
+    armed: bool,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        if !self.armed {
+            return;
+        }
+        for (shared, window) in self.claims.iter().zip(&self.window) {
+            let hold = Hold {
+                amount: shared.claim.amount,
+                window: *window,
+            };
+            self.worker.budgets.wait(Settlement {
+                claim: shared.claim.clone(),
+                hold,
+                took: 0,
+                id: self.id.clone(),
+            });
+        }
+        self.worker.attend();
+    }
+}
+
+impl SharedWorker {
+    /// Holds what a call may take of each budget, all or none.
+    pub async fn hold_all(self: &Rc<Self>, claims: Vec<SharedClaim>, now: Now) -> SharedHolding {
+        let (_, id) = self.new_slot();
+        let mut invocation = HOLD.prepare_invoke();
+        invocation.arg("").arg(&*id).arg(micros(HOLD_LASTS));
+        for SharedClaim { claim, .. } in &claims {
+            let name = claim.account.shared.as_deref().unwrap_or_default();
+            invocation.key(name).key(holds_of(name));
+            let rule = &claim.rule;
+            let want = scaled(rule.unit, claim.amount);
+            match rule.over {
+                Over::Window(period) => {
+                    let (window, spent) = claim.account.known();
+                    invocation
+                        .arg("window")
+                        .arg(rule.amount / unit_of(rule.unit))
+                        .arg(period.as_str())
+                        .arg("")
+                        .arg(want)
+                        .arg(spent / unit_of(rule.unit))
+                        .arg(window);
+                }
+                Over::Rate { per, burst } => {
+                    invocation
+                        .arg("rate")
+                        .arg(burst / unit_of(rule.unit))
+                        .arg((per / 1_000).max(1))
+                        .arg(scaled(rule.unit, rule.amount))
+                        .arg(want)
+                        .arg(0)
+                        .arg(0);
+                }
+            }
+        }
+        let mut asked = Asked {
+            worker: self,
+            id: id.clone(),
+            window: claims
+                .iter()
+                .map(|one| window_of(&one.claim, now))
+                .collect(),
+            claims: &claims,
+            armed: true,
+        };
+        let answer = self
+            .ask_with(async |mut to| {
+                if !self.budgets.any() {
+                    return invocation.invoke_async::<Vec<i64>>(&mut to).await;
+                }
+                let mut before = to.clone();
+                let telling = self.budgets.tell(&mut before);
+                // What fails here is told again by the task that keeps the connection.
+                let (_told, answer) =
+                    tokio::join!(biased; telling, invocation.invoke_async::<Vec<i64>>(&mut to));
+                answer
+            })
+            .await;
+        match answer.as_deref() {
+            Ok([0, told @ ..]) if told.len() == 4 * claims.len() => {
+                asked.armed = false;
+                drop(asked);
+                self.held_together(id, claims, told, now)
+            }
+            Ok([index, left, retry_after, reset, window, spent]) => {
+                asked.armed = false;
+                let index = usize::try_from(*index - 1).unwrap_or_default();
+                let Some(SharedClaim { claim, .. }) = claims.get(index) else {
+                    return SharedHolding::Unavailable { index: 0 };
+                };
+                let unit = claim.rule.unit;
+                if matches!(claim.rule.over, Over::Window(_)) {
+                    let window = u32::try_from(*window).unwrap_or_default();
+                    claim.account.learn(window, unscaled(unit, *spent));
+                }
+                SharedHolding::Refused {
+                    index,
+                    spent: Spent {
+                        left: unscaled(unit, *left),
+                        retry_after: time(*retry_after),
+                        reset: time(*reset),
+                    },
+                }
+            }
+            // No script of ours answers otherwise.
+            Ok(_) | Err(Outage::Unknown) => {
+                let holding = self.hold_locally(&id, &claims, now);
+                // Where it is held here, its end is told under the same name, whether the server holds it or not.
+                asked.armed = !matches!(holding, SharedHolding::Held { .. });
+                holding
+            }
+            Err(Outage::NotSent) => {
+                asked.armed = false;
+                self.hold_locally(&id, &claims, now)
+            }
+        }
+    }
+
+    /// The server holds it: so it is known here, should the server be lost.
+    fn held_together(
+        self: &Rc<Self>,
+        id: Box<str>,
+        claims: Vec<SharedClaim>,
+        told: &[i64],
+        now: Now,
+    ) -> SharedHolding {
+        let mut holds = SharedHolds {
+            worker: Rc::clone(self),
+            id,
+            held: SmallVec::new(),
+            now,
+        };
+        let mut left = SmallVec::new();
+        let mut places = Vec::new();
+        let mut evicted = None;
+        for (index, (SharedClaim { claim, .. }, told)) in
+            claims.into_iter().zip(told.chunks_exact(4)).enumerate()
+        {
+            let [room, reset, window, spent] = told else {
+                continue;
+            };
+            let unit = claim.rule.unit;
+            let hold = Hold {
+                amount: claim.amount,
+                window: u32::try_from(*window).unwrap_or_default(),
+            };
+            let known = claim
+                .account
+                .hold_told(&claim.rule, hold, unscaled(unit, *spent), now);
+            if let Err(Evicted) = known {
+                evicted.get_or_insert(index);
+            }
+            if let Some(name) = &claim.account.shared {
+                let (amount, window) = (scaled(unit, hold.amount), hold.window);
+                places.push((holds_of(name), format!("{}|{amount}|{window}", holds.id)));
+            }
+            left.push((unscaled(unit, *room), time(*reset)));
+            holds.held.push((claim, hold));
+        }
+        if let Some(index) = evicted {
+            holds.end(now, |_, _| 0);
+            return SharedHolding::Evicted { index };
+        }
+        let held = &self.budgets.held;
+        held.borrow_mut().insert(holds.id.clone(), places);
+        SharedHolding::Held { holds, left }
+    }
+
+    /// Nobody can be asked: each budget does what it says for that.
+    fn hold_locally(self: &Rc<Self>, id: &str, claims: &[SharedClaim], now: Now) -> SharedHolding {
+        let counters = &self.state.counters;
+        let refuses = |one: &SharedClaim| one.on_outage == OnOutage::Refuse;
+        if let Some(index) = claims.iter().position(refuses) {
+            self.unavailable();
+            return SharedHolding::Unavailable { index };
+        }
+        let mut held: SmallVec<[(Claimed, Hold); FEW]> = SmallVec::new();
+        let mut left = SmallVec::new();
+        let mut stopped = None;
+        for (index, SharedClaim { claim, .. }) in claims.iter().enumerate() {
+            match claim.account.hold(&claim.rule, claim.amount, now) {
+                Ok(Verdict::Held {
+                    hold,
+                    left: room,
+                    reset,
+                }) => {
+                    left.push((room, reset));
+                    held.push((claim.clone(), hold));
+                }
+                Ok(Verdict::Refused(spent)) => {
+                    add(&counters.refused_locally);
+                    stopped = Some(SharedHolding::Refused { index, spent });
+                    break;
+                }
+                Err(Evicted) => {
+                    stopped = Some(SharedHolding::Evicted { index });
+                    break;
+                }
+            }
+        }
+        if let Some(stopped) = stopped {
+            for (claim, hold) in held {
+                claim.account.settle(&claim.rule, hold, 0, now);
+            }
+            return stopped;
+        }
+        self.allowed_locally();
+        SharedHolding::Held {
+            holds: SharedHolds {
+                worker: Rc::clone(self),
+                id: id.into(),
+                held,
+                now,
+            },
+            left,
+        }
+    }
+}
+
+/// How many of ours one of the server's units is.
+const fn unit_of(unit: Unit) -> u64 {
+    match unit {
+        Unit::Requests | Unit::Tokens => 1,
+        Unit::Cost => PICO,
+    }
+}
+
+/// The window that a hold would be of, by this node's clock.
+fn window_of(claim: &Claimed, now: Now) -> u32 {
+    match claim.rule.over {
+        Over::Rate { .. } => 0,
+        Over::Window(period) => period.window(now.civil).number,
+    }
+}
