@@ -3,13 +3,15 @@
 use super::key_pool::by_weight;
 use super::provider::ProviderPlan;
 use crate::message::RequestHead;
+use crate::metrics::LimitCounts;
 use crate::policy::memory::Memory;
 use crate::policy::whole::{ANSWERS_OF_ROUTE_MAX, BODIES_OF_ROUTE_MAX};
-use crate::snapshot::{BudgetPlan, Route};
+use crate::snapshot::{BudgetPlan, Route, metrics_label};
 use keyward_access::Rule;
 use keyward_llm::catalogue::Price;
 use keyward_llm::{Dialect, Target};
 use keyward_model::resource::AiEndpoint;
+use keyward_model::usage::RouteLabels;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -96,6 +98,33 @@ impl AiPlan {
             bodies: Memory::new(BODIES_OF_ROUTE_MAX),
             answers: Memory::new(ANSWERS_OF_ROUTE_MAX),
         }
+    }
+}
+
+impl AiPlan {
+    /// What the limits in tokens and money have refused and counted: those of the API, and those of its models.
+    pub(crate) fn limit_counts(&self, labels: &RouteLabels) -> Vec<LimitCounts> {
+        let of = |route: Option<Box<str>>, plan: &BudgetPlan| -> Vec<LimitCounts> {
+            let counts = plan.budgets.iter().filter_map(|budget| {
+                let metrics = budget.metrics.as_ref()?;
+                Some(LimitCounts {
+                    team: labels.team_name.clone(),
+                    api: labels.api.clone(),
+                    version: labels.version.clone(),
+                    route: route.clone(),
+                    limit: budget.name.clone(),
+                    refused: metrics.read(),
+                    spent: Some((budget.rule.unit(), metrics.read_spent())),
+                })
+            });
+            counts.collect()
+        };
+        let of_models = self.models.values().flat_map(|model| {
+            let label = metrics_label(&model.name);
+            of(Some(label.into()), &model.budgets)
+        });
+        let own = of(None, &self.budgets);
+        own.into_iter().chain(of_models).collect()
     }
 }
 

@@ -11,6 +11,7 @@ use super::catalogue::catalogue;
 use super::intent::{Intent, ModelCall};
 use super::plan::{AiRoute, AiTarget, ModelPlan};
 use crate::message::{Fields, Header, RequestHead};
+use crate::metrics::LimitMetrics;
 use crate::record::CallRecord;
 use crate::request::{Authenticated, CallOrigin, Counting, Refusal};
 use crate::snapshot::{BudgetPlan, BudgetPolicy, Route};
@@ -60,6 +61,8 @@ pub(crate) struct CallSpending {
     stage: Stage,
     /// Who was asked last.
     provider: Option<Name>,
+    /// Where it is counted what the call took, of each budget that is counted.
+    metrics: SmallVec<[(Unit, Arc<LimitMetrics>); FEW]>,
     /// What `RateLimit` and `RateLimit-Policy` say.
     left: String,
     policy: String,
@@ -199,6 +202,10 @@ pub(crate) async fn hold(
         key: None,
         stage: Stage::NotMade,
         provider: None,
+        metrics: policies
+            .iter()
+            .filter_map(|policy| Some((policy.rule.unit(), policy.metrics.clone()?)))
+            .collect(),
         left: String::new(),
         policy: policy_text(&plans),
     });
@@ -488,6 +495,9 @@ impl Drop for CallSpending {
             ),
             Stage::Told(took) => Some(took),
         };
+        for (unit, metrics) in &self.metrics {
+            metrics.spent(self.worker.index, took.map_or(0, |took| took.amount(*unit)));
+        }
         for held in [self.held.take(), self.key.take()].into_iter().flatten() {
             held.settle(now, took);
         }

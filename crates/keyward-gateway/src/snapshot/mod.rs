@@ -18,7 +18,7 @@ mod upstreams;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use budgets::{BudgetPlan, BudgetPolicy, told};
+pub(crate) use budgets::{BudgetPlan, BudgetPolicy, metrics_label, told};
 pub(crate) use continuity::{Continuity, MadeOf};
 pub(crate) use credentials::{
     ApiKeyPolicy, BasicPolicy, CertificatePolicy, Credentials, DpopPolicy, MethodPolicy,

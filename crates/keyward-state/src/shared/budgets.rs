@@ -130,7 +130,7 @@ impl Drop for SharedHolds {
 
 /// What one call took of one budget, until the server has heard of it.
 #[derive(Clone)]
-struct Settlement {
+pub(super) struct Settlement {
     claim: Claimed,
     hold: Hold,
     took: u64,
@@ -158,6 +158,20 @@ impl SharedBudgets {
         let number = self.next.get();
         self.next.set(number + 1);
         waiting.push_back((number, settlement));
+    }
+
+    /// All that waits, once more: as after an answer that was lost.
+    #[cfg(test)]
+    pub(super) fn waiting_now(&self) -> Vec<Settlement> {
+        let waiting = self.waiting.borrow();
+        waiting.iter().map(|(_, one)| one.clone()).collect()
+    }
+
+    #[cfg(test)]
+    pub(super) fn wait_again(&self, settlements: Vec<Settlement>) {
+        for settlement in settlements {
+            self.wait(settlement);
+        }
     }
 
     /// Whether something waits to be told.

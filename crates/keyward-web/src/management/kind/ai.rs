@@ -4,6 +4,7 @@ use super::authentication::authorization;
 use super::schema::{
     about, choice, filled, name, object, one_of, positive_duration, put, url, whole,
 };
+use super::traffic::{By, budgets};
 use serde_json::{Value, json};
 
 /// What providers speak.
@@ -19,13 +20,18 @@ const DIALECTS: &[&str] = &[
 
 pub(super) fn provider_schema() -> Value {
     let key = json!({ "type": "string", "minLength": 1, "maxLength": 4096, "pattern": "^[!-~]+$" });
-    let credential = object(
-        &["key"],
-        json!({
-            "key": about(key, "Comes in as it is, and is told as a reference"),
-            "weight": whole(1, 1_000_000),
-        }),
-    );
+    let mut members = json!({
+        "key": about(key, "Comes in as it is, and is told as a reference"),
+        "weight": whole(1, 1_000_000),
+    });
+    for (name, schema) in budgets(By::Itself) {
+        put(
+            &mut members,
+            &name,
+            about(schema, "While one is used up, the key is passed over"),
+        );
+    }
+    let credential = object(&["key"], members);
     let mut credentials = filled(credential);
     put(&mut credentials, "maxItems", json!(64));
     let mut schema = object(
@@ -67,15 +73,20 @@ pub(super) fn model_schema() -> Value {
         put(&mut list, "maxItems", json!(64));
         list
     };
-    object(
-        &["targets"],
-        json!({
+    let mut members = json!({
             "targets": about(bounded(target), "Who answers, by weight"),
             "fallbacks": about(bounded(fallback), "Who answers when none of them does, in order"),
             "authorization": about(authorization(), "What callers need besides what the API asks for"),
             "attempts": whole(1, 16),
-        }),
-    )
+    });
+    for (name, schema) in budgets(By::Holder) {
+        put(
+            &mut members,
+            &name,
+            about(schema, "Over all APIs that serve it"),
+        );
+    }
+    object(&["targets"], members)
 }
 
 /// What an API says of AI.
