@@ -15,8 +15,10 @@ pub(crate) fn refusal_answer(
     fault: &Fault,
     form: Dialect,
     request_id: RequestId,
-    fields: Fields,
+    mut fields: Fields,
 ) -> Answer {
+    // Dialects have words of their own in the place of a code.
+    fields.append_named("keyward-code", fault.code().as_str().as_bytes());
     let status = fault.code().status();
     let kind = if fault.code() == Code::QuotaExceeded {
         // Dialects have a word for what waiting a moment does not help.

@@ -4,20 +4,22 @@
 //! write, at the dearest target of its chain. When it has ended, what the provider says that it took takes that place. So
 //! calls that come at once can't pass a budget together, however little each was expected to take.
 
+mod amount;
 mod keys;
 mod refusal;
 
 use super::catalogue::catalogue;
 use super::intent::{Intent, ModelCall};
-use super::plan::{AiRoute, AiTarget, ModelPlan};
+use super::plan::{AiRoute, ModelPlan};
 use crate::message::{Fields, Header, RequestHead};
 use crate::metrics::LimitMetrics;
 use crate::record::CallRecord;
 use crate::request::{Authenticated, CallOrigin, Counting, Refusal};
 use crate::snapshot::{BudgetPlan, BudgetPolicy, Route};
 use crate::worker::Worker;
+use amount::{Took, at_most, at_target};
 use keyward_llm::bound::RequestBound;
-use keyward_model::limit::{Unit, Unpriced};
+use keyward_model::limit::Unit;
 use keyward_model::usage::{ModelUse, PicoUsd, TokenCounts};
 use keyward_model::{Caller, Code, Fault, Name};
 use keyward_state::limit::{
@@ -79,93 +81,10 @@ enum Stage {
     Told(Took),
 }
 
-/// What a call took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Took {
-    tokens: u64,
-    cost: u64,
-}
-
 /// What is held, here or where nodes count together, and by which limits.
 enum Held {
     Here(Holds),
     Together(SharedHolds),
-}
-
-impl Took {
-    fn of(used: &ModelUse) -> Self {
-        Self {
-            tokens: used.tokens.input.saturating_add(used.tokens.output),
-            cost: u64::try_from(used.cost.0).unwrap_or_default(),
-        }
-    }
-
-    const fn amount(self, unit: Unit) -> u64 {
-        match unit {
-            Unit::Requests => 1,
-            Unit::Tokens => self.tokens,
-            Unit::Cost => self.cost,
-        }
-    }
-}
-
-/// Why it can't be said how much a call may cost.
-enum Unbounded<'a> {
-    /// Nobody knows the target's price.
-    Target(&'a AiTarget),
-    /// It asks for a service that has a price of its own.
-    Service(&'a str),
-}
-
-/// The most that a call may take of one target.
-fn at_target(
-    unit: Unit,
-    target: &AiTarget,
-    bound: Option<&RequestBound>,
-    output: Option<u64>,
-) -> Option<u64> {
-    let Some(bound) = bound else {
-        return Some(u64::from(unit == Unit::Requests));
-    };
-    let input = bound.input(target.context);
-    let output = match output {
-        Some(each) => bound.of_each(each),
-        None => bound.output(target.asked.max_output),
-    };
-    match unit {
-        Unit::Requests => Some(1),
-        Unit::Tokens => Some(input.saturating_add(output)),
-        Unit::Cost => {
-            let price = target.price.as_ref()?;
-            let cost = price.upper_bound(input, output, Default::default())?;
-            u64::try_from(cost.0).ok()
-        }
-    }
-}
-
-/// The most that a call may take, whichever target answers. `output` is said where each answer is to have so much at most.
-fn at_most<'a>(
-    policy: &BudgetPolicy,
-    model: &'a ModelPlan,
-    bound: Option<&'a RequestBound>,
-    output: Option<u64>,
-) -> Result<u64, Unbounded<'a>> {
-    let unit = policy.rule.unit();
-    let service = bound.and_then(RequestBound::service);
-    let mut most = 0;
-    for target in &model.targets {
-        match at_target(unit, target, bound, output) {
-            Some(amount) => most = most.max(amount),
-            None if policy.unpriced == Unpriced::Free => {}
-            None => return Err(Unbounded::Target(target)),
-        }
-    }
-    match service {
-        Some(service) if unit == Unit::Cost && policy.unpriced == Unpriced::Refuse => {
-            Err(Unbounded::Service(service))
-        }
-        Some(_) | None => Ok(most),
-    }
 }
 
 /// Holds what a call may take of each of its budgets. `None` where it has none. A request may be made smaller by it, where

@@ -22,8 +22,7 @@ fn of_a_long_text_the_rest_is_taken_to_be_like_its_beginning() {
     let line = "the quick brown fox jumps over the lazy dog ";
     let long = line.repeat(40_000);
     let tokens = text(&long);
-    let each = text(line);
-    let expected = each * 40_000;
+    let expected = text(&line.repeat(1_000)) * 40;
     assert!(
         tokens.abs_diff(expected) < expected / 20,
         "{tokens} of {expected}"

@@ -32,6 +32,9 @@ struct State {
     spent: u64,
     /// What calls hold that are under way.
     held: u64,
+    /// Where nodes count together, what all of them have spent in the window as far as was heard: what was told there is in it,
+    /// what waits to be told is not.
+    heard: u64,
     /// Of a rate, what was used and has not come back, times the nanoseconds of its time: a whole number.
     debt: u128,
     /// When that was so.
@@ -165,18 +168,23 @@ impl Account {
 
     /// What was restored, as of a quota in requests.
     pub(super) fn as_used(&self) -> Used {
-        let (window, spent) = self.known();
+        let state = self.state();
         Used {
-            window,
+            window: state.window,
             // What is more than a number holds is more than any quota has.
-            requests: u32::try_from(spent).unwrap_or(u32::MAX),
+            requests: u32::try_from(state.spent).unwrap_or(u32::MAX),
         }
     }
 
-    /// What is known to be spent: the window, and how much.
-    pub(crate) fn known(&self) -> (u32, u64) {
+    /// What who counts for all nodes has said: the window, and how much is spent in it.
+    pub(crate) fn heard(&self) -> (u32, u64) {
         let state = self.state();
-        (state.window, state.spent)
+        (state.window, state.heard)
+    }
+
+    #[cfg(test)]
+    pub(super) fn spent(&self) -> u64 {
+        self.state().spent
     }
 
     /// The call has ended, and took so much. Of a window that is over, nothing is held any more.
@@ -316,9 +324,7 @@ impl State {
             }
             Over::Window(period) => {
                 let window = period.window(now.civil);
-                if self.window < window.number {
-                    (self.window, self.spent, self.held) = (window.number, 0, 0);
-                }
+                self.begin(window.number);
                 // A clock that was set back makes no window begin anew: the later one counts until it ends.
                 let reset = period.ends(self.window).since(now.civil);
                 let left = rule
@@ -365,11 +371,18 @@ impl State {
     }
 
     fn learn(&mut self, window: u32, spent: u64) {
-        if self.window < window {
-            (self.window, self.spent, self.held) = (window, 0, 0);
-        }
+        self.begin(window);
         if self.window == window {
             self.spent = self.spent.max(spent);
+            self.heard = self.heard.max(spent);
+        }
+    }
+
+    /// A later window begins with nothing.
+    fn begin(&mut self, window: u32) {
+        if self.window < window {
+            self.window = window;
+            (self.spent, self.held, self.heard) = (0, 0, 0);
         }
     }
 }

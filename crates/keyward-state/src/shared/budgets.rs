@@ -5,15 +5,12 @@
 //! killed, lapses.
 
 use super::counts::add;
-use super::slots::is_wrong_type;
+use super::settlements::{Settlement, life_of};
 use super::worker::{Outage, SharedWorker};
 use crate::limit::{Claimed, Evicted, Hold, Now, Over, Spending, Spent, Verdict};
 use keyward_model::limit::{OnOutage, Unit};
-use redis::aio::MultiplexedConnection;
-use redis::{RedisResult, Script};
+use redis::Script;
 use smallvec::SmallVec;
-use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::LazyLock;
@@ -22,21 +19,11 @@ use std::time::Duration;
 /// How long a hold stands that nobody renews: what a killed node's calls held is there again after this time.
 pub const HOLD_LASTS: Duration = Duration::from_secs(60);
 
-/// How long it is remembered that a call was settled: longer than a node goes on telling it without an answer.
-const SETTLED_REMEMBERED: Duration = Duration::from_secs(600);
-
-/// How many are settled or renewed by one script: a millisecond's work for the server.
-const AT_ONCE: usize = 200;
-
-/// The most settlements that wait during an outage. Beyond them the oldest are given up, which the log says: their holds lapse.
-const WAITING_MAX: usize = 1 << 16;
-
 /// Money is counted in units of 10⁻⁹ dollars there, rounded up: a script's numbers are exact up to 2⁵³, nine million dollars.
 const PICO: u64 = 1_000;
 
-static HOLD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("hold_budget.lua")));
-static SETTLE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("settle_budget.lua")));
-static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("renew_budget.lua")));
+pub(super) static HOLD: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("hold_budget.lua")));
 
 /// Few calls have more budgets.
 const FEW: usize = 4;
@@ -111,6 +98,7 @@ impl SharedHolds {
             let took = took(&claim.rule, hold.amount);
             claim.account.settle(&claim.rule, hold, took, now);
             budgets.wait(Settlement {
+                life: life_of(&claim.rule, hold, now),
                 claim,
                 hold,
                 took,
@@ -128,153 +116,12 @@ impl Drop for SharedHolds {
     }
 }
 
-/// What one call took of one budget, until the server has heard of it.
-#[derive(Clone)]
-pub(super) struct Settlement {
-    claim: Claimed,
-    hold: Hold,
-    took: u64,
-    id: Box<str>,
-}
-
-/// What a worker has told, and has to tell.
-#[derive(Default)]
-pub(super) struct SharedBudgets {
-    /// What calls hold that are under way: where, and what stands there.
-    held: RefCell<BTreeMap<Box<str>, Vec<(String, String)>>>,
-    waiting: RefCell<VecDeque<(u64, Settlement)>>,
-    next: std::cell::Cell<u64>,
-}
-
-impl SharedBudgets {
-    fn wait(&self, settlement: Settlement) {
-        let mut waiting = self.waiting.borrow_mut();
-        if waiting.len() >= WAITING_MAX {
-            waiting.pop_front();
-            tracing::error!(
-                "more calls have ended than can wait for the shared state: what one took is not counted"
-            );
-        }
-        let number = self.next.get();
-        self.next.set(number + 1);
-        waiting.push_back((number, settlement));
-    }
-
-    /// All that waits, once more: as after an answer that was lost.
-    #[cfg(test)]
-    pub(super) fn waiting_now(&self) -> Vec<Settlement> {
-        let waiting = self.waiting.borrow();
-        waiting.iter().map(|(_, one)| one.clone()).collect()
-    }
-
-    #[cfg(test)]
-    pub(super) fn wait_again(&self, settlements: Vec<Settlement>) {
-        for settlement in settlements {
-            self.wait(settlement);
-        }
-    }
-
-    /// Whether something waits to be told.
-    pub(super) fn any(&self) -> bool {
-        !self.waiting.borrow().is_empty()
-    }
-
-    /// How much waits to be told.
-    pub(super) fn len(&self) -> usize {
-        self.waiting.borrow().len()
-    }
-
-    /// Tells what waits. What was not answered for is told again the next time.
-    pub(super) async fn tell(&self, to: &mut MultiplexedConnection) -> RedisResult<()> {
-        let mut after = None;
-        loop {
-            let some: Vec<(u64, Settlement)> = {
-                let waiting = self.waiting.borrow();
-                let left = waiting
-                    .iter()
-                    .filter(|(number, _)| after.is_none_or(|after| *number > after));
-                left.take(AT_ONCE).cloned().collect()
-            };
-            let Some((last, _)) = some.last() else {
-                return Ok(());
-            };
-            after = Some(*last);
-            let answer: RedisResult<()> = settlement(&some).invoke_async(to).await;
-            match answer {
-                Ok(()) => {}
-                Err(error) if is_wrong_type(&error) => {
-                    tracing::error!(
-                        "the shared state has something else under a budget's name: what calls took is not counted there: {error}"
-                    );
-                }
-                Err(error) => return Err(error),
-            }
-            let told = some.iter().map(|(number, _)| *number);
-            let told: std::collections::BTreeSet<u64> = told.collect();
-            let mut waiting = self.waiting.borrow_mut();
-            waiting.retain(|(number, _)| !told.contains(number));
-        }
-    }
-
-    /// Renews what calls hold.
-    pub(super) async fn renew(&self, to: &mut MultiplexedConnection) -> RedisResult<()> {
-        let held: Vec<(String, String)> = {
-            let held = self.held.borrow();
-            held.values().flatten().cloned().collect()
-        };
-        for some in held.chunks(AT_ONCE) {
-            let mut invocation = RENEW.prepare_invoke();
-            invocation.arg(micros(HOLD_LASTS));
-            for (place, member) in some {
-                invocation.key(place).arg(member);
-            }
-            invocation.invoke_async::<()>(to).await?;
-        }
-        Ok(())
-    }
-}
-
-/// One script for what several calls took.
-fn settlement(some: &[(u64, Settlement)]) -> redis::ScriptInvocation<'static> {
-    let mut invocation = SETTLE.prepare_invoke();
-    invocation.arg("").arg(micros(SETTLED_REMEMBERED));
-    for (_, settlement) in some {
-        let Settlement {
-            claim,
-            hold,
-            took,
-            id,
-        } = settlement;
-        let Some(name) = &claim.account.shared else {
-            continue;
-        };
-        let rule = &claim.rule;
-        invocation.key(&**name).key(holds_of(name));
-        let (kind, per, amount) = match rule.over {
-            Over::Window(_) => ("window", 1, 1),
-            Over::Rate { per, .. } => ("rate", per / 1_000, scaled(rule.unit, rule.amount)),
-        };
-        // Until the window is over, at least.
-        let life = SETTLED_REMEMBERED.as_millis();
-        invocation
-            .arg(kind)
-            .arg(per.max(1))
-            .arg(amount.max(1))
-            .arg(&**id)
-            .arg(scaled(rule.unit, hold.amount))
-            .arg(hold.window)
-            .arg(scaled(rule.unit, *took))
-            .arg(u64::try_from(life).unwrap_or(u64::MAX));
-    }
-    invocation
-}
-
-fn holds_of(name: &str) -> String {
+pub(super) fn holds_of(name: &str) -> String {
     format!("{name}:holds")
 }
 
 /// An amount in the server's units, rounded up.
-const fn scaled(unit: Unit, amount: u64) -> u64 {
+pub(super) const fn scaled(unit: Unit, amount: u64) -> u64 {
     match unit {
         Unit::Requests | Unit::Tokens => amount,
         Unit::Cost => amount.div_ceil(PICO),
@@ -282,7 +129,7 @@ const fn scaled(unit: Unit, amount: u64) -> u64 {
 }
 
 /// And back.
-fn unscaled(unit: Unit, amount: i64) -> u64 {
+pub(super) fn unscaled(unit: Unit, amount: i64) -> u64 {
     let amount = u64::try_from(amount).unwrap_or_default();
     match unit {
         Unit::Requests | Unit::Tokens => amount,
@@ -290,7 +137,7 @@ fn unscaled(unit: Unit, amount: i64) -> u64 {
     }
 }
 
-fn micros(duration: Duration) -> u64 {
+pub(super) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
@@ -304,6 +151,7 @@ struct Asked<'a> {
     id: Box<str>,
     claims: &'a [SharedClaim],
     window: Vec<u32>,
+    now: Now,
     armed: bool,
 }
 
@@ -318,6 +166,7 @@ impl Drop for Asked<'_> {
                 window: *window,
             };
             self.worker.budgets.wait(Settlement {
+                life: life_of(&shared.claim.rule, hold, self.now),
                 claim: shared.claim.clone(),
                 hold,
                 took: 0,
@@ -341,7 +190,7 @@ impl SharedWorker {
             let want = scaled(rule.unit, claim.amount);
             match rule.over {
                 Over::Window(period) => {
-                    let (window, spent) = claim.account.known();
+                    let (window, spent) = claim.account.heard();
                     invocation
                         .arg("window")
                         .arg(rule.amount / unit_of(rule.unit))
@@ -371,6 +220,7 @@ impl SharedWorker {
                 .map(|one| window_of(&one.claim, now))
                 .collect(),
             claims: &claims,
+            now,
             armed: true,
         };
         let answer = self

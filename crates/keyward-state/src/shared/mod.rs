@@ -20,6 +20,7 @@ mod eviction;
 mod lease;
 mod proofs;
 mod query;
+mod settlements;
 mod slots;
 mod taking;
 mod worker;

@@ -1,10 +1,10 @@
 //! A worker's connection, and the task that keeps it.
 
-use super::budgets::SharedBudgets;
 use super::claims::{HeldClaims, WaitingClaims};
 use super::counts::add;
 use super::eviction;
 use super::query::{Answer, Query, TAKE};
+use super::settlements::{self, SharedBudgets};
 use super::slots::{RENEWED_EVERY, Slots, is_wrong_type};
 use super::{SharedState, slots::HeldSlot};
 use crate::limit::Cell as LimitCell;
@@ -278,6 +278,7 @@ impl SharedWorker {
                 .get_multiplexed_async_connection_with_config(&config)
                 .await?;
             TAKE.load_async(&mut connection).await?;
+            settlements::load(&mut connection).await?;
             // A server that has lost them hears of them before the first call asks.
             let called = |number| self.slot_name(number);
             let given_back = self.slots.give_back(&mut connection, called).await?;

@@ -1,6 +1,7 @@
 //! The budgets of a provider's keys: a key whose budget has no room for a call is passed over.
 
-use super::{CallSpending, Held, Outcome, Stage, at_target, claims, now};
+use super::amount::{Took, at_target};
+use super::{CallSpending, Held, Outcome, Stage, claims, now};
 use crate::ai::provider::ProviderPlan;
 use crate::snapshot::BudgetPolicy;
 use keyward_model::limit::Unpriced;
@@ -94,7 +95,7 @@ impl CallSpending {
     /// The attempt with the key has failed: what it took after all is what was told of it.
     pub(in crate::ai) fn give_back_key(&mut self, used: Option<&ModelUse>) {
         if let Some(held) = self.key.take() {
-            let took = used.map(super::Took::of).unwrap_or_default();
+            let took = used.map(Took::of).unwrap_or_default();
             held.settle(now(&self.worker), Some(took));
         }
         if matches!(self.stage, Stage::UnderWay(_)) {

@@ -1,7 +1,7 @@
 //! What a caller is told whose call a budget refuses: which, what is left of it, and when to come again.
 
 use super::super::plan::ModelPlan;
-use super::Unbounded;
+use super::amount::Unbounded;
 use crate::message::{Fields, Header};
 use crate::request::Refusal;
 use crate::snapshot::{BudgetPolicy, told};

@@ -194,7 +194,7 @@ async fn what_a_killed_node_held_is_there_again_after_a_while() {
                 // Its time comes.
                 let members = redis.command(&format!("ZRANGE {place} 0 -1"));
                 for member in members.lines().filter(|line| line.contains('|')) {
-                    redis.command(&format!("ZADD {place} 1 {member}"));
+                    let _none_new = redis.command(&format!("ZADD {place} 1 {member}"));
                 }
             }
             let (holds, left) = other.held(rule, 100).await;
@@ -242,7 +242,7 @@ async fn a_server_that_has_lost_all_hears_what_was_spent() {
             node.worker.budgets.len() == 0
         })
         .await;
-        redis.command("FLUSHALL");
+        let _ok = redis.command("FLUSHALL");
         let spent = node.refused(rule, 50_000_000).await;
         assert_eq!(spent.left, 49_999_000);
     })
@@ -305,7 +305,7 @@ fn the_script_lets_pass_what_one_node_would() {
     let redis = runtime.block_on(RedisServer::start());
     let mut runner = TestRunner::new(Config::with_cases(40));
     let outcome = runner.run(&steps, |steps| {
-        redis.command("FLUSHALL");
+        let _ok = redis.command("FLUSHALL");
         runtime.block_on(locally(async {
             let node = TestNode::alone(&redis, 1).await;
             let rule = monthly(Unit::Tokens, 300);

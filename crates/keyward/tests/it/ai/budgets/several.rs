@@ -77,7 +77,10 @@ async fn a_providers_key_is_passed_over_while_its_limit_is_used_up() {
     assert_eq!((of("sk-small"), of("sk-large")), (2, 3), "{keys:?}");
     let refused = call(&node, 2_000).await;
     assert_eq!(refused.status, 429, "{}", refused.text());
-    assert_eq!(refused.json().unwrap()["error"]["code"], "provider_busy");
+    assert_eq!(
+        refused.json().unwrap()["error"]["code"],
+        "rate_limit_exceeded"
+    );
     assert!(refused.head.field("retry-after").is_some());
     // No word of whose key, or how much of it.
     assert!(!refused.text().contains("sk-") && !refused.text().contains("6000"));

@@ -55,6 +55,7 @@ async fn a_refusal_names_the_limit_in_each_dialect() {
             .parse()
             .unwrap();
         assert!(wait > 0 && wait <= 31 * 86_400, "{shown}");
+        assert_eq!(answer.head.field("keyward-code"), Some("quota_exceeded"));
         let error = &answer.json().expect(&shown)["error"];
         let told = error["message"].as_str().expect(&shown);
         assert!(
@@ -63,7 +64,7 @@ async fn a_refusal_names_the_limit_in_each_dialect() {
         );
         match form {
             "openai-chat" | "openai-responses" => {
-                assert_eq!(error["code"], "quota_exceeded", "{shown}");
+                assert_eq!(error["code"], "insufficient_quota", "{shown}");
                 assert_eq!(error["type"], "insufficient_quota", "{shown}");
             }
             "anthropic" => assert_eq!(error["type"], "rate_limit_error", "{shown}"),
@@ -108,7 +109,11 @@ async fn a_rate_in_tokens_says_when_to_come_again() {
     check_passed(&call(&node, 2_000).await);
     let refused = call(&node, 2_000).await;
     assert_eq!(refused.status, 429, "{}", refused.text());
-    assert_eq!(refused.json().unwrap()["error"]["code"], "rate_limited");
+    assert_eq!(
+        refused.json().unwrap()["error"]["code"],
+        "rate_limit_exceeded"
+    );
+    assert_eq!(refused.head.field("keyward-code"), Some("rate_limited"));
     let wait: u64 = refused.head.field("retry-after").unwrap().parse().unwrap();
     // 1,700 tokens are missing or so, and 3,000 come back in an hour.
     assert!((1_500..=3_600).contains(&wait), "{wait}");
