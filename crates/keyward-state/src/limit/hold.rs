@@ -27,7 +27,7 @@ pub struct Claimed {
 #[derive(Debug)]
 #[must_use]
 pub struct Holds {
-    held: SmallVec<[(Claimed, Hold); FEW]>,
+    held: Vec<(Claimed, Hold)>,
     now: Now,
 }
 
@@ -58,7 +58,7 @@ pub enum Holding {
 /// Holds what a call may take of each budget, in order; when one refuses, gives back to those before it.
 pub fn hold_all(claims: SmallVec<[Claimed; FEW]>, now: Now) -> Holding {
     let mut holds = Holds {
-        held: SmallVec::new(),
+        held: Vec::with_capacity(claims.len()),
         now,
     };
     let mut left = SmallVec::new();

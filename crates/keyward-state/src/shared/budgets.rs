@@ -71,7 +71,7 @@ pub enum SharedHolding {
 pub struct SharedHolds {
     worker: Rc<SharedWorker>,
     id: Box<str>,
-    held: SmallVec<[(Claimed, Hold); FEW]>,
+    held: Vec<(Claimed, Hold)>,
     now: Now,
 }
 
@@ -287,7 +287,7 @@ impl SharedWorker {
         let mut holds = SharedHolds {
             worker: Rc::clone(self),
             id,
-            held: SmallVec::new(),
+            held: Vec::with_capacity(claims.len()),
             now,
         };
         let mut left = SmallVec::new();
@@ -334,7 +334,7 @@ impl SharedWorker {
             self.unavailable();
             return SharedHolding::Unavailable { index };
         }
-        let mut held: SmallVec<[(Claimed, Hold); FEW]> = SmallVec::new();
+        let mut held: Vec<(Claimed, Hold)> = Vec::with_capacity(claims.len());
         let mut left = SmallVec::new();
         let mut stopped = None;
         for (index, SharedClaim { claim, .. }) in claims.iter().enumerate() {
