@@ -392,6 +392,7 @@ impl Gateway {
             route: (!limit.of_api).then(|| route.labels.route.clone()),
             limit: limit.name.clone(),
             refused: limit.metrics.read(),
+            spent: None,
         };
         let of_apis = snapshot.route_of_each_api().flat_map(|route| {
             let limits = route.limits.limits.iter().filter(|limit| limit.of_api);
@@ -401,7 +402,11 @@ impl Gateway {
             let limits = route.limits.limits.iter().filter(|limit| !limit.of_api);
             limits.map(|limit| counts(route, limit))
         });
-        of_apis.chain(of_routes).collect()
+        let of_models = snapshot.route_of_each_api().flat_map(|route| {
+            let ai = route.ai.iter();
+            ai.flat_map(move |ai| ai.plan.limit_counts(&route.labels))
+        });
+        of_apis.chain(of_routes).chain(of_models).collect()
     }
 
     /// What was counted of what nodes share, where they do.

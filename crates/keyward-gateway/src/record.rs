@@ -1,5 +1,6 @@
 //! The record of one call while it runs.
 
+use crate::ai::CallSpending;
 use crate::body::BodyFailure;
 use crate::capture::CallCapture;
 use crate::load::InFlight;
@@ -55,6 +56,8 @@ pub(crate) struct CallRecord {
     pub(crate) limit: Option<Box<str>>,
     /// What counts as long as the call is under way, where a limit on concurrency lets it be.
     pub(crate) held: Option<Box<HeldCalls>>,
+    /// What it holds of limits in tokens and money, until it is known what it took.
+    pub(crate) spending: Option<Box<CallSpending>>,
     /// What its caller speaks, where AI models answer.
     pub(crate) dialect: Option<Dialect>,
     /// Which model was asked, which answered, and what that took.
@@ -154,6 +157,7 @@ impl CallRecord {
             limit: None,
             nonce: None,
             held: None,
+            spending: None,
             dialect: None,
             model: None,
             policy: None,
@@ -355,6 +359,9 @@ impl Drop for CallRecord {
             return;
         }
         let end = self.worker.moment();
+        if let Some(spending) = self.spending.take() {
+            spending.finish(&mut self.model);
+        }
         let usage = self.finish(end);
         let trace = self.trace.take();
         if let Some(traced) = trace.and_then(|trace| trace.finish(&usage, (self.begun, end))) {

@@ -22,7 +22,9 @@
 //! # Ok::<(), keyward_llm::Error>(())
 //! ```
 
+pub mod bound;
 pub mod catalogue;
+pub mod count;
 mod dialect;
 mod error;
 mod fields;

@@ -40,10 +40,26 @@ pub struct ModelUse {
     pub provider: Name,
     /// What it read and wrote.
     pub tokens: TokenCounts,
+    /// Whether that was counted here, since the provider did not say it, or not all of it.
+    pub estimated: bool,
     /// What that costs.
     pub cost: PicoUsd,
     /// The price list that said so.
     pub price_revision: u32,
+}
+
+impl ModelUse {
+    /// Adds what another attempt took.
+    pub fn add(&mut self, other: &Self) {
+        let (own, more) = (&mut self.tokens, &other.tokens);
+        own.input = own.input.saturating_add(more.input);
+        own.cached_input = own.cached_input.saturating_add(more.cached_input);
+        own.cache_write = own.cache_write.saturating_add(more.cache_write);
+        own.output = own.output.saturating_add(more.output);
+        own.reasoning = own.reasoning.saturating_add(more.reasoning);
+        self.cost = PicoUsd(self.cost.0.saturating_add(other.cost.0));
+        self.estimated |= other.estimated;
+    }
 }
 
 /// The times of a call.

@@ -1,7 +1,7 @@
 //! One attempt: a request written for one target, sent, and its answer read as far as it decides whether another has to
 //! be made.
 
-use super::answering::{Account, Spent, way_to};
+use super::answering::{Account, Seen, Spent, Taken, way_to};
 use super::chain::Chain;
 use super::plan::AiTarget;
 use super::provider::ProviderPlan;
@@ -18,6 +18,7 @@ use crate::request::{Answer, Refusal};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use keyward_llm::Dialect;
+use keyward_llm::count;
 use keyward_llm::form::{Failure, FailureKind, Usage};
 use keyward_llm::json::Json;
 use keyward_llm::passage::{self, Edit};
@@ -52,7 +53,7 @@ pub(super) struct Answered {
     pub(super) content_type: &'static str,
     pub(super) body: AnswerBody,
     /// Of an answer that is not streamed, what it took.
-    pub(super) whole: Option<(Account, Option<Usage>)>,
+    pub(super) whole: Option<(Account, Taken)>,
 }
 
 /// Why an attempt gave no answer.
@@ -245,7 +246,7 @@ impl Chain<'_> {
             visit: Rc::clone(&visit),
         };
         // Whoever leaves from now on, the record says who was asked.
-        record.model = Some(Box::new(account.used(None)));
+        record.model = Some(Box::new(account.used(Taken::default())));
         let answered = async {
             let answer = Box::pin(forward::fetch(&call, head, body, record)).await;
             let answer = answer.map_err(|refusal| Ended {
@@ -370,7 +371,13 @@ impl Chain<'_> {
             }
         };
         let way = way.ok_or_else(|| Ended::of(lost()))?;
-        let begun = InferredBody::begin(answer.body, way, (form, &self.context), (heard, account));
+        let seen = Seen::new(dialect, self.asked.body.clone(), &self.context);
+        let begun = InferredBody::begin(
+            answer.body,
+            way,
+            (form, &self.context),
+            (heard, account, seen),
+        );
         let body = begun.await.map_err(Ended::of)?;
         Ok(Answered {
             content_type: form.stream_type(),
@@ -390,9 +397,14 @@ impl Chain<'_> {
         check_type(&answer.fields, "application/json")?;
         let body = self.read(provider, answer.body, ANSWER_MAX).await?;
         if self.asked.plain.is_some() {
+            let taken = match (tokens_read(&body), self.asked.plain) {
+                // What counting takes is not charged.
+                (None, Some("/messages/count_tokens")) => Taken::default(),
+                (told, _) => Taken::counted(told, || count::call(&self.asked.body, 0)),
+            };
             return Ok(Answered {
                 content_type: "application/json",
-                whole: Some((account, tokens_read(&body))),
+                whole: Some((account, taken)),
                 body: AnswerBody::full(body),
             });
         }
@@ -405,8 +417,15 @@ impl Chain<'_> {
                 ..Ended::of(failure)
             });
         }
-        let (usage, body) = if prepared.passed.is_some() {
-            (seen.usage, body)
+        let (taken, body) = if prepared.passed.is_some() {
+            let count = || {
+                // What can't be read whole is counted by all the text in it.
+                let answer = dialect.read_answer(&body, &self.context);
+                let said =
+                    answer.map_or_else(|_| count::request(&body), |read| count::answer(&read));
+                count::call(&self.asked.body, said)
+            };
+            (Taken::counted(seen.usage, count), body)
         } else {
             let unusable = |failure| Ended {
                 usage: seen.usage,
@@ -422,12 +441,14 @@ impl Chain<'_> {
             let written = form
                 .write_answer(&answer, request, &self.context)
                 .map_err(|error| unusable(Failure::of_answer(&error)))?;
-            (answer.usage.or(seen.usage), Bytes::from(written))
+            let count = || count::call(&self.asked.body, count::answer(&answer));
+            let taken = Taken::counted(answer.usage.or(seen.usage), count);
+            (taken, Bytes::from(written))
         };
         Ok(Answered {
             content_type: "application/json",
             body: AnswerBody::full(body),
-            whole: Some((account, usage)),
+            whole: Some((account, taken)),
         })
     }
 

@@ -1,6 +1,6 @@
 //! The targets of a model, one after the other until one answers.
 
-use super::answering::Spent;
+use super::answering::{Spent, Taken};
 use super::attempt::{Answered, Ended, Heard, Next};
 use super::choice::Look;
 use super::facts::Needs;
@@ -18,7 +18,8 @@ use crate::record::CallRecord;
 use crate::request::forward::Call;
 use crate::request::{Answer, Refusal};
 use http::StatusCode;
-use keyward_llm::form::{Failure, FailureKind, Request, Usage};
+use keyward_llm::count;
+use keyward_llm::form::{Failure, FailureKind, Request};
 use keyward_llm::{Address, Context, Error};
 use keyward_model::{Code, Fault, Moment};
 use std::cell::{Cell, OnceCell};
@@ -118,6 +119,9 @@ pub(crate) async fn infer(
     };
     call.admitted
         .tell_limits(&call.matched.route.route, &mut answer.fields);
+    if let Some(spending) = &record.spending {
+        spending.tell(&mut answer.fields);
+    }
     Ok(answer)
 }
 
@@ -247,6 +251,16 @@ impl Chain<'_> {
                 }
                 Chosen::AllTried => return Asked::Nothing,
             };
+            if let (Some(key), Some(spending)) = (key, &mut record.spending)
+                && let Err(wait) = Box::pin(spending.take_key(provider, key, place)).await
+            {
+                course.is_free(worker.moment().plus(wait));
+                tried.add(key);
+                continue;
+            }
+            if let Some(spending) = &mut record.spending {
+                spending.begin(place, &provider.name);
+            }
             course.begins(place);
             let heard = (&course.heard, &course.spent);
             let attempt = Box::pin(self.attempt(place, key, &prepared, heard, record)).await;
@@ -262,8 +276,11 @@ impl Chain<'_> {
                 }
                 Err(ended) => ended,
             };
-            let usage = ended.usage.or(course.heard.take());
-            course.add(&self.asked.model, place, usage);
+            let taken = Taken::told(ended.usage.or(course.heard.take()));
+            course.add(&self.asked.model, place, taken);
+            if let Some(spending) = &mut record.spending {
+                spending.failed(place, taken);
+            }
             course.tell(provider, target, &ended.failure.status.to_string());
             tracing::debug!(
                 request_id = %record.request_id,
@@ -295,14 +312,20 @@ impl Chain<'_> {
     }
 
     /// What an attempt took is known no better than it has told, since nobody waits for it any more.
-    pub(super) fn cancelled(&self, course: &mut Course) {
+    pub(super) fn cancelled(&self, course: &mut Course) -> Taken {
         let place = course.place.filter(|_| course.under_way);
-        let Some(place) = place else { return };
+        let Some(place) = place else {
+            return Taken::default();
+        };
         course.under_way = false;
-        course.add(&self.asked.model, place, course.heard.take());
+        // It has read what was asked, at least.
+        let count = || count::call(&self.asked.body, 0);
+        let taken = Taken::counted(course.heard.take(), count);
+        course.add(&self.asked.model, place, taken);
         if let (Some(provider), Some(target)) = (self.provider(place), self.target(place)) {
             course.tell(provider, target, "cancelled");
         }
+        taken
     }
 
     /// How long to wait before all are asked again; `None` where that is of no use, or too long.
@@ -343,8 +366,11 @@ impl Chain<'_> {
             let plain = notes.bytes().filter(|byte| matches!(byte, b' '..=b'~'));
             fields.append_named("keyward-left-out", &plain.collect::<Vec<u8>>());
         }
-        if let Some((account, usage)) = answered.whole {
-            let used = account.used(usage);
+        if let Some(spending) = &mut record.spending {
+            spending.answered(course.spent.get());
+        }
+        if let Some((account, taken)) = answered.whole {
+            let used = account.used(taken);
             account.visit.count(ModelOutcome::Answered, &used);
             record.model = Some(Box::new(used));
         }
@@ -485,8 +511,8 @@ impl Course {
         self.under_way = true;
     }
 
-    fn add(&self, model: &ModelPlan, place: usize, usage: Option<Usage>) {
-        self.spent.set(self.spent.get().and(model, place, usage));
+    fn add(&self, model: &ModelPlan, place: usize, taken: Taken) {
+        self.spent.set(self.spent.get().and(model, place, taken));
     }
 
     /// A key is free again then.

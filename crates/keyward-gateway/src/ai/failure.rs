@@ -19,10 +19,15 @@ pub(crate) fn refusal_answer(
 ) -> Answer {
     tell_code(&mut fields, fault.code().as_str());
     let status = fault.code().status();
+    let kind = if fault.code() == Code::QuotaExceeded {
+        // Dialects have a word for what waiting a moment does not help.
+        FailureKind::QuotaExhausted
+    } else {
+        FailureKind::of_status(status)
+    };
     let failure = Failure {
         status,
-        ..Failure::new(FailureKind::of_status(status), fault.detail())
-            .with_code(fault.code().as_str())
+        ..Failure::new(kind, fault.detail()).with_code(fault.code().as_str())
     };
     let context = Context {
         id: request_id.to_string(),

@@ -1,5 +1,6 @@
 //! A second target, asked beside one that sends no first token: the first answer is the caller's.
 
+use super::answering::Taken;
 use super::chain::{Asked, Chain, Course, Won};
 use crate::deadlines::Patience;
 use crate::message::{Fields, RequestHead, Version};
@@ -40,6 +41,14 @@ impl Chain<'_> {
         let head = RequestHead::of_own(Method::POST, Version::Http11, Fields::new());
         let worker = Rc::clone(self.call.worker);
         let mut copy = CallRecord::of_copy(worker, self.call.client, &head, record.request_id);
+        let spending = record.spending.as_ref();
+        copy.spending = spending.map(|spending| spending.of_copy());
+        let asked_beside = spending.map(|spending| spending.beside());
+        let says_beside = |place| {
+            if let Some(beside) = &asked_beside {
+                beside.set(place);
+            }
+        };
         let (mut done, mut over) = ((false, false), false);
         let race = 'race: {
             let mut first = Box::pin(self.ask(place, course, record));
@@ -56,6 +65,7 @@ impl Chain<'_> {
             if let Some(target) = self.target(next) {
                 target.metrics.hedge(self.call.worker.index);
             }
+            says_beside(Some(next));
             let mut second = Box::pin(self.ask(next, &mut beside, &mut copy));
             Ok(poll_fn(|waking| {
                 if !done.0
@@ -94,9 +104,12 @@ impl Chain<'_> {
                 return Hedged { asked, both: false };
             }
         };
-        if !done.0 {
-            self.cancelled(course);
-        }
+        says_beside(None);
+        let first = if done.0 {
+            Taken::default()
+        } else {
+            self.cancelled(course)
+        };
         if !done.1 {
             self.cancelled(&mut beside);
         }
@@ -105,6 +118,9 @@ impl Chain<'_> {
             Race::First(won) => Asked::Won(won),
             Race::Second(won) => {
                 record.model = copy.model.take();
+                if let (Some(own), Some(other)) = (&mut record.spending, copy.spending.take()) {
+                    own.give_way(other, place, first);
+                }
                 Asked::Won(won)
             }
             Race::Over => Asked::Over,

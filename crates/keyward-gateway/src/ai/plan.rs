@@ -5,18 +5,20 @@ use super::facts::Needs;
 use super::provider::ProviderPlan;
 use super::standing::{ProviderState, TargetState};
 use crate::message::RequestHead;
-use crate::metrics::ModelMetrics;
+use crate::metrics::{LimitCounts, ModelMetrics};
 use crate::policy::memory::Memory;
 use crate::policy::whole::{ANSWERS_OF_ROUTE_MAX, BODIES_OF_ROUTE_MAX};
-use crate::snapshot::Route;
+use crate::snapshot::{BudgetPlan, Route};
 use keyward_access::Rule;
 use keyward_llm::catalogue::Price;
 use keyward_llm::{Dialect, Target};
 use keyward_model::Moment;
 use keyward_model::resource::AiEndpoint;
 use keyward_model::resource::provider::ProviderEjection;
+use keyward_model::usage::RouteLabels;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +40,8 @@ pub(crate) struct AiPlan {
     /// By what callers call them.
     pub(crate) models: BTreeMap<Box<str>, Arc<ModelPlan>>,
     pub(crate) providers: Box<[ProviderRoute]>,
+    /// Limits in what calls of all these models take.
+    pub(crate) budgets: Arc<BudgetPlan>,
     /// What requests that are under way take together.
     pub(super) bodies: Arc<Memory>,
     /// The same of answers that are read whole.
@@ -71,6 +75,10 @@ pub(crate) struct ModelPlan {
     pub(crate) scopes: BTreeSet<String>,
     /// What it asks of them besides, and what its API does; and the same of those that it names.
     pub(crate) access: Box<[Arc<Rule>]>,
+    /// Limits in what its calls take, of whichever API; and the same of those that it names.
+    pub(crate) budgets: Box<[Arc<BudgetPlan>]>,
+    /// Whether a key that it may be asked with has limits of its own.
+    pub(crate) has_key_budgets: bool,
 }
 
 /// A provider's model.
@@ -82,6 +90,8 @@ pub(crate) struct AiTarget {
     pub(crate) asked: Target,
     /// What it costs, where that is known.
     pub(crate) price: Option<Price>,
+    /// How many tokens it can read, where that is known.
+    pub(crate) context: Option<u64>,
     /// What of a call's needs it is known to lack.
     pub(crate) lacks: Needs,
     /// What stands for it, on every node.
@@ -116,13 +126,40 @@ impl AiPlan {
     pub(crate) fn new(
         models: BTreeMap<Box<str>, Arc<ModelPlan>>,
         providers: Box<[ProviderRoute]>,
+        budgets: Arc<BudgetPlan>,
     ) -> Self {
         Self {
             models,
             providers,
+            budgets,
             bodies: Memory::new(BODIES_OF_ROUTE_MAX),
             answers: Memory::new(ANSWERS_OF_ROUTE_MAX),
         }
+    }
+}
+
+impl AiPlan {
+    /// What the limits in tokens and money have refused and counted: those of the API, and those of its models.
+    pub(crate) fn limit_counts(&self, labels: &RouteLabels) -> Vec<LimitCounts> {
+        // Of a model that others name there is one plan, which stands with each of them.
+        let of_models = self.models.values().flat_map(|model| model.budgets.iter());
+        let of_models: BTreeMap<_, _> = of_models.map(|plan| (&plan.label, plan)).collect();
+        let plans = iter::once(&self.budgets).chain(of_models.into_values());
+        let counts = plans.flat_map(|plan| {
+            plan.budgets.iter().filter_map(|budget| {
+                let metrics = budget.metrics.as_ref()?;
+                Some(LimitCounts {
+                    team: labels.team_name.clone(),
+                    api: labels.api.clone(),
+                    version: labels.version.clone(),
+                    route: plan.label.clone(),
+                    limit: budget.name.clone(),
+                    refused: metrics.read(),
+                    spent: Some((budget.rule.unit(), metrics.read_spent())),
+                })
+            })
+        });
+        counts.collect()
     }
 }
 

@@ -9,6 +9,7 @@ use crate::upstream::UpstreamPlan;
 use keyward_llm::Target as Asked;
 use keyward_llm::catalogue::{Ability, KeyPlace, Mode, Price};
 use keyward_llm::{Dialect, ModelMembers};
+use keyward_model::id::TeamId;
 use keyward_model::resource::provider::{KeyHeader, ProviderEjection};
 use keyward_model::resource::raw::{closest, read_target};
 use keyward_model::resource::upstream::{Protocol, Retries};
@@ -22,6 +23,9 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct ProviderPlan {
     pub(crate) name: Name,
+    /// The team that has it.
+    pub(super) team: TeamId,
+    pub(super) team_name: Name,
     pub(super) declared: Provider,
     pub(super) dialect: Dialect,
     /// In which header its keys go.
@@ -141,7 +145,13 @@ impl ProviderPlan {
         Ok(Arc::new(Self {
             state,
             name: resource.name.clone(),
-            keys: KeyPool::new(&declared.credentials, before.map(|before| &before.keys)),
+            team: resource.team,
+            team_name: resource.team_name.clone(),
+            keys: KeyPool::new(
+                &resource.name,
+                &declared.credentials,
+                before.map(|before| &before.keys),
+            ),
             declared: declared.clone(),
             dialect: known.dialect,
             key_header: known.key_header,
@@ -153,6 +163,17 @@ impl ProviderPlan {
     /// How long it may say nothing within an answer.
     pub(crate) fn silence(&self) -> Duration {
         self.declared.first_token_timeout
+    }
+
+    /// How many tokens one of its models can read, where that is known.
+    pub(crate) fn context(&self, name: &str) -> Option<u64> {
+        let (id, catalogue) = self.catalogued.as_deref().zip(catalogue())?;
+        catalogue.model(id, name)?.context
+    }
+
+    /// Whether one of its keys has limits.
+    pub(crate) fn has_key_budgets(&self) -> bool {
+        self.keys.has_budgets()
     }
 
     /// How one of its models is asked, and what that costs where it is known.

@@ -1,6 +1,6 @@
 //! A streamed answer on its way from a provider to the caller, event by event.
 
-use super::answering::Account;
+use super::answering::{Account, Seen, Taken};
 use super::attempt::Heard;
 use super::visit::outcome_of;
 use crate::body::{AnswerBody, BodyFailure, move_bytes};
@@ -29,6 +29,8 @@ pub(crate) struct InferredBody {
     /// What went wrong, once that was told.
     failure: Option<Failure>,
     account: Account,
+    /// What the provider has sent.
+    seen: Seen,
 }
 
 /// How a provider's events become the caller's.
@@ -187,7 +189,7 @@ impl InferredBody {
         mut from: AnswerBody,
         mut way: Way,
         (form, context): (Dialect, &Context),
-        (heard, account): (&Heard, Account),
+        (heard, account, mut seen): (&Heard, Account, Seen),
     ) -> Result<Self, Failure> {
         let mut out = Vec::new();
         let mut ended = false;
@@ -198,6 +200,7 @@ impl InferredBody {
             ended = count == 0;
             let piece = from.take_piece(count);
             let bytes = (!ended).then_some(&*piece);
+            seen.piece(&piece);
             let failed = way.take(bytes, &mut out);
             heard.set(way.usage());
             if let Some(failed) = failed {
@@ -205,7 +208,7 @@ impl InferredBody {
                     return Err(failed.failure);
                 }
                 // A first token and a failure in one piece: what follows tells of it.
-                let mut body = Self::of(None, way, (form, context), out, account);
+                let mut body = Self::of(None, way, (form, context), out, (account, seen));
                 body.fail(failed);
                 return Ok(body);
             }
@@ -220,7 +223,7 @@ impl InferredBody {
             from.end();
         }
         let from = (!ended).then(|| Box::new(from));
-        Ok(Self::of(from, way, (form, context), out, account))
+        Ok(Self::of(from, way, (form, context), out, (account, seen)))
     }
 
     fn of(
@@ -228,7 +231,7 @@ impl InferredBody {
         way: Way,
         (form, context): (Dialect, &Context),
         out: Vec<u8>,
-        account: Account,
+        (account, seen): (Account, Seen),
     ) -> Self {
         Self {
             from,
@@ -239,6 +242,7 @@ impl InferredBody {
             given: 0,
             failure: None,
             account,
+            seen,
         }
     }
 
@@ -264,6 +268,7 @@ impl InferredBody {
                 }
                 Ok(count) => {
                     let piece = from.take_piece(count);
+                    self.seen.piece(&piece);
                     self.way.take(Some(&piece), &mut out)
                 }
                 Err(failure) => Some(Failed::untold(broken(failure))),
@@ -307,7 +312,18 @@ impl InferredBody {
 
     /// Writes down what the call took and how it ended.
     pub(crate) fn settle(&self, record: &mut CallRecord) {
-        let used = self.account.used(self.way.usage());
+        let told = self.way.usage();
+        // Who leaves before the end is charged for what was written for them by then: what the provider has told of that is
+        // not all of it. Of a stream that failed, only that.
+        let whole = self.from.is_none();
+        let taken = match (&self.failure, told) {
+            (Some(_), told) => Taken::told(told),
+            (None, told) => {
+                let enough = told.filter(|_| whole);
+                Taken::counted(enough, || self.seen.counted(told))
+            }
+        };
+        let used = self.account.used(taken);
         let visit = &self.account.visit;
         let outcome = match &self.failure {
             Some(failure) => {

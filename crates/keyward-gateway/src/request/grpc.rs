@@ -49,6 +49,7 @@ impl Status {
             | Code::IdempotencyKeyMissing
             | Code::IdempotencyKeyInvalid
             | Code::ModelCannot
+            | Code::CallOverLimit
             | Code::ProviderRefused
             | Code::Internal => Self::Internal,
             Code::TokenMissing
@@ -73,6 +74,7 @@ impl Status {
             | Code::RoleMissing
             | Code::ClaimsRefused
             | Code::PolicyRefused
+            | Code::ModelUnpriced
             | Code::OriginRefused
             | Code::PreflightRefused
             | Code::AddressRefused

@@ -6,7 +6,8 @@ use super::route::{Mirroring, Prepared, Route};
 use crate::ai::{
     AiPlan, AiTarget, Group, Member, ModelPlan, Needs, ProviderPlan, ProviderRoute, To,
 };
-use crate::metrics::RouteMetrics;
+use crate::metrics::{ApiMetrics, RouteMetrics};
+use crate::snapshot::BudgetPlan;
 use crate::upstream::hash_of;
 use hashbrown::HashMap;
 use keyward_access::{Inputs, Rule};
@@ -167,13 +168,35 @@ fn api_of_models(api: &Api, models: &[Arc<Resource>]) -> Api {
     }
 }
 
+/// The limits of an API's models, and of each of them, in order.
+pub(super) struct ModelBudgets {
+    api: Arc<BudgetPlan>,
+    models: Vec<Arc<BudgetPlan>>,
+}
+
 impl ModelInputs {
+    pub(super) fn budgets(&self, label: &str, api: &Api, metrics: &mut ApiMetrics) -> ModelBudgets {
+        let own = api.ai.as_ref().map(|ai| &*ai.budgets).unwrap_or_default();
+        ModelBudgets {
+            api: BudgetPlan::of_api(label, own, metrics),
+            models: self
+                .models
+                .iter()
+                .map(|resource| {
+                    let own = model(resource).map(|model| &*model.budgets);
+                    BudgetPlan::of_model(&resource.name, own.unwrap_or_default(), metrics)
+                })
+                .collect(),
+        }
+    }
+
     pub(super) fn compile(
         &self,
         resource: &Resource,
         api: &Api,
         prepared: Prepared<'_>,
         metrics: &Arc<RouteMetrics>,
+        budgets: ModelBudgets,
     ) -> Result<Arc<AiPlan>, CompileError> {
         let rules = match &self.access {
             Some(inputs) => inputs
@@ -207,7 +230,15 @@ impl ModelInputs {
                 .models
                 .iter()
                 .zip(rules)
-                .filter_map(|(resource, rule)| Some((&resource.name, (model(resource)?, rule))))
+                .zip(budgets.models)
+                .filter_map(|((resource, rule), budgets)| {
+                    let declared = Declared {
+                        model: model(resource)?,
+                        rule,
+                        budgets,
+                    };
+                    Some((&resource.name, declared))
+                })
                 .collect(),
             providers: self
                 .providers
@@ -231,15 +262,22 @@ impl ModelInputs {
         for provider in &self.providers {
             provider.state.forget_unused();
         }
-        Ok(Arc::new(AiPlan::new(models, providers)))
+        Ok(Arc::new(AiPlan::new(models, providers, budgets.api)))
     }
 }
 
 /// What the models of one API are compiled from.
 struct Compiling<'a> {
-    models: HashMap<&'a Name, (&'a Model, Option<Arc<Rule>>)>,
+    models: HashMap<&'a Name, Declared<'a>>,
     providers: HashMap<&'a Name, (usize, &'a Arc<ProviderPlan>)>,
     workers: usize,
+}
+
+/// A model, and what was compiled of it before.
+struct Declared<'a> {
+    model: &'a Model,
+    rule: Option<Arc<Rule>>,
+    budgets: Arc<BudgetPlan>,
 }
 
 /// One model while it is compiled, with those that it names.
@@ -248,6 +286,8 @@ struct Built<'a> {
     targets: Vec<AiTarget>,
     scopes: BTreeSet<String>,
     access: Vec<Arc<Rule>>,
+    budgets: Vec<Arc<BudgetPlan>>,
+    has_key_budgets: bool,
     sticky: BTreeSet<Box<str>>,
     looks_for: Needs,
     /// The names on the way to where it is now.
@@ -261,6 +301,8 @@ impl<'a> Compiling<'a> {
             targets: Vec::new(),
             scopes: BTreeSet::new(),
             access: Vec::new(),
+            budgets: Vec::new(),
+            has_key_budgets: false,
             sticky: BTreeSet::new(),
             looks_for: Needs::default(),
             path: Vec::new(),
@@ -285,6 +327,8 @@ impl<'a> Compiling<'a> {
             attempts: model.attempts.get(),
             scopes: built.scopes,
             access: built.access.into(),
+            budgets: built.budgets.into(),
+            has_key_budgets: built.has_key_budgets,
         })
     }
 
@@ -297,10 +341,18 @@ impl<'a> Compiling<'a> {
         if built.path.contains(&name) || built.path.len() >= Model::DEPTH_MAX {
             return Err("names models that lead back to it, or too far");
         }
-        let (model, rule) = self
+        let Declared {
+            model,
+            rule,
+            budgets,
+        } = self
             .models
             .get(name)
             .ok_or("names a model that is not there")?;
+        let known = |one: &Arc<BudgetPlan>| Arc::ptr_eq(one, budgets);
+        if !budgets.budgets.is_empty() && !built.budgets.iter().any(known) {
+            built.budgets.push(Arc::clone(budgets));
+        }
         built.path.push(name);
         built
             .scopes
@@ -356,10 +408,12 @@ impl<'a> Compiling<'a> {
         if built.targets.len() >= Model::ANSWERERS_MAX {
             return Err("has too many who may answer");
         }
+        built.has_key_budgets |= plan.has_key_budgets();
         built.targets.push(AiTarget {
             provider: *place,
             asked: known.asked,
             price: known.price,
+            context: plan.context(served),
             lacks: known.lacks,
             hash: hash_of(format!("{provider}/{served}").as_bytes()),
             state: plan.state.target(served),

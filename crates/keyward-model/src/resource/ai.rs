@@ -2,6 +2,7 @@
 
 use super::route::{Action, PathKind, PathPattern, RouteMatch};
 use super::{BasePath, Policies, Route};
+use crate::limit::Budget;
 use crate::name::Name;
 
 /// What of AI an API serves.
@@ -9,6 +10,8 @@ use crate::name::Name;
 pub struct Ai {
     /// The models of the same team that it offers.
     pub models: OfferedModels,
+    /// Limits in what their calls take, in the order in which they are asked.
+    pub budgets: Vec<Budget>,
 }
 
 impl Ai {

@@ -2,6 +2,7 @@
 
 use super::Authorization;
 use super::authorization::ClaimCondition;
+use crate::limit::Budget;
 use crate::name::Name;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub struct Model {
     pub attempts: NonZeroU32,
     /// Whether callers may choose other models of a provider by members of the body, where it knows such.
     pub allow_model_members: bool,
+    /// Limits in what its calls take, of whichever API.
+    pub budgets: Vec<Budget>,
 }
 
 /// Which target is asked first.

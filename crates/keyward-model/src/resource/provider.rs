@@ -1,6 +1,7 @@
 //! Providers: who serves AI models, and with which keys they are called.
 
 use super::Target;
+use crate::limit::Budget;
 use crate::name::Name;
 use crate::secret::Secret;
 use std::num::NonZeroU32;
@@ -57,6 +58,8 @@ pub struct ProviderKey {
     pub key: Secret<String>,
     /// Its share of the calls.
     pub weight: NonZeroU32,
+    /// Limits in what its calls take: while one is used up, the key is passed over.
+    pub budgets: Vec<Budget>,
 }
 
 /// In which header a provider's key goes.

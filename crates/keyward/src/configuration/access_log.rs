@@ -120,13 +120,14 @@ pub(crate) enum LogField {
     CacheWriteTokens,
     OutputTokens,
     ReasoningTokens,
+    TokensEstimated,
     CostPicoUsd,
     PriceRevision,
 }
 
 impl LogField {
     /// All, by the names that they have in a line.
-    pub(crate) const NAMED: [(&'static str, Self); 38] = [
+    pub(crate) const NAMED: [(&'static str, Self); 39] = [
         ("time", Self::Time),
         ("request_id", Self::RequestId),
         ("trace_id", Self::TraceId),
@@ -163,6 +164,7 @@ impl LogField {
         ("cache_write_tokens", Self::CacheWriteTokens),
         ("output_tokens", Self::OutputTokens),
         ("reasoning_tokens", Self::ReasoningTokens),
+        ("tokens_estimated", Self::TokensEstimated),
         ("cost_pico_usd", Self::CostPicoUsd),
         ("price_revision", Self::PriceRevision),
     ];

@@ -159,6 +159,7 @@ fn declared(upstream: SocketAddr) -> Result<Vec<Resource>, String> {
         authorization: Authorization::default(),
         attempts: NonZeroU32::MIN,
         allow_model_members: false,
+        budgets: Vec::new(),
     };
     Ok(vec![
         resource(demo.clone(), Spec::Upstream(Box::new(upstream))),
@@ -186,6 +187,7 @@ fn models_api(demo: &Api, limit: Name) -> Result<Api, String> {
         limits: limits.collect(),
         ai: Some(Ai {
             models: OfferedModels::These(vec![name(MODEL)?]),
+            budgets: Vec::new(),
         }),
         ..demo.clone()
     })

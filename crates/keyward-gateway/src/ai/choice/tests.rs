@@ -12,6 +12,7 @@ use std::time::Duration;
 
 fn target(name: &str) -> AiTarget {
     AiTarget {
+        context: None,
         provider: 0,
         asked: Target {
             model: name.to_owned(),
@@ -39,6 +40,8 @@ fn member(place: usize, weight: u32) -> Member {
 fn model(choose: ModelChoice, weights: &[u32]) -> ModelPlan {
     let members = weights.iter().enumerate();
     ModelPlan {
+        budgets: Box::default(),
+        has_key_budgets: false,
         name: "fast".into(),
         targets: (0..weights.len())
             .map(|place| target(&format!("m{place}")))

@@ -48,6 +48,7 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Optio
     )?;
     Some(Some(Ai {
         models: offered(models, problems)?,
+        budgets: Vec::new(),
     }))
 }
 

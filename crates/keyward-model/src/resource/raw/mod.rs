@@ -9,6 +9,7 @@ mod ai;
 mod api;
 mod authentication;
 mod authorization;
+mod budgets;
 mod capture;
 mod coding;
 mod content;

@@ -2,6 +2,7 @@
 
 use super::Value;
 use super::authorization;
+use super::budgets::{self, Holder};
 use super::field::{Field, Fields};
 use super::problem::Problems;
 use super::provider::weight;
@@ -22,6 +23,8 @@ pub(super) const KEYS: &[&str] = &[
     "authorization",
     "attempts",
     "allow_model_members",
+    "rate_limits",
+    "quotas",
 ];
 
 /// Each is looked at for a call.
@@ -70,6 +73,7 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Model
         Some(field) => field.boolean(problems),
         None => Some(false),
     };
+    let budgets = budgets::read(fields, Holder::Model, problems);
     Some(Model {
         targets: targets?,
         fallbacks: fallbacks?,
@@ -78,6 +82,7 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Model
         authorization: authorization?,
         attempts: attempts?,
         allow_model_members: allow_model_members?,
+        budgets: budgets?,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Reading `kind: provider`.
 
+use super::budgets::{self, Holder};
 use super::field::{Field, Fields};
 use super::problem::Problems;
 use super::read::name;
@@ -163,9 +164,10 @@ fn credentials(field: Field<'_>, problems: &mut Problems) -> Option<Vec<Provider
 }
 
 fn credential(field: Field<'_>, problems: &mut Problems) -> Option<ProviderKey> {
-    let fields = field.fields(&["key", "weight"], problems)?;
+    let fields = field.fields(&["key", "weight", "rate_limits", "quotas"], problems)?;
     let key = fields.required("key", "write `key: ${ENV:NAME}`", problems);
     let weight = weight(&fields, problems);
+    let budgets = budgets::read(&fields, Holder::Key, problems);
     let key = key?;
     let fits = |text: &&str| {
         text.len() <= KEY_MAX_BYTES
@@ -184,6 +186,7 @@ fn credential(field: Field<'_>, problems: &mut Problems) -> Option<ProviderKey> 
     Some(ProviderKey {
         key: Secret::new(text.to_owned()),
         weight: weight?,
+        budgets: budgets?,
     })
 }
 

@@ -5,6 +5,7 @@ use super::schema::{
     about, boolean, choice, filled, name, object, one_of, pattern, positive_duration, put, url,
     whole,
 };
+use super::traffic::{By, budgets};
 use keyward_model::resource::AskedAbility;
 use serde_json::{Value, json};
 
@@ -21,13 +22,18 @@ const DIALECTS: &[&str] = &[
 
 pub(super) fn provider_schema() -> Value {
     let key = json!({ "type": "string", "minLength": 1, "maxLength": 4096, "pattern": "^[!-~]+$" });
-    let credential = object(
-        &["key"],
-        json!({
-            "key": about(key, "Comes in as it is, and is told as a reference"),
-            "weight": whole(1, 1_000_000),
-        }),
-    );
+    let mut members = json!({
+        "key": about(key, "Comes in as it is, and is told as a reference"),
+        "weight": whole(1, 1_000_000),
+    });
+    for (name, schema) in budgets(By::Itself) {
+        put(
+            &mut members,
+            &name,
+            about(schema, "While one is used up, the key is passed over"),
+        );
+    }
+    let credential = object(&["key"], members);
     let mut credentials = filled(credential);
     put(&mut credentials, "maxItems", json!(64));
     let ejection = object(
@@ -100,27 +106,32 @@ pub(super) fn model_schema() -> Value {
         put(&mut list, "maxItems", json!(64));
         list
     };
-    object(
-        &["targets"],
-        json!({
-            "targets": about(bounded(target(true)), "Who answers, chosen as `choose` says"),
-            "fallbacks": about(bounded(target(false)), "Who answers when none of them does, in order"),
-            "choose": about(
-                one_of(vec![choice(&["weighted", "latency", "busy", "cost"]), sticky]),
-                "Which target is asked first",
-            ),
-            "hedge": about(
-                object(&["after"], json!({ "after": positive_duration() })),
-                "When another target is asked beside one that sends no first token",
-            ),
-            "authorization": about(authorization(), "What callers need besides what the API asks for"),
-            "attempts": whole(1, 16),
-            "allow_model_members": about(
-                boolean(false),
-                "Whether callers may choose other models of a provider by members of the body",
-            ),
-        }),
-    )
+    let mut members = json!({
+        "targets": about(bounded(target(true)), "Who answers, chosen as `choose` says"),
+        "fallbacks": about(bounded(target(false)), "Who answers when none of them does, in order"),
+        "choose": about(
+            one_of(vec![choice(&["weighted", "latency", "busy", "cost"]), sticky]),
+            "Which target is asked first",
+        ),
+        "hedge": about(
+            object(&["after"], json!({ "after": positive_duration() })),
+            "When another target is asked beside one that sends no first token",
+        ),
+        "authorization": about(authorization(), "What callers need besides what the API asks for"),
+        "attempts": whole(1, 16),
+        "allow_model_members": about(
+            boolean(false),
+            "Whether callers may choose other models of a provider by members of the body",
+        ),
+    });
+    for (name, schema) in budgets(By::Holder) {
+        put(
+            &mut members,
+            &name,
+            about(schema, "Over all APIs that serve it"),
+        );
+    }
+    object(&["targets"], members)
 }
 
 /// Which calls a target takes.

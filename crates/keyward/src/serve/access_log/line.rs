@@ -190,6 +190,9 @@ impl JsonLines {
             for (field, name, value) in numbers {
                 number(out, field, name, value);
             }
+            if model.estimated && fields.has(F::TokensEstimated) {
+                out.extend_from_slice(b",\"tokens_estimated\":true");
+            }
         }
         // Each field has a comma before it: the first one's begins the object.
         match out.get_mut(start) {
@@ -403,6 +406,7 @@ mod tests {
                 input: 12,
                 ..TokenCounts::default()
             },
+            estimated: true,
             cost: PicoUsd(15_000_000),
             price_revision: 1,
         }));
@@ -424,6 +428,7 @@ mod tests {
         assert_eq!(value["subject"], "alice");
         assert_eq!(value["input_tokens"], 12);
         assert_eq!(value["cost_pico_usd"], 15_000_000);
+        assert_eq!(value["tokens_estimated"], true);
         let mut from = 0;
         for (name, _) in LogField::NAMED {
             let at = line[from..].find(&format!("\"{name}\":"));

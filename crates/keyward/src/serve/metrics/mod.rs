@@ -17,7 +17,10 @@ use super::site::DatabaseStatus;
 use super::traces::ExportStatus;
 use keyward_gateway::Gateway;
 use keyward_gateway::issuer::Issuers;
-use keyward_gateway::metrics::{HistogramCounts, PolicyEvent, RouteCounts, WorkerCounts};
+use keyward_gateway::metrics::{
+    HistogramCounts, LimitCounts, PolicyEvent, RouteCounts, WorkerCounts,
+};
+use keyward_model::limit::Unit;
 use keyward_model::usage::RouteLabels;
 use keyward_model::{Code, Timestamp};
 use keyward_state::revocation::Revocations;
@@ -523,20 +526,42 @@ fn labels(route: &RouteLabels) -> Labels {
 }
 
 fn limits(page: &mut Page, gateway: &Gateway) {
-    let mut family = page.family(
-        Kind::Counter,
-        "keyward_limit_refusals_total",
-        "Calls that each limit has refused.",
-    );
-    for limit in gateway.limit_counts() {
-        let labels = Labels::of(&[
+    let counts = gateway.limit_counts();
+    let labels = |limit: &LimitCounts| {
+        Labels::of(&[
             ("team", limit.team.as_str()),
             ("api", limit.api.as_str()),
             ("version", limit.version.as_str()),
             // Empty of one that all routes of the API share.
             ("route", limit.route.as_deref().unwrap_or_default()),
             ("limit", limit.limit.as_str()),
-        ]);
-        family.sample(&labels, limit.refused);
+        ])
+    };
+    let mut family = page.family(
+        Kind::Counter,
+        "keyward_limit_refusals_total",
+        "Calls that each limit has refused.",
+    );
+    for limit in &counts {
+        family.sample(&labels(limit), limit.refused);
+    }
+    for (unit, name, help) in [
+        (
+            Unit::Tokens,
+            "keyward_limit_spent_tokens_total",
+            "Tokens that ended calls took under each limit in tokens.",
+        ),
+        (
+            Unit::Cost,
+            "keyward_limit_spent_pico_usd_total",
+            "Money that ended calls cost under each limit in money, in units of 10^-12 US dollars.",
+        ),
+    ] {
+        let mut family = page.family(Kind::Counter, name, help);
+        for limit in &counts {
+            if let Some((_, spent)) = limit.spent.filter(|(of, _)| *of == unit) {
+                family.sample(&labels(limit), spent);
+            }
+        }
     }
 }

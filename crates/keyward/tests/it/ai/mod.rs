@@ -1,5 +1,6 @@
 //! AI models, with scripted providers behind a node.
 
+mod budgets;
 mod charged;
 mod control;
 mod dialects;
