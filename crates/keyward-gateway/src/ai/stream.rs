@@ -156,9 +156,9 @@ impl Way {
 /// Whether an event is a part of the answer: from then on there is no way back to another provider.
 const fn is_answer(event: &Event) -> bool {
     match event {
-        Event::Started { .. } | Event::Usage(_) | Event::Failed(_) => false,
-        Event::Opened { .. }
-        | Event::Text { .. }
+        // Where a block begins there is no token yet.
+        Event::Started { .. } | Event::Opened { .. } | Event::Usage(_) | Event::Failed(_) => false,
+        Event::Text { .. }
         | Event::Arguments { .. }
         | Event::Signed { .. }
         | Event::Closed { .. }

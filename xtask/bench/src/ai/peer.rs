@@ -25,12 +25,12 @@ pub(crate) struct Programs {
     #[arg(long)]
     keyward: PathBuf,
     /// LiteLLM's program
-    #[arg(long, default_value = "target/bench/litellm/bin/litellm")]
+    #[arg(long, default_value = "target/peers/litellm/bin/litellm")]
     litellm: PathBuf,
     /// Portkey's program
     #[arg(
         long,
-        default_value = "target/bench/portkey/node_modules/@portkey-ai/gateway/build/start-server.js"
+        default_value = "target/peers/portkey/node_modules/@portkey-ai/gateway/build/start-server.js"
     )]
     portkey: PathBuf,
 }

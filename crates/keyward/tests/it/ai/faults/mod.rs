@@ -27,15 +27,15 @@ async fn node(url: &str) -> Node {
     for dialect in FORMS {
         for (fault, _) in FAULTS {
             let name = format!("{dialect}-{}", fault.slug());
-            let url = match fault {
-                Fault::Refuses => format!("http://{nobody}"),
-                _ => format!("{url}/{dialect}/{}", fault.slug()),
+            let url = if *fault == Fault::Refuses {
+                format!("http://{nobody}")
+            } else {
+                format!("{url}/{dialect}/{}", fault.slug())
             };
-            let rest = match fault {
-                Fault::NeverAnswers | Fault::FallsSilent => {
-                    "first_token_timeout: 300ms, total_timeout: 500ms"
-                }
-                _ => "",
+            let rest = if [Fault::NeverAnswers, Fault::FallsSilent].contains(fault) {
+                "first_token_timeout: 300ms, total_timeout: 500ms"
+            } else {
+                ""
             };
             plan = plan
                 .resource(format!(

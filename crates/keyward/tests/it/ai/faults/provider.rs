@@ -201,7 +201,16 @@ fn whole(fault: Fault, dialect: &str) -> Script {
                 "HTTP/1.1 200 OK\r\ncontent-type: {TYPE}\r\ncontent-length: {HUGE}\r\n\r\n"
             ))
             .repeat([b' '; 1 << 16], HUGE >> 16),
-        other => panic!("{other:?} is of streams alone"),
+        Fault::NeverAnswers
+        | Fault::Refuses
+        | Fault::ClosesAtOnce
+        | Fault::BusyWithTime
+        | Fault::Busy
+        | Fault::OverloadedWithTime
+        | Fault::Fails => panic!("{fault:?} was answered"),
+        Fault::GarbageLater | Fault::CutEarly | Fault::NoEnd | Fault::TwoEnds => {
+            panic!("{fault:?} is of streams alone")
+        }
     }
 }
 
@@ -285,6 +294,12 @@ fn streamed(fault: Fault, dialect: &str) -> Script {
                 .fold(sent(&events), |script, event| script.write_chunk(&event))
                 .end()
         }
-        other => panic!("{other:?} was answered"),
+        Fault::NeverAnswers
+        | Fault::Refuses
+        | Fault::ClosesAtOnce
+        | Fault::BusyWithTime
+        | Fault::Busy
+        | Fault::OverloadedWithTime
+        | Fault::Fails => panic!("{fault:?} was answered"),
     }
 }
