@@ -173,6 +173,7 @@ impl Gateway {
             shared_limits: context.shared_limits,
             bodies: Memory::new(BODIES_MAX),
             answers: Memory::new(ANSWERS_MAX),
+            kept_answers: Memory::new(crate::ai::KEPT_MAX),
             responses: ResponseCache::new(settings.limits.cache_bytes),
             keys: KeyMemory::new(settings.limits.idempotency_bytes),
             revocations: context.revocations,

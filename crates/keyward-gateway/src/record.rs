@@ -1,5 +1,6 @@
 //! The record of one call while it runs.
 
+use crate::ai::FiredNames;
 use crate::body::BodyFailure;
 use crate::capture::CallCapture;
 use crate::load::InFlight;
@@ -59,6 +60,10 @@ pub(crate) struct CallRecord {
     pub(crate) dialect: Option<Dialect>,
     /// Which model was asked, which answered, and what that took.
     pub(crate) model: Option<Box<ModelUse>>,
+    /// The guardrails that fired.
+    pub(crate) guardrails: FiredNames,
+    /// What the cache of AI answers did.
+    pub(crate) answer_cache: Option<&'static str>,
     /// The access policies that decided, where any are attached.
     pub(crate) policy: Option<Arc<str>>,
     pub(crate) bytes_in: u64,
@@ -156,6 +161,8 @@ impl CallRecord {
             held: None,
             dialect: None,
             model: None,
+            guardrails: FiredNames::default(),
+            answer_cache: None,
             policy: None,
             bytes_in: 0,
             bytes_out: 0,
@@ -331,6 +338,8 @@ impl CallRecord {
             because: self.because.take(),
             limit: self.limit.take(),
             policy: self.policy.take(),
+            guardrails: self.guardrails.take(),
+            answer_cache: self.answer_cache.take(),
             model: self.model.take(),
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,

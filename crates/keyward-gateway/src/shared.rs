@@ -37,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) bodies: Arc<Memory>,
     /// The same for answers.
     pub(crate) answers: Arc<Memory>,
+    /// What answers of AI models that are kept may take.
+    pub(crate) kept_answers: Arc<Memory>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) issuers: Arc<Issuers>,
     pub(crate) decrypters: Arc<ArcSwap<Decrypters>>,

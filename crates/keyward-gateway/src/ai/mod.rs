@@ -7,9 +7,13 @@
 
 mod answering;
 mod attempt;
+mod beside;
+mod cache;
 mod catalogue;
 mod chain;
 mod failure;
+mod guarded;
+mod guardrail;
 mod intent;
 mod key_pool;
 mod listing;
@@ -17,8 +21,11 @@ mod plan;
 mod provider;
 mod stream;
 
+pub(crate) use cache::{CachePlan, KEPT_MAX};
 pub(crate) use chain::infer;
 pub(crate) use failure::refusal_answer;
+pub use guardrail::check_guardrails;
+pub(crate) use guardrail::{FiredNames, GuardPlan, GuardedBody};
 pub(crate) use intent::{Intent, read_intent};
 pub(crate) use plan::{AiPlan, AiRoute, AiTarget, ModelPlan, ProviderRoute};
 pub(crate) use provider::ProviderPlan;

@@ -1,5 +1,7 @@
 //! What an API serves of AI, prepared when the configuration is compiled.
 
+use super::cache::CachePlan;
+use super::guardrail::GuardPlan;
 use super::key_pool::by_weight;
 use super::provider::ProviderPlan;
 use crate::message::RequestHead;
@@ -9,6 +11,7 @@ use crate::snapshot::Route;
 use keyward_access::Rule;
 use keyward_llm::catalogue::Price;
 use keyward_llm::{Dialect, Target};
+use keyward_model::Name;
 use keyward_model::resource::AiEndpoint;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +37,10 @@ pub(crate) struct AiPlan {
     /// By what callers call them.
     pub(crate) models: BTreeMap<Box<str>, Arc<ModelPlan>>,
     pub(crate) providers: Box<[ProviderRoute]>,
+    /// Models that guardrails and caches ask, by name.
+    pub(crate) helpers: BTreeMap<Box<str>, Arc<ModelPlan>>,
+    /// The ways to the services that guardrails ask, by their upstreams.
+    pub(crate) questions: Box<[(Name, Arc<Route>)]>,
     /// What requests that are under way take together.
     pub(super) bodies: Arc<Memory>,
     /// The same of answers that are read whole.
@@ -61,6 +68,10 @@ pub(crate) struct ModelPlan {
     pub(crate) scopes: BTreeSet<String>,
     /// What it asks of them besides, and what its API does.
     pub(crate) access: Option<Arc<Rule>>,
+    /// What looks at its calls.
+    pub(crate) guard: Option<Arc<GuardPlan>>,
+    /// Its answers that are kept.
+    pub(crate) cache: Option<Arc<CachePlan>>,
 }
 
 /// A provider's model.
@@ -79,10 +90,14 @@ impl AiPlan {
     pub(crate) fn new(
         models: BTreeMap<Box<str>, Arc<ModelPlan>>,
         providers: Box<[ProviderRoute]>,
+        helpers: BTreeMap<Box<str>, Arc<ModelPlan>>,
+        questions: Box<[(Name, Arc<Route>)]>,
     ) -> Self {
         Self {
             models,
             providers,
+            helpers,
+            questions,
             bodies: Memory::new(BODIES_OF_ROUTE_MAX),
             answers: Memory::new(ANSWERS_OF_ROUTE_MAX),
         }

@@ -49,6 +49,7 @@ impl Status {
             | Code::IdempotencyKeyMissing
             | Code::IdempotencyKeyInvalid
             | Code::ModelCannot
+            | Code::GuardrailBlocked
             | Code::ProviderRefused
             | Code::Internal => Self::Internal,
             Code::TokenMissing
@@ -103,6 +104,7 @@ impl Status {
             | Code::UpstreamUnreachable
             | Code::UpstreamFailed
             | Code::ProviderBusy
+            | Code::GuardrailUnavailable
             | Code::ProviderFailed
             | Code::UntransformableAnswer
             | Code::InvalidAnswer

@@ -3,8 +3,9 @@
 use super::CompileError;
 use super::compiled_api::{Surroundings, unusable};
 use super::route::{Mirroring, Prepared, Route};
-use crate::ai::{AiPlan, AiTarget, ModelPlan, ProviderPlan, ProviderRoute};
+use crate::ai::{AiPlan, AiTarget, CachePlan, GuardPlan, ModelPlan, ProviderPlan, ProviderRoute};
 use crate::metrics::RouteMetrics;
+use crate::upstream::UpstreamPlan;
 use hashbrown::HashMap;
 use keyward_access::Inputs;
 use keyward_model::id::TeamId;
@@ -25,8 +26,12 @@ pub(super) struct ModelResources {
 #[derive(Debug)]
 pub(super) struct ModelInputs {
     models: Vec<Arc<Resource>>,
+    /// Those that guardrails and caches ask, which it need not offer.
+    helpers: Vec<Arc<Resource>>,
     /// Each that one of them names, once.
     providers: Vec<Arc<ProviderPlan>>,
+    /// The upstreams that guardrails ask.
+    asked: Vec<(Name, Arc<UpstreamPlan>)>,
     access: Option<Inputs>,
 }
 
@@ -72,6 +77,18 @@ impl PartialEq for ModelInputs {
         let (models, providers) = (self.models.iter(), self.providers.iter());
         self.models.len() == other.models.len()
             && models.zip(&other.models).all(|(one, two)| same(one, two))
+            && self.helpers.len() == other.helpers.len()
+            && self
+                .helpers
+                .iter()
+                .zip(&other.helpers)
+                .all(|(one, two)| same(one, two))
+            && self.asked.len() == other.asked.len()
+            && self
+                .asked
+                .iter()
+                .zip(&other.asked)
+                .all(|((_, one), (_, two))| Arc::ptr_eq(one, two))
             && self.providers.len() == other.providers.len()
             && providers
                 .zip(&other.providers)
@@ -108,8 +125,28 @@ impl Surroundings<'_> {
                 })
                 .collect::<Result<_, _>>()?,
         };
+        let guarded = models.iter().filter_map(|resource| model(resource));
+        let guarded = guarded.map(|model| &model.guarded).chain([&ai.guarded]);
+        let mut helpers: Vec<Arc<Resource>> = Vec::new();
+        let mut asked: Vec<(Name, Arc<UpstreamPlan>)> = Vec::new();
+        for guarded in guarded {
+            for name in guarded.models() {
+                if !helpers.iter().any(|known| known.name == *name) {
+                    let helper = known.models.get(&(resource.team, name.clone())).cloned();
+                    helpers.push(helper.ok_or_else(|| dangling("model", name))?);
+                }
+            }
+            for name in guarded.upstreams() {
+                if !asked.iter().any(|(known, _)| known == name) {
+                    let upstream = self.upstreams.get(&(resource.team, name)).cloned();
+                    let upstream = upstream.ok_or_else(|| dangling("upstream", name))?;
+                    asked.push((name.clone(), upstream));
+                }
+            }
+        }
         let mut providers: Vec<Arc<ProviderPlan>> = Vec::new();
-        let targets = models.iter().filter_map(|resource| model(resource));
+        let targets = models.iter().chain(&helpers);
+        let targets = targets.filter_map(|resource| model(resource));
         for target in targets.flat_map(Model::all) {
             if providers.iter().any(|known| known.name == target.provider) {
                 continue;
@@ -124,7 +161,9 @@ impl Surroundings<'_> {
             .map_err(|error| unusable(resource, api, &error))?;
         Ok(Some(ModelInputs {
             models,
+            helpers,
             providers,
+            asked,
             access,
         }))
     }
@@ -187,11 +226,7 @@ impl ModelInputs {
                     places.insert(&plan.name, place);
                     places
                 });
-        let mut models = BTreeMap::new();
-        for (declared, access) in self.models.iter().zip(rules) {
-            let Some(model) = model(declared) else {
-                continue;
-            };
+        let plan_of = |declared: &Resource, model: &Model| {
             let targets = model.all().filter_map(|target| {
                 let place = *places.get(&target.provider)?;
                 let (asked, price) = self.providers.get(place)?.model(&target.model);
@@ -202,17 +237,81 @@ impl ModelInputs {
                     price,
                 })
             });
-            let name: Box<str> = declared.name.as_str().into();
-            let plan = ModelPlan {
-                name: name.clone(),
+            ModelPlan {
+                name: declared.name.as_str().into(),
                 targets: targets.collect(),
                 weighted: model.targets.len(),
                 attempts: model.attempts.get(),
                 scopes: model.authorization.scopes.clone(),
-                access,
+                access: None,
+                guard: None,
+                cache: None,
+            }
+        };
+        let unguarded = |why: String| CompileError::Unusable {
+            api: format!("{}/{}", resource.name, api.version),
+            why,
+        };
+        let cache_of_api = api.ai.as_ref().and_then(|ai| ai.guarded.cache.as_ref());
+        let guards_of_api = api.ai.as_ref().map(|ai| &ai.guarded.guardrails);
+        let guards_of_api = guards_of_api.map_or(&[][..], Vec::as_slice);
+        let guard_of_api = GuardPlan::new(guards_of_api, &[]).map_err(unguarded)?;
+        let mut models = BTreeMap::new();
+        for (declared, access) in self.models.iter().zip(rules) {
+            let Some(model) = model(declared) else {
+                continue;
             };
-            models.insert(name, Arc::new(plan));
+            let own = &model.guarded.guardrails;
+            // Most models have none of their own.
+            let guard = if own.is_empty() {
+                guard_of_api.clone()
+            } else {
+                GuardPlan::new(guards_of_api, own).map_err(unguarded)?
+            };
+            let cache = model.guarded.cache.as_ref().or(cache_of_api);
+            let cache = cache
+                .and_then(Option::as_ref)
+                .map(CachePlan::new)
+                .transpose()
+                .map_err(unguarded)?;
+            let plan = ModelPlan {
+                access,
+                guard,
+                cache,
+                ..plan_of(declared, model)
+            };
+            models.insert(declared.name.as_str().into(), Arc::new(plan));
         }
-        Ok(Arc::new(AiPlan::new(models, providers)))
+        let helpers = self.helpers.iter().filter_map(|declared| {
+            let plan = plan_of(declared, model(declared)?);
+            Some((declared.name.as_str().into(), Arc::new(plan)))
+        });
+        let questions = self.asked.iter().map(|(name, upstream)| {
+            let declared =
+                route::Route::of(&api.base_path, Action::Forward(Forward::to(name.clone())));
+            let kind = Mirroring::Questions;
+            let metrics = Arc::clone(metrics);
+            let route = Route::compile(
+                resource,
+                api,
+                &declared,
+                prepared,
+                Some(upstream),
+                kind,
+                metrics,
+            )?;
+            let route = Route {
+                max_body_bytes: None,
+                ..route
+            };
+            Ok((name.clone(), Arc::new(route)))
+        });
+        let questions: Box<[_]> = questions.collect::<Result<_, CompileError>>()?;
+        Ok(Arc::new(AiPlan::new(
+            models,
+            providers,
+            helpers.collect(),
+            questions,
+        )))
     }
 }

@@ -1,7 +1,7 @@
 //! What an API serves in place of an upstream's calls: AI models, at the addresses that the vendors' own libraries call.
 
 use super::route::{Action, PathKind, PathPattern, RouteMatch};
-use super::{BasePath, Policies, Route};
+use super::{BasePath, Guarded, Policies, Route};
 use crate::name::Name;
 
 /// What of AI an API serves.
@@ -9,6 +9,8 @@ use crate::name::Name;
 pub struct Ai {
     /// The models of the same team that it offers.
     pub models: OfferedModels,
+    /// What holds for the calls of all of them.
+    pub guarded: Guarded,
 }
 
 impl Ai {

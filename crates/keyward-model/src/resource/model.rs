@@ -1,6 +1,6 @@
 //! Models: the names that callers ask for, and which provider's model answers.
 
-use super::Authorization;
+use super::{Authorization, Guarded};
 use crate::name::Name;
 use std::num::NonZeroU32;
 
@@ -15,6 +15,8 @@ pub struct Model {
     pub authorization: Authorization,
     /// The most attempts of one call.
     pub attempts: NonZeroU32,
+    /// What holds for its calls, beside what their API says.
+    pub guarded: Guarded,
 }
 
 /// A provider's model.

@@ -97,6 +97,8 @@ pub(crate) enum LogField {
     Because,
     Limit,
     Policy,
+    Guardrails,
+    AnswerCache,
     Address,
     Team,
     Api,
@@ -126,7 +128,7 @@ pub(crate) enum LogField {
 
 impl LogField {
     /// All, by the names that they have in a line.
-    pub(crate) const NAMED: [(&'static str, Self); 38] = [
+    pub(crate) const NAMED: [(&'static str, Self); 40] = [
         ("time", Self::Time),
         ("request_id", Self::RequestId),
         ("trace_id", Self::TraceId),
@@ -140,6 +142,8 @@ impl LogField {
         ("because", Self::Because),
         ("limit", Self::Limit),
         ("policy", Self::Policy),
+        ("guardrails", Self::Guardrails),
+        ("answer_cache", Self::AnswerCache),
         ("address", Self::Address),
         ("team", Self::Team),
         ("api", Self::Api),

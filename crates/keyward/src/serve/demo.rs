@@ -16,7 +16,7 @@ use keyward_model::limit::{Allowance, LimitRule, LimitSubject, OnOutage, RateLim
 use keyward_model::resource::authentication::Dpop;
 use keyward_model::resource::issuer::SELF;
 use keyward_model::resource::{
-    Ai, Api, Authentication, Authorization, BasePath, IdentityHeaders, Model, ModelTarget,
+    Ai, Api, Authentication, Authorization, BasePath, Guarded, IdentityHeaders, Model, ModelTarget,
     OfferedModels, Policies, Provider, Resource, Route, Spec, Target, TokenMethod, TokenSource,
     Upstream, VersionState,
 };
@@ -151,6 +151,7 @@ fn declared(upstream: SocketAddr) -> Result<Vec<Resource>, String> {
         fallbacks: Vec::new(),
         authorization: Authorization::default(),
         attempts: NonZeroU32::MIN,
+        guarded: Guarded::default(),
     };
     Ok(vec![
         resource(demo.clone(), Spec::Upstream(Box::new(upstream))),
@@ -178,6 +179,7 @@ fn models_api(demo: &Api, limit: Name) -> Result<Api, String> {
         limits: limits.collect(),
         ai: Some(Ai {
             models: OfferedModels::These(vec![name(MODEL)?]),
+            guarded: Guarded::default(),
         }),
         ..demo.clone()
     })

@@ -15,6 +15,7 @@ mod content;
 mod credential;
 pub mod field;
 pub mod form;
+mod guardrail;
 mod issuer;
 mod key_set;
 mod limits;

@@ -2,6 +2,7 @@
 
 use super::authorization;
 use super::field::{Field, Fields};
+use super::guardrail;
 use super::problem::Problems;
 use super::provider::weight;
 use super::read::name;
@@ -10,7 +11,14 @@ use crate::resource::model::{Model, ModelTarget};
 use std::num::NonZeroU32;
 
 /// The keys beside those of every resource.
-pub(super) const KEYS: &[&str] = &["targets", "fallbacks", "authorization", "attempts"];
+pub(super) const KEYS: &[&str] = &[
+    "targets",
+    "fallbacks",
+    "authorization",
+    "attempts",
+    "guardrails",
+    "cache",
+];
 
 /// Each is looked at for a call.
 const TARGETS_MAX: usize = 64;
@@ -44,11 +52,13 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Model
             .and_then(NonZeroU32::new),
         None => Some(ATTEMPTS_DEFAULT),
     };
+    let guarded = guardrail::read(fields, problems);
     Some(Model {
         targets: targets?,
         fallbacks: fallbacks?,
         authorization: authorization?,
         attempts: attempts?,
+        guarded: guarded?,
     })
 }
 

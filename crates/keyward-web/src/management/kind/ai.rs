@@ -67,7 +67,7 @@ pub(super) fn model_schema() -> Value {
         put(&mut list, "maxItems", json!(64));
         list
     };
-    object(
+    with_guarded(object(
         &["targets"],
         json!({
             "targets": about(bounded(target), "Who answers, by weight"),
@@ -75,7 +75,19 @@ pub(super) fn model_schema() -> Value {
             "authorization": about(authorization(), "What callers need besides what the API asks for"),
             "attempts": whole(1, 16),
         }),
-    )
+    ))
+}
+
+/// With what holds for the calls of models.
+fn with_guarded(mut schema: Value) -> Value {
+    if let Some(Value::Object(members)) = schema.get_mut("properties") {
+        members.extend(
+            super::guardrail::members()
+                .into_iter()
+                .map(|(key, member)| (key.to_owned(), member)),
+        );
+    }
+    schema
 }
 
 /// What an API says of AI.
@@ -84,8 +96,8 @@ pub(super) fn served() -> Value {
     put(&mut names, "uniqueItems", json!(true));
     put(&mut names, "maxItems", json!(1_000));
     let models = one_of(vec![json!({ "const": "all" }), names]);
-    object(
+    with_guarded(object(
         &["models"],
         json!({ "models": about(models, "Which it offers") }),
-    )
+    ))
 }

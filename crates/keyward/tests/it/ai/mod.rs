@@ -1,8 +1,10 @@
 //! AI models, with scripted providers behind a node.
 
+mod caches;
 mod control;
 mod dialects;
 mod fallback;
+mod guardrails;
 mod managed;
 mod passage;
 mod sdk;
