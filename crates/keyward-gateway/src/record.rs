@@ -311,6 +311,7 @@ impl CallRecord {
             }
         }
         let route = self.route.as_ref().map(|route| Arc::clone(&route.labels));
+        let guardrails = self.guardrails.take(&self.worker, route.as_deref());
         UsageRecord {
             request_id: self.request_id,
             trace_id: self.trace.as_ref().map(|trace| trace.trace_id()),
@@ -338,7 +339,7 @@ impl CallRecord {
             because: self.because.take(),
             limit: self.limit.take(),
             policy: self.policy.take(),
-            guardrails: self.guardrails.take(),
+            guardrails,
             answer_cache: self.answer_cache.take(),
             model: self.model.take(),
             bytes_in: self.bytes_in,

@@ -14,12 +14,14 @@ use crate::message::{Fields, Header};
 use crate::metrics::PolicyEvent;
 use crate::record::CallRecord;
 use crate::request::Answer;
+use crate::worker::Worker;
 use bytes::Bytes;
 use http::StatusCode;
 use keyward_llm::form::{Failure, FailureKind};
 use keyward_llm::json::{Spanned, with_exchanged};
 use keyward_model::Code;
 use keyward_model::resource::guardrail::GuardAction;
+use keyward_model::usage::RouteLabels;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,27 +58,45 @@ impl From<Stopped> for Refused {
     }
 }
 
-/// The names of what fired, for the log.
+/// What fired, for the log and what is counted.
 #[derive(Debug, Default)]
-pub(crate) struct FiredNames(String);
+pub(crate) struct FiredNames(Vec<(Box<str>, GuardAction)>);
 
 impl FiredNames {
     /// Writes down what fired: no word of what was found.
     pub(super) fn note(&mut self, plan: &GuardPlan, fired: &Fired) {
         for (guard, action) in fired.iter() {
-            let noted = format!("{}={}", plan.name(guard), word(action));
-            if !self.0.split(',').any(|known| known == noted) {
-                if !self.0.is_empty() {
-                    self.0.push(',');
-                }
-                self.0.push_str(&noted);
+            let noted = (Box::from(plan.name(guard)), action);
+            if !self.0.contains(&noted) {
+                self.0.push(noted);
             }
         }
     }
 
-    /// All of them; `None` where none did.
-    pub(crate) fn take(&mut self) -> Option<Box<str>> {
-        let names = std::mem::take(&mut self.0);
+    /// Counts all of them, and gives their names; `None` where none fired.
+    pub(crate) fn take(
+        &mut self,
+        worker: &Worker,
+        route: Option<&RouteLabels>,
+    ) -> Option<Box<str>> {
+        let fired = std::mem::take(&mut self.0);
+        let mut names = String::new();
+        for (name, action) in fired {
+            worker.metrics.policy(match action {
+                GuardAction::Block => PolicyEvent::GuardrailBlocked,
+                GuardAction::Mask => PolicyEvent::GuardrailMasked,
+                GuardAction::Flag => PolicyEvent::GuardrailFlagged,
+            });
+            if let Some(route) = route {
+                worker.shared.guardrails.count(route, &name, word(action));
+            }
+            if !names.is_empty() {
+                names.push(',');
+            }
+            names.push_str(&name);
+            names.push('=');
+            names.push_str(word(action));
+        }
         (!names.is_empty()).then(|| names.into())
     }
 }

@@ -134,6 +134,7 @@ async fn what_is_masked_on_the_way_there_comes_back_to_its_caller_in_every_form_
     }
     let line = logged(&node, "fast").await;
     assert_eq!(line["guardrails"], "pii=mask");
+    assert_eq!(line["code"], Value::Null);
     assert!(!node.process.log().contains(EMAIL));
 }
 
