@@ -126,7 +126,7 @@ impl Surroundings<'_> {
                 .collect::<Result<_, _>>()?,
         };
         let guarded = models.iter().filter_map(|resource| model(resource));
-        let guarded = guarded.map(|model| &model.guarded).chain([&ai.guarded]);
+        let guarded = guarded.map(|model| &model.guarded).chain([&*ai.guarded]);
         let mut helpers: Vec<Arc<Resource>> = Vec::new();
         let mut asked: Vec<(Name, Arc<UpstreamPlan>)> = Vec::new();
         for guarded in guarded {

@@ -10,7 +10,7 @@ pub struct Ai {
     /// The models of the same team that it offers.
     pub models: OfferedModels,
     /// What holds for the calls of all of them.
-    pub guarded: Guarded,
+    pub guarded: Box<Guarded>,
 }
 
 impl Ai {

@@ -179,7 +179,7 @@ fn models_api(demo: &Api, limit: Name) -> Result<Api, String> {
         limits: limits.collect(),
         ai: Some(Ai {
             models: OfferedModels::These(vec![name(MODEL)?]),
-            guarded: Guarded::default(),
+            guarded: Box::default(),
         }),
         ..demo.clone()
     })

@@ -362,8 +362,10 @@ impl Sieve {
 /// Up to where what a rule finds is sure.
 fn limit(view: &View<'_>, window: Window, last: bool) -> usize {
     let length = view.text().len();
+    if last {
+        return length;
+    }
     match window {
-        _ if last => length,
         Window::Whole => 0,
         Window::Bytes(bytes) => floor(view.text(), length.saturating_sub(bytes)),
     }

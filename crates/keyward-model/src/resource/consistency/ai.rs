@@ -65,7 +65,7 @@ fn guarded(catalogue: &Catalogue<'_>, problems: &mut Problems) {
     let of_models = of_models.map(|(declared, model)| (*declared, &model.guarded, None));
     let of_apis = catalogue.apis.iter().filter_map(|(declared, api)| {
         let ai = api.ai.as_ref()?;
-        Some((*declared, &ai.guarded, Some("ai")))
+        Some((*declared, &*ai.guarded, Some("ai")))
     });
     for (declared, guarded, under) in of_models.chain(of_apis) {
         let team = &declared.resource.team_name;
@@ -123,7 +123,7 @@ pub(super) fn asked_upstreams<'c>(
     let of_apis = catalogue
         .apis
         .iter()
-        .filter_map(|(declared, api)| Some((*declared, &api.ai.as_ref()?.guarded)));
+        .filter_map(|(declared, api)| Some((*declared, &*api.ai.as_ref()?.guarded)));
     of_models.chain(of_apis).flat_map(|(declared, guarded)| {
         let upstreams = guarded.upstreams();
         upstreams.map(|name| (&declared.resource.team_name, name))

@@ -50,7 +50,7 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Optio
     let guarded = guardrail::read(&own, problems);
     Some(Some(Ai {
         models: offered(models?, problems)?,
-        guarded: guarded?,
+        guarded: Box::new(guarded?),
     }))
 }
 

@@ -71,10 +71,12 @@ impl Pii {
             before = Some(*byte);
             let may = byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'(');
             for kind in &self.kinds {
+                if *kind != PiiKind::Email && !(begins && may) {
+                    continue;
+                }
                 let end = match kind {
                     PiiKind::Email if begins_local => email(bytes, at),
                     PiiKind::Email => None,
-                    _ if !begins || !may => None,
                     PiiKind::Phone => phone(bytes, at),
                     PiiKind::Card => card(bytes, at),
                     PiiKind::Iban => iban(bytes, at),
