@@ -1,6 +1,7 @@
 //! Answers that are kept for calls that ask the same, or mean it.
 
 use super::{OPEN, chat, data_of, fixture, logged, post, provider};
+use crate::management::{Asked, Managed, expect};
 use crate::node::{Node, Plan, check_passed};
 use keyward_model::ApiKey;
 use keyward_testkit::{Answer, Gate, Received, Script, Upstream, until};
@@ -377,4 +378,58 @@ async fn a_call_that_means_the_same_gets_the_answer_and_a_failed_embedding_is_no
         "hit",
         "equal calls need no numbers"
     );
+}
+
+#[tokio::test]
+async fn an_api_s_cache_is_each_of_its_models_own_and_a_model_may_go_without() {
+    let back = echoing().await;
+    let model = |name: &str, rest: &str| {
+        format!(
+            "- {{ kind: model, name: {name}, targets: [ {{ provider: back, model: m }} ], {rest} }}"
+        )
+    };
+    let node = Plan::default()
+        .resource(provider("back", "openai-chat", &back.url(), ""))
+        .resource(model("fast", ""))
+        .resource(model("other", ""))
+        .resource(model("bare", "cache: false"))
+        .resource("- { kind: api, name: ai, version: v1, state: published, ai: { models: all, cache: { shared: api } }, authentication: none }")
+        .start()
+        .await;
+    for (model, expected) in [
+        ("fast", "miss"),
+        ("fast", "hit"),
+        ("other", "miss"),
+        ("bare", "nothing"),
+        ("bare", "nothing"),
+    ] {
+        let answer = ask(&node, "x", &json!({ "model": model })).await;
+        assert_eq!(told(&answer), expected, "{model}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_kept_is_gone_when_the_model_is_configured_anew() {
+    let back = echoing().await;
+    let managed = Managed::start(Plan::default()).await;
+    let declared = json!({ "name": "back", "dialect": "openai-chat", "base_url": back.url() });
+    managed.declare("providers", declared).await;
+    let model = json!({ "name": "fast", "targets": [{ "provider": "back", "model": "m" }], "cache": { "shared": "api" } });
+    managed.declare("models", model).await;
+    let api = json!({ "name": "ai", "version": "v1", "state": "published", "ai": { "models": "all" }, "authentication": "none" });
+    managed.declare("apis", api).await;
+    let node = &managed.node;
+    assert_eq!(told(&ask(node, "x", &json!({})).await), "miss");
+    assert_eq!(told(&ask(node, "x", &json!({})).await), "hit");
+    let change = json!({ "targets": [{ "provider": "back", "model": "newer" }] });
+    let patch = Asked::new("PATCH", "/teams/default/models/fast").by(&managed.token);
+    expect(
+        &managed
+            .send(patch.header("if-match", "*").body(change))
+            .await,
+        200,
+    );
+    let answer = ask(node, "x", &json!({})).await;
+    assert_eq!(told(&answer), "miss");
+    assert_eq!(answer.head.field("keyward-model"), Some("back/newer"));
 }

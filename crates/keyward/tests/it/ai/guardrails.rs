@@ -135,6 +135,10 @@ async fn what_is_masked_on_the_way_there_comes_back_to_its_caller_in_every_form_
     let line = logged(&node, "fast").await;
     assert_eq!(line["guardrails"], "pii=mask");
     assert_eq!(line["code"], Value::Null);
+    let metrics = node.process.operations_get("/metrics").await.unwrap();
+    let fired =
+        "keyward_guardrails_total{team=\"default\",api=\"ai\",guardrail=\"pii\",action=\"mask\"}";
+    assert!(metrics.text().contains(fired), "{}", metrics.text());
     assert!(!node.process.log().contains(EMAIL));
 }
 
