@@ -1,6 +1,7 @@
-//! Reading `guardrails` and the cache of answers, of an API with `ai` and of a model.
+//! Reading `guardrails` of an API with `ai` and of a model.
 
 use super::Value;
+use super::answer_cache;
 use super::content::document;
 use super::field::{Field, Fields};
 use super::policy::{question_path, question_timeout, too_many};
@@ -8,8 +9,8 @@ use super::problem::Problems;
 use super::read::name;
 use crate::name::Name;
 use crate::resource::guardrail::{
-    AnswerCache, GuardAction, GuardCheck, Guarded, GuardedSide, Guardrail, InjectionCheck,
-    KeywordsCheck, ModerationCheck, PiiCheck, PiiKind, RegexCheck, SemanticCache, WebhookCheck,
+    GuardAction, GuardCheck, Guarded, GuardedSide, Guardrail, InjectionCheck, KeywordsCheck,
+    ModerationCheck, PiiCheck, PiiKind, RegexCheck, WebhookCheck,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,13 +31,6 @@ const CATEGORIES_MAX: usize = 64;
 const POINTS_MAX: u64 = 1_000;
 /// A model takes longer than a service that looks at words.
 const MODERATION_TIMEOUT: Duration = Duration::from_secs(5);
-/// What models say is old after a month, and the gateway was started again.
-const TTL_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
-/// One model's share of a node's memory.
-const BYTES_MAX: u64 = 1 << 30;
-const BYTES_MIN: u64 = 64 << 10;
-/// Each is held against every new text.
-const ENTRIES_MAX: u64 = 100_000;
 
 /// The kinds of guardrail, each a key of its own.
 const CHECKS: &[&str] = &[
@@ -68,7 +62,7 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Guard
         None => Some(Vec::new()),
     };
     let cache = match fields.optional("cache") {
-        Some(field) => cache(field, problems).map(Some),
+        Some(field) => answer_cache::read(field, problems).map(Some),
         None => Some(None),
     };
     Some(Guarded {
@@ -240,7 +234,12 @@ fn check(field: Field<'_>, problems: &mut Problems) -> Option<GuardCheck> {
     })
 }
 
-fn flag(fields: &Fields<'_>, key: &str, usual: bool, problems: &mut Problems) -> Option<bool> {
+pub(super) fn flag(
+    fields: &Fields<'_>,
+    key: &str,
+    usual: bool,
+    problems: &mut Problems,
+) -> Option<bool> {
     match fields.optional(key) {
         Some(field) => field.boolean(problems),
         None => Some(usual),
@@ -422,7 +421,7 @@ fn moderation(field: Field<'_>, problems: &mut Problems) -> Option<ModerationChe
 }
 
 /// A number from 0 to 1, in thousandths.
-fn thousandths(field: Field<'_>, problems: &mut Problems) -> Option<u16> {
+pub(super) fn thousandths(field: Field<'_>, problems: &mut Problems) -> Option<u16> {
     let number = match field.node().value {
         Value::Whole(0) => Some(0.0),
         Value::Whole(1) => Some(1.0),
@@ -443,83 +442,4 @@ fn thousandths(field: Field<'_>, problems: &mut Problems) -> Option<u16> {
         field.refuse("is no number from 0 to 1, such as 0.85", problems);
     }
     found
-}
-
-/// Reads `cache`. The inner `None`: nothing is kept.
-fn cache(field: Field<'_>, problems: &mut Problems) -> Option<Option<AnswerCache>> {
-    if field.as_boolean() == Some(false) {
-        return Some(None);
-    }
-    let fields = field.fields(
-        &[
-            "ttl",
-            "shared",
-            "only_deterministic",
-            "max_bytes",
-            "semantic",
-        ],
-        problems,
-    )?;
-    let ttl = match fields.optional("ttl") {
-        Some(field) => field.positive_duration(problems).filter(|ttl| {
-            if *ttl > TTL_MAX {
-                field.refuse("is longer than 31d", problems);
-            }
-            *ttl <= TTL_MAX
-        }),
-        None => Some(AnswerCache::TTL),
-    };
-    let across_callers = match fields.optional("shared") {
-        Some(field) => field.one_of(&[("caller", false), ("api", true)], problems),
-        None => Some(false),
-    };
-    let only_deterministic = flag(&fields, "only_deterministic", true, problems);
-    let max_bytes = match fields.optional("max_bytes") {
-        Some(field) => {
-            let bytes = field.byte_size(problems)?;
-            if !(BYTES_MIN..=BYTES_MAX).contains(&bytes) {
-                field.refuse("is not between 64KiB and 1GiB", problems);
-                return None;
-            }
-            usize::try_from(bytes).ok()
-        }
-        None => Some(AnswerCache::MAX_BYTES),
-    };
-    let semantic = match fields.optional("semantic") {
-        Some(field) => semantic(field, problems).map(Some),
-        None => Some(None),
-    };
-    Some(Some(AnswerCache {
-        ttl: ttl?,
-        across_callers: across_callers?,
-        only_deterministic: only_deterministic?,
-        max_bytes: max_bytes?,
-        semantic: semantic?,
-    }))
-}
-
-fn semantic(field: Field<'_>, problems: &mut Problems) -> Option<SemanticCache> {
-    let fields = field.fields(&["model", "threshold", "entries"], problems)?;
-    let model = fields
-        .required(
-            "model",
-            "name the model that makes numbers of texts, of the same team",
-            problems,
-        )
-        .and_then(|field| name(field, problems));
-    let threshold = match fields.optional("threshold") {
-        Some(field) => thousandths(field, problems),
-        None => Some(SemanticCache::THRESHOLD),
-    };
-    let entries = match fields.optional("entries") {
-        Some(field) => field
-            .whole(1..=ENTRIES_MAX, problems)
-            .and_then(|count| usize::try_from(count).ok()),
-        None => Some(SemanticCache::ENTRIES),
-    };
-    Some(SemanticCache {
-        model: model?,
-        threshold: threshold?,
-        entries: entries?,
-    })
 }

@@ -6,6 +6,7 @@
 
 mod access_policy;
 mod ai;
+mod answer_cache;
 mod api;
 mod authentication;
 mod authorization;

@@ -133,7 +133,7 @@ fn checks() -> [(&'static str, Value); 7] {
 fn cache() -> Value {
     let semantic = object(
         &["model"],
-        json!({ "model": name(), "threshold": share(), "entries": whole(1, 100_000) }),
+        json!({ "model": name(), "threshold": share(), "entries": whole(1, 10_000) }),
     );
     object(
         &[],
