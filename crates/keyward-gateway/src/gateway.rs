@@ -174,6 +174,8 @@ impl Gateway {
             shared_limits: context.shared_limits,
             bodies: Memory::new(BODIES_MAX),
             answers: Memory::new(ANSWERS_MAX),
+            kept_answers: Memory::new(crate::ai::KEPT_MAX),
+            guardrails: crate::metrics::GuardrailCounters::default(),
             responses: ResponseCache::new(settings.limits.cache_bytes),
             keys: KeyMemory::new(settings.limits.idempotency_bytes),
             revocations: context.revocations,
@@ -467,6 +469,20 @@ impl Gateway {
     #[must_use]
     pub fn cache_counts(&self) -> CacheCounts {
         self.shared.responses.counts()
+    }
+
+    /// How often guardrails have fired.
+    #[must_use]
+    pub fn guardrail_counts(&self) -> Vec<(crate::metrics::GuardrailLabels, u64)> {
+        self.shared.guardrails.read()
+    }
+
+    /// Memory that answers of AI models that are kept take, those included that are only being sent still, and the most
+    /// of it.
+    #[must_use]
+    pub fn kept_answer_bytes(&self) -> (usize, usize) {
+        let memory = &self.shared.kept_answers;
+        (memory.used(), memory.most())
     }
 
     /// What is remembered of idempotency keys.

@@ -209,6 +209,10 @@ codes! {
     ModelNotFound = "model_not_found", 404, Caller, "There is no such model";
     /// No model behind the name can do what is asked.
     ModelCannot = "model_cannot", 400, Caller, "The model can't do what is asked";
+    /// A guardrail does not let the request, or the answer, pass.
+    GuardrailBlocked = "guardrail_blocked", 400, Caller, "A guardrail does not let this pass";
+    /// What a guardrail asks gives no answer.
+    GuardrailUnavailable = "guardrail_unavailable", 503, Upstream, "A guardrail gives no answer just now";
     /// The model's provider refused the request for what it is.
     ProviderRefused = "provider_refused", 400, Caller, "The model's provider refused the request";
     /// The model's providers take no more calls just now.

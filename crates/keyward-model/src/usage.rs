@@ -158,6 +158,10 @@ pub struct UsageRecord {
     pub limit: Option<Box<str>>,
     /// The access policies that let it pass or forbade it.
     pub policy: Option<Arc<str>>,
+    /// The guardrails that fired, each with what it did: `pii=mask,words=flag`.
+    pub guardrails: Option<Box<str>>,
+    /// What the cache of AI answers did, where there is one: `hit`, `semantic-hit` or `miss`.
+    pub answer_cache: Option<&'static str>,
     /// The AI part.
     pub model: Option<Box<ModelUse>>,
     /// Bytes of the request's body that were read.

@@ -102,19 +102,17 @@ pub(crate) async fn infer(
     let mut answer = match intent {
         Intent::List(listing) => listed(&listing, record)?,
         Intent::Call(asked) => {
-            let chain = Chain {
-                call: &call,
-                plan: &ai.plan,
-                asked: &asked,
-                context: Context {
-                    id: record.request_id.to_string(),
-                    now: u64::try_from(record.started().as_seconds()).unwrap_or_default(),
-                },
-                request: OnceCell::new(),
-                tokens: OnceCell::new(),
-                needed: OnceCell::new(),
+            let context = Context {
+                id: record.request_id.to_string(),
+                now: u64::try_from(record.started().as_seconds()).unwrap_or_default(),
             };
-            Box::pin(chain.run(record)).await
+            Box::pin(super::guarded::answer(
+                (&call, &ai.plan),
+                *asked,
+                context,
+                record,
+            ))
+            .await
         }
     };
     call.admitted
@@ -134,7 +132,24 @@ fn listed(listing: &Listing, record: &mut CallRecord) -> Result<Answer, Refusal>
     Ok(answer)
 }
 
-impl Chain<'_> {
+impl<'a> Chain<'a> {
+    pub(super) fn new(
+        call: &'a Call<'a>,
+        plan: &'a AiPlan,
+        asked: &'a ModelCall,
+        context: Context,
+    ) -> Self {
+        Self {
+            call,
+            plan,
+            asked,
+            context,
+            request: OnceCell::new(),
+            tokens: OnceCell::new(),
+            needed: OnceCell::new(),
+        }
+    }
+
     pub(super) fn target(&self, place: usize) -> Option<&AiTarget> {
         self.asked.model.targets.get(place)
     }
@@ -161,7 +176,7 @@ impl Chain<'_> {
         self.context.now
     }
 
-    async fn run(&self, record: &mut CallRecord) -> Answer {
+    pub(super) async fn run(&self, record: &mut CallRecord) -> Answer {
         let model = &self.asked.model;
         let order = self.order();
         let mut course = Course::of(model.attempts);

@@ -1,5 +1,6 @@
 //! What a call asks for, read from its body before anything is decided: which model it wants, and whether streamed.
 
+use super::cache::CacheWish;
 use super::listing::Listing;
 use super::plan::{AiRoute, BODY_MAX, BODY_WITHIN, ModelPlan};
 use crate::body::RequestBody;
@@ -46,6 +47,8 @@ pub(crate) struct ModelCall {
     pub(super) sticky: Vec<(Box<str>, u64)>,
     /// Headers that pass to a provider of the same dialect.
     pub(super) features: Vec<(&'static str, Box<[u8]>)>,
+    /// What the caller wants of a cache.
+    pub(super) cache: CacheWish,
 }
 
 impl Intent {
@@ -148,6 +151,7 @@ pub(crate) async fn read_intent(
         stream,
         plain,
         features: features.collect(),
+        cache: CacheWish::of(head),
         body,
     })))
 }

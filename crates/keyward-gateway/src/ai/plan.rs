@@ -1,7 +1,9 @@
 //! What an API serves of AI, prepared when the configuration is compiled.
 
+use super::cache::CachePlan;
 use super::choice::Group;
 use super::facts::Needs;
+use super::guardrail::GuardPlan;
 use super::provider::ProviderPlan;
 use super::standing::{ProviderState, TargetState};
 use crate::message::RequestHead;
@@ -12,10 +14,10 @@ use crate::snapshot::{BudgetPlan, Route};
 use keyward_access::Rule;
 use keyward_llm::catalogue::Price;
 use keyward_llm::{Dialect, Target};
-use keyward_model::Moment;
 use keyward_model::resource::AiEndpoint;
 use keyward_model::resource::provider::ProviderEjection;
 use keyward_model::usage::RouteLabels;
+use keyward_model::{Moment, Name};
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
@@ -42,6 +44,10 @@ pub(crate) struct AiPlan {
     pub(crate) providers: Box<[ProviderRoute]>,
     /// Limits in what calls of all these models take.
     pub(crate) budgets: Arc<BudgetPlan>,
+    /// Models that guardrails and caches ask, by name.
+    pub(crate) helpers: BTreeMap<Box<str>, Arc<ModelPlan>>,
+    /// The ways to the services that guardrails ask, by their upstreams.
+    pub(crate) questions: Box<[(Name, Arc<Route>)]>,
     /// What requests that are under way take together.
     pub(super) bodies: Arc<Memory>,
     /// The same of answers that are read whole.
@@ -79,6 +85,10 @@ pub(crate) struct ModelPlan {
     pub(crate) budgets: Box<[Arc<BudgetPlan>]>,
     /// Whether a key that it may be asked with has limits of its own.
     pub(crate) has_key_budgets: bool,
+    /// What looks at its calls.
+    pub(crate) guard: Option<Arc<GuardPlan>>,
+    /// Its answers that are kept.
+    pub(crate) cache: Option<Arc<CachePlan>>,
 }
 
 /// A provider's model.
@@ -127,11 +137,15 @@ impl AiPlan {
         models: BTreeMap<Box<str>, Arc<ModelPlan>>,
         providers: Box<[ProviderRoute]>,
         budgets: Arc<BudgetPlan>,
+        helpers: BTreeMap<Box<str>, Arc<ModelPlan>>,
+        questions: Box<[(Name, Arc<Route>)]>,
     ) -> Self {
         Self {
             models,
             providers,
             budgets,
+            helpers,
+            questions,
             bodies: Memory::new(BODIES_OF_ROUTE_MAX),
             answers: Memory::new(ANSWERS_OF_ROUTE_MAX),
         }

@@ -4,6 +4,7 @@ mod api;
 mod cache;
 mod copy;
 mod counter;
+mod guardrail;
 mod histogram;
 mod limit;
 mod model;
@@ -20,7 +21,10 @@ pub use policy::PolicyEvent;
 pub use route::RouteCounts;
 pub use worker::{HandshakeCounts, WorkerCounts};
 
+pub use guardrail::GuardrailLabels;
+
 pub(crate) use api::ApiMetrics;
+pub(crate) use guardrail::GuardrailCounters;
 pub(crate) use limit::LimitMetrics;
 pub(crate) use model::ModelMetrics;
 pub(crate) use route::RouteMetrics;

@@ -64,6 +64,7 @@ struct Counted {
 }
 
 /// What a body takes of the node's memory and of the route's.
+#[derive(Debug)]
 pub(crate) struct Reserved {
     of_route: Reservation,
     of_node: Reservation,

@@ -50,6 +50,7 @@ impl Status {
             | Code::IdempotencyKeyInvalid
             | Code::ModelCannot
             | Code::CallOverLimit
+            | Code::GuardrailBlocked
             | Code::ProviderRefused
             | Code::Internal => Self::Internal,
             Code::TokenMissing
@@ -105,6 +106,7 @@ impl Status {
             | Code::UpstreamUnreachable
             | Code::UpstreamFailed
             | Code::ProviderBusy
+            | Code::GuardrailUnavailable
             | Code::ProviderFailed
             | Code::UntransformableAnswer
             | Code::InvalidAnswer

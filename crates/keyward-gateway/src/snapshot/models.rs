@@ -4,11 +4,12 @@ use super::CompileError;
 use super::compiled_api::{Surroundings, unusable};
 use super::route::{Mirroring, Prepared, Route};
 use crate::ai::{
-    AiPlan, AiTarget, Group, Member, ModelPlan, Needs, ProviderPlan, ProviderRoute, To,
+    AiPlan, AiTarget, CachePlan, Group, GuardPlan, Member, ModelPlan, Needs, ProviderPlan,
+    ProviderRoute, To,
 };
 use crate::metrics::{ApiMetrics, RouteMetrics};
 use crate::snapshot::BudgetPlan;
-use crate::upstream::hash_of;
+use crate::upstream::{UpstreamPlan, hash_of};
 use hashbrown::HashMap;
 use keyward_access::{Inputs, Rule};
 use keyward_llm::ModelMembers;
@@ -16,7 +17,8 @@ use keyward_model::id::TeamId;
 use keyward_model::name::Name;
 use keyward_model::resource::route::{Action, Forward};
 use keyward_model::resource::{
-    Answers, Api, Model, ModelChoice, OfferedModels, Resource, Spec, Sticky, route,
+    Answers, Api, Guarded, Guardrail, Model, ModelChoice, OfferedModels, Resource, Spec, Sticky,
+    route,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -34,8 +36,12 @@ pub(super) struct ModelInputs {
     /// Those that are offered, then those that one of them names and that are not.
     models: Vec<Arc<Resource>>,
     offered: usize,
+    /// The names of those that guardrails and caches ask.
+    helpers: BTreeSet<Name>,
     /// Each that one of them names, once.
     providers: Vec<Arc<ProviderPlan>>,
+    /// The upstreams that guardrails ask.
+    asked: Vec<(Name, Arc<UpstreamPlan>)>,
     access: Option<Inputs>,
 }
 
@@ -82,6 +88,13 @@ impl PartialEq for ModelInputs {
         self.offered == other.offered
             && self.models.len() == other.models.len()
             && models.zip(&other.models).all(|(one, two)| same(one, two))
+            && self.helpers == other.helpers
+            && self.asked.len() == other.asked.len()
+            && self
+                .asked
+                .iter()
+                .zip(&other.asked)
+                .all(|((_, one), (_, two))| Arc::ptr_eq(one, two))
             && self.providers.len() == other.providers.len()
             && providers
                 .zip(&other.providers)
@@ -120,15 +133,38 @@ impl Surroundings<'_> {
         };
         let offered = models.len();
         let mut names: BTreeSet<Name> = models.iter().map(|model| model.name.clone()).collect();
-        let mut at = 0;
-        while let Some(next) = models.get(at).cloned() {
-            at += 1;
-            for name in model(&next).iter().flat_map(|model| model.aliases()) {
-                if names.insert(name.clone()) {
-                    let named = known.models.get(&(resource.team, name.clone())).cloned();
-                    models.push(named.ok_or_else(|| dangling("model", name))?);
+        let mut helpers: BTreeSet<Name> = ai.guarded.models().cloned().collect();
+        let mut asked: Vec<(Name, Arc<UpstreamPlan>)> = Vec::new();
+        let mut ask = |guarded: &Guarded| {
+            for name in guarded.upstreams() {
+                if !asked.iter().any(|(known, _)| known == name) {
+                    let upstream = self.upstreams.get(&(resource.team, name)).cloned();
+                    let upstream = upstream.ok_or_else(|| dangling("upstream", name))?;
+                    asked.push((name.clone(), upstream));
                 }
             }
+            Ok(())
+        };
+        ask(&ai.guarded)?;
+        let mut at = 0;
+        loop {
+            while let Some(next) = models.get(at).cloned() {
+                at += 1;
+                let Some(next) = model(&next) else { continue };
+                ask(&next.guarded)?;
+                helpers.extend(next.guarded.models().cloned());
+                for name in next.aliases() {
+                    if names.insert(name.clone()) {
+                        let named = known.models.get(&(resource.team, name.clone())).cloned();
+                        models.push(named.ok_or_else(|| dangling("model", name))?);
+                    }
+                }
+            }
+            let new = helpers.iter().find(|name| !names.contains(*name)).cloned();
+            let Some(name) = new else { break };
+            let helper = known.models.get(&(resource.team, name.clone())).cloned();
+            models.push(helper.ok_or_else(|| dangling("model", &name))?);
+            names.insert(name);
         }
         let mut providers: Vec<Arc<ProviderPlan>> = Vec::new();
         let targets = models.iter().filter_map(|resource| model(resource));
@@ -148,7 +184,9 @@ impl Surroundings<'_> {
         Ok(Some(ModelInputs {
             models,
             offered,
+            helpers,
             providers,
+            asked,
             access,
         }))
     }
@@ -249,20 +287,74 @@ impl ModelInputs {
             workers: metrics.workers(),
         };
         let mut models = BTreeMap::new();
+        let unusable = |name: &Name, why: &str| CompileError::Unusable {
+            api: format!("{}/{}", resource.name, api.version),
+            why: format!("model `{name}` {why}"),
+        };
+        let guarded = api.ai.as_ref().map(|ai| &*ai.guarded);
+        let cache_of_api = guarded.and_then(|guarded| guarded.cache.as_ref());
+        let guards_of_api = guarded.map_or(&[][..], |guarded| &guarded.guardrails);
+        let unguarded = |why: String| CompileError::Unusable {
+            api: format!("{}/{}", resource.name, api.version),
+            why,
+        };
+        let guard_of_api = GuardPlan::new(guards_of_api, &[]).map_err(unguarded)?;
         for declared in self.models.iter().take(self.offered) {
-            let plan = compiling.plan(&declared.name).map_err(|why| {
-                let why = format!("model `{}` {why}", declared.name);
-                CompileError::Unusable {
-                    api: format!("{}/{}", resource.name, api.version),
-                    why,
-                }
-            })?;
+            let (plan, guards) = compiling
+                .guarded(&declared.name)
+                .map_err(|why| unusable(&declared.name, why))?;
+            // Most models have none of their own.
+            let guard = if guards.is_empty() {
+                guard_of_api.clone()
+            } else {
+                GuardPlan::new(guards_of_api, &guards).map_err(unguarded)?
+            };
+            let own = model(declared).and_then(|model| model.guarded.cache.as_ref());
+            let cache = own.or(cache_of_api).and_then(Option::as_ref);
+            let cache = cache.map(CachePlan::new).transpose().map_err(unguarded)?;
+            let plan = ModelPlan {
+                guard,
+                cache,
+                ..plan
+            };
             models.insert(plan.name.clone(), Arc::new(plan));
+        }
+        let mut helpers = BTreeMap::new();
+        for name in &self.helpers {
+            let plan = compiling.plan(name).map_err(|why| unusable(name, why))?;
+            helpers.insert(plan.name.clone(), Arc::new(plan));
         }
         for provider in &self.providers {
             provider.state.forget_unused();
         }
-        Ok(Arc::new(AiPlan::new(models, providers, budgets.api)))
+        let questions = self.asked.iter().map(|(name, upstream)| {
+            let declared =
+                route::Route::of(&api.base_path, Action::Forward(Forward::to(name.clone())));
+            let kind = Mirroring::Questions;
+            let metrics = Arc::clone(metrics);
+            let route = Route::compile(
+                resource,
+                api,
+                &declared,
+                prepared,
+                Some(upstream),
+                kind,
+                metrics,
+            )?;
+            let route = Route {
+                max_body_bytes: None,
+                ..route
+            };
+            Ok((name.clone(), Arc::new(route)))
+        });
+        let questions: Box<[_]> = questions.collect::<Result<_, CompileError>>()?;
+        Ok(Arc::new(AiPlan::new(
+            models,
+            providers,
+            budgets.api,
+            helpers,
+            questions,
+        )))
     }
 }
 
@@ -288,6 +380,9 @@ struct Built<'a> {
     access: Vec<Arc<Rule>>,
     budgets: Vec<Arc<BudgetPlan>>,
     has_key_budgets: bool,
+    guards: Vec<Guardrail>,
+    /// Those whose own are among these.
+    met: BTreeSet<&'a Name>,
     sticky: BTreeSet<Box<str>>,
     looks_for: Needs,
     /// The names on the way to where it is now.
@@ -296,6 +391,11 @@ struct Built<'a> {
 
 impl<'a> Compiling<'a> {
     fn plan(&self, name: &'a Name) -> Result<ModelPlan, &'static str> {
+        self.guarded(name).map(|(plan, _)| plan)
+    }
+
+    /// The plan, and what looks at the model's calls: its own guardrails, and those of models that it names.
+    fn guarded(&self, name: &'a Name) -> Result<(ModelPlan, Vec<Guardrail>), &'static str> {
         let mut built = Built {
             asked: name.as_str(),
             targets: Vec::new(),
@@ -303,6 +403,8 @@ impl<'a> Compiling<'a> {
             access: Vec::new(),
             budgets: Vec::new(),
             has_key_budgets: false,
+            guards: Vec::new(),
+            met: BTreeSet::new(),
             sticky: BTreeSet::new(),
             looks_for: Needs::default(),
             path: Vec::new(),
@@ -317,7 +419,7 @@ impl<'a> Compiling<'a> {
                 target.lacks = Needs::default();
             }
         }
-        Ok(ModelPlan {
+        let plan = ModelPlan {
             name: name.as_str().into(),
             targets: built.targets.into(),
             root,
@@ -329,7 +431,10 @@ impl<'a> Compiling<'a> {
             access: built.access.into(),
             budgets: built.budgets.into(),
             has_key_budgets: built.has_key_budgets,
-        })
+            guard: None,
+            cache: None,
+        };
+        Ok((plan, built.guards))
     }
 
     /// Who answers for a model. What it asks of callers holds for whoever comes by way of another, too.
@@ -349,9 +454,11 @@ impl<'a> Compiling<'a> {
             .models
             .get(name)
             .ok_or("names a model that is not there")?;
-        let known = |one: &Arc<BudgetPlan>| Arc::ptr_eq(one, budgets);
-        if !budgets.budgets.is_empty() && !built.budgets.iter().any(known) {
-            built.budgets.push(Arc::clone(budgets));
+        if built.met.insert(name) {
+            if !budgets.budgets.is_empty() {
+                built.budgets.push(Arc::clone(budgets));
+            }
+            built.guards.extend_from_slice(&model.guarded.guardrails);
         }
         built.path.push(name);
         built

@@ -1,7 +1,7 @@
 //! What an API serves in place of an upstream's calls: AI models, at the addresses that the vendors' own libraries call.
 
 use super::route::{Action, PathKind, PathPattern, RouteMatch};
-use super::{BasePath, Policies, Route};
+use super::{BasePath, Guarded, Policies, Route};
 use crate::limit::Budget;
 use crate::name::Name;
 
@@ -12,6 +12,8 @@ pub struct Ai {
     pub models: OfferedModels,
     /// Limits in what their calls take, in the order in which they are asked.
     pub budgets: Vec<Budget>,
+    /// What holds for the calls of all of them.
+    pub guarded: Box<Guarded>,
 }
 
 impl Ai {

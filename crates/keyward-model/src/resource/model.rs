@@ -1,7 +1,7 @@
 //! Models: the names that callers ask for, and which provider's model answers.
 
-use super::Authorization;
 use super::authorization::ClaimCondition;
+use super::{Authorization, Guarded};
 use crate::limit::Budget;
 use crate::name::Name;
 use std::num::NonZeroU32;
@@ -26,6 +26,8 @@ pub struct Model {
     pub allow_model_members: bool,
     /// Limits in what its calls take, of whichever API.
     pub budgets: Vec<Budget>,
+    /// What holds for its calls, beside what their API says.
+    pub guarded: Guarded,
 }
 
 /// Which target is asked first.

@@ -97,6 +97,8 @@ pub(crate) enum LogField {
     Because,
     Limit,
     Policy,
+    Guardrails,
+    AnswerCache,
     Address,
     Team,
     Api,
@@ -127,7 +129,7 @@ pub(crate) enum LogField {
 
 impl LogField {
     /// All, by the names that they have in a line.
-    pub(crate) const NAMED: [(&'static str, Self); 39] = [
+    pub(crate) const NAMED: [(&'static str, Self); 41] = [
         ("time", Self::Time),
         ("request_id", Self::RequestId),
         ("trace_id", Self::TraceId),
@@ -141,6 +143,8 @@ impl LogField {
         ("because", Self::Because),
         ("limit", Self::Limit),
         ("policy", Self::Policy),
+        ("guardrails", Self::Guardrails),
+        ("answer_cache", Self::AnswerCache),
         ("address", Self::Address),
         ("team", Self::Team),
         ("api", Self::Api),

@@ -17,9 +17,9 @@ use keyward_model::resource::authentication::Dpop;
 use keyward_model::resource::issuer::SELF;
 use keyward_model::resource::provider::ProviderEjection;
 use keyward_model::resource::{
-    Ai, Answers, Api, Authentication, Authorization, BasePath, IdentityHeaders, Model, ModelChoice,
-    ModelTarget, OfferedModels, Policies, Provider, Resource, Route, Spec, Target, TargetCondition,
-    TokenMethod, TokenSource, Upstream, VersionState,
+    Ai, Answers, Api, Authentication, Authorization, BasePath, Guarded, IdentityHeaders, Model,
+    ModelChoice, ModelTarget, OfferedModels, Policies, Provider, Resource, Route, Spec, Target,
+    TargetCondition, TokenMethod, TokenSource, Upstream, VersionState,
 };
 use keyward_model::{Name, Origin, Timestamp};
 use serde_json::{Map, Value, json};
@@ -160,6 +160,7 @@ fn declared(upstream: SocketAddr) -> Result<Vec<Resource>, String> {
         attempts: NonZeroU32::MIN,
         allow_model_members: false,
         budgets: Vec::new(),
+        guarded: Guarded::default(),
     };
     Ok(vec![
         resource(demo.clone(), Spec::Upstream(Box::new(upstream))),
@@ -188,6 +189,7 @@ fn models_api(demo: &Api, limit: Name) -> Result<Api, String> {
         ai: Some(Ai {
             models: OfferedModels::These(vec![name(MODEL)?]),
             budgets: Vec::new(),
+            guarded: Box::default(),
         }),
         ..demo.clone()
     })

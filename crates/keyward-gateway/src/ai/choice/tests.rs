@@ -42,6 +42,8 @@ fn model(choose: ModelChoice, weights: &[u32]) -> ModelPlan {
     ModelPlan {
         budgets: Box::default(),
         has_key_budgets: false,
+        guard: None,
+        cache: None,
         name: "fast".into(),
         targets: (0..weights.len())
             .map(|place| target(&format!("m{place}")))

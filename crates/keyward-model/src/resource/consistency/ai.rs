@@ -48,6 +48,7 @@ pub(super) fn check(catalogue: &Catalogue<'_>, problems: &mut Problems) {
         }
     }
     offered(catalogue, problems);
+    guarded(catalogue, problems);
 }
 
 /// What a model names does not lead back to it, nor further than anybody follows.
@@ -164,6 +165,77 @@ fn unknown_provider(
             hint.unwrap_or_else(|| ": declare it with `kind: provider`".to_owned())
         ),
     );
+}
+
+/// What guardrails and caches ask is there.
+fn guarded(catalogue: &Catalogue<'_>, problems: &mut Problems) {
+    let of_models = catalogue.models.values();
+    let of_models = of_models.map(|(declared, model)| (*declared, &model.guarded, None));
+    let of_apis = catalogue.apis.iter().filter_map(|(declared, api)| {
+        let ai = api.ai.as_ref()?;
+        Some((*declared, &*ai.guarded, Some("ai")))
+    });
+    for (declared, guarded, under) in of_models.chain(of_apis) {
+        let team = &declared.resource.team_name;
+        let node = under.map_or(Some(&declared.node), |key| declared.node.get(key));
+        let node = node.unwrap_or(&declared.node);
+        let place = |key: &str, name: &Name| {
+            let list = node.get("guardrails").map_or(&[][..], Node::members);
+            let named = list.iter().find_map(|guardrail| {
+                let check = guardrail.get("webhook").or(guardrail.get("moderation"))?;
+                let named = check.get(key)?;
+                (named.shown() == format!("`{name}`")).then_some(named.place)
+            });
+            let in_cache = || node.place_of(&["cache", "semantic", key]);
+            named.unwrap_or_else(in_cache)
+        };
+        for name in guarded.upstreams() {
+            if !catalogue.upstreams.contains_key(&(team, name)) {
+                let names = catalogue.upstreams.keys();
+                let names = names.filter(|(owner, _)| *owner == team);
+                let hint = meant(name, names.map(|(_, name)| name.as_str()));
+                problems.error(
+                    place("upstream", name),
+                    "unknown_reference",
+                    format!(
+                        "`upstream`: there is no upstream `{name}`{}",
+                        hint.unwrap_or_else(|| ": declare it with `kind: upstream`".to_owned())
+                    ),
+                );
+            }
+        }
+        for name in guarded.models() {
+            if !catalogue.models.contains_key(&(team, name)) {
+                let names = catalogue.models.keys();
+                let names = names.filter(|(owner, _)| *owner == team);
+                let hint = meant(name, names.map(|(_, name)| name.as_str()));
+                problems.error(
+                    place("model", name),
+                    "unknown_reference",
+                    format!(
+                        "`model`: there is no model `{name}`{}",
+                        hint.unwrap_or_else(|| ": declare it with `kind: model`".to_owned())
+                    ),
+                );
+            }
+        }
+    }
+}
+
+/// The upstreams that guardrails ask.
+pub(super) fn asked_upstreams<'c>(
+    catalogue: &'c Catalogue<'_>,
+) -> impl Iterator<Item = (&'c Name, &'c Name)> {
+    let of_models = catalogue.models.values();
+    let of_models = of_models.map(|(declared, model)| (*declared, &model.guarded));
+    let of_apis = catalogue
+        .apis
+        .iter()
+        .filter_map(|(declared, api)| Some((*declared, &*api.ai.as_ref()?.guarded)));
+    of_models.chain(of_apis).flat_map(|(declared, guarded)| {
+        let upstreams = guarded.upstreams();
+        upstreams.map(|name| (&declared.resource.team_name, name))
+    })
 }
 
 /// The models that APIs offer are there.

@@ -6,6 +6,7 @@
 
 mod access_policy;
 mod ai;
+mod answer_cache;
 mod api;
 mod authentication;
 mod authorization;
@@ -16,6 +17,7 @@ mod content;
 mod credential;
 pub mod field;
 pub mod form;
+mod guardrail;
 mod issuer;
 mod key_set;
 mod limits;

@@ -4,6 +4,7 @@ use super::Value;
 use super::authorization;
 use super::budgets::{self, Holder};
 use super::field::{Field, Fields};
+use super::guardrail;
 use super::problem::Problems;
 use super::provider::weight;
 use super::read::name;
@@ -25,6 +26,8 @@ pub(super) const KEYS: &[&str] = &[
     "allow_model_members",
     "rate_limits",
     "quotas",
+    "guardrails",
+    "cache",
 ];
 
 /// Each is looked at for a call.
@@ -74,6 +77,7 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Model
         None => Some(false),
     };
     let budgets = budgets::read(fields, Holder::Model, problems);
+    let guarded = guardrail::read(fields, problems);
     Some(Model {
         targets: targets?,
         fallbacks: fallbacks?,
@@ -83,6 +87,7 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Model
         attempts: attempts?,
         allow_model_members: allow_model_members?,
         budgets: budgets?,
+        guarded: guarded?,
     })
 }
 

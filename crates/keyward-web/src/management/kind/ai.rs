@@ -131,7 +131,7 @@ pub(super) fn model_schema() -> Value {
             about(schema, "Over all APIs that serve it"),
         );
     }
-    object(&["targets"], members)
+    with_guarded(object(&["targets"], members))
 }
 
 /// Which calls a target takes.
@@ -153,14 +153,26 @@ fn condition() -> Value {
     condition
 }
 
+/// With what holds for the calls of models.
+fn with_guarded(mut schema: Value) -> Value {
+    if let Some(Value::Object(members)) = schema.get_mut("properties") {
+        members.extend(
+            super::guardrail::members()
+                .into_iter()
+                .map(|(key, member)| (key.to_owned(), member)),
+        );
+    }
+    schema
+}
+
 /// What an API says of AI.
 pub(super) fn served() -> Value {
     let mut names = filled(name());
     put(&mut names, "uniqueItems", json!(true));
     put(&mut names, "maxItems", json!(1_000));
     let models = one_of(vec![json!({ "const": "all" }), names]);
-    object(
+    with_guarded(object(
         &["models"],
         json!({ "models": about(models, "Which it offers") }),
-    )
+    ))
 }

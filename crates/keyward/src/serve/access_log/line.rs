@@ -96,6 +96,14 @@ impl JsonLines {
         text(out, F::Because, b",\"because\":", record.because.as_deref());
         text(out, F::Limit, b",\"limit\":", record.limit.as_deref());
         text(out, F::Policy, b",\"policy\":", record.policy.as_deref());
+        let guardrails = record.guardrails.as_deref();
+        text(out, F::Guardrails, b",\"guardrails\":", guardrails);
+        text(
+            out,
+            F::AnswerCache,
+            b",\"answer_cache\":",
+            record.answer_cache,
+        );
         if let Some(address) = record.address.filter(|_| fields.has(F::Address)) {
             out.extend_from_slice(b",\"address\":\"");
             ip(out, mask.of_address(address));
@@ -413,6 +421,8 @@ mod tests {
         record.grpc_status = Some(5);
         record.limit = Some("whole".into());
         record.policy = Some("closed".into());
+        record.guardrails = Some("pii=mask".into());
+        record.answer_cache = Some("hit");
         record.address = Some("192.0.2.77".parse().unwrap());
         record.started = Timestamp::from_micros(951_782_400_000_042);
         record.times = Times {

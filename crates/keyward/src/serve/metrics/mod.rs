@@ -69,6 +69,7 @@ pub(super) fn text(sources: &Sources<'_>) -> String {
         captures(&mut page, status);
     }
     cache(&mut page, sources.gateway);
+    guardrails(&mut page, sources.gateway);
     idempotency_keys(&mut page, sources.gateway);
     reloads(&mut page, sources.reloads);
     page.gauge(
@@ -335,6 +336,34 @@ fn cache(page: &mut Page, gateway: &Gateway) {
         "keyward_cache_evictions_total",
         "Keys whose answers were given up to make room for others.",
         counts.evicted,
+    );
+}
+
+fn guardrails(page: &mut Page, gateway: &Gateway) {
+    let mut family = page.family(
+        Kind::Counter,
+        "keyward_guardrails_total",
+        "Calls in which a guardrail fired, by API, guardrail and what it did.",
+    );
+    for (fired, count) in gateway.guardrail_counts() {
+        let labels = Labels::of(&[
+            ("team", fired.team.as_str()),
+            ("api", fired.api.as_str()),
+            ("guardrail", &fired.guardrail),
+            ("action", fired.action),
+        ]);
+        family.sample(&labels, count);
+    }
+    let (bytes, most) = gateway.kept_answer_bytes();
+    page.gauge(
+        "keyward_ai_cache_bytes",
+        "Memory that answers of AI models that are kept for other calls take, those included that are only being sent still.",
+        bytes,
+    );
+    page.gauge(
+        "keyward_ai_cache_max_bytes",
+        "The most memory that they may take.",
+        most,
     );
 }
 

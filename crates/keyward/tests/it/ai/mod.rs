@@ -1,11 +1,13 @@
 //! AI models, with scripted providers behind a node.
 
 mod budgets;
+mod caches;
 mod charged;
 mod control;
 mod dialects;
 mod fallback;
 mod faults;
+mod guardrails;
 pub(crate) mod judges;
 mod managed;
 mod passage;
