@@ -43,18 +43,27 @@ impl StreamPassage {
     /// # Errors
     /// [`Error::TooLarge`] for an event that does not end.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
-        for byte in bytes {
-            self.event.push(*byte);
-            let ends_line = matches!(byte, b'\n' | b'\r');
-            if ends_line && !(*byte == b'\n' && self.after_return) {
+        let mut rest = bytes;
+        while let Some(&first) = rest.first() {
+            let ends_line = |byte: &u8| matches!(byte, b'\n' | b'\r');
+            if !ends_line(&first) {
+                // All of a line at once: byte by byte, this was a good part of what a stream costs.
+                let end = rest.iter().position(ends_line).unwrap_or(rest.len());
+                let (line, behind) = rest.split_at(end);
+                self.event.extend_from_slice(line);
+                (self.line_is_empty, self.after_return) = (false, false);
+                rest = behind;
+                continue;
+            }
+            self.event.push(first);
+            if !(first == b'\n' && self.after_return) {
                 if self.line_is_empty {
                     self.give(out);
                 }
                 self.line_is_empty = true;
-            } else if !ends_line {
-                self.line_is_empty = false;
             }
-            self.after_return = *byte == b'\r';
+            self.after_return = first == b'\r';
+            rest = rest.get(1..).unwrap_or_default();
         }
         if self.event.len() > MOST_EVENT_BYTES {
             return Err(Error::TooLarge {
@@ -131,11 +140,11 @@ impl StreamPassage {
         let event = std::mem::take(&mut self.event);
         self.given += u64::from(event.starts_with(b"event:") || event.starts_with(b"data:"));
         let words = self.glance.words();
-        let tells = || words.iter().any(|word| contains(&event, word.as_bytes()));
+        let tells = || words.iter().any(|word| contains(&event, word));
         if (words.is_empty() || !self.glance.has_begun() || tells()) && self.look(&event, out) {
             return;
         }
-        if self.take_out_usage && contains(&event, b"\"usage\"") {
+        if self.take_out_usage && contains(&event, "\"usage\"") {
             if let Some(rest) = without_usage(&event) {
                 out.extend_from_slice(&rest);
             }
@@ -169,8 +178,14 @@ impl StreamPassage {
     }
 }
 
-fn contains(bytes: &[u8], word: &[u8]) -> bool {
-    bytes.windows(word.len()).any(|window| window == word)
+/// The standard library looks for a text in a text many bytes at once, and for bytes in bytes one by one.
+fn contains(bytes: &[u8], word: &str) -> bool {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.contains(word),
+        Err(_) => bytes
+            .windows(word.len())
+            .any(|window| window == word.as_bytes()),
+    }
 }
 
 /// The event without its usage; nothing where it was made for that alone.
