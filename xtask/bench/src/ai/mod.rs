@@ -413,7 +413,7 @@ fn body(model: &str, form: Form, size: usize, streamed: bool) -> String {
     let mut turns: Vec<Value> = Vec::new();
     let mut left = size.saturating_sub(80);
     loop {
-        let role = if turns.len() % 2 == 0 {
+        let role = if turns.len().is_multiple_of(2) {
             "user"
         } else {
             "assistant"
@@ -426,7 +426,7 @@ fn body(model: &str, form: Form, size: usize, streamed: bool) -> String {
         }
     }
     // The caller speaks last, as conversations go.
-    if turns.len() % 2 == 0 {
+    if turns.len().is_multiple_of(2) {
         turns.push(json!({ "role": "user", "content": "Go on." }));
     }
     let mut body = json!({ "model": model, "messages": turns });

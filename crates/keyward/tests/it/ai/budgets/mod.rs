@@ -1,5 +1,6 @@
 //! Limits in tokens and money: what calls hold while they are made, and what counts when they have ended.
 
+mod hedged;
 mod several;
 mod told;
 
@@ -291,7 +292,7 @@ async fn a_stream_whose_caller_leaves_counts_as_what_was_written_for_them() {
     client.bytes(2_000).await.unwrap();
     drop(client);
     until("the call is written down", async || {
-        node.process.log().contains("\"tokens_estimated\":true")
+        logged(&node).await["tokens_estimated"] == true
     })
     .await;
     let logged = logged(&node).await;
@@ -330,7 +331,7 @@ async fn a_call_whose_caller_leaves_before_the_answer_counts_as_all_it_may_have_
     until("the provider is asked", async || back.received().len() == 2).await;
     drop(client);
     until("the call is written down", async || {
-        node.process.log().contains("\"tokens_estimated\":true")
+        logged(&node).await["tokens_estimated"] == true
     })
     .await;
     let logged = logged(&node).await;
