@@ -64,6 +64,7 @@ pub use policy::{
 };
 
 pub use ai::check_provider;
+pub use ai::prompt::{PromptComment, PromptCounts, PromptFlaw, check_prompt, preview_prompt};
 pub use credentials::{
     Clash, CredentialIndex, CredentialKeys, CredentialRow, LeftOutCredential, PreparedCredentials,
     UntakenCredential,

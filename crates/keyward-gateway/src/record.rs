@@ -1,5 +1,6 @@
 //! The record of one call while it runs.
 
+use crate::ai::prompt::PromptUse;
 use crate::body::BodyFailure;
 use crate::capture::CallCapture;
 use crate::load::InFlight;
@@ -59,6 +60,8 @@ pub(crate) struct CallRecord {
     pub(crate) dialect: Option<Dialect>,
     /// Which model was asked, which answered, and what that took.
     pub(crate) model: Option<Box<ModelUse>>,
+    /// The prompt that was called, and where it is counted.
+    pub(crate) prompt: Option<Box<PromptUse>>,
     /// The access policies that decided, where any are attached.
     pub(crate) policy: Option<Arc<str>>,
     pub(crate) bytes_in: u64,
@@ -156,6 +159,7 @@ impl CallRecord {
             held: None,
             dialect: None,
             model: None,
+            prompt: None,
             policy: None,
             bytes_in: 0,
             bytes_out: 0,
@@ -231,6 +235,11 @@ impl CallRecord {
         self.code = Some(code);
         self.because = Some(because.into());
         self.answered(status);
+    }
+
+    /// Takes back why the call failed, to be told in another way.
+    pub(crate) fn take_failure(&mut self) -> Option<(Code, Option<Box<str>>)> {
+        Some((self.code.take()?, self.because.take()))
     }
 
     /// The answer failed while it was given.
@@ -332,6 +341,7 @@ impl CallRecord {
             limit: self.limit.take(),
             policy: self.policy.take(),
             model: self.model.take(),
+            prompt: self.prompt.as_ref().map(|used| Box::new(used.labels())),
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
             times: Times {
@@ -356,6 +366,9 @@ impl Drop for CallRecord {
         }
         let end = self.worker.moment();
         let usage = self.finish(end);
+        if let Some(prompt) = &self.prompt {
+            prompt.metrics.count(&usage);
+        }
         let trace = self.trace.take();
         if let Some(traced) = trace.and_then(|trace| trace.finish(&usage, (self.begun, end))) {
             self.worker.record_trace(traced);

@@ -277,6 +277,7 @@ impl Worker {
                 limit: None,
                 policy: None,
                 model: None,
+                prompt: None,
                 bytes_in: 0,
                 bytes_out: 0,
                 times: Times::default(),

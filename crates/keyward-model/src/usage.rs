@@ -46,6 +46,15 @@ pub struct ModelUse {
     pub price_revision: u32,
 }
 
+/// Which version of which prompt was called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PromptLabels {
+    /// The prompt.
+    pub prompt: Name,
+    /// Its version.
+    pub version: Name,
+}
+
 /// The times of a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Times {
@@ -144,6 +153,8 @@ pub struct UsageRecord {
     pub policy: Option<Arc<str>>,
     /// The AI part.
     pub model: Option<Box<ModelUse>>,
+    /// The prompt that asked it, where one did.
+    pub prompt: Option<Box<PromptLabels>>,
     /// Bytes of the request's body that were read.
     pub bytes_in: u64,
     /// Bytes of the answer's body that were written.

@@ -7,6 +7,7 @@ use super::intent::{Intent, ModelCall};
 use super::key_pool::{Chosen, TriedKeys};
 use super::listing::Listing;
 use super::plan::{AiPlan, AiTarget};
+use super::prompt;
 use super::provider::ProviderPlan;
 use crate::deadlines::Patience;
 use crate::message::{Fields, Header};
@@ -70,23 +71,38 @@ pub(crate) async fn infer(
     };
     let mut answer = match intent {
         Intent::List(listing) => listed(&listing, record)?,
-        Intent::Call(asked) => {
-            let chain = Chain {
-                call: &call,
-                plan: &ai.plan,
-                asked: &asked,
-                context: Context {
-                    id: record.request_id.to_string(),
-                    now: u64::try_from(record.started().as_seconds()).unwrap_or_default(),
-                },
-                request: OnceCell::new(),
-            };
-            Box::pin(chain.run(record)).await
-        }
+        Intent::Prompts(asked) => asked.answer(call.worker, record)?,
+        Intent::Call(asked) => match &asked.prompt {
+            Some(prompt) => {
+                let run = prompt::run(&call, &ai.plan, &asked, prompt, record);
+                Box::pin(run).await?
+            }
+            None => conversation(&call, &ai.plan, &asked, record).await,
+        },
     };
     call.admitted
         .tell_limits(&call.matched.route.route, &mut answer.fields);
     Ok(answer)
+}
+
+/// Asks a model, and answers in the dialect of the call. All that asks a model goes this way, prompts too.
+pub(super) async fn conversation(
+    call: &Call<'_>,
+    plan: &AiPlan,
+    asked: &ModelCall,
+    record: &mut CallRecord,
+) -> Answer {
+    let chain = Chain {
+        call,
+        plan,
+        asked,
+        context: Context {
+            id: record.request_id.to_string(),
+            now: u64::try_from(record.started().as_seconds()).unwrap_or_default(),
+        },
+        request: OnceCell::new(),
+    };
+    Box::pin(chain.run(record)).await
 }
 
 fn listed(listing: &Listing, record: &mut CallRecord) -> Result<Answer, Refusal> {

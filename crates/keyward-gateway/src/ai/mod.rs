@@ -14,6 +14,7 @@ mod intent;
 mod key_pool;
 mod listing;
 mod plan;
+pub(crate) mod prompt;
 mod provider;
 mod stream;
 

@@ -1,6 +1,7 @@
 //! What an API serves of AI, prepared when the configuration is compiled.
 
 use super::key_pool::by_weight;
+use super::prompt::PromptPlan;
 use super::provider::ProviderPlan;
 use crate::message::RequestHead;
 use crate::policy::memory::Memory;
@@ -33,6 +34,10 @@ pub(crate) struct AiRoute {
 pub(crate) struct AiPlan {
     /// By what callers call them.
     pub(crate) models: BTreeMap<Box<str>, Arc<ModelPlan>>,
+    /// Those that it serves, by name.
+    pub(crate) prompts: BTreeMap<Box<str>, PromptPlan>,
+    /// Below which path it is served.
+    pub(crate) base_path: Box<str>,
     pub(crate) providers: Box<[ProviderRoute]>,
     /// What requests that are under way take together.
     pub(super) bodies: Arc<Memory>,
@@ -48,7 +53,7 @@ pub(crate) struct ProviderRoute {
 }
 
 /// A model that callers ask for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ModelPlan {
     pub(crate) name: Box<str>,
     /// Those that are chosen by weight, then those that follow in order.
@@ -64,7 +69,7 @@ pub(crate) struct ModelPlan {
 }
 
 /// A provider's model.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct AiTarget {
     /// Its place among the API's providers.
     pub(crate) provider: usize,
@@ -82,18 +87,46 @@ impl AiPlan {
     ) -> Self {
         Self {
             models,
+            prompts: BTreeMap::new(),
+            base_path: "/".into(),
             providers,
             bodies: Memory::new(BODIES_OF_ROUTE_MAX),
             answers: Memory::new(ANSWERS_OF_ROUTE_MAX),
         }
     }
+
+    /// The same with the prompts that it serves below this path.
+    pub(crate) fn with_prompts(
+        self,
+        prompts: BTreeMap<Box<str>, PromptPlan>,
+        base_path: &str,
+    ) -> Self {
+        Self {
+            prompts,
+            base_path: base_path.into(),
+            ..self
+        }
+    }
 }
 
 impl AiRoute {
+    /// In which dialect its callers are told of refusals: none where prompts are called, whose answers are this API's
+    /// own.
+    pub(crate) fn refuses_in(&self, head: &RequestHead) -> Option<Dialect> {
+        (!self.endpoint.is_of_prompts()).then(|| self.form(head))
+    }
+
     /// What its callers speak.
     pub(crate) fn form(&self, head: &RequestHead) -> Dialect {
         match self.endpoint {
-            AiEndpoint::ChatCompletions | AiEndpoint::Embeddings => Dialect::OpenAiChat,
+            AiEndpoint::ChatCompletions
+            | AiEndpoint::Embeddings
+            | AiEndpoint::Prompts
+            | AiEndpoint::Prompt
+            | AiEndpoint::PromptDocument
+            | AiEndpoint::PromptFeedback
+            | AiEndpoint::PromptVersion
+            | AiEndpoint::PromptVersionDocument => Dialect::OpenAiChat,
             AiEndpoint::Responses => Dialect::OpenAiResponses,
             AiEndpoint::Messages | AiEndpoint::CountTokens => Dialect::Anthropic,
             AiEndpoint::GenerateContent | AiEndpoint::GeminiModels => Dialect::Gemini,

@@ -335,9 +335,14 @@ impl InferredBody {
         piece
     }
 
+    /// What the call took, as far as that was told.
+    pub(crate) fn used(&self) -> keyward_model::usage::ModelUse {
+        self.account.used(self.way.usage())
+    }
+
     /// Writes down what the call took and how it ended.
     pub(crate) fn settle(&self, record: &mut CallRecord) {
-        record.model = Some(Box::new(self.account.used(self.way.usage())));
+        record.model = Some(Box::new(self.used()));
         if let Some(failure) = &self.failure {
             let (code, failure) = super::failure::told(failure.clone());
             record.failed_in_stream(code, failure.because.as_ref().unwrap_or(&failure.message));

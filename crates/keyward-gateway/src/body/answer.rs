@@ -2,6 +2,7 @@
 
 use super::{BodyFailure, Download, move_bytes};
 use crate::ai::InferredBody;
+use crate::ai::prompt::PromptStream;
 use crate::capture::{CallCapture, Side};
 use crate::coding::{Compressing, Pieces};
 use crate::deadlines::Seat;
@@ -10,6 +11,7 @@ use crate::policy::FillingReader;
 use crate::record::CallRecord;
 use crate::request::{grpc, headers};
 use bytes::Bytes;
+use keyward_model::usage::ModelUse;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -40,6 +42,8 @@ enum Source {
     Filling(FillingReader),
     /// It comes from a provider of AI models, in the caller's dialect.
     Inferred(Box<InferredBody>),
+    /// The same, told as a prompt's own answer.
+    Prompted(Box<PromptStream>),
     /// It was cut, and what is told of that in trailers.
     Cut(Option<Fields>),
 }
@@ -85,6 +89,28 @@ impl AnswerBody {
         }
     }
 
+    /// A prompt's answer as it comes.
+    pub(crate) fn prompted(stream: PromptStream) -> Self {
+        Self {
+            source: Source::Prompted(Box::new(stream)),
+            compressing: None,
+            watching: None,
+            record: None,
+        }
+    }
+
+    /// What a model took for it up to now, where one answers.
+    pub(crate) fn model_use(&self) -> Option<ModelUse> {
+        match &self.source {
+            Source::Inferred(body) => Some(body.used()),
+            Source::Full(..)
+            | Source::Upstream(_)
+            | Source::Filling(_)
+            | Source::Prompted(_)
+            | Source::Cut(_) => None,
+        }
+    }
+
     /// From here on it is read by another task, which has this seat.
     pub(crate) fn reseat(&mut self, seat: &Rc<Seat>) {
         if let Source::Upstream(download) = &mut self.source {
@@ -122,6 +148,7 @@ impl AnswerBody {
             | Source::Upstream(_)
             | Source::Filling(_)
             | Source::Inferred(_)
+            | Source::Prompted(_)
             | Source::Cut(_) => None,
         }
     }
@@ -130,9 +157,11 @@ impl AnswerBody {
     pub(crate) fn is_own(&self) -> bool {
         match &self.source {
             Source::Full(..) => true,
-            Source::Upstream(_) | Source::Filling(_) | Source::Inferred(_) | Source::Cut(_) => {
-                false
-            }
+            Source::Upstream(_)
+            | Source::Filling(_)
+            | Source::Inferred(_)
+            | Source::Prompted(_)
+            | Source::Cut(_) => false,
         }
     }
 
@@ -149,7 +178,7 @@ impl AnswerBody {
             },
             Source::Filling(reader) => reader.left(),
             // Nobody knows how long it gets; the trailers.
-            Source::Inferred(_) | Source::Cut(_) => None,
+            Source::Inferred(_) | Source::Prompted(_) | Source::Cut(_) => None,
         }
     }
 
@@ -235,7 +264,7 @@ impl AnswerBody {
                 trailers
             }),
             Source::Filling(reader) => reader.take_trailers(),
-            Source::Inferred(_) => None,
+            Source::Inferred(_) | Source::Prompted(_) => None,
             Source::Cut(trailers) => trailers.take(),
         }
     }
@@ -264,12 +293,15 @@ impl AnswerBody {
         }
     }
 
-    fn count_in(&self, record: &mut CallRecord) {
+    pub(crate) fn count_in(&self, record: &mut CallRecord) {
         if let Source::Upstream(download) = &self.source {
             record.bytes_in = download.upload.bytes_in();
         }
         if let Source::Inferred(body) = &self.source {
             body.settle(record);
+        }
+        if let Source::Prompted(stream) = &self.source {
+            stream.settle(record);
         }
     }
 }
@@ -330,6 +362,11 @@ impl<'a> Tapped<'a> {
                 self.keep(&piece);
                 piece
             }
+            Source::Prompted(stream) => {
+                let piece = stream.take_piece(count);
+                self.keep(&piece);
+                piece
+            }
             Source::Cut(_) => Bytes::new(),
         }
     }
@@ -342,6 +379,7 @@ impl Pieces for Tapped<'_> {
             Source::Upstream(download) => download.poll_piece(context),
             Source::Filling(reader) => reader.poll_piece(context),
             Source::Inferred(body) => body.poll_piece(context),
+            Source::Prompted(stream) => stream.poll_piece(context),
             Source::Cut(_) => Poll::Ready(Ok(0)),
         }
     }
@@ -364,6 +402,11 @@ impl Pieces for Tapped<'_> {
             Source::Inferred(body) => {
                 let from = out.len();
                 body.move_piece(count, out);
+                self.keep(out.get(from..).unwrap_or_default());
+            }
+            Source::Prompted(stream) => {
+                let from = out.len();
+                stream.move_piece(count, out);
                 self.keep(out.get(from..).unwrap_or_default());
             }
             Source::Cut(_) => {}

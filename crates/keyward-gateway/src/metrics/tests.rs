@@ -28,6 +28,7 @@ pub(crate) fn call(status: u16, total: u64, first_byte: u64, upstream: u64) -> U
         limit: (status == 429).then(|| "whole".into()),
         policy: None,
         model: None,
+        prompt: None,
         bytes_in: 1,
         bytes_out: 10,
         times: Times {

@@ -50,6 +50,7 @@ impl Status {
             | Code::IdempotencyKeyInvalid
             | Code::ModelCannot
             | Code::ProviderRefused
+            | Code::PromptFailed
             | Code::Internal => Self::Internal,
             Code::TokenMissing
             | Code::TokenInvalid
@@ -80,6 +81,8 @@ impl Status {
             Code::NotFound
             | Code::MethodNotAllowed
             | Code::ModelNotFound
+            | Code::PromptNotFound
+            | Code::FeedbackInvalid
             | Code::NotImplemented
             | Code::UnsupportedCoding
             | Code::UnsupportedMediaType => Self::Unimplemented,
@@ -104,6 +107,7 @@ impl Status {
             | Code::UpstreamFailed
             | Code::ProviderBusy
             | Code::ProviderFailed
+            | Code::AnswerUnfit
             | Code::UntransformableAnswer
             | Code::InvalidAnswer
             | Code::UpstreamBusy
@@ -115,6 +119,7 @@ impl Status {
             Code::ClientLeft
             | Code::UpgradeRequired
             | Code::IdempotencyKeyReused
+            | Code::FeedbackRepeated
             | Code::IdempotentCallUnderWay
             | Code::IdempotentAnswerLost => Self::Unknown,
         }

@@ -2,15 +2,18 @@
 
 use super::CompileError;
 use super::compiled_api::{Surroundings, unusable};
+use super::continuity::Prompts;
 use super::route::{Mirroring, Prepared, Route};
+use crate::ai::prompt::{CompiledPrompt, PromptPlan, PromptVersion};
 use crate::ai::{AiPlan, AiTarget, ModelPlan, ProviderPlan, ProviderRoute};
 use crate::metrics::RouteMetrics;
 use hashbrown::HashMap;
 use keyward_access::Inputs;
 use keyward_model::id::TeamId;
 use keyward_model::name::Name;
+use keyward_model::resource::ai::OfferedPrompts;
 use keyward_model::resource::route::{Action, Forward};
-use keyward_model::resource::{Api, Model, OfferedModels, Resource, Spec, route};
+use keyward_model::resource::{Ai, Api, Model, OfferedModels, Resource, Spec, route};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -19,12 +22,17 @@ use std::sync::Arc;
 pub(super) struct ModelResources {
     models: BTreeMap<(TeamId, Name), Arc<Resource>>,
     providers: BTreeMap<(TeamId, Name), Arc<ProviderPlan>>,
+    prompts: Prompts,
 }
 
 /// What the models of one API are made of.
 #[derive(Debug)]
 pub(super) struct ModelInputs {
     models: Vec<Arc<Resource>>,
+    /// How many of them callers may ask for; prompts alone ask for the others.
+    offered: usize,
+    /// What it serves of prompts, in all their versions.
+    prompts: Vec<Arc<CompiledPrompt>>,
     /// Each that one of them names, once.
     providers: Vec<Arc<ProviderPlan>>,
     access: Option<Inputs>,
@@ -34,6 +42,7 @@ impl ModelResources {
     pub(super) fn of(
         resources: &[Arc<Resource>],
         providers: &BTreeMap<(TeamId, Name), Arc<ProviderPlan>>,
+        prompts: &Prompts,
     ) -> Self {
         let models = resources
             .iter()
@@ -43,6 +52,7 @@ impl ModelResources {
                 .map(|resource| ((resource.team, resource.name.clone()), Arc::clone(resource)))
                 .collect(),
             providers: providers.clone(),
+            prompts: prompts.clone(),
         }
     }
 }
@@ -59,7 +69,8 @@ fn model(resource: &Resource) -> Option<&Model> {
         | Spec::KeySet(_)
         | Spec::Webhook(_)
         | Spec::ManagementRole(_)
-        | Spec::Provider(_) => None,
+        | Spec::Provider(_)
+        | Spec::Prompt(_) => None,
     }
 }
 
@@ -76,6 +87,9 @@ impl PartialEq for ModelInputs {
             && providers
                 .zip(&other.providers)
                 .all(|(one, two)| Arc::ptr_eq(one, two))
+            && self.offered == other.offered
+            && self.prompts.len() == other.prompts.len()
+            && std::iter::zip(&self.prompts, &other.prompts).all(|(one, two)| Arc::ptr_eq(one, two))
             && self.access == other.access
     }
 }
@@ -94,7 +108,7 @@ impl Surroundings<'_> {
             name: name.to_string(),
         };
         let known = &self.models;
-        let models: Vec<Arc<Resource>> = match &ai.models {
+        let mut models: Vec<Arc<Resource>> = match &ai.models {
             OfferedModels::All => {
                 let all = known.models.iter();
                 let own = all.filter(|((team, _), _)| *team == resource.team);
@@ -108,6 +122,16 @@ impl Surroundings<'_> {
                 })
                 .collect::<Result<_, _>>()?,
         };
+        let offered = models.len();
+        let prompts: Vec<_> = self.prompts_of(resource, ai);
+        for prompt in &prompts {
+            if models.iter().any(|known| known.name == *prompt.model()) {
+                continue;
+            }
+            let model = known.models.get(&(resource.team, prompt.model().clone()));
+            let model = model.ok_or_else(|| dangling("model", prompt.model()))?;
+            models.push(Arc::clone(model));
+        }
         let mut providers: Vec<Arc<ProviderPlan>> = Vec::new();
         let targets = models.iter().filter_map(|resource| model(resource));
         for target in targets.flat_map(Model::all) {
@@ -120,26 +144,48 @@ impl Surroundings<'_> {
         }
         let access = self
             .access
-            .inputs(resource.team, &api_of_models(api, &models))
+            .inputs(resource.team, &api_of_models(api, &models, &prompts))
             .map_err(|error| unusable(resource, api, &error))?;
         Ok(Some(ModelInputs {
             models,
+            offered,
+            prompts,
             providers,
             access,
         }))
     }
+
+    /// The prompts that an API serves, in all the versions that can be called.
+    fn prompts_of(&self, resource: &Resource, ai: &Ai) -> Vec<Arc<CompiledPrompt>> {
+        let all = self.models.prompts.values();
+        let offered = all.filter(|prompt| {
+            prompt.team() == resource.team
+                && match &ai.prompts {
+                    OfferedPrompts::None => false,
+                    OfferedPrompts::All => true,
+                    OfferedPrompts::These(names) => names.contains(prompt.name()),
+                }
+        });
+        offered.map(Arc::clone).collect()
+    }
 }
 
 /// The API as rules about its models see it: each is a route of its own, so that policies decide about it as about any.
-fn api_of_models(api: &Api, models: &[Arc<Resource>]) -> Api {
+fn api_of_models(api: &Api, models: &[Arc<Resource>], prompts: &[Arc<CompiledPrompt>]) -> Api {
     let routes = models.iter().filter_map(|resource| {
         let mut route = route::Route::everything(&api.base_path, resource.name.clone());
         route.label = format!("model {}", resource.name).into();
         route.authorization = model(resource)?.authorization.clone();
         Some(route)
     });
+    let prompts = prompts.iter().map(|prompt| {
+        let mut route = route::Route::everything(&api.base_path, prompt.name().clone());
+        route.label = format!("prompt {}", prompt.name()).into();
+        route.authorization = prompt.authorization().clone();
+        route
+    });
     Api {
-        routes: routes.collect(),
+        routes: routes.chain(prompts).collect(),
         ..api.clone()
     }
 }
@@ -154,9 +200,9 @@ impl ModelInputs {
     ) -> Result<Arc<AiPlan>, CompileError> {
         let rules = match &self.access {
             Some(inputs) => inputs
-                .rules(resource, &api_of_models(api, &self.models))
+                .rules(resource, &api_of_models(api, &self.models, &self.prompts))
                 .map_err(|error| unusable(resource, api, &error))?,
-            None => vec![None; self.models.len()],
+            None => vec![None; self.models.len() + self.prompts.len()],
         };
         let providers = self.providers.iter().map(|plan| {
             let declared = route::Route::of(
@@ -188,7 +234,8 @@ impl ModelInputs {
                     places
                 });
         let mut models = BTreeMap::new();
-        for (declared, access) in self.models.iter().zip(rules) {
+        let mut rules = rules.into_iter();
+        for (declared, access) in self.models.iter().zip(rules.by_ref()) {
             let Some(model) = model(declared) else {
                 continue;
             };
@@ -213,6 +260,31 @@ impl ModelInputs {
             };
             models.insert(name, Arc::new(plan));
         }
-        Ok(Arc::new(AiPlan::new(models, providers)))
+        let mut prompts: BTreeMap<Box<str>, Vec<Arc<PromptVersion>>> = BTreeMap::new();
+        for (compiled, access) in self.prompts.iter().zip(rules) {
+            let Some(model) = models.get(compiled.model().as_str()) else {
+                continue;
+            };
+            let model = ModelPlan {
+                scopes: compiled.authorization().scopes.clone(),
+                access,
+                ..ModelPlan::clone(model)
+            };
+            let version = PromptVersion {
+                compiled: Arc::clone(compiled),
+                model: Arc::new(model),
+            };
+            let versions = prompts.entry(compiled.name().as_str().into()).or_default();
+            versions.push(Arc::new(version));
+        }
+        let prompts = prompts
+            .into_iter()
+            .map(|(name, versions)| (name, PromptPlan::new(versions)));
+        let prompts = prompts.collect();
+        for unoffered in self.models.iter().skip(self.offered) {
+            models.remove(unoffered.name.as_str());
+        }
+        let plan = AiPlan::new(models, providers);
+        Ok(Arc::new(plan.with_prompts(prompts, api.base_path.as_str())))
     }
 }

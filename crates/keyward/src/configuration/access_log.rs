@@ -122,11 +122,13 @@ pub(crate) enum LogField {
     ReasoningTokens,
     CostPicoUsd,
     PriceRevision,
+    Prompt,
+    PromptVersion,
 }
 
 impl LogField {
     /// All, by the names that they have in a line.
-    pub(crate) const NAMED: [(&'static str, Self); 38] = [
+    pub(crate) const NAMED: [(&'static str, Self); 40] = [
         ("time", Self::Time),
         ("request_id", Self::RequestId),
         ("trace_id", Self::TraceId),
@@ -165,6 +167,8 @@ impl LogField {
         ("reasoning_tokens", Self::ReasoningTokens),
         ("cost_pico_usd", Self::CostPicoUsd),
         ("price_revision", Self::PriceRevision),
+        ("prompt", Self::Prompt),
+        ("prompt_version", Self::PromptVersion),
     ];
 
     /// Those that say who called or what for, and can be masked.

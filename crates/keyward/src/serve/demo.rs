@@ -17,8 +17,8 @@ use keyward_model::resource::authentication::Dpop;
 use keyward_model::resource::issuer::SELF;
 use keyward_model::resource::{
     Ai, Api, Authentication, Authorization, BasePath, IdentityHeaders, Model, ModelTarget,
-    OfferedModels, Policies, Provider, Resource, Route, Spec, Target, TokenMethod, TokenSource,
-    Upstream, VersionState,
+    OfferedModels, OfferedPrompts, Policies, Provider, Resource, Route, Spec, Target, TokenMethod,
+    TokenSource, Upstream, VersionState,
 };
 use keyward_model::{Name, Origin, Timestamp};
 use serde_json::{Map, Value, json};
@@ -170,15 +170,17 @@ fn models_api(demo: &Api, limit: Name) -> Result<Api, String> {
         by: Box::new([LimitSubject::Address]),
         ..rule.clone()
     });
+    let ai = Ai {
+        models: OfferedModels::These(vec![name(MODEL)?]),
+        prompts: OfferedPrompts::None,
+    };
     Ok(Api {
-        routes: Ai::routes(&base_path, &Policies::default()),
+        routes: ai.routes(&base_path, &Policies::default()),
         base_path,
         authentication: Authentication::None,
         authorization: Authorization::default(),
         limits: limits.collect(),
-        ai: Some(Ai {
-            models: OfferedModels::These(vec![name(MODEL)?]),
-        }),
+        ai: Some(ai),
         ..demo.clone()
     })
 }

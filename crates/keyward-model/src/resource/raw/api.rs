@@ -19,7 +19,7 @@ use crate::resource::coding::{Compression, Decompression};
 use crate::resource::policy::Policies;
 use crate::resource::route::Route;
 use crate::resource::{
-    Ai, Api, Authentication, Authorization, BasePath, Capture, ContentPolicies, IdentityHeaders,
+    Api, Authentication, Authorization, BasePath, Capture, ContentPolicies, IdentityHeaders,
     VersionState, WebSocket,
 };
 use std::collections::BTreeSet;
@@ -213,9 +213,9 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
     };
     let ai = ai?;
     let routes = match &ai {
-        Some(_) => base_path
+        Some(ai) => base_path
             .as_ref()
-            .map(|path| Ai::routes(path, shared.policies)),
+            .map(|path| ai.routes(path, shared.policies)),
         None => routes(fields, base_path.as_ref(), &shared, problems),
     };
     // Its routes have them.

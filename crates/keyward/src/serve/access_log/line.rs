@@ -191,6 +191,16 @@ impl JsonLines {
                 number(out, field, name, value);
             }
         }
+        if let Some(called) = record.prompt.as_deref() {
+            let (prompt, version) = (called.prompt.as_str(), called.version.as_str());
+            text(out, F::Prompt, b",\"prompt\":", Some(prompt));
+            text(
+                out,
+                F::PromptVersion,
+                b",\"prompt_version\":",
+                Some(version),
+            );
+        }
         // Each field has a comma before it: the first one's begins the object.
         match out.get_mut(start) {
             Some(comma) => *comma = b'{',

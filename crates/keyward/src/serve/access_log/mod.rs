@@ -221,6 +221,7 @@ pub(super) mod tests {
             limit: None,
             policy: None,
             model: None,
+            prompt: None,
             bytes_in: 0,
             bytes_out: 10,
             times: Times::default(),

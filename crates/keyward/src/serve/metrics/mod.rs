@@ -6,6 +6,7 @@
 mod issuers;
 mod page;
 mod process;
+mod prompts;
 mod shared_state;
 mod upstreams;
 
@@ -83,6 +84,7 @@ pub(super) fn text(sources: &Sources<'_>) -> String {
     if let Some(counts) = sources.gateway.shared_counts() {
         shared_state::write(&mut page, &counts);
     }
+    prompts::prompts(&mut page, sources.gateway);
     upstreams::upstreams(&mut page, sources.gateway);
     issuers::issuers(&mut page, sources.issuers, sources.now);
     page.into_text()

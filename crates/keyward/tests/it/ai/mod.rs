@@ -5,6 +5,7 @@ mod dialects;
 mod fallback;
 mod managed;
 mod passage;
+mod prompts;
 mod sdk;
 
 use crate::node::{Node, Plan};
