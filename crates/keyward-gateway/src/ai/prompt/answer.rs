@@ -7,6 +7,7 @@ use super::asked::{AnswerForm, DIALECT, PromptCall, written};
 use super::call_id::identity;
 use super::failure;
 use super::stream::PromptStream;
+use super::withheld::Withheld;
 use crate::body::AnswerBody;
 use crate::message::{Fields, Header};
 use crate::record::CallRecord;
@@ -15,10 +16,11 @@ use crate::request::{Answer, Refusal};
 use bytes::Bytes;
 use http::StatusCode;
 use keyward_llm::Context;
-use keyward_llm::form::{Message, Part, Role, StopReason, ToolCall};
+use keyward_llm::form::{Message, Part, Request, Role, StopReason, ToolCall};
 use keyward_model::usage::{ModelUse, PicoUsd};
 use keyward_model::{Code, Fault};
 use serde_json::{Map, Value, json};
+use std::rc::Rc;
 
 /// What a model is told at once of what does not fit.
 const MISTAKES_MAX: usize = 8;
@@ -53,7 +55,7 @@ pub(in crate::ai) async fn run(
     record: &mut CallRecord,
 ) -> Result<Answer, Refusal> {
     let rounds = prompt.version.compiled.prompt().rounds();
-    let mut request = prompt.request.clone();
+    let mut request = Rc::clone(&prompt.request);
     let mut again: Option<ModelCall> = None;
     let mut used: Option<ModelUse> = None;
     for round in 1..=rounds {
@@ -61,12 +63,13 @@ pub(in crate::ai) async fn run(
         let answer = conversation(call, plan, asked, record).await;
         record.model = added(used.take(), record.model.take().map(|used| *used)).map(Box::new);
         if answer.status != StatusCode::OK {
-            return Err(failure::refusal(answer, record));
+            let withheld = Withheld::of(&request);
+            return Err(failure::refusal(answer, &withheld, record));
         }
         let told = told(call, prompt, &answer.fields, record);
         let fields = passed(&answer.fields);
         if asked.stream {
-            return Ok(streamed(answer, fields, told, record));
+            return Ok(streamed(answer, fields, (told, request), record));
         }
         let said = said(&answer, record)?;
         let Some(schema) = &prompt.version.compiled.output else {
@@ -102,13 +105,13 @@ pub(in crate::ai) async fn run(
             "a model's answer does not fit its prompt's output: it is asked again"
         );
         used = record.model.take().map(|used| *used);
-        request
-            .messages
+        let next = Rc::make_mut(&mut request);
+        next.messages
             .push(Message::text(Role::Assistant, said.text));
         let ask = format!(
             "Your answer does not fit the JSON schema that it has to: {mistakes}. Answer again, with the corrected JSON alone."
         );
-        request.messages.push(Message::text(Role::User, ask));
+        next.messages.push(Message::text(Role::User, ask));
         again = Some(ModelCall {
             body: written(&request)?,
             ..asked.again()
@@ -318,10 +321,15 @@ fn usd(cost: PicoUsd) -> String {
     format!("{sign}{}{point}{fraction}", pico / UNIT)
 }
 
-fn streamed(answer: Answer, mut fields: Fields, told: Told, record: &mut CallRecord) -> Answer {
+fn streamed(
+    answer: Answer,
+    mut fields: Fields,
+    (told, request): (Told, Rc<Request>),
+    record: &mut CallRecord,
+) -> Answer {
     fields.append(Header::ContentType, b"text/event-stream");
     fields.append_named("keyward-answer", told.id.as_bytes());
-    let stream = PromptStream::new(answer.body, told, record.request_id);
+    let stream = PromptStream::new(answer.body, told, request, record.request_id);
     record.answered(StatusCode::OK.as_u16());
     Answer::own(StatusCode::OK, fields, AnswerBody::prompted(stream))
 }

@@ -20,6 +20,7 @@ use keyward_llm::form::Request;
 use keyward_llm::{Dialect, Target};
 use keyward_model::resource::AiEndpoint;
 use keyward_model::{Code, Fault};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// What a message repeats of a name.
@@ -33,7 +34,7 @@ const FEEDBACK_MAX: usize = 16 << 10;
 pub(crate) struct PromptCall {
     pub(super) version: Arc<PromptVersion>,
     /// What the model is asked, for rounds that tell it what is wrong with its answer.
-    pub(super) request: Request,
+    pub(super) request: Rc<Request>,
     pub(super) form: AnswerForm,
 }
 
@@ -251,7 +252,7 @@ fn call(
         features: Vec::new(),
         prompt: Some(Box::new(PromptCall {
             version,
-            request,
+            request: Rc::new(request),
             form,
         })),
     })))

@@ -10,7 +10,6 @@ use keyward_model::id::TeamId;
 use keyward_model::name::Name;
 use keyward_model::resource::prompt::Output;
 use keyward_model::resource::{Prompt, Resource, Spec};
-use serde_json::Value;
 use std::sync::Arc;
 
 /// A version of a prompt.
@@ -146,9 +145,9 @@ fn examples(prompt: &Prompt, templates: &Templates) -> Result<Vec<Message>, Unre
         let context = templates.context(&values)?;
         let said = rendering::messages(prompt, templates, &context, &values)?;
         all.extend(said.into_iter().filter(|message| !message.role.instructs()));
-        let answer = match &example.answer {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
+        let answer = match example.answer.as_str() {
+            Some(text) => text.to_owned(),
+            None => example.answer.to_string(),
         };
         all.push(Message::text(Role::Assistant, answer));
     }

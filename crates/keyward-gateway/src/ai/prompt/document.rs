@@ -109,7 +109,7 @@ fn operation(version: &PromptVersion, id: &str) -> Value {
     let mut inputs = inputs_schema(prompt);
     let mut content = Map::new();
     let with_tools = !prompt.tools.is_empty();
-    if with_tools && let Some(properties) = inputs["properties"].as_object_mut() {
+    if with_tools && let Some(properties) = properties_of(&mut inputs) {
         properties.insert("$tool_results".to_owned(), tool_results());
     }
     content.insert(
@@ -157,6 +157,10 @@ fn operation(version: &PromptVersion, id: &str) -> Value {
     operation
 }
 
+fn properties_of(schema: &mut Value) -> Option<&mut Map<String, Value>> {
+    schema.get_mut("properties")?.as_object_mut()
+}
+
 fn answer(version: &PromptVersion) -> Value {
     let prompt = version.compiled.prompt();
     let output = match &prompt.output {
@@ -194,7 +198,7 @@ fn answer(version: &PromptVersion) -> Value {
         },
     });
     if !prompt.tools.is_empty()
-        && let Some(properties) = schema["properties"].as_object_mut()
+        && let Some(properties) = properties_of(&mut schema)
     {
         let calls = json!({ "type": "array", "items": call_schema(version) });
         properties.insert("tool_calls".to_owned(), calls);

@@ -28,6 +28,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod variables;
+mod withheld;
 
 pub(crate) use asked::{PromptCall, PromptsAsked, Read, read};
 pub(crate) use call_id::CallIds;

@@ -3,14 +3,16 @@
 use super::answer::{Said, Told, end, tool_call};
 use super::asked::DIALECT;
 use super::failure;
+use super::withheld::Withheld;
 use crate::body::{AnswerBody, BodyFailure, move_bytes};
 use crate::problem;
 use crate::record::CallRecord;
 use bytes::Bytes;
-use keyward_llm::form::{Event, Failure, Opening, ToolCall};
+use keyward_llm::form::{Event, Failure, Opening, Request, ToolCall};
 use keyward_llm::{Context, StreamReader};
 use keyward_model::id::RequestId;
 use serde_json::{Value, json};
+use std::rc::Rc;
 use std::task::{Context as Waking, Poll, ready};
 
 /// The stream. It takes from the model's what the caller has room for, and no more.
@@ -18,6 +20,7 @@ pub(crate) struct PromptStream {
     from: Box<AnswerBody>,
     reader: Box<StreamReader>,
     told: Told,
+    request: Rc<Request>,
     said: Said,
     /// The tool calls that are being written, by their blocks.
     open: Vec<(u32, ToolCall)>,
@@ -31,7 +34,12 @@ pub(crate) struct PromptStream {
 }
 
 impl PromptStream {
-    pub(super) fn new(from: AnswerBody, told: Told, request_id: RequestId) -> Self {
+    pub(super) fn new(
+        from: AnswerBody,
+        told: Told,
+        request: Rc<Request>,
+        request_id: RequestId,
+    ) -> Self {
         let context = Context {
             id: request_id.to_string(),
             now: 0,
@@ -40,6 +48,7 @@ impl PromptStream {
             from: Box::new(from),
             reader: Box::new(StreamReader::new(DIALECT, &context)),
             told,
+            request,
             said: Said::default(),
             open: Vec::new(),
             refusals: Vec::new(),
@@ -181,6 +190,11 @@ impl PromptStream {
     /// Writes down what the call took and how it ended.
     pub(crate) fn settle(&self, record: &mut CallRecord) {
         self.from.count_in(record);
+        if let Some((code, because)) = record.take_failure() {
+            let withheld = Withheld::of(&self.request);
+            let because = withheld.veil(because.unwrap_or_default());
+            record.failed_in_stream(code, &because);
+        }
     }
 }
 

@@ -149,10 +149,13 @@ impl Templates {
         name: &str,
         context: &minijinja::Value,
     ) -> Result<String, Unrendered> {
-        let failed = |error: minijinja::Error| match error.kind() {
-            ErrorKind::OutOfFuel | ErrorKind::WriteFailure => Unrendered::TooMuch,
-            // The library's kinds are not ours to list.
-            _ => Unrendered::Failed(format!("`{name}`: {}", told(&error))),
+        let failed = |error: minijinja::Error| {
+            let too_much = [ErrorKind::OutOfFuel, ErrorKind::WriteFailure];
+            if too_much.contains(&error.kind()) {
+                Unrendered::TooMuch
+            } else {
+                Unrendered::Failed(format!("`{name}`: {}", told(&error)))
+            }
         };
         let template = self.environment.get_template(name).map_err(failed)?;
         let mut out = Bounded(Vec::new());

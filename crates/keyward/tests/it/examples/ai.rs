@@ -70,7 +70,7 @@ async fn prompts() {
     });
     let demo = Upstream::scripted(Script::json("200 OK", &[], &answer)).await;
     let address = demo.address().to_string();
-    let moved = [("127.0.0.1:8080", &*address)];
+    let moved = [("127.0.0.1:9001", &*address)];
     let example = Example::with("prompts.yaml", &moved, &[]).await;
     let gateway = example.process.gateway();
     let none = "X-None: 1";

@@ -89,6 +89,7 @@ fn chat_answer(message: &Value, stop: &str) -> Value {
 
 fn plan(url: &str) -> Plan {
     Plan::default()
+        .settings("access_log: { format: json }")
         .resource(super::provider("back", "openai-chat", url, ""))
         .resource("- { kind: model, name: fast, targets: [ { provider: back, model: big-1 } ] }")
 }
