@@ -44,9 +44,12 @@ fn asked(more: &Value, body: &Value) -> Vec<(Role, String)> {
     let sent = variables::read(&compiled, body.to_string().as_bytes()).unwrap();
     let request = rendering::request(&compiled, &sent, false).unwrap();
     let text = |parts: &[Part]| {
-        let texts = parts.iter().map(|part| match part {
-            Part::Text(text) => text.clone(),
-            other => format!("{other:?}"),
+        let texts = parts.iter().map(|part| {
+            if let Part::Text(text) = part {
+                text.clone()
+            } else {
+                format!("{part:?}")
+            }
         });
         texts.collect::<Vec<_>>().join("|")
     };

@@ -371,7 +371,7 @@ mod tests {
     use super::*;
     use keyward_model::caller::{Method, TokenFacts};
     use keyward_model::id::TeamId;
-    use keyward_model::usage::{ModelUse, PicoUsd, RouteLabels, Times, TokenCounts};
+    use keyward_model::usage::{ModelUse, PicoUsd, PromptLabels, RouteLabels, Times, TokenCounts};
     use keyward_model::{Caller, Name};
     use serde_json::{Value, json};
     use std::sync::Arc;
@@ -415,6 +415,10 @@ mod tests {
             },
             cost: PicoUsd(15_000_000),
             price_revision: 1,
+        }));
+        record.prompt = Some(Box::new(PromptLabels {
+            prompt: name("translate"),
+            version: name("v2"),
         }));
         record.grpc_status = Some(5);
         record.limit = Some("whole".into());
