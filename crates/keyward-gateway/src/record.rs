@@ -1,6 +1,7 @@
 //! The record of one call while it runs.
 
 use crate::ai::prompt::PromptUse;
+use crate::ai::{CallSpending, FiredNames};
 use crate::body::BodyFailure;
 use crate::capture::CallCapture;
 use crate::load::InFlight;
@@ -14,7 +15,7 @@ use crate::worker::Worker;
 use http::StatusCode;
 use keyward_llm::Dialect;
 use keyward_model::id::RequestId;
-use keyward_model::usage::{ModelUse, Times, UsageRecord};
+use keyward_model::usage::{ModelUse, Times, TokenCounts, UsageRecord};
 use keyward_model::{Blame, Caller, Code, Fault, Moment, Timestamp};
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -56,12 +57,20 @@ pub(crate) struct CallRecord {
     pub(crate) limit: Option<Box<str>>,
     /// What counts as long as the call is under way, where a limit on concurrency lets it be.
     pub(crate) held: Option<Box<HeldCalls>>,
+    /// What it holds of limits in tokens and money, until it is known what it took.
+    pub(crate) spending: Option<Box<CallSpending>>,
     /// What its caller speaks, where AI models answer.
     pub(crate) dialect: Option<Dialect>,
     /// Which model was asked, which answered, and what that took.
     pub(crate) model: Option<Box<ModelUse>>,
     /// The prompt that was called, and where it is counted.
     pub(crate) prompt: Option<Box<PromptUse>>,
+    /// What models took for answers of the same call that were asked for anew.
+    pub(crate) rounds_before: Option<Box<ModelUse>>,
+    /// The guardrails that fired.
+    pub(crate) guardrails: FiredNames,
+    /// What the cache of AI answers did.
+    pub(crate) answer_cache: Option<&'static str>,
     /// The access policies that decided, where any are attached.
     pub(crate) policy: Option<Arc<str>>,
     pub(crate) bytes_in: u64,
@@ -157,9 +166,13 @@ impl CallRecord {
             limit: None,
             nonce: None,
             held: None,
+            spending: None,
             dialect: None,
             model: None,
             prompt: None,
+            rounds_before: None,
+            guardrails: FiredNames::default(),
+            answer_cache: None,
             policy: None,
             bytes_in: 0,
             bytes_out: 0,
@@ -313,6 +326,7 @@ impl CallRecord {
             }
         }
         let route = self.route.as_ref().map(|route| Arc::clone(&route.labels));
+        let guardrails = self.guardrails.take(&self.worker, route.as_deref());
         UsageRecord {
             request_id: self.request_id,
             trace_id: self.trace.as_ref().map(|trace| trace.trace_id()),
@@ -340,6 +354,8 @@ impl CallRecord {
             because: self.because.take(),
             limit: self.limit.take(),
             policy: self.policy.take(),
+            guardrails,
+            answer_cache: self.answer_cache.take(),
             model: self.model.take(),
             prompt: self.prompt.as_ref().map(|used| Box::new(used.labels())),
             bytes_in: self.bytes_in,
@@ -359,12 +375,45 @@ impl CallRecord {
     }
 }
 
+impl CallRecord {
+    /// An answer came to nothing, and a model is asked anew: what that one took is written down and given back by itself.
+    pub(crate) fn next_round(&mut self) {
+        if let Some(spending) = self.spending.take() {
+            spending.finish(&mut self.model);
+        }
+        self.rounds_before = self.model_use().map(Box::new);
+        self.model = None;
+    }
+
+    /// What all answers of the call took together.
+    pub(crate) fn model_use(&self) -> Option<ModelUse> {
+        let (Some(before), Some(now)) = (&self.rounds_before, &self.model) else {
+            let one = self.model.as_ref().or(self.rounds_before.as_ref());
+            return one.map(|used| ModelUse::clone(used));
+        };
+        let mut sum = ModelUse::clone(now);
+        sum.add(before);
+        let is_free = |used: &ModelUse| used.tokens == TokenCounts::default();
+        // What is not known of a part is not known of the whole.
+        if is_free(now) || before.price_revision == 0 && !is_free(before) {
+            sum.price_revision = before.price_revision;
+        }
+        Some(sum)
+    }
+}
+
 impl Drop for CallRecord {
     fn drop(&mut self) {
         if self.silent {
             return;
         }
         let end = self.worker.moment();
+        if let Some(spending) = self.spending.take() {
+            spending.finish(&mut self.model);
+        }
+        if self.rounds_before.is_some() {
+            self.model = self.model_use().map(Box::new);
+        }
         let usage = self.finish(end);
         if let Some(prompt) = &self.prompt {
             prompt.metrics.count(&usage);

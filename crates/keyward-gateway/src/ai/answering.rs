@@ -1,10 +1,16 @@
 //! A provider's answer, made into the caller's.
 
-use super::plan::ModelPlan;
+use super::plan::{AiTarget, ModelPlan};
+use super::visit::Visit;
 use crate::snapshot::LocalRoute;
+use bytes::Bytes;
+use keyward_llm::count::{self, StreamCount};
 use keyward_llm::form::Usage;
+use keyward_llm::{Context, Dialect};
 use keyward_model::Name;
-use keyward_model::usage::{ModelUse, PicoUsd};
+use keyward_model::usage::{ModelUse, PicoUsd, TokenCounts};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// What stands in the record of a call that a provider answered.
@@ -13,23 +19,145 @@ pub(super) struct Account {
     /// The place of its target.
     pub(super) target: usize,
     pub(super) provider: Name,
+    /// What other attempts of the call took: more may come while this one is under way.
+    pub(super) others: Rc<Cell<Spent>>,
+    /// As long as the call is there.
+    pub(super) visit: Rc<Visit>,
+}
+
+/// What attempts took that a provider charges for, though nothing came of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Spent {
+    tokens: TokenCounts,
+    cost: PicoUsd,
+    /// By which prices; 0 where none was known.
+    revision: u32,
+    /// Whether some of it was counted here.
+    estimated: bool,
+}
+
+/// What an attempt took, as far as that is known.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Taken {
+    usage: Option<Usage>,
+    estimated: bool,
+}
+
+impl Taken {
+    /// As the provider says, if it does.
+    pub(super) const fn told(usage: Option<Usage>) -> Self {
+        Self {
+            usage,
+            estimated: false,
+        }
+    }
+
+    /// As the provider says, else as it is counted here.
+    pub(super) fn counted(told: Option<Usage>, count: impl FnOnce() -> Usage) -> Self {
+        Self {
+            usage: Some(told.unwrap_or_else(count)),
+            estimated: told.is_none(),
+        }
+    }
+}
+
+impl Spent {
+    /// Those that were read and those that were written.
+    pub(super) const fn tokens(&self) -> u64 {
+        self.tokens.input.saturating_add(self.tokens.output)
+    }
+
+    /// In pico-USD.
+    pub(super) fn cost(&self) -> u64 {
+        u64::try_from(self.cost.0).unwrap_or_default()
+    }
+
+    /// With what a target of the model took besides.
+    pub(super) fn and(mut self, model: &ModelPlan, target: usize, taken: Taken) -> Self {
+        let Some(usage) = taken.usage else {
+            return self;
+        };
+        self.estimated |= taken.estimated;
+        let tokens = TokenCounts::from(usage);
+        let sum = &mut self.tokens;
+        for (to, from) in [
+            (&mut sum.input, tokens.input),
+            (&mut sum.cached_input, tokens.cached_input),
+            (&mut sum.cache_write, tokens.cache_write),
+            (&mut sum.output, tokens.output),
+            (&mut sum.reasoning, tokens.reasoning),
+        ] {
+            *to = to.saturating_add(from);
+        }
+        let price = model.targets.get(target).and_then(|one| one.price.as_ref());
+        let cost = price.and_then(|price| price.cost(&usage, Default::default()));
+        if let Some(PicoUsd(cost)) = cost {
+            self.cost = PicoUsd(self.cost.0.saturating_add(cost));
+            let catalogue = super::catalogue::catalogue();
+            self.revision = catalogue.map_or(self.revision, |catalogue| catalogue.revision());
+        }
+        self
+    }
 }
 
 impl Account {
-    pub(super) fn used(&self, usage: Option<Usage>) -> ModelUse {
-        let usage = usage.unwrap_or_default();
+    pub(super) fn used(&self, taken: Taken) -> ModelUse {
         let target = self.model.targets.get(self.target);
-        let price = target.and_then(|target| target.price.as_ref());
-        let cost = price.and_then(|price| price.cost(&usage, Default::default()));
-        let revision = super::catalogue::catalogue().map(|catalogue| catalogue.revision());
+        let spent = self.others.get().and(&self.model, self.target, taken);
+        spent.of(&self.model, target, &self.provider)
+    }
+}
+
+impl Spent {
+    /// As it stands in the record of a call of this model that this target was asked for last.
+    pub(super) fn of(
+        self,
+        model: &ModelPlan,
+        target: Option<&AiTarget>,
+        provider: &Name,
+    ) -> ModelUse {
         ModelUse {
-            asked: self.model.name.clone(),
+            asked: model.name.clone(),
             served: target.map_or_else(Box::default, |target| target.asked.model.as_str().into()),
-            provider: self.provider.clone(),
-            tokens: usage.into(),
-            cost: cost.unwrap_or(PicoUsd(0)),
+            provider: provider.clone(),
+            tokens: self.tokens,
+            estimated: self.estimated,
+            cost: self.cost,
             // 0 says that no price is known: that is not the same as free.
-            price_revision: cost.and(revision).unwrap_or_default(),
+            price_revision: self.revision,
+        }
+    }
+}
+
+/// What is seen of a stream, should it have to be counted here.
+pub(super) struct Seen {
+    /// As the call came.
+    asked: Bytes,
+    answer: RefCell<StreamCount>,
+}
+
+impl Seen {
+    pub(super) fn new(dialect: Dialect, asked: Bytes, context: &Context) -> Self {
+        Self {
+            asked,
+            answer: RefCell::new(StreamCount::new(dialect, context)),
+        }
+    }
+
+    pub(super) fn piece(&mut self, piece: &[u8]) {
+        self.answer.get_mut().push(piece);
+    }
+
+    /// What was read and written up to here. Where the provider has told something by then, it has told all that was read;
+    /// of what was written, perhaps only the beginning.
+    pub(super) fn counted(&self, told: Option<Usage>) -> Usage {
+        let output = self.answer.borrow_mut().tokens();
+        match told {
+            Some(told) => Usage {
+                output: told.output.max(output),
+                ..told
+            },
+            None => count::call(&self.asked, output),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What a call asks for, read from its body before anything is decided: which model it wants, and whether streamed.
 
+use super::cache::CacheWish;
 use super::listing::Listing;
 use super::plan::{AiRoute, BODY_MAX, BODY_WITHIN, ModelPlan};
 use super::prompt::{self, PromptCall, PromptsAsked};
@@ -10,6 +11,7 @@ use crate::policy::whole::{Reserved, Terms, read_within};
 use crate::record::CallRecord;
 use crate::request::Refusal;
 use crate::snapshot::Route;
+use crate::upstream::hash_of;
 use crate::worker::Worker;
 use bytes::Bytes;
 use keyward_llm::Dialect;
@@ -44,14 +46,18 @@ pub(crate) struct ModelCall {
     pub(super) plain: Option<&'static str>,
     /// As it came: every attempt is made from these bytes.
     pub(super) body: Bytes,
+    /// What stands in headers that calls are alike in which go to the same target, hashed.
+    pub(super) sticky: Vec<(Box<str>, u64)>,
     /// Headers that pass to a provider of the same dialect.
     pub(super) features: Vec<(&'static str, Box<[u8]>)>,
+    /// What the caller wants of a cache.
+    pub(super) cache: CacheWish,
     /// What a prompt makes of the answer, where one asks.
     pub(super) prompt: Option<Box<PromptCall>>,
 }
 
 impl ModelCall {
-    /// The same of the same model, to be asked once more.
+    /// The same of the same model, to be asked anew.
     pub(super) fn again(&self) -> Self {
         Self {
             form: self.form,
@@ -59,7 +65,9 @@ impl ModelCall {
             stream: self.stream,
             plain: self.plain,
             body: self.body.clone(),
+            sticky: self.sticky.clone(),
             features: self.features.clone(),
+            cache: self.cache.anew(),
             prompt: None,
         }
     }
@@ -176,15 +184,27 @@ pub(crate) async fn read_intent(
         let mut values = head.fields.all_named(name);
         Some((name, values.next()?.into()))
     });
+    let model = Arc::clone(find(ai, &model)?);
     Ok(Intent::Call(Box::new(ModelCall {
         form,
-        model: Arc::clone(find(ai, &model)?),
+        sticky: sticky(&model, head),
+        model,
         stream,
         plain,
         features: features.collect(),
+        cache: CacheWish::of(head),
         body,
         prompt: None,
     })))
+}
+
+/// What stands in the headers that calls of a model are alike in which go to the same target, hashed.
+pub(super) fn sticky(model: &ModelPlan, head: &RequestHead) -> Vec<(Box<str>, u64)> {
+    let headers = model.sticky.iter().filter_map(|name| {
+        let value = head.fields.all_named(name).next()?;
+        Some((name.clone(), hash_of(value)))
+    });
+    headers.collect()
 }
 
 fn of_prompts(

@@ -1,7 +1,9 @@
 //! The keys that a provider is called with: chosen by weight, and left alone for a while when the provider refuses one.
 
+use crate::snapshot::BudgetPlan;
+use aws_lc_rs::digest;
 use keyward_model::resource::provider::ProviderKey;
-use keyward_model::{Moment, Secret};
+use keyward_model::{Moment, Name, Secret};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,6 +17,8 @@ pub(crate) struct KeyPool {
 #[derive(Debug)]
 struct PooledKey {
     declared: ProviderKey,
+    /// Its limits, and by what they know it: a hash, since it may stand where nodes count together.
+    budgets: Option<(Arc<BudgetPlan>, [u8; 32])>,
     /// Shared by all workers, and kept over reloads.
     state: Arc<KeyState>,
 }
@@ -59,13 +63,17 @@ pub(super) enum Chosen {
 
 impl KeyPool {
     /// Of these keys. What is known of those that were there `before` stays known.
-    pub(super) fn new(declared: &[ProviderKey], before: Option<&Self>) -> Self {
+    pub(super) fn new(provider: &Name, declared: &[ProviderKey], before: Option<&Self>) -> Self {
         let keys = declared.iter().map(|declared| {
             let known = before.and_then(|before| {
                 let mut keys = before.keys.iter();
                 keys.find(|known| known.declared.key == declared.key)
             });
             PooledKey {
+                budgets: (!declared.budgets.is_empty()).then(|| {
+                    let plan = BudgetPlan::of_provider(provider, &declared.budgets);
+                    (plan, fingerprint(&declared.key))
+                }),
                 declared: declared.clone(),
                 state: known.map_or_else(Arc::default, |known| Arc::clone(&known.state)),
             }
@@ -95,9 +103,25 @@ impl KeyPool {
         }
     }
 
+    /// How many are left alone.
+    pub(super) fn cooling(&self, now: Moment) -> usize {
+        let cools = |key: &&PooledKey| key.state.until() > now;
+        self.keys.iter().filter(cools).count()
+    }
+
     /// The key's text, for the one who sends it.
     pub(super) fn reveal(&self, key: usize) -> Option<&Secret<String>> {
         self.keys.get(key).map(|key| &key.declared.key)
+    }
+
+    /// A key's limits, where it has some, and by what they know it.
+    pub(super) fn budgets(&self, key: usize) -> Option<(&Arc<BudgetPlan>, &[u8; 32])> {
+        let budgets = self.keys.get(key)?.budgets.as_ref();
+        budgets.map(|(plan, hash)| (plan, hash))
+    }
+
+    pub(super) fn has_budgets(&self) -> bool {
+        self.keys.iter().any(|key| key.budgets.is_some())
     }
 
     /// Leaves a key alone for this time.
@@ -107,6 +131,13 @@ impl KeyPool {
             key.state.until.fetch_max(until, Ordering::Relaxed);
         }
     }
+}
+
+/// By what a key is known where it must not stand itself. Providers make keys of 128 random bits and more: who has this can't
+/// find one by trying.
+fn fingerprint(key: &Secret<String>) -> [u8; 32] {
+    let hash = digest::digest(&digest::SHA256, key.reveal().as_bytes());
+    hash.as_ref().try_into().unwrap_or_default()
 }
 
 impl KeyState {
@@ -140,19 +171,24 @@ mod tests {
     use super::*;
     use std::num::NonZeroU32;
 
+    fn name() -> Name {
+        "back".parse().unwrap()
+    }
+
     fn keys(weights: &[u32]) -> Vec<ProviderKey> {
         let weights = weights.iter().enumerate();
         weights
             .map(|(index, weight)| ProviderKey {
                 key: Secret::new(format!("key-{index}")),
                 weight: NonZeroU32::new(*weight).unwrap(),
+                budgets: Vec::new(),
             })
             .collect()
     }
 
     #[test]
     fn keys_are_chosen_by_weight() {
-        let pool = KeyPool::new(&keys(&[3, 1]), None);
+        let pool = KeyPool::new(&name(), &keys(&[3, 1]), None);
         let mut counts = [0; 2];
         for turn in 0..1_000 {
             let Chosen::Key(key) = pool.choose(TriedKeys::default(), turn, Moment::default())
@@ -167,9 +203,9 @@ mod tests {
     #[test]
     fn a_key_that_cools_is_left_alone_over_reloads_too() {
         let now = Moment::from_nanos(1_000_000_000);
-        let one = KeyPool::new(&keys(&[1, 1]), None);
+        let one = KeyPool::new(&name(), &keys(&[1, 1]), None);
         one.cool(0, Duration::from_secs(5), now);
-        let pool = KeyPool::new(&keys(&[1, 1]), Some(&one));
+        let pool = KeyPool::new(&name(), &keys(&[1, 1]), Some(&one));
         let mut tried = TriedKeys::default();
         for turn in 0..100 {
             assert_eq!(pool.choose(tried, turn, now), Chosen::Key(1));
@@ -180,7 +216,7 @@ mod tests {
         assert_eq!(pool.choose(tried, 0, later), Chosen::Key(0));
         tried.add(0);
         assert_eq!(pool.choose(tried, 0, later), Chosen::AllTried);
-        let none = KeyPool::new(&[], None);
+        let none = KeyPool::new(&name(), &[], None);
         assert_eq!(none.choose(tried, 0, now), Chosen::NoneNeeded);
     }
 }

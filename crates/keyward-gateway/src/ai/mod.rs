@@ -7,21 +7,37 @@
 
 mod answering;
 mod attempt;
+mod beside;
+mod cache;
 mod catalogue;
 mod chain;
+mod choice;
+mod facts;
 mod failure;
+mod guarded;
+mod guardrail;
+mod hedge;
 mod intent;
 mod key_pool;
 mod listing;
 mod plan;
 pub(crate) mod prompt;
 mod provider;
+mod spending;
+mod standing;
 mod stream;
+mod visit;
 
+pub(crate) use cache::{CachePlan, KEPT_MAX};
 pub(crate) use chain::infer;
+pub(crate) use choice::{Group, Member, To};
+pub(crate) use facts::Needs;
 pub(crate) use failure::refusal_answer;
+pub use guardrail::check_guardrails;
+pub(crate) use guardrail::{FiredNames, GuardPlan, GuardedBody};
 pub(crate) use intent::{Intent, read_intent};
 pub(crate) use plan::{AiPlan, AiRoute, AiTarget, ModelPlan, ProviderRoute};
 pub(crate) use provider::ProviderPlan;
-pub use provider::check_provider;
+pub use provider::{ModelCountsOf, ProviderCounts, TargetHealth, check_provider};
+pub(crate) use spending::{Asking, CallSpending, hold};
 pub(crate) use stream::InferredBody;

@@ -1,8 +1,8 @@
 //! An answer's body on its way to the client.
 
 use super::{BodyFailure, Download, move_bytes};
-use crate::ai::InferredBody;
 use crate::ai::prompt::PromptStream;
+use crate::ai::{GuardedBody, InferredBody};
 use crate::capture::{CallCapture, Side};
 use crate::coding::{Compressing, Pieces};
 use crate::deadlines::Seat;
@@ -42,6 +42,8 @@ enum Source {
     Filling(FillingReader),
     /// It comes from a provider of AI models, in the caller's dialect.
     Inferred(Box<InferredBody>),
+    /// The same, looked at by guardrails on its way.
+    Guarded(Box<GuardedBody>),
     /// The same, told as a prompt's own answer.
     Prompted(Box<PromptStream>),
     /// It was cut, and what is told of that in trailers.
@@ -89,6 +91,16 @@ impl AnswerBody {
         }
     }
 
+    /// A body of a provider that guardrails look at.
+    pub(crate) fn guarded(body: GuardedBody) -> Self {
+        Self {
+            source: Source::Guarded(Box::new(body)),
+            compressing: None,
+            watching: None,
+            record: None,
+        }
+    }
+
     /// A prompt's answer as it comes.
     pub(crate) fn prompted(stream: PromptStream) -> Self {
         Self {
@@ -103,9 +115,23 @@ impl AnswerBody {
     pub(crate) fn model_use(&self) -> Option<ModelUse> {
         match &self.source {
             Source::Inferred(body) => Some(body.used()),
+            Source::Guarded(body) => body.model_use(),
             Source::Full(..)
             | Source::Upstream(_)
             | Source::Filling(_)
+            | Source::Prompted(_)
+            | Source::Cut(_) => None,
+        }
+    }
+
+    /// What its reader is told where guardrails do not let the rest of it pass.
+    pub(crate) fn told_of_guardrail(&self) -> Option<String> {
+        match &self.source {
+            Source::Guarded(body) => body.told_of_stop(),
+            Source::Full(..)
+            | Source::Upstream(_)
+            | Source::Filling(_)
+            | Source::Inferred(_)
             | Source::Prompted(_)
             | Source::Cut(_) => None,
         }
@@ -148,6 +174,7 @@ impl AnswerBody {
             | Source::Upstream(_)
             | Source::Filling(_)
             | Source::Inferred(_)
+            | Source::Guarded(_)
             | Source::Prompted(_)
             | Source::Cut(_) => None,
         }
@@ -160,6 +187,7 @@ impl AnswerBody {
             Source::Upstream(_)
             | Source::Filling(_)
             | Source::Inferred(_)
+            | Source::Guarded(_)
             | Source::Prompted(_)
             | Source::Cut(_) => false,
         }
@@ -178,7 +206,7 @@ impl AnswerBody {
             },
             Source::Filling(reader) => reader.left(),
             // Nobody knows how long it gets; the trailers.
-            Source::Inferred(_) | Source::Prompted(_) | Source::Cut(_) => None,
+            Source::Inferred(_) | Source::Guarded(_) | Source::Prompted(_) | Source::Cut(_) => None,
         }
     }
 
@@ -218,10 +246,17 @@ impl AnswerBody {
 
     /// To be said while the client takes nothing, so that what comes meanwhile is in nobody's way.
     pub(crate) fn absorb(&mut self, context: &mut Context<'_>) {
-        if let Source::Upstream(download) = &mut self.source
-            && let Some(connection) = &mut download.connection
-        {
-            connection.absorb(context);
+        match &mut self.source {
+            Source::Upstream(download) => {
+                if let Some(connection) = &mut download.connection {
+                    connection.absorb(context);
+                }
+            }
+            Source::Inferred(body) => body.absorb(context),
+            Source::Guarded(body) => body.absorb(context),
+            Source::Prompted(stream) => stream.absorb(context),
+            // What is all there, and what its own task reads from its upstream.
+            Source::Full(..) | Source::Filling(_) | Source::Cut(_) => {}
         }
     }
 
@@ -264,7 +299,7 @@ impl AnswerBody {
                 trailers
             }),
             Source::Filling(reader) => reader.take_trailers(),
-            Source::Inferred(_) | Source::Prompted(_) => None,
+            Source::Inferred(_) | Source::Guarded(_) | Source::Prompted(_) => None,
             Source::Cut(trailers) => trailers.take(),
         }
     }
@@ -293,16 +328,21 @@ impl AnswerBody {
         }
     }
 
-    pub(crate) fn count_in(&self, record: &mut CallRecord) {
+    /// Writes down what an AI call took, as far as that is known by now.
+    pub(crate) fn settle(&self, record: &mut CallRecord) {
+        match &self.source {
+            Source::Inferred(body) => body.settle(record),
+            Source::Guarded(body) => body.settle(record),
+            Source::Prompted(stream) => stream.settle(record),
+            Source::Full(..) | Source::Upstream(_) | Source::Filling(_) | Source::Cut(_) => {}
+        }
+    }
+
+    fn count_in(&self, record: &mut CallRecord) {
         if let Source::Upstream(download) = &self.source {
             record.bytes_in = download.upload.bytes_in();
         }
-        if let Source::Inferred(body) = &self.source {
-            body.settle(record);
-        }
-        if let Source::Prompted(stream) = &self.source {
-            stream.settle(record);
-        }
+        self.settle(record);
     }
 }
 
@@ -362,6 +402,11 @@ impl<'a> Tapped<'a> {
                 self.keep(&piece);
                 piece
             }
+            Source::Guarded(body) => {
+                let piece = body.take_piece(count);
+                self.keep(&piece);
+                piece
+            }
             Source::Prompted(stream) => {
                 let piece = stream.take_piece(count);
                 self.keep(&piece);
@@ -379,6 +424,7 @@ impl Pieces for Tapped<'_> {
             Source::Upstream(download) => download.poll_piece(context),
             Source::Filling(reader) => reader.poll_piece(context),
             Source::Inferred(body) => body.poll_piece(context),
+            Source::Guarded(body) => body.poll_piece(context),
             Source::Prompted(stream) => stream.poll_piece(context),
             Source::Cut(_) => Poll::Ready(Ok(0)),
         }
@@ -400,6 +446,11 @@ impl Pieces for Tapped<'_> {
                 self.keep(out.get(from..).unwrap_or_default());
             }
             Source::Inferred(body) => {
+                let from = out.len();
+                body.move_piece(count, out);
+                self.keep(out.get(from..).unwrap_or_default());
+            }
+            Source::Guarded(body) => {
                 let from = out.len();
                 body.move_piece(count, out);
                 self.keep(out.get(from..).unwrap_or_default());

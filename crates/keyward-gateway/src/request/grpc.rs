@@ -49,6 +49,8 @@ impl Status {
             | Code::IdempotencyKeyMissing
             | Code::IdempotencyKeyInvalid
             | Code::ModelCannot
+            | Code::CallOverLimit
+            | Code::GuardrailBlocked
             | Code::ProviderRefused
             | Code::PromptFailed
             | Code::Internal => Self::Internal,
@@ -74,6 +76,7 @@ impl Status {
             | Code::RoleMissing
             | Code::ClaimsRefused
             | Code::PolicyRefused
+            | Code::ModelUnpriced
             | Code::OriginRefused
             | Code::PreflightRefused
             | Code::AddressRefused
@@ -106,6 +109,7 @@ impl Status {
             | Code::UpstreamUnreachable
             | Code::UpstreamFailed
             | Code::ProviderBusy
+            | Code::GuardrailUnavailable
             | Code::ProviderFailed
             | Code::AnswerUnfit
             | Code::UntransformableAnswer

@@ -4,6 +4,7 @@ use super::CompileError;
 use super::compiled_api::{CompiledApi, Surroundings};
 use super::route_table::HostTable;
 use super::upstreams::{UpstreamPlans, Upstreams};
+use crate::ai::ProviderPlan;
 use crate::ai::prompt::{CompiledPrompt, served};
 use crate::issuer::IssuerKeySet;
 use crate::metrics::ApiMetrics;
@@ -98,6 +99,11 @@ impl Continuity {
     /// The upstreams that are served.
     pub(crate) fn served_upstreams(&self) -> impl Iterator<Item = &Arc<UpstreamPlan>> {
         self.upstreams.served()
+    }
+
+    /// The providers that are served.
+    pub(crate) fn served_providers(&self) -> impl Iterator<Item = &Arc<ProviderPlan>> {
+        self.upstreams.served_providers()
     }
 
     /// The names that no client may send: as before, if they are the same.

@@ -2,7 +2,7 @@
 
 use super::price::{Price, Rates};
 use super::{Ability, Catalogue, Day, KeyPlace, Mode, Model, Provider};
-use crate::dialect::{Dialect, Quirks, SeedName};
+use crate::dialect::{Dialect, ModelMembers, Quirks, SeedName};
 use crate::error::Error;
 use std::collections::BTreeMap;
 
@@ -166,6 +166,9 @@ fn quirks(text: &str) -> Result<Quirks, &'static str> {
             "adaptive_reasoning" => quirks.adaptive_reasoning = true,
             "reasoning_levels" => quirks.reasoning_levels = true,
             "no_stream_options" => quirks.no_stream_options = true,
+            "openrouter_members" => quirks.model_members = ModelMembers::OpenRouter,
+            "vercel_members" => quirks.model_members = ModelMembers::Vercel,
+            "router_members" => quirks.model_members = ModelMembers::Any,
             _ => return Err("a quirk that is not known"),
         }
     }

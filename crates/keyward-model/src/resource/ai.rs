@@ -1,7 +1,8 @@
 //! What an API serves in place of an upstream's calls: AI models, at the addresses that the vendors' own libraries call.
 
 use super::route::{Action, PathKind, PathPattern, RouteMatch};
-use super::{BasePath, Policies, Route};
+use super::{BasePath, Guarded, Policies, Route};
+use crate::limit::Budget;
 use crate::name::Name;
 
 /// What of AI an API serves.
@@ -11,6 +12,10 @@ pub struct Ai {
     pub models: OfferedModels,
     /// The prompts of the same team that it serves.
     pub prompts: OfferedPrompts,
+    /// Limits in what their calls take, in the order in which they are asked.
+    pub budgets: Vec<Budget>,
+    /// What holds for the calls of all of them.
+    pub guarded: Box<Guarded>,
 }
 
 impl Ai {
@@ -19,14 +24,17 @@ impl Ai {
     pub fn routes(&self, base_path: &BasePath, policies: &Policies) -> Vec<Route> {
         let served = AiEndpoint::ALL.into_iter();
         let served = served.filter(|endpoint| !endpoint.is_of_prompts() || self.has_prompts());
-        let routes = served.filter_map(|endpoint| {
+        let routes = served.flat_map(|endpoint| {
             let (method, path) = endpoint.address();
-            Some(Route {
-                label: format!("{method} {path}").into(),
-                // All can be read: a test has read them.
-                matching: endpoint.matching()?,
-                policies: policies.clone(),
-                ..Route::of(base_path, Action::Infer(endpoint))
+            let paths = [Some(path), endpoint.other_path()];
+            paths.into_iter().flatten().filter_map(move |path| {
+                Some(Route {
+                    label: format!("{method} {path}").into(),
+                    // All can be read: a test has read them.
+                    matching: matching(method, path)?,
+                    policies: policies.clone(),
+                    ..Route::of(base_path, Action::Infer(endpoint))
+                })
             })
         });
         routes.collect()
@@ -77,7 +85,7 @@ pub enum AiEndpoint {
     Embeddings,
     /// Gemini's `generateContent` and `streamGenerateContent`.
     GenerateContent,
-    /// The list of models, in OpenAI's form or Anthropic's.
+    /// The list of models, in OpenAI's form, Anthropic's or Gemini's.
     Models,
     /// One model, in the same forms.
     Model,
@@ -167,12 +175,39 @@ impl AiEndpoint {
     #[must_use]
     pub fn matching(self) -> Option<RouteMatch> {
         let (method, path) = self.address();
-        Some(RouteMatch {
-            path: PathPattern::parse(path, PathKind::Whole).ok()?,
-            methods: vec![method.into()],
-            ..RouteMatch::default()
-        })
+        matching(method, path)
     }
+
+    /// Where else it is: Google's library calls the same without `beta` from its version 3 on. The list of models needs
+    /// no other path, since `/v1/models` has every form.
+    #[must_use]
+    pub const fn other_path(self) -> Option<&'static str> {
+        match self {
+            Self::GenerateContent => Some("/v1/models/{call}"),
+            Self::ChatCompletions
+            | Self::Responses
+            | Self::Messages
+            | Self::CountTokens
+            | Self::Embeddings
+            | Self::Models
+            | Self::Model
+            | Self::GeminiModels
+            | Self::Prompts
+            | Self::Prompt
+            | Self::PromptDocument
+            | Self::PromptFeedback
+            | Self::PromptVersion
+            | Self::PromptVersionDocument => None,
+        }
+    }
+}
+
+fn matching(method: &str, path: &str) -> Option<RouteMatch> {
+    Some(RouteMatch {
+        path: PathPattern::parse(path, PathKind::Whole).ok()?,
+        methods: vec![method.into()],
+        ..RouteMatch::default()
+    })
 }
 
 /// What is kept for AI below the base path of an API that serves it, with all below each: what is there now, and what
@@ -202,6 +237,14 @@ mod tests {
             let reserved = |reserved: &&str| path.starts_with(*reserved);
             assert!(RESERVED_AI_PATHS.iter().any(reserved), "{path}");
             assert!(endpoint.matching().is_some(), "{path}");
+            if let Some(other) = endpoint.other_path() {
+                assert!(
+                    RESERVED_AI_PATHS
+                        .iter()
+                        .any(|reserved| other.starts_with(*reserved))
+                );
+                assert!(matching("POST", other).is_some(), "{other}");
+            }
         }
     }
 }

@@ -2,14 +2,15 @@
 
 use super::super::chain::conversation;
 use super::super::intent::ModelCall;
-use super::super::plan::AiPlan;
+use super::super::plan::AiRoute;
+use super::super::spending::{Asking, hold_for};
 use super::asked::{AnswerForm, DIALECT, PromptCall, written};
 use super::call_id::identity;
 use super::failure;
 use super::stream::PromptStream;
 use super::withheld::Withheld;
 use crate::body::AnswerBody;
-use crate::message::{Fields, Header};
+use crate::message::{Fields, Header, RequestHead};
 use crate::record::CallRecord;
 use crate::request::forward::Call;
 use crate::request::{Answer, Refusal};
@@ -26,8 +27,15 @@ use std::rc::Rc;
 const MISTAKES_MAX: usize = 8;
 /// The header that says who answered, as calls of models have it.
 const MODEL_HEADER: &str = "keyward-model";
+/// The header that says what a cache did.
+const CACHE_HEADER: &str = "keyward-cache";
 /// What passes of a model's answer besides.
-const PASSED: [&str; 2] = [MODEL_HEADER, "keyward-attempts"];
+const PASSED: [&str; 4] = [
+    MODEL_HEADER,
+    "keyward-attempts",
+    CACHE_HEADER,
+    "keyward-flagged",
+];
 
 /// What was said.
 #[derive(Default)]
@@ -48,36 +56,32 @@ pub(super) struct Told {
 
 /// Asks, and answers.
 pub(in crate::ai) async fn run(
-    call: &Call<'_>,
-    plan: &AiPlan,
-    asked: &ModelCall,
-    prompt: &PromptCall,
+    (call, ai, head): (&Call<'_>, &AiRoute, &RequestHead),
+    mut asked: ModelCall,
+    mut prompt: PromptCall,
     record: &mut CallRecord,
 ) -> Result<Answer, Refusal> {
-    let rounds = prompt.version.compiled.prompt().rounds();
-    let mut request = Rc::clone(&prompt.request);
-    let mut again: Option<ModelCall> = None;
-    let mut used: Option<ModelUse> = None;
-    for round in 1..=rounds {
-        let asked = again.as_ref().unwrap_or(asked);
-        let answer = conversation(call, plan, asked, record).await;
-        record.model = added(used.take(), record.model.take().map(|used| *used)).map(Box::new);
+    let mut rounds = prompt.version.compiled.prompt().rounds();
+    loop {
+        let stream = asked.stream;
+        let mut again = asked.again();
+        let answer = conversation(call, &ai.plan, asked, record).await;
         if answer.status != StatusCode::OK {
-            let withheld = Withheld::of(&request);
+            let withheld = Withheld::of(&prompt.request);
             return Err(failure::refusal(answer, &withheld, record));
         }
-        let told = told(call, prompt, &answer.fields, record);
+        let told = told(call, &prompt, &answer.fields, record);
         let fields = passed(&answer.fields);
-        if asked.stream {
-            return Ok(streamed(answer, fields, (told, request), record));
+        if stream {
+            return Ok(streamed(answer, fields, (told, prompt.request), record));
         }
         let said = said(&answer, record)?;
         let Some(schema) = &prompt.version.compiled.output else {
-            return Ok(whole(prompt, fields, &told, &said, None, record));
+            return Ok(whole(&prompt, fields, &told, &said, None, record));
         };
         let mistakes = match serde_json::from_str::<Value>(unfenced(&said.text)) {
             Ok(output) if schema.takes(&output) => {
-                return Ok(whole(prompt, fields, &told, &said, Some(output), record));
+                return Ok(whole(&prompt, fields, &told, &said, Some(output), record));
             }
             Ok(output) => {
                 let found = schema.mistakes(&output, 0, MISTAKES_MAX).into_iter();
@@ -92,52 +96,44 @@ pub(in crate::ai) async fn run(
             let detail = "The model does not answer this; send something else";
             return Err(Fault::new(Code::ProviderRefused, detail).into());
         }
-        if round == rounds {
-            let fault = Fault::new(
-                Code::AnswerUnfit,
-                "The model's answer is not what this prompt answers with; try again, or tell its publisher",
+        // An answer that was kept is no round: the same is asked anew, and is kept in its place.
+        let mut kept = answer.fields.all_named(CACHE_HEADER);
+        if !kept.any(|cache| cache != b"miss") {
+            rounds = rounds.saturating_sub(1);
+            if rounds == 0 {
+                let fault = Fault::new(
+                    Code::AnswerUnfit,
+                    "The model's answer is not what this prompt answers with; try again, or tell its publisher",
+                );
+                return Err(fault.because(mistakes).into());
+            }
+            tracing::debug!(
+                request_id = %record.request_id,
+                why = %mistakes,
+                "a model's answer does not fit its prompt's output: it is asked again"
             );
-            return Err(fault.because(mistakes).into());
+            let next = Rc::make_mut(&mut prompt.request);
+            next.messages
+                .push(Message::text(Role::Assistant, said.text));
+            let ask = format!(
+                "Your answer does not fit the JSON schema that it has to: {mistakes}. Answer again, with the corrected JSON alone."
+            );
+            next.messages.push(Message::text(Role::User, ask));
+            again.body = written(&prompt.request)?;
         }
-        tracing::debug!(
-            request_id = %record.request_id,
-            why = %mistakes,
-            "a model's answer does not fit its prompt's output: it is asked again"
-        );
-        used = record.model.take().map(|used| *used);
-        let next = Rc::make_mut(&mut request);
-        next.messages
-            .push(Message::text(Role::Assistant, said.text));
-        let ask = format!(
-            "Your answer does not fit the JSON schema that it has to: {mistakes}. Answer again, with the corrected JSON alone."
-        );
-        next.messages.push(Message::text(Role::User, ask));
-        again = Some(ModelCall {
-            body: written(&request)?,
-            ..asked.again()
-        });
+        record.next_round();
+        let asking = Asking {
+            worker: call.worker,
+            route: &call.matched.route.route,
+            ai,
+            authenticated: call.admitted.authenticated(),
+            caller: call.admitted.authenticated().caller(),
+            origin: call.admitted.origin(),
+            head,
+        };
+        record.spending = Box::pin(hold_for(asking, &mut again, record)).await?;
+        asked = again;
     }
-    // There is a round at least.
-    Err(Fault::new(Code::Internal, "Something went wrong here").into())
-}
-
-/// What all rounds took together.
-fn added(one: Option<ModelUse>, other: Option<ModelUse>) -> Option<ModelUse> {
-    let (Some(one), Some(mut sum)) = (one.clone(), other.clone()) else {
-        return other.or(one);
-    };
-    let (tokens, more) = (&mut sum.tokens, one.tokens);
-    tokens.input = tokens.input.saturating_add(more.input);
-    tokens.cached_input = tokens.cached_input.saturating_add(more.cached_input);
-    tokens.cache_write = tokens.cache_write.saturating_add(more.cache_write);
-    tokens.output = tokens.output.saturating_add(more.output);
-    tokens.reasoning = tokens.reasoning.saturating_add(more.reasoning);
-    sum.cost = PicoUsd(sum.cost.0.saturating_add(one.cost.0));
-    if one.price_revision == 0 {
-        // What is not known of a part is not known of the whole.
-        sum.price_revision = 0;
-    }
-    Some(sum)
 }
 
 fn told(call: &Call<'_>, prompt: &PromptCall, fields: &Fields, record: &CallRecord) -> Told {
@@ -246,7 +242,7 @@ fn whole(
             text => text.into(),
         });
         let mut body = Map::from_iter([("output".to_owned(), output)]);
-        body.extend(end(told, said, record.model.as_deref()));
+        body.extend(end(told, said, record.model_use().as_ref()));
         Value::Object(body).to_string()
     };
     record.answered(StatusCode::OK.as_u16());
@@ -329,7 +325,7 @@ fn streamed(
 ) -> Answer {
     fields.append(Header::ContentType, b"text/event-stream");
     fields.append_named("keyward-answer", told.id.as_bytes());
-    let stream = PromptStream::new(answer.body, told, request, record.request_id);
+    let stream = PromptStream::new(answer.body, (told, request), record);
     record.answered(StatusCode::OK.as_u16());
     Answer::own(StatusCode::OK, fields, AnswerBody::prompted(stream))
 }

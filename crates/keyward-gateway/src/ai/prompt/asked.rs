@@ -1,6 +1,7 @@
 //! What a call at one of the prompts' addresses asks for.
 
-use super::super::intent::ModelCall;
+use super::super::cache::CacheWish;
+use super::super::intent::{ModelCall, sticky};
 use super::super::plan::{AiPlan, AiRoute, ModelPlan};
 use super::call_id::identity;
 use super::document::{self, Listed};
@@ -36,6 +37,13 @@ pub(crate) struct PromptCall {
     /// What the model is asked, for rounds that tell it what is wrong with its answer.
     pub(super) request: Rc<Request>,
     pub(super) form: AnswerForm,
+}
+
+impl PromptCall {
+    /// Each answer is to have so many tokens at most, those that mend one too.
+    pub(in crate::ai) fn lower(&mut self, output: u64) {
+        Rc::make_mut(&mut self.request).max_tokens = Some(output);
+    }
 }
 
 /// How the caller wants the answer.
@@ -245,6 +253,8 @@ fn call(
     let body = written(&request)?;
     Ok(Read::Call(Box::new(ModelCall {
         form: DIALECT,
+        sticky: sticky(&version.model, head),
+        cache: CacheWish::of(head),
         model: Arc::clone(&version.model),
         stream,
         plain: None,

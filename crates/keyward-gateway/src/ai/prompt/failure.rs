@@ -49,7 +49,7 @@ pub(super) fn fault(code: Code, failure: &Failure) -> Fault {
 /// What a provider does not take: what was sent is too long or not wanted, or else the prompt is wrong.
 fn refused(kind: FailureKind) -> Fault {
     match kind {
-        FailureKind::ContextLength | FailureKind::TooLarge => Fault::new(
+        FailureKind::ContextLength | FailureKind::TooLarge | FailureKind::OverLimit => Fault::new(
             Code::ProviderRefused,
             "What was sent is longer than the prompt's model can read; send less",
         ),
@@ -63,6 +63,7 @@ fn refused(kind: FailureKind) -> Fault {
         | FailureKind::NotFound
         | FailureKind::RateLimited
         | FailureKind::QuotaExhausted
+        | FailureKind::Unpaid
         | FailureKind::Overloaded
         | FailureKind::Timeout
         | FailureKind::Server

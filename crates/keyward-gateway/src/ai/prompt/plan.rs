@@ -37,6 +37,11 @@ impl PromptPlan {
         &self.versions
     }
 
+    /// The models that its versions ask.
+    pub(crate) fn models(&self) -> impl Iterator<Item = &Arc<ModelPlan>> {
+        self.versions.iter().map(|version| &version.model)
+    }
+
     /// The version of this name.
     pub(super) fn version(&self, name: &str) -> Option<&Arc<PromptVersion>> {
         let mut versions = self.versions.iter();

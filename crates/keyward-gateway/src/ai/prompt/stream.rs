@@ -11,6 +11,8 @@ use bytes::Bytes;
 use keyward_llm::form::{Event, Failure, Opening, Request, ToolCall};
 use keyward_llm::{Context, StreamReader};
 use keyward_model::id::RequestId;
+use keyward_model::usage::ModelUse;
+use keyward_model::{Code, Fault};
 use serde_json::{Value, json};
 use std::rc::Rc;
 use std::task::{Context as Waking, Poll, ready};
@@ -27,6 +29,8 @@ pub(crate) struct PromptStream {
     /// Blocks in which the model says why it will not.
     refusals: Vec<u32>,
     request_id: RequestId,
+    /// What the model took, where its answer was there before it is streamed.
+    used: Option<Box<ModelUse>>,
     /// What the caller gets next, and how much of it was given.
     out: Bytes,
     given: usize,
@@ -36,10 +40,10 @@ pub(crate) struct PromptStream {
 impl PromptStream {
     pub(super) fn new(
         from: AnswerBody,
-        told: Told,
-        request: Rc<Request>,
-        request_id: RequestId,
+        (told, request): (Told, Rc<Request>),
+        record: &CallRecord,
     ) -> Self {
+        let request_id = record.request_id;
         let context = Context {
             id: request_id.to_string(),
             now: 0,
@@ -53,6 +57,7 @@ impl PromptStream {
             open: Vec::new(),
             refusals: Vec::new(),
             request_id,
+            used: record.model.clone(),
             out: Bytes::new(),
             given: 0,
             ended: false,
@@ -142,7 +147,8 @@ impl PromptStream {
             Event::Failed(failure) => self.fail(&failure, out),
             Event::Ended => {
                 let used = self.from.model_use();
-                let end = end(&self.told, &self.said, used.as_ref());
+                let used = used.as_ref().or(self.used.as_deref());
+                let end = end(&self.told, &self.said, used);
                 write(out, "done", &Value::Object(end));
                 self.ended = true;
             }
@@ -167,13 +173,23 @@ impl PromptStream {
 
     /// The caller is told that it went wrong, in our words.
     fn fail(&mut self, failure: &Failure, out: &mut Vec<u8>) {
-        let (code, told) = super::super::failure::told(failure.clone());
-        let fault = failure::fault(code, &told);
+        let fault = match self.from.told_of_guardrail() {
+            Some(told) => Fault::new(Code::GuardrailBlocked, told),
+            None => {
+                let (code, told) = super::super::failure::told(failure.clone());
+                failure::fault(code, &told)
+            }
+        };
         let problem = problem::body(&fault, self.request_id, &[]);
         out.extend_from_slice(b"event: error\ndata: ");
         out.extend_from_slice(&problem);
         out.extend_from_slice(b"\n\n");
         self.ended = true;
+    }
+
+    /// To be said while the caller takes nothing.
+    pub(crate) fn absorb(&mut self, waking: &mut Waking<'_>) {
+        self.from.absorb(waking);
     }
 
     pub(crate) fn move_piece(&mut self, count: usize, out: &mut Vec<u8>) {
@@ -189,7 +205,7 @@ impl PromptStream {
 
     /// Writes down what the call took and how it ended.
     pub(crate) fn settle(&self, record: &mut CallRecord) {
-        self.from.count_in(record);
+        self.from.settle(record);
         if let Some((code, because)) = record.take_failure() {
             let withheld = Withheld::of(&self.request);
             let because = withheld.veil(because.unwrap_or_default());

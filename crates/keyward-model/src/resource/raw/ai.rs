@@ -1,6 +1,7 @@
 //! Reading `ai` of an API: the models that it offers, at addresses of its own.
 
 use super::field::{Field, Fields};
+use super::guardrail;
 use super::problem::Problems;
 use super::read::name;
 use crate::name::Name;
@@ -40,7 +41,7 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Optio
             );
         }
     }
-    let own = field.fields(&["models", "prompts"], problems)?;
+    let own = field.fields(&["models", "prompts", "guardrails", "cache"], problems)?;
     let prompts = match own.optional("prompts") {
         Some(field) => prompts(field, problems),
         None => Some(OfferedPrompts::None),
@@ -57,9 +58,12 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Optio
             offered(models, problems)?
         }
     };
+    let guarded = guardrail::read(&own, problems);
     Some(Some(Ai {
         models,
         prompts: prompts?,
+        budgets: Vec::new(),
+        guarded: Box::new(guarded?),
     }))
 }
 

@@ -1,11 +1,12 @@
 //! Reading `kind: provider`.
 
+use super::budgets::{self, Holder};
 use super::field::{Field, Fields};
 use super::problem::Problems;
 use super::read::name;
 use super::upstream::{WEIGHT_MAX, one_target};
 use crate::name::Name;
-use crate::resource::provider::{KeyHeader, Provider, ProviderKey};
+use crate::resource::provider::{KeyHeader, Provider, ProviderEjection, ProviderKey};
 use crate::secret::Secret;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -20,10 +21,13 @@ pub(super) const KEYS: &[&str] = &[
     "connect_timeout",
     "first_token_timeout",
     "total_timeout",
+    "ejection",
 ];
 
 /// More keys than that are a sign that each belongs to somebody of their own.
 const CREDENTIALS_MAX: usize = 64;
+/// More failures in a row than that are waited for by nobody.
+const FAILURES_MAX: u64 = 1_000;
 /// Longer than any provider's; a header has to hold it.
 const KEY_MAX_BYTES: usize = 4096;
 
@@ -83,6 +87,10 @@ pub(super) fn read(
     let connect_timeout = time("connect_timeout", Provider::CONNECT_TIMEOUT);
     let first_token_timeout = time("first_token_timeout", Provider::FIRST_TOKEN_TIMEOUT);
     let total_timeout = time("total_timeout", Provider::TOTAL_TIMEOUT);
+    let ejection = match fields.optional("ejection") {
+        Some(field) => ejection(field, problems),
+        None => Some(Some(ProviderEjection::default())),
+    };
     Some(Provider {
         catalogue,
         dialect,
@@ -92,7 +100,43 @@ pub(super) fn read(
         connect_timeout: connect_timeout?,
         first_token_timeout: first_token_timeout?,
         total_timeout: total_timeout?,
+        ejection: ejection?,
     })
+}
+
+fn ejection(field: Field<'_>, problems: &mut Problems) -> Option<Option<ProviderEjection>> {
+    if field.as_text() == Some("none") {
+        return Some(None);
+    }
+    let fields = field.fields(&["failures", "time", "max_time"], problems)?;
+    let default = ProviderEjection::default();
+    let failures = match fields.optional("failures") {
+        Some(field) => field
+            .whole(1..=FAILURES_MAX, problems)
+            .and_then(|count| u32::try_from(count).ok())
+            .and_then(NonZeroU32::new),
+        None => Some(default.failures),
+    };
+    let mut time = |key: &str| match fields.optional(key) {
+        Some(field) => field.positive_duration(problems).map(Some),
+        None => Some(None),
+    };
+    let (first, longest) = (time("time"), time("max_time"));
+    let first = first?.unwrap_or(default.time);
+    let longest = longest?.unwrap_or(default.max_time.max(first));
+    if longest < first {
+        problems.error(
+            fields.place(),
+            "contradiction",
+            "`max_time` is shorter than `time`: make it as long at least",
+        );
+        return None;
+    }
+    Some(Some(ProviderEjection {
+        failures: failures?,
+        time: first,
+        max_time: longest,
+    }))
 }
 
 fn credentials(field: Field<'_>, problems: &mut Problems) -> Option<Vec<ProviderKey>> {
@@ -120,9 +164,10 @@ fn credentials(field: Field<'_>, problems: &mut Problems) -> Option<Vec<Provider
 }
 
 fn credential(field: Field<'_>, problems: &mut Problems) -> Option<ProviderKey> {
-    let fields = field.fields(&["key", "weight"], problems)?;
+    let fields = field.fields(&["key", "weight", "rate_limits", "quotas"], problems)?;
     let key = fields.required("key", "write `key: ${ENV:NAME}`", problems);
     let weight = weight(&fields, problems);
+    let budgets = budgets::read(&fields, Holder::Key, problems);
     let key = key?;
     let fits = |text: &&str| {
         text.len() <= KEY_MAX_BYTES
@@ -141,6 +186,7 @@ fn credential(field: Field<'_>, problems: &mut Problems) -> Option<ProviderKey> 
     Some(ProviderKey {
         key: Secret::new(text.to_owned()),
         weight: weight?,
+        budgets: budgets?,
     })
 }
 

@@ -1,12 +1,20 @@
 //! AI models, with scripted providers behind a node.
 
+mod budgets;
+mod caches;
+mod charged;
 mod control;
 mod dialects;
 mod fallback;
+mod faults;
+mod guardrails;
+pub(crate) mod judges;
 mod managed;
 mod passage;
 mod prompts;
+mod routing;
 mod sdk;
+mod sparing;
 
 use crate::node::{Node, Plan};
 use keyward_testkit::{Answer, Received, Script, Upstream, until};

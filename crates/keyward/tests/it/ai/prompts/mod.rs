@@ -1,6 +1,7 @@
 //! Prompts as APIs, with scripted models behind them.
 
 mod answers;
+mod guarded;
 mod managed;
 mod preview;
 mod trials;
