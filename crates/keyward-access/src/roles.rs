@@ -85,7 +85,8 @@ impl Roles {
                 | Spec::Webhook(_)
                 | Spec::ManagementRole(_)
                 | Spec::Provider(_)
-                | Spec::Model(_) => {}
+                | Spec::Model(_)
+                | Spec::Prompt(_) => {}
             }
         }
         // Our own tokens name roles as RFC 9068, section 2.2.3.1, says.

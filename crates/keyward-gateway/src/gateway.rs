@@ -1,6 +1,7 @@
 //! The data plane as a whole: bound, configured, served, drained.
 
 use crate::ai::ProviderCounts;
+use crate::ai::prompt::{CallIds, FEEDBACK_WINDOW, PromptCounts};
 use crate::credentials::{CredentialIndex, LeftOutCredential, PreparedCredentials};
 use crate::issuer::Issuers;
 use crate::metrics::{LimitCounts, RouteCounts, WorkerCounts, WorkerMetrics};
@@ -23,8 +24,9 @@ use crate::{http3, listener};
 use arc_swap::ArcSwap;
 use aws_lc_rs::rand;
 use keyward_jose::jwe::Decrypters;
+use keyward_model::id::TeamId;
 use keyward_model::resource::{Issuer, Resource};
-use keyward_model::{Clock, Revision, Secret, UsageRecord};
+use keyward_model::{Clock, Name, Revision, Secret, UsageRecord};
 use keyward_state::failed_attempts::FailedAttempts;
 use keyward_state::limit::LimitCells;
 use keyward_state::replay::ReplayMemory;
@@ -187,6 +189,8 @@ impl Gateway {
             failed_attempts: FailedAttempts::new(settings.failed_attempts),
             replays: ReplayMemory::new(REPLAY_WINDOW, started),
             nonces: Nonces::new(&context.nonce_key),
+            call_ids: CallIds::new(&context.nonce_key),
+            rated: ReplayMemory::new(FEEDBACK_WINDOW, started),
             passwords: PasswordChecks::new(context.runtime.clone()),
             dropped_records,
             metrics: (0..workers)
@@ -416,6 +420,31 @@ impl Gateway {
     pub fn shared_counts(&self) -> Option<SharedCounts> {
         let shared = self.shared.shared_limits.as_ref();
         shared.map(|shared| shared.counts())
+    }
+
+    /// What was counted of each version of the prompts that are served, since this node started.
+    #[must_use]
+    pub fn prompt_counts(&self) -> Vec<PromptCounts> {
+        let continuity = self
+            .continuity
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let served = continuity.served_prompts();
+        served.map(|prompt| prompt.read_metrics()).collect()
+    }
+
+    /// The same of one prompt.
+    #[must_use]
+    pub fn prompt_counts_of(&self, team: TeamId, prompt: &Name) -> Vec<PromptCounts> {
+        let continuity = self
+            .continuity
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let served = continuity.served_prompts();
+        served
+            .filter(|one| one.team() == team && one.name() == prompt)
+            .map(|one| one.read_metrics())
+            .collect()
     }
 
     /// How the upstreams are that are served.

@@ -63,6 +63,7 @@ pub use policy::{
     cache::read_cache_headers, idempotency::read_idempotency_key, validation::read_json_body,
 };
 
+pub use ai::prompt::{PromptComment, PromptCounts, PromptFlaw, check_prompt, preview_prompt};
 pub use ai::{ModelCountsOf, ProviderCounts, TargetHealth, check_guardrails, check_provider};
 pub use credentials::{
     Clash, CredentialIndex, CredentialKeys, CredentialRow, LeftOutCredential, PreparedCredentials,

@@ -1,5 +1,6 @@
 //! The record of one call while it runs.
 
+use crate::ai::prompt::PromptUse;
 use crate::ai::{CallSpending, FiredNames};
 use crate::body::BodyFailure;
 use crate::capture::CallCapture;
@@ -14,7 +15,7 @@ use crate::worker::Worker;
 use http::StatusCode;
 use keyward_llm::Dialect;
 use keyward_model::id::RequestId;
-use keyward_model::usage::{ModelUse, Times, UsageRecord};
+use keyward_model::usage::{ModelUse, Times, TokenCounts, UsageRecord};
 use keyward_model::{Blame, Caller, Code, Fault, Moment, Timestamp};
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -62,6 +63,10 @@ pub(crate) struct CallRecord {
     pub(crate) dialect: Option<Dialect>,
     /// Which model was asked, which answered, and what that took.
     pub(crate) model: Option<Box<ModelUse>>,
+    /// The prompt that was called, and where it is counted.
+    pub(crate) prompt: Option<Box<PromptUse>>,
+    /// What models took for answers of the same call that were asked for anew.
+    pub(crate) rounds_before: Option<Box<ModelUse>>,
     /// The guardrails that fired.
     pub(crate) guardrails: FiredNames,
     /// What the cache of AI answers did.
@@ -164,6 +169,8 @@ impl CallRecord {
             spending: None,
             dialect: None,
             model: None,
+            prompt: None,
+            rounds_before: None,
             guardrails: FiredNames::default(),
             answer_cache: None,
             policy: None,
@@ -241,6 +248,11 @@ impl CallRecord {
         self.code = Some(code);
         self.because = Some(because.into());
         self.answered(status);
+    }
+
+    /// Takes back why the call failed, to be told in another way.
+    pub(crate) fn take_failure(&mut self) -> Option<(Code, Option<Box<str>>)> {
+        Some((self.code.take()?, self.because.take()))
     }
 
     /// The answer failed while it was given.
@@ -345,6 +357,7 @@ impl CallRecord {
             guardrails,
             answer_cache: self.answer_cache.take(),
             model: self.model.take(),
+            prompt: self.prompt.as_ref().map(|used| Box::new(used.labels())),
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
             times: Times {
@@ -362,6 +375,33 @@ impl CallRecord {
     }
 }
 
+impl CallRecord {
+    /// An answer came to nothing, and a model is asked anew: what that one took is written down and given back by itself.
+    pub(crate) fn next_round(&mut self) {
+        if let Some(spending) = self.spending.take() {
+            spending.finish(&mut self.model);
+        }
+        self.rounds_before = self.model_use().map(Box::new);
+        self.model = None;
+    }
+
+    /// What all answers of the call took together.
+    pub(crate) fn model_use(&self) -> Option<ModelUse> {
+        let (Some(before), Some(now)) = (&self.rounds_before, &self.model) else {
+            let one = self.model.as_ref().or(self.rounds_before.as_ref());
+            return one.map(|used| ModelUse::clone(used));
+        };
+        let mut sum = ModelUse::clone(now);
+        sum.add(before);
+        let is_free = |used: &ModelUse| used.tokens == TokenCounts::default();
+        // What is not known of a part is not known of the whole.
+        if is_free(now) || before.price_revision == 0 && !is_free(before) {
+            sum.price_revision = before.price_revision;
+        }
+        Some(sum)
+    }
+}
+
 impl Drop for CallRecord {
     fn drop(&mut self) {
         if self.silent {
@@ -371,7 +411,13 @@ impl Drop for CallRecord {
         if let Some(spending) = self.spending.take() {
             spending.finish(&mut self.model);
         }
+        if self.rounds_before.is_some() {
+            self.model = self.model_use().map(Box::new);
+        }
         let usage = self.finish(end);
+        if let Some(prompt) = &self.prompt {
+            prompt.metrics.count(&usage);
+        }
         let trace = self.trace.take();
         if let Some(traced) = trace.and_then(|trace| trace.finish(&usage, (self.begun, end))) {
             self.worker.record_trace(traced);

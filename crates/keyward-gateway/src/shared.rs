@@ -1,5 +1,6 @@
 //! What the workers of a node share.
 
+use crate::ai::prompt::CallIds;
 use crate::credentials::CredentialIndex;
 use crate::issuer::Issuers;
 use crate::metrics::{GuardrailCounters, WorkerMetrics};
@@ -53,6 +54,10 @@ pub(crate) struct Shared {
     /// Which proofs were used.
     pub(crate) replays: ReplayMemory,
     pub(crate) nonces: Nonces,
+    /// The ids of prompts' answers.
+    pub(crate) call_ids: CallIds,
+    /// Which of these answers were rated.
+    pub(crate) rated: ReplayMemory,
     /// Where passwords are checked that take long.
     pub(crate) passwords: PasswordChecks,
     /// Records of calls that were dropped because their reader was too slow.

@@ -279,6 +279,7 @@ impl Worker {
                 guardrails: None,
                 answer_cache: None,
                 model: None,
+                prompt: None,
                 bytes_in: 0,
                 bytes_out: 0,
                 times: Times::default(),

@@ -221,6 +221,16 @@ codes! {
     ProviderFailed = "provider_failed", 502, Upstream, "The model's providers failed";
     /// The model's providers did not answer in time.
     ProviderTimeout = "provider_timeout", 504, Upstream, "The model's providers did not answer in time";
+    /// No prompt of this name and version is served here.
+    PromptNotFound = "prompt_not_found", 404, Caller, "There is no such prompt";
+    /// A prompt can't be asked of its model: what its publisher wrote does not go with it.
+    PromptFailed = "prompt_failed", 500, Us, "The prompt can't be asked of its model";
+    /// What a model answered does not fit the prompt's output, though it was told.
+    AnswerUnfit = "answer_unfit", 502, Upstream, "The model's answer does not fit the prompt's output";
+    /// The feedback is of no answer that its sender got.
+    FeedbackInvalid = "feedback_invalid", 404, Caller, "There is no such answer";
+    /// The answer was rated before.
+    FeedbackRepeated = "feedback_repeated", 409, Caller, "The answer was rated before";
     /// The client wants a kept answer alone, and none is kept that would do (RFC 9111, section 5.2.1.7).
     NotCached = "not_cached", 504, Caller, "No answer is kept";
     /// The issuer's keys can't be had, so that its tokens can't be checked.

@@ -62,6 +62,15 @@ impl ModelUse {
     }
 }
 
+/// Which version of which prompt was called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PromptLabels {
+    /// The prompt.
+    pub prompt: Name,
+    /// Its version.
+    pub version: Name,
+}
+
 /// The times of a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Times {
@@ -164,6 +173,8 @@ pub struct UsageRecord {
     pub answer_cache: Option<&'static str>,
     /// The AI part.
     pub model: Option<Box<ModelUse>>,
+    /// The prompt that asked it, where one did.
+    pub prompt: Option<Box<PromptLabels>>,
     /// Bytes of the request's body that were read.
     pub bytes_in: u64,
     /// Bytes of the answer's body that were written.

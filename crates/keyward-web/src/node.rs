@@ -7,7 +7,7 @@ use http::HeaderMap;
 use keyward_model::id::{ResourceId, TeamId};
 use keyward_model::resource::raw::{Declared, Problems};
 use keyward_model::resource::{CustomRole, Kind, Resource};
-use keyward_model::{Name, Revision, TeamName};
+use keyward_model::{Name, Revision, TeamName, Timestamp};
 use serde_json::Value;
 use std::fmt;
 use std::net::IpAddr;
@@ -148,11 +148,49 @@ pub trait Node: fmt::Debug + Send + Sync {
     /// The setup secret is used up: what the node has kept of it goes away.
     fn setup_is_claimed(&self);
 
+    /// What it has counted of a prompt's versions since it started; none of one that it does not serve.
+    fn prompt_counts(&self, team: TeamId, prompt: &Name) -> Vec<PromptVersionCounts>;
+
     /// The hash that is kept of an API key: `kh1.…`.
     fn hash_api_key(&self, key: &str) -> String;
 
     /// The hash that is kept of a machine's password.
     fn hash_password(&self, username: &str, password: &str) -> String;
+}
+
+/// What a node has counted of a version of a prompt since it started.
+#[derive(Clone, Debug)]
+pub struct PromptVersionCounts {
+    /// The version.
+    pub version: Name,
+    /// Its share of calls that name no version, where it has one.
+    pub weight: Option<u32>,
+    /// Calls that are over.
+    pub calls: u64,
+    /// Those that were answered.
+    pub answered: u64,
+    /// Those that were refused for what was sent.
+    pub refused: u64,
+    /// Those that failed.
+    pub failed: u64,
+    /// How long answered ones took together.
+    pub micros: i64,
+    /// The same to the beginning of the answers.
+    pub first_byte_micros: i64,
+    /// Tokens that were read.
+    pub input_tokens: u64,
+    /// Tokens that were written.
+    pub output_tokens: u64,
+    /// What that cost, where the price is known.
+    pub cost_pico_usd: i64,
+    /// Calls whose price is not known.
+    pub unpriced: u64,
+    /// Answers that were rated.
+    pub ratings: u64,
+    /// The sum of the ratings, in thousandths.
+    pub score_thousandths: i64,
+    /// When, with which score and what callers wrote, the newest first.
+    pub comments: Vec<(Timestamp, f64, String)>,
 }
 
 /// A change of what is served.

@@ -28,7 +28,7 @@ pub enum Subject {
 
 impl Subject {
     /// All there are.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Resources(Kind::Issuer),
         Self::Resources(Kind::Upstream),
         Self::Resources(Kind::Api),
@@ -40,6 +40,7 @@ impl Subject {
         Self::Resources(Kind::ManagementRole),
         Self::Resources(Kind::Provider),
         Self::Resources(Kind::Model),
+        Self::Resources(Kind::Prompt),
         Self::Keys,
         Self::SignedTokens,
         Self::Revocations,
@@ -65,6 +66,7 @@ impl Subject {
             Self::Resources(Kind::ManagementRole) => "management-roles",
             Self::Resources(Kind::Provider) => "providers",
             Self::Resources(Kind::Model) => "models",
+            Self::Resources(Kind::Prompt) => "prompts",
             Self::Keys => "keys",
             Self::SignedTokens => "signed-tokens",
             Self::Revocations => "revocations",

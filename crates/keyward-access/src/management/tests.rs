@@ -56,6 +56,7 @@ fn roles_allow_what_they_are_for_and_nothing_else() {
         Kind::Role,
         Kind::AccessPolicy,
         Kind::Model,
+        Kind::Prompt,
     ]);
     let published = [published, vec![Subject::Revocations]].concat();
     let of_team = [

@@ -64,6 +64,7 @@ impl Beside<'_> {
             features: Vec::new(),
             sticky: Vec::new(),
             cache: CacheWish::default(),
+            prompt: None,
         };
         let head = RequestHead::of_own(Method::POST, Version::Http11, Fields::new());
         let mut record = self.record(&head);

@@ -9,10 +9,11 @@ use super::intent::{Intent, ModelCall};
 use super::key_pool::{Chosen, TriedKeys};
 use super::listing::Listing;
 use super::plan::{AiPlan, AiTarget, ModelPlan, Order};
+use super::prompt;
 use super::provider::ProviderPlan;
 use super::visit::outcome_of;
 use crate::deadlines::Patience;
-use crate::message::{Fields, Header};
+use crate::message::{Fields, Header, RequestHead};
 use crate::metrics::ModelOutcome;
 use crate::record::CallRecord;
 use crate::request::forward::Call;
@@ -94,6 +95,7 @@ pub(super) struct Course {
 pub(crate) async fn infer(
     call: Call<'_>,
     intent: Intent,
+    head: &RequestHead,
     record: &mut CallRecord,
 ) -> Result<Answer, Refusal> {
     let Some(ai) = &call.matched.route.route.ai else {
@@ -101,19 +103,14 @@ pub(crate) async fn infer(
     };
     let mut answer = match intent {
         Intent::List(listing) => listed(&listing, record)?,
-        Intent::Call(asked) => {
-            let context = Context {
-                id: record.request_id.to_string(),
-                now: u64::try_from(record.started().as_seconds()).unwrap_or_default(),
-            };
-            Box::pin(super::guarded::answer(
-                (&call, &ai.plan),
-                *asked,
-                context,
-                record,
-            ))
-            .await
-        }
+        Intent::Prompts(asked) => asked.answer(call.worker, record)?,
+        Intent::Call(mut asked) => match asked.prompt.take() {
+            Some(prompt) => {
+                let run = prompt::run((&call, ai, head), *asked, *prompt, record);
+                Box::pin(run).await?
+            }
+            None => Box::pin(conversation(&call, &ai.plan, *asked, record)).await,
+        },
     };
     call.admitted
         .tell_limits(&call.matched.route.route, &mut answer.fields);
@@ -121,6 +118,20 @@ pub(crate) async fn infer(
         spending.tell(&mut answer.fields);
     }
     Ok(answer)
+}
+
+/// Asks a model, and answers in the dialect of the call. All that asks a model goes this way, prompts too.
+pub(super) async fn conversation(
+    call: &Call<'_>,
+    plan: &AiPlan,
+    asked: ModelCall,
+    record: &mut CallRecord,
+) -> Answer {
+    let context = Context {
+        id: record.request_id.to_string(),
+        now: u64::try_from(record.started().as_seconds()).unwrap_or_default(),
+    };
+    Box::pin(super::guarded::answer((call, plan), asked, context, record)).await
 }
 
 fn listed(listing: &Listing, record: &mut CallRecord) -> Result<Answer, Refusal> {

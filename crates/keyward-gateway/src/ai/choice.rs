@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 const UNKNOWN_NANOS: u64 = 1_000_000_000;
 
 /// Who answers for a model, or for one that it names.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Group {
     pub(crate) choose: ModelChoice,
     /// Those of which one is chosen, then those that follow in order.
@@ -23,7 +23,7 @@ pub(crate) struct Group {
 }
 
 /// One of them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Member {
     pub(crate) weight: NonZeroU32,
     pub(crate) when: TargetCondition,
@@ -31,7 +31,7 @@ pub(crate) struct Member {
 }
 
 /// Who it is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum To {
     /// By its place among the model's targets.
     Target(usize),

@@ -3,6 +3,7 @@
 use super::cache::CacheWish;
 use super::listing::Listing;
 use super::plan::{AiRoute, BODY_MAX, BODY_WITHIN, ModelPlan};
+use super::prompt::{self, PromptCall, PromptsAsked};
 use crate::body::RequestBody;
 use crate::deadlines::{Deadline, Seat};
 use crate::message::{Header, RequestHead};
@@ -31,6 +32,8 @@ pub(crate) enum Intent {
     Call(Box<ModelCall>),
     /// Which models there are.
     List(Listing),
+    /// What there is of prompts, or what is thought of their answers.
+    Prompts(PromptsAsked),
 }
 
 /// A call of a model.
@@ -49,6 +52,25 @@ pub(crate) struct ModelCall {
     pub(super) features: Vec<(&'static str, Box<[u8]>)>,
     /// What the caller wants of a cache.
     pub(super) cache: CacheWish,
+    /// What a prompt makes of the answer, where one asks.
+    pub(super) prompt: Option<Box<PromptCall>>,
+}
+
+impl ModelCall {
+    /// The same of the same model, to be asked anew.
+    pub(super) fn again(&self) -> Self {
+        Self {
+            form: self.form,
+            model: Arc::clone(&self.model),
+            stream: self.stream,
+            plain: self.plain,
+            body: self.body.clone(),
+            sticky: self.sticky.clone(),
+            features: self.features.clone(),
+            cache: self.cache.anew(),
+            prompt: None,
+        }
+    }
 }
 
 impl Intent {
@@ -57,6 +79,7 @@ impl Intent {
         match self {
             Self::Call(call) => Some(&call.model),
             Self::List(_) => None,
+            Self::Prompts(asked) => asked.model(),
         }
     }
 
@@ -65,6 +88,7 @@ impl Intent {
         match self {
             Self::Call(_) => {}
             Self::List(listing) => listing.keep(allowed),
+            Self::Prompts(asked) => asked.keep(allowed),
         }
     }
 }
@@ -86,12 +110,18 @@ pub(crate) async fn read_intent(
         AiEndpoint::Model => {
             return Ok(Intent::List(Listing::one(form, find(ai, last)?)));
         }
+        AiEndpoint::Prompts | AiEndpoint::PromptDocument | AiEndpoint::PromptVersionDocument => {
+            return of_prompts(worker, ai, head, b"", record);
+        }
         AiEndpoint::ChatCompletions
         | AiEndpoint::Responses
         | AiEndpoint::Messages
         | AiEndpoint::CountTokens
         | AiEndpoint::Embeddings
-        | AiEndpoint::GenerateContent => {}
+        | AiEndpoint::GenerateContent
+        | AiEndpoint::Prompt
+        | AiEndpoint::PromptVersion
+        | AiEndpoint::PromptFeedback => {}
     }
     let encoded = |value: &[u8]| !value.eq_ignore_ascii_case(b"identity");
     if head.fields.all(Header::ContentEncoding).any(encoded) {
@@ -113,6 +143,9 @@ pub(crate) async fn read_intent(
         .await
         .map_err(|unread| unread.refusal(bound, record))?;
     record.bytes_in = body.len() as u64;
+    if ai.endpoint.is_of_prompts() {
+        return of_prompts(worker, ai, head, &body, record);
+    }
     let (model, stream) = match ai.endpoint {
         AiEndpoint::GenerateContent => asked_in_address(last, head)?,
         AiEndpoint::ChatCompletions
@@ -120,7 +153,13 @@ pub(crate) async fn read_intent(
         | AiEndpoint::Messages
         | AiEndpoint::Models
         | AiEndpoint::Model
-        | AiEndpoint::GeminiModels => asked_in_body(&body)?,
+        | AiEndpoint::GeminiModels
+        | AiEndpoint::Prompts
+        | AiEndpoint::Prompt
+        | AiEndpoint::PromptDocument
+        | AiEndpoint::PromptFeedback
+        | AiEndpoint::PromptVersion
+        | AiEndpoint::PromptVersionDocument => asked_in_body(&body)?,
         // Neither is streamed.
         AiEndpoint::CountTokens | AiEndpoint::Embeddings => (asked_in_body(&body)?.0, false),
     };
@@ -133,27 +172,52 @@ pub(crate) async fn read_intent(
         | AiEndpoint::GenerateContent
         | AiEndpoint::Models
         | AiEndpoint::Model
-        | AiEndpoint::GeminiModels => None,
+        | AiEndpoint::GeminiModels
+        | AiEndpoint::Prompts
+        | AiEndpoint::Prompt
+        | AiEndpoint::PromptDocument
+        | AiEndpoint::PromptFeedback
+        | AiEndpoint::PromptVersion
+        | AiEndpoint::PromptVersionDocument => None,
     };
     let features = FEATURE_HEADERS.into_iter().filter_map(|name| {
         let mut values = head.fields.all_named(name);
         Some((name, values.next()?.into()))
     });
     let model = Arc::clone(find(ai, &model)?);
-    let sticky = model.sticky.iter().filter_map(|name| {
-        let value = head.fields.all_named(name).next()?;
-        Some((name.clone(), hash_of(value)))
-    });
     Ok(Intent::Call(Box::new(ModelCall {
         form,
-        sticky: sticky.collect(),
+        sticky: sticky(&model, head),
         model,
         stream,
         plain,
         features: features.collect(),
         cache: CacheWish::of(head),
         body,
+        prompt: None,
     })))
+}
+
+/// What stands in the headers that calls of a model are alike in which go to the same target, hashed.
+pub(super) fn sticky(model: &ModelPlan, head: &RequestHead) -> Vec<(Box<str>, u64)> {
+    let headers = model.sticky.iter().filter_map(|name| {
+        let value = head.fields.all_named(name).next()?;
+        Some((name.clone(), hash_of(value)))
+    });
+    headers.collect()
+}
+
+fn of_prompts(
+    worker: &Worker,
+    ai: &AiRoute,
+    head: &RequestHead,
+    body: &[u8],
+    record: &mut CallRecord,
+) -> Result<Intent, Refusal> {
+    Ok(match prompt::read(worker, ai, head, body, record)? {
+        prompt::Read::Call(call) => Intent::Call(call),
+        prompt::Read::Other(asked) => Intent::Prompts(asked),
+    })
 }
 
 fn find<'a>(ai: &'a AiRoute, model: &str) -> Result<&'a Arc<ModelPlan>, Fault> {

@@ -21,6 +21,7 @@ mod intent;
 mod key_pool;
 mod listing;
 mod plan;
+pub(crate) mod prompt;
 mod provider;
 mod spending;
 mod standing;

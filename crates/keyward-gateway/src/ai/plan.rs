@@ -4,6 +4,7 @@ use super::cache::CachePlan;
 use super::choice::Group;
 use super::facts::Needs;
 use super::guardrail::GuardPlan;
+use super::prompt::PromptPlan;
 use super::provider::ProviderPlan;
 use super::standing::{ProviderState, TargetState};
 use crate::message::RequestHead;
@@ -41,6 +42,10 @@ pub(crate) struct AiRoute {
 pub(crate) struct AiPlan {
     /// By what callers call them.
     pub(crate) models: BTreeMap<Box<str>, Arc<ModelPlan>>,
+    /// Those that it serves, by name.
+    pub(crate) prompts: BTreeMap<Box<str>, PromptPlan>,
+    /// Below which path it is served.
+    pub(crate) base_path: Box<str>,
     pub(crate) providers: Box<[ProviderRoute]>,
     /// Limits in what calls of all these models take.
     pub(crate) budgets: Arc<BudgetPlan>,
@@ -62,7 +67,7 @@ pub(crate) struct ProviderRoute {
 }
 
 /// A model that callers ask for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ModelPlan {
     pub(crate) name: Box<str>,
     /// All who may answer, each once.
@@ -92,7 +97,7 @@ pub(crate) struct ModelPlan {
 }
 
 /// A provider's model.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct AiTarget {
     /// Its place among the API's providers.
     pub(crate) provider: usize,
@@ -142,6 +147,8 @@ impl AiPlan {
     ) -> Self {
         Self {
             models,
+            prompts: BTreeMap::new(),
+            base_path: "/".into(),
             providers,
             budgets,
             helpers,
@@ -150,13 +157,29 @@ impl AiPlan {
             answers: Memory::new(ANSWERS_OF_ROUTE_MAX),
         }
     }
+
+    /// The same with the prompts that it serves below this path.
+    pub(crate) fn with_prompts(
+        self,
+        prompts: BTreeMap<Box<str>, PromptPlan>,
+        base_path: &str,
+    ) -> Self {
+        Self {
+            prompts,
+            base_path: base_path.into(),
+            ..self
+        }
+    }
 }
 
 impl AiPlan {
     /// What the limits in tokens and money have refused and counted: those of the API, and those of its models.
     pub(crate) fn limit_counts(&self, labels: &RouteLabels) -> Vec<LimitCounts> {
         // Of a model that others name there is one plan, which stands with each of them.
-        let of_models = self.models.values().flat_map(|model| model.budgets.iter());
+        // Those that prompts alone ask have theirs, too.
+        let models = self.models.values();
+        let models = models.chain(self.prompts.values().flat_map(PromptPlan::models));
+        let of_models = models.flat_map(|model| model.budgets.iter());
         let of_models: BTreeMap<_, _> = of_models.map(|plan| (&plan.label, plan)).collect();
         let plans = iter::once(&self.budgets).chain(of_models.into_values());
         let counts = plans.flat_map(|plan| {
@@ -178,10 +201,23 @@ impl AiPlan {
 }
 
 impl AiRoute {
+    /// In which dialect its callers are told of refusals: none where prompts are called, whose answers are this API's
+    /// own.
+    pub(crate) fn refuses_in(&self, head: &RequestHead) -> Option<Dialect> {
+        (!self.endpoint.is_of_prompts()).then(|| self.form(head))
+    }
+
     /// What its callers speak.
     pub(crate) fn form(&self, head: &RequestHead) -> Dialect {
         match self.endpoint {
-            AiEndpoint::ChatCompletions | AiEndpoint::Embeddings => Dialect::OpenAiChat,
+            AiEndpoint::ChatCompletions
+            | AiEndpoint::Embeddings
+            | AiEndpoint::Prompts
+            | AiEndpoint::Prompt
+            | AiEndpoint::PromptDocument
+            | AiEndpoint::PromptFeedback
+            | AiEndpoint::PromptVersion
+            | AiEndpoint::PromptVersionDocument => Dialect::OpenAiChat,
             AiEndpoint::Responses => Dialect::OpenAiResponses,
             AiEndpoint::Messages | AiEndpoint::CountTokens => Dialect::Anthropic,
             AiEndpoint::GenerateContent | AiEndpoint::GeminiModels => Dialect::Gemini,

@@ -100,9 +100,18 @@ pub(crate) async fn hold(
     intent: &mut Intent,
     record: &mut CallRecord,
 ) -> Result<Option<Box<CallSpending>>, Refusal> {
-    let Intent::Call(call) = intent else {
-        return Ok(None);
-    };
+    match intent {
+        Intent::Call(call) => hold_for(asking, call, record).await,
+        Intent::List(_) | Intent::Prompts(_) => Ok(None),
+    }
+}
+
+/// The same for one call of a model.
+pub(super) async fn hold_for(
+    asking: Asking<'_>,
+    call: &mut ModelCall,
+    record: &mut CallRecord,
+) -> Result<Option<Box<CallSpending>>, Refusal> {
     let model = Arc::clone(&call.model);
     let of_credential = asking.authenticated.budgets().cloned();
     let mut plans: SmallVec<[&Arc<BudgetPlan>; FEW]> = SmallVec::new();
@@ -535,6 +544,9 @@ impl ModelCall {
     fn lower(&mut self, bound: &mut RequestBound, output: u64) -> Result<(), Refusal> {
         let lowered = bound.lowered(self.form, &self.body, output);
         self.body = lowered.map_err(|error| unread(&error))?.into();
+        if let Some(prompt) = &mut self.prompt {
+            prompt.lower(output);
+        }
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use keyward_llm::form::{Event, Failure, FailureKind, Request, Usage};
 use keyward_llm::passage::StreamPassage;
 use keyward_llm::{Context, Dialect, StreamReader, StreamWriter};
+use keyward_model::usage::ModelUse;
 use std::future::poll_fn;
 use std::task::{Context as Waking, Poll, ready};
 
@@ -308,6 +309,13 @@ impl InferredBody {
         let piece = self.out.slice(self.given..end);
         self.given = end;
         piece
+    }
+
+    /// What the call took up to now.
+    pub(crate) fn used(&self) -> ModelUse {
+        let told = self.way.usage();
+        self.account
+            .used(Taken::counted(told, || self.seen.counted(told)))
     }
 
     /// Writes down what the call took and how it ended.

@@ -1,6 +1,7 @@
 //! An answer's body on its way to the client.
 
 use super::{BodyFailure, Download, move_bytes};
+use crate::ai::prompt::PromptStream;
 use crate::ai::{GuardedBody, InferredBody};
 use crate::capture::{CallCapture, Side};
 use crate::coding::{Compressing, Pieces};
@@ -10,6 +11,7 @@ use crate::policy::FillingReader;
 use crate::record::CallRecord;
 use crate::request::{grpc, headers};
 use bytes::Bytes;
+use keyward_model::usage::ModelUse;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -42,6 +44,8 @@ enum Source {
     Inferred(Box<InferredBody>),
     /// The same, looked at by guardrails on its way.
     Guarded(Box<GuardedBody>),
+    /// The same, told as a prompt's own answer.
+    Prompted(Box<PromptStream>),
     /// It was cut, and what is told of that in trailers.
     Cut(Option<Fields>),
 }
@@ -97,6 +101,42 @@ impl AnswerBody {
         }
     }
 
+    /// A prompt's answer as it comes.
+    pub(crate) fn prompted(stream: PromptStream) -> Self {
+        Self {
+            source: Source::Prompted(Box::new(stream)),
+            compressing: None,
+            watching: None,
+            record: None,
+        }
+    }
+
+    /// What a model took for it up to now, where one answers.
+    pub(crate) fn model_use(&self) -> Option<ModelUse> {
+        match &self.source {
+            Source::Inferred(body) => Some(body.used()),
+            Source::Guarded(body) => body.model_use(),
+            Source::Full(..)
+            | Source::Upstream(_)
+            | Source::Filling(_)
+            | Source::Prompted(_)
+            | Source::Cut(_) => None,
+        }
+    }
+
+    /// What its reader is told where guardrails do not let the rest of it pass.
+    pub(crate) fn told_of_guardrail(&self) -> Option<String> {
+        match &self.source {
+            Source::Guarded(body) => body.told_of_stop(),
+            Source::Full(..)
+            | Source::Upstream(_)
+            | Source::Filling(_)
+            | Source::Inferred(_)
+            | Source::Prompted(_)
+            | Source::Cut(_) => None,
+        }
+    }
+
     /// From here on it is read by another task, which has this seat.
     pub(crate) fn reseat(&mut self, seat: &Rc<Seat>) {
         if let Source::Upstream(download) = &mut self.source {
@@ -135,6 +175,7 @@ impl AnswerBody {
             | Source::Filling(_)
             | Source::Inferred(_)
             | Source::Guarded(_)
+            | Source::Prompted(_)
             | Source::Cut(_) => None,
         }
     }
@@ -147,6 +188,7 @@ impl AnswerBody {
             | Source::Filling(_)
             | Source::Inferred(_)
             | Source::Guarded(_)
+            | Source::Prompted(_)
             | Source::Cut(_) => false,
         }
     }
@@ -164,7 +206,7 @@ impl AnswerBody {
             },
             Source::Filling(reader) => reader.left(),
             // Nobody knows how long it gets; the trailers.
-            Source::Inferred(_) | Source::Guarded(_) | Source::Cut(_) => None,
+            Source::Inferred(_) | Source::Guarded(_) | Source::Prompted(_) | Source::Cut(_) => None,
         }
     }
 
@@ -212,6 +254,7 @@ impl AnswerBody {
             }
             Source::Inferred(body) => body.absorb(context),
             Source::Guarded(body) => body.absorb(context),
+            Source::Prompted(stream) => stream.absorb(context),
             // What is all there, and what its own task reads from its upstream.
             Source::Full(..) | Source::Filling(_) | Source::Cut(_) => {}
         }
@@ -256,7 +299,7 @@ impl AnswerBody {
                 trailers
             }),
             Source::Filling(reader) => reader.take_trailers(),
-            Source::Inferred(_) | Source::Guarded(_) => None,
+            Source::Inferred(_) | Source::Guarded(_) | Source::Prompted(_) => None,
             Source::Cut(trailers) => trailers.take(),
         }
     }
@@ -290,6 +333,7 @@ impl AnswerBody {
         match &self.source {
             Source::Inferred(body) => body.settle(record),
             Source::Guarded(body) => body.settle(record),
+            Source::Prompted(stream) => stream.settle(record),
             Source::Full(..) | Source::Upstream(_) | Source::Filling(_) | Source::Cut(_) => {}
         }
     }
@@ -363,6 +407,11 @@ impl<'a> Tapped<'a> {
                 self.keep(&piece);
                 piece
             }
+            Source::Prompted(stream) => {
+                let piece = stream.take_piece(count);
+                self.keep(&piece);
+                piece
+            }
             Source::Cut(_) => Bytes::new(),
         }
     }
@@ -376,6 +425,7 @@ impl Pieces for Tapped<'_> {
             Source::Filling(reader) => reader.poll_piece(context),
             Source::Inferred(body) => body.poll_piece(context),
             Source::Guarded(body) => body.poll_piece(context),
+            Source::Prompted(stream) => stream.poll_piece(context),
             Source::Cut(_) => Poll::Ready(Ok(0)),
         }
     }
@@ -403,6 +453,11 @@ impl Pieces for Tapped<'_> {
             Source::Guarded(body) => {
                 let from = out.len();
                 body.move_piece(count, out);
+                self.keep(out.get(from..).unwrap_or_default());
+            }
+            Source::Prompted(stream) => {
+                let from = out.len();
+                stream.move_piece(count, out);
                 self.keep(out.get(from..).unwrap_or_default());
             }
             Source::Cut(_) => {}

@@ -256,7 +256,8 @@ impl CredentialIndex {
             | Spec::Webhook(_)
             | Spec::ManagementRole(_)
             | Spec::Provider(_)
-            | Spec::Model(_) => Ok(None),
+            | Spec::Model(_)
+            | Spec::Prompt(_) => Ok(None),
         }
     }
 

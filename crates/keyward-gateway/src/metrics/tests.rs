@@ -30,6 +30,7 @@ pub(crate) fn call(status: u16, total: u64, first_byte: u64, upstream: u64) -> U
         guardrails: None,
         answer_cache: None,
         model: None,
+        prompt: None,
         bytes_in: 1,
         bytes_out: 10,
         times: Times {

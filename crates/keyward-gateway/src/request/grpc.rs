@@ -52,6 +52,7 @@ impl Status {
             | Code::CallOverLimit
             | Code::GuardrailBlocked
             | Code::ProviderRefused
+            | Code::PromptFailed
             | Code::Internal => Self::Internal,
             Code::TokenMissing
             | Code::TokenInvalid
@@ -83,6 +84,8 @@ impl Status {
             Code::NotFound
             | Code::MethodNotAllowed
             | Code::ModelNotFound
+            | Code::PromptNotFound
+            | Code::FeedbackInvalid
             | Code::NotImplemented
             | Code::UnsupportedCoding
             | Code::UnsupportedMediaType => Self::Unimplemented,
@@ -108,6 +111,7 @@ impl Status {
             | Code::ProviderBusy
             | Code::GuardrailUnavailable
             | Code::ProviderFailed
+            | Code::AnswerUnfit
             | Code::UntransformableAnswer
             | Code::InvalidAnswer
             | Code::UpstreamBusy
@@ -119,6 +123,7 @@ impl Status {
             Code::ClientLeft
             | Code::UpgradeRequired
             | Code::IdempotencyKeyReused
+            | Code::FeedbackRepeated
             | Code::IdempotentCallUnderWay
             | Code::IdempotentAnswerLost => Self::Unknown,
         }

@@ -230,7 +230,7 @@ async fn way(
     record.route = Some(Rc::clone(&matched.route));
     let route = &matched.route.route;
     // From here on, who calls a model is told of what is wrong in their own dialect.
-    record.dialect = route.ai.as_ref().map(|ai| ai.form(&head));
+    record.dialect = route.ai.as_ref().and_then(|ai| ai.refuses_in(&head));
     // Before forged names are taken out, of which this would be one.
     let certificate = ProxiedCertificate::take(worker, route, client, &head);
     let policies = route.policies.as_ref();
@@ -349,7 +349,7 @@ async fn way(
         upgrades,
     };
     if let Some(intent) = intent {
-        return Box::pin(ai::infer(call, intent, record)).await;
+        return Box::pin(ai::infer(call, intent, &head, record)).await;
     }
     if let Some(plan) = &route.content {
         return plan.answer(call, head, body, record).await;

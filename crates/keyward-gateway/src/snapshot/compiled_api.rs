@@ -242,7 +242,8 @@ impl Source {
             | Spec::Webhook(_)
             | Spec::ManagementRole(_)
             | Spec::Provider(_)
-            | Spec::Model(_) => false,
+            | Spec::Model(_)
+            | Spec::Prompt(_) => false,
         }
     }
 }

@@ -5,6 +5,7 @@ use super::compiled_api::{CompiledApi, Surroundings};
 use super::route_table::HostTable;
 use super::upstreams::{UpstreamPlans, Upstreams};
 use crate::ai::ProviderPlan;
+use crate::ai::prompt::{CompiledPrompt, served};
 use crate::issuer::IssuerKeySet;
 use crate::metrics::ApiMetrics;
 use crate::request::identity::ForgedNames;
@@ -24,6 +25,9 @@ type ApiKey = (TeamId, Name, Name);
 /// APIs by what identifies them.
 pub(super) type Apis = BTreeMap<ApiKey, Arc<CompiledApi>>;
 
+/// Prompts by team, name and version.
+pub(super) type Prompts = BTreeMap<ApiKey, Arc<CompiledPrompt>>;
+
 /// Tables by host; `None` stands for the APIs that name no host.
 pub(super) type Hosts = BTreeMap<Option<HostPattern>, Arc<HostTable>>;
 
@@ -37,6 +41,7 @@ pub(crate) struct Continuity {
     forged: Option<(HashSet<Box<str>>, Arc<ForgedNames>)>,
     upstreams: Upstreams,
     access: Option<Arc<Catalogue>>,
+    prompts: Prompts,
 }
 
 impl Continuity {
@@ -64,6 +69,31 @@ impl Continuity {
         Catalogue::new(resources, self.access.as_deref())
             .map(Arc::new)
             .map_err(|error| CompileError::Access(error.to_string()))
+    }
+
+    /// The prompts that can be called: as before, those that are the same.
+    pub(super) fn prompts(&self, resources: &[Arc<Resource>]) -> Result<Prompts, CompileError> {
+        let served = resources.iter().filter_map(|resource| {
+            let prompt = served(resource)?;
+            Some((resource, prompt))
+        });
+        served
+            .map(|(resource, prompt)| {
+                let key = (resource.team, resource.name.clone(), prompt.version.clone());
+                let before = self.prompts.get(&key);
+                let compiled = CompiledPrompt::of(resource, prompt, before);
+                let compiled = compiled.map_err(|why| CompileError::Prompt {
+                    prompt: format!("{}/{}", resource.name, prompt.version),
+                    why,
+                })?;
+                Ok((key, compiled))
+            })
+            .collect()
+    }
+
+    /// The prompts that are served.
+    pub(crate) fn served_prompts(&self) -> impl Iterator<Item = &Arc<CompiledPrompt>> {
+        self.prompts.values()
     }
 
     /// The upstreams that are served.
@@ -166,6 +196,7 @@ impl Continuity {
             issuer.begin();
         }
         self.access = Some(made_of.access);
+        self.prompts = made_of.prompts;
         self.apis = made_of.apis;
         self.hosts = made_of.hosts;
         self.upstreams.serve(made_of.upstreams);
@@ -180,6 +211,7 @@ pub(crate) struct MadeOf {
     pub(super) hosts: Hosts,
     pub(super) upstreams: UpstreamPlans,
     pub(super) access: Arc<Catalogue>,
+    pub(super) prompts: Prompts,
 }
 
 fn served_api(resource: &Resource) -> Option<&Api> {
@@ -194,6 +226,7 @@ fn served_api(resource: &Resource) -> Option<&Api> {
         | Spec::Webhook(_)
         | Spec::ManagementRole(_)
         | Spec::Provider(_)
-        | Spec::Model(_) => None,
+        | Spec::Model(_)
+        | Spec::Prompt(_) => None,
     }
 }

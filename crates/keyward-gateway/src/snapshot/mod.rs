@@ -88,6 +88,14 @@ pub enum CompileError {
         /// What is wrong with it.
         why: String,
     },
+    /// A prompt can't be used.
+    #[error("prompt `{prompt}`: {why}")]
+    Prompt {
+        /// The prompt and its version.
+        prompt: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A credential can't be used.
     #[error("credential `{credential}`: {why}")]
     Credential {
@@ -161,8 +169,9 @@ impl Snapshot {
         continuity.forget_unused();
         let plans = continuity.upstreams(resources, clock)?;
         let access = continuity.access(resources)?;
+        let prompts = continuity.prompts(resources)?;
         let surroundings = Surroundings {
-            models: ModelResources::of(resources, &plans.providers),
+            models: ModelResources::of(resources, &plans.providers, &prompts),
             access: Arc::clone(&access),
             upstreams: plans.by_name(),
             issuers: OpenIssuers::open(issuers, own, resources)?,
@@ -187,6 +196,7 @@ impl Snapshot {
             hosts,
             upstreams: plans,
             access,
+            prompts,
         };
         Ok((snapshot, made_of))
     }
@@ -223,7 +233,8 @@ fn identity_names(resources: &[Arc<Resource>]) -> impl Iterator<Item = &str> {
             | Spec::Webhook(_)
             | Spec::ManagementRole(_)
             | Spec::Provider(_)
-            | Spec::Model(_) => None,
+            | Spec::Model(_)
+            | Spec::Prompt(_) => None,
         });
     apis.flat_map(|api| {
         let names = api.identity_headers.headers.iter().map(|(name, _)| &**name);

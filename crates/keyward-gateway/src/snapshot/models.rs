@@ -2,7 +2,9 @@
 
 use super::CompileError;
 use super::compiled_api::{Surroundings, unusable};
+use super::continuity::Prompts;
 use super::route::{Mirroring, Prepared, Route};
+use crate::ai::prompt::{CompiledPrompt, PromptPlan, PromptVersion};
 use crate::ai::{
     AiPlan, AiTarget, CachePlan, Group, GuardPlan, Member, ModelPlan, Needs, ProviderPlan,
     ProviderRoute, To,
@@ -15,10 +17,11 @@ use keyward_access::{Inputs, Rule};
 use keyward_llm::ModelMembers;
 use keyward_model::id::TeamId;
 use keyward_model::name::Name;
+use keyward_model::resource::ai::OfferedPrompts;
 use keyward_model::resource::route::{Action, Forward};
 use keyward_model::resource::{
-    Answers, Api, Guarded, Guardrail, Model, ModelChoice, OfferedModels, Resource, Spec, Sticky,
-    route,
+    Ai, Answers, Api, Guarded, Guardrail, Model, ModelChoice, OfferedModels, Resource, Spec,
+    Sticky, route,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -28,6 +31,7 @@ use std::sync::Arc;
 pub(super) struct ModelResources {
     models: BTreeMap<(TeamId, Name), Arc<Resource>>,
     providers: BTreeMap<(TeamId, Name), Arc<ProviderPlan>>,
+    prompts: Prompts,
 }
 
 /// What the models of one API are made of.
@@ -35,7 +39,10 @@ pub(super) struct ModelResources {
 pub(super) struct ModelInputs {
     /// Those that are offered, then those that one of them names and that are not.
     models: Vec<Arc<Resource>>,
+    /// How many of them callers may ask for.
     offered: usize,
+    /// What it serves of prompts, in all their versions.
+    prompts: Vec<Arc<CompiledPrompt>>,
     /// The names of those that guardrails and caches ask.
     helpers: BTreeSet<Name>,
     /// Each that one of them names, once.
@@ -49,6 +56,7 @@ impl ModelResources {
     pub(super) fn of(
         resources: &[Arc<Resource>],
         providers: &BTreeMap<(TeamId, Name), Arc<ProviderPlan>>,
+        prompts: &Prompts,
     ) -> Self {
         let models = resources
             .iter()
@@ -58,6 +66,7 @@ impl ModelResources {
                 .map(|resource| ((resource.team, resource.name.clone()), Arc::clone(resource)))
                 .collect(),
             providers: providers.clone(),
+            prompts: prompts.clone(),
         }
     }
 }
@@ -74,7 +83,8 @@ fn model(resource: &Resource) -> Option<&Model> {
         | Spec::KeySet(_)
         | Spec::Webhook(_)
         | Spec::ManagementRole(_)
-        | Spec::Provider(_) => None,
+        | Spec::Provider(_)
+        | Spec::Prompt(_) => None,
     }
 }
 
@@ -99,6 +109,8 @@ impl PartialEq for ModelInputs {
             && providers
                 .zip(&other.providers)
                 .all(|(one, two)| Arc::ptr_eq(one, two))
+            && self.prompts.len() == other.prompts.len()
+            && std::iter::zip(&self.prompts, &other.prompts).all(|(one, two)| Arc::ptr_eq(one, two))
             && self.access == other.access
     }
 }
@@ -133,6 +145,14 @@ impl Surroundings<'_> {
         };
         let offered = models.len();
         let mut names: BTreeSet<Name> = models.iter().map(|model| model.name.clone()).collect();
+        let prompts = self.prompts_of(resource, ai);
+        for prompt in &prompts {
+            let name = prompt.model();
+            if names.insert(name.clone()) {
+                let asked = known.models.get(&(resource.team, name.clone())).cloned();
+                models.push(asked.ok_or_else(|| dangling("model", name))?);
+            }
+        }
         let mut helpers: BTreeSet<Name> = ai.guarded.models().cloned().collect();
         let mut asked: Vec<(Name, Arc<UpstreamPlan>)> = Vec::new();
         let mut ask = |guarded: &Guarded| {
@@ -179,29 +199,50 @@ impl Surroundings<'_> {
         }
         let access = self
             .access
-            .inputs(resource.team, &api_of_models(api, &models))
+            .inputs(resource.team, &api_of_models(api, &models, &prompts))
             .map_err(|error| unusable(resource, api, &error))?;
         Ok(Some(ModelInputs {
             models,
             offered,
+            prompts,
             helpers,
             providers,
             asked,
             access,
         }))
     }
+
+    /// The prompts that an API serves, in all the versions that can be called.
+    fn prompts_of(&self, resource: &Resource, ai: &Ai) -> Vec<Arc<CompiledPrompt>> {
+        let all = self.models.prompts.values();
+        let offered = all.filter(|prompt| {
+            prompt.team() == resource.team
+                && match &ai.prompts {
+                    OfferedPrompts::None => false,
+                    OfferedPrompts::All => true,
+                    OfferedPrompts::These(names) => names.contains(prompt.name()),
+                }
+        });
+        offered.map(Arc::clone).collect()
+    }
 }
 
 /// The API as rules about its models see it: each is a route of its own, so that policies decide about it as about any.
-fn api_of_models(api: &Api, models: &[Arc<Resource>]) -> Api {
+fn api_of_models(api: &Api, models: &[Arc<Resource>], prompts: &[Arc<CompiledPrompt>]) -> Api {
     let routes = models.iter().filter_map(|resource| {
         let mut route = route::Route::everything(&api.base_path, resource.name.clone());
         route.label = format!("model {}", resource.name).into();
         route.authorization = model(resource)?.authorization.clone();
         Some(route)
     });
+    let prompts = prompts.iter().map(|prompt| {
+        let mut route = route::Route::everything(&api.base_path, prompt.name().clone());
+        route.label = format!("prompt {}", prompt.name()).into();
+        route.authorization = prompt.authorization().clone();
+        route
+    });
     Api {
-        routes: routes.collect(),
+        routes: routes.chain(prompts).collect(),
         ..api.clone()
     }
 }
@@ -238,9 +279,9 @@ impl ModelInputs {
     ) -> Result<Arc<AiPlan>, CompileError> {
         let rules = match &self.access {
             Some(inputs) => inputs
-                .rules(resource, &api_of_models(api, &self.models))
+                .rules(resource, &api_of_models(api, &self.models, &self.prompts))
                 .map_err(|error| unusable(resource, api, &error))?,
-            None => vec![None; self.models.len()],
+            None => vec![None; self.models.len() + self.prompts.len()],
         };
         let providers = self.providers.iter().map(|plan| {
             let declared = route::Route::of(
@@ -263,11 +304,14 @@ impl ModelInputs {
             })
         });
         let providers: Box<[_]> = providers.collect::<Result<_, CompileError>>()?;
+        let mut rules = rules.into_iter();
+        let rules_of_models: Vec<_> = rules.by_ref().take(self.models.len()).collect();
+        let rules_of_prompts = rules;
         let compiling = Compiling {
             models: self
                 .models
                 .iter()
-                .zip(rules)
+                .zip(rules_of_models)
                 .zip(budgets.models)
                 .filter_map(|((resource, rule), budgets)| {
                     let declared = Declared {
@@ -299,7 +343,11 @@ impl ModelInputs {
             why,
         };
         let guard_of_api = GuardPlan::new(guards_of_api, &[]).map_err(unguarded)?;
-        for declared in self.models.iter().take(self.offered) {
+        let prompted: BTreeSet<&Name> = self.prompts.iter().map(|prompt| prompt.model()).collect();
+        let unoffered = self.models.iter().skip(self.offered);
+        let unoffered = unoffered.filter(|model| prompted.contains(&model.name));
+        let offered = self.models.iter().take(self.offered);
+        for declared in offered.chain(unoffered.clone()) {
             let (plan, guards) = compiling
                 .guarded(&declared.name)
                 .map_err(|why| unusable(&declared.name, why))?;
@@ -318,6 +366,30 @@ impl ModelInputs {
                 ..plan
             };
             models.insert(plan.name.clone(), Arc::new(plan));
+        }
+        let mut prompts: BTreeMap<Box<str>, Vec<Arc<PromptVersion>>> = BTreeMap::new();
+        for (compiled, access) in self.prompts.iter().zip(rules_of_prompts) {
+            let Some(model) = models.get(compiled.model().as_str()) else {
+                continue;
+            };
+            let model = ModelPlan {
+                scopes: compiled.authorization().scopes.clone(),
+                access: access.into_iter().collect(),
+                ..ModelPlan::clone(model)
+            };
+            let version = PromptVersion {
+                compiled: Arc::clone(compiled),
+                model: Arc::new(model),
+            };
+            let versions = prompts.entry(compiled.name().as_str().into()).or_default();
+            versions.push(Arc::new(version));
+        }
+        let prompts = prompts
+            .into_iter()
+            .map(|(name, versions)| (name, PromptPlan::new(versions)));
+        let prompts = prompts.collect();
+        for model in unoffered {
+            models.remove(model.name.as_str());
         }
         let mut helpers = BTreeMap::new();
         for name in &self.helpers {
@@ -348,13 +420,8 @@ impl ModelInputs {
             Ok((name.clone(), Arc::new(route)))
         });
         let questions: Box<[_]> = questions.collect::<Result<_, CompileError>>()?;
-        Ok(Arc::new(AiPlan::new(
-            models,
-            providers,
-            budgets.api,
-            helpers,
-            questions,
-        )))
+        let plan = AiPlan::new(models, providers, budgets.api, helpers, questions);
+        Ok(Arc::new(plan.with_prompts(prompts, api.base_path.as_str())))
     }
 }
 

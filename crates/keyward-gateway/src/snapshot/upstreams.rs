@@ -79,7 +79,8 @@ impl Upstreams {
                 | Spec::KeySet(_)
                 | Spec::Webhook(_)
                 | Spec::ManagementRole(_)
-                | Spec::Model(_) => continue,
+                | Spec::Model(_)
+                | Spec::Prompt(_) => continue,
             };
             let state = self.states.entry(key.clone()).or_default();
             let before = self.plans.plans.get(&key);

@@ -8,7 +8,7 @@ mod counts;
 mod ejection;
 mod endpoint;
 mod guard;
-mod hash;
+pub(crate) mod hash;
 mod health;
 mod http1;
 mod http2;

@@ -10,6 +10,8 @@ use crate::name::Name;
 pub struct Ai {
     /// The models of the same team that it offers.
     pub models: OfferedModels,
+    /// The prompts of the same team that it serves.
+    pub prompts: OfferedPrompts,
     /// Limits in what their calls take, in the order in which they are asked.
     pub budgets: Vec<Budget>,
     /// What holds for the calls of all of them.
@@ -19,8 +21,10 @@ pub struct Ai {
 impl Ai {
     /// The routes of an API that serves AI: one for each address.
     #[must_use]
-    pub fn routes(base_path: &BasePath, policies: &Policies) -> Vec<Route> {
-        let routes = AiEndpoint::ALL.into_iter().flat_map(|endpoint| {
+    pub fn routes(&self, base_path: &BasePath, policies: &Policies) -> Vec<Route> {
+        let served = AiEndpoint::ALL.into_iter();
+        let served = served.filter(|endpoint| !endpoint.is_of_prompts() || self.has_prompts());
+        let routes = served.flat_map(|endpoint| {
             let (method, path) = endpoint.address();
             let paths = [Some(path), endpoint.other_path()];
             paths.into_iter().flatten().filter_map(move |path| {
@@ -35,11 +39,31 @@ impl Ai {
         });
         routes.collect()
     }
+
+    /// Whether it serves any prompts.
+    #[must_use]
+    pub fn has_prompts(&self) -> bool {
+        match &self.prompts {
+            OfferedPrompts::None => false,
+            OfferedPrompts::All | OfferedPrompts::These(_) => true,
+        }
+    }
 }
 
 /// Which models an API offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OfferedModels {
+    /// All of the team's.
+    All,
+    /// These. None where the API serves prompts alone.
+    These(Vec<Name>),
+}
+
+/// Which prompts an API serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OfferedPrompts {
+    /// None: there are no such addresses.
+    None,
     /// All of the team's.
     All,
     /// These, at least one.
@@ -67,11 +91,23 @@ pub enum AiEndpoint {
     Model,
     /// The list of models in Gemini's form.
     GeminiModels,
+    /// The list of prompts.
+    Prompts,
+    /// A prompt, in the version that takes calls which name none.
+    Prompt,
+    /// A prompt's OpenAPI document.
+    PromptDocument,
+    /// What a caller thinks of an answer of a prompt.
+    PromptFeedback,
+    /// A prompt in a version.
+    PromptVersion,
+    /// A version's OpenAPI document.
+    PromptVersionDocument,
 }
 
 impl AiEndpoint {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 15] = [
         Self::ChatCompletions,
         Self::Responses,
         Self::Messages,
@@ -81,6 +117,12 @@ impl AiEndpoint {
         Self::Models,
         Self::Model,
         Self::GeminiModels,
+        Self::Prompts,
+        Self::Prompt,
+        Self::PromptDocument,
+        Self::PromptFeedback,
+        Self::PromptVersion,
+        Self::PromptVersionDocument,
     ];
 
     /// Method and path.
@@ -96,6 +138,36 @@ impl AiEndpoint {
             Self::Models => ("GET", "/v1/models"),
             Self::Model => ("GET", "/v1/models/{model}"),
             Self::GeminiModels => ("GET", "/v1beta/models"),
+            Self::Prompts => ("GET", "/prompts"),
+            Self::Prompt => ("POST", "/prompts/{prompt}"),
+            Self::PromptDocument => ("GET", "/prompts/{prompt}/openapi.json"),
+            Self::PromptFeedback => ("POST", "/prompts/{prompt}/feedback"),
+            Self::PromptVersion => ("POST", "/prompts/{prompt}/versions/{version}"),
+            Self::PromptVersionDocument => {
+                ("GET", "/prompts/{prompt}/versions/{version}/openapi.json")
+            }
+        }
+    }
+
+    /// Whether it is there where prompts are served alone.
+    #[must_use]
+    pub const fn is_of_prompts(self) -> bool {
+        match self {
+            Self::Prompts
+            | Self::Prompt
+            | Self::PromptDocument
+            | Self::PromptFeedback
+            | Self::PromptVersion
+            | Self::PromptVersionDocument => true,
+            Self::ChatCompletions
+            | Self::Responses
+            | Self::Messages
+            | Self::CountTokens
+            | Self::Embeddings
+            | Self::GenerateContent
+            | Self::Models
+            | Self::Model
+            | Self::GeminiModels => false,
         }
     }
 
@@ -119,7 +191,13 @@ impl AiEndpoint {
             | Self::Embeddings
             | Self::Models
             | Self::Model
-            | Self::GeminiModels => None,
+            | Self::GeminiModels
+            | Self::Prompts
+            | Self::Prompt
+            | Self::PromptDocument
+            | Self::PromptFeedback
+            | Self::PromptVersion
+            | Self::PromptVersionDocument => None,
         }
     }
 }
@@ -145,6 +223,7 @@ pub const RESERVED_AI_PATHS: &[&str] = &[
     "/v1/rerank",
     "/v1/messages",
     "/v1beta/models",
+    "/prompts",
 ];
 
 #[cfg(test)]

@@ -4,13 +4,15 @@
 mod access;
 mod ai;
 mod key_sets;
+mod prompts;
 
 use super::conflict;
 use super::issuer::SELF;
 use super::raw::{Declared, Node, Place, Problems, Value, closest};
 use super::upstream::Protocol;
 use super::{
-    Api, Credential, Issuer, IssuerKeys, KeySet, Model, Provider, Route, Spec, Upstream, Webhook,
+    Api, Credential, Issuer, IssuerKeys, KeySet, Model, Prompt, Provider, Route, Spec, Upstream,
+    Webhook,
 };
 use crate::name::Name;
 use hashbrown::{HashMap, HashSet};
@@ -39,6 +41,7 @@ struct Catalogue<'r> {
     management_roles: HashMap<Key<'r>, Place>,
     providers: HashMap<Key<'r>, (&'r Declared, &'r Provider)>,
     models: HashMap<Key<'r>, (&'r Declared, &'r Model)>,
+    prompts: Vec<(&'r Declared, &'r Prompt)>,
 }
 
 /// Tells what does not fit together among `resources`. `own_issuer` is the `iss` of this node's own
@@ -90,6 +93,7 @@ fn check_new(resources: &[&Declared], new: &New, own_issuer: &str, problems: &mu
     catalogue.credentials(problems);
     access::check(&catalogue, new, problems);
     ai::check(&catalogue, problems);
+    prompts::check(&catalogue, problems);
     let mut used: HashSet<Key<'_>> = ai::asked_upstreams(&catalogue).collect();
     for (declared, api) in &catalogue.apis {
         if !new.has(declared) {
@@ -124,8 +128,10 @@ impl<'r> Catalogue<'r> {
             management_roles: HashMap::new(),
             providers: HashMap::new(),
             models: HashMap::new(),
+            prompts: Vec::new(),
         };
         let mut versions: HashMap<(Key<'r>, &'r Name), Place> = HashMap::new();
+        let mut versions_of_prompts: HashMap<(Key<'r>, &'r Name), Place> = HashMap::new();
         for declared in resources.iter().copied() {
             let key = (&declared.resource.team_name, &declared.resource.name);
             let earlier = match &declared.resource.spec {
@@ -172,11 +178,16 @@ impl<'r> Catalogue<'r> {
                     .models
                     .insert(key, (declared, model))
                     .map(|(earlier, _)| earlier.place()),
+                Spec::Prompt(prompt) => {
+                    catalogue.prompts.push((declared, prompt));
+                    versions_of_prompts.insert((key, &prompt.version), declared.place())
+                }
             };
             if let Some(earlier) = earlier {
                 let resource = &declared.resource;
                 let version = match &resource.spec {
                     Spec::Api(api) => format!(" version `{}`", api.version),
+                    Spec::Prompt(prompt) => format!(" version `{}`", prompt.version),
                     Spec::Issuer(_)
                     | Spec::Upstream(_)
                     | Spec::Credential(_)

@@ -21,6 +21,7 @@ pub mod management_role;
 pub mod model;
 pub mod mutual_tls;
 pub mod policy;
+pub mod prompt;
 pub mod provider;
 pub mod raw;
 pub mod role;
@@ -31,7 +32,7 @@ pub mod webhook;
 pub mod websocket;
 
 pub use access_policy::{AccessPolicy, PolicySource};
-pub use ai::{Ai, AiEndpoint, OfferedModels};
+pub use ai::{Ai, AiEndpoint, OfferedModels, OfferedPrompts};
 pub use api::{Api, BasePath, IdentityHeaders, VersionState};
 pub use authentication::{Authentication, AuthenticationMethod, TokenMethod, TokenSource};
 pub use authorization::Authorization;
@@ -45,6 +46,7 @@ pub use management_role::CustomRole;
 pub use model::{Answers, AskedAbility, Model, ModelChoice, ModelTarget, Sticky, TargetCondition};
 pub use mutual_tls::MutualTls;
 pub use policy::Policies;
+pub use prompt::Prompt;
 pub use provider::Provider;
 pub use role::Role;
 pub use route::{HostPattern, Route};
@@ -83,11 +85,13 @@ pub enum Kind {
     Provider,
     /// A name of an AI model.
     Model,
+    /// A prompt that is called like an API.
+    Prompt,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Issuer,
         Self::Upstream,
         Self::Api,
@@ -99,6 +103,7 @@ impl Kind {
         Self::ManagementRole,
         Self::Provider,
         Self::Model,
+        Self::Prompt,
     ];
 
     /// Whether resources of this kind reach nodes a row at a time, without a revision: they are many, and come and go
@@ -116,7 +121,8 @@ impl Kind {
             | Self::Webhook
             | Self::ManagementRole
             | Self::Provider
-            | Self::Model => false,
+            | Self::Model
+            | Self::Prompt => false,
         }
     }
 
@@ -135,6 +141,7 @@ impl Kind {
             Self::ManagementRole => "management_role",
             Self::Provider => "provider",
             Self::Model => "model",
+            Self::Prompt => "prompt",
         }
     }
 }
@@ -152,7 +159,7 @@ pub struct Resource {
     pub team: TeamId,
     /// The owner's name.
     pub team_name: Name,
-    /// Unique per team and kind; with the version for an API.
+    /// Unique per team and kind; with the version for an API or a prompt.
     pub name: Name,
     /// Where it was declared.
     pub origin: Origin,
@@ -195,6 +202,8 @@ pub enum Spec {
     Provider(Box<Provider>),
     /// A name of an AI model.
     Model(Box<Model>),
+    /// A prompt that is called like an API.
+    Prompt(Box<Prompt>),
 }
 
 impl Spec {
@@ -213,14 +222,16 @@ impl Spec {
             Self::ManagementRole(_) => Kind::ManagementRole,
             Self::Provider(_) => Kind::Provider,
             Self::Model(_) => Kind::Model,
+            Self::Prompt(_) => Kind::Prompt,
         }
     }
 
-    /// The version, which tells APIs of one name apart; nothing else has one.
+    /// The version, which tells APIs and prompts of one name apart; nothing else has one.
     #[must_use]
     pub const fn version(&self) -> Option<&Name> {
         match self {
             Self::Api(api) => Some(&api.version),
+            Self::Prompt(prompt) => Some(&prompt.version),
             Self::Issuer(_)
             | Self::Upstream(_)
             | Self::Credential(_)

@@ -392,7 +392,8 @@ fn same_credential(planned: &[Planned], name: &Name, other: &Name) -> Problem {
                 | Spec::Webhook(_)
                 | Spec::ManagementRole(_)
                 | Spec::Provider(_)
-                | Spec::Model(_),
+                | Spec::Model(_)
+                | Spec::Prompt(_),
             )
             | None => "",
         };
@@ -498,7 +499,8 @@ fn shown_of(draft: &Draft) -> String {
         | Spec::Webhook(_)
         | Spec::ManagementRole(_)
         | Spec::Provider(_)
-        | Spec::Model(_) => String::new(),
+        | Spec::Model(_)
+        | Spec::Prompt(_) => String::new(),
     }
 }
 

@@ -118,7 +118,8 @@ fn found<'a>(
             | Spec::KeySet(_)
             | Spec::Webhook(_)
             | Spec::Provider(_)
-            | Spec::Model(_) => Err("it is something else".into()),
+            | Spec::Model(_)
+            | Spec::Prompt(_) => Err("it is something else".into()),
         };
     }
     if let Some(unreadable) = catalogue.unreadable(&key) {

@@ -37,6 +37,7 @@ pub(crate) fn schema_name(kind: &KindDescription) -> &'static str {
         Kind::ManagementRole => "ManagementRole",
         Kind::Provider => "Provider",
         Kind::Model => "Model",
+        Kind::Prompt => "Prompt",
     }
 }
 
@@ -164,6 +165,34 @@ fn operation(endpoint: &Endpoint) -> Value {
         }
     }
     told
+}
+
+/// What is told of one version in a trial.
+fn trial() -> Value {
+    let count = || json!({ "type": "integer", "minimum": 0 });
+    let mean = || json!({ "type": ["number", "null"] });
+    let comment = json!({
+        "type": "object",
+        "properties": {
+            "at": { "type": "string" },
+            "score": { "type": "number" },
+            "text": { "type": "string" },
+        },
+    });
+    json!({
+        "type": "object",
+        "required": ["version", "calls"],
+        "properties": {
+            "version": schema::name(),
+            "weight": { "type": ["integer", "null"] },
+            "calls": count(), "answered": count(), "refused": count(), "failed": count(),
+            "mean_seconds": mean(), "mean_first_byte_seconds": mean(),
+            "input_tokens": count(), "output_tokens": count(),
+            "cost_pico_usd": { "type": "integer" }, "unpriced_calls": count(),
+            "ratings": count(), "mean_score": mean(),
+            "comments": { "type": "array", "items": comment },
+        },
+    })
 }
 
 fn path_parameter(name: &str, kind: Option<&KindDescription>) -> Value {
@@ -419,6 +448,10 @@ fn own_schemas() -> Vec<(&'static str, Value)> {
             told(json!({
                 "told_up_to": number(), "attempts": number(), "failing_since": time, "next_at": time, "problem": time,
             })),
+        ),
+        (
+            "Trial",
+            told(json!({ "prompt": schema::name(), "versions": schema::list(trial()) })),
         ),
         (
             "Revocation",

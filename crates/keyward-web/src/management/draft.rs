@@ -290,7 +290,8 @@ fn of_files(declared: &Declared) -> Vec<MemberFlaw> {
         | Spec::Webhook(_)
         | Spec::ManagementRole(_)
         | Spec::Provider(_)
-        | Spec::Model(_) => {
+        | Spec::Model(_)
+        | Spec::Prompt(_) => {
             return Vec::new();
         }
     };
@@ -332,7 +333,8 @@ fn of_policies(declared: &Declared) -> Vec<MemberFlaw> {
         | Spec::KeySet(_)
         | Spec::Webhook(_)
         | Spec::Provider(_)
-        | Spec::Model(_) => {}
+        | Spec::Model(_)
+        | Spec::Prompt(_) => {}
     }
     flaws
 }

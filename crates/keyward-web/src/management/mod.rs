@@ -27,4 +27,5 @@ mod signed_token;
 pub(crate) mod table;
 mod team;
 mod token;
+mod trial;
 mod webhook;

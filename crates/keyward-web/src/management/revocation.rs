@@ -87,7 +87,8 @@ impl Issuers {
                 | Spec::Webhook(_)
                 | Spec::ManagementRole(_)
                 | Spec::Provider(_)
-                | Spec::Model(_) => None,
+                | Spec::Model(_)
+                | Spec::Prompt(_) => None,
             };
             if let Some(issuer) = issuer {
                 issuers.of_teams.insert((team, issuer.into()));

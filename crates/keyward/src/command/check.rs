@@ -90,7 +90,8 @@ const fn always_told(kind: Kind) -> bool {
         | Kind::Webhook
         | Kind::ManagementRole
         | Kind::Provider
-        | Kind::Model => false,
+        | Kind::Model
+        | Kind::Prompt => false,
     }
 }
 

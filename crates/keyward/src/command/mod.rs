@@ -66,6 +66,8 @@ enum Command {
     Audit(audit::Audit),
     #[command(subcommand)]
     Access(access::Access),
+    #[command(subcommand)]
+    Prompts(declarative::Prompts),
     Revoke(revoke::Revoke),
     #[command(subcommand)]
     Revocation(revoke::Revocations),
@@ -99,6 +101,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Keys(command) => command.run().map(done),
         Command::Audit(command) => command.run().map(done),
         Command::Access(command) => command.run(),
+        Command::Prompts(command) => command.run().map(done),
         Command::Revoke(command) => command.run().map(done),
         Command::Revocation(command) => command.run().map(done),
         Command::Jwk(command) => command.run().map(done),

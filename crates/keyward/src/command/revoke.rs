@@ -418,7 +418,8 @@ fn issuers(configuration: &NodeConfiguration) -> impl Iterator<Item = (&str, &Is
         | Spec::Webhook(_)
         | Spec::ManagementRole(_)
         | Spec::Provider(_)
-        | Spec::Model(_) => None,
+        | Spec::Model(_)
+        | Spec::Prompt(_) => None,
     })
 }
 

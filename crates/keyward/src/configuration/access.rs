@@ -46,7 +46,8 @@ impl Found<'_> {
             | Spec::KeySet(_)
             | Spec::Webhook(_)
             | Spec::Provider(_)
-            | Spec::Model(_) => {}
+            | Spec::Model(_)
+            | Spec::Prompt(_) => {}
         }
     }
 
@@ -160,7 +161,8 @@ pub(super) fn is_about_access(declared: &Declared) -> bool {
         | Spec::Webhook(_)
         | Spec::ManagementRole(_)
         | Spec::Provider(_)
-        | Spec::Model(_) => false,
+        | Spec::Model(_)
+        | Spec::Prompt(_) => false,
     }
 }
 

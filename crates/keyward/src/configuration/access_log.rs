@@ -125,11 +125,13 @@ pub(crate) enum LogField {
     TokensEstimated,
     CostPicoUsd,
     PriceRevision,
+    Prompt,
+    PromptVersion,
 }
 
 impl LogField {
     /// All, by the names that they have in a line.
-    pub(crate) const NAMED: [(&'static str, Self); 41] = [
+    pub(crate) const NAMED: [(&'static str, Self); 43] = [
         ("time", Self::Time),
         ("request_id", Self::RequestId),
         ("trace_id", Self::TraceId),
@@ -171,6 +173,8 @@ impl LogField {
         ("tokens_estimated", Self::TokensEstimated),
         ("cost_pico_usd", Self::CostPicoUsd),
         ("price_revision", Self::PriceRevision),
+        ("prompt", Self::Prompt),
+        ("prompt_version", Self::PromptVersion),
     ];
 
     /// Those that say who called or what for, and can be masked.

@@ -1,7 +1,9 @@
 //! Whether what policies that read content are made from can be used: descriptions, templates; and whether
 //! providers of AI models are known.
 
-use keyward_gateway::{check_description, check_guardrails, check_provider, check_templates};
+use keyward_gateway::{
+    check_description, check_guardrails, check_prompt, check_provider, check_templates,
+};
 use keyward_model::resource::content::{Description, Transformation, Validation};
 use keyward_model::resource::raw::{Declared, Node, Place, Problems};
 use keyward_model::resource::{Api, Guarded, Spec};
@@ -19,6 +21,17 @@ pub(super) fn check(declared: &Declared, problems: &mut Problems) {
                     .find(|key| declared.node.get(key).is_some());
                 let place = declared.node.place_of(&[written.unwrap_or("name")]);
                 problems.error(place, "bad_provider", why);
+            }
+            return;
+        }
+        Spec::Prompt(prompt) => {
+            for flaw in check_prompt(prompt) {
+                let place = along(&declared.node, &flaw.path);
+                if flaw.fatal {
+                    problems.error(place, "bad_prompt", flaw.detail);
+                } else {
+                    problems.warning(place, "unused", flaw.detail);
+                }
             }
             return;
         }
@@ -59,6 +72,22 @@ pub(super) fn check(declared: &Declared, problems: &mut Problems) {
             problems.error(place, "bad_template", format!("`transformation`: {why}"));
         }
     }
+}
+
+/// Where a path of keys and numbers leads, or its longest part that is there.
+fn along(node: &Node, path: &[Box<str>]) -> Place {
+    let mut node = node;
+    for key in path {
+        let next = match key.parse::<usize>() {
+            Ok(index) => node.member(index).or_else(|| node.get(key)),
+            Err(_) => node.get(key),
+        };
+        match next {
+            Some(next) => node = next,
+            None => break,
+        }
+    }
+    node.place
 }
 
 /// Compiles each guardrail, and tells which can't be used.

@@ -468,7 +468,8 @@ fn resource(node: Node, directory: &Path, problems: &mut Problems) -> Option<Dec
         | Spec::Webhook(_)
         | Spec::ManagementRole(_)
         | Spec::Provider(_)
-        | Spec::Model(_) => {}
+        | Spec::Model(_)
+        | Spec::Prompt(_) => {}
     }
     Some(declared)
 }

@@ -18,8 +18,8 @@ use keyward_model::resource::issuer::SELF;
 use keyward_model::resource::provider::ProviderEjection;
 use keyward_model::resource::{
     Ai, Answers, Api, Authentication, Authorization, BasePath, Guarded, IdentityHeaders, Model,
-    ModelChoice, ModelTarget, OfferedModels, Policies, Provider, Resource, Route, Spec, Target,
-    TargetCondition, TokenMethod, TokenSource, Upstream, VersionState,
+    ModelChoice, ModelTarget, OfferedModels, OfferedPrompts, Policies, Provider, Resource, Route,
+    Spec, Target, TargetCondition, TokenMethod, TokenSource, Upstream, VersionState,
 };
 use keyward_model::{Name, Origin, Timestamp};
 use serde_json::{Map, Value, json};
@@ -180,17 +180,19 @@ fn models_api(demo: &Api, limit: Name) -> Result<Api, String> {
         by: Box::new([LimitSubject::Address]),
         ..rule.clone()
     });
+    let ai = Ai {
+        models: OfferedModels::These(vec![name(MODEL)?]),
+        prompts: OfferedPrompts::None,
+        budgets: Vec::new(),
+        guarded: Box::default(),
+    };
     Ok(Api {
-        routes: Ai::routes(&base_path, &Policies::default()),
+        routes: ai.routes(&base_path, &Policies::default()),
         base_path,
         authentication: Authentication::None,
         authorization: Authorization::default(),
         limits: limits.collect(),
-        ai: Some(Ai {
-            models: OfferedModels::These(vec![name(MODEL)?]),
-            budgets: Vec::new(),
-            guarded: Box::default(),
-        }),
+        ai: Some(ai),
         ..demo.clone()
     })
 }

@@ -66,6 +66,14 @@ impl CacheWish {
         }
         wish
     }
+
+    /// That what is kept is not wanted, whatever else is.
+    pub(in crate::ai) fn anew(self) -> Self {
+        Self {
+            no_cache: true,
+            ..self
+        }
+    }
 }
 
 /// Parts, each with its length before it, so that no two lists of parts are the same bytes.

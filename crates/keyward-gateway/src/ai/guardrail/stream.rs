@@ -22,6 +22,7 @@ use keyward_llm::framing::{Frame, sse};
 use keyward_llm::json::{Spanned, quoted, with_exchanged};
 use keyward_llm::{Context, Dialect, Error, StreamWriter};
 use keyward_model::Code;
+use keyward_model::usage::ModelUse;
 use std::ops::Range;
 use std::sync::Arc;
 use std::task::{Context as Waking, Poll, ready};
@@ -127,6 +128,17 @@ impl GuardedBody {
     /// To be said while the client takes nothing.
     pub(crate) fn absorb(&mut self, waking: &mut Waking<'_>) {
         self.from.absorb(waking);
+    }
+
+    /// What the call took up to now, where that is known.
+    pub(crate) fn model_use(&self) -> Option<ModelUse> {
+        self.from.model_use()
+    }
+
+    /// What the caller is told of the rest, where it does not pass.
+    pub(crate) fn told_of_stop(&self) -> Option<String> {
+        let stopped = self.filter.stopped?;
+        Some(passing::told_of_answer(&self.filter.plan, stopped))
     }
 
     /// Writes down what the call took, what fired and how it ended.

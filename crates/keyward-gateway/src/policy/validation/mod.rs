@@ -26,6 +26,11 @@ mod tests;
 #[cfg(feature = "fuzzing")]
 pub use oracle::read_json_body;
 
+/// Reads JSON of strangers: the value, and of how many values it is made. The error repeats nothing of it.
+pub(crate) fn read_json(bytes: &[u8], max_depth: usize) -> Result<(Value, usize), String> {
+    json::read(bytes, max_depth).map(|read| (read.value, read.nodes))
+}
+
 use super::whole::{self, Unread};
 use crate::body::RequestBody;
 use crate::message::{Fields, Header, RequestHead};
@@ -41,7 +46,7 @@ use keyward_model::{Code, Fault};
 use media_type::{MediaType, is_json};
 use open_api::{BodyRule, Content, Found, Operation, Operations};
 use parameters::Place;
-use schema::Schema;
+pub(crate) use schema::{Schema, alone as schema_alone};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -577,7 +582,7 @@ fn decoded(text: &str, form: bool) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn shortened(text: &str) -> Cow<'_, str> {
+pub(crate) fn shortened(text: &str) -> Cow<'_, str> {
     if text.len() <= TEXT_MAX {
         return Cow::Borrowed(text);
     }

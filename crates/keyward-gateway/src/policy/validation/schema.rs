@@ -25,7 +25,7 @@ const SEARCHED_MAX: usize = 10_000;
 
 /// A schema, ready to hold values against.
 #[derive(Debug)]
-pub(super) struct Schema {
+pub(crate) struct Schema {
     validator: Validator,
     /// Whether it can be told what is wrong with a value, and not only that something is.
     is_searchable: bool,
@@ -33,13 +33,13 @@ pub(super) struct Schema {
 
 impl Schema {
     /// Whether a value fits. One that the engine could not finish with does not.
-    pub(super) fn takes(&self, value: &Value) -> bool {
+    pub(crate) fn takes(&self, value: &Value) -> bool {
         self.validator.is_valid(value)
     }
 
     /// What is wrong with a value that does not fit, which is made of `nodes` values: JSON Pointers into it, and
     /// texts that repeat nothing of it. At least one, at most `most`.
-    pub(super) fn mistakes(
+    pub(crate) fn mistakes(
         &self,
         value: &Value,
         nodes: usize,
@@ -179,7 +179,7 @@ fn options<'i>() -> jsonschema::ValidationOptions<'i> {
 }
 
 /// A JSON Schema that stands alone.
-pub(super) fn alone(schema: &Value) -> Result<Schema, String> {
+pub(crate) fn alone(schema: &Value) -> Result<Schema, String> {
     local(schema, &mut String::new())?;
     let validator = options()
         .build(schema)

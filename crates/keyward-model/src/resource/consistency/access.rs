@@ -45,6 +45,11 @@ pub(super) fn check(catalogue: &Catalogue<'_>, new: &New, problems: &mut Problem
             problems,
         ));
     }
+    for (declared, prompt) in &catalogue.prompts {
+        let node = declared.node.get("authorization");
+        let asked = &prompt.authorization;
+        used.extend(policies(rules, declared, asked, node, problems));
+    }
     for (key, (declared, _)) in &rules.policies {
         if !used.contains(key) {
             problems.warning(

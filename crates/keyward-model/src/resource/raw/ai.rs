@@ -5,11 +5,11 @@ use super::guardrail;
 use super::problem::Problems;
 use super::read::name;
 use crate::name::Name;
-use crate::resource::ai::{Ai, OfferedModels};
+use crate::resource::ai::{Ai, OfferedModels, OfferedPrompts};
 use std::collections::BTreeSet;
 
 /// More than anyone lists: `all` is shorter.
-const MODELS_MAX: usize = 1_000;
+const NAMES_MAX: usize = 1_000;
 
 /// What speaks of an upstream's calls, or of addresses of one's own, where there are none.
 const OF_OTHER_APIS: &[&str] = &[
@@ -41,15 +41,27 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Optio
             );
         }
     }
-    let own = field.fields(&["models", "guardrails", "cache"], problems)?;
-    let models = own.required(
-        "models",
-        "say which it offers: `models: all`, or a list of their names",
-        problems,
-    );
+    let own = field.fields(&["models", "prompts", "guardrails", "cache"], problems)?;
+    let prompts = match own.optional("prompts") {
+        Some(field) => prompts(field, problems),
+        None => Some(OfferedPrompts::None),
+    };
+    let models = match own.optional("models") {
+        // Whoever may call prompts need not be able to ask the models anything else.
+        None if own.optional("prompts").is_some() => OfferedModels::These(Vec::new()),
+        Some(_) | None => {
+            let models = own.required(
+                "models",
+                "say which it offers: `models: all`, or a list of their names",
+                problems,
+            )?;
+            offered(models, problems)?
+        }
+    };
     let guarded = guardrail::read(&own, problems);
     Some(Some(Ai {
-        models: offered(models?, problems)?,
+        models,
+        prompts: prompts?,
         budgets: Vec::new(),
         guarded: Box::new(guarded?),
     }))
@@ -59,18 +71,30 @@ fn offered(field: Field<'_>, problems: &mut Problems) -> Option<OfferedModels> {
     if field.as_text() == Some("all") {
         return Some(OfferedModels::All);
     }
+    names(field, problems).map(OfferedModels::These)
+}
+
+fn prompts(field: Field<'_>, problems: &mut Problems) -> Option<OfferedPrompts> {
+    if field.as_text() == Some("all") {
+        return Some(OfferedPrompts::All);
+    }
+    names(field, problems).map(OfferedPrompts::These)
+}
+
+/// Names, each once.
+fn names(field: Field<'_>, problems: &mut Problems) -> Option<Vec<Name>> {
     let members = field.filled_list(problems)?;
-    if members.len() > MODELS_MAX {
-        field.refuse("has more than 1,000 entries: write `models: all`", problems);
+    if members.len() > NAMES_MAX {
+        field.refuse("has more than 1,000 entries: write `all`", problems);
         return None;
     }
     let mut names: BTreeSet<Name> = BTreeSet::new();
     for member in members {
-        if let Some(model) = name(member, problems)
-            && !names.insert(model)
+        if let Some(read) = name(member, problems)
+            && !names.insert(read)
         {
             member.refuse("stands in the list twice", problems);
         }
     }
-    Some(OfferedModels::These(names.into_iter().collect()))
+    Some(names.into_iter().collect())
 }

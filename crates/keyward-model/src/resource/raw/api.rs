@@ -216,9 +216,9 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
         ..ai
     });
     let routes = match &ai {
-        Some(_) => base_path
+        Some(ai) => base_path
             .as_ref()
-            .map(|path| Ai::routes(path, shared.policies)),
+            .map(|path| ai.routes(path, shared.policies)),
         None => routes(fields, base_path.as_ref(), &shared, problems),
     };
     // Its routes have them.

@@ -134,7 +134,8 @@ mod tests {
             | Spec::Webhook(_)
             | Spec::ManagementRole(_)
             | Spec::Provider(_)
-            | Spec::Model(_) => panic!("not an API"),
+            | Spec::Model(_)
+            | Spec::Prompt(_) => panic!("not an API"),
         }
     }
 

@@ -25,6 +25,7 @@ mod management_role;
 mod model;
 mod policy;
 mod problem;
+mod prompt;
 mod provider;
 mod read;
 mod role;

@@ -4,7 +4,7 @@ use super::field::{Field, Fields, listed};
 use super::problem::Problems;
 use super::{
     Node, Place, Value, access_policy, api, credential, issuer, key_set, management_role, model,
-    provider, role, upstream, webhook,
+    prompt, provider, role, upstream, webhook,
 };
 use crate::id::TeamId;
 use crate::name::Name;
@@ -72,6 +72,7 @@ pub const fn known_keys(kind: Kind) -> &'static [&'static str] {
         Kind::ManagementRole => management_role::KEYS,
         Kind::Provider => provider::KEYS,
         Kind::Model => model::KEYS,
+        Kind::Prompt => prompt::KEYS,
     }
 }
 
@@ -99,6 +100,7 @@ fn resource(
         Kind::ManagementRole => "a management role",
         Kind::Provider => "a provider",
         Kind::Model => "a model",
+        Kind::Prompt => "a prompt",
     };
     let fields = Fields::of(node, what, &known, problems)?;
     let (team_id, team) = match (owner, fields.optional("team")) {
@@ -130,6 +132,9 @@ fn resource(
         Kind::Provider => provider::read(&fields, name.as_ref(), problems)
             .map(|provider| Spec::Provider(Box::new(provider))),
         Kind::Model => model::read(&fields, problems).map(|model| Spec::Model(Box::new(model))),
+        Kind::Prompt => {
+            prompt::read(&fields, problems).map(|prompt| Spec::Prompt(Box::new(prompt)))
+        }
     };
     Some(Resource {
         team: team_id,

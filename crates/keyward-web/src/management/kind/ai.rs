@@ -171,8 +171,18 @@ pub(super) fn served() -> Value {
     put(&mut names, "uniqueItems", json!(true));
     put(&mut names, "maxItems", json!(1_000));
     let models = one_of(vec![json!({ "const": "all" }), names]);
-    with_guarded(object(
-        &["models"],
-        json!({ "models": about(models, "Which it offers") }),
-    ))
+    let mut served = filled(name());
+    put(&mut served, "uniqueItems", json!(true));
+    put(&mut served, "maxItems", json!(1_000));
+    let prompts = one_of(vec![json!({ "const": "all" }), served]);
+    let mut schema = object(
+        &[],
+        json!({
+            "models": about(models, "Which it offers"),
+            "prompts": about(prompts, "Which prompts it serves; none unless said otherwise"),
+        }),
+    );
+    let either = json!([{ "required": ["models"] }, { "required": ["prompts"] }]);
+    put(&mut schema, "anyOf", either);
+    with_guarded(schema)
 }

@@ -8,6 +8,7 @@ mod credential;
 mod guardrail;
 mod issuer;
 mod key_set;
+mod prompt;
 mod route;
 pub(crate) mod schema;
 mod traffic;
@@ -234,6 +235,15 @@ impl KindDescription {
             secrets: &[],
             sent_to: &[],
             schema: ai::model_schema,
+        },
+        Self {
+            kind: Kind::Prompt,
+            one: "a prompt",
+            about: "A template with typed variables that is called like an API: a name and a version together identify it, written `name:version` in addresses.",
+            versioned: true,
+            secrets: &[],
+            sent_to: &[],
+            schema: prompt::schema,
         },
     ];
 

@@ -234,6 +234,7 @@ pub(crate) fn check_step(
 ) -> Result<(), Problem> {
     let state = |resource: &DatabaseResource| match &resource.resource.spec {
         Spec::Api(api) => Some(api.state),
+        Spec::Prompt(prompt) => Some(prompt.state),
         Spec::Issuer(_)
         | Spec::Upstream(_)
         | Spec::Credential(_)

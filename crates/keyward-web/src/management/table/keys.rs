@@ -4,7 +4,7 @@ use super::{in_team, paged, permitted, scoped};
 use crate::management::call::JSON;
 use crate::management::endpoint::Endpoint;
 use crate::management::operation::{Operation, Parameter, schema_named};
-use crate::management::{key, revocation, signed_token, webhook};
+use crate::management::{key, revocation, signed_token, trial, webhook};
 use http::Method;
 use keyward_access::management::{Action, Subject};
 use keyward_model::resource::Kind;
@@ -36,6 +36,19 @@ pub(super) fn rows() -> Vec<Endpoint> {
             "How far a webhook has been told, and what goes wrong",
         )
         .gives(200, Some(schema_named("Delivery")))
+        .refuses([403, 404]),
+    ));
+    rows.push(permitted(
+        Method::GET,
+        "/teams/{team}/prompts/{key}/trial",
+        Action::read(Subject::Resources(Kind::Prompt)),
+        trial::show,
+        Operation::new(
+            "show_trial",
+            "prompts",
+            "The versions of a prompt beside each other, by its name: what this node has counted of them since it started",
+        )
+        .gives(200, Some(schema_named("Trial")))
         .refuses([403, 404]),
     ));
     rows.extend(revocations(false, ""));

@@ -3,6 +3,9 @@
 mod client;
 mod difference;
 mod documents;
+mod preview;
+
+pub(super) use preview::Prompts;
 
 use super::input::Input;
 use super::{Failure, terminal};

@@ -202,6 +202,16 @@ impl JsonLines {
                 out.extend_from_slice(b",\"tokens_estimated\":true");
             }
         }
+        if let Some(called) = record.prompt.as_deref() {
+            let (prompt, version) = (called.prompt.as_str(), called.version.as_str());
+            text(out, F::Prompt, b",\"prompt\":", Some(prompt));
+            text(
+                out,
+                F::PromptVersion,
+                b",\"prompt_version\":",
+                Some(version),
+            );
+        }
         // Each field has a comma before it: the first one's begins the object.
         match out.get_mut(start) {
             Some(comma) => *comma = b'{',
@@ -372,7 +382,7 @@ mod tests {
     use super::*;
     use keyward_model::caller::{Method, TokenFacts};
     use keyward_model::id::TeamId;
-    use keyward_model::usage::{ModelUse, PicoUsd, RouteLabels, Times, TokenCounts};
+    use keyward_model::usage::{ModelUse, PicoUsd, PromptLabels, RouteLabels, Times, TokenCounts};
     use keyward_model::{Caller, Name};
     use serde_json::{Value, json};
     use std::sync::Arc;
@@ -417,6 +427,10 @@ mod tests {
             estimated: true,
             cost: PicoUsd(15_000_000),
             price_revision: 1,
+        }));
+        record.prompt = Some(Box::new(PromptLabels {
+            prompt: name("translate"),
+            version: name("v2"),
         }));
         record.grpc_status = Some(5);
         record.limit = Some("whole".into());

@@ -223,6 +223,7 @@ pub(super) mod tests {
             guardrails: None,
             answer_cache: None,
             model: None,
+            prompt: None,
             bytes_in: 0,
             bytes_out: 10,
             times: Times::default(),

@@ -7,6 +7,7 @@ mod issuers;
 mod models;
 mod page;
 mod process;
+mod prompts;
 mod shared_state;
 mod upstreams;
 
@@ -88,6 +89,7 @@ pub(super) fn text(sources: &Sources<'_>) -> String {
     if let Some(counts) = sources.gateway.shared_counts() {
         shared_state::write(&mut page, &counts);
     }
+    prompts::prompts(&mut page, sources.gateway);
     upstreams::upstreams(&mut page, sources.gateway);
     models::models(&mut page, sources.gateway);
     issuers::issuers(&mut page, sources.issuers, sources.now);

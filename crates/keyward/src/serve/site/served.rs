@@ -13,12 +13,13 @@ use async_trait::async_trait;
 use http::{HeaderMap, HeaderValue};
 use keyward_authority::Keeper;
 use keyward_gateway::{CredentialKeys, Gateway, PreparedCredentials, client_address};
+use keyward_model::id::TeamId;
 use keyward_model::resource::raw::Declared;
 use keyward_model::resource::{CustomRole, Resource, Spec};
-use keyward_model::{Network, Revision};
+use keyward_model::{Name, Network, Revision};
 use keyward_web::node::{
-    Change, DatabaseResource, DatabaseResources, FileResource, LeftOut, Node, ResourceKey, Unfit,
-    Update, told_of_file,
+    Change, DatabaseResource, DatabaseResources, FileResource, LeftOut, Node, PromptVersionCounts,
+    ResourceKey, Unfit, Update, told_of_file,
 };
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -194,6 +195,33 @@ impl Node for ServedNode {
         setup::remove(&self.serving.data_dir);
     }
 
+    fn prompt_counts(&self, team: TeamId, prompt: &Name) -> Vec<PromptVersionCounts> {
+        let counts = self.serving.gateway.prompt_counts_of(team, prompt);
+        let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let told = counts.into_iter().map(|one| PromptVersionCounts {
+            version: one.version,
+            weight: one.weight,
+            calls: one.calls,
+            answered: one.answered,
+            refused: one.caller_errors,
+            failed: one.failures,
+            micros: whole(one.micros),
+            first_byte_micros: whole(one.first_byte_micros),
+            input_tokens: one.input_tokens,
+            output_tokens: one.output_tokens,
+            cost_pico_usd: one.cost_pico_usd,
+            unpriced: one.unpriced,
+            ratings: one.feedback,
+            score_thousandths: one.score_thousandths,
+            comments: one
+                .comments
+                .into_iter()
+                .map(|comment| (comment.at, comment.score, comment.text))
+                .collect(),
+        });
+        told.collect()
+    }
+
     fn hash_api_key(&self, key: &str) -> String {
         let hash = self.serving.credential_keys.hash_api_key(key.as_bytes());
         hash.to_string()
@@ -230,7 +258,8 @@ fn of_file(declared: &Declared) -> Option<FileResource> {
             | Spec::KeySet(_)
             | Spec::Webhook(_)
             | Spec::Provider(_)
-            | Spec::Model(_) => None,
+            | Spec::Model(_)
+            | Spec::Prompt(_) => None,
         },
     })
 }

@@ -136,7 +136,7 @@ async fn models_are_served_only_where_an_api_says_so() {
 }
 
 /// What `keyward check` says of resources.
-fn checked(resources: &str) -> (bool, String) {
+pub(super) fn checked(resources: &str) -> (bool, String) {
     let shell = Shell::new();
     let text = format!(
         "format: 1\nlisteners: [ {{ address: \"127.0.0.1:0\", serves: gateway }} ]\nresources:\n{resources}"

@@ -11,6 +11,7 @@ mod guardrails;
 pub(crate) mod judges;
 mod managed;
 mod passage;
+mod prompts;
 mod routing;
 mod sdk;
 mod sparing;

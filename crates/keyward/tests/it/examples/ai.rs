@@ -62,6 +62,46 @@ async fn ai_models() {
 }
 
 #[tokio::test]
+async fn prompts() {
+    let answer = json!({
+        "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "demo",
+        "choices": [{ "index": 0, "message": { "role": "assistant", "content": "Bonjour" }, "finish_reason": "stop" }],
+        "usage": { "prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10 },
+    });
+    let demo = Upstream::scripted(Script::json("200 OK", &[], &answer)).await;
+    let address = demo.address().to_string();
+    let moved = [("127.0.0.1:9001", &*address)];
+    let example = Example::with("prompts.yaml", &moved, &[]).await;
+    let gateway = example.process.gateway();
+    let none = "X-None: 1";
+    let body = json!({ "text": "Good morning", "to": "fr" });
+    let answered = call(gateway, post("/prompts/translate", none, &body)).await;
+    assert_eq!(answered.status, 200, "{}", answered.text());
+    let told = answered.json().unwrap();
+    assert_eq!(told["output"], "Bonjour");
+    let rating = json!({ "id": told["id"], "score": 1 });
+    let rated = call(gateway, post("/prompts/translate/feedback", none, &rating)).await;
+    assert_eq!(rated.status, 204, "{}", rated.text());
+    let path = "/prompts/translate/versions/v1";
+    let body = json!({ "text": "Hi", "to": "fr", "glossary": [{ "term": "API", "use": "API" }] });
+    let answered = call(gateway, post(path, none, &body)).await;
+    assert_eq!(answered.status, 200, "{}", answered.text());
+    let asked = demo.received();
+    let asked: Value = serde_json::from_slice(&asked.last().unwrap().body).unwrap();
+    let system = asked["messages"][0]["content"].as_str().unwrap();
+    assert!(
+        system.contains("into fr. Keep names") && system.contains("- API: API"),
+        "{system}"
+    );
+    let list = example.get("/prompts", None, "").await.json().unwrap();
+    assert_eq!(list["prompts"][0]["name"], "translate");
+    let document = example
+        .get("/prompts/translate/openapi.json", None, "")
+        .await;
+    assert_eq!(document.json().unwrap()["openapi"], "3.1.0");
+}
+
+#[tokio::test]
 async fn ai_routing() {
     let shell = crate::shell::Shell::new();
     let key = text(shell.pipe(&["credential", "generate"], b""));

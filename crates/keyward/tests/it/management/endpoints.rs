@@ -64,7 +64,7 @@ async fn deployment() -> Deployment {
 
 /// An address of an endpoint; one where nothing is, where something would be taken away.
 fn address(method: &str, path: &str, deployment: &Deployment) -> String {
-    let key = if path.contains("/apis/") {
+    let key = if path.contains("/apis/") || path.contains("/prompts/") {
         "none:v1"
     } else {
         "none"

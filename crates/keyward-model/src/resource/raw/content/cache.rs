@@ -202,7 +202,8 @@ mod tests {
             | Spec::Webhook(_)
             | Spec::ManagementRole(_)
             | Spec::Provider(_)
-            | Spec::Model(_) => {
+            | Spec::Model(_)
+            | Spec::Prompt(_) => {
                 panic!("not an API")
             }
         }

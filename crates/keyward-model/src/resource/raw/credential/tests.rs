@@ -39,7 +39,8 @@ fn typed(change: &Json) -> Credential {
         | Spec::Webhook(_)
         | Spec::ManagementRole(_)
         | Spec::Provider(_)
-        | Spec::Model(_) => panic!("no credential"),
+        | Spec::Model(_)
+        | Spec::Prompt(_) => panic!("no credential"),
     }
 }
 
@@ -62,7 +63,8 @@ fn typed_api(authentication: &Json) -> Api {
         | Spec::Webhook(_)
         | Spec::ManagementRole(_)
         | Spec::Provider(_)
-        | Spec::Model(_) => panic!("no API"),
+        | Spec::Model(_)
+        | Spec::Prompt(_) => panic!("no API"),
     }
 }
 

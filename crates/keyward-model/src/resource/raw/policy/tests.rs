@@ -19,7 +19,8 @@ fn declared(value: &Json) -> Api {
         | Spec::Webhook(_)
         | Spec::ManagementRole(_)
         | Spec::Provider(_)
-        | Spec::Model(_) => {
+        | Spec::Model(_)
+        | Spec::Prompt(_) => {
             panic!("not an API")
         }
     }

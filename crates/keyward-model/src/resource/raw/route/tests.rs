@@ -18,7 +18,8 @@ fn typed(value: &Json) -> Api {
         | Spec::Webhook(_)
         | Spec::ManagementRole(_)
         | Spec::Provider(_)
-        | Spec::Model(_) => panic!("not an API"),
+        | Spec::Model(_)
+        | Spec::Prompt(_) => panic!("not an API"),
     }
 }
 

@@ -76,7 +76,8 @@ fn read_with(keys: &serde_json::Value) -> Result<Upstream, String> {
             | Spec::Webhook(_)
             | Spec::ManagementRole(_)
             | Spec::Provider(_)
-            | Spec::Model(_) => Err("no upstream".to_owned()),
+            | Spec::Model(_)
+            | Spec::Prompt(_) => Err("no upstream".to_owned()),
         },
         None => Err(told),
     }
