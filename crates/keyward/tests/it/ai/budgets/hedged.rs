@@ -39,7 +39,7 @@ async fn the_slower_of_two_counts_as_what_it_was_asked_and_the_quicker_as_it_say
         first.head.field("keyward-attempts"),
         Some("one/gpt-5-mini cancelled, two/gpt-5-mini 200")
     );
-    let logged = super::logged(&node).await;
+    let logged = logged(&node).await;
     assert_eq!(logged["provider"], "two");
     assert_eq!(logged["output_tokens"], 9);
     assert_eq!(logged["tokens_estimated"], true);
@@ -73,6 +73,6 @@ async fn a_caller_who_leaves_while_two_are_asked_pays_for_both() {
         log().contains("client_left")
     })
     .await;
-    let logged = super::logged(&node).await;
+    let logged = logged(&node).await;
     assert_eq!(logged["output_tokens"], 1_000, "{logged}");
 }
