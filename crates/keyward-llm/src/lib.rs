@@ -28,6 +28,7 @@ mod error;
 mod fields;
 pub mod form;
 pub mod framing;
+mod hosting;
 pub mod json;
 pub mod passage;
 
@@ -39,3 +40,4 @@ pub use dialect::{
     Target,
 };
 pub use error::Error;
+pub use hosting::Hosting;

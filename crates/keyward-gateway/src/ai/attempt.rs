@@ -16,12 +16,11 @@ use crate::request::match_route::Matched;
 use crate::request::{Answer, Refusal};
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use keyward_llm::Dialect;
 use keyward_llm::form::{Failure, FailureKind, Usage};
 use keyward_llm::json::Json;
 use keyward_llm::passage::{self, Edit};
+use keyward_llm::{Dialect, Hosting};
 use keyward_model::Code;
-use keyward_model::resource::provider::KeyHeader;
 use std::borrow::Cow;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -114,12 +113,8 @@ impl Chain<'_> {
             let passed = passed.map_err(|error| Failure::from(&error))?;
             return Ok(Prepared {
                 passed: Some(passed.edits.contains(&Edit::UsageAsked)),
-                path: passed.path,
-                body: match passed.body {
-                    Cow::Borrowed(_) => asked.body.clone(),
-                    Cow::Owned(edited) => Bytes::from(edited),
-                },
                 notes: Vec::new(),
+                ..self.placed(target, provider, passed.path, passed.body)?
             });
         }
         let request = self.request().map_err(Failure::from)?;
@@ -128,10 +123,32 @@ impl Chain<'_> {
         let mut notes = request.notes.clone();
         notes.extend(outgoing.notes);
         Ok(Prepared {
-            path: outgoing.path,
-            body: Bytes::from(outgoing.body),
-            passed: None,
             notes,
+            ..self.placed(target, provider, outgoing.path, Cow::Owned(outgoing.body))?
+        })
+    }
+
+    /// A request as it goes to where the provider has the model.
+    fn placed(
+        &self,
+        target: &AiTarget,
+        provider: &ProviderPlan,
+        path: String,
+        body: Cow<'_, [u8]>,
+    ) -> Result<Prepared, Failure> {
+        let (dialect, model) = (provider.dialect, &target.asked.model);
+        let placed = provider
+            .hosting
+            .place(dialect, model, self.asked.stream, (path, body));
+        let (path, body) = placed.map_err(|error| Failure::from(&error))?;
+        Ok(Prepared {
+            path,
+            body: match body {
+                Cow::Borrowed(_) => self.asked.body.clone(),
+                Cow::Owned(edited) => Bytes::from(edited),
+            },
+            passed: None,
+            notes: Vec::new(),
         })
     }
 
@@ -155,13 +172,8 @@ impl Chain<'_> {
         let passed = passage::with_model(&self.asked.body, &target.asked);
         let body = passed.map_err(|error| Failure::from(&error))?;
         Ok(Prepared {
-            path: path.to_owned(),
-            body: match body {
-                Cow::Borrowed(_) => self.asked.body.clone(),
-                Cow::Owned(edited) => Bytes::from(edited),
-            },
             passed: Some(false),
-            notes: Vec::new(),
+            ..self.placed(target, provider, path.to_owned(), body)?
         })
     }
 
@@ -179,11 +191,15 @@ impl Chain<'_> {
         let Some(route) = way_to(&self.call.matched.route, target.provider) else {
             return Err(Ended::of(lost()));
         };
-        let head = RequestHead::of_own(
-            Method::POST,
-            Version::Http11,
-            self.fields(provider, key, prepared),
-        );
+        let mut fields = self.fields(provider, prepared);
+        if let Some(key) = key {
+            let worker = self.call.worker;
+            let now = worker.civil(worker.moment());
+            let request = (prepared.path.as_str(), &*prepared.body, now);
+            let proved = provider.prove(key, request, &mut fields).await;
+            proved.map_err(|why| Ended::of(without_token(why)))?;
+        }
+        let head = RequestHead::of_own(Method::POST, Version::Http11, fields);
         let matched = Matched::of_copy(Rc::clone(route), prepared.path.as_str().into());
         let call = Call {
             worker: self.call.worker,
@@ -203,7 +219,7 @@ impl Chain<'_> {
             let answer = Box::pin(forward::fetch(&call, head, body, record)).await;
             let answer = answer.map_err(|refusal| Ended::of(unsent(&refusal)))?;
             if answer.status != StatusCode::OK {
-                return Err(self.refused(provider, answer).await);
+                return Err(self.refused(provider, key, answer).await);
             }
             if self.asked.stream {
                 self.streamed(provider, prepared, answer, account).await
@@ -239,7 +255,7 @@ impl Chain<'_> {
     }
 
     /// The request's headers: nothing of the caller's but what says which features of their dialect are meant.
-    fn fields(&self, provider: &ProviderPlan, key: Option<usize>, prepared: &Prepared) -> Fields {
+    fn fields(&self, provider: &ProviderPlan, prepared: &Prepared) -> Fields {
         let mut fields = Fields::new();
         fields.append(Header::ContentType, b"application/json");
         let accepted = if self.asked.stream {
@@ -255,28 +271,21 @@ impl Chain<'_> {
             }
         }
         let versioned = fields.all_named("anthropic-version").next().is_some();
-        if provider.dialect == Dialect::Anthropic && !versioned {
+        if provider.dialect == Dialect::Anthropic && !versioned && provider.hosting == Hosting::Own
+        {
             fields.append_named("anthropic-version", ANTHROPIC_VERSION);
-        }
-        if let Some(secret) = key.and_then(|key| provider.keys.reveal(key)) {
-            let secret = secret.reveal().as_bytes();
-            match provider.key_header {
-                KeyHeader::Bearer => {
-                    let mut value = zeroize::Zeroizing::new(b"Bearer ".to_vec());
-                    value.extend_from_slice(secret);
-                    fields.append(Header::Authorization, &value);
-                }
-                KeyHeader::XApiKey => fields.append_named("x-api-key", secret),
-                KeyHeader::XGoogApiKey => fields.append_named("x-goog-api-key", secret),
-                KeyHeader::ApiKey => fields.append_named("api-key", secret),
-            }
         }
         fields
     }
 
     /// An answer that tells of an error.
-    async fn refused(&self, provider: &ProviderPlan, answer: Answer) -> Ended {
+    async fn refused(&self, provider: &ProviderPlan, key: Option<usize>, answer: Answer) -> Ended {
         let status = answer.status.as_u16();
+        if answer.status == StatusCode::UNAUTHORIZED
+            && let Some((credential, _)) = key.and_then(|key| provider.keys.credential(key))
+        {
+            credential.was_refused();
+        }
         let retry_after = retry_after(&answer.fields, self.civil());
         let body = self.read(provider, answer.body, ERROR_MAX).await;
         let mut failure = match body {
@@ -428,6 +437,18 @@ fn unsent(refusal: &Refusal) -> Failure {
     Failure {
         because: Some(refusal.for_operator()),
         ..Failure::new(kind, message)
+    }
+}
+
+/// There is nothing to call the provider with just now.
+fn without_token(why: String) -> Failure {
+    let failure = Failure::new(
+        FailureKind::Authentication,
+        "The model's provider can't be called just now: there is no access token for it",
+    );
+    Failure {
+        because: Some(why),
+        ..failure
     }
 }
 

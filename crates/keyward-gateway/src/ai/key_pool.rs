@@ -1,7 +1,8 @@
 //! The keys that a provider is called with: chosen by weight, and left alone for a while when the provider refuses one.
 
+use super::credential::Credential;
+use keyward_model::Moment;
 use keyward_model::resource::provider::ProviderKey;
-use keyward_model::{Moment, Secret};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,6 +16,7 @@ pub(crate) struct KeyPool {
 #[derive(Debug)]
 struct PooledKey {
     declared: ProviderKey,
+    credential: Arc<Credential>,
     /// Shared by all workers, and kept over reloads.
     state: Arc<KeyState>,
 }
@@ -58,20 +60,42 @@ pub(super) enum Chosen {
 }
 
 impl KeyPool {
-    /// Of these keys. What is known of those that were there `before` stays known.
-    pub(super) fn new(declared: &[ProviderKey], before: Option<&Self>) -> Self {
+    /// Of these keys. What is known of those that were there `before` stays known, and what they were granted counts.
+    /// `make` makes the others ready.
+    pub(super) fn new(
+        declared: &[ProviderKey],
+        before: Option<&Self>,
+        make: impl Fn(&ProviderKey) -> Result<Credential, String>,
+    ) -> Result<Self, String> {
         let keys = declared.iter().map(|declared| {
             let known = before.and_then(|before| {
                 let mut keys = before.keys.iter();
-                keys.find(|known| known.declared.key == declared.key)
+                keys.find(|known| known.declared.secret == declared.secret)
             });
-            PooledKey {
-                declared: declared.clone(),
-                state: known.map_or_else(Arc::default, |known| Arc::clone(&known.state)),
-            }
+            Ok(match known {
+                Some(known) => PooledKey {
+                    declared: declared.clone(),
+                    credential: Arc::clone(&known.credential),
+                    state: Arc::clone(&known.state),
+                },
+                None => PooledKey {
+                    declared: declared.clone(),
+                    credential: Arc::new(make(declared)?),
+                    state: Arc::default(),
+                },
+            })
         });
-        Self {
-            keys: keys.collect(),
+        Ok(Self {
+            keys: keys.collect::<Result<_, String>>()?,
+        })
+    }
+
+    /// What has to be fetched is fetched from now on. A key that was left alone is tried again with what came.
+    pub(super) fn begin(&self) {
+        for key in &self.keys {
+            let state = Arc::clone(&key.state);
+            key.credential
+                .begin(move || state.until.store(0, Ordering::Relaxed));
         }
     }
 
@@ -95,9 +119,10 @@ impl KeyPool {
         }
     }
 
-    /// The key's text, for the one who sends it.
-    pub(super) fn reveal(&self, key: usize) -> Option<&Secret<String>> {
-        self.keys.get(key).map(|key| &key.declared.key)
+    /// A key, for the one who calls with it, and how it was declared.
+    pub(super) fn credential(&self, key: usize) -> Option<(&Credential, &ProviderKey)> {
+        let key = self.keys.get(key)?;
+        Some((&key.credential, &key.declared))
     }
 
     /// Leaves a key alone for this time.
@@ -138,13 +163,20 @@ pub(super) fn by_weight<T: Copy>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use keyward_model::Secret;
+    use keyward_model::resource::provider::ProviderSecret;
     use std::num::NonZeroU32;
+
+    fn pool(weights: &[u32], before: Option<&KeyPool>) -> KeyPool {
+        let make = |_: &ProviderKey| Ok(Credential::Key(Secret::new("k".to_owned())));
+        KeyPool::new(&keys(weights), before, make).unwrap()
+    }
 
     fn keys(weights: &[u32]) -> Vec<ProviderKey> {
         let weights = weights.iter().enumerate();
         weights
             .map(|(index, weight)| ProviderKey {
-                key: Secret::new(format!("key-{index}")),
+                secret: ProviderSecret::Key(Secret::new(format!("key-{index}"))),
                 weight: NonZeroU32::new(*weight).unwrap(),
             })
             .collect()
@@ -152,7 +184,7 @@ mod tests {
 
     #[test]
     fn keys_are_chosen_by_weight() {
-        let pool = KeyPool::new(&keys(&[3, 1]), None);
+        let pool = pool(&[3, 1], None);
         let mut counts = [0; 2];
         for turn in 0..1_000 {
             let Chosen::Key(key) = pool.choose(TriedKeys::default(), turn, Moment::default())
@@ -167,20 +199,20 @@ mod tests {
     #[test]
     fn a_key_that_cools_is_left_alone_over_reloads_too() {
         let now = Moment::from_nanos(1_000_000_000);
-        let one = KeyPool::new(&keys(&[1, 1]), None);
+        let one = pool(&[1, 1], None);
         one.cool(0, Duration::from_secs(5), now);
-        let pool = KeyPool::new(&keys(&[1, 1]), Some(&one));
+        let later_one = pool(&[1, 1], Some(&one));
         let mut tried = TriedKeys::default();
         for turn in 0..100 {
-            assert_eq!(pool.choose(tried, turn, now), Chosen::Key(1));
+            assert_eq!(later_one.choose(tried, turn, now), Chosen::Key(1));
         }
         let later = now.plus(Duration::from_secs(5));
         tried.add(1);
-        assert_eq!(pool.choose(tried, 0, now), Chosen::AllCool(later));
-        assert_eq!(pool.choose(tried, 0, later), Chosen::Key(0));
+        assert_eq!(later_one.choose(tried, 0, now), Chosen::AllCool(later));
+        assert_eq!(later_one.choose(tried, 0, later), Chosen::Key(0));
         tried.add(0);
-        assert_eq!(pool.choose(tried, 0, later), Chosen::AllTried);
-        let none = KeyPool::new(&[], None);
+        assert_eq!(later_one.choose(tried, 0, later), Chosen::AllTried);
+        let none = pool(&[], None);
         assert_eq!(none.choose(tried, 0, now), Chosen::NoneNeeded);
     }
 }

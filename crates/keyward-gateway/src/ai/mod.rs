@@ -9,6 +9,7 @@ mod answering;
 mod attempt;
 mod catalogue;
 mod chain;
+mod credential;
 mod failure;
 mod intent;
 mod key_pool;
@@ -18,6 +19,8 @@ mod provider;
 mod stream;
 
 pub(crate) use chain::infer;
+pub(crate) use credential::WayOut;
+pub use credential::{MACHINE_VARIABLES, MachineEnvironment};
 pub(crate) use failure::refusal_answer;
 pub(crate) use intent::{Intent, read_intent};
 pub(crate) use plan::{AiPlan, AiRoute, AiTarget, ModelPlan, ProviderRoute};

@@ -22,7 +22,7 @@ use keyward_model::resource::{
 };
 use keyward_model::{Name, Origin, Timestamp};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -136,6 +136,8 @@ fn declared(upstream: SocketAddr) -> Result<Vec<Resource>, String> {
         catalogue: None,
         dialect: Some("openai-chat".into()),
         base_url: Some(base),
+        at: BTreeMap::new(),
+        api_version: None,
         key_header: None,
         credentials: Vec::new(),
         connect_timeout: Provider::CONNECT_TIMEOUT,

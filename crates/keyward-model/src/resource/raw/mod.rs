@@ -23,6 +23,7 @@ mod model;
 mod policy;
 mod problem;
 mod provider;
+mod provider_key;
 mod read;
 mod role;
 mod route;

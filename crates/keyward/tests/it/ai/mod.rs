@@ -1,5 +1,6 @@
 //! AI models, with scripted providers behind a node.
 
+mod clouds;
 mod control;
 mod dialects;
 mod fallback;
