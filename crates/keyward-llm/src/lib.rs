@@ -31,6 +31,7 @@ pub mod framing;
 mod hosting;
 pub mod json;
 pub mod passage;
+pub mod task;
 
 #[cfg(test)]
 mod tests;

@@ -29,6 +29,19 @@ pub struct TokenCounts {
     pub reasoning: u64,
 }
 
+/// What is counted of AI calls where tokens are not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct UnitCounts {
+    /// Pictures that were made.
+    pub images: u64,
+    /// Letters that were read out.
+    pub characters: u64,
+    /// Sound that was listened to, in milliseconds.
+    pub audio_ms: u64,
+    /// Searches that a reranker counts.
+    pub searches: u64,
+}
+
 /// What an AI call asked for and got.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelUse {
@@ -40,6 +53,8 @@ pub struct ModelUse {
     pub provider: Name,
     /// What it read and wrote.
     pub tokens: TokenCounts,
+    /// What else is counted, where tokens are not.
+    pub units: UnitCounts,
     /// What that costs.
     pub cost: PicoUsd,
     /// The price list that said so.

@@ -3,6 +3,7 @@
 
 use super::answering::{Account, way_to};
 use super::chain::Chain;
+use super::credential;
 use super::plan::AiTarget;
 use super::provider::ProviderPlan;
 use super::stream::{InferredBody, Way, is_of_reading};
@@ -16,8 +17,7 @@ use crate::request::match_route::Matched;
 use crate::request::{Answer, Refusal};
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use keyward_llm::form::{Failure, FailureKind, Usage};
-use keyward_llm::json::Json;
+use keyward_llm::form::{Failure, FailureKind};
 use keyward_llm::passage::{self, Edit};
 use keyward_llm::{Dialect, Hosting};
 use keyward_model::Code;
@@ -29,7 +29,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 /// An answer that is not streamed has no more bytes than this: what the longest of models write, and pictures.
-const ANSWER_MAX: usize = 32 << 20;
+pub(super) const ANSWER_MAX: usize = 32 << 20;
 /// What is read of an answer that tells of an error.
 const ERROR_MAX: usize = 256 << 10;
 /// The version of Anthropic's dialect that is spoken where the caller names none.
@@ -46,7 +46,7 @@ pub(super) struct Prepared {
 
 /// What came of an attempt.
 pub(super) struct Answered {
-    pub(super) content_type: &'static str,
+    pub(super) content_type: Cow<'static, str>,
     pub(super) body: AnswerBody,
 }
 
@@ -105,8 +105,13 @@ impl Chain<'_> {
         provider: &ProviderPlan,
     ) -> Result<Prepared, Failure> {
         let asked = self.asked;
-        if let Some(path) = asked.plain {
-            return self.prepare_plain(path, target, provider);
+        if let Some(task) = asked.task() {
+            let written = task.write(provider.dialect, &target.asked)?;
+            return Ok(Prepared {
+                passed: Some(false),
+                notes: written.notes,
+                ..self.placed(target, provider, written.path, written.body)?
+            });
         }
         if provider.dialect == asked.form {
             let passed = passage::request(asked.form, &asked.body, asked.stream, &target.asked);
@@ -152,31 +157,6 @@ impl Chain<'_> {
         })
     }
 
-    /// What is no conversation passes to providers of the same vendor's dialect, with the model's name exchanged.
-    fn prepare_plain(
-        &self,
-        path: &str,
-        target: &AiTarget,
-        provider: &ProviderPlan,
-    ) -> Result<Prepared, Failure> {
-        let form = self.asked.form;
-        let same = provider.dialect == form
-            || (provider.dialect == Dialect::OpenAiResponses && form == Dialect::OpenAiChat);
-        if !same {
-            let failure = Failure::new(
-                FailureKind::InvalidRequest,
-                "The model's provider has no such address: ask a model whose provider speaks this dialect",
-            );
-            return Err(failure.with_code("unsupported_endpoint"));
-        }
-        let passed = passage::with_model(&self.asked.body, &target.asked);
-        let body = passed.map_err(|error| Failure::from(&error))?;
-        Ok(Prepared {
-            passed: Some(false),
-            ..self.placed(target, provider, path.to_owned(), body)?
-        })
-    }
-
     /// Makes one attempt.
     pub(super) async fn attempt(
         &self,
@@ -192,7 +172,9 @@ impl Chain<'_> {
             return Err(Ended::of(lost()));
         };
         let mut fields = self.fields(provider, prepared);
-        if let Some(key) = key {
+        if let Some((_, own)) = &self.asked.own_key {
+            credential::send(own, provider.key_header, &mut fields);
+        } else if let Some(key) = key {
             let worker = self.call.worker;
             let now = worker.civil(worker.moment());
             let request = (prepared.path.as_str(), &*prepared.body, now);
@@ -214,6 +196,7 @@ impl Chain<'_> {
             model: std::sync::Arc::clone(&self.asked.model),
             target: place,
             provider: provider.name.clone(),
+            own_key: self.asked.own_key.is_some(),
         };
         let answered = async {
             let answer = Box::pin(forward::fetch(&call, head, body, record)).await;
@@ -257,9 +240,15 @@ impl Chain<'_> {
     /// The request's headers: nothing of the caller's but what says which features of their dialect are meant.
     fn fields(&self, provider: &ProviderPlan, prepared: &Prepared) -> Fields {
         let mut fields = Fields::new();
-        fields.append(Header::ContentType, b"application/json");
+        let task = self.asked.task.as_ref();
+        let json: &[u8] = b"application/json";
+        let content_type = task.map_or(json, |task| &*task.content_type);
+        fields.append(Header::ContentType, content_type);
         let accepted = if self.asked.stream {
             provider.dialect.stream_type()
+        } else if task.is_some() {
+            // Sound and pictures come in types of their own.
+            "*/*"
         } else {
             "application/json"
         };
@@ -324,7 +313,7 @@ impl Chain<'_> {
         let begun = InferredBody::begin(answer.body, way, (form, &self.context), account);
         let body = begun.await.map_err(Ended::of)?;
         Ok(Answered {
-            content_type: form.stream_type(),
+            content_type: form.stream_type().into(),
             body: AnswerBody::inferred(body),
         })
     }
@@ -338,15 +327,13 @@ impl Chain<'_> {
         record: &mut CallRecord,
     ) -> Result<Answered, Ended> {
         let (dialect, form) = (provider.dialect, self.asked.form);
+        if let Some(task) = self.asked.task() {
+            return self
+                .task_done(task, provider, answer, account, record)
+                .await;
+        }
         check_type(&answer.fields, "application/json")?;
         let body = self.read(provider, answer.body, ANSWER_MAX).await?;
-        if self.asked.plain.is_some() {
-            record.model = Some(Box::new(account.used(tokens_read(&body))));
-            return Ok(Answered {
-                content_type: "application/json",
-                body: AnswerBody::full(body),
-            });
-        }
         let read = dialect.read_answer(&body, &self.context);
         let (usage, body) = match (prepared.passed, read) {
             (Some(_), Ok(answer)) => (answer.usage, body),
@@ -364,12 +351,12 @@ impl Chain<'_> {
         };
         record.model = Some(Box::new(account.used(usage)));
         Ok(Answered {
-            content_type: "application/json",
+            content_type: "application/json".into(),
             body: AnswerBody::full(body),
         })
     }
 
-    async fn read(
+    pub(super) async fn read(
         &self,
         provider: &ProviderPlan,
         mut body: AnswerBody,
@@ -393,18 +380,8 @@ impl Chain<'_> {
     }
 }
 
-/// What embeddings took, where that is told.
-fn tokens_read(body: &[u8]) -> Option<Usage> {
-    let answer = Json::parse(body).ok()?;
-    let input = answer.get("usage")?.get("prompt_tokens")?.as_u64()?;
-    Some(Usage {
-        input,
-        ..Usage::default()
-    })
-}
-
 /// An answer of another type is none, such as the page of a balancer that says that it is busy.
-fn check_type(fields: &Fields, expected: &str) -> Result<(), Ended> {
+pub(super) fn check_type(fields: &Fields, expected: &str) -> Result<(), Ended> {
     let given = fields.get(Header::ContentType).unwrap_or_default();
     let given = given.split(|byte| *byte == b';').next().unwrap_or_default();
     if given.trim_ascii().eq_ignore_ascii_case(expected.as_bytes()) {
@@ -453,7 +430,7 @@ fn without_token(why: String) -> Failure {
 }
 
 /// A place that the plan does not have: a mistake of ours.
-fn lost() -> Failure {
+pub(super) fn lost() -> Failure {
     Failure::new(FailureKind::Server, "Something went wrong here")
 }
 

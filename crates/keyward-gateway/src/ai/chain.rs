@@ -1,11 +1,12 @@
 //! The targets of a model, one after the other until one answers.
 
 use super::answering::Account;
-use super::attempt::{Answered, Ended, Next, Prepared};
+use super::attempt::{Answered, Ended, Next, Prepared, lost};
 use super::failure;
 use super::intent::{Intent, ModelCall};
 use super::key_pool::{Chosen, TriedKeys};
 use super::listing::Listing;
+use super::own_key;
 use super::plan::{AiPlan, AiTarget};
 use super::provider::ProviderPlan;
 use crate::deadlines::Patience;
@@ -16,6 +17,7 @@ use crate::request::{Answer, Refusal};
 use http::StatusCode;
 use keyward_llm::form::{Failure, FailureKind, Request};
 use keyward_llm::{Address, Context, Error};
+use keyward_model::resource::provider::OwnKey;
 use keyward_model::{Code, Fault, Moment};
 use std::cell::OnceCell;
 use std::fmt::Write as _;
@@ -103,6 +105,11 @@ impl Chain<'_> {
         self.asked.model.targets.get(place)
     }
 
+    /// The target that an account is of.
+    pub(super) fn target_of(&self, account: &Account) -> Result<&AiTarget, Ended> {
+        self.target(account.target).ok_or_else(|| Ended::of(lost()))
+    }
+
     pub(super) fn provider(&self, place: usize) -> Option<&ProviderPlan> {
         let place = self.target(place)?.provider;
         self.plan.providers.get(place).map(|route| &*route.plan)
@@ -159,6 +166,17 @@ impl Chain<'_> {
         record: &mut CallRecord,
     ) -> Option<Answer> {
         let (target, provider) = (self.target(place)?, self.provider(place)?);
+        let own_key = self.asked.own_key.is_some();
+        match &self.asked.own_key {
+            // The caller pays that one alone, and nobody else pays in its place.
+            Some((only, _)) if *only != target.provider => return None,
+            Some(_) => {}
+            None if provider.declared.own_key == OwnKey::Require => {
+                course.unable.get_or_insert_with(without_own_key);
+                return None;
+            }
+            None => {}
+        }
         let prepared = match self.prepare(target, provider) {
             Ok(prepared) => prepared,
             Err(failure) => {
@@ -170,7 +188,12 @@ impl Chain<'_> {
         let mut tried = TriedKeys::default();
         while course.made < self.asked.model.attempts {
             let now = worker.moment();
-            let key = match provider.keys.choose(tried, worker.turn(), now) {
+            let chosen = if own_key {
+                Chosen::NoneNeeded
+            } else {
+                provider.keys.choose(tried, worker.turn(), now)
+            };
+            let key = match chosen {
                 Chosen::NoneNeeded => None,
                 Chosen::Key(key) => Some(key),
                 Chosen::AllCool(until) => {
@@ -214,7 +237,8 @@ impl Chain<'_> {
                 }
                 tried.add(key);
             }
-            course.hopeful |= next == Next::Anybody || (next == Next::OtherKey && key.is_none());
+            course.hopeful |=
+                next == Next::Anybody || (next == Next::OtherKey && key.is_none() && !own_key);
             course.last = Some(ended);
             if next != Next::OtherKey || key.is_none() {
                 return None;
@@ -275,7 +299,10 @@ impl Chain<'_> {
         } = course;
         let (code, failure, retry_after) = match (last, unable, free_at) {
             (Some(ended), _, free_at) => {
-                let (code, failure) = failure::told(ended.failure);
+                let (code, failure) = match &self.asked.own_key {
+                    Some(_) => failure::told_of_own_key(ended.failure),
+                    None => failure::told(ended.failure),
+                };
                 let free = free_at.map(|at| at.since(now));
                 (code, failure, ended.retry_after.or(free))
             }
@@ -294,6 +321,7 @@ impl Chain<'_> {
                 model: std::sync::Arc::clone(&self.asked.model),
                 target: place.unwrap_or_default(),
                 provider: provider.name.clone(),
+                own_key: self.asked.own_key.is_some(),
             };
             record.model = Some(Box::new(account.used(None)));
         }
@@ -306,6 +334,18 @@ impl Chain<'_> {
         }
         failure::answer(&failure, self.asked.form, &self.context, fields)
     }
+}
+
+/// Nobody but the caller has a key for the provider.
+fn without_own_key() -> Failure {
+    Failure::new(
+        FailureKind::InvalidRequest,
+        format!(
+            "The model's provider is called with a key of your own; send it in `{}`",
+            own_key::HEADER
+        ),
+    )
+    .with_code("provider_key_required")
 }
 
 /// How long a key is left alone after a failure that is its own.

@@ -14,10 +14,13 @@ mod failure;
 mod intent;
 mod key_pool;
 mod listing;
+mod own_key;
 mod plan;
 mod provider;
 mod stream;
+mod task;
 
+pub use catalogue::{catalogue, use_catalogue};
 pub(crate) use chain::infer;
 pub(crate) use credential::WayOut;
 pub use credential::{MACHINE_VARIABLES, MachineEnvironment};

@@ -73,6 +73,8 @@ pub(crate) struct AiTarget {
     pub(crate) weight: NonZeroU32,
     /// What it costs, where that is known.
     pub(crate) price: Option<Price>,
+    /// The number of the catalogue that says so.
+    pub(crate) price_revision: u32,
 }
 
 impl AiPlan {
@@ -93,7 +95,16 @@ impl AiRoute {
     /// What its callers speak.
     pub(crate) fn form(&self, head: &RequestHead) -> Dialect {
         match self.endpoint {
-            AiEndpoint::ChatCompletions | AiEndpoint::Embeddings => Dialect::OpenAiChat,
+            AiEndpoint::ChatCompletions
+            | AiEndpoint::Embeddings
+            | AiEndpoint::Images
+            | AiEndpoint::ImageEdits
+            | AiEndpoint::ImageVariations
+            | AiEndpoint::Speech
+            | AiEndpoint::Transcriptions
+            | AiEndpoint::Translations
+            | AiEndpoint::Moderations
+            | AiEndpoint::Rerank => Dialect::OpenAiChat,
             AiEndpoint::Responses => Dialect::OpenAiResponses,
             AiEndpoint::Messages | AiEndpoint::CountTokens => Dialect::Anthropic,
             AiEndpoint::GenerateContent | AiEndpoint::GeminiModels => Dialect::Gemini,

@@ -8,8 +8,8 @@ use crate::upstream::UpstreamPlan;
 use keyward_llm::Dialect;
 use keyward_llm::Hosting;
 use keyward_llm::Target as Asked;
-use keyward_llm::catalogue::{self, KeyPlace, Price};
-use keyward_model::resource::provider::{KeyHeader, ProviderKey, ProviderSecret};
+use keyward_llm::catalogue::{self, Catalogue, KeyPlace, Price};
+use keyward_model::resource::provider::{KeyHeader, OwnKey, ProviderKey, ProviderSecret};
 use keyward_model::resource::raw::{closest, read_target};
 use keyward_model::resource::upstream::{Protocol, Retries};
 use keyward_model::resource::{Provider, Resource, Target, Upstream};
@@ -30,8 +30,12 @@ pub(crate) struct ProviderPlan {
     pub(super) hosting: Hosting,
     /// What requests are signed for, unless a key says otherwise.
     region: Box<str>,
+    /// Whether it is the operator's word, so that it may be shared.
+    operators: bool,
     /// What the catalogue calls it.
     catalogued: Option<Box<str>>,
+    /// The catalogue by which it was prepared.
+    catalogue: Option<Arc<Catalogue>>,
     pub(crate) upstream: Arc<UpstreamPlan>,
 }
 
@@ -87,9 +91,12 @@ impl ProviderPlan {
         if resource.origin != Origin::File && keys.any(|key| key.secret.is_of_machine()) {
             return Err("`machine: true` is for the operator's own files alone".to_owned());
         }
+        let current = catalogue();
         if let Some(before) = before
             && before.declared == *declared
             && Arc::ptr_eq(&before.upstream, upstream)
+            && before.operators == resource.is_shared()
+            && before.price_revision() == current.as_ref().map_or(0, |known| known.revision())
         {
             return Ok(Arc::clone(before));
         }
@@ -109,9 +116,21 @@ impl ProviderPlan {
             declared: declared.clone(),
             dialect: known.dialect,
             key_header: known.key_header,
+            operators: resource.is_shared(),
             catalogued: known.catalogued,
+            catalogue: current,
             upstream: Arc::clone(upstream),
         }))
+    }
+
+    /// Whether models of this team may name it, which is not its own.
+    pub(crate) fn is_shared_with(&self, team: &Name) -> bool {
+        self.operators && self.declared.shared.has(team)
+    }
+
+    /// The number of the catalogue whose prices count for it.
+    pub(crate) fn price_revision(&self) -> u32 {
+        self.catalogue.as_ref().map_or(0, |known| known.revision())
     }
 
     /// Credentials that have to be fetched are fetched from now on.
@@ -153,7 +172,7 @@ impl ProviderPlan {
 
     /// How one of its models is asked, and what that costs where it is known.
     pub(crate) fn model(&self, name: &str) -> (Asked, Option<Price>) {
-        let entry = self.catalogued.as_deref().zip(catalogue());
+        let entry = self.catalogued.as_deref().zip(self.catalogue.as_deref());
         let asked = entry.and_then(|(id, catalogue)| catalogue.target(id, name));
         let asked = asked.unwrap_or_else(|| Asked {
             model: name.to_owned(),
@@ -229,7 +248,8 @@ fn known(provider: &Provider) -> Result<Known, String> {
         // Bedrock takes keys of its own beside signatures, and Google's tokens are bearers'.
         KeyPlace::AwsSignature | KeyPlace::GoogleOauth => KeyHeader::Bearer,
     };
-    if entry.key != KeyPlace::None && provider.credentials.is_empty() {
+    let brought = provider.own_key == OwnKey::Require;
+    if entry.key != KeyPlace::None && provider.credentials.is_empty() && !brought {
         let variable = entry.key_variable.as_deref().unwrap_or("NAME");
         let such = match entry.key {
             KeyPlace::AwsSignature => {

@@ -5,7 +5,9 @@ use crate::body::{AnswerBody, BodyFailure, move_bytes};
 use crate::record::CallRecord;
 use bytes::Bytes;
 use keyward_llm::form::{Event, Failure, FailureKind, Request, Usage};
+use keyward_llm::framing::{Deframer, sse};
 use keyward_llm::passage::StreamPassage;
+use keyward_llm::task::{Task, Told as Taken, Units};
 use keyward_llm::{Context, Dialect, StreamReader, StreamWriter};
 use std::future::poll_fn;
 use std::task::{Context as Waking, Poll, ready};
@@ -34,6 +36,12 @@ pub(super) enum Way {
     Passed {
         passage: Box<StreamPassage>,
         ahead: Option<Box<StreamReader>>,
+    },
+    /// What is no conversation: it passes as it comes, and events are looked at for what they say of tokens.
+    Unread {
+        task: Task,
+        events: Option<Box<Deframer>>,
+        told: Taken,
     },
     Translated {
         reader: Box<StreamReader>,
@@ -67,8 +75,18 @@ impl Way {
         })
     }
 
+    /// Of what is no conversation; `events` where it is a stream of them.
+    pub(super) fn unread(task: Task, events: bool, told: Taken) -> Self {
+        Self::Unread {
+            task,
+            events: events.then(|| Box::new(Deframer::Sse(sse::Reader::new()))),
+            told,
+        }
+    }
+
     fn has_begun(&self) -> bool {
         match self {
+            Self::Unread { .. } => true,
             Self::Passed { ahead, .. } => ahead.is_none(),
             Self::Translated { begun, .. } => *begun,
         }
@@ -78,6 +96,14 @@ impl Way {
         match self {
             Self::Passed { passage, .. } => passage.usage(),
             Self::Translated { usage, .. } => *usage,
+            Self::Unread { told, .. } => told.usage,
+        }
+    }
+
+    fn units(&self) -> Units {
+        match self {
+            Self::Passed { .. } | Self::Translated { .. } => Units::default(),
+            Self::Unread { told, .. } => told.units,
         }
     }
 
@@ -85,6 +111,21 @@ impl Way {
     /// of, if it does.
     fn take(&mut self, bytes: Option<&[u8]>, out: &mut Vec<u8>) -> Option<Failure> {
         match self {
+            Self::Unread { task, events, told } => {
+                let bytes = bytes?;
+                out.extend_from_slice(bytes);
+                let looked = events.as_mut().map(|events| {
+                    events.push(bytes, &mut |frame| {
+                        told.look(*task, frame.data);
+                        Ok(())
+                    })
+                });
+                if looked.is_some_and(|looked| looked.is_err()) {
+                    // What can't be told apart passes all the same, and tells nothing.
+                    *events = None;
+                }
+                None
+            }
             Self::Passed { passage, ahead } => {
                 if let Some(reader) = ahead {
                     let events = match bytes {
@@ -154,6 +195,7 @@ impl Way {
     fn tells_itself(&self, failure: &Failure) -> bool {
         match self {
             Self::Passed { .. } => failure.kind != FailureKind::Cut,
+            Self::Unread { .. } => true,
             Self::Translated { .. } => false,
         }
     }
@@ -162,6 +204,7 @@ impl Way {
     fn tell(&mut self, failure: &Failure, form: Dialect, context: &Context, out: &mut Vec<u8>) {
         let event = Event::Failed(failure.clone());
         let told = match self {
+            Self::Unread { .. } => None,
             Self::Passed { .. } => StreamWriter::new(form, &Request::default(), context)
                 .map(|mut writer| writer.write(&event, out)),
             Self::Translated { writer, .. } => Some(writer.write(&event, out)),
@@ -300,6 +343,12 @@ impl InferredBody {
                     let piece = from.take_piece(count);
                     self.way.take(Some(&piece), &mut out)
                 }
+                // Sound has no words to tell it in: the connection breaks, so that nobody takes a part for the whole.
+                Err(failure) if matches!(self.way, Way::Unread { .. }) => {
+                    self.from = None;
+                    self.failure = Some(broken(failure));
+                    return Poll::Ready(Err(failure));
+                }
                 Err(failure) => {
                     told = Told::ByNobody;
                     Some(broken(failure))
@@ -337,7 +386,9 @@ impl InferredBody {
 
     /// Writes down what the call took and how it ended.
     pub(crate) fn settle(&self, record: &mut CallRecord) {
-        record.model = Some(Box::new(self.account.used(self.way.usage())));
+        record.model = Some(Box::new(
+            self.account.took(self.way.usage(), self.way.units()),
+        ));
         if let Some(failure) = &self.failure {
             let (code, failure) = super::failure::told(failure.clone());
             record.failed_in_stream(code, failure.because.as_ref().unwrap_or(&failure.message));

@@ -115,7 +115,13 @@ impl Surroundings<'_> {
                 continue;
             }
             let key = (resource.team, target.provider.clone());
-            let provider = known.providers.get(&key).cloned();
+            let own = known.providers.get(&key);
+            let shared = || {
+                let key = (TeamId::DEFAULT, target.provider.clone());
+                let found = known.providers.get(&key);
+                found.filter(|found| found.is_shared_with(&resource.team_name))
+            };
+            let provider = own.or_else(shared).cloned();
             providers.push(provider.ok_or_else(|| dangling("provider", &target.provider))?);
         }
         let access = self
@@ -194,12 +200,14 @@ impl ModelInputs {
             };
             let targets = model.all().filter_map(|target| {
                 let place = *places.get(&target.provider)?;
-                let (asked, price) = self.providers.get(place)?.model(&target.model);
+                let provider = self.providers.get(place)?;
+                let (asked, price) = provider.model(&target.model);
                 Some(AiTarget {
                     provider: place,
                     asked,
                     weight: target.weight,
                     price,
+                    price_revision: provider.price_revision(),
                 })
             });
             let name: Box<str> = declared.name.as_str().into();

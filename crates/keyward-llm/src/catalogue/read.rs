@@ -166,6 +166,7 @@ fn quirks(text: &str) -> Result<Quirks, &'static str> {
             "adaptive_reasoning" => quirks.adaptive_reasoning = true,
             "reasoning_levels" => quirks.reasoning_levels = true,
             "no_stream_options" => quirks.no_stream_options = true,
+            "rerank_top_k" => quirks.rerank_top_k = true,
             "on_vertex" => quirks.on_vertex = true,
             _ => return Err("a quirk that is not known"),
         }

@@ -3,7 +3,7 @@
 use super::Target;
 use crate::name::Name;
 use crate::secret::Secret;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -24,12 +24,52 @@ pub struct Provider {
     pub key_header: Option<KeyHeader>,
     /// Its keys: a call takes one of them, by weight, of those that are not cooling down.
     pub credentials: Vec<ProviderKey>,
+    /// Whether callers may have it called with keys of their own.
+    pub own_key: OwnKey,
+    /// Whose models may name it besides its own team's.
+    pub shared: SharedWith,
     /// How long connecting may take.
     pub connect_timeout: Duration,
     /// How long a streamed answer may take to its first token.
     pub first_token_timeout: Duration,
     /// How long an answer may take in all.
     pub total_timeout: Duration,
+}
+
+/// Whether callers bring keys of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OwnKey {
+    /// No: what they bring is refused.
+    #[default]
+    Refuse,
+    /// They may: a call with one goes with it alone.
+    Allow,
+    /// They have to.
+    Require,
+}
+
+/// Whose models may name a provider.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SharedWith {
+    /// Those of its own team alone.
+    #[default]
+    Nobody,
+    /// Those of all teams.
+    All,
+    /// Those of these teams too.
+    Teams(BTreeSet<Name>),
+}
+
+impl SharedWith {
+    /// Whether the models of this team may name it.
+    #[must_use]
+    pub fn has(&self, team: &Name) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::All => true,
+            Self::Teams(teams) => teams.contains(team),
+        }
+    }
 }
 
 /// One of a provider's keys.

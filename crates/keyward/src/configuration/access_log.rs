@@ -120,13 +120,17 @@ pub(crate) enum LogField {
     CacheWriteTokens,
     OutputTokens,
     ReasoningTokens,
+    Images,
+    Characters,
+    AudioMs,
+    Searches,
     CostPicoUsd,
     PriceRevision,
 }
 
 impl LogField {
     /// All, by the names that they have in a line.
-    pub(crate) const NAMED: [(&'static str, Self); 38] = [
+    pub(crate) const NAMED: [(&'static str, Self); 42] = [
         ("time", Self::Time),
         ("request_id", Self::RequestId),
         ("trace_id", Self::TraceId),
@@ -163,6 +167,10 @@ impl LogField {
         ("cache_write_tokens", Self::CacheWriteTokens),
         ("output_tokens", Self::OutputTokens),
         ("reasoning_tokens", Self::ReasoningTokens),
+        ("images", Self::Images),
+        ("characters", Self::Characters),
+        ("audio_ms", Self::AudioMs),
+        ("searches", Self::Searches),
         ("cost_pico_usd", Self::CostPicoUsd),
         ("price_revision", Self::PriceRevision),
     ];

@@ -15,6 +15,7 @@ use keyward_model::id::TeamId;
 use keyward_model::limit::{Allowance, LimitRule, LimitSubject, OnOutage, RateLimit};
 use keyward_model::resource::authentication::Dpop;
 use keyward_model::resource::issuer::SELF;
+use keyward_model::resource::provider::{OwnKey, SharedWith};
 use keyward_model::resource::{
     Ai, Api, Authentication, Authorization, BasePath, IdentityHeaders, Model, ModelTarget,
     OfferedModels, Policies, Provider, Resource, Route, Spec, Target, TokenMethod, TokenSource,
@@ -140,6 +141,8 @@ fn declared(upstream: SocketAddr) -> Result<Vec<Resource>, String> {
         api_version: None,
         key_header: None,
         credentials: Vec::new(),
+        own_key: OwnKey::default(),
+        shared: SharedWith::default(),
         connect_timeout: Provider::CONNECT_TIMEOUT,
         first_token_timeout: Provider::FIRST_TOKEN_TIMEOUT,
         total_timeout: Provider::TOTAL_TIMEOUT,

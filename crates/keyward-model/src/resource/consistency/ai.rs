@@ -1,8 +1,9 @@
 //! Whether models lead to providers, and APIs to models.
 
-use super::{Catalogue, meant};
+use super::{Catalogue, Key, meant};
 use crate::name::Name;
 use crate::resource::ai::OfferedModels;
+use crate::resource::provider::SharedWith;
 use crate::resource::raw::{Declared, Node, Problems};
 use hashbrown::HashSet;
 
@@ -13,8 +14,8 @@ pub(super) fn check(catalogue: &Catalogue<'_>, problems: &mut Problems) {
         let lists = [("targets", &model.targets), ("fallbacks", &model.fallbacks)];
         for (key, targets) in lists {
             for (index, target) in targets.iter().enumerate() {
-                if catalogue.providers.contains_key(&(team, &target.provider)) {
-                    used.insert((team, &target.provider));
+                if let Some(found) = provider(catalogue, team, &target.provider) {
+                    used.insert(found);
                 } else {
                     let node = declared.node.get(key).and_then(|list| list.member(index));
                     unknown_provider(catalogue, declared, node, &target.provider, problems);
@@ -22,7 +23,18 @@ pub(super) fn check(catalogue: &Catalogue<'_>, problems: &mut Problems) {
             }
         }
     }
-    for (key, (declared, _)) in &catalogue.providers {
+    for (key, (declared, provider)) in &catalogue.providers {
+        if provider.shared != SharedWith::Nobody {
+            // Who names it may come later, from the database.
+            if !declared.resource.is_shared() {
+                problems.error(
+                    declared.node.place_of(&["shared"]),
+                    "not_shared",
+                    "`shared` is for providers of the team `default` in a node's own file: declare it there, or in each team",
+                );
+            }
+            continue;
+        }
         if !used.contains(key) {
             problems.warning(
                 declared.place(),
@@ -35,6 +47,17 @@ pub(super) fn check(catalogue: &Catalogue<'_>, problems: &mut Problems) {
         }
     }
     offered(catalogue, problems);
+}
+
+/// The provider of the team, or else one that is shared with it.
+fn provider<'r>(catalogue: &Catalogue<'r>, team: &'r Name, name: &'r Name) -> Option<Key<'r>> {
+    if catalogue.providers.contains_key(&(team, name)) {
+        return Some((team, name));
+    }
+    let default = Name::default_team();
+    let (declared, provider) = catalogue.providers.get(&(&default, name)).copied()?;
+    let shared = declared.resource.is_shared() && provider.shared.has(team);
+    shared.then_some((&declared.resource.team_name, &declared.resource.name))
 }
 
 fn unknown_provider(

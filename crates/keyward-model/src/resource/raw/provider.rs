@@ -6,8 +6,8 @@ use super::provider_key;
 use super::read::name;
 use super::upstream::{WEIGHT_MAX, one_target};
 use crate::name::Name;
-use crate::resource::provider::{KeyHeader, Provider};
-use std::collections::BTreeMap;
+use crate::resource::provider::{KeyHeader, OwnKey, Provider, SharedWith};
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -20,11 +20,15 @@ pub(super) const KEYS: &[&str] = &[
     "api_version",
     "key_header",
     "credentials",
+    "own_key",
+    "shared",
     "connect_timeout",
     "first_token_timeout",
     "total_timeout",
 ];
 
+/// More teams than anyone lists.
+const TEAMS_MAX: usize = 1_000;
 /// No address has more words of one's own.
 const AT_MAX: usize = 8;
 /// What the longest of them have is far less.
@@ -91,6 +95,28 @@ pub(super) fn read(
         Some(field) => provider_key::read(field, problems),
         None => Some(Vec::new()),
     };
+    let own_key = match fields.optional("own_key") {
+        Some(field) => field.one_of(
+            &[
+                ("refuse", OwnKey::Refuse),
+                ("allow", OwnKey::Allow),
+                ("require", OwnKey::Require),
+            ],
+            problems,
+        )?,
+        None => OwnKey::default(),
+    };
+    if let (Some(field), OwnKey::Require) = (fields.optional("credentials"), own_key) {
+        problems.error(
+            field.place(),
+            "contradiction",
+            "`credentials` stands beside `own_key: require`, where callers bring the keys: take one of them out",
+        );
+    }
+    let shared = match fields.optional("shared") {
+        Some(field) => shared(field, problems)?,
+        None => SharedWith::default(),
+    };
     let mut time = |key: &str, default: Duration| match fields.optional(key) {
         Some(field) => field.positive_duration(problems),
         None => Some(default),
@@ -106,10 +132,36 @@ pub(super) fn read(
         api_version,
         key_header,
         credentials: credentials?,
+        own_key,
+        shared,
         connect_timeout: connect_timeout?,
         first_token_timeout: first_token_timeout?,
         total_timeout: total_timeout?,
     })
+}
+
+/// With all teams, or with those that are listed.
+fn shared(field: Field<'_>, problems: &mut Problems) -> Option<SharedWith> {
+    if !field.is_list() {
+        return Some(if field.boolean(problems)? {
+            SharedWith::All
+        } else {
+            SharedWith::Nobody
+        });
+    }
+    let members = field.filled_list(problems)?;
+    if members.len() > TEAMS_MAX {
+        field.refuse(
+            "has more than 1,000 entries: write `shared: true`",
+            problems,
+        );
+        return None;
+    }
+    let mut teams: BTreeSet<Name> = BTreeSet::new();
+    for member in members {
+        teams.insert(name(member, problems)?);
+    }
+    Some(SharedWith::Teams(teams))
 }
 
 /// What stands for the words of an address: a word is one segment of a host or a path, so that no address becomes another.

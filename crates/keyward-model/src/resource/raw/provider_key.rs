@@ -91,7 +91,8 @@ fn aws(field: Field<'_>, problems: &mut Problems) -> Option<AwsKeys> {
         )?),
         None => None,
     };
-    if machine(&fields, &KEYS[..3], problems)? {
+    const OWN: &[&str] = &["access_key_id", "secret_access_key", "session_token"];
+    if machine(&fields, OWN, problems)? {
         let of = AwsKeysOf::Machine;
         return Some(AwsKeys { region, of });
     }

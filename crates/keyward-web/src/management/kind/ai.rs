@@ -33,6 +33,8 @@ pub(super) fn provider_schema() -> Value {
             ),
             "key_header": choice(&["authorization", "x-api-key", "x-goog-api-key", "api-key"]),
             "credentials": about(credentials, "The keys that it is called with"),
+            "own_key": about(choice(&["refuse", "allow", "require"]), "Whether callers bring keys of their own"),
+            "shared": about(json!({ "const": false }), "Only in nodes' own files"),
             "connect_timeout": positive_duration(),
             "first_token_timeout": about(positive_duration(), "To the first token of a stream"),
             "total_timeout": about(positive_duration(), "Of one answer"),

@@ -1,5 +1,6 @@
 //! AI models, with scripted providers behind a node.
 
+mod catalogue;
 mod clouds;
 mod control;
 mod dialects;
@@ -7,6 +8,8 @@ mod fallback;
 mod managed;
 mod passage;
 mod sdk;
+mod sharing;
+mod tasks;
 
 use crate::node::{Node, Plan};
 use keyward_testkit::{Answer, Received, Script, Upstream, until};
