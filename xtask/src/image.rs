@@ -35,6 +35,17 @@ pub(crate) struct Options {
     folder_only: bool,
 }
 
+impl Options {
+    /// Quick to build: what is tried is what is around the binary, and that it is static.
+    pub(crate) fn to_try(name: &str) -> Self {
+        Self {
+            profile: "dev".to_owned(),
+            name: name.to_owned(),
+            folder_only: false,
+        }
+    }
+}
+
 pub(crate) fn make(root: &Path, options: &Options) -> Result<(), String> {
     let binary = build(root, &options.profile)?;
     let folder = root.join(FOLDER);

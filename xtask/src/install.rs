@@ -118,11 +118,17 @@ const PYTHON_HTTP3: &[&str] = &["aioquic==1.7.2"];
 const PYTHON_OPENAPI: &[&str] = &["schemathesis==4.32.5"];
 
 /// The AI vendors' own libraries, as applications use them.
-const PYTHON_AI: &[&str] = &["anthropic==2.14.0", "openai==3.57.0"];
+const PYTHON_AI: &[&str] = &["anthropic==2.14.0", "google-genai==3.6.1", "openai==3.57.0"];
 
 /// Clients in JavaScript that others wrote, all of them: what is not listed is taken away. A certified client of OAuth
-/// proves what it holds (DPoP, certificate-bound tokens).
-const NPM_PACKAGES: &[&str] = &["oauth4webapi@3.8.8"];
+/// proves what it holds (DPoP, certificate-bound tokens); the AI vendors' own libraries (OpenAI's from version 7 on wants
+/// a newer Node than Debian has), with what describes types to their helpers.
+const NPM_PACKAGES: &[&str] = &[
+    "oauth4webapi@3.8.8",
+    "@anthropic-ai/sdk@1.14.0",
+    "openai@6.49.0",
+    "zod@4.6.7",
+];
 
 /// The tests look for their JavaScript here.
 const NPM_FOLDER: &str = "node_modules";
@@ -154,6 +160,19 @@ pub(crate) fn fuzzer(root: &Path) -> Result<(), String> {
         )?;
     }
     cargo_tool(root, "fuzz", CARGO_FUZZ)
+}
+
+/// A server of models that nobody here wrote, and what makes a model for it: C++ that is built here, which takes minutes.
+const LLAMA: &[&str] = &["gguf==0.19.0", "llama-cpp-python[server]==0.3.36"];
+/// The long tests look for it here.
+const LLAMA_FOLDER: &str = "target/llama";
+
+/// What the long tests need beside what all need.
+pub(crate) fn for_long_tests(root: &Path) -> Result<(), String> {
+    if !succeeds(root, "c++", &["--version"]) {
+        debian_packages(root, &["g++"])?;
+    }
+    python_folder(root, LLAMA_FOLDER, "llama", LLAMA)
 }
 
 /// `PATH` with our own tools first.
@@ -226,14 +245,24 @@ fn python_peers(root: &Path) -> Result<(), String> {
 
 /// Puts packages into the repository's own Python; `stamp` remembers that they are there.
 pub(crate) fn python_packages(root: &Path, stamp: &str, packages: &[&str]) -> Result<(), String> {
-    let folder = root.join(PYTHON_FOLDER);
+    python_folder(root, PYTHON_FOLDER, stamp, packages)
+}
+
+/// Puts packages into a Python of their own in this folder, where they would not get on with the others.
+pub(crate) fn python_folder(
+    root: &Path,
+    name: &str,
+    stamp: &str,
+    packages: &[&str],
+) -> Result<(), String> {
+    let folder = root.join(name);
     let stamp = folder.join(format!("installed-{stamp}"));
     let wanted = packages.join("\n");
     if std::fs::read_to_string(&stamp).is_ok_and(|there| there == wanted) {
         return Ok(());
     }
     if !folder.join("bin/python").exists() {
-        run(root, "python3", &["-m", "venv", PYTHON_FOLDER])?;
+        run(root, "python3", &["-m", "venv", name])?;
     }
     let python = folder.join("bin/python");
     let python = python
@@ -252,24 +281,34 @@ pub(crate) fn python_packages(root: &Path, stamp: &str, packages: &[&str]) -> Re
         .map_err(|error| format!("{} could not be written: {error}", stamp.display()))
 }
 
-/// Puts packages of npm into the repository's own folder, without running anything of theirs; a stamp remembers that
-/// they are there.
 fn npm_packages(root: &Path) -> Result<(), String> {
-    let stamp = root.join(NPM_FOLDER).join(".installed");
-    let wanted = NPM_PACKAGES.join("\n");
+    npm_folder(root, ".", NPM_PACKAGES)
+}
+
+/// Puts packages of npm into `node_modules` of this folder, without running anything of theirs; a stamp remembers that
+/// they are there.
+pub(crate) fn npm_folder(root: &Path, name: &str, packages: &[&str]) -> Result<(), String> {
+    let folder = root.join(name);
+    std::fs::create_dir_all(&folder)
+        .map_err(|error| format!("{} could not be made: {error}", folder.display()))?;
+    let stamp = folder.join(NPM_FOLDER).join(".installed");
+    let wanted = packages.join("\n");
     if std::fs::read_to_string(&stamp).is_ok_and(|there| there == wanted) {
         return Ok(());
     }
     let mut arguments = vec![
         "install",
+        // Else it would look for the next folder above that has packages.
+        "--prefix",
+        ".",
         "--no-save",
         "--no-package-lock",
         "--ignore-scripts",
         "--no-audit",
         "--no-fund",
     ];
-    arguments.extend(NPM_PACKAGES);
-    run(root, "npm", &arguments)?;
+    arguments.extend(packages);
+    run(&folder, "npm", &arguments)?;
     std::fs::write(&stamp, wanted)
         .map_err(|error| format!("{} could not be written: {error}", stamp.display()))
 }

@@ -2,7 +2,7 @@
 
 use crate::TestOptions;
 use crate::command::{run, run_with, succeeds};
-use crate::install;
+use crate::{image, install};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 struct Report {
     rows: Vec<(&'static str, Result<(), String>, Duration)>,
 }
+
+/// What the image is called that is tried.
+const IMAGE: &str = "localhost/keyward:try";
 
 /// Packages that are no members of the workspace, with the flags of their manifest.
 const OUTSIDE: &[&str] = &["oracles", "fuzz"];
@@ -83,6 +86,8 @@ pub(crate) fn run_suite(root: &Path, options: &TestOptions) -> Result<(), String
     }
     if options.long {
         report.step("long tests", || long_tests(root));
+        report.step("systemd", || systemd(root));
+        report.step("image", || image_tried(root));
         for target in fuzz_targets(root)? {
             report.step("fuzz", || fuzz(root, &target, options.fuzz_minutes));
         }
@@ -175,12 +180,12 @@ fn tests(root: &Path) -> Result<(), String> {
 
 /// Soak and kill tests: `crates/keyward/tests/it/long/`, behind the feature `long-tests`.
 fn long_tests(root: &Path) -> Result<(), String> {
+    install::for_long_tests(root)?;
     let arguments = [
         "test",
-        "--package",
-        "keyward",
+        "--workspace",
         "--features",
-        "long-tests",
+        "keyward/long-tests",
         "--test",
         "it",
         "--locked",
@@ -191,6 +196,32 @@ fn long_tests(root: &Path) -> Result<(), String> {
         "--nocapture",
     ];
     run(root, "cargo", &arguments)
+}
+
+fn is_root(root: &Path) -> bool {
+    succeeds(root, "sh", &["-c", "test \"$(id -u)\" = 0"])
+}
+
+/// The image, run by what makes it.
+fn image_tried(root: &Path) -> Result<(), String> {
+    if !is_root(root) {
+        println!("left out: only root runs an image without a container engine");
+        return Ok(());
+    }
+    install::debian_packages(root, &["buildah", "iproute2", "curl"])?;
+    image::make(root, &image::Options::to_try(IMAGE))?;
+    run(root, "packaging/image/try.sh", &[IMAGE])
+}
+
+/// The units under a real systemd, in a folder of its own.
+fn systemd(root: &Path) -> Result<(), String> {
+    if !is_root(root) {
+        println!("left out: only root boots a system in a folder");
+        return Ok(());
+    }
+    install::debian_packages(root, &["debootstrap", "iproute2"])?;
+    let arguments = ["target/debug/keyward", "target/systemd"];
+    run(root, "packaging/systemd/try.sh", &arguments)
 }
 
 fn fuzz_targets(root: &Path) -> Result<Vec<String>, String> {

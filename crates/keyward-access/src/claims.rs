@@ -17,6 +17,14 @@ pub(crate) fn claim(caller: &Caller, path: &ClaimPath) -> Option<Value> {
     found.filter(|value| !value.is_null())
 }
 
+/// Whether a caller's claims say all of this.
+#[must_use]
+pub fn claims_fit(caller: &Caller, conditions: &[ClaimCondition]) -> bool {
+    conditions
+        .iter()
+        .all(|condition| fits(caller, condition).is_ok())
+}
+
 /// Whether a caller's claim is what is asked for; else what it is not.
 pub(crate) fn fits(caller: &Caller, condition: &ClaimCondition) -> Result<(), String> {
     let value = claim(caller, &condition.claim);

@@ -25,6 +25,7 @@ mod tests;
 
 pub use call::{Call, HeaderValue};
 pub use catalogue::{Catalogue, Inputs};
+pub use claims::claims_fit;
 pub use decision::{Decision, Refusal};
 pub use error::{Error, Flaw};
 pub use memory::Memory;

@@ -1,5 +1,6 @@
 //! The data plane as a whole: bound, configured, served, drained.
 
+use crate::ai::ProviderCounts;
 use crate::credentials::{CredentialIndex, LeftOutCredential, PreparedCredentials};
 use crate::issuer::Issuers;
 use crate::metrics::{LimitCounts, RouteCounts, WorkerCounts, WorkerMetrics};
@@ -173,6 +174,8 @@ impl Gateway {
             shared_limits: context.shared_limits,
             bodies: Memory::new(BODIES_MAX),
             answers: Memory::new(ANSWERS_MAX),
+            kept_answers: Memory::new(crate::ai::KEPT_MAX),
+            guardrails: crate::metrics::GuardrailCounters::default(),
             responses: ResponseCache::new(settings.limits.cache_bytes),
             keys: KeyMemory::new(settings.limits.idempotency_bytes),
             revocations: context.revocations,
@@ -396,6 +399,7 @@ impl Gateway {
             route: (!limit.of_api).then(|| route.labels.route.clone()),
             limit: limit.name.clone(),
             refused: limit.metrics.read(),
+            spent: None,
         };
         let of_apis = snapshot.route_of_each_api().flat_map(|route| {
             let limits = route.limits.limits.iter().filter(|limit| limit.of_api);
@@ -405,7 +409,11 @@ impl Gateway {
             let limits = route.limits.limits.iter().filter(|limit| !limit.of_api);
             limits.map(|limit| counts(route, limit))
         });
-        of_apis.chain(of_routes).collect()
+        let of_models = snapshot.route_of_each_api().flat_map(|route| {
+            let ai = route.ai.iter();
+            ai.flat_map(move |ai| ai.plan.limit_counts(&route.labels))
+        });
+        of_apis.chain(of_routes).chain(of_models).collect()
     }
 
     /// What was counted of what nodes share, where they do.
@@ -425,6 +433,18 @@ impl Gateway {
             .unwrap_or_else(PoisonError::into_inner);
         let served = continuity.served_upstreams();
         served.map(|upstream| upstream.read(now)).collect()
+    }
+
+    /// How the providers of AI models are that are served, and what was counted of their models.
+    #[must_use]
+    pub fn provider_counts(&self) -> Vec<ProviderCounts> {
+        let now = self.shared.clock.moment();
+        let continuity = self
+            .continuity
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let served = continuity.served_providers();
+        served.map(|provider| provider.read(now)).collect()
     }
 
     /// Who has called most in the last seconds, and over how long that was. Workers count callers only while
@@ -454,6 +474,20 @@ impl Gateway {
     #[must_use]
     pub fn cache_counts(&self) -> CacheCounts {
         self.shared.responses.counts()
+    }
+
+    /// How often guardrails have fired.
+    #[must_use]
+    pub fn guardrail_counts(&self) -> Vec<(crate::metrics::GuardrailLabels, u64)> {
+        self.shared.guardrails.read()
+    }
+
+    /// Memory that answers of AI models that are kept take, those included that are only being sent still, and the most
+    /// of it.
+    #[must_use]
+    pub fn kept_answer_bytes(&self) -> (usize, usize) {
+        let memory = &self.shared.kept_answers;
+        (memory.used(), memory.most())
     }
 
     /// What is remembered of idempotency keys.

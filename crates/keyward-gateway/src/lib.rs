@@ -63,7 +63,10 @@ pub use policy::{
     cache::read_cache_headers, idempotency::read_idempotency_key, validation::read_json_body,
 };
 
-pub use ai::{MACHINE_VARIABLES, MachineEnvironment, catalogue, check_provider, use_catalogue};
+pub use ai::{
+    MACHINE_VARIABLES, MachineEnvironment, ModelCountsOf, ProviderCounts, TargetHealth, catalogue,
+    check_guardrails, check_provider, use_catalogue,
+};
 pub use credentials::{
     Clash, CredentialIndex, CredentialKeys, CredentialRow, LeftOutCredential, PreparedCredentials,
     UntakenCredential,

@@ -1,5 +1,6 @@
 //! The record of one call while it runs.
 
+use crate::ai::{CallSpending, FiredNames};
 use crate::body::BodyFailure;
 use crate::capture::CallCapture;
 use crate::load::InFlight;
@@ -55,10 +56,16 @@ pub(crate) struct CallRecord {
     pub(crate) limit: Option<Box<str>>,
     /// What counts as long as the call is under way, where a limit on concurrency lets it be.
     pub(crate) held: Option<Box<HeldCalls>>,
+    /// What it holds of limits in tokens and money, until it is known what it took.
+    pub(crate) spending: Option<Box<CallSpending>>,
     /// What its caller speaks, where AI models answer.
     pub(crate) dialect: Option<Dialect>,
     /// Which model was asked, which answered, and what that took.
     pub(crate) model: Option<Box<ModelUse>>,
+    /// The guardrails that fired.
+    pub(crate) guardrails: FiredNames,
+    /// What the cache of AI answers did.
+    pub(crate) answer_cache: Option<&'static str>,
     /// The access policies that decided, where any are attached.
     pub(crate) policy: Option<Arc<str>>,
     pub(crate) bytes_in: u64,
@@ -154,8 +161,11 @@ impl CallRecord {
             limit: None,
             nonce: None,
             held: None,
+            spending: None,
             dialect: None,
             model: None,
+            guardrails: FiredNames::default(),
+            answer_cache: None,
             policy: None,
             bytes_in: 0,
             bytes_out: 0,
@@ -304,6 +314,7 @@ impl CallRecord {
             }
         }
         let route = self.route.as_ref().map(|route| Arc::clone(&route.labels));
+        let guardrails = self.guardrails.take(&self.worker, route.as_deref());
         UsageRecord {
             request_id: self.request_id,
             trace_id: self.trace.as_ref().map(|trace| trace.trace_id()),
@@ -331,6 +342,8 @@ impl CallRecord {
             because: self.because.take(),
             limit: self.limit.take(),
             policy: self.policy.take(),
+            guardrails,
+            answer_cache: self.answer_cache.take(),
             model: self.model.take(),
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
@@ -355,6 +368,9 @@ impl Drop for CallRecord {
             return;
         }
         let end = self.worker.moment();
+        if let Some(spending) = self.spending.take() {
+            spending.finish(&mut self.model);
+        }
         let usage = self.finish(end);
         let trace = self.trace.take();
         if let Some(traced) = trace.and_then(|trace| trace.finish(&usage, (self.begun, end))) {

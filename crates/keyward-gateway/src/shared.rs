@@ -2,7 +2,7 @@
 
 use crate::credentials::CredentialIndex;
 use crate::issuer::Issuers;
-use crate::metrics::WorkerMetrics;
+use crate::metrics::{GuardrailCounters, WorkerMetrics};
 use crate::policy::cache::ResponseCache;
 use crate::policy::idempotency::KeyMemory;
 use crate::policy::memory::Memory;
@@ -37,6 +37,10 @@ pub(crate) struct Shared {
     pub(crate) bodies: Arc<Memory>,
     /// The same for answers.
     pub(crate) answers: Arc<Memory>,
+    /// What answers of AI models that are kept may take.
+    pub(crate) kept_answers: Arc<Memory>,
+    /// Which guardrails have fired.
+    pub(crate) guardrails: GuardrailCounters,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) issuers: Arc<Issuers>,
     pub(crate) decrypters: Arc<ArcSwap<Decrypters>>,

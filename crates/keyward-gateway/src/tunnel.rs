@@ -374,6 +374,7 @@ mod tests {
             cells: RefCell::default(),
             binding: None,
             access: RefCell::default(),
+            budgets: None,
         }
     }
 

@@ -276,6 +276,8 @@ impl Worker {
                 because: Some(fault.detail().into()),
                 limit: None,
                 policy: None,
+                guardrails: None,
+                answer_cache: None,
                 model: None,
                 bytes_in: 0,
                 bytes_out: 0,

@@ -52,6 +52,14 @@ pub enum Error {
         /// What would work instead.
         why: &'static str,
     },
+    /// A member by which a request would reach another model than the one that its caller was let to.
+    #[error(
+        "`{field}` chooses other models than `model` does, and is not taken here: leave it out; this gateway's operator can allow it"
+    )]
+    OtherModel {
+        /// Which member.
+        field: String,
+    },
     /// A stream's framing is broken.
     #[error("the stream can't be read: {0}")]
     Framing(&'static str),
@@ -80,6 +88,7 @@ impl Error {
             Self::Field { .. } => "malformed_field",
             Self::UnknownField { .. } => "unknown_field",
             Self::Unsupported { feature, .. } => feature.refusal(),
+            Self::OtherModel { .. } => "other_model_refused",
             Self::Framing(_) => "malformed_stream",
             Self::Catalogue { .. } => "malformed_catalogue",
             Self::ModelName(_) => "malformed_model_name",
@@ -113,6 +122,7 @@ impl Error {
             Self::Json { .. }
             | Self::TooLarge { .. }
             | Self::Unsupported { .. }
+            | Self::OtherModel { .. }
             | Self::Framing(_)
             | Self::Catalogue { .. }
             | Self::ModelName(_) => self,

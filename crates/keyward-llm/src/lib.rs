@@ -22,7 +22,9 @@
 //! # Ok::<(), keyward_llm::Error>(())
 //! ```
 
+pub mod bound;
 pub mod catalogue;
+pub mod count;
 mod dialect;
 mod error;
 mod fields;
@@ -37,8 +39,8 @@ pub mod task;
 mod tests;
 
 pub use dialect::{
-    Address, Context, Dialect, MOST_BLOCKS, Outgoing, Quirks, SeedName, StreamReader, StreamWriter,
-    Target,
+    Address, Context, Dialect, MOST_BLOCKS, ModelMembers, Outgoing, Quirks, SeedName, StreamReader,
+    StreamWriter, Target,
 };
 pub use error::Error;
 pub use hosting::Hosting;

@@ -175,6 +175,10 @@ codes! {
     QuotaExceeded = "quota_exceeded", 429, Caller, "The quota is used up";
     /// As many calls are under way as may be at one time.
     TooManyCalls = "too_many_calls", 429, Caller, "Too many calls are under way";
+    /// A call may take more than a limit in tokens or money ever has at once.
+    CallOverLimit = "call_over_limit", 400, Caller, "The call may take more than a limit has";
+    /// A limit in money can't say what the call may cost.
+    ModelUnpriced = "model_unpriced", 403, Caller, "The price of the call is not known";
     /// This holder of a key has used as many proofs as are remembered of one.
     TooManyProofs = "too_many_proofs", 429, Caller, "Too many proofs were used";
     /// Where several nodes remember which proofs were used can't be reached, and none is taken then.
@@ -205,6 +209,10 @@ codes! {
     ModelNotFound = "model_not_found", 404, Caller, "There is no such model";
     /// No model behind the name can do what is asked.
     ModelCannot = "model_cannot", 400, Caller, "The model can't do what is asked";
+    /// A guardrail does not let the request, or the answer, pass.
+    GuardrailBlocked = "guardrail_blocked", 400, Caller, "A guardrail does not let this pass";
+    /// What a guardrail asks gives no answer.
+    GuardrailUnavailable = "guardrail_unavailable", 503, Upstream, "A guardrail gives no answer just now";
     /// The model's provider refused the request for what it is.
     ProviderRefused = "provider_refused", 400, Caller, "The model's provider refused the request";
     /// The model's providers take no more calls just now.

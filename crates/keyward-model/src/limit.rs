@@ -1,7 +1,9 @@
 //! Limits, as declared.
 
+mod budget;
 mod period;
 
+pub use budget::{Budget, Span, Unit, Unpriced};
 pub use period::{Period, Window};
 
 use crate::name::Name;
@@ -30,6 +32,8 @@ pub enum LimitSubject {
     Claim(Box<str>),
     /// Each value of a request's header, by its name in lower case. Who calls writes it.
     Header(Box<str>),
+    /// Each model that callers ask for.
+    Model,
     /// Each route.
     Route,
     /// The API version as a whole.
@@ -49,6 +53,7 @@ impl LimitSubject {
             Self::Key => "key",
             Self::Claim(_) => "claim",
             Self::Header(_) => "header",
+            Self::Model => "model",
             Self::Route => "route",
             Self::Api => "api",
         }
@@ -64,7 +69,7 @@ impl LimitSubject {
             | Self::Issuer
             | Self::Key
             | Self::Claim(_) => true,
-            Self::Address | Self::Header(_) | Self::Route | Self::Api => false,
+            Self::Address | Self::Header(_) | Self::Model | Self::Route | Self::Api => false,
         }
     }
 

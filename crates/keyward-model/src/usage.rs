@@ -55,10 +55,31 @@ pub struct ModelUse {
     pub tokens: TokenCounts,
     /// What else is counted, where tokens are not.
     pub units: UnitCounts,
+    /// Whether that was counted here, since the provider did not say it, or not all of it.
+    pub estimated: bool,
     /// What that costs.
     pub cost: PicoUsd,
     /// The price list that said so.
     pub price_revision: u32,
+}
+
+impl ModelUse {
+    /// Adds what another attempt took.
+    pub fn add(&mut self, other: &Self) {
+        let (own, more) = (&mut self.tokens, &other.tokens);
+        own.input = own.input.saturating_add(more.input);
+        own.cached_input = own.cached_input.saturating_add(more.cached_input);
+        own.cache_write = own.cache_write.saturating_add(more.cache_write);
+        own.output = own.output.saturating_add(more.output);
+        own.reasoning = own.reasoning.saturating_add(more.reasoning);
+        let (own, more) = (&mut self.units, &other.units);
+        own.images = own.images.saturating_add(more.images);
+        own.characters = own.characters.saturating_add(more.characters);
+        own.audio_ms = own.audio_ms.saturating_add(more.audio_ms);
+        own.searches = own.searches.saturating_add(more.searches);
+        self.cost = PicoUsd(self.cost.0.saturating_add(other.cost.0));
+        self.estimated |= other.estimated;
+    }
 }
 
 /// The times of a call.
@@ -157,6 +178,10 @@ pub struct UsageRecord {
     pub limit: Option<Box<str>>,
     /// The access policies that let it pass or forbade it.
     pub policy: Option<Arc<str>>,
+    /// The guardrails that fired, each with what it did: `pii=mask,words=flag`.
+    pub guardrails: Option<Box<str>>,
+    /// What the cache of AI answers did, where there is one: `hit`, `semantic-hit` or `miss`.
+    pub answer_cache: Option<&'static str>,
     /// The AI part.
     pub model: Option<Box<ModelUse>>,
     /// Bytes of the request's body that were read.

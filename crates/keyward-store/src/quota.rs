@@ -19,7 +19,7 @@ const COLUMNS: usize = 5;
 /// The one row of the secret.
 const SECRET_ROW: i64 = 1;
 
-/// Requests that have passed in one window of one quota of one subject.
+/// What has passed in one window of one quota, or of one budget, of one subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuotaCount {
     /// Which quota of whom: a hash under the [secret](Store::quota_secret).
@@ -30,8 +30,9 @@ pub struct QuotaCount {
     pub window: u32,
     /// When it ends.
     pub ends: Timestamp,
-    /// How many requests.
-    pub requests: u32,
+    /// How many requests; of a budget in tokens or money, how much of that. What is added may be less than nothing: a call
+    /// has taken less than it held.
+    pub requests: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -55,8 +56,7 @@ impl TryFrom<CountRow> for QuotaCount {
             period: period.ok_or_else(|| malformed("period"))?,
             window: u32::try_from(row.window_number).map_err(|_| malformed("window_number"))?,
             ends: Timestamp::from_micros(row.ends_at),
-            // What is more than a number holds is more than any quota has.
-            requests: u32::try_from(row.requests.max(0)).unwrap_or(u32::MAX),
+            requests: row.requests.max(0),
         })
     }
 }
@@ -81,7 +81,7 @@ async fn add(
     let mut rows: BTreeMap<Key, (QuotaCount, i64)> = BTreeMap::new();
     for count in counts {
         let (_, requests) = rows.entry(key(count)).or_insert((*count, 0));
-        *requests = requests.saturating_add(i64::from(count.requests));
+        *requests = requests.saturating_add(count.requests);
     }
     let places: Vec<String> = (0..rows.len())
         .map(|row| {
@@ -165,7 +165,7 @@ impl Store {
     pub async fn add_quota_counts(
         &self,
         counts: &[QuotaCount],
-        totals: &mut Vec<u32>,
+        totals: &mut Vec<i64>,
         now: Timestamp,
     ) -> Result<(), Error> {
         for some in counts.chunks(ROWS_AT_ONCE) {
@@ -180,7 +180,7 @@ impl Store {
                 let sum = kept.get(&key(count)).copied();
                 let sum = sum
                     .ok_or_else(|| Error::malformed("quota_counts", "digest", digest_of(count)))?;
-                sums.push(u32::try_from(sum).unwrap_or(u32::MAX));
+                sums.push(sum.max(0));
             }
             transaction.commit().await?;
             totals.extend(sums);

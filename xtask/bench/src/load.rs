@@ -407,7 +407,7 @@ fn whole_length(so_far: &[u8]) -> Result<Option<usize>, String> {
 }
 
 /// The latency in microseconds below which this share of the requests lies.
-fn quantile(latencies: &[u32], share: f64) -> u64 {
+pub(crate) fn quantile(latencies: &[u32], share: f64) -> u64 {
     let total: u64 = latencies.iter().map(|count| u64::from(*count)).sum();
     let mut left = (total as f64 * share) as u64;
     for (bucket, count) in latencies.iter().enumerate() {
@@ -424,6 +424,6 @@ fn quantile(latencies: &[u32], share: f64) -> u64 {
     clippy::disallowed_methods,
     reason = "a benchmark measures with the machine's clock"
 )]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }

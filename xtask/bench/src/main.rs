@@ -5,6 +5,7 @@
     reason = "a task speaks to the terminal it runs in"
 )]
 
+mod ai;
 mod certificate;
 mod gateway;
 mod jose;
@@ -35,6 +36,8 @@ enum Subject {
     Gateway(gateway::Options),
     /// What each policy costs over a guarded call
     Policies(gateway::Options),
+    /// Calls of AI models beside LiteLLM and Portkey
+    Ai(ai::Options),
     /// The table of the JOSE benchmarks that criterion measured before
     Jose(jose::Options),
     /// Reloads of a node with 10,000 APIs
@@ -43,16 +46,20 @@ enum Subject {
     Management(management::Options),
     /// The 1 kB upstream that the proxies forward to
     Upstream(upstream::Options),
+    /// The instant provider of AI models
+    Provider(ai::mock::Options),
 }
 
 fn main() -> ExitCode {
     let result = match Bench::parse().subject {
         Subject::Gateway(options) => gateway::run(&options),
         Subject::Policies(options) => policies::run(&options),
+        Subject::Ai(options) => ai::run(&options),
         Subject::Jose(options) => jose::run(&options),
         Subject::Reload(options) => reload::run(&options),
         Subject::Management(options) => management::run(&options),
         Subject::Upstream(options) => upstream::run(&options),
+        Subject::Provider(options) => ai::mock::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -120,17 +120,26 @@ impl Process {
 
     /// The most memory it ever held, in kB (`VmHWM` of `status`).
     pub(crate) fn peak_kilobytes(&self) -> Result<u64, String> {
+        self.kilobytes("VmHWM:")
+    }
+
+    /// The memory that it holds now, in kB (`VmRSS` of `status`).
+    pub(crate) fn resident_kilobytes(&self) -> Result<u64, String> {
+        self.kilobytes("VmRSS:")
+    }
+
+    fn kilobytes(&self, name: &str) -> Result<u64, String> {
         let path = format!("/proc/{}/status", self.child.id());
         let text = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
         text.lines()
             .find_map(|line| {
-                line.strip_prefix("VmHWM:")?
+                line.strip_prefix(name)?
                     .split_whitespace()
                     .next()?
                     .parse()
                     .ok()
             })
-            .ok_or_else(|| format!("{path} has no VmHWM"))
+            .ok_or_else(|| format!("{path} has no {name}"))
     }
 }
 

@@ -43,6 +43,18 @@ pub(crate) enum Bound {
         to: &'static str,
         most_us: f64,
     },
+    /// One scenario's median of latency, less another's.
+    AddedMedian {
+        of: &'static str,
+        to: &'static str,
+        most_us: f64,
+    },
+    /// One scenario's 99th percentile of latency, less another's.
+    AddedP99 {
+        of: &'static str,
+        to: &'static str,
+        most_us: f64,
+    },
 }
 
 impl Window {
@@ -167,14 +179,28 @@ impl Report {
             if let Some((figure, most)) = self.held(bound) {
                 let word = if figure <= most { "held" } else { "MISSED" };
                 match bound {
-                    Bound::Ratio { of, to, .. } => {
-                        println!("{word}: {of} / {to} = {figure:.2} (at most {most:.2})");
+                    Bound::Ratio { of, to, most } => {
+                        // Of a small ratio two digits say nothing.
+                        let digits = if *most < 0.1 { 4 } else { 2 };
+                        println!(
+                            "{word}: {of} / {to} = {figure:.digits$} (at most {most:.digits$})"
+                        );
                     }
                     Bound::Latency { of, to, .. } => {
                         println!("{word}: p99 of {of} / {to} = {figure:.2} (at most {most:.2})");
                     }
                     Bound::Difference { of, to, .. } => {
                         println!("{word}: {of} - {to} = {figure:.1} µs (at most {most:.1} µs)");
+                    }
+                    Bound::AddedMedian { of, to, .. } => {
+                        println!(
+                            "{word}: median of {of} - {to} = {figure:.0} µs (at most {most:.0} µs)"
+                        );
+                    }
+                    Bound::AddedP99 { of, to, .. } => {
+                        println!(
+                            "{word}: p99 of {of} - {to} = {figure:.0} µs (at most {most:.0} µs)"
+                        );
                     }
                 }
             }
@@ -186,7 +212,10 @@ impl Report {
         let row = |name: &str| self.rows.iter().find(|row| row.name == name);
         let cpu = |name: &str| row(name)?.cpu();
         let p99 = |name: &str| row(name)?.median(|window| window.p99_us as f64);
+        let p50 = |name: &str| row(name)?.median(|window| window.p50_us as f64);
         match bound {
+            Bound::AddedMedian { of, to, most_us } => Some((p50(of)? - p50(to)?, *most_us)),
+            Bound::AddedP99 { of, to, most_us } => Some((p99(of)? - p99(to)?, *most_us)),
             Bound::Latency { of, to, most } => Some((p99(of)? / p99(to)?, *most)),
             Bound::Ratio { of, to, most } => Some((cpu(of)? / cpu(to)?, *most)),
             Bound::Difference { of, to, most_us } => Some((cpu(of)? - cpu(to)?, *most_us)),
@@ -203,6 +232,8 @@ impl Report {
                     Bound::Ratio { of, to, .. } => ("ratio", of, to),
                     Bound::Latency { of, to, .. } => ("p99_ratio", of, to),
                     Bound::Difference { of, to, .. } => ("difference_us", of, to),
+                    Bound::AddedMedian { of, to, .. } => ("added_median_us", of, to),
+                    Bound::AddedP99 { of, to, .. } => ("added_p99_us", of, to),
                 };
                 Some(json!({ "kind": kind, "of": of, "to": to, "figure": figure, "at_most": most }))
             })

@@ -1,5 +1,6 @@
 //! What keeps key sets: it makes what is due happen, takes in what other nodes did, and does what managers ask for.
 
+use super::missing::{LookedFor, Missing};
 use super::module::{KeyModule, Wanted, Workshop};
 use super::plan::Plan;
 use super::succession::{self, RequestSigner};
@@ -99,7 +100,8 @@ pub struct Keeper {
     looking: tokio::sync::Mutex<()>,
     /// One asks the module at a time. Whoever looks does not wait for it: that a key counts no more is learned from the
     /// store alone.
-    at_module: tokio::sync::Mutex<()>,
+    at_module: tokio::sync::Mutex<LookedFor>,
+    missing: Missing,
     wake: Notify,
     /// The database is another one: its numbers say nothing of what was read before.
     is_stale: AtomicBool,
@@ -118,6 +120,7 @@ impl Keeper {
             sets: ArcSwap::default(),
             looking: tokio::sync::Mutex::default(),
             at_module: tokio::sync::Mutex::default(),
+            missing: Missing::default(),
             wake: Notify::new(),
             is_stale: AtomicBool::new(false),
         };
@@ -129,6 +132,12 @@ impl Keeper {
     #[must_use]
     pub fn sets(&self) -> Arc<KeySets> {
         self.sets.load_full()
+    }
+
+    /// Whether the module that this key is said to be in has it not, as was seen when it was last looked into.
+    #[must_use]
+    pub fn is_missing(&self, key: &StoredKey) -> bool {
+        self.missing.is_among(key)
     }
 
     /// These are the sets from now on; what is new of them is made soon. Keys of a set that is not among them stay in
@@ -264,7 +273,7 @@ impl Keeper {
 
     /// Has the module make the keys that are wanted, and destroy what is over.
     async fn ask_module(&self) -> Result<(), Error> {
-        let _alone = self.at_module.lock().await;
+        let mut looked_for = self.at_module.lock().await;
         let mut first = None;
         for set in self.sets.load_full().iter().filter(|set| set.is_wanting) {
             match set.make_in_module(self.workshop()).await {
@@ -278,6 +287,12 @@ impl Keeper {
             }
         }
         self.workshop().clear(ACTOR).await?;
+        if let Some(module) = &self.context.module {
+            let (sets, now) = (self.sets.load_full(), self.context.clock.now());
+            self.missing
+                .look(&mut looked_for, &sets, module, now)
+                .await?;
+        }
         first.map_or(Ok(()), Err)
     }
 

@@ -5,6 +5,7 @@
 //! anew, by the [`Keeper`].
 
 mod keeper;
+mod missing;
 mod module;
 mod plan;
 mod published;

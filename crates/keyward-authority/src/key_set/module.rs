@@ -54,6 +54,12 @@ pub trait KeyModule: Send + Sync {
         algorithm: SignatureAlgorithm,
     ) -> Result<Arc<dyn Signer>, Error>;
 
+    /// Whether the module has the private part of a key.
+    ///
+    /// # Errors
+    /// [`Error::Module`].
+    async fn has(&self, reference: &str) -> Result<bool, Error>;
+
     /// Destroys a key; whether it was there.
     ///
     /// # Errors

@@ -1,27 +1,30 @@
 //! One attempt: a request written for one target, sent, and its answer read as far as it decides whether another has to
 //! be made.
 
-use super::answering::{Account, way_to};
+use super::answering::{Account, Seen, Spent, Taken, way_to};
 use super::chain::Chain;
 use super::credential;
 use super::plan::AiTarget;
 use super::provider::ProviderPlan;
-use super::stream::{InferredBody, Way, is_of_reading};
-use crate::body::{AnswerBody, RequestBody};
+use super::stream::{InferredBody, Way};
+use super::visit::Visit;
+use crate::body::{AnswerBody, BodyFailure, RequestBody};
 use crate::deadlines::{Deadline, Patience};
 use crate::message::{Fields, Header, RequestHead, Version};
-use crate::policy::whole::{Reserved, read_answer_within};
+use crate::policy::whole::{Reserved, UnreadAnswer, read_answer_within};
 use crate::record::CallRecord;
 use crate::request::forward::{self, Call};
 use crate::request::match_route::Matched;
 use crate::request::{Answer, Refusal};
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use keyward_llm::form::{Failure, FailureKind};
+use keyward_llm::count;
+use keyward_llm::form::{Failure, FailureKind, Usage};
 use keyward_llm::passage::{self, Edit};
 use keyward_llm::{Dialect, Hosting};
 use keyward_model::Code;
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
@@ -48,15 +51,28 @@ pub(super) struct Prepared {
 pub(super) struct Answered {
     pub(super) content_type: Cow<'static, str>,
     pub(super) body: AnswerBody,
+    /// Of an answer that is not streamed, what it took.
+    pub(super) whole: Option<(Account, Taken)>,
 }
 
 /// Why an attempt gave no answer.
 #[derive(Debug)]
 pub(super) struct Ended {
-    pub(super) failure: Failure,
+    pub(super) failure: Box<Failure>,
     /// When to come again, where the provider says so.
     pub(super) retry_after: Option<Duration>,
+    /// What the provider charges for all the same.
+    pub(super) usage: Option<Usage>,
+    /// What callers are told of it, where nobody is asked again: it would end alike, or the fault is this node's own.
+    pub(super) last: Option<Code>,
+    /// Whether there was no way to the provider.
+    pub(super) unreached: bool,
+    /// Whether the target gave an answer, and would give the same again: of no use here, and charged for.
+    unusable: bool,
 }
+
+/// What an attempt has told so far of what it takes: it counts, however the attempt ends.
+pub(super) type Heard = Rc<Cell<Option<Usage>>>;
 
 /// Who may be asked after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,12 +90,36 @@ pub(super) enum Next {
 impl Ended {
     pub(super) fn of(failure: Failure) -> Self {
         Self {
-            failure,
+            failure: Box::new(failure),
             retry_after: None,
+            usage: None,
+            last: None,
+            unreached: false,
+            unusable: false,
+        }
+    }
+
+    /// Nobody is to be asked again.
+    fn at_last(code: Code, message: &str, because: &str) -> Self {
+        let kind = FailureKind::of_status(code.status());
+        let failure = Failure {
+            status: code.status(),
+            because: Some(because.to_owned()),
+            ..Failure::new(kind, message).with_code(code.as_str())
+        };
+        Self {
+            last: Some(code),
+            ..Self::of(failure)
         }
     }
 
     pub(super) fn next(&self) -> Next {
+        if self.last.is_some() {
+            return Next::Nobody;
+        }
+        if self.unusable {
+            return Next::Another;
+        }
         match self.failure.kind {
             FailureKind::InvalidRequest | FailureKind::Filtered | FailureKind::TooLarge => {
                 Next::Nobody
@@ -91,6 +131,8 @@ impl Ended {
             FailureKind::Authentication
             | FailureKind::Permission
             | FailureKind::QuotaExhausted
+            | FailureKind::Unpaid
+            | FailureKind::OverLimit
             | FailureKind::RateLimited => Next::OtherKey,
             FailureKind::Overloaded | FailureKind::Server | FailureKind::Cut => Next::Anybody,
         }
@@ -163,6 +205,7 @@ impl Chain<'_> {
         place: usize,
         key: Option<usize>,
         prepared: &Prepared,
+        (heard, others): (&Heard, &Rc<Cell<Spent>>),
         record: &mut CallRecord,
     ) -> Result<Answered, Ended> {
         let (Some(target), Some(provider)) = (self.target(place), self.provider(place)) else {
@@ -192,37 +235,54 @@ impl Chain<'_> {
             upgrades: false,
         };
         let body = RequestBody::whole(prepared.body.clone());
+        let visit = Rc::new(Visit::begin(target, self.call.worker));
         let account = Account {
             model: std::sync::Arc::clone(&self.asked.model),
             target: place,
             provider: provider.name.clone(),
             own_key: self.asked.own_key.is_some(),
+            others: Rc::clone(others),
+            visit: Rc::clone(&visit),
         };
+        // Whoever leaves from now on, the record says who was asked.
+        record.model = Some(Box::new(account.used(Taken::default())));
         let answered = async {
             let answer = Box::pin(forward::fetch(&call, head, body, record)).await;
-            let answer = answer.map_err(|refusal| Ended::of(unsent(&refusal)))?;
+            let answer = answer.map_err(|refusal| Ended {
+                unreached: refusal.fault().code() == Code::UpstreamUnreachable,
+                ..Ended::of(unsent(&refusal))
+            });
+            let answer = answer?;
             if answer.status != StatusCode::OK {
                 return Err(self.refused(provider, key, answer).await);
             }
             if self.asked.stream {
-                self.streamed(provider, prepared, answer, account).await
+                self.streamed(provider, prepared, answer, (heard, account))
+                    .await
             } else {
-                self.whole(provider, prepared, answer, account, record)
+                self.whole(provider, prepared, answer, (heard, account))
                     .await
             }
         };
-        if !self.asked.stream {
-            // The whole time is seen to where the request is sent.
-            return answered.await;
-        }
-        self.within(provider.declared.first_token_timeout, answered)
-            .await
-            .unwrap_or_else(|| {
+        let outcome = if self.asked.stream {
+            let time = provider.declared.first_token_timeout;
+            let begun = self.within(time, answered).await;
+            begun.unwrap_or_else(|| {
                 Err(Ended::of(Failure::new(
                     FailureKind::Timeout,
                     "The model's provider took too long to begin its answer",
                 )))
             })
+        } else {
+            // The whole time is seen to where the request is sent.
+            answered.await
+        };
+        match &outcome {
+            Ok(_) if self.asked.stream => visit.streams(),
+            Ok(_) => visit.answered(),
+            Err(ended) => visit.ended(ended),
+        }
+        outcome
     }
 
     async fn within<T>(&self, time: Duration, answered: impl Future<Output = T>) -> Option<T> {
@@ -285,8 +345,8 @@ impl Chain<'_> {
             failure.kind = FailureKind::Server;
         }
         Ended {
-            failure,
             retry_after,
+            ..Ended::of(failure)
         }
     }
 
@@ -295,12 +355,12 @@ impl Chain<'_> {
         provider: &ProviderPlan,
         prepared: &Prepared,
         answer: Answer,
-        account: Account,
+        (heard, account): (&Heard, Account),
     ) -> Result<Answered, Ended> {
         let (dialect, form) = (provider.dialect, self.asked.form);
         check_type(&answer.fields, dialect.stream_type())?;
         let way = match prepared.passed {
-            Some(take_out_usage) => Some(Way::passed(dialect, take_out_usage, &self.context)),
+            Some(take_out_usage) => Some(Way::passed(dialect, take_out_usage)),
             None => {
                 let request = self.request().map_err(|error| {
                     // It was read before: this target's request was written from it.
@@ -310,11 +370,18 @@ impl Chain<'_> {
             }
         };
         let way = way.ok_or_else(|| Ended::of(lost()))?;
-        let begun = InferredBody::begin(answer.body, way, (form, &self.context), account);
+        let seen = Seen::new(dialect, self.asked.body.clone(), &self.context);
+        let begun = InferredBody::begin(
+            answer.body,
+            way,
+            (form, &self.context),
+            (heard, account, Some(seen)),
+        );
         let body = begun.await.map_err(Ended::of)?;
         Ok(Answered {
             content_type: form.stream_type().into(),
             body: AnswerBody::inferred(body),
+            whole: None,
         })
     }
 
@@ -323,36 +390,56 @@ impl Chain<'_> {
         provider: &ProviderPlan,
         prepared: &Prepared,
         answer: Answer,
-        account: Account,
-        record: &mut CallRecord,
+        (heard, account): (&Heard, Account),
     ) -> Result<Answered, Ended> {
         let (dialect, form) = (provider.dialect, self.asked.form);
         if let Some(task) = self.asked.task() {
-            return self
-                .task_done(task, provider, answer, account, record)
-                .await;
+            let told = (heard, account);
+            return self.task_done(task, provider, answer, told).await;
         }
         check_type(&answer.fields, "application/json")?;
         let body = self.read(provider, answer.body, ANSWER_MAX).await?;
-        let read = dialect.read_answer(&body, &self.context);
-        let (usage, body) = match (prepared.passed, read) {
-            (Some(_), Ok(answer)) => (answer.usage, body),
-            // What this translation does not know passes all the same; an error that comes as an answer does not.
-            (Some(_), Err(failure)) if is_of_reading(&failure) => (None, body),
-            (Some(_) | None, Err(failure)) => return Err(Ended::of(failure)),
-            (None, Ok(answer)) => {
-                let request = self
-                    .request()
-                    .map_err(|error| Ended::of(Failure::from(error)))?;
-                let written = form.write_answer(&answer, request, &self.context);
-                let written = written.map_err(|error| Ended::of(Failure::of_answer(&error)))?;
-                (answer.usage, Bytes::from(written))
-            }
+        // What the provider charges for is read apart from what the caller gets: no other part of an answer that passes
+        // has to be one that this gateway knows.
+        let seen = passage::answer(dialect, &body).map_err(Ended::of)?;
+        if let Some(failure) = seen.failure {
+            return Err(Ended {
+                usage: seen.usage,
+                ..Ended::of(failure)
+            });
+        }
+        let (taken, body) = if prepared.passed.is_some() {
+            let count = || {
+                // What can't be read whole is counted by all the text in it.
+                let answer = dialect.read_answer(&body, &self.context);
+                let said =
+                    answer.map_or_else(|_| count::request(&body), |read| count::answer(&read));
+                count::call(&self.asked.body, said)
+            };
+            (Taken::counted(seen.usage, count), body)
+        } else {
+            let unusable = |failure| Ended {
+                usage: seen.usage,
+                unusable: true,
+                ..Ended::of(failure)
+            };
+            let answer = dialect
+                .read_answer(&body, &self.context)
+                .map_err(unusable)?;
+            let request = self
+                .request()
+                .map_err(|error| unusable(Failure::from(error)))?;
+            let written = form
+                .write_answer(&answer, request, &self.context)
+                .map_err(|error| unusable(Failure::of_answer(&error)))?;
+            let count = || count::call(&self.asked.body, count::answer(&answer));
+            let taken = Taken::counted(answer.usage.or(seen.usage), count);
+            (taken, Bytes::from(written))
         };
-        record.model = Some(Box::new(account.used(usage)));
         Ok(Answered {
             content_type: "application/json".into(),
             body: AnswerBody::full(body),
+            whole: Some((account, taken)),
         })
     }
 
@@ -367,15 +454,42 @@ impl Chain<'_> {
         let now = worker.deadlines.now();
         let deadline = Deadline::after(Some(provider.declared.total_timeout), now);
         let read = read_answer_within(self.call.seat, deadline, &mut body, bound, reserved);
-        read.await.map_err(|why| {
-            let failure = Failure::new(
-                FailureKind::Server,
-                "The model's provider gave an answer that can't be taken",
-            );
-            Ended::of(Failure {
-                because: Some(why.to_owned()),
-                ..failure
-            })
+        read.await.map_err(|why| match why {
+            UnreadAnswer::Late
+            | UnreadAnswer::Broken(BodyFailure::UpstreamIdle | BodyFailure::UpstreamLate) => {
+                Ended::of(Failure {
+                    because: Some(why.as_str().to_owned()),
+                    ..Failure::new(
+                        FailureKind::Timeout,
+                        "The model's provider took too long to end its answer",
+                    )
+                })
+            }
+            UnreadAnswer::TooLarge => Ended::at_last(
+                Code::ProviderFailed,
+                "The model's answer is larger than what this gateway reads whole: ask for a shorter one, or stream it",
+                why.as_str(),
+            ),
+            UnreadAnswer::NoMemory => Ended::at_last(
+                Code::Overloaded,
+                "This gateway has too many answers in memory just now: try again later, or stream the answer",
+                why.as_str(),
+            ),
+            UnreadAnswer::Broken(
+                BodyFailure::Client
+                | BodyFailure::ClientLeft
+                | BodyFailure::ClientIdle
+                | BodyFailure::TooLarge
+                | BodyFailure::Undecodable(_)
+                | BodyFailure::Coder
+                | BodyFailure::Upstream,
+            ) => Ended::of(Failure {
+                because: Some(why.as_str().to_owned()),
+                ..Failure::new(
+                    FailureKind::Cut,
+                    "The model's provider broke its answer off",
+                )
+            }),
         })
     }
 }

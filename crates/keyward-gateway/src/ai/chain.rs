@@ -1,27 +1,33 @@
 //! The targets of a model, one after the other until one answers.
 
-use super::answering::Account;
-use super::attempt::{Answered, Ended, Next, Prepared, lost};
+use super::answering::{Account, Spent, Taken};
+use super::attempt::{Answered, Ended, Heard, Next, lost};
+use super::choice::Look;
+use super::facts::Needs;
 use super::failure;
 use super::intent::{Intent, ModelCall};
 use super::key_pool::{Chosen, TriedKeys};
 use super::listing::Listing;
 use super::own_key;
-use super::plan::{AiPlan, AiTarget};
+use super::plan::{AiPlan, AiTarget, ModelPlan, Order};
 use super::provider::ProviderPlan;
+use super::visit::outcome_of;
 use crate::deadlines::Patience;
 use crate::message::{Fields, Header};
+use crate::metrics::ModelOutcome;
 use crate::record::CallRecord;
 use crate::request::forward::Call;
 use crate::request::{Answer, Refusal};
 use http::StatusCode;
+use keyward_llm::count;
 use keyward_llm::form::{Failure, FailureKind, Request};
 use keyward_llm::{Address, Context, Error};
 use keyward_model::resource::provider::OwnKey;
 use keyward_model::{Code, Fault, Moment};
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::fmt::Write as _;
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// How long a call waits for a provider to take it again: longer, and callers had better come again themselves.
@@ -35,6 +41,22 @@ const BUSY_MAX: Duration = Duration::from_secs(3_600);
 /// How long a key is left alone that is not good, or has nothing left to spend: until somebody may have seen to it.
 const REFUSED_FOR: Duration = Duration::from_secs(60);
 
+/// What came of asking a target.
+pub(super) enum Asked {
+    Won(Box<Won>),
+    /// Nothing, and nobody else is to be asked.
+    Over,
+    /// Nothing.
+    Nothing,
+}
+
+/// An answer, and whose it is.
+pub(super) struct Won {
+    answered: Answered,
+    notes: Vec<String>,
+    place: usize,
+}
+
 /// One call on its way along a model's targets.
 pub(super) struct Chain<'a> {
     pub(super) call: &'a Call<'a>,
@@ -43,14 +65,18 @@ pub(super) struct Chain<'a> {
     pub(super) context: Context,
     /// What is asked, read once a target needs it translated.
     request: OnceCell<Result<Request, Error>>,
+    /// About how many tokens are asked, and what else matters for the choice of a target, once that is looked for.
+    pub(super) tokens: OnceCell<u64>,
+    pub(super) needed: OnceCell<Needs>,
 }
 
 /// What became of the attempts.
-#[derive(Default)]
-struct Course {
+pub(super) struct Course {
     made: u32,
+    /// The most there may be.
+    most: u32,
     last: Option<Ended>,
-    /// The place of the target that was asked last.
+    /// The place of the target that was asked last, or would have been asked first.
     place: Option<usize>,
     /// Why a target can't be asked for this at all.
     unable: Option<Failure>,
@@ -58,6 +84,11 @@ struct Course {
     free_at: Option<Moment>,
     /// Whether one that failed may do better in a while.
     hopeful: bool,
+    /// What attempts took that a provider charges for: those of a call that are made at once share it.
+    spent: Rc<Cell<Spent>>,
+    /// What the attempt that is made now has told of what it takes.
+    heard: Heard,
+    under_way: bool,
     told: String,
 }
 
@@ -73,21 +104,24 @@ pub(crate) async fn infer(
     let mut answer = match intent {
         Intent::List(listing) => listed(&listing, record)?,
         Intent::Call(asked) => {
-            let chain = Chain {
-                call: &call,
-                plan: &ai.plan,
-                asked: &asked,
-                context: Context {
-                    id: record.request_id.to_string(),
-                    now: u64::try_from(record.started().as_seconds()).unwrap_or_default(),
-                },
-                request: OnceCell::new(),
+            let context = Context {
+                id: record.request_id.to_string(),
+                now: u64::try_from(record.started().as_seconds()).unwrap_or_default(),
             };
-            Box::pin(chain.run(record)).await
+            Box::pin(super::guarded::answer(
+                (&call, &ai.plan),
+                *asked,
+                context,
+                record,
+            ))
+            .await
         }
     };
     call.admitted
         .tell_limits(&call.matched.route.route, &mut answer.fields);
+    if let Some(spending) = &record.spending {
+        spending.tell(&mut answer.fields);
+    }
     Ok(answer)
 }
 
@@ -100,7 +134,24 @@ fn listed(listing: &Listing, record: &mut CallRecord) -> Result<Answer, Refusal>
     Ok(answer)
 }
 
-impl Chain<'_> {
+impl<'a> Chain<'a> {
+    pub(super) fn new(
+        call: &'a Call<'a>,
+        plan: &'a AiPlan,
+        asked: &'a ModelCall,
+        context: Context,
+    ) -> Self {
+        Self {
+            call,
+            plan,
+            asked,
+            context,
+            request: OnceCell::new(),
+            tokens: OnceCell::new(),
+            needed: OnceCell::new(),
+        }
+    }
+
     pub(super) fn target(&self, place: usize) -> Option<&AiTarget> {
         self.asked.model.targets.get(place)
     }
@@ -132,21 +183,41 @@ impl Chain<'_> {
         self.context.now
     }
 
-    async fn run(&self, record: &mut CallRecord) -> Answer {
+    pub(super) async fn run(&self, record: &mut CallRecord) -> Answer {
         let model = &self.asked.model;
-        let order = model.order(self.call.worker.turn());
-        let mut course = Course::default();
+        let order = self.order();
+        let mut course = Course::of(model.attempts);
+        // Whom the record names where nobody was asked.
+        course.place = order.first().copied();
+        if order.is_empty() {
+            let why = "No target of this model takes such a call: its size, what it needs or who asks fits none; ask another model";
+            let failure = Failure::new(FailureKind::InvalidRequest, why);
+            course.unable = Some(failure.with_code("no_target_fits"));
+        }
         let mut wait = WAIT_FIRST;
         loop {
             course.free_at = None;
             course.hopeful = false;
-            for place in order.iter().copied() {
-                if let Some(answer) = self.ask(place, &mut course, record).await {
-                    return answer;
-                }
-                let over = course.last.as_ref().map(Ended::next) == Some(Next::Nobody);
-                if over || course.made >= model.attempts {
-                    return self.failed(course, record);
+            let mut at = 0;
+            while let Some(place) = order.get(at).copied() {
+                at += 1;
+                let beside = order.get(at).copied();
+                let asked = match (model.hedge, beside) {
+                    (Some(after), Some(next)) if course.made + 1 < course.most => {
+                        let both = (place, next);
+                        let hedged = Box::pin(self.hedged(after, both, &mut course, record)).await;
+                        at += usize::from(hedged.both);
+                        hedged.asked
+                    }
+                    (Some(_) | None, _) => self.ask(place, &mut course, record).await,
+                };
+                match asked {
+                    Asked::Won(won) => return self.answered(*won, &course, record),
+                    Asked::Over => return self.failed(course, record),
+                    Asked::Nothing if course.made >= course.most => {
+                        return self.failed(course, record);
+                    }
+                    Asked::Nothing => {}
                 }
             }
             let Some(time) = self.time_to_wait(&course, wait) else {
@@ -158,22 +229,38 @@ impl Chain<'_> {
         }
     }
 
+    /// The targets in the order in which they are asked.
+    fn order(&self) -> Order {
+        let worker = self.call.worker;
+        self.asked.model.order(&Look {
+            now: worker.moment(),
+            turn: worker.turn(),
+            streamed: self.asked.stream,
+            fits: &|when| self.fits(when),
+            key: &|by| self.key(by),
+            cost: &|target| self.cost(target),
+            lacks: &|target| self.lacks(target),
+        })
+    }
+
     /// Asks one target, with one key after the other where they are what is refused.
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         place: usize,
         course: &mut Course,
         record: &mut CallRecord,
-    ) -> Option<Answer> {
-        let (target, provider) = (self.target(place)?, self.provider(place)?);
+    ) -> Asked {
+        let (Some(target), Some(provider)) = (self.target(place), self.provider(place)) else {
+            return Asked::Nothing;
+        };
         let own_key = self.asked.own_key.is_some();
         match &self.asked.own_key {
             // The caller pays that one alone, and nobody else pays in its place.
-            Some((only, _)) if *only != target.provider => return None,
+            Some((only, _)) if *only != target.provider => return Asked::Nothing,
             Some(_) => {}
             None if provider.declared.own_key == OwnKey::Require => {
                 course.unable.get_or_insert_with(without_own_key);
-                return None;
+                return Asked::Nothing;
             }
             None => {}
         }
@@ -181,12 +268,12 @@ impl Chain<'_> {
             Ok(prepared) => prepared,
             Err(failure) => {
                 course.unable.get_or_insert(failure);
-                return None;
+                return Asked::Nothing;
             }
         };
         let worker = self.call.worker;
         let mut tried = TriedKeys::default();
-        while course.made < self.asked.model.attempts {
+        while course.made < course.most {
             let now = worker.moment();
             let chosen = if own_key {
                 Chosen::NoneNeeded
@@ -197,29 +284,42 @@ impl Chain<'_> {
                 Chosen::NoneNeeded => None,
                 Chosen::Key(key) => Some(key),
                 Chosen::AllCool(until) => {
-                    let earlier = course.free_at.is_none_or(|at| until < at);
-                    if earlier {
-                        course.free_at = Some(until);
-                    }
-                    return None;
+                    course.is_free(until);
+                    return Asked::Nothing;
                 }
-                Chosen::AllTried => return None,
+                Chosen::AllTried => return Asked::Nothing,
             };
-            course.made += 1;
-            course.place = Some(place);
-            let ended = match Box::pin(self.attempt(place, key, &prepared, record)).await {
+            if let (Some(key), Some(spending)) = (key, &mut record.spending)
+                && let Err(wait) = Box::pin(spending.take_key(provider, key, place)).await
+            {
+                course.is_free(worker.moment().plus(wait));
+                tried.add(key);
+                continue;
+            }
+            if let Some(spending) = &mut record.spending {
+                spending.begin(place, &provider.name);
+            }
+            course.begins(place);
+            let heard = (&course.heard, &course.spent);
+            let attempt = Box::pin(self.attempt(place, key, &prepared, heard, record)).await;
+            course.under_way = false;
+            let ended = match attempt {
                 Ok(answered) => {
                     course.tell(provider, target, "200");
-                    return Some(self.answered(
+                    return Asked::Won(Box::new(Won {
                         answered,
-                        &prepared,
-                        (provider, target),
-                        course,
-                        record,
-                    ));
+                        notes: prepared.notes,
+                        place,
+                    }));
                 }
                 Err(ended) => ended,
             };
+            let told = ended.usage.or(course.heard.take());
+            let taken = Taken::told(told).paid_by_caller(own_key);
+            course.add(&self.asked.model, place, taken);
+            if let Some(spending) = &mut record.spending {
+                spending.failed(place, taken);
+            }
             course.tell(provider, target, &ended.failure.status.to_string());
             tracing::debug!(
                 request_id = %record.request_id,
@@ -230,21 +330,47 @@ impl Chain<'_> {
             );
             let next = ended.next();
             if let (Next::OtherKey, Some(key)) = (next, key) {
-                // What is forbidden may be so for this request alone, such as another's file: no caller is to keep a key
-                // from all others.
-                if ended.failure.kind != FailureKind::Permission {
-                    provider.keys.cool(key, cool_for(&ended), worker.moment());
+                if let Some(time) = cool_for(&ended) {
+                    let now = worker.moment();
+                    provider.keys.cool(key, time, now);
+                    // It may be the one that is waited for.
+                    course.is_free(now.plus(time));
                 }
                 tried.add(key);
             }
             course.hopeful |=
                 next == Next::Anybody || (next == Next::OtherKey && key.is_none() && !own_key);
             course.last = Some(ended);
+            if next == Next::Nobody {
+                return Asked::Over;
+            }
             if next != Next::OtherKey || key.is_none() {
-                return None;
+                return Asked::Nothing;
             }
         }
-        None
+        Asked::Nothing
+    }
+
+    /// What an attempt took is known no better than it has told, since nobody waits for it any more.
+    pub(super) fn cancelled(&self, course: &mut Course) -> Taken {
+        let place = course.place.filter(|_| course.under_way);
+        let Some(place) = place else {
+            return Taken::default();
+        };
+        course.under_way = false;
+        // It has read what was asked, at least.
+        let told = course.heard.take();
+        let taken = if self.asked.counts_here() {
+            Taken::counted(told, || count::call(&self.asked.body, 0))
+        } else {
+            Taken::told(told)
+        };
+        let taken = taken.paid_by_caller(self.asked.own_key.is_some());
+        course.add(&self.asked.model, place, taken);
+        if let (Some(provider), Some(target)) = (self.provider(place), self.target(place)) {
+            course.tell(provider, target, "cancelled");
+        }
+        taken
     }
 
     /// How long to wait before all are asked again; `None` where that is of no use, or too long.
@@ -263,23 +389,35 @@ impl Chain<'_> {
 
     fn answered(
         &self,
-        answered: Answered,
-        prepared: &Prepared,
-        (provider, target): (&ProviderPlan, &AiTarget),
+        Won {
+            answered,
+            notes,
+            place,
+        }: Won,
         course: &Course,
         record: &mut CallRecord,
     ) -> Answer {
         let mut fields = Fields::new();
         fields.append(Header::ContentType, answered.content_type.as_bytes());
         fields.append(Header::CacheControl, b"no-store");
-        let model = format!("{}/{}", provider.name, target.asked.model);
-        fields.append_named("keyward-model", model.as_bytes());
+        if let (Some(provider), Some(target)) = (self.provider(place), self.target(place)) {
+            let model = format!("{}/{}", provider.name, target.asked.model);
+            fields.append_named("keyward-model", model.as_bytes());
+        }
         course.write(&mut fields);
-        if !prepared.notes.is_empty() {
+        if !notes.is_empty() {
             // Names of fields: nothing else is noted.
-            let notes: String = prepared.notes.join(", ");
+            let notes: String = notes.join(", ");
             let plain = notes.bytes().filter(|byte| matches!(byte, b' '..=b'~'));
             fields.append_named("keyward-left-out", &plain.collect::<Vec<u8>>());
+        }
+        if let Some(spending) = &mut record.spending {
+            spending.answered(course.spent.get());
+        }
+        if let Some((account, taken)) = answered.whole {
+            let used = account.used(taken);
+            account.visit.count(ModelOutcome::Answered, &used);
+            record.model = Some(Box::new(used));
         }
         record.answered(StatusCode::OK.as_u16());
         Answer::own(StatusCode::OK, fields, answered.body)
@@ -295,13 +433,15 @@ impl Chain<'_> {
             place,
             unable,
             free_at,
+            spent,
             ..
         } = course;
         let (code, failure, retry_after) = match (last, unable, free_at) {
             (Some(ended), _, free_at) => {
-                let (code, failure) = match &self.asked.own_key {
-                    Some(_) => failure::told_of_own_key(ended.failure),
-                    None => failure::told(ended.failure),
+                let (code, failure) = match (ended.last, &self.asked.own_key) {
+                    (Some(code), _) => (code, *ended.failure),
+                    (None, Some(_)) => failure::told_of_own_key(*ended.failure),
+                    (None, None) => failure::told(*ended.failure),
                 };
                 let free = free_at.map(|at| at.since(now));
                 (code, failure, ended.retry_after.or(free))
@@ -317,13 +457,14 @@ impl Chain<'_> {
             }
         };
         if let Some(provider) = place.and_then(|place| self.provider(place)) {
-            let account = Account {
-                model: std::sync::Arc::clone(&self.asked.model),
-                target: place.unwrap_or_default(),
-                provider: provider.name.clone(),
-                own_key: self.asked.own_key.is_some(),
-            };
-            record.model = Some(Box::new(account.used(None)));
+            let target = place.and_then(|place| self.target(place));
+            let used = spent.get().of(&self.asked.model, target, &provider.name);
+            if let Some(target) = target {
+                let outcome = outcome_of(failure.kind);
+                let worker = self.call.worker;
+                target.metrics.call(worker.index, outcome, &used);
+            }
+            record.model = Some(Box::new(used));
         }
         let because = failure.because.as_ref().unwrap_or(&failure.message);
         record.failed(code, because, failure.status);
@@ -332,6 +473,12 @@ impl Chain<'_> {
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
             fields.append(Header::RetryAfter, seconds.max(1).to_string().as_bytes());
         }
+        // What can't be asked of a target has a code for each feature.
+        let feature = failure
+            .code
+            .as_deref()
+            .filter(|_| code == Code::ModelCannot);
+        failure::tell_code(&mut fields, feature.unwrap_or(code.as_str()));
         failure::answer(&failure, self.asked.form, &self.context, fields)
     }
 }
@@ -348,15 +495,92 @@ fn without_own_key() -> Failure {
     .with_code("provider_key_required")
 }
 
-/// How long a key is left alone after a failure that is its own.
-fn cool_for(ended: &Ended) -> Duration {
-    match (ended.failure.kind, ended.retry_after) {
-        (FailureKind::RateLimited, told) => told.unwrap_or(BUSY_FOR).min(BUSY_MAX),
-        (_, told) => told.unwrap_or_default().clamp(REFUSED_FOR, BUSY_MAX),
+/// How long a key is left alone after a failure that is its own; `None` where the request alone may be at fault, such as
+/// one that asks for another's file, or for more than is left to spend: no caller is to keep a key from all others.
+fn cool_for(ended: &Ended) -> Option<Duration> {
+    let told = ended.retry_after;
+    match ended.failure.kind {
+        FailureKind::RateLimited => Some(told.unwrap_or(BUSY_FOR).min(BUSY_MAX)),
+        FailureKind::Authentication | FailureKind::QuotaExhausted => {
+            Some(told.unwrap_or_default().clamp(REFUSED_FOR, BUSY_MAX))
+        }
+        FailureKind::Permission
+        | FailureKind::Unpaid
+        | FailureKind::OverLimit
+        | FailureKind::InvalidRequest
+        | FailureKind::ContextLength
+        | FailureKind::Filtered
+        | FailureKind::NotFound
+        | FailureKind::TooLarge
+        | FailureKind::Overloaded
+        | FailureKind::Timeout
+        | FailureKind::Server
+        | FailureKind::Cut => None,
     }
 }
 
 impl Course {
+    fn of(most: u32) -> Self {
+        Self {
+            made: 0,
+            most,
+            last: None,
+            place: None,
+            unable: None,
+            free_at: None,
+            hopeful: false,
+            spent: Rc::default(),
+            heard: Heard::default(),
+            under_way: false,
+            told: String::new(),
+        }
+    }
+
+    /// Of one attempt that may be made beside those of this course, which has one less until they are
+    /// [joined](Self::join).
+    pub(super) fn beside(&mut self) -> Self {
+        self.most = self.most.saturating_sub(1);
+        Self {
+            spent: Rc::clone(&self.spent),
+            ..Self::of(1)
+        }
+    }
+
+    /// With what became of the attempt that was made beside its own.
+    pub(super) fn join(&mut self, other: Self) {
+        self.most = self.most.saturating_add(1);
+        self.made = self.made.saturating_add(other.made);
+        self.last = other.last.or(self.last.take());
+        self.place = other.place.or(self.place);
+        self.unable = self.unable.take().or(other.unable);
+        self.hopeful |= other.hopeful;
+        if let Some(at) = other.free_at {
+            self.is_free(at);
+        }
+        if !self.told.is_empty() && !other.told.is_empty() {
+            self.told.push_str(", ");
+        }
+        self.told.push_str(&other.told);
+    }
+
+    fn begins(&mut self, place: usize) {
+        self.made += 1;
+        self.place = Some(place);
+        self.under_way = true;
+    }
+
+    fn add(&self, model: &ModelPlan, place: usize, taken: Taken) {
+        self.spent.set(self.spent.get().and(model, place, taken));
+    }
+
+    /// A key is free again then.
+    fn is_free(&mut self, until: Moment) {
+        let earlier = self.free_at.is_none_or(|at| until < at);
+        if earlier {
+            self.free_at = Some(until);
+        }
+    }
+
     fn tell(&mut self, provider: &ProviderPlan, target: &AiTarget, outcome: &str) {
         let comma = if self.told.is_empty() { "" } else { ", " };
         // Writing to a string does not fail.

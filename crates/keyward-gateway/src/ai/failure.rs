@@ -15,19 +15,30 @@ pub(crate) fn refusal_answer(
     fault: &Fault,
     form: Dialect,
     request_id: RequestId,
-    fields: Fields,
+    mut fields: Fields,
 ) -> Answer {
+    tell_code(&mut fields, fault.code().as_str());
     let status = fault.code().status();
+    let kind = if fault.code() == Code::QuotaExceeded {
+        // Dialects have a word for what waiting a moment does not help.
+        FailureKind::QuotaExhausted
+    } else {
+        FailureKind::of_status(status)
+    };
     let failure = Failure {
         status,
-        ..Failure::new(FailureKind::of_status(status), fault.detail())
-            .with_code(fault.code().as_str())
+        ..Failure::new(kind, fault.detail()).with_code(fault.code().as_str())
     };
     let context = Context {
         id: request_id.to_string(),
         now: 0,
     };
     answer(&failure, form, &context, fields)
+}
+
+/// Tells the code of what went wrong beside the body: only OpenAI's errors have a place for it.
+pub(super) fn tell_code(fields: &mut Fields, code: &str) {
+    fields.append_named("keyward-code", code.as_bytes());
 }
 
 /// A failure as callers of `form` read it.
@@ -64,8 +75,10 @@ pub(super) fn told_of_own_key(failure: Failure) -> (Code, Failure) {
         | FailureKind::Filtered
         | FailureKind::NotFound
         | FailureKind::TooLarge
+        | FailureKind::OverLimit
         | FailureKind::RateLimited
         | FailureKind::QuotaExhausted
+        | FailureKind::Unpaid
         | FailureKind::Overloaded
         | FailureKind::Timeout
         | FailureKind::Server
@@ -80,14 +93,17 @@ pub(super) fn told(mut failure: Failure) -> (Code, Failure) {
         FailureKind::InvalidRequest
         | FailureKind::ContextLength
         | FailureKind::Filtered
-        | FailureKind::TooLarge => {
+        | FailureKind::TooLarge
+        | FailureKind::OverLimit => {
             let status = match failure.status {
+                // 429 would have the caller come again with the same, and that is of no use.
+                429 | 402 => failure.kind.status(),
                 status @ 400..=499 => status,
                 _ => failure.kind.status(),
             };
             (Code::ProviderRefused, status)
         }
-        FailureKind::RateLimited | FailureKind::QuotaExhausted => {
+        FailureKind::RateLimited | FailureKind::QuotaExhausted | FailureKind::Unpaid => {
             (Code::ProviderBusy, Code::ProviderBusy.status())
         }
         FailureKind::Overloaded => (Code::ProviderFailed, FailureKind::Overloaded.status()),

@@ -1,8 +1,10 @@
 //! What a call asks for, read from its body before anything is decided: which model it wants, and whether streamed.
 
+use super::cache::CacheWish;
 use super::listing::Listing;
 use super::own_key;
 use super::plan::{AiRoute, BODY_MAX, BODY_WITHIN, ModelPlan};
+use super::task;
 use crate::body::RequestBody;
 use crate::deadlines::{Deadline, Seat};
 use crate::message::{Header, RequestHead};
@@ -10,6 +12,7 @@ use crate::policy::whole::{Reserved, Terms, read_within};
 use crate::record::CallRecord;
 use crate::request::Refusal;
 use crate::snapshot::Route;
+use crate::upstream::hash_of;
 use crate::worker::Worker;
 use bytes::Bytes;
 use keyward_llm::Dialect;
@@ -45,8 +48,12 @@ pub(crate) struct ModelCall {
     pub(super) own_key: Option<(usize, Secret<String>)>,
     /// As it came: every attempt is made from these bytes.
     pub(super) body: Bytes,
+    /// What stands in headers that calls are alike in which go to the same target, hashed.
+    pub(super) sticky: Vec<(Box<str>, u64)>,
     /// Headers that pass to a provider of the same dialect.
     pub(super) features: Vec<(&'static str, Box<[u8]>)>,
+    /// What the caller wants of a cache.
+    pub(super) cache: CacheWish,
 }
 
 /// A call that is no conversation.
@@ -67,6 +74,18 @@ impl ModelCall {
             body: &self.body,
             boundary: call.boundary.as_deref(),
         })
+    }
+
+    /// Whether it takes tokens of the text in its body, which are counted here where the provider does not say them.
+    pub(super) fn counts_here(&self) -> bool {
+        let call = self.task.as_ref();
+        call.is_none_or(|call| task::only_reads(call.task))
+    }
+
+    /// Whether its body is a form of several parts, in which nothing is looked at.
+    pub(super) fn is_form(&self) -> bool {
+        let call = self.task.as_ref();
+        call.is_some_and(|call| call.boundary.is_some())
     }
 }
 
@@ -164,13 +183,19 @@ pub(crate) async fn read_intent(
         Some((name, values.next()?.into()))
     });
     let model = Arc::clone(find(ai, &model)?);
+    let sticky = model.sticky.iter().filter_map(|name| {
+        let value = head.fields.all_named(name).next()?;
+        Some((name.clone(), hash_of(value)))
+    });
     Ok(Intent::Call(Box::new(ModelCall {
         form,
         own_key: own_key::read(head, &model, &ai.plan)?,
+        sticky: sticky.collect(),
         model,
         stream,
         task,
         features: features.collect(),
+        cache: CacheWish::of(head),
         body,
     })))
 }
@@ -211,7 +236,7 @@ const fn task_at(endpoint: AiEndpoint) -> Option<Task> {
     }
 }
 
-fn of_json(task: Task) -> TaskCall {
+pub(super) fn of_json(task: Task) -> TaskCall {
     TaskCall {
         task,
         content_type: b"application/json".as_slice().into(),

@@ -1,8 +1,10 @@
 //! The keys that a provider is called with: chosen by weight, and left alone for a while when the provider refuses one.
 
 use super::credential::Credential;
-use keyward_model::Moment;
-use keyward_model::resource::provider::ProviderKey;
+use crate::snapshot::BudgetPlan;
+use aws_lc_rs::digest;
+use keyward_model::resource::provider::{AwsKeysOf, GoogleAccount, ProviderKey, ProviderSecret};
+use keyward_model::{Moment, Name};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,6 +19,8 @@ pub(crate) struct KeyPool {
 struct PooledKey {
     declared: ProviderKey,
     credential: Arc<Credential>,
+    /// Its limits, and by what they know it: a hash, since it may stand where nodes count together.
+    budgets: Option<(Arc<BudgetPlan>, [u8; 32])>,
     /// Shared by all workers, and kept over reloads.
     state: Arc<KeyState>,
 }
@@ -63,6 +67,7 @@ impl KeyPool {
     /// Of these keys. What is known of those that were there `before` stays known, and what they were granted counts.
     /// `make` makes the others ready.
     pub(super) fn new(
+        provider: &Name,
         declared: &[ProviderKey],
         before: Option<&Self>,
         make: impl Fn(&ProviderKey) -> Result<Credential, String>,
@@ -72,17 +77,18 @@ impl KeyPool {
                 let mut keys = before.keys.iter();
                 keys.find(|known| known.declared.secret == declared.secret)
             });
-            Ok(match known {
-                Some(known) => PooledKey {
-                    declared: declared.clone(),
-                    credential: Arc::clone(&known.credential),
-                    state: Arc::clone(&known.state),
-                },
-                None => PooledKey {
-                    declared: declared.clone(),
-                    credential: Arc::new(make(declared)?),
-                    state: Arc::default(),
-                },
+            let (credential, state) = match known {
+                Some(known) => (Arc::clone(&known.credential), Arc::clone(&known.state)),
+                None => (Arc::new(make(declared)?), Arc::default()),
+            };
+            Ok(PooledKey {
+                budgets: (!declared.budgets.is_empty()).then(|| {
+                    let plan = BudgetPlan::of_provider(provider, &declared.budgets);
+                    (plan, fingerprint(&declared.secret))
+                }),
+                declared: declared.clone(),
+                credential,
+                state,
             })
         });
         Ok(Self {
@@ -125,6 +131,22 @@ impl KeyPool {
         Some((&key.credential, &key.declared))
     }
 
+    /// How many are left alone.
+    pub(super) fn cooling(&self, now: Moment) -> usize {
+        let cools = |key: &&PooledKey| key.state.until() > now;
+        self.keys.iter().filter(cools).count()
+    }
+
+    /// A key's limits, where it has some, and by what they know it.
+    pub(super) fn budgets(&self, key: usize) -> Option<(&Arc<BudgetPlan>, &[u8; 32])> {
+        let budgets = self.keys.get(key)?.budgets.as_ref();
+        budgets.map(|(plan, hash)| (plan, hash))
+    }
+
+    pub(super) fn has_budgets(&self) -> bool {
+        self.keys.iter().any(|key| key.budgets.is_some())
+    }
+
     /// Leaves a key alone for this time.
     pub(super) fn cool(&self, key: usize, time: Duration, now: Moment) {
         if let Some(key) = self.keys.get(key) {
@@ -132,6 +154,49 @@ impl KeyPool {
             key.state.until.fetch_max(until, Ordering::Relaxed);
         }
     }
+}
+
+/// By what a key is known where it must not stand itself. Providers make keys of 128 random bits and more: who has this can't
+/// find one by trying. What a machine has of its own is known by that alone: those of one deployment are one account.
+fn fingerprint(secret: &ProviderSecret) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    let mut parts = |parts: &[&str]| {
+        for part in parts {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+    };
+    match secret {
+        // As ever: nodes of another version count the same key by it.
+        ProviderSecret::Key(key) => context.update(key.reveal().as_bytes()),
+        ProviderSecret::Aws(keys) => match &keys.of {
+            AwsKeysOf::Given {
+                access_key_id,
+                secret_access_key,
+                session_token,
+            } => {
+                let session = session_token.as_ref();
+                parts(&[
+                    "aws",
+                    access_key_id,
+                    secret_access_key.reveal(),
+                    session.map_or("", |token| token.reveal()),
+                ]);
+            }
+            AwsKeysOf::Machine => parts(&["aws of the machine"]),
+        },
+        ProviderSecret::Google(GoogleAccount::Service(account)) => {
+            parts(&["google", account.reveal()]);
+        }
+        ProviderSecret::Google(GoogleAccount::Machine) => parts(&["google of the machine"]),
+        ProviderSecret::Entra(client) => parts(&[
+            "entra",
+            &client.tenant,
+            &client.client_id,
+            client.client_secret.reveal(),
+        ]),
+    }
+    context.finish().as_ref().try_into().unwrap_or_default()
 }
 
 impl KeyState {
@@ -164,12 +229,15 @@ pub(super) fn by_weight<T: Copy>(
 mod tests {
     use super::*;
     use keyward_model::Secret;
-    use keyward_model::resource::provider::ProviderSecret;
     use std::num::NonZeroU32;
+
+    fn name() -> Name {
+        "back".parse().unwrap()
+    }
 
     fn pool(weights: &[u32], before: Option<&KeyPool>) -> KeyPool {
         let make = |_: &ProviderKey| Ok(Credential::Key(Secret::new("k".to_owned())));
-        KeyPool::new(&keys(weights), before, make).unwrap()
+        KeyPool::new(&name(), &keys(weights), before, make).unwrap()
     }
 
     fn keys(weights: &[u32]) -> Vec<ProviderKey> {
@@ -178,6 +246,7 @@ mod tests {
             .map(|(index, weight)| ProviderKey {
                 secret: ProviderSecret::Key(Secret::new(format!("key-{index}"))),
                 weight: NonZeroU32::new(*weight).unwrap(),
+                budgets: Vec::new(),
             })
             .collect()
     }

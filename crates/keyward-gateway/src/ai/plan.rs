@@ -1,18 +1,26 @@
 //! What an API serves of AI, prepared when the configuration is compiled.
 
-use super::key_pool::by_weight;
+use super::cache::CachePlan;
+use super::choice::Group;
+use super::facts::Needs;
+use super::guardrail::GuardPlan;
 use super::provider::ProviderPlan;
+use super::standing::{ProviderState, TargetState};
 use crate::message::RequestHead;
+use crate::metrics::{LimitCounts, ModelMetrics};
 use crate::policy::memory::Memory;
 use crate::policy::whole::{ANSWERS_OF_ROUTE_MAX, BODIES_OF_ROUTE_MAX};
-use crate::snapshot::Route;
+use crate::snapshot::{BudgetPlan, Route};
 use keyward_access::Rule;
 use keyward_llm::catalogue::Price;
 use keyward_llm::{Dialect, Target};
 use keyward_model::resource::AiEndpoint;
+use keyward_model::resource::provider::ProviderEjection;
+use keyward_model::usage::RouteLabels;
+use keyward_model::{Moment, Name};
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroU32;
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +42,12 @@ pub(crate) struct AiPlan {
     /// By what callers call them.
     pub(crate) models: BTreeMap<Box<str>, Arc<ModelPlan>>,
     pub(crate) providers: Box<[ProviderRoute]>,
+    /// Limits in what calls of all these models take.
+    pub(crate) budgets: Arc<BudgetPlan>,
+    /// Models that guardrails and caches ask, by name.
+    pub(crate) helpers: BTreeMap<Box<str>, Arc<ModelPlan>>,
+    /// The ways to the services that guardrails ask, by their upstreams.
+    pub(crate) questions: Box<[(Name, Arc<Route>)]>,
     /// What requests that are under way take together.
     pub(super) bodies: Arc<Memory>,
     /// The same of answers that are read whole.
@@ -51,16 +65,30 @@ pub(crate) struct ProviderRoute {
 #[derive(Debug)]
 pub(crate) struct ModelPlan {
     pub(crate) name: Box<str>,
-    /// Those that are chosen by weight, then those that follow in order.
+    /// All who may answer, each once.
     pub(crate) targets: Box<[AiTarget]>,
-    /// How many are chosen by weight.
-    pub(crate) weighted: usize,
+    /// How they are chosen.
+    pub(crate) root: Group,
+    /// What of a call's needs matters for that.
+    pub(crate) looks_for: Needs,
+    /// The headers that calls are alike in which go to the same target.
+    pub(crate) sticky: Box<[Box<str>]>,
+    /// After how long another target is asked beside one that sends no first token.
+    pub(crate) hedge: Option<Duration>,
     /// The most attempts of one call.
     pub(crate) attempts: u32,
-    /// The scopes that it asks of callers.
+    /// The scopes that it asks of callers, and that those ask which it names.
     pub(crate) scopes: BTreeSet<String>,
-    /// What it asks of them besides, and what its API does.
-    pub(crate) access: Option<Arc<Rule>>,
+    /// What it asks of them besides, and what its API does; and the same of those that it names.
+    pub(crate) access: Box<[Arc<Rule>]>,
+    /// Limits in what its calls take, of whichever API; and the same of those that it names.
+    pub(crate) budgets: Box<[Arc<BudgetPlan>]>,
+    /// Whether a key that it may be asked with has limits of its own.
+    pub(crate) has_key_budgets: bool,
+    /// What looks at its calls.
+    pub(crate) guard: Option<Arc<GuardPlan>>,
+    /// Its answers that are kept.
+    pub(crate) cache: Option<Arc<CachePlan>>,
 }
 
 /// A provider's model.
@@ -70,24 +98,84 @@ pub(crate) struct AiTarget {
     pub(crate) provider: usize,
     /// How it is asked.
     pub(crate) asked: Target,
-    pub(crate) weight: NonZeroU32,
     /// What it costs, where that is known.
     pub(crate) price: Option<Price>,
     /// The number of the catalogue that says so.
     pub(crate) price_revision: u32,
+    /// How many tokens it can read, where that is known.
+    pub(crate) context: Option<u64>,
+    /// What of a call's needs it is known to lack.
+    pub(crate) lacks: Needs,
+    /// What stands for it, on every node.
+    pub(crate) hash: u64,
+    pub(crate) state: Arc<TargetState>,
+    pub(crate) of_provider: Arc<ProviderState>,
+    pub(crate) metrics: Arc<ModelMetrics>,
+    /// When it is asked last for a while.
+    pub(crate) ejection: Option<ProviderEjection>,
+}
+
+impl AiTarget {
+    /// Whether it, or its provider, fails, and is asked last.
+    pub(super) fn is_out(&self, now: Moment) -> bool {
+        self.state.outage.is_out(now) || self.of_provider.outage.is_out(now)
+    }
+
+    /// Lets a call ask it before others; `false` where another one tries already whether it is well again.
+    pub(super) fn enter(&self, now: Moment) -> bool {
+        if !self.state.outage.enter(now) {
+            return false;
+        }
+        let entered = self.of_provider.outage.enter(now);
+        if !entered {
+            self.state.outage.abandoned();
+        }
+        entered
+    }
 }
 
 impl AiPlan {
     pub(crate) fn new(
         models: BTreeMap<Box<str>, Arc<ModelPlan>>,
         providers: Box<[ProviderRoute]>,
+        budgets: Arc<BudgetPlan>,
+        helpers: BTreeMap<Box<str>, Arc<ModelPlan>>,
+        questions: Box<[(Name, Arc<Route>)]>,
     ) -> Self {
         Self {
             models,
             providers,
+            budgets,
+            helpers,
+            questions,
             bodies: Memory::new(BODIES_OF_ROUTE_MAX),
             answers: Memory::new(ANSWERS_OF_ROUTE_MAX),
         }
+    }
+}
+
+impl AiPlan {
+    /// What the limits in tokens and money have refused and counted: those of the API, and those of its models.
+    pub(crate) fn limit_counts(&self, labels: &RouteLabels) -> Vec<LimitCounts> {
+        // Of a model that others name there is one plan, which stands with each of them.
+        let of_models = self.models.values().flat_map(|model| model.budgets.iter());
+        let of_models: BTreeMap<_, _> = of_models.map(|plan| (&plan.label, plan)).collect();
+        let plans = iter::once(&self.budgets).chain(of_models.into_values());
+        let counts = plans.flat_map(|plan| {
+            plan.budgets.iter().filter_map(|budget| {
+                let metrics = budget.metrics.as_ref()?;
+                Some(LimitCounts {
+                    team: labels.team_name.clone(),
+                    api: labels.api.clone(),
+                    version: labels.version.clone(),
+                    route: plan.label.clone(),
+                    limit: budget.name.clone(),
+                    refused: metrics.read(),
+                    spent: Some((budget.rule.unit(), metrics.read_spent())),
+                })
+            })
+        });
+        counts.collect()
     }
 }
 
@@ -109,8 +197,11 @@ impl AiRoute {
             AiEndpoint::Messages | AiEndpoint::CountTokens => Dialect::Anthropic,
             AiEndpoint::GenerateContent | AiEndpoint::GeminiModels => Dialect::Gemini,
             AiEndpoint::Models | AiEndpoint::Model => {
-                if head.fields.all_named("anthropic-version").next().is_some() {
+                let has = |name| head.fields.all_named(name).next().is_some();
+                if has("anthropic-version") {
                     Dialect::Anthropic
+                } else if has("x-goog-api-client") || has("x-goog-api-key") {
+                    Dialect::Gemini
                 } else {
                     Dialect::OpenAiChat
                 }
@@ -121,16 +212,3 @@ impl AiRoute {
 
 /// The places of a model's targets in the order in which a call tries them.
 pub(super) type Order = SmallVec<[usize; 8]>;
-
-impl ModelPlan {
-    /// The order for one call: one of the weighted by its weight, the others of them, then those that come in order.
-    pub(super) fn order(&self, chance: u32) -> Order {
-        let mut order = Order::new();
-        let weighted = self.targets.iter().enumerate().take(self.weighted);
-        let weights = weighted.map(|(place, target)| (place, target.weight.get()));
-        let first = by_weight(weights, chance);
-        order.extend(first);
-        order.extend((0..self.targets.len()).filter(|place| Some(*place) != first));
-        order
-    }
-}

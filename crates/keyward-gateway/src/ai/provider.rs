@@ -2,25 +2,34 @@
 
 use super::catalogue::catalogue;
 use super::credential::{self, Credential, ToProve, WayOut};
+use super::facts::Needs;
 use super::key_pool::KeyPool;
+use super::standing::ProviderState;
 use crate::message::Fields;
+use crate::metrics::ModelCounts;
 use crate::upstream::UpstreamPlan;
-use keyward_llm::Dialect;
-use keyward_llm::Hosting;
 use keyward_llm::Target as Asked;
-use keyward_llm::catalogue::{self, Catalogue, KeyPlace, Price};
-use keyward_model::resource::provider::{KeyHeader, OwnKey, ProviderKey, ProviderSecret};
+use keyward_llm::catalogue::{self, Ability, Catalogue, KeyPlace, Mode, Price};
+use keyward_llm::{Dialect, Hosting, ModelMembers};
+use keyward_model::id::TeamId;
+use keyward_model::resource::provider::{
+    KeyHeader, OwnKey, ProviderEjection, ProviderKey, ProviderSecret,
+};
 use keyward_model::resource::raw::{closest, read_target};
 use keyward_model::resource::upstream::{Protocol, Retries};
-use keyward_model::resource::{Provider, Resource, Target, Upstream};
-use keyward_model::{Name, Origin, Timestamp};
+use keyward_model::resource::{AskedAbility, Provider, Resource, Target, Upstream};
+use keyward_model::{Moment, Name, Origin, Timestamp};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// A provider, ready to be called.
 #[derive(Debug)]
 pub(crate) struct ProviderPlan {
     pub(crate) name: Name,
+    /// The team that has it.
+    pub(super) team: TeamId,
+    pub(super) team_name: Name,
     pub(super) declared: Provider,
     pub(super) dialect: Dialect,
     /// In which header its keys go.
@@ -37,6 +46,61 @@ pub(crate) struct ProviderPlan {
     /// The catalogue by which it was prepared.
     catalogue: Option<Arc<Catalogue>>,
     pub(crate) upstream: Arc<UpstreamPlan>,
+    /// How it does: kept over reloads.
+    pub(crate) state: Arc<ProviderState>,
+}
+
+/// How a provider is asked for one of its models.
+pub(crate) struct KnownModel {
+    pub(crate) asked: Asked,
+    pub(crate) price: Option<Price>,
+    /// What of a call's needs it is known to lack.
+    pub(crate) lacks: Needs,
+}
+
+/// A provider as it is now, and what was counted of its models.
+#[derive(Clone, Debug)]
+pub struct ProviderCounts {
+    /// The owner's name.
+    pub team: String,
+    /// Its name.
+    pub provider: String,
+    /// Its keys.
+    pub keys: usize,
+    /// Of these, those that are left alone just now.
+    pub cooling: usize,
+    /// Whether it is asked last, since it could not be reached.
+    pub ejected: bool,
+    /// How often it was.
+    pub ejections: u64,
+    /// Its models that somebody has asked for.
+    pub targets: Vec<TargetHealth>,
+    /// What was counted of each, by the name that callers asked for.
+    pub models: Vec<ModelCountsOf>,
+}
+
+/// A provider's model as it is now.
+#[derive(Clone, Debug)]
+pub struct TargetHealth {
+    /// As the provider calls it.
+    pub model: String,
+    /// Calls under way.
+    pub in_flight: u32,
+    /// Whether it is asked last, since calls to it failed.
+    pub ejected: bool,
+    /// How often it was.
+    pub ejections: u64,
+}
+
+/// What was counted of a model at a provider.
+#[derive(Clone, Debug)]
+pub struct ModelCountsOf {
+    /// As callers call it.
+    pub asked: String,
+    /// As the provider does.
+    pub served: String,
+    /// What was counted.
+    pub counts: ModelCounts,
 }
 
 /// What is known of a provider, from what was declared and from the catalogue.
@@ -101,10 +165,15 @@ impl ProviderPlan {
             return Ok(Arc::clone(before));
         }
         let known = known(declared)?;
+        let state = before.map_or_else(Arc::default, |before| Arc::clone(&before.state));
         Ok(Arc::new(Self {
+            state,
             name: resource.name.clone(),
+            team: resource.team,
+            team_name: resource.team_name.clone(),
             // Keys that were granted for another region are got anew.
             keys: KeyPool::new(
+                &resource.name,
                 &declared.credentials,
                 before
                     .filter(|before| before.region == known.region)
@@ -170,16 +239,85 @@ impl ProviderPlan {
         self.declared.first_token_timeout
     }
 
+    /// How many tokens one of its models can read, where that is known.
+    pub(crate) fn context(&self, name: &str) -> Option<u64> {
+        let (id, catalogue) = self.catalogued.as_deref().zip(self.catalogue.as_deref())?;
+        catalogue.model(id, name)?.context
+    }
+
+    /// Whether one of its keys has limits.
+    pub(crate) fn has_key_budgets(&self) -> bool {
+        self.keys.has_budgets()
+    }
+
     /// How one of its models is asked, and what that costs where it is known.
-    pub(crate) fn model(&self, name: &str) -> (Asked, Option<Price>) {
+    pub(crate) fn model(&self, name: &str) -> KnownModel {
         let entry = self.catalogued.as_deref().zip(self.catalogue.as_deref());
         let asked = entry.and_then(|(id, catalogue)| catalogue.target(id, name));
-        let asked = asked.unwrap_or_else(|| Asked {
+        let mut asked = asked.unwrap_or_else(|| Asked {
             model: name.to_owned(),
             ..Asked::default()
         });
+        if self.catalogued.is_none() || self.declared.base_url.is_some() {
+            // Nobody knows what serves there: it may be a router.
+            asked.quirks.model_members = ModelMembers::Any;
+        }
         let model = entry.and_then(|(id, catalogue)| catalogue.model(id, name));
-        (asked, model.and_then(|model| model.price.clone()))
+        let of_catalogue = |ability: AskedAbility| match ability {
+            AskedAbility::Tools => Ability::Tools,
+            AskedAbility::JsonSchema => Ability::JsonSchema,
+            AskedAbility::Reasoning => Ability::Reasoning,
+            AskedAbility::Vision => Ability::Vision,
+            AskedAbility::Pdf => Ability::Pdf,
+            AskedAbility::AudioIn => Ability::AudioIn,
+        };
+        // Of one whose abilities nobody has written down, nothing is known.
+        let told = model.filter(|model| model.mode == Mode::Chat && !model.abilities.is_empty());
+        let lacks = told.map_or_else(Needs::default, |model| {
+            let all = AskedAbility::ALL.into_iter();
+            Needs::of(all.filter(|ability| !model.can(of_catalogue(*ability))))
+        });
+        KnownModel {
+            asked,
+            price: model.and_then(|model| model.price.clone()),
+            lacks,
+        }
+    }
+
+    /// When its models are asked last for a while.
+    pub(crate) fn ejection(&self) -> Option<ProviderEjection> {
+        self.declared.ejection.clone()
+    }
+
+    /// How it is now.
+    pub(crate) fn read(&self, now: Moment) -> ProviderCounts {
+        let targets = self.state.targets().into_iter();
+        let models = self.state.counts().into_iter();
+        ProviderCounts {
+            team: self.upstream.team.to_string(),
+            provider: self.name.to_string(),
+            keys: self.declared.credentials.len(),
+            cooling: self.keys.cooling(now),
+            ejected: self.state.outage.is_out(now),
+            ejections: self.state.outage.total(),
+            targets: targets
+                .map(|(model, state)| TargetHealth {
+                    model: model.into(),
+                    in_flight: state.in_flight.load(Ordering::Relaxed),
+                    ejected: state.outage.is_out(now),
+                    ejections: state.outage.total(),
+                })
+                .collect(),
+            models: models
+                .filter_map(|((asked, served), counts)| {
+                    Some(ModelCountsOf {
+                        asked: asked.into(),
+                        served: served.into(),
+                        counts: counts.read()?,
+                    })
+                })
+                .collect(),
+        }
     }
 }
 

@@ -1,13 +1,16 @@
 //! A streamed answer on its way from a provider to the caller, event by event.
 
-use super::answering::Account;
+use super::answering::{Account, Seen, Taken};
+use super::attempt::Heard;
+use super::visit::outcome_of;
 use crate::body::{AnswerBody, BodyFailure, move_bytes};
+use crate::metrics::ModelOutcome;
 use crate::record::CallRecord;
 use bytes::Bytes;
 use keyward_llm::form::{Event, Failure, FailureKind, Request, Usage};
 use keyward_llm::framing::{Deframer, sse};
 use keyward_llm::passage::StreamPassage;
-use keyward_llm::task::{Task, Told as Taken, Units};
+use keyward_llm::task::{Task, Told};
 use keyward_llm::{Context, Dialect, StreamReader, StreamWriter};
 use std::future::poll_fn;
 use std::task::{Context as Waking, Poll, ready};
@@ -28,20 +31,19 @@ pub(crate) struct InferredBody {
     /// What went wrong, once that was told.
     failure: Option<Failure>,
     account: Account,
+    /// What the provider has sent, where it is counted here should it not tell.
+    seen: Option<Seen>,
 }
 
 /// How a provider's events become the caller's.
 pub(super) enum Way {
-    /// They are the caller's. Until the first token is there, they are read beside for that.
-    Passed {
-        passage: Box<StreamPassage>,
-        ahead: Option<Box<StreamReader>>,
-    },
+    /// They are the caller's, known here or not.
+    Passed { passage: Box<StreamPassage> },
     /// What is no conversation: it passes as it comes, and events are looked at for what they say of tokens.
     Unread {
         task: Task,
         events: Option<Box<Deframer>>,
-        told: Taken,
+        told: Told,
     },
     Translated {
         reader: Box<StreamReader>,
@@ -53,10 +55,9 @@ pub(super) enum Way {
 
 impl Way {
     /// Between two of one dialect.
-    pub(super) fn passed(dialect: Dialect, take_out_usage: bool, context: &Context) -> Self {
+    pub(super) fn passed(dialect: Dialect, take_out_usage: bool) -> Self {
         Self::Passed {
             passage: Box::new(StreamPassage::new(dialect, take_out_usage)),
-            ahead: Some(Box::new(StreamReader::new(dialect, context))),
         }
     }
 
@@ -76,7 +77,7 @@ impl Way {
     }
 
     /// Of what is no conversation; `events` where it is a stream of them.
-    pub(super) fn unread(task: Task, events: bool, told: Taken) -> Self {
+    pub(super) fn unread(task: Task, events: bool, told: Told) -> Self {
         Self::Unread {
             task,
             events: events.then(|| Box::new(Deframer::Sse(sse::Reader::new()))),
@@ -87,29 +88,30 @@ impl Way {
     fn has_begun(&self) -> bool {
         match self {
             Self::Unread { .. } => true,
-            Self::Passed { ahead, .. } => ahead.is_none(),
+            Self::Passed { passage } => passage.has_begun(),
             Self::Translated { begun, .. } => *begun,
         }
     }
 
     fn usage(&self) -> Option<Usage> {
         match self {
-            Self::Passed { passage, .. } => passage.usage(),
+            Self::Passed { passage } => passage.usage(),
             Self::Translated { usage, .. } => *usage,
             Self::Unread { told, .. } => told.usage,
         }
     }
 
-    fn units(&self) -> Units {
+    /// What is told of what it took.
+    fn taken(&self) -> Taken {
         match self {
-            Self::Passed { .. } | Self::Translated { .. } => Units::default(),
-            Self::Unread { told, .. } => told.units,
+            Self::Passed { .. } | Self::Translated { .. } => Taken::told(self.usage()),
+            Self::Unread { told, .. } => Taken::of_task(*told),
         }
     }
 
     /// Takes bytes, or the end of them (`None`); what the caller gets goes into `out`. The failure that the stream tells
     /// of, if it does.
-    fn take(&mut self, bytes: Option<&[u8]>, out: &mut Vec<u8>) -> Option<Failure> {
+    fn take(&mut self, bytes: Option<&[u8]>, out: &mut Vec<u8>) -> Option<Failed> {
         match self {
             Self::Unread { task, events, told } => {
                 let bytes = bytes?;
@@ -126,20 +128,7 @@ impl Way {
                 }
                 None
             }
-            Self::Passed { passage, ahead } => {
-                if let Some(reader) = ahead {
-                    let events = match bytes {
-                        Some(bytes) => reader.push(bytes),
-                        None => reader.finish(),
-                    };
-                    match events.iter().find_map(failure_of) {
-                        // What this gateway does not know passes all the same.
-                        Some(failure) if is_of_reading(failure) => *ahead = None,
-                        Some(failure) => return Some(failure.clone()),
-                        None if events.iter().any(is_answer) => *ahead = None,
-                        None => {}
-                    }
-                }
+            Self::Passed { passage } => {
                 let taken = match bytes {
                     Some(bytes) => passage.push(bytes, out),
                     None => {
@@ -148,8 +137,11 @@ impl Way {
                     }
                 };
                 match taken {
-                    Ok(()) => passage.failure().cloned(),
-                    Err(error) => Some(Failure::of_answer(&error)),
+                    Ok(()) => passage.failure().map(|failure| Failed {
+                        told: failure.kind != FailureKind::Cut,
+                        failure: failure.clone(),
+                    }),
+                    Err(error) => Some(Failed::untold(Failure::of_answer(&error))),
                 }
             }
             Self::Translated {
@@ -168,7 +160,7 @@ impl Way {
                     match &event {
                         Event::Usage(told) => *usage = Some(*told),
                         Event::Failed(told) => {
-                            failure = Some(told.clone());
+                            failure = Some(Failed::untold(told.clone()));
                             // Who tells of it knows whether the caller has heard anything yet.
                             break;
                         }
@@ -182,7 +174,7 @@ impl Way {
                         | Event::Ended => {}
                     }
                     if let Err(error) = writer.write(&event, out) {
-                        failure = Some(Failure::of_answer(&error));
+                        failure = Some(Failed::untold(Failure::of_answer(&error)));
                         break;
                     }
                 }
@@ -191,25 +183,15 @@ impl Way {
         }
     }
 
-    /// Whether the caller has been told of a failure by the provider's own bytes.
-    fn tells_itself(&self, failure: &Failure) -> bool {
-        match self {
-            Self::Passed { .. } => failure.kind != FailureKind::Cut,
-            Self::Unread { .. } => true,
-            Self::Translated { .. } => false,
-        }
-    }
-
     /// Tells the caller of a failure in mid-stream.
     fn tell(&mut self, failure: &Failure, form: Dialect, context: &Context, out: &mut Vec<u8>) {
-        let event = Event::Failed(failure.clone());
         let told = match self {
-            Self::Unread { .. } => None,
-            Self::Passed { .. } => StreamWriter::new(form, &Request::default(), context)
-                .map(|mut writer| writer.write(&event, out)),
-            Self::Translated { writer, .. } => Some(writer.write(&event, out)),
+            // It has no words for it.
+            Self::Unread { .. } => Ok(()),
+            Self::Passed { passage, .. } => passage.tell(failure, form, context, out),
+            Self::Translated { writer, .. } => writer.write(&Event::Failed(failure.clone()), out),
         };
-        if let Some(Err(error)) = told {
+        if let Err(error) = told {
             tracing::debug!(%error, "a stream's failure can't be told in the caller's dialect");
         }
     }
@@ -218,9 +200,9 @@ impl Way {
 /// Whether an event is a part of the answer: from then on there is no way back to another provider.
 const fn is_answer(event: &Event) -> bool {
     match event {
-        Event::Started { .. } | Event::Usage(_) | Event::Failed(_) => false,
-        Event::Opened { .. }
-        | Event::Text { .. }
+        // Where a block begins there is no token yet.
+        Event::Started { .. } | Event::Opened { .. } | Event::Usage(_) | Event::Failed(_) => false,
+        Event::Text { .. }
         | Event::Arguments { .. }
         | Event::Signed { .. }
         | Event::Closed { .. }
@@ -229,34 +211,20 @@ const fn is_answer(event: &Event) -> bool {
     }
 }
 
-/// Whether a provider said something that this gateway does not know, which is no failure of the provider's.
-pub(super) fn is_of_reading(failure: &Failure) -> bool {
-    let code = failure.code.as_deref();
-    matches!(code, Some("malformed_field" | "unknown_field"))
+/// A stream that failed.
+struct Failed {
+    failure: Failure,
+    /// Whether what the caller gets says so already.
+    told: bool,
 }
 
-fn failure_of(event: &Event) -> Option<&Failure> {
-    match event {
-        Event::Failed(failure) => Some(failure),
-        Event::Started { .. }
-        | Event::Usage(_)
-        | Event::Opened { .. }
-        | Event::Text { .. }
-        | Event::Arguments { .. }
-        | Event::Signed { .. }
-        | Event::Closed { .. }
-        | Event::Stopped { .. }
-        | Event::Ended => None,
+impl Failed {
+    const fn untold(failure: Failure) -> Self {
+        Self {
+            failure,
+            told: false,
+        }
     }
-}
-
-/// Who has told the caller of a failure.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Told {
-    /// The provider, where its bytes pass and say so.
-    AsItSays,
-    /// Nobody yet: the stream was found to have failed here.
-    ByNobody,
 }
 
 impl InferredBody {
@@ -265,7 +233,7 @@ impl InferredBody {
         mut from: AnswerBody,
         mut way: Way,
         (form, context): (Dialect, &Context),
-        account: Account,
+        (heard, account, mut seen): (&Heard, Account, Option<Seen>),
     ) -> Result<Self, Failure> {
         let mut out = Vec::new();
         let mut ended = false;
@@ -276,13 +244,18 @@ impl InferredBody {
             ended = count == 0;
             let piece = from.take_piece(count);
             let bytes = (!ended).then_some(&*piece);
-            if let Some(failure) = way.take(bytes, &mut out) {
+            if let Some(seen) = &mut seen {
+                seen.piece(&piece);
+            }
+            let failed = way.take(bytes, &mut out);
+            heard.set(way.usage());
+            if let Some(failed) = failed {
                 if !way.has_begun() {
-                    return Err(failure);
+                    return Err(failed.failure);
                 }
                 // A first token and a failure in one piece: what follows tells of it.
-                let mut body = Self::of(None, way, (form, context), out, account);
-                body.fail(failure, Told::AsItSays);
+                let mut body = Self::of(None, way, (form, context), out, (account, seen));
+                body.fail(failed);
                 return Ok(body);
             }
             if out.len() > BEFORE_FIRST_MAX && !way.has_begun() {
@@ -296,7 +269,7 @@ impl InferredBody {
             from.end();
         }
         let from = (!ended).then(|| Box::new(from));
-        Ok(Self::of(from, way, (form, context), out, account))
+        Ok(Self::of(from, way, (form, context), out, (account, seen)))
     }
 
     fn of(
@@ -304,7 +277,7 @@ impl InferredBody {
         way: Way,
         (form, context): (Dialect, &Context),
         out: Vec<u8>,
-        account: Account,
+        (account, seen): (Account, Option<Seen>),
     ) -> Self {
         Self {
             from,
@@ -315,6 +288,7 @@ impl InferredBody {
             given: 0,
             failure: None,
             account,
+            seen,
         }
     }
 
@@ -332,8 +306,7 @@ impl InferredBody {
                 return Poll::Ready(Ok(0));
             };
             let mut out = Vec::new();
-            let mut told = Told::AsItSays;
-            let failure = match ready!(from.poll_piece(waking)) {
+            let failed = match ready!(from.poll_piece(waking)) {
                 Ok(0) => {
                     from.end();
                     self.from = None;
@@ -341,6 +314,9 @@ impl InferredBody {
                 }
                 Ok(count) => {
                     let piece = from.take_piece(count);
+                    if let Some(seen) = &mut self.seen {
+                        seen.piece(&piece);
+                    }
                     self.way.take(Some(&piece), &mut out)
                 }
                 // Sound has no words to tell it in: the connection breaks, so that nobody takes a part for the whole.
@@ -349,28 +325,32 @@ impl InferredBody {
                     self.failure = Some(broken(failure));
                     return Poll::Ready(Err(failure));
                 }
-                Err(failure) => {
-                    told = Told::ByNobody;
-                    Some(broken(failure))
-                }
+                Err(failure) => Some(Failed::untold(broken(failure))),
             };
             self.out = Bytes::from(out);
             self.given = 0;
-            if let Some(failure) = failure {
-                self.fail(failure, told);
+            if let Some(failed) = failed {
+                self.fail(failed);
             }
         }
     }
 
     /// The stream fails: the caller is told, and it ends.
-    fn fail(&mut self, failure: Failure, told: Told) {
+    fn fail(&mut self, Failed { failure, told }: Failed) {
         self.from = None;
-        if told == Told::ByNobody || !self.way.tells_itself(&failure) {
+        if !told {
             let mut out = self.out.to_vec();
             self.way.tell(&failure, self.form, &self.context, &mut out);
             self.out = Bytes::from(out);
         }
         self.failure = Some(failure);
+    }
+
+    /// To be said while the caller takes nothing: what comes meanwhile is in no other call's way.
+    pub(crate) fn absorb(&mut self, waking: &mut Waking<'_>) {
+        if let Some(from) = &mut self.from {
+            from.absorb(waking);
+        }
     }
 
     pub(crate) fn move_piece(&mut self, count: usize, out: &mut Vec<u8>) {
@@ -386,9 +366,35 @@ impl InferredBody {
 
     /// Writes down what the call took and how it ended.
     pub(crate) fn settle(&self, record: &mut CallRecord) {
-        record.model = Some(Box::new(
-            self.account.took(self.way.usage(), self.way.units()),
-        ));
+        let told = self.way.usage();
+        // Who leaves before the end is charged for what was written for them by then: what the provider has told of that is
+        // not all of it. Of a stream that failed, only that.
+        let whole = self.from.is_none();
+        let taken = match (&self.failure, &self.seen) {
+            (Some(_), _) | (None, None) => self.way.taken(),
+            (None, Some(seen)) => {
+                let enough = told.filter(|_| whole);
+                Taken::counted(enough, || seen.counted(told))
+            }
+        };
+        let used = self.account.used(taken);
+        let visit = &self.account.visit;
+        let outcome = match &self.failure {
+            Some(failure) => {
+                visit.judge(failure.kind);
+                outcome_of(failure.kind)
+            }
+            None => {
+                visit.did_well();
+                if record.complete {
+                    ModelOutcome::Answered
+                } else {
+                    ModelOutcome::Cancelled
+                }
+            }
+        };
+        visit.count(outcome, &used);
+        record.model = Some(Box::new(used));
         if let Some(failure) = &self.failure {
             let (code, failure) = super::failure::told(failure.clone());
             record.failed_in_stream(code, failure.because.as_ref().unwrap_or(&failure.message));

@@ -1,7 +1,7 @@
 //! An answer's body on its way to the client.
 
 use super::{BodyFailure, Download, move_bytes};
-use crate::ai::InferredBody;
+use crate::ai::{GuardedBody, InferredBody};
 use crate::capture::{CallCapture, Side};
 use crate::coding::{Compressing, Pieces};
 use crate::deadlines::Seat;
@@ -40,6 +40,8 @@ enum Source {
     Filling(FillingReader),
     /// It comes from a provider of AI models, in the caller's dialect.
     Inferred(Box<InferredBody>),
+    /// The same, looked at by guardrails on its way.
+    Guarded(Box<GuardedBody>),
     /// It was cut, and what is told of that in trailers.
     Cut(Option<Fields>),
 }
@@ -85,6 +87,16 @@ impl AnswerBody {
         }
     }
 
+    /// A body of a provider that guardrails look at.
+    pub(crate) fn guarded(body: GuardedBody) -> Self {
+        Self {
+            source: Source::Guarded(Box::new(body)),
+            compressing: None,
+            watching: None,
+            record: None,
+        }
+    }
+
     /// From here on it is read by another task, which has this seat.
     pub(crate) fn reseat(&mut self, seat: &Rc<Seat>) {
         if let Source::Upstream(download) = &mut self.source {
@@ -122,6 +134,7 @@ impl AnswerBody {
             | Source::Upstream(_)
             | Source::Filling(_)
             | Source::Inferred(_)
+            | Source::Guarded(_)
             | Source::Cut(_) => None,
         }
     }
@@ -130,9 +143,11 @@ impl AnswerBody {
     pub(crate) fn is_own(&self) -> bool {
         match &self.source {
             Source::Full(..) => true,
-            Source::Upstream(_) | Source::Filling(_) | Source::Inferred(_) | Source::Cut(_) => {
-                false
-            }
+            Source::Upstream(_)
+            | Source::Filling(_)
+            | Source::Inferred(_)
+            | Source::Guarded(_)
+            | Source::Cut(_) => false,
         }
     }
 
@@ -149,7 +164,7 @@ impl AnswerBody {
             },
             Source::Filling(reader) => reader.left(),
             // Nobody knows how long it gets; the trailers.
-            Source::Inferred(_) | Source::Cut(_) => None,
+            Source::Inferred(_) | Source::Guarded(_) | Source::Cut(_) => None,
         }
     }
 
@@ -189,10 +204,16 @@ impl AnswerBody {
 
     /// To be said while the client takes nothing, so that what comes meanwhile is in nobody's way.
     pub(crate) fn absorb(&mut self, context: &mut Context<'_>) {
-        if let Source::Upstream(download) = &mut self.source
-            && let Some(connection) = &mut download.connection
-        {
-            connection.absorb(context);
+        match &mut self.source {
+            Source::Upstream(download) => {
+                if let Some(connection) = &mut download.connection {
+                    connection.absorb(context);
+                }
+            }
+            Source::Inferred(body) => body.absorb(context),
+            Source::Guarded(body) => body.absorb(context),
+            // What is all there, and what its own task reads from its upstream.
+            Source::Full(..) | Source::Filling(_) | Source::Cut(_) => {}
         }
     }
 
@@ -235,7 +256,7 @@ impl AnswerBody {
                 trailers
             }),
             Source::Filling(reader) => reader.take_trailers(),
-            Source::Inferred(_) => None,
+            Source::Inferred(_) | Source::Guarded(_) => None,
             Source::Cut(trailers) => trailers.take(),
         }
     }
@@ -264,13 +285,20 @@ impl AnswerBody {
         }
     }
 
+    /// Writes down what an AI call took, as far as that is known by now.
+    pub(crate) fn settle(&self, record: &mut CallRecord) {
+        match &self.source {
+            Source::Inferred(body) => body.settle(record),
+            Source::Guarded(body) => body.settle(record),
+            Source::Full(..) | Source::Upstream(_) | Source::Filling(_) | Source::Cut(_) => {}
+        }
+    }
+
     fn count_in(&self, record: &mut CallRecord) {
         if let Source::Upstream(download) = &self.source {
             record.bytes_in = download.upload.bytes_in();
         }
-        if let Source::Inferred(body) = &self.source {
-            body.settle(record);
-        }
+        self.settle(record);
     }
 }
 
@@ -330,6 +358,11 @@ impl<'a> Tapped<'a> {
                 self.keep(&piece);
                 piece
             }
+            Source::Guarded(body) => {
+                let piece = body.take_piece(count);
+                self.keep(&piece);
+                piece
+            }
             Source::Cut(_) => Bytes::new(),
         }
     }
@@ -342,6 +375,7 @@ impl Pieces for Tapped<'_> {
             Source::Upstream(download) => download.poll_piece(context),
             Source::Filling(reader) => reader.poll_piece(context),
             Source::Inferred(body) => body.poll_piece(context),
+            Source::Guarded(body) => body.poll_piece(context),
             Source::Cut(_) => Poll::Ready(Ok(0)),
         }
     }
@@ -362,6 +396,11 @@ impl Pieces for Tapped<'_> {
                 self.keep(out.get(from..).unwrap_or_default());
             }
             Source::Inferred(body) => {
+                let from = out.len();
+                body.move_piece(count, out);
+                self.keep(out.get(from..).unwrap_or_default());
+            }
+            Source::Guarded(body) => {
                 let from = out.len();
                 body.move_piece(count, out);
                 self.keep(out.get(from..).unwrap_or_default());

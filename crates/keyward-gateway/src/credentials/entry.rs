@@ -2,6 +2,7 @@
 
 use super::CredentialKeys;
 use super::keys::{NoSuchKey, credential_id};
+use crate::snapshot::BudgetPlan;
 use keyward_model::caller::{Method, TokenClaims, TokenFacts, TokenScopes};
 use keyward_model::id::{CredentialId, TeamId};
 use keyward_model::resource::credential::{
@@ -27,6 +28,7 @@ pub(crate) struct Entry {
     roles: Vec<String>,
     expires: Option<Timestamp>,
     enabled: bool,
+    budgets: Option<Arc<BudgetPlan>>,
 }
 
 /// What is shown of it, and what a password is checked against.
@@ -77,6 +79,8 @@ impl Entry {
             roles: credential.roles.iter().cloned().collect(),
             expires: credential.expires,
             enabled: credential.enabled,
+            budgets: (!credential.budgets.is_empty())
+                .then(|| BudgetPlan::of_credential(&resource.name, &credential.budgets)),
         })
     }
 
@@ -109,6 +113,11 @@ impl Entry {
             .because(format_args!("credential `{}`", self.resource.name)));
         }
         Ok(())
+    }
+
+    /// Limits in what calls of AI models with it take, where it has some.
+    pub(crate) fn budgets(&self) -> Option<&Arc<BudgetPlan>> {
+        self.budgets.as_ref()
     }
 
     /// When it ends.

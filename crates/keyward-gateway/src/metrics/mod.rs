@@ -4,8 +4,10 @@ mod api;
 mod cache;
 mod copy;
 mod counter;
+mod guardrail;
 mod histogram;
 mod limit;
+mod model;
 mod policy;
 mod route;
 mod worker;
@@ -14,12 +16,17 @@ pub use cache::CacheOutcome;
 pub use copy::CopyOutcome;
 pub use histogram::{HistogramCounts, LATENCY_BOUNDS_US};
 pub use limit::LimitCounts;
+pub use model::{ModelCounts, ModelOutcome, TOKEN_KINDS};
 pub use policy::PolicyEvent;
 pub use route::RouteCounts;
 pub use worker::{HandshakeCounts, WorkerCounts};
 
+pub use guardrail::GuardrailLabels;
+
 pub(crate) use api::ApiMetrics;
+pub(crate) use guardrail::GuardrailCounters;
 pub(crate) use limit::LimitMetrics;
+pub(crate) use model::ModelMetrics;
 pub(crate) use route::RouteMetrics;
 pub(crate) use worker::{State, WorkerMetrics};
 
@@ -33,6 +40,11 @@ struct PerWorker<T>(Box<[OnceLock<Box<T>>]>);
 impl<T: Default> PerWorker<T> {
     fn new(workers: usize) -> Self {
         Self((0..workers).map(|_| OnceLock::new()).collect())
+    }
+
+    /// How many workers there are.
+    fn workers(&self) -> usize {
+        self.0.len()
     }
 
     /// What this worker counts; `None` if there is no such worker.

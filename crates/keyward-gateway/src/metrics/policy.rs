@@ -52,6 +52,16 @@ events! {
     AnswerMisfits = "validation", "answer_misfits";
     /// An answer went on without its body's having been looked at: it was too large, coded, or there was no memory.
     AnswerUnread = "validation", "answer_unread";
+    /// A guardrail did not let a call, or its answer, pass.
+    GuardrailBlocked = "guardrails", "blocked";
+    /// Something in a call was masked.
+    GuardrailMasked = "guardrails", "masked";
+    /// A call passed, and was told to have something in it.
+    GuardrailFlagged = "guardrails", "flagged";
+    /// What a guardrail asks gave no answer, and the call was refused.
+    GuardrailFailed = "guardrails", "failed";
+    /// What a guardrail asks gave no answer, and the call passed.
+    GuardrailFailedOpen = "guardrails", "failed_open";
     /// A call was the first with its idempotency key, and went on.
     KeyFirst = "idempotency", "first";
     /// A call got the answer that is kept for its key.

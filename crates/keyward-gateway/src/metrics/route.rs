@@ -47,6 +47,11 @@ impl RouteMetrics {
         }
     }
 
+    /// How many workers count.
+    pub(crate) fn workers(&self) -> usize {
+        self.workers.workers()
+    }
+
     /// The route has a mirror: what becomes of copies is told from now on.
     pub(crate) fn mirrors(&self) {
         self.mirrors.store(true, Ordering::Relaxed);

@@ -27,6 +27,8 @@ pub(crate) fn call(status: u16, total: u64, first_byte: u64, upstream: u64) -> U
         because: None,
         limit: (status == 429).then(|| "whole".into()),
         policy: None,
+        guardrails: None,
+        answer_cache: None,
         model: None,
         bytes_in: 1,
         bytes_out: 10,

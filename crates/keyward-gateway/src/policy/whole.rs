@@ -35,6 +35,28 @@ pub(crate) enum Unread {
     Failed(BodyFailure),
 }
 
+/// Why an answer's body was not read whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UnreadAnswer {
+    TooLarge,
+    /// What this node, or the route, may keep of bodies is in use.
+    NoMemory,
+    Late,
+    Broken(BodyFailure),
+}
+
+impl UnreadAnswer {
+    /// For the operator.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::TooLarge => "the answer is larger than what is looked into (`max_body`)",
+            Self::NoMemory => "too many bodies are being looked into",
+            Self::Late => "the answer did not arrive in time",
+            Self::Broken(_) => "the answer broke off",
+        }
+    }
+}
+
 /// A body with the memory that it counts for, until nobody has it any more.
 struct Counted {
     bytes: Vec<u8>,
@@ -42,6 +64,7 @@ struct Counted {
 }
 
 /// What a body takes of the node's memory and of the route's.
+#[derive(Debug)]
 pub(crate) struct Reserved {
     of_route: Reservation,
     of_node: Reservation,
@@ -164,50 +187,47 @@ pub(crate) async fn read_within(
     }))
 }
 
-/// Reads an answer's body. The error is for the operator.
+/// Reads an answer's body.
 pub(super) async fn read_answer(
     call: &Call<'_>,
     body: &mut AnswerBody,
     bound: usize,
-) -> Result<Bytes, &'static str> {
-    let reserved = Reserved::of_answer(call).ok_or(NO_MEMORY)?;
+) -> Result<Bytes, UnreadAnswer> {
+    let reserved = Reserved::of_answer(call).ok_or(UnreadAnswer::NoMemory)?;
     read_answer_within(call.seat, deadline(call), body, bound, reserved).await
 }
 
-const NO_MEMORY: &str = "too many bodies are being looked into";
-
-/// Reads an answer's body into memory that is `reserved` as it grows. The error is for the operator.
+/// Reads an answer's body into memory that is `reserved` as it grows.
 pub(crate) async fn read_answer_within(
     seat: &Seat,
     deadline: Deadline,
     body: &mut AnswerBody,
     bound: usize,
     mut reserved: Reserved,
-) -> Result<Bytes, &'static str> {
-    const TOO_LARGE: &str = "the answer is larger than what is looked into (`max_body`)";
+) -> Result<Bytes, UnreadAnswer> {
     if body.left().is_some_and(|left| left > bound as u64) {
-        return Err(TOO_LARGE);
+        return Err(UnreadAnswer::TooLarge);
     }
     let mut bytes = Vec::new();
     poll_fn(|context| {
         loop {
             let Poll::Ready(piece) = body.poll_piece(context) else {
                 ready!(deadline.poll(seat));
-                return Poll::Ready(Err("the answer did not arrive in time"));
+                return Poll::Ready(Err(UnreadAnswer::Late));
             };
             match piece {
                 Ok(0) => return Poll::Ready(Ok(())),
                 Ok(count) => {
                     let size = bytes.len() + count;
                     if size > bound {
-                        return Poll::Ready(Err(TOO_LARGE));
+                        return Poll::Ready(Err(UnreadAnswer::TooLarge));
                     }
                     if !reserved.resize(size) {
-                        return Poll::Ready(Err(NO_MEMORY));
+                        return Poll::Ready(Err(UnreadAnswer::NoMemory));
                     }
                     body.move_piece(count, &mut bytes);
                 }
-                Err(_) => return Poll::Ready(Err("the answer broke off")),
+                Err(failure) => return Poll::Ready(Err(UnreadAnswer::Broken(failure))),
             }
         }
     })

@@ -5,7 +5,9 @@ mod counted;
 mod held;
 mod told;
 
+pub(crate) use counted::Counting;
 pub(crate) use held::HeldCalls;
+pub(crate) use told::unavailable as limits_unavailable;
 
 use super::Refusal;
 use super::authenticate::Authenticated;
@@ -14,7 +16,6 @@ use crate::message::{Fields, RequestHead};
 use crate::record::CallRecord;
 use crate::snapshot::{CellPlace, LimitPolicy, Route};
 use crate::worker::Worker;
-use counted::Counting;
 use keyward_model::{Code, Fault, Permit};
 use keyward_state::limit::{Admission, Cell, Decision, LimitKey, Now, Rule, take_all};
 use keyward_state::shared::{SharedAdmission, SharedLimit, SharedWorker};
@@ -86,6 +87,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) authenticated: Authenticated,
     pub(crate) origin: CallOrigin,
     pub(crate) head: &'a RequestHead,
+    /// The AI model that is asked for, where one is.
+    pub(crate) model: Option<&'a str>,
 }
 
 impl Asking<'_> {
@@ -105,6 +108,7 @@ impl Asking<'_> {
                 address: self.origin.address,
                 head: self.head,
                 route: self.route,
+                model: self.model,
             },
             authenticated: &self.authenticated,
             now: Now {
@@ -268,7 +272,7 @@ impl Counters<'_> {
     /// Finds the cell, or makes it, and remembers it where that is of use.
     fn look_up(&self, limit: &LimitPolicy) -> Result<Arc<Cell>, Refusal> {
         let labels = &self.route.labels;
-        let (found, of_caller) = self.counting.with(limit, |counted| {
+        let (found, of_caller) = self.counting.with(&limit.by, |counted| {
             let key = LimitKey {
                 team: labels.team,
                 team_name: labels.team_name.as_str(),

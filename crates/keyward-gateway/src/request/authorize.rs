@@ -66,10 +66,14 @@ pub(crate) fn authorize(
         let challenge = insufficient_scope(attempt, head, authenticated, &fault, asked);
         return Err(Refusal::with(fault, challenge));
     }
-    // What a model's rule asks for is what its API does, and more.
-    let access = model.map_or(&route.access, |model| &model.access);
-    if let Some(rule) = access {
-        return by_rule(rule, attempt, authenticated, head, record);
+    // What the address is asked with holds, and what the model is: a policy may speak of either.
+    let of_model = model.iter().flat_map(|model| &model.access);
+    let mut permit = None;
+    for rule in route.access.iter().chain(of_model) {
+        permit = Some(by_rule(rule, attempt, authenticated, head, record)?);
+    }
+    if let Some(permit) = permit {
+        return Ok(permit);
     }
     let rule = match route.credentials {
         Credentials::None => "open",
@@ -97,11 +101,10 @@ pub(crate) fn allows(
     if !scopes.all(|scope| caller.scopes.contains(scope)) {
         return false;
     }
-    let Some(rule) = &model.access else {
-        return true;
-    };
-    let decided = decide(rule, attempt, authenticated, head);
-    matches!(decided, Ok(Decision::Allowed(_)))
+    model.access.iter().all(|rule| {
+        let decided = decide(rule, attempt, authenticated, head);
+        matches!(decided, Ok(Decision::Allowed(_)))
+    })
 }
 
 /// Who came without a name may come again with one.
@@ -155,7 +158,10 @@ fn by_rule(
 ) -> Result<Permit, Refusal> {
     let caller = authenticated.caller();
     let decision = decide(rule, attempt, authenticated, head)?;
-    record.policy = decision.by().cloned();
+    record.policy = match (record.policy.take(), decision.by()) {
+        (Some(before), Some(by)) if *before != **by => Some(format!("{before}, {by}").into()),
+        (before, by) => by.cloned().or(before),
+    };
     match decision {
         Decision::Allowed(by) => {
             let by = by.map_or(Cow::Borrowed("rules"), |by| Cow::Owned(by.to_string()));

@@ -302,6 +302,7 @@ fn verify(
         cells: RefCell::default(),
         binding: None,
         access: RefCell::default(),
+        budgets: None,
         caller: Arc::new(caller),
     })
 }

@@ -49,6 +49,8 @@ impl Status {
             | Code::IdempotencyKeyMissing
             | Code::IdempotencyKeyInvalid
             | Code::ModelCannot
+            | Code::CallOverLimit
+            | Code::GuardrailBlocked
             | Code::ProviderRefused
             | Code::Internal => Self::Internal,
             Code::TokenMissing
@@ -73,6 +75,7 @@ impl Status {
             | Code::RoleMissing
             | Code::ClaimsRefused
             | Code::PolicyRefused
+            | Code::ModelUnpriced
             | Code::OriginRefused
             | Code::PreflightRefused
             | Code::AddressRefused
@@ -103,6 +106,7 @@ impl Status {
             | Code::UpstreamUnreachable
             | Code::UpstreamFailed
             | Code::ProviderBusy
+            | Code::GuardrailUnavailable
             | Code::ProviderFailed
             | Code::UntransformableAnswer
             | Code::InvalidAnswer

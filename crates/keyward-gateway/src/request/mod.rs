@@ -31,7 +31,7 @@ pub(crate) mod token_cache;
 mod upgrade;
 mod verified_caller;
 
-pub(crate) use admit::HeldCalls;
+pub(crate) use admit::{Counting, HeldCalls, limits_unavailable};
 pub(crate) use authenticate::Authenticated;
 pub(crate) use client::Client;
 pub(crate) use match_route::Matched;
@@ -301,6 +301,22 @@ async fn way(
         // Before limits: a body that is not taken uses none up.
         body = decompression::decompress(worker, plan, &mut head, body)?;
     }
+    // Before the limits that count calls: what holds the most is asked first, and given back if they refuse.
+    let spending = match (&mut intent, &route.ai) {
+        (Some(intent), Some(ai)) => {
+            let asking = ai::Asking {
+                worker,
+                route,
+                ai,
+                authenticated: &authenticated,
+                caller: permit.caller(),
+                origin,
+                head: &head,
+            };
+            Box::pin(ai::hold(asking, intent, record)).await?
+        }
+        (_, _) => None,
+    };
     let asking = admit::Asking {
         worker,
         route,
@@ -308,12 +324,17 @@ async fn way(
         authenticated,
         origin,
         head: &head,
+        model: intent
+            .as_ref()
+            .and_then(ai::Intent::model)
+            .map(|model| &*model.name),
     };
     let admitted = match &worker.shared_limits {
         None => admit::admit(asking, record)?,
         // In a box: calls of a node that counts by itself don't carry its state along.
         Some(shared) => Box::pin(admit::admit_together(shared, asking, record)).await?,
     };
+    record.spending = spending;
     if let Some(mut answer) = matched.answer() {
         admitted.tell_limits(route, &mut answer.fields);
         record.answered(answer.status.as_u16());

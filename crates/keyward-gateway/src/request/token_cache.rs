@@ -155,6 +155,7 @@ mod tests {
             cells: RefCell::default(),
             binding: None,
             access: RefCell::default(),
+            budgets: None,
         }))
     }
 

@@ -2,6 +2,7 @@
 
 use super::authenticate::Binding;
 use crate::message::Fields;
+use crate::snapshot::BudgetPlan;
 use keyward_access::Memory;
 use keyward_model::{Caller, Timestamp};
 use keyward_state::limit::Cell as LimitCell;
@@ -29,6 +30,8 @@ pub(crate) struct VerifiedCaller {
     pub(crate) binding: Option<Box<Binding>>,
     /// The caller's cell of each of the route's limits, once it was needed.
     pub(crate) cells: RefCell<Vec<Option<Arc<LimitCell>>>>,
+    /// Limits in what calls of AI models with its credential take, where that has some.
+    pub(crate) budgets: Option<Arc<BudgetPlan>>,
     /// What was found out about what it may do, where a route asked for more than scopes.
     pub(crate) access: RefCell<Option<Box<Memory>>>,
 }

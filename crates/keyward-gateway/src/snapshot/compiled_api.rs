@@ -162,8 +162,9 @@ impl CompiledApi {
                     decision: None,
                     ai: None,
                 };
+                let budgets = models.budgets(&label, api, metrics);
                 let metrics = metrics.route(&first.label);
-                Some(models.compile(resource, api, prepared, &metrics)?)
+                Some(models.compile(resource, api, prepared, &metrics, budgets)?)
             }
             (Some(_) | None, _) => None,
         };

@@ -4,7 +4,7 @@ use super::CompileError;
 use super::compiled_api::{CompiledApi, Surroundings};
 use super::route_table::HostTable;
 use super::upstreams::{UpstreamPlans, Upstreams};
-use crate::ai::MachineEnvironment;
+use crate::ai::{MachineEnvironment, ProviderPlan};
 use crate::issuer::{IssuerKeySet, IssuersContext};
 use crate::metrics::ApiMetrics;
 use crate::request::identity::ForgedNames;
@@ -76,6 +76,11 @@ impl Continuity {
     /// The upstreams that are served.
     pub(crate) fn served_upstreams(&self) -> impl Iterator<Item = &Arc<UpstreamPlan>> {
         self.upstreams.served()
+    }
+
+    /// The providers that are served.
+    pub(crate) fn served_providers(&self) -> impl Iterator<Item = &Arc<ProviderPlan>> {
+        self.upstreams.served_providers()
     }
 
     /// The names that no client may send: as before, if they are the same.

@@ -3,8 +3,8 @@
 use super::route_table::Found;
 use super::{Route, Snapshot};
 use crate::upstream::{Pool, Pools};
-use keyward_model::Revision;
 use keyward_model::usage::RouteLabels;
+use keyward_model::{Name, Revision};
 use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -36,6 +36,8 @@ pub(crate) struct LocalRoute {
     pub(crate) decision: Option<RouteRef>,
     /// The ways to the providers of its models.
     pub(crate) providers: Box<[RouteRef]>,
+    /// The ways to what guardrails ask.
+    pub(crate) questions: Box<[(Name, RouteRef)]>,
 }
 
 impl LocalRoute {
@@ -44,6 +46,7 @@ impl LocalRoute {
         let mirror = route.mirror.as_ref();
         let decision = route.decision.as_ref();
         let providers = route.ai.iter().flat_map(|ai| &ai.plan.providers);
+        let questions = route.ai.iter().flat_map(|ai| &ai.plan.questions);
         Rc::new(Self {
             revision,
             labels: Arc::new(route.labels.clone()),
@@ -52,6 +55,9 @@ impl LocalRoute {
             decision: decision.map(|decision| Self::new(&decision.route, revision, pools)),
             providers: providers
                 .map(|provider| Self::new(&provider.route, revision, pools))
+                .collect(),
+            questions: questions
+                .map(|(name, route)| (name.clone(), Self::new(route, revision, pools)))
                 .collect(),
             route: Arc::clone(route),
         })

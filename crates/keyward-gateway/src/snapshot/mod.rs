@@ -1,6 +1,7 @@
 //! The configuration as the data plane reads it: compiled when a revision changes, immutable, shared by
 //! all workers, so that no request looks anything up by name, parses or allocates for it.
 
+mod budgets;
 mod compiled_api;
 mod continuity;
 mod credentials;
@@ -17,6 +18,7 @@ mod upstreams;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use budgets::{BudgetPlan, BudgetPolicy, told};
 pub(crate) use continuity::{Continuity, MadeOf};
 pub(crate) use credentials::{
     ApiKeyPolicy, BasicPolicy, CertificatePolicy, Credentials, DpopPolicy, MethodPolicy,

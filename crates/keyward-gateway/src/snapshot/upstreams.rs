@@ -126,6 +126,10 @@ impl Upstreams {
         }
     }
 
+    pub(super) fn served_providers(&self) -> impl Iterator<Item = &Arc<ProviderPlan>> {
+        self.plans.providers.values()
+    }
+
     pub(super) fn served(&self) -> impl Iterator<Item = &Arc<UpstreamPlan>> {
         self.plans.plans.values()
     }

@@ -197,7 +197,7 @@ impl UpstreamPlan {
 
 /// The score of a target in weighted rendezvous hashing: the highest wins, each as often as its weight
 /// says, and one that is left out leaves all others where they were.
-fn score(hash: u64, weight: u64) -> f64 {
+pub(crate) fn score(hash: u64, weight: u64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "53 bits are more than enough")]
     let (uniform, weight) = (
         ((hash >> 11) as f64 + 0.5) / (1u64 << 53) as f64,

@@ -29,10 +29,11 @@ mod watch;
 pub use counts::{TargetCounts, UpstreamCounts};
 pub use guard::UpstreamGuard;
 
-pub(crate) use choice::{Circumstances, Tried};
-pub(crate) use hash::of as hash_of;
+pub(crate) use choice::{Circumstances, Tried, score};
+pub(crate) use hash::{mix, of as hash_of};
 pub(crate) use http1::Http1Connection;
 pub(crate) use http2::{Http2Call, RequestParts, Terms};
+pub(crate) use latency::Latency;
 pub(crate) use occupied::Occupied;
 pub(crate) use plan::{TargetPlan, UpstreamPlan};
 pub(crate) use pool::{LeaseFailure, Pool, Pools};
@@ -47,7 +48,7 @@ use std::time::Duration;
 
 /// A number from 0 to 1 that differs from one time and one place to the next.
 fn scattered(now: Moment, place: u64) -> f64 {
-    let [a, b, c, d, ..] = hash::mix(now.as_nanos() ^ place.rotate_left(32)).to_le_bytes();
+    let [a, b, c, d, ..] = mix(now.as_nanos() ^ place.rotate_left(32)).to_le_bytes();
     f64::from(u32::from_le_bytes([a, b, c, d])) / f64::from(u32::MAX)
 }
 

@@ -2,7 +2,7 @@
 
 use super::price::{Price, Rates};
 use super::{Ability, Catalogue, Day, KeyPlace, Mode, Model, Provider};
-use crate::dialect::{Dialect, Quirks, SeedName};
+use crate::dialect::{Dialect, ModelMembers, Quirks, SeedName};
 use crate::error::Error;
 use std::collections::BTreeMap;
 
@@ -168,6 +168,9 @@ fn quirks(text: &str) -> Result<Quirks, &'static str> {
             "no_stream_options" => quirks.no_stream_options = true,
             "rerank_top_k" => quirks.rerank_top_k = true,
             "on_vertex" => quirks.on_vertex = true,
+            "openrouter_members" => quirks.model_members = ModelMembers::OpenRouter,
+            "vercel_members" => quirks.model_members = ModelMembers::Vercel,
+            "router_members" => quirks.model_members = ModelMembers::Any,
             _ => return Err("a quirk that is not known"),
         }
     }

@@ -224,8 +224,54 @@ pub(super) fn name_results(messages: &mut [Message]) {
 /// The longest text of a provider that is told on.
 const MOST_TOLD: usize = 2_000;
 
+/// What a message tells beside the kind that status and code say: providers that have no code for it say it in words. No
+/// words make a key be left alone but such as stand where no caller's text is repeated.
+pub(super) fn by_words(kind: FailureKind, message: &str) -> FailureKind {
+    if kind == FailureKind::InvalidRequest {
+        if tells_of_context(message) {
+            return FailureKind::ContextLength;
+        }
+        if message.starts_with("Your credit balance is too low") {
+            return FailureKind::QuotaExhausted;
+        }
+    }
+    let limited = [
+        FailureKind::RateLimited,
+        FailureKind::TooLarge,
+        FailureKind::Unpaid,
+    ];
+    if limited.contains(&kind) && tells_of_size(message) {
+        return FailureKind::OverLimit;
+    }
+    if kind == FailureKind::Unpaid && tells_of_account(message) {
+        return FailureKind::QuotaExhausted;
+    }
+    kind
+}
+
+/// One request is over what its account may take at once.
+fn tells_of_size(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    [
+        "request too large",
+        "tokens must be reduced",
+        "reduce your message size",
+        "or fewer max_tokens",
+        "usage is required for long context",
+    ]
+    .iter()
+    .any(|words| message.contains(words))
+}
+
+/// The account has nothing left, whatever is asked.
+fn tells_of_account(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    let begin = ["insufficient balance", "insufficient credits"];
+    begin.iter().any(|words| message.starts_with(words))
+}
+
 /// Providers that have no code for it say it in words.
-pub(super) fn tells_of_context(message: &str) -> bool {
+fn tells_of_context(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     [
         "maximum context length",
@@ -272,12 +318,10 @@ pub(super) fn named_failure(
     word: Option<&str>,
     message: &str,
 ) -> Failure {
-    let mut kind = known
+    let kind = known
         .or(status.map(FailureKind::of_status))
         .unwrap_or(FailureKind::Server);
-    if kind == FailureKind::InvalidRequest && tells_of_context(message) {
-        kind = FailureKind::ContextLength;
-    }
+    let kind = by_words(kind, message);
     Failure {
         kind,
         status: status.unwrap_or(kind.status()),

@@ -1,11 +1,13 @@
 //! What the gateway has to know of a stream that it passes on unread: its usage, its error, its end. Nothing else of an
 //! event is looked at, so that what is new in a dialect passes and fails nothing.
 
-use super::{Dialect, anthropic, gemini, openai_chat, openai_error, openai_responses};
+use super::{Dialect, anthropic, bedrock, cohere, gemini, ollama, openai_chat};
+use super::{openai_error, openai_responses};
+use crate::error::Error;
 use crate::fields::Fields;
-use crate::form::{Failure, Usage};
+use crate::form::{Failure, FailureKind, Usage};
 use crate::framing::Frame;
-use crate::json::Json;
+use crate::json::{Json, Object};
 
 /// What was seen of a stream so far.
 #[derive(Debug)]
@@ -13,6 +15,8 @@ pub(crate) struct Glance {
     dialect: Dialect,
     usage: Option<Usage>,
     failure: Option<Failure>,
+    /// A part of the answer was seen.
+    begun: bool,
     /// The dialect's own end was seen.
     ended: bool,
     /// Candidates by number, and whether each has said why it stopped: for dialects without an end of their own.
@@ -28,6 +32,7 @@ impl Glance {
             dialect,
             usage: None,
             failure: None,
+            begun: false,
             ended: false,
             candidates: Vec::new(),
         }
@@ -39,6 +44,11 @@ impl Glance {
 
     pub(crate) const fn failure(&self) -> Option<&Failure> {
         self.failure.as_ref()
+    }
+
+    /// Whether a part of the answer was seen, or its end: from then on there is no way back to another provider.
+    pub(crate) const fn has_begun(&self) -> bool {
+        self.begun
     }
 
     /// The words without which an event tells nothing that matters here; none where every event may.
@@ -59,14 +69,32 @@ impl Glance {
         }
     }
 
-    /// Looks at one event. What can't be read of it is not seen, and passes all the same.
+    /// Looks at one event. What can't be read of it is not seen, and passes all the same once the answer has begun; a
+    /// stream that begins with what is no JSON is none.
     pub(crate) fn look(&mut self, frame: Frame<'_>) {
         if frame.data.trim_ascii() == b"[DONE]" {
             self.ended |= self.dialect == Dialect::OpenAiChat;
+            self.begun |= self.ended;
             return;
         }
-        let Ok(event) = Json::parse(frame.data) else {
-            return;
+        let event = match Json::parse(frame.data) {
+            Ok(event) => event,
+            Err(error @ Error::Json { .. }) if !self.begun => {
+                let failure = Failure::new(
+                    FailureKind::Server,
+                    "The provider's stream can't be read: try again later",
+                );
+                self.failure = Some(Failure {
+                    because: Some(error.to_string()),
+                    ..failure.with_code(error.code())
+                });
+                return;
+            }
+            // What is over this crate's bounds is surely a part of an answer.
+            Err(_) => {
+                self.begun = true;
+                return;
+            }
         };
         match self.dialect {
             Dialect::OpenAiChat => self.chat(&event),
@@ -76,6 +104,8 @@ impl Glance {
             // No caller speaks them, so that nothing is passed between two of them.
             Dialect::Bedrock | Dialect::Ollama | Dialect::Cohere => {}
         }
+        self.failure = self.failure.take().map(Failure::veiled);
+        self.begun |= self.ended;
     }
 
     /// The bytes have ended: a stream without an end was cut.
@@ -97,7 +127,9 @@ impl Glance {
             .unwrap_or_default()
         {
             self.candidate(choice, "finish_reason");
-            self.failure = openai_chat::failed_choice(choice).or(self.failure.take());
+            self.failure = self.failure.take().or(openai_chat::failed_choice(choice));
+            self.begun |= set(choice, "finish_reason").is_some()
+                || choice.get("delta").is_some_and(says_something);
             // Moonshot has the usage within a choice.
             self.take_usage(choice, "usage", openai_chat::read_usage);
         }
@@ -108,6 +140,7 @@ impl Glance {
         let response = event.get("response");
         match event.get("type").and_then(Json::as_str) {
             Some("response.completed" | "response.incomplete") => self.ended = true,
+            Some("response.created" | "response.in_progress" | "response.queued") => {}
             Some("response.failed") => {
                 let error = response.and_then(|response| set(response, "error"));
                 let error = error.cloned().unwrap_or(Json::Null);
@@ -117,7 +150,11 @@ impl Glance {
                 let error = set(event, "error").unwrap_or(event);
                 self.failure = Some(openai_error::of(None, error.clone()));
             }
-            Some(_) | None => return,
+            Some(part) => {
+                self.begun |= part.starts_with("response.");
+                return;
+            }
+            None => return,
         }
         if let Some(response) = response {
             self.take_usage(response, "usage", openai_responses::read_usage);
@@ -133,8 +170,12 @@ impl Glance {
                     self.take_usage(message, "usage", read);
                 }
             }
-            Some("message_delta") => self.take_usage(event, "usage", read),
+            Some("message_delta") => {
+                self.begun = true;
+                self.take_usage(event, "usage", read);
+            }
             Some("message_stop") => self.ended = true,
+            Some(part) if part.starts_with("content_block") => self.begun = true,
             Some("error") => {
                 let error = set(event, "error").cloned().unwrap_or(Json::Null);
                 self.failure = Some(anthropic::failure::of(None, error));
@@ -153,6 +194,13 @@ impl Glance {
             .unwrap_or_default()
         {
             self.candidate(candidate, "finishReason");
+            let parts = candidate
+                .get("content")
+                .and_then(|content| content.get("parts"));
+            self.begun |= set(candidate, "finishReason").is_some()
+                || parts
+                    .and_then(Json::as_array)
+                    .is_some_and(|parts| !parts.is_empty());
         }
         let feedback = event.get("promptFeedback");
         if feedback.is_some_and(|feedback| set(feedback, "blockReason").is_some()) {
@@ -175,17 +223,60 @@ impl Glance {
         }
     }
 
-    fn take_usage(
-        &mut self,
-        of: &Json,
-        name: &str,
-        read: impl FnOnce(Fields) -> Result<Usage, crate::Error>,
-    ) {
-        let told = set(of, name).cloned().and_then(|usage| {
-            let fields = Fields::of(usage).ok()?;
-            read(fields).ok()
-        });
-        self.usage = told.or(self.usage);
+    fn take_usage(&mut self, of: &Json, name: &str, read: impl Fn(Fields) -> Result<Usage, Error>) {
+        let told = set(of, name).cloned();
+        self.usage = told.and_then(|usage| leniently(usage, read)).or(self.usage);
+    }
+}
+
+/// Whether a piece of a message has more than who speaks.
+fn says_something(delta: &Json) -> bool {
+    let Json::Object(delta) = delta else {
+        return false;
+    };
+    let empty = |value: &Json| match value {
+        Json::Null => true,
+        Json::String(text) => text.is_empty(),
+        Json::Array(items) => items.is_empty(),
+        Json::Object(members) => members.is_empty(),
+        Json::Bool(_) | Json::Number(_) => false,
+    };
+    delta
+        .iter()
+        .any(|(name, value)| name != "role" && !empty(value))
+}
+
+/// Reads usage; of one that has members of another form than is known, the plain counts.
+fn leniently(usage: Json, read: impl Fn(Fields) -> Result<Usage, Error>) -> Option<Usage> {
+    if let Ok(usage) = Fields::of(usage.clone()).and_then(&read) {
+        return Some(usage);
+    }
+    let mut plain = Object::new();
+    let Json::Object(members) = usage else {
+        return None;
+    };
+    for (name, value) in members.into_members() {
+        if value.as_u64().is_some() {
+            plain.set(&name, value);
+        }
+    }
+    Fields::of(plain.into()).and_then(read).ok()
+}
+
+/// What an answer took, of the members of its outermost object that tell something.
+pub(crate) fn usage_of(dialect: Dialect, mut answer: Fields) -> Option<Usage> {
+    let mut take =
+        |name, read: fn(Fields) -> Result<Usage, Error>| leniently(answer.take(name)?, read);
+    match dialect {
+        Dialect::OpenAiChat => take("usage", openai_chat::read_usage),
+        Dialect::OpenAiResponses => take("usage", openai_responses::read_usage),
+        Dialect::Anthropic => take("usage", |fields| {
+            anthropic::read_usage(fields, Usage::default())
+        }),
+        Dialect::Gemini => take("usageMetadata", gemini::read_usage),
+        Dialect::Bedrock => take("usage", bedrock::read_usage),
+        Dialect::Cohere => take("usage", cohere::read_usage),
+        Dialect::Ollama => ollama::read_usage(&mut answer).ok().flatten(),
     }
 }
 

@@ -17,9 +17,9 @@ mod schema;
 mod stream;
 mod tokens;
 
-pub(crate) use glance::Glance;
+pub(crate) use glance::{Glance, usage_of};
 pub(crate) use outgoing::path_segment as model_segment;
-pub use outgoing::{Address, Context, Outgoing, Quirks, SeedName, Target};
+pub use outgoing::{Address, Context, ModelMembers, Outgoing, Quirks, SeedName, Target};
 pub(crate) use schema::tools_without;
 pub use stream::{MOST_BLOCKS, StreamReader, StreamWriter};
 
@@ -145,7 +145,7 @@ impl Dialect {
     }
 
     /// The failure that an answer of status 200 tells of, if it does.
-    fn told_failure(self, answer: &Fields) -> Option<Failure> {
+    pub(crate) fn told_failure(self, answer: &Fields) -> Option<Failure> {
         let error = answer.look("error");
         match self {
             Self::OpenAiChat => match error {

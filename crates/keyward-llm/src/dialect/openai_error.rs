@@ -1,6 +1,6 @@
 //! Errors, `{"error": {"message", "type", "param", "code"}}`, as both of OpenAI's dialects and most providers have them.
 
-use super::content::{plain_failure, shortened, tells_of_context};
+use super::content::{by_words, plain_failure, shortened};
 use crate::fields::Fields;
 use crate::form::{Failure, FailureKind};
 use crate::json::{Json, Object};
@@ -71,14 +71,15 @@ pub(super) fn of(status: Option<u16>, error: Json) -> Failure {
     let status = status.or(told.filter(|status| (400..600).contains(status)));
     let by_status = status.map(FailureKind::of_status);
     let plain = |kind: &FailureKind| *kind == FailureKind::InvalidRequest;
-    let mut kind = by_word(&code)
-        .or(by_word(&class).filter(|kind| !plain(kind)))
+    // That the request is wrong is the least that some say, whatever it is.
+    let telling = |word| by_word(word).filter(|kind| !plain(kind));
+    let mut kind = telling(&code)
+        .or(telling(&class))
         .or(by_status)
+        .or(by_word(&code))
         .or(by_word(&class))
         .unwrap_or(FailureKind::Server);
-    if plain(&kind) && message.as_deref().is_some_and(tells_of_context) {
-        kind = FailureKind::ContextLength;
-    }
+    kind = by_words(kind, message.as_deref().unwrap_or_default());
     Failure {
         kind,
         status: status.unwrap_or(kind.status()),
@@ -99,11 +100,12 @@ fn error(failure: &Failure) -> Object {
         | FailureKind::ContextLength
         | FailureKind::Filtered
         | FailureKind::NotFound
+        | FailureKind::OverLimit
         | FailureKind::TooLarge => "invalid_request_error",
         FailureKind::Authentication => "authentication_error",
         FailureKind::Permission => "permission_error",
         FailureKind::RateLimited => "rate_limit_error",
-        FailureKind::QuotaExhausted => "insufficient_quota",
+        FailureKind::QuotaExhausted | FailureKind::Unpaid => "insufficient_quota",
         FailureKind::Overloaded | FailureKind::Timeout | FailureKind::Server | FailureKind::Cut => {
             "server_error"
         }
@@ -113,7 +115,8 @@ fn error(failure: &Failure) -> Object {
         FailureKind::Filtered => Some("content_filter"),
         FailureKind::NotFound => Some("model_not_found"),
         FailureKind::RateLimited => Some("rate_limit_exceeded"),
-        FailureKind::QuotaExhausted => Some("insufficient_quota"),
+        FailureKind::QuotaExhausted | FailureKind::Unpaid => Some("insufficient_quota"),
+        FailureKind::OverLimit => Some("request_too_large"),
         FailureKind::Authentication => Some("invalid_api_key"),
         FailureKind::Cut => Some("stream_cut"),
         FailureKind::InvalidRequest

@@ -63,6 +63,23 @@ pub struct Quirks {
     pub rerank_top_k: bool,
     /// It is spoken at the addresses of Google's Vertex.
     pub on_vertex: bool,
+    /// Which members of a request choose other models than `model` says.
+    pub model_members: ModelMembers,
+}
+
+/// Which members of a request choose other models than `model` says. They are refused where nothing is translated: whom
+/// callers may ask is decided by the model's name alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ModelMembers {
+    /// None that is known, or all of them may be used.
+    #[default]
+    None,
+    /// OpenRouter's.
+    OpenRouter,
+    /// Those of Vercel's gateway.
+    Vercel,
+    /// Those of all routers that are known: for a server of which nothing is.
+    Any,
 }
 
 /// What the seed is called.

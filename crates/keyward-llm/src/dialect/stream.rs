@@ -151,6 +151,7 @@ impl StreamReader {
                 | Error::Field { .. }
                 | Error::UnknownField { .. }
                 | Error::Unsupported { .. }
+                | Error::OtherModel { .. }
                 | Error::Catalogue { .. }
                 | Error::ModelName(_) => {
                     Failure::new(FailureKind::Server, "The provider's stream can't be read")

@@ -38,8 +38,12 @@ pub enum FailureKind {
     TooLarge,
     /// Too many calls or tokens at the moment.
     RateLimited,
-    /// Nothing is left to spend.
+    /// Nothing is left to spend, whatever is asked.
     QuotaExhausted,
+    /// What is left to spend is not enough for this call. It may be for a smaller one.
+    Unpaid,
+    /// This one request is over what its account may take at once: it alone is at fault, whoever else calls.
+    OverLimit,
     /// The provider has too much to do.
     Overloaded,
     /// It took too long.
@@ -62,6 +66,8 @@ impl FailureKind {
         Self::TooLarge,
         Self::RateLimited,
         Self::QuotaExhausted,
+        Self::Unpaid,
+        Self::OverLimit,
         Self::Overloaded,
         Self::Timeout,
         Self::Server,
@@ -73,7 +79,7 @@ impl FailureKind {
     pub const fn of_status(status: u16) -> Self {
         match status {
             401 => Self::Authentication,
-            402 => Self::QuotaExhausted,
+            402 => Self::Unpaid,
             403 => Self::Permission,
             404 => Self::NotFound,
             408 | 504 => Self::Timeout,
@@ -93,10 +99,10 @@ impl FailureKind {
         match self {
             Self::InvalidRequest | Self::ContextLength | Self::Filtered => 400,
             Self::Authentication => 401,
-            Self::QuotaExhausted | Self::RateLimited => 429,
+            Self::QuotaExhausted | Self::Unpaid | Self::RateLimited => 429,
             Self::Permission => 403,
             Self::NotFound => 404,
-            Self::TooLarge => 413,
+            Self::TooLarge | Self::OverLimit => 413,
             Self::Timeout => 504,
             Self::Overloaded => 503,
             Self::Server => 500,
@@ -109,12 +115,15 @@ impl FailureKind {
     #[must_use]
     pub const fn blame(self) -> Blame {
         match self {
-            Self::InvalidRequest | Self::Filtered | Self::TooLarge | Self::ContextLength => {
-                Blame::Caller
-            }
+            Self::InvalidRequest
+            | Self::Filtered
+            | Self::TooLarge
+            | Self::OverLimit
+            | Self::ContextLength => Blame::Caller,
             Self::Authentication | Self::Permission | Self::NotFound => Blame::Us,
             Self::RateLimited
             | Self::QuotaExhausted
+            | Self::Unpaid
             | Self::Overloaded
             | Self::Timeout
             | Self::Server
@@ -134,38 +143,6 @@ impl Failure {
             code: None,
             field: None,
             because: None,
-        }
-    }
-
-    /// A provider's failure as callers are told of it. What it says of the operator's key, account and rights is for
-    /// the log alone.
-    #[must_use]
-    pub(crate) fn veiled(self) -> Self {
-        let message = match self.kind {
-            FailureKind::Authentication => {
-                "The provider did not accept this gateway's credentials: tell its operator"
-            }
-            FailureKind::Permission => {
-                "The provider does not let this gateway make this call: tell its operator"
-            }
-            FailureKind::InvalidRequest
-            | FailureKind::ContextLength
-            | FailureKind::Filtered
-            | FailureKind::NotFound
-            | FailureKind::TooLarge
-            | FailureKind::RateLimited
-            | FailureKind::QuotaExhausted
-            | FailureKind::Overloaded
-            | FailureKind::Timeout
-            | FailureKind::Server
-            | FailureKind::Cut => return self,
-        };
-        Self {
-            because: Some(self.message),
-            message: message.to_owned(),
-            code: None,
-            field: None,
-            ..self
         }
     }
 
@@ -200,9 +177,9 @@ impl From<&crate::Error> for Failure {
     /// A request that could not be read or translated.
     fn from(error: &crate::Error) -> Self {
         let field = match error {
-            crate::Error::Field { field, .. } | crate::Error::UnknownField { field } => {
-                Some(field.clone())
-            }
+            crate::Error::Field { field, .. }
+            | crate::Error::UnknownField { field }
+            | crate::Error::OtherModel { field } => Some(field.clone()),
             crate::Error::Json { .. }
             | crate::Error::TooLarge { .. }
             | crate::Error::Unsupported { .. }

@@ -12,6 +12,7 @@ mod feature;
 mod message;
 mod request;
 mod usage;
+mod veil;
 
 pub use answer::{Answer, Candidate, Stop, StopReason, TokenProbability};
 pub use assembly::{Assembly, events_of};

@@ -91,7 +91,7 @@ impl<'a> Scanner<'a> {
         Ok(value)
     }
 
-    fn count(&mut self, depth: usize) -> Result<(), Error> {
+    pub(super) fn count(&mut self, depth: usize) -> Result<(), Error> {
         self.values += 1;
         if depth > MOST_DEPTH {
             return Err(Error::TooLarge {
@@ -218,6 +218,11 @@ impl<'a> Scanner<'a> {
 
     /// A string, unescaped, with the space behind it.
     pub(super) fn string(&mut self) -> Result<String, Error> {
+        self.string_and_end().map(|(text, _)| text)
+    }
+
+    /// The same, and where it ends.
+    pub(super) fn string_and_end(&mut self) -> Result<(String, usize), Error> {
         self.at += 1;
         let mut text = String::new();
         loop {
@@ -231,8 +236,20 @@ impl<'a> Scanner<'a> {
             }
         }
         self.at += 1;
+        let end = self.at;
         self.space();
-        Ok(text)
+        Ok((text, end))
+    }
+
+    /// Past the byte that opens an array or object, and the space behind it.
+    pub(super) fn open(&mut self) {
+        self.at += 1;
+        self.space();
+    }
+
+    /// Past the byte that closes one.
+    pub(super) fn close(&mut self) {
+        self.at += 1;
     }
 
     /// The characters up to the next that means something.
@@ -370,7 +387,7 @@ impl<'a> Scanner<'a> {
         self.text.get(self.at..).unwrap_or_default()
     }
 
-    fn slice(&self, span: Range<usize>) -> &'a str {
+    pub(super) fn slice(&self, span: Range<usize>) -> &'a str {
         self.text.get(span).unwrap_or_default()
     }
 }

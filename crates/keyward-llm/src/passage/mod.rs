@@ -11,13 +11,20 @@
 //! | request | [`Edit::UsageAsked`]: a stream is asked to end with its usage |
 //! | stream | the usage that the caller did not ask for is taken out again ([`StreamPassage`]) |
 //!
-//! Answers that are not streamed are not edited at all.
+//! | stream | the words of an error are exchanged for words of ours: they may name the operator's account |
+//!
+//! Answers that are not streamed are not edited at all: what they took is read ([`answer()`]), and nothing else.
 
+mod answer;
+mod other_models;
+pub(crate) use other_models::check_names;
 mod stream;
+mod veiling;
 
 #[cfg(test)]
 mod tests;
 
+pub use answer::{Seen, answer};
 pub use stream::StreamPassage;
 
 use crate::dialect::{Dialect, Quirks, SeedName, Target, model_segment, tools_without};
@@ -58,7 +65,7 @@ pub struct Passed<'a> {
 ///
 /// # Errors
 /// [`Error::Json`] for what is no object or has a name twice; [`Error::Unsupported`] for what the provider's quirks
-/// rule out; [`Error::ModelName`].
+/// rule out; [`Error::OtherModel`] for a member that chooses another model; [`Error::ModelName`].
 pub fn request<'a>(
     dialect: Dialect,
     body: &'a [u8],
@@ -66,6 +73,7 @@ pub fn request<'a>(
     target: &Target,
 ) -> Result<Passed<'a>, Error> {
     let members = Members::read(body)?;
+    other_models::check(&members, dialect, target)?;
     let mut made = Made::default();
     let path = match dialect {
         Dialect::Gemini => {
@@ -83,6 +91,13 @@ pub fn request<'a>(
             "/chat/completions".to_owned()
         }
         Dialect::OpenAiResponses => {
+            if members.is_true("background") {
+                return Err(Error::Unsupported {
+                    feature: Feature::Background,
+                    dialect,
+                    why: "nobody would see what it takes: leave `background` out, and stream the answer if it takes long",
+                });
+            }
             made.model(&members, target);
             "/responses".to_owned()
         }
@@ -112,9 +127,10 @@ pub fn request<'a>(
 /// The body of a request that is no conversation, such as for embeddings, with the model exchanged and nothing else.
 ///
 /// # Errors
-/// [`Error::Json`] for what is no object or has a name twice.
+/// [`Error::Json`] for what is no object or has a name twice; [`Error::OtherModel`].
 pub fn with_model<'a>(body: &'a [u8], target: &Target) -> Result<Cow<'a, [u8]>, Error> {
     let members = Members::read(body)?;
+    other_models::check(&members, Dialect::OpenAiChat, target)?;
     Ok(members.edit(&[("model", Some(Json::from(&target.model)))]))
 }
 

@@ -1,10 +1,11 @@
 //! A stream between two of one dialect: its bytes, event by event, and what of it the gateway has to know.
 
-use crate::dialect::{Dialect, Glance};
+use super::veiling::veiled;
+use crate::dialect::{Context, Dialect, Glance, StreamWriter};
 use crate::error::Error;
-use crate::form::{Failure, Usage};
+use crate::form::{Event, Failure, FailureKind, Request, Usage};
 use crate::framing::{MOST_EVENT_BYTES, sse};
-use crate::json::{Json, Members};
+use crate::json::{Json, Members, Object};
 use std::borrow::Cow;
 
 /// Passes a stream of server-sent events on as it comes: an event is given as soon as it is whole, in its own bytes.
@@ -17,6 +18,8 @@ pub struct StreamPassage {
     after_return: bool,
     /// The usage was asked for by us and not by the caller.
     take_out_usage: bool,
+    /// How many events the caller has been given.
+    given: u64,
     /// Sees usage, an error and the end, and nothing else.
     glance: Glance,
 }
@@ -30,6 +33,7 @@ impl StreamPassage {
             line_is_empty: true,
             after_return: false,
             take_out_usage,
+            given: 0,
             glance: Glance::new(dialect),
         }
     }
@@ -39,18 +43,27 @@ impl StreamPassage {
     /// # Errors
     /// [`Error::TooLarge`] for an event that does not end.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
-        for byte in bytes {
-            self.event.push(*byte);
-            let ends_line = matches!(byte, b'\n' | b'\r');
-            if ends_line && !(*byte == b'\n' && self.after_return) {
+        let mut rest = bytes;
+        while let Some(&first) = rest.first() {
+            let ends_line = |byte: &u8| matches!(byte, b'\n' | b'\r');
+            if !ends_line(&first) {
+                // All of a line at once: byte by byte, this was a good part of what a stream costs.
+                let end = rest.iter().position(ends_line).unwrap_or(rest.len());
+                let (line, behind) = rest.split_at(end);
+                self.event.extend_from_slice(line);
+                (self.line_is_empty, self.after_return) = (false, false);
+                rest = behind;
+                continue;
+            }
+            self.event.push(first);
+            if !(first == b'\n' && self.after_return) {
                 if self.line_is_empty {
                     self.give(out);
                 }
                 self.line_is_empty = true;
-            } else if !ends_line {
-                self.line_is_empty = false;
             }
-            self.after_return = *byte == b'\r';
+            self.after_return = first == b'\r';
+            rest = rest.get(1..).unwrap_or_default();
         }
         if self.event.len() > MOST_EVENT_BYTES {
             return Err(Error::TooLarge {
@@ -61,11 +74,19 @@ impl StreamPassage {
         Ok(())
     }
 
-    /// The provider's bytes have ended: gives what is left. Where they had not come to the dialect's own end,
-    /// [`failure`](Self::failure) tells from now on that they were cut.
+    /// The provider's bytes have ended: gives what is left, if that is an event. Where they had not come to the dialect's
+    /// own end, [`failure`](Self::failure) tells from now on that they were cut; a part of an event is then not given, since
+    /// it would spoil what tells of that.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        self.give(out);
+        let mut rest = Vec::new();
+        self.give(&mut rest);
         self.glance.finish();
+        let cut = self
+            .failure()
+            .is_some_and(|failure| failure.kind == FailureKind::Cut);
+        if !cut {
+            out.extend_from_slice(&rest);
+        }
     }
 
     /// What the answer took, as far as it was told.
@@ -80,13 +101,50 @@ impl StreamPassage {
         self.glance.failure()
     }
 
+    /// Whether the answer has begun: its first token was there, or its end.
+    #[must_use]
+    pub const fn has_begun(&self) -> bool {
+        self.glance.has_begun()
+    }
+
+    /// Tells of a failure behind what was given: `dialect` is the stream's.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for what the dialect can't say.
+    pub fn tell(
+        &self,
+        failure: &Failure,
+        dialect: Dialect,
+        context: &Context,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        if dialect == Dialect::OpenAiResponses {
+            // What ends a response that failed has all of it, which was not read here: the error comes by itself, with
+            // the number that follows.
+            let error = Object::new()
+                .with("type", "error")
+                .with("sequence_number", self.given)
+                .with("code", "server_error")
+                .with("message", &failure.message)
+                .with("param", Json::Null);
+            sse::write("error", &Json::Object(error).to_text(), out);
+            return Ok(());
+        }
+        match StreamWriter::new(dialect, &Request::default(), context) {
+            Some(mut writer) => writer.write(&Event::Failed(failure.clone()), out),
+            None => Ok(()),
+        }
+    }
+
     fn give(&mut self, out: &mut Vec<u8>) {
         let event = std::mem::take(&mut self.event);
+        self.given += u64::from(event.starts_with(b"event:") || event.starts_with(b"data:"));
         let words = self.glance.words();
-        if words.is_empty() || words.iter().any(|word| contains(&event, word.as_bytes())) {
-            self.look(&event);
+        let tells = || words.iter().any(|word| contains(&event, word));
+        if (words.is_empty() || !self.glance.has_begun() || tells()) && self.look(&event, out) {
+            return;
         }
-        if self.take_out_usage && contains(&event, b"\"usage\"") {
+        if self.take_out_usage && contains(&event, "\"usage\"") {
             if let Some(rest) = without_usage(&event) {
                 out.extend_from_slice(&rest);
             }
@@ -95,11 +153,20 @@ impl StreamPassage {
         out.extend_from_slice(&event);
     }
 
-    /// What is no event that can be told apart is not seen: it is the caller's to read, as it came.
-    fn look(&mut self, event: &[u8]) {
+    /// What is no event that can be told apart is not seen: it is the caller's to read, as it came. Whether the event told
+    /// of an error, and was written with words for the caller.
+    fn look(&mut self, event: &[u8], out: &mut Vec<u8>) -> bool {
         let glance = &mut self.glance;
+        let known = glance.failure().is_some();
+        let mut written = false;
         let mut taker = |frame: crate::framing::Frame<'_>| {
             glance.look(frame);
+            if let Some(failure) = glance.failure()
+                && !known
+            {
+                veiled(frame, failure, out);
+                written = true;
+            }
             Ok(())
         };
         let mut reader = sse::Reader::new();
@@ -107,11 +174,18 @@ impl StreamPassage {
             // The last event of a stream may lack its empty line.
             let _cut = reader.finish(&mut taker);
         }
+        written
     }
 }
 
-fn contains(bytes: &[u8], word: &[u8]) -> bool {
-    bytes.windows(word.len()).any(|window| window == word)
+/// The standard library looks for a text in a text many bytes at once, and for bytes in bytes one by one.
+fn contains(bytes: &[u8], word: &str) -> bool {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.contains(word),
+        Err(_) => bytes
+            .windows(word.len())
+            .any(|window| window == word.as_bytes()),
+    }
 }
 
 /// The event without its usage; nothing where it was made for that alone.

@@ -1,5 +1,6 @@
 use super::{Edit, StreamPassage, request};
-use crate::{Dialect, Quirks, Target};
+use crate::form::Failure;
+use crate::{Context, Dialect, Quirks, Target};
 use std::borrow::Cow;
 
 fn target(model: &str) -> Target {
@@ -138,14 +139,248 @@ fn an_event_goes_on_as_soon_as_it_is_whole() {
 }
 
 #[test]
-fn a_failure_amid_the_stream_is_seen_and_passed() {
-    let stream = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"a\",\"usage\":{\"input_tokens\":3}}}\n\nevent: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n";
+fn a_failure_amid_the_stream_is_seen_and_told_in_words_of_ours() {
+    let stream = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"a\",\"usage\":{\"input_tokens\":3}}}\n\nevent: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded for org-acme123\"}}\n\n";
     let mut passage = StreamPassage::new(Dialect::Anthropic, false);
     let mut out = Vec::new();
     passage.push(stream.as_bytes(), &mut out).unwrap();
-    assert_eq!(out, stream.as_bytes());
+    let out = String::from_utf8(out).unwrap();
+    let (begun, told) = out.split_once("event: error\n").unwrap();
+    assert!(stream.starts_with(begun));
+    assert!(
+        told.starts_with(r#"data: {"type":"error","error":{"type":"overloaded_error","message":""#),
+        "{told}"
+    );
+    assert!(!told.contains("org-acme123"), "{told}");
     assert_eq!(passage.usage().unwrap().input, 3);
-    assert_eq!(passage.failure().unwrap().message, "Overloaded");
+    let failure = passage.failure().unwrap();
+    assert_eq!(failure.kind, crate::form::FailureKind::Overloaded);
+    assert!(failure.because.as_ref().unwrap().contains("org-acme123"));
+}
+
+#[test]
+fn an_error_of_every_dialect_keeps_its_form_and_its_code_and_loses_its_words() {
+    for (dialect, event, kept) in [
+        (
+            Dialect::OpenAiChat,
+            r#"{"error":{"message":"org-acme123","type":"server_error","param":"acme","code":"server_error","metadata":{"raw":"acme"}}}"#,
+            r#""type":"server_error","code":"server_error"}}"#,
+        ),
+        (
+            Dialect::OpenAiChat,
+            r#"{"id":"a","choices":[{"index":0,"delta":{"content":""},"finish_reason":"error","error":{"code":503,"message":"acme"}}]}"#,
+            r#""finish_reason":"error","error":{"code":503,"message":""#,
+        ),
+        (
+            Dialect::OpenAiChat,
+            r#"{"error":"acme is over"}"#,
+            r#"{"error":""#,
+        ),
+        (
+            Dialect::OpenAiResponses,
+            r#"{"type":"response.failed","sequence_number":7,"response":{"id":"r","error":{"code":"server_error","message":"acme"},"usage":{"input_tokens":3,"output_tokens":4}}}"#,
+            r#""sequence_number":7,"response":{"id":"r","error":{"code":"server_error","message":""#,
+        ),
+        (
+            Dialect::OpenAiResponses,
+            r#"{"type":"error","code":"rate_limit_exceeded","message":"acme","param":"acme","sequence_number":3}"#,
+            r#"{"type":"error","code":"rate_limit_exceeded","message":""#,
+        ),
+        (
+            Dialect::Gemini,
+            r#"{"error":{"code":503,"message":"acme","status":"UNAVAILABLE","details":[{"acme":1}]}}"#,
+            r#""status":"UNAVAILABLE"}}"#,
+        ),
+    ] {
+        let mut passage = StreamPassage::new(dialect, false);
+        let mut out = Vec::new();
+        passage
+            .push(format!("data: {event}\n\n").as_bytes(), &mut out)
+            .unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.contains(kept), "{out}");
+        assert!(!out.contains("acme"), "{out}");
+        assert!(passage.failure().is_some());
+    }
+}
+
+#[test]
+fn of_a_whole_answer_only_what_it_took_is_read_and_leniently() {
+    for (dialect, body, usage) in [
+        (
+            Dialect::OpenAiResponses,
+            r#"{"status":"completed","error":null,"output":[{"type":"web_search_call","id":"w","action":{}}],"usage":{"input_tokens":3,"output_tokens":4,"novelty":{}}}"#,
+            Some((3, 4)),
+        ),
+        (
+            Dialect::OpenAiChat,
+            r#"{"choices":[{"message":{"audio":{"data":"AAAA"}}}],"usage":{"prompt_tokens":3,"completion_tokens":4,"prompt_tokens_details":"new"}}"#,
+            Some((3, 4)),
+        ),
+        (
+            Dialect::Gemini,
+            r#"{"candidates":[{"content":{"parts":[{"novelty":1}]}}],"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":4}}"#,
+            Some((3, 4)),
+        ),
+        (
+            Dialect::Bedrock,
+            r#"{"output":{},"usage":{"inputTokens":3,"outputTokens":4}}"#,
+            Some((3, 4)),
+        ),
+        (
+            Dialect::Ollama,
+            r#"{"prompt_eval_count":3,"eval_count":4}"#,
+            Some((3, 4)),
+        ),
+        (
+            Dialect::Cohere,
+            r#"{"usage":{"tokens":{"input_tokens":3,"output_tokens":4}}}"#,
+            Some((3, 4)),
+        ),
+        (Dialect::Anthropic, r#"{"content":7}"#, None),
+    ] {
+        let seen = super::answer(dialect, body.as_bytes()).unwrap();
+        assert_eq!(seen.failure, None, "{dialect}");
+        let usage_seen = seen.usage.map(|usage| (usage.input, usage.output));
+        assert_eq!(usage_seen, usage, "{dialect}");
+    }
+    let failed = r#"{"status":"failed","error":{"code":"server_error","message":"org-acme123"},"usage":{"input_tokens":3,"output_tokens":4}}"#;
+    let seen = super::answer(Dialect::OpenAiResponses, failed.as_bytes()).unwrap();
+    assert_eq!(seen.usage.unwrap().output, 4);
+    assert!(!seen.failure.unwrap().message.contains("acme"));
+    assert!(super::answer(Dialect::OpenAiChat, b"<p>busy</p>").is_err());
+    let deep = format!(r#"{{"a":{}1{}}}"#, "[".repeat(5_000), "]".repeat(5_000));
+    assert_eq!(
+        super::answer(Dialect::OpenAiChat, deep.as_bytes()),
+        Ok(super::Seen::default())
+    );
+}
+
+#[test]
+fn an_answer_has_begun_with_its_first_token_and_not_before() {
+    for (dialect, before, first) in [
+        (
+            Dialect::OpenAiChat,
+            r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#,
+            r#"{"choices":[{"index":0,"delta":{"audio":{"id":"a"}},"finish_reason":null}]}"#,
+        ),
+        (
+            Dialect::OpenAiResponses,
+            r#"{"type":"response.in_progress","response":{"id":"a"}}"#,
+            r#"{"type":"response.web_search_call.searching","item_id":"w"}"#,
+        ),
+        (
+            Dialect::Anthropic,
+            r#"{"type":"message_start","message":{"usage":{"input_tokens":3}}}"#,
+            r#"{"type":"content_block_start","index":0,"content_block":{"type":"novelty"}}"#,
+        ),
+        (
+            Dialect::Gemini,
+            r#"{"usageMetadata":{"promptTokenCount":3}}"#,
+            r#"{"candidates":[{"content":{"parts":[{"novelty":1}]}}]}"#,
+        ),
+    ] {
+        let mut passage = StreamPassage::new(dialect, false);
+        let mut out = Vec::new();
+        let mut push = |event: &str| {
+            passage
+                .push(format!("data: {event}\n\n").as_bytes(), &mut out)
+                .unwrap();
+            (passage.has_begun(), passage.failure().is_some())
+        };
+        assert_eq!(push(before), (false, false), "{dialect}");
+        assert_eq!(push(first), (true, false), "{dialect}");
+        // From here on nothing that can't be read fails anything.
+        assert_eq!(push("{oops"), (true, false), "{dialect}");
+    }
+    let mut passage = StreamPassage::new(Dialect::OpenAiChat, false);
+    passage.push(b"data: {oops\n\n", &mut Vec::new()).unwrap();
+    assert_eq!(
+        passage.failure().unwrap().code.as_deref(),
+        Some("malformed_json")
+    );
+}
+
+#[test]
+fn members_that_choose_other_models_are_refused() {
+    use crate::dialect::{ModelMembers, Quirks};
+    let of = |model_members| Target {
+        model: "m".to_owned(),
+        quirks: Quirks {
+            model_members,
+            ..Quirks::default()
+        },
+        ..Target::default()
+    };
+    for (body, quirk, refused) in [
+        (
+            r#"{"model":"a","models":["b"]}"#,
+            ModelMembers::OpenRouter,
+            Some("models"),
+        ),
+        (
+            r#"{"model":"a","preset":"b"}"#,
+            ModelMembers::OpenRouter,
+            Some("preset"),
+        ),
+        (
+            r#"{"model":"a","r\u006fute":"b"}"#,
+            ModelMembers::OpenRouter,
+            Some("route"),
+        ),
+        (
+            r#"{"model":"a","Models":["b"]}"#,
+            ModelMembers::OpenRouter,
+            Some("Models"),
+        ),
+        (
+            "{\"model\":\"a\",\"model\u{17f}\":[]}",
+            ModelMembers::Any,
+            Some("model\u{17f}"),
+        ),
+        (
+            r#"{"model":"a","fallbacks":["b"]}"#,
+            ModelMembers::Any,
+            Some("fallbacks"),
+        ),
+        (
+            r#"{"model":"a","providerOptions":{}}"#,
+            ModelMembers::Vercel,
+            Some("providerOptions"),
+        ),
+        (
+            r#"{"model":"a","MODEL":"b"}"#,
+            ModelMembers::None,
+            Some("MODEL"),
+        ),
+        (
+            r#"{"model":"a","models":["b"],"route":"x"}"#,
+            ModelMembers::None,
+            None,
+        ),
+    ] {
+        let target = of(quirk);
+        let given = request(Dialect::OpenAiChat, body.as_bytes(), false, &target);
+        let plain = super::with_model(body.as_bytes(), &target);
+        for error in [given.err(), plain.err()] {
+            let field = error.map(|error| {
+                let crate::Error::OtherModel { field } = error else {
+                    panic!("{error}");
+                };
+                field
+            });
+            assert_eq!(field.as_deref(), refused, "{body}");
+        }
+    }
+}
+
+#[test]
+fn what_is_made_in_the_background_is_refused() {
+    let body = br#"{"model":"a","input":"b","background":true}"#;
+    let error = request(Dialect::OpenAiResponses, body, false, &Target::default()).unwrap_err();
+    assert_eq!(error.code(), "unsupported_background");
+    let body = br#"{"model":"a","input":"b","background":false}"#;
+    assert!(request(Dialect::OpenAiResponses, body, false, &Target::default()).is_ok());
 }
 
 #[test]
@@ -251,4 +486,56 @@ fn a_stream_without_its_end_is_told_as_cut() {
     ] {
         assert_eq!(passed(dialect, &[event]).failure(), None, "{dialect}");
     }
+}
+
+#[test]
+fn a_part_of_an_event_at_the_end_of_a_cut_stream_is_not_given() {
+    let whole = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hel\"}}]}\n\n";
+    let done = "data: [DONE]\n";
+    for (rest, given) in [
+        ("data: {\"choices\":[{\"index\":0,\"del", ""),
+        ("da", ""),
+        // The last event may lack its empty line.
+        (done, done),
+    ] {
+        let mut passage = StreamPassage::new(Dialect::OpenAiChat, false);
+        let mut out = Vec::new();
+        passage
+            .push(format!("{whole}{rest}").as_bytes(), &mut out)
+            .unwrap();
+        passage.finish(&mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            format!("{whole}{given}"),
+            "{rest}"
+        );
+        assert_eq!(passage.failure().is_some(), given.is_empty(), "{rest}");
+    }
+}
+
+#[test]
+fn the_error_of_a_passed_stream_of_responses_has_the_number_that_follows() {
+    let mut passage = StreamPassage::new(Dialect::OpenAiResponses, false);
+    let mut out = Vec::new();
+    passage
+        .push(
+            b"event: response.created\ndata: {\"sequence_number\":0}\n\n: alive\n\nevent: response.in_progress\ndata: {\"sequence_number\":1}\n\n",
+            &mut out,
+        )
+        .unwrap();
+    out.clear();
+    let told = passage.tell(
+        &Failure::cut(),
+        Dialect::OpenAiResponses,
+        &Context::default(),
+        &mut out,
+    );
+    told.unwrap();
+    let text = String::from_utf8(out).unwrap();
+    let data = text.strip_prefix("event: error\ndata: ").unwrap();
+    let data: serde_json::Value = serde_json::from_str(data).unwrap();
+    assert_eq!(
+        (&data["type"], &data["sequence_number"]),
+        (&"error".into(), &2.into())
+    );
 }

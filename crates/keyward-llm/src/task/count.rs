@@ -37,6 +37,7 @@ pub(super) fn write<'a>(
         (_, Dialect::Anthropic) => asked.passed(target)?,
         (_, Dialect::Gemini) => {
             let members = Members::read(asked.body)?;
+            crate::passage::check_names(members.names(), Dialect::Gemini, target)?;
             let mut edits = Vec::new();
             if members.get("max_tokens").is_none() {
                 edits.push(("max_tokens", Some(Json::from(SOME_TOKENS))));

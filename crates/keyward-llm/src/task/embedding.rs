@@ -172,6 +172,7 @@ fn of_content(fields: Fields) -> Result<Request, Error> {
 fn within_gemini<'a>(asked: &Asked<'a>, target: &Target) -> Result<Written<'a>, Error> {
     let model = format!("models/{}", model_segment(&target.model)?);
     let members = Members::read(asked.body)?;
+    crate::passage::check_names(members.names(), Dialect::Gemini, target)?;
     let mut edits = Vec::new();
     if members.get("model").is_some() {
         edits.push(("model", Some(Json::from(&model))));

@@ -20,7 +20,8 @@ use crate::dialect::{Dialect, Target, model_segment};
 use crate::error::Error;
 use crate::fields::Fields;
 use crate::form::{Failure, FailureKind};
-use crate::json::{Json, Members};
+use crate::json::Json;
+use crate::passage;
 use std::borrow::Cow;
 
 /// What is asked.
@@ -152,7 +153,8 @@ impl Task {
     }
 
     /// Where a provider of OpenAI's dialect has it, or the inventor of its own.
-    const fn path(self) -> &'static str {
+    #[must_use]
+    pub const fn path(self) -> &'static str {
         match self {
             Self::Embeddings => "/embeddings",
             Self::EmbedContent => "embedContent",
@@ -248,13 +250,18 @@ impl<'a> Asked<'a> {
     fn passed(&self, target: &Target) -> Result<Written<'a>, Error> {
         let path = self.task.path().to_owned();
         let body = match self.boundary {
-            Some(boundary) => Cow::Owned(multipart::with_text(
-                self.body,
-                boundary,
-                "model",
-                &target.model,
-            )?),
-            None => Members::read(self.body)?.edit(&[("model", Some(Json::from(&target.model)))]),
+            Some(boundary) => {
+                let parts = multipart::parts(self.body, boundary)?;
+                let names = parts.iter().map(|part| part.name.as_str());
+                passage::check_names(names, self.task.form(), target)?;
+                Cow::Owned(multipart::with_text(
+                    self.body,
+                    boundary,
+                    "model",
+                    &target.model,
+                )?)
+            }
+            None => passage::with_model(self.body, target)?,
         };
         Ok(Written {
             path,

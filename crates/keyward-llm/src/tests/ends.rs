@@ -155,6 +155,15 @@ fn what_a_provider_says_of_the_operators_key_does_not_reach_the_caller() {
     );
     let told = String::from_utf8(written(Dialect::Anthropic, &events)).unwrap();
     assert!(!told.contains("acme"), "{told}");
+    // Nor what is said of the account with any other error, but where the request is at fault.
+    for dialect in Dialect::ALL {
+        for status in [402, 404, 409, 429, 500, 503] {
+            let body = r#"{"error":{"message":"org-acme123 is over","code":"a_code"},"message":"org-acme123 is over"}"#;
+            let failure = dialect.read_failure(status, body.as_bytes());
+            assert!(!failure.message.contains("acme"), "{dialect} {status}");
+            assert!(failure.because.unwrap().contains("acme"), "{dialect}");
+        }
+    }
     let conflict = Dialect::OpenAiChat.read_failure(409, b"{}");
     assert_eq!(conflict.kind.blame(), keyward_model::Blame::Upstream);
 }
@@ -168,5 +177,68 @@ fn reasoning_that_is_counted_beside_the_output_is_part_of_it_here() {
         let answer = Dialect::OpenAiChat.read_answer(body.as_bytes(), &context());
         let usage = answer.unwrap().usage.unwrap();
         assert_eq!((usage.output, usage.reasoning), (output, 20), "{total}");
+    }
+}
+
+#[test]
+fn a_request_that_is_over_its_account_s_limits_is_told_from_an_account_that_is() {
+    for (dialect, status, body, kind) in [
+        (
+            Dialect::OpenAiChat,
+            429,
+            r#"{"error":{"message":"Request too large for m in organization org-acme123 on tokens per min (TPM): Limit 30000, Requested 47000.","type":"tokens","code":"rate_limit_exceeded"}}"#,
+            FailureKind::OverLimit,
+        ),
+        (
+            Dialect::OpenAiChat,
+            413,
+            r#"{"error":{"message":"Request too large for model `m`: please reduce your message size and try again.","type":"tokens","code":"rate_limit_exceeded"}}"#,
+            FailureKind::OverLimit,
+        ),
+        (
+            Dialect::OpenAiChat,
+            429,
+            r#"{"error":{"message":"Rate limit reached for m on tokens per min (TPM): Limit 30000, Used 29000, Requested 2000. Please try again in 2s.","code":"rate_limit_exceeded"}}"#,
+            FailureKind::RateLimited,
+        ),
+        (
+            Dialect::Anthropic,
+            429,
+            r#"{"type":"error","error":{"type":"rate_limit_error","message":"Extra usage is required for long context requests."}}"#,
+            FailureKind::OverLimit,
+        ),
+        (
+            Dialect::OpenAiChat,
+            402,
+            r#"{"error":{"message":"This request requires more credits, or fewer max_tokens.","code":402}}"#,
+            FailureKind::OverLimit,
+        ),
+        (
+            Dialect::OpenAiChat,
+            402,
+            r#"{"error":{"message":"No.","code":402}}"#,
+            FailureKind::Unpaid,
+        ),
+        (
+            Dialect::OpenAiChat,
+            402,
+            r#"{"error":{"message":"Insufficient Balance","type":"unknown_error","code":"invalid_request_error"}}"#,
+            FailureKind::QuotaExhausted,
+        ),
+        (
+            Dialect::OpenAiChat,
+            429,
+            r#"{"error":{"message":"You exceeded your current quota.","code":"insufficient_quota"}}"#,
+            FailureKind::QuotaExhausted,
+        ),
+        (
+            Dialect::Anthropic,
+            400,
+            r#"{"type":"error","error":{"type":"invalid_request_error","message":"Your credit balance is too low to access the API."}}"#,
+            FailureKind::QuotaExhausted,
+        ),
+    ] {
+        let failure = dialect.read_failure(status, body.as_bytes());
+        assert_eq!(failure.kind, kind, "{body}");
     }
 }

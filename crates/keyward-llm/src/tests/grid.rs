@@ -151,7 +151,8 @@ fn cell(form: Dialect, dialect: Dialect, row: &Row) -> Result<&'static str, &'st
         let asked = request(form, name).unwrap();
         match dialect.write_request(&asked, &target(dialect)) {
             Ok(outgoing) => {
-                if outgoing.notes.len() > asked.notes.len() {
+                // Between two of one dialect nothing is translated when it is served, and nothing noted.
+                if form != dialect && outgoing.notes.len() > asked.notes.len() {
                     passed = "pass, noted";
                 }
                 requests::check("requests", dialect, name, &outgoing.body, &what);
@@ -385,7 +386,11 @@ fn failure_in_stream(form: Dialect, dialect: Dialect) {
     let text = std::str::from_utf8(&told).unwrap();
     assert!(text.contains("Hel"), "{what}: {text}");
     let last = text.trim_end().rsplit("\n\n").next().unwrap();
-    assert!(last.contains("The server had an error"), "{what}: {last}");
+    assert!(!last.contains("The server had an error"), "{what}: {last}");
+    assert!(
+        last.contains(r#""message":"The provider"#),
+        "{what}: {last}"
+    );
     let mark = match form {
         Dialect::OpenAiChat => "data: {\"error\":{",
         Dialect::OpenAiResponses => "event: response.failed\n",
@@ -395,5 +400,5 @@ fn failure_in_stream(form: Dialect, dialect: Dialect) {
     };
     assert!(last.starts_with(mark), "{what}: {last}");
     let again = assemble(&read(form, &[&told])).unwrap_err();
-    assert!(again.message.contains("The server had an error"), "{what}");
+    assert!(again.message.starts_with("The provider"), "{what}");
 }

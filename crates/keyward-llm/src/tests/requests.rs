@@ -1,10 +1,10 @@
 //! What requests and answers must hold, written by hand from the documents: pointers (RFC 6901) into the JSON, and what
 //! stands there. `null` says that nothing does.
 
-use super::fixture::{read, request, target};
-use crate::Dialect;
+use super::fixture::{context, read, request, target};
 use crate::form::{Message, Output, Part, Request, Role, Schema, ToolCall, ToolChoice};
 use crate::json::Json;
+use crate::{Address, Dialect};
 
 /// Holds JSON against the facts about a feature.
 #[track_caller]
@@ -77,7 +77,7 @@ fn what_a_dialect_lacks_is_refused_by_name() {
 fn a_default_that_is_said_is_no_reason_to_refuse() {
     let body = br#"{"model":"fast","messages":[{"role":"user","content":"Hi"}],"n":1,"presence_penalty":0,"frequency_penalty":0.0,"logit_bias":{},"logprobs":false,"parallel_tool_calls":true,"response_format":{"type":"text"},"user":null}"#;
     let request = Dialect::OpenAiChat
-        .read_request(body, &crate::Address::default())
+        .read_request(body, &Address::default())
         .unwrap();
     for dialect in Dialect::ALL {
         dialect.write_request(&request, &target(*dialect)).unwrap();
@@ -113,7 +113,7 @@ fn a_field_that_is_not_known_is_refused_with_its_place() {
             "text.novelty",
         ),
     ] {
-        let error = form.read_request(body.as_bytes(), &crate::Address::default());
+        let error = form.read_request(body.as_bytes(), &Address::default());
         let crate::Error::UnknownField { field: told } = error.unwrap_err() else {
             panic!("{form}: {field} is unknown");
         };
@@ -125,7 +125,7 @@ fn a_field_that_is_not_known_is_refused_with_its_place() {
 fn what_is_left_out_is_noted() {
     let body = br#"{"model":"fast","messages":[{"role":"user","content":"Hi"}],"metadata":{"a":"b"},"store":true,"user":"u"}"#;
     let request = Dialect::OpenAiChat
-        .read_request(body, &crate::Address::default())
+        .read_request(body, &Address::default())
         .unwrap();
     let outgoing = Dialect::Anthropic
         .write_request(&request, &target(Dialect::Anthropic))
@@ -137,7 +137,7 @@ fn what_is_left_out_is_noted() {
 fn files_of_one_provider_are_refused_towards_another() {
     let body = br#"{"model":"m","messages":[{"role":"user","content":[{"type":"file","file":{"file_id":"file-1"}}]}]}"#;
     let request = Dialect::OpenAiChat
-        .read_request(body, &crate::Address::default())
+        .read_request(body, &Address::default())
         .unwrap();
     refused(Dialect::Anthropic, &request, "unsupported_file_id");
 }
@@ -342,7 +342,7 @@ fn quirks_are_kept_to() {
 
 #[test]
 fn a_field_in_both_of_googles_spellings_is_refused() {
-    let address = crate::Address {
+    let address = Address {
         model: "fast".to_owned(),
         stream: false,
     };
@@ -361,7 +361,7 @@ fn a_field_in_both_of_googles_spellings_is_refused() {
 /// What grows with the square of it would take minutes here.
 #[test]
 fn many_names_calls_and_results_take_no_long_time() {
-    let address = crate::Address {
+    let address = Address {
         model: "fast".to_owned(),
         stream: false,
     };
@@ -454,4 +454,36 @@ fn the_least_effort_is_told_as_low_where_there_is_none_less() {
     let written = Dialect::Bedrock.write_request(&request, &target).unwrap();
     let body = String::from_utf8(written.body).unwrap();
     assert!(body.contains(r#""effort":"low""#), "{body}");
+}
+
+#[test]
+fn what_the_vendors_libraries_add_to_an_answer_that_is_sent_back_is_no_part_of_it() {
+    let chat = r#"{"model":"fast","messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"{}","parsed":{},"refusal":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}","parsed_arguments":{}}}]},{"role":"tool","tool_call_id":"c","content":"1"}]}"#;
+    let responses = r#"{"model":"fast","input":[{"role":"user","content":"Hi"},{"type":"message","role":"assistant","content":[{"type":"output_text","text":"{}","parsed":{}}]},{"type":"function_call","call_id":"c","name":"f","arguments":"{}","parsed_arguments":{}},{"type":"function_call_output","call_id":"c","output":"1"}]}"#;
+    for (form, body) in [
+        (Dialect::OpenAiChat, chat),
+        (Dialect::OpenAiResponses, responses),
+    ] {
+        let request = form.read_request(body.as_bytes(), &Address::default());
+        let request = request.unwrap_or_else(|why| panic!("{form}: {why}"));
+        let sent = Dialect::Anthropic.write_request(&request, &target(Dialect::Anthropic));
+        let sent = String::from_utf8(sent.unwrap().body).unwrap();
+        assert!(!sent.contains("parsed"), "{sent}");
+    }
+}
+
+#[test]
+fn a_thread_that_is_kept_elsewhere_is_refused_so_that_the_vendor_s_library_goes_on_without() {
+    let body = br#"{"model":"fast","max_tokens":9,"thread":{"type":"create"},"messages":[{"role":"user","content":"Hi"}]}"#;
+    let error = Dialect::Anthropic
+        .read_request(body, &Address::default())
+        .unwrap_err();
+    assert_eq!(error.code(), "unsupported_kept_conversation");
+    let told = Dialect::Anthropic
+        .write_failure(&(&error).into(), &context())
+        .unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
+    let details = &told["error"]["details"];
+    assert_eq!(details["error_code"], "thread_unsupported_request");
+    assert_eq!(details["unsupported"], serde_json::json!(["thread"]));
 }

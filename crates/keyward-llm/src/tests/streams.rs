@@ -219,8 +219,8 @@ fn garbage_with_status_200_is_a_failure_and_never_an_answer() {
         .read_answer(body, &context())
         .unwrap_err();
     assert_eq!(
-        (failure.message.as_str(), failure.status),
-        ("Overloaded", 503)
+        (failure.because.as_deref(), failure.status),
+        (Some("Overloaded"), 503)
     );
 }
 

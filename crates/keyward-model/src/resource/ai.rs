@@ -1,7 +1,8 @@
 //! What an API serves in place of an upstream's calls: AI models, at the addresses that the vendors' own libraries call.
 
 use super::route::{Action, PathKind, PathPattern, RouteMatch};
-use super::{BasePath, Policies, Route};
+use super::{BasePath, Guarded, Policies, Route};
+use crate::limit::Budget;
 use crate::name::Name;
 
 /// What of AI an API serves.
@@ -9,20 +10,27 @@ use crate::name::Name;
 pub struct Ai {
     /// The models of the same team that it offers.
     pub models: OfferedModels,
+    /// Limits in what their calls take, in the order in which they are asked.
+    pub budgets: Vec<Budget>,
+    /// What holds for the calls of all of them.
+    pub guarded: Box<Guarded>,
 }
 
 impl Ai {
     /// The routes of an API that serves AI: one for each address.
     #[must_use]
     pub fn routes(base_path: &BasePath, policies: &Policies) -> Vec<Route> {
-        let routes = AiEndpoint::ALL.into_iter().filter_map(|endpoint| {
+        let routes = AiEndpoint::ALL.into_iter().flat_map(|endpoint| {
             let (method, path) = endpoint.address();
-            Some(Route {
-                label: format!("{method} {path}").into(),
-                // All can be read: a test has read them.
-                matching: endpoint.matching()?,
-                policies: policies.clone(),
-                ..Route::of(base_path, Action::Infer(endpoint))
+            let paths = [Some(path), endpoint.other_path()];
+            paths.into_iter().flatten().filter_map(move |path| {
+                Some(Route {
+                    label: format!("{method} {path}").into(),
+                    // All can be read: a test has read them.
+                    matching: matching(method, path)?,
+                    policies: policies.clone(),
+                    ..Route::of(base_path, Action::Infer(endpoint))
+                })
             })
         });
         routes.collect()
@@ -69,7 +77,7 @@ pub enum AiEndpoint {
     Rerank,
     /// What is asked of a model in Gemini's form: `generateContent`, `embedContent` and others.
     GenerateContent,
-    /// The list of models, in OpenAI's form or Anthropic's.
+    /// The list of models, in OpenAI's form, Anthropic's or Gemini's.
     Models,
     /// One model, in the same forms.
     Model,
@@ -127,12 +135,41 @@ impl AiEndpoint {
     #[must_use]
     pub fn matching(self) -> Option<RouteMatch> {
         let (method, path) = self.address();
-        Some(RouteMatch {
-            path: PathPattern::parse(path, PathKind::Whole).ok()?,
-            methods: vec![method.into()],
-            ..RouteMatch::default()
-        })
+        matching(method, path)
     }
+
+    /// Where else it is: Google's library calls the same without `beta` from its version 3 on. The list of models needs
+    /// no other path, since `/v1/models` has every form.
+    #[must_use]
+    pub const fn other_path(self) -> Option<&'static str> {
+        match self {
+            Self::GenerateContent => Some("/v1/models/{call}"),
+            Self::ChatCompletions
+            | Self::Responses
+            | Self::Messages
+            | Self::CountTokens
+            | Self::Embeddings
+            | Self::Images
+            | Self::ImageEdits
+            | Self::ImageVariations
+            | Self::Speech
+            | Self::Transcriptions
+            | Self::Translations
+            | Self::Moderations
+            | Self::Rerank
+            | Self::Models
+            | Self::Model
+            | Self::GeminiModels => None,
+        }
+    }
+}
+
+fn matching(method: &str, path: &str) -> Option<RouteMatch> {
+    Some(RouteMatch {
+        path: PathPattern::parse(path, PathKind::Whole).ok()?,
+        methods: vec![method.into()],
+        ..RouteMatch::default()
+    })
 }
 
 /// What is kept for AI below the base path of an API that serves it, with all below each: what is there now, and what
@@ -165,6 +202,14 @@ mod tests {
             let reserved = |reserved: &&str| path.starts_with(*reserved);
             assert!(RESERVED_AI_PATHS.iter().any(reserved), "{path}");
             assert!(endpoint.matching().is_some(), "{path}");
+            if let Some(other) = endpoint.other_path() {
+                assert!(
+                    RESERVED_AI_PATHS
+                        .iter()
+                        .any(|reserved| other.starts_with(*reserved))
+                );
+                assert!(matching("POST", other).is_some(), "{other}");
+            }
         }
     }
 }

@@ -90,7 +90,7 @@ fn check_new(resources: &[&Declared], new: &New, own_issuer: &str, problems: &mu
     catalogue.credentials(problems);
     access::check(&catalogue, new, problems);
     ai::check(&catalogue, problems);
-    let mut used: HashSet<Key<'_>> = HashSet::new();
+    let mut used: HashSet<Key<'_>> = ai::asked_upstreams(&catalogue).collect();
     for (declared, api) in &catalogue.apis {
         if !new.has(declared) {
             let named = api.routes.iter().flat_map(Route::upstreams);

@@ -2,6 +2,7 @@
 
 use crate::api_key::ApiKey;
 use crate::clock::Timestamp;
+use crate::limit::Budget;
 use crate::secret::Secret;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -25,6 +26,8 @@ pub struct Credential {
     pub expires: Option<Timestamp>,
     /// Whether it is taken at all.
     pub enabled: bool,
+    /// Limits in what calls of AI models with it take, at whichever API of its team.
+    pub budgets: Vec<Budget>,
 }
 
 impl Credential {

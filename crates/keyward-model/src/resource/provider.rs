@@ -1,6 +1,7 @@
 //! Providers: who serves AI models, and with which keys they are called.
 
 use super::Target;
+use crate::limit::Budget;
 use crate::name::Name;
 use crate::secret::Secret;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +35,29 @@ pub struct Provider {
     pub first_token_timeout: Duration,
     /// How long an answer may take in all.
     pub total_timeout: Duration,
+    /// When one of its models, or all of it, is asked last for a while. `None`: never.
+    pub ejection: Option<ProviderEjection>,
+}
+
+/// When who has failed is asked last for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderEjection {
+    /// After so many failures in a row.
+    pub failures: NonZeroU32,
+    /// For so long at first, twice as long each time that it fails again.
+    pub time: Duration,
+    /// At most so long.
+    pub max_time: Duration,
+}
+
+impl Default for ProviderEjection {
+    fn default() -> Self {
+        Self {
+            failures: NonZeroU32::MIN.saturating_add(4),
+            time: Duration::from_secs(10),
+            max_time: Duration::from_secs(300),
+        }
+    }
 }
 
 /// Whether callers bring keys of their own.
@@ -79,6 +103,8 @@ pub struct ProviderKey {
     pub secret: ProviderSecret,
     /// Its share of the calls.
     pub weight: NonZeroU32,
+    /// Limits in what its calls take: while one is used up, the key is passed over.
+    pub budgets: Vec<Budget>,
 }
 
 /// With what a provider is called.

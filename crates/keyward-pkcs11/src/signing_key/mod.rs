@@ -97,6 +97,17 @@ impl Token {
         .await
     }
 
+    /// Whether the token has the private part of a key.
+    ///
+    /// # Errors
+    /// What keeps the token from being asked.
+    pub async fn has_signing_key(self: &Arc<Self>, reference: &Reference) -> Result<bool, Error> {
+        self.check_place(reference)?;
+        let reference = reference.clone();
+        self.work(move |opened| Ok(!opened.all(&private_part(&reference))?.is_empty()))
+            .await
+    }
+
     /// Destroys a key, both parts; whether there was any.
     ///
     /// # Errors
@@ -210,11 +221,14 @@ fn mixed_up(token: &str, reference: &Reference) -> Error {
 }
 
 fn private(opened: &Opened<'_>, reference: &Reference) -> Result<ObjectHandle, Error> {
-    let template = [
+    opened.only(&private_part(reference), || named(reference))
+}
+
+fn private_part(reference: &Reference) -> [Attribute; 2] {
+    [
         Attribute::Class(ObjectClass::PRIVATE_KEY),
         Attribute::Id(reference.id.to_vec()),
-    ];
-    opened.only(&template, || named(reference))
+    ]
 }
 
 /// All that the reference names; whether that was anything.

@@ -28,6 +28,9 @@ const MADE_WITHIN: Duration = Duration::from_secs(30);
 /// A module is loaded anew at most so often: every call that finds its key absent would ask for it.
 const REVIVED_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
+/// For a key that is absent: most of them are gone for good, and what others sign with meanwhile is closed by it.
+const REVIVED_FOR_A_KEY_EVERY: Duration = Duration::from_secs(15);
+
 /// What a configuration says of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenSettings {
@@ -158,7 +161,12 @@ impl Token {
             .revived_at
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if revived.is_some_and(|at| now.since(at) < REVIVED_AT_MOST_EVERY) {
+        let at_most_every = if matches!(because, Error::KeyAbsent { .. }) {
+            REVIVED_FOR_A_KEY_EVERY
+        } else {
+            REVIVED_AT_MOST_EVERY
+        };
+        if revived.is_some_and(|at| now.since(at) < at_most_every) {
             return false;
         }
         let mut held = match self.connection.try_write() {

@@ -1,18 +1,20 @@
 //! Where cells are found.
 
-use super::cell::{Cell, Kind};
+use super::account::{Account, AccountKind, KeptSpending};
+use super::cell::{Cell, Kind, Rule};
 use super::key::LimitKey;
 use super::now::Now;
 use super::quota::Used;
-use super::shard::{Full, Shard, Slot};
+use super::shard::{CellSlot, Counter, Full, Shard, Slot};
 use super::shared_part::SharedPart;
+use super::spending::Spending;
 use crate::Error;
 use keyward_model::limit::Period;
 use siphasher::sip128::SipHasher13;
 use std::hash::{BuildHasher as _, RandomState};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How many cells a node keeps unless told otherwise: at most some 120 MB, and twice that where nodes count
 /// together; those of one limit at most a quarter of it.
@@ -31,7 +33,7 @@ pub struct KeptQuota {
     pub digest: u128,
     /// Its windows.
     pub period: Period,
-    /// The requests that are to be added to those of this window; of what is restored, all of them.
+    /// The requests that are to be added to those of this window.
     pub used: Used,
 }
 
@@ -98,23 +100,16 @@ impl LimitCells {
     /// # Errors
     /// [`Error::CellsExhausted`] when the bound is reached and no cell is idle; [`Error::ShareExhausted`] when the
     /// limit has its share of them.
-    pub fn cell(&self, key: &LimitKey<'_>, now: Now) -> Result<Arc<Cell>, Error> {
+    pub fn cell(&self, key: &LimitKey<'_, Rule>, now: Now) -> Result<Arc<Cell>, Error> {
         let digest = key.digest(&self.secret);
-        let limit = self.max();
-        let shard = self.shard(digest).ok_or(Error::CellsExhausted { limit })?;
-        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
         let is_of_api = key.is_of_api();
+        let mut shard = self.lock(digest)?;
         if let Some(slot) = shard.find(digest) {
             // Of what was restored, only the digest was known.
             slot.is_of_api |= is_of_api;
-            return Ok(Arc::clone(&slot.cell));
+            return Ok(slot.cell(key.rule.kind()));
         }
-        match shard.make_room(digest, self.shard_max, now) {
-            None => {}
-            Some(_) if is_of_api => {}
-            Some(Full::Shard) => return Err(Error::CellsExhausted { limit }),
-            Some(Full::Share) => return Err(Error::ShareExhausted { limit }),
-        }
+        self.make_room(&mut shard, digest, is_of_api, now)?;
         if matches!(key.rule.kind(), Kind::Quota(_)) {
             self.quotas.store(true, Ordering::Relaxed);
         }
@@ -123,13 +118,71 @@ impl LimitCells {
         let cell = Arc::new(Cell::new(0, shared));
         shard.insert(Slot {
             digest,
-            kind: key.rule.kind(),
             is_of_api,
-            kept: 0,
-            window: 0,
-            cell: Arc::clone(&cell),
+            counter: Counter::Cell(CellSlot {
+                kind: key.rule.kind(),
+                kept: 0,
+                window: 0,
+                cell: Arc::clone(&cell),
+            }),
         });
         Ok(cell)
+    }
+
+    /// The same of a budget: its account.
+    ///
+    /// # Errors
+    /// As of [`cell`](Self::cell).
+    pub fn account(&self, key: &LimitKey<'_, Spending>, now: Now) -> Result<Arc<Account>, Error> {
+        let digest = key.digest(&self.secret);
+        let is_of_api = key.is_of_api();
+        let mut shard = self.lock(digest)?;
+        if let Some(slot) = shard.find(digest)
+            && let Counter::Account { kind, account } = &mut slot.counter
+        {
+            slot.is_of_api |= is_of_api;
+            // The amount of a rate may have changed, by which it is known when it is idle.
+            *kind = key.rule.kind();
+            return Ok(Arc::clone(account));
+        }
+        self.make_room(&mut shard, digest, is_of_api, now)?;
+        if matches!(key.rule.kind(), AccountKind::Window(_)) {
+            self.quotas.store(true, Ordering::Relaxed);
+        }
+        let shared = self.shared.as_deref();
+        let account = Account::new(shared.map(|prefix| key.shared_name(prefix)));
+        let account = Arc::new(account);
+        shard.insert(Slot {
+            digest,
+            is_of_api,
+            counter: Counter::Account {
+                kind: key.rule.kind(),
+                account: Arc::clone(&account),
+            },
+        });
+        Ok(account)
+    }
+
+    fn lock(&self, digest: u128) -> Result<MutexGuard<'_, Shard>, Error> {
+        let limit = self.max();
+        let shard = self.shard(digest).ok_or(Error::CellsExhausted { limit })?;
+        Ok(shard.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn make_room(
+        &self,
+        shard: &mut Shard,
+        digest: u128,
+        is_of_api: bool,
+        now: Now,
+    ) -> Result<(), Error> {
+        let limit = self.max();
+        match shard.make_room(digest, self.shard_max, now) {
+            None => Ok(()),
+            Some(_) if is_of_api => Ok(()),
+            Some(Full::Shard) => Err(Error::CellsExhausted { limit }),
+            Some(Full::Share) => Err(Error::ShareExhausted { limit }),
+        }
     }
 
     fn shard(&self, digest: u128) -> Option<&Mutex<Shard>> {
@@ -137,9 +190,9 @@ impl LimitCells {
         self.shards.get(index)
     }
 
-    /// Puts back what was kept of quotas, before the first call. What has no room is left out: the number of
-    /// those.
-    pub fn restore(&self, kept: impl Iterator<Item = KeptQuota>) -> usize {
+    /// Puts back what was kept of quotas and budgets, before the first call. What has no room is left out: the number of
+    /// those. Which of the two it is says the first call that asks for it.
+    pub fn restore(&self, kept: impl Iterator<Item = KeptSpending>) -> usize {
         let mut left_out = 0;
         self.quotas.store(true, Ordering::Relaxed);
         for one in kept {
@@ -154,11 +207,11 @@ impl LimitCells {
             }
             shard.insert(Slot {
                 digest: one.digest,
-                kind: Kind::Quota(one.period),
                 is_of_api: false,
-                kept: one.used.requests,
-                window: one.used.window,
-                cell: Arc::new(Cell::new(one.used.to_number(), None)),
+                counter: Counter::Account {
+                    kind: AccountKind::Window(one.period),
+                    account: Arc::new(Account::restored(&one)),
+                },
             });
         }
         left_out
@@ -174,20 +227,56 @@ impl LimitCells {
         }
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            unkept.extend(shard.slots().filter_map(Slot::unkept));
+            let cells = shard.slots().filter_map(|slot| {
+                let digest = slot.digest;
+                match &mut slot.counter {
+                    Counter::Cell(cell) => cell.unkept(digest),
+                    Counter::Account { .. } => None,
+                }
+            });
+            unkept.extend(cells);
         }
         unkept
     }
 
+    /// The same of budgets: what calls have taken, and what those under way hold.
+    #[must_use]
+    pub fn unkept_spending(&self) -> Vec<KeptSpending> {
+        let mut unkept = Vec::new();
+        if !self.quotas.load(Ordering::Relaxed) {
+            return unkept;
+        }
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            unkept.extend(shard.slots().filter_map(|slot| slot.unkept_spending()));
+        }
+        unkept
+    }
+
+    /// What keeping of a budget came to, in the same way as of a quota ([`kept`](Self::kept)).
+    pub fn kept_spending(&self, sent: &KeptSpending, total: Option<i64>) {
+        let Ok(mut shard) = self.lock(sent.digest) else {
+            return;
+        };
+        if let Some(slot) = shard.find(sent.digest)
+            && let Counter::Account { account, .. } = &slot.counter
+        {
+            account.kept(sent, total);
+        }
+    }
+
     /// What keeping came to: with what other processes have kept of the same window, `total` requests. Of
     /// what could not be kept (`None`), the requests are kept the next time.
-    pub fn kept(&self, sent: &KeptQuota, total: Option<u32>) {
+    pub fn kept(&self, sent: &KeptQuota, total: Option<i64>) {
         let Some(shard) = self.shard(sent.digest) else {
             return;
         };
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = shard.find(sent.digest) {
-            slot.kept_of(sent, total);
+        if let Some(slot) = shard.find(sent.digest)
+            && let Counter::Cell(cell) = &mut slot.counter
+        {
+            let total = total.map(|total| u32::try_from(total).unwrap_or(u32::MAX));
+            cell.kept_of(sent, total);
         }
     }
 

@@ -1,11 +1,13 @@
 //! Which limit of whom.
 
 use super::cell::Rule;
+use super::spending::Spending;
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keyward_model::id::{CredentialId, TeamId};
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
+use std::fmt;
 use std::hash::Hasher as _;
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -65,6 +67,10 @@ pub enum Counted<'a> {
         /// Its value.
         value: &'a [u8],
     },
+    /// A model that callers ask for.
+    Model(&'a str),
+    /// A provider's key, by a hash of it.
+    ProviderKey(&'a [u8; 32]),
     /// Everything that goes to a route. Cells that count nothing but this and [`Api`](Self::Api) are as many
     /// as routes have limits; they are let in even at the bound, and kept as long as someone holds them.
     Route(&'a str),
@@ -100,6 +106,8 @@ impl Counted<'_> {
                 value,
             } => write(9, &[issuer.as_bytes(), name.as_bytes(), value.as_bytes()]),
             Self::Header { name, value } => write(10, &[name.as_bytes(), value]),
+            Self::Model(model) => write(11, &[model.as_bytes()]),
+            Self::ProviderKey(hash) => write(12, &[hash.as_slice()]),
         }
     }
 }
@@ -113,9 +121,27 @@ pub(crate) fn customer(address: IpAddr) -> IpAddr {
     }
 }
 
+/// A limit in the terms of its algorithm, as keys tell it from others.
+pub trait Limited: Copy + fmt::Display {
+    /// What tells it from others of the same name: a limit that means something else counts from the start.
+    fn to_bytes(self) -> [u8; 17];
+}
+
+impl Limited for Rule {
+    fn to_bytes(self) -> [u8; 17] {
+        Self::to_bytes(self)
+    }
+}
+
+impl Limited for Spending {
+    fn to_bytes(self) -> [u8; 17] {
+        Self::to_bytes(self)
+    }
+}
+
 /// Which limit of whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LimitKey<'a> {
+pub struct LimitKey<'a, R = Rule> {
     /// The team that owns the limit.
     pub team: TeamId,
     /// That team's name.
@@ -123,12 +149,12 @@ pub struct LimitKey<'a> {
     /// Names the limit within the team: the same after a reload, so that a reload forgives nobody.
     pub limit: &'a str,
     /// The limit itself.
-    pub rule: Rule,
+    pub rule: R,
     /// Who is counted, by all of these together.
     pub counted: &'a [Counted<'a>],
 }
 
-impl LimitKey<'_> {
+impl<R: Limited> LimitKey<'_, R> {
     /// What the index knows the key by: a hash of all of it under a secret, of which the upper [`LIMIT_BITS`]
     /// are a hash of the limit alone, so that what is kept of a subject says whose share it takes.
     ///
@@ -189,7 +215,9 @@ impl LimitKey<'_> {
             | Counted::Issuer(_)
             | Counted::Key(_)
             | Counted::Claim { .. }
-            | Counted::Header { .. } => false,
+            | Counted::Header { .. }
+            | Counted::Model(_)
+            | Counted::ProviderKey(_) => false,
         })
     }
 }

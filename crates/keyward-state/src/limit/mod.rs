@@ -1,5 +1,5 @@
 //! Limits, exact over all workers of a node: rates by the generic cell rate algorithm, quotas by windows of
-//! the calendar, and calls that are under way at one time.
+//! the calendar, calls that are under way at one time, and budgets of what calls take ([`Account`]).
 //!
 //! A [`Cell`] counts one limit for one subject in one atomic number. Workers look a cell up once in
 //! [`LimitCells`], keep its `Arc` beside what they cached of the caller, and from then on take from it with
@@ -34,23 +34,30 @@
 //! );
 //! ```
 
+mod account;
 mod cell;
 mod gcra;
+mod hold;
 mod index;
 mod key;
 mod now;
 mod quota;
 mod shard;
 mod shared_part;
+mod spending;
 mod take;
 #[cfg(test)]
 mod tests;
 
+pub use account::{Account, Hold, KeptSpending, Spent, Verdict};
 pub use cell::{Cell, Decision, Evicted, Rule, Taken};
 pub use gcra::Gcra;
+pub use hold::{Claimed, Holding, Holds, hold_all};
 pub use index::{CELLS_MAX_DEFAULT, KeptQuota, LimitCells};
 pub(crate) use key::customer;
-pub use key::{Counted, LimitKey};
+pub use key::{Counted, LimitKey, Limited};
 pub use now::Now;
 pub use quota::{QuotaWindow, Used};
+pub(crate) use spending::Over;
+pub use spending::Spending;
 pub use take::{Admission, take_all};

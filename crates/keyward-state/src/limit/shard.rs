@@ -1,5 +1,6 @@
 //! A part of the index, behind one lock: its cells, and how many each limit has of them.
 
+use super::account::{Account, AccountKind, KeptSpending};
 use super::cell::{Cell, EVICTED, Kind};
 use super::index::KeptQuota;
 use super::key::limit_of;
@@ -144,8 +145,26 @@ const fn table_hash(digest: u128) -> u64 {
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) digest: u128,
-    pub(super) kind: Kind,
     pub(super) is_of_api: bool,
+    pub(super) counter: Counter,
+}
+
+/// What counts for one limit of one subject.
+#[derive(Debug)]
+pub(super) enum Counter {
+    /// Calls.
+    Cell(CellSlot),
+    /// What calls take.
+    Account {
+        kind: AccountKind,
+        account: Arc<Account>,
+    },
+}
+
+/// A cell, and what was kept of it.
+#[derive(Debug)]
+pub(super) struct CellSlot {
+    pub(super) kind: Kind,
     /// Of a quota, what was kept of it the last time: the requests of its window.
     pub(super) kept: u32,
     /// That window.
@@ -154,15 +173,53 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// A route's cell stays while a worker or snapshot holds it: at the bound it could not come back.
-    fn evict(&self, now: Now, full: bool) -> bool {
-        let held = self.is_of_api && Arc::strong_count(&self.cell) > 1;
-        if held {
-            return false;
-        }
-        self.cell.evict_if_idle(self.kind, now) || (full && self.evict_if_told())
+    /// The cell, made of what was restored where nobody has asked for it yet.
+    pub(super) fn cell(&mut self, kind: Kind) -> Arc<Cell> {
+        let used = match &self.counter {
+            Counter::Cell(slot) => return Arc::clone(&slot.cell),
+            Counter::Account { account, .. } => account.as_used(),
+        };
+        let cell = Arc::new(Cell::new(used.to_number(), None));
+        self.counter = Counter::Cell(CellSlot {
+            kind,
+            kept: used.requests,
+            window: used.window,
+            cell: Arc::clone(&cell),
+        });
+        cell
     }
 
+    /// A route's cell stays while a worker or snapshot holds it: at the bound it could not come back.
+    fn evict(&self, now: Now, full: bool) -> bool {
+        match &self.counter {
+            Counter::Cell(slot) => {
+                let held = self.is_of_api && Arc::strong_count(&slot.cell) > 1;
+                !held && (slot.cell.evict_if_idle(slot.kind, now) || (full && slot.evict_if_told()))
+            }
+            // What is looked up for each call is held by none but those under way.
+            Counter::Account { kind, account } => {
+                account.evict_if_idle(*kind, now) || (full && account.evict_if_told())
+            }
+        }
+    }
+
+    /// What calls have taken since it was kept the last time, and counts as kept from now on.
+    pub(super) fn unkept_spending(&self) -> Option<KeptSpending> {
+        match &self.counter {
+            Counter::Account {
+                kind: AccountKind::Window(period),
+                account,
+            } => account.unkept(self.digest, *period),
+            Counter::Account {
+                kind: AccountKind::Rate { .. },
+                ..
+            }
+            | Counter::Cell(_) => None,
+        }
+    }
+}
+
+impl CellSlot {
     /// A quota that nodes share is counted where they share it: at the bound, one that owes nothing there may
     /// go, and is asked for again. Otherwise a month's subjects would keep all others out until its end.
     fn evict_if_told(&self) -> bool {
@@ -174,7 +231,7 @@ impl Slot {
     }
 
     /// What has passed since it was kept the last time, and counts as kept from now on.
-    pub(super) fn unkept(&mut self) -> Option<KeptQuota> {
+    pub(super) fn unkept(&mut self, digest: u128) -> Option<KeptQuota> {
         let Kind::Quota(period) = self.kind else {
             return None;
         };
@@ -193,7 +250,7 @@ impl Slot {
         }
         self.kept = used.requests;
         Some(KeptQuota {
-            digest: self.digest,
+            digest,
             period,
             used: Used { requests, ..used },
         })

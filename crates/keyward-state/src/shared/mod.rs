@@ -13,12 +13,14 @@
 //!
 //! Each worker has a connection of its own, which calls share, and a task that keeps it.
 
+mod budgets;
 mod claims;
 mod counts;
 mod eviction;
 mod lease;
 mod proofs;
 mod query;
+mod settlements;
 mod slots;
 mod taking;
 mod worker;
@@ -26,6 +28,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+pub use budgets::{HOLD_LASTS, SharedClaim, SharedHolding, SharedHolds};
 pub use claims::{CLAIM_RENEWED, Claim, ClaimState, Claimed, Claiming};
 pub use counts::SharedCounts;
 pub use lease::{LEASE_LASTS, LEASED_AT_ONCE, REFUSAL_LASTS};

@@ -1,3 +1,4 @@
+mod budgets;
 mod claims;
 mod leases;
 mod proofs;

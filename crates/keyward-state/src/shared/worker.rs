@@ -4,6 +4,7 @@ use super::claims::{HeldClaims, WaitingClaims};
 use super::counts::add;
 use super::eviction;
 use super::query::{Answer, Query, TAKE};
+use super::settlements::{self, SharedBudgets};
 use super::slots::{RENEWED_EVERY, Slots, is_wrong_type};
 use super::{SharedState, slots::HeldSlot};
 use crate::limit::Cell as LimitCell;
@@ -69,6 +70,7 @@ pub struct SharedWorker {
     /// Why connecting failed, as it was told last, and when.
     told_of_failure: RefCell<Option<(String, Moment)>>,
     pub(super) slots: Slots,
+    pub(super) budgets: SharedBudgets,
     pub(super) claims: WaitingClaims,
     pub(super) held_claims: HeldClaims,
     next_slot: Cell<u64>,
@@ -117,6 +119,7 @@ impl SharedWorker {
             told_of_claims: Cell::default(),
             told_of_failure: RefCell::default(),
             slots: Slots::default(),
+            budgets: SharedBudgets::default(),
             claims: WaitingClaims::default(),
             held_claims: HeldClaims::default(),
             next_slot: Cell::default(),
@@ -226,7 +229,9 @@ impl SharedWorker {
                 redis::cmd("PING").exec_async(&mut to).await?;
             }
             self.tell_claims(number, &mut to).await?;
+            self.budgets.tell(&mut to).await?;
             if renew {
+                self.budgets.renew(&mut to).await?;
                 against = against.or(self.slots.renew(&mut to, called).await?);
             }
             Ok::<_, RedisError>(against)
@@ -248,15 +253,15 @@ impl SharedWorker {
     }
 
     async fn tell_all(&self) {
-        let waits = || self.slots.any_released() || self.claims.any();
+        let waits = || self.slots.any_released() || self.claims.any() || self.budgets.any();
         if waits() && !self.is_connected() {
             self.begin().await;
         }
         while waits() && self.is_connected() {
-            let before = self.claims.len();
+            let before = self.claims.len() + self.budgets.len();
             self.tend(false).await;
             // What was not taken will not be.
-            if self.claims.len() >= before {
+            if self.claims.len() + self.budgets.len() >= before {
                 return;
             }
         }
@@ -273,6 +278,7 @@ impl SharedWorker {
                 .get_multiplexed_async_connection_with_config(&config)
                 .await?;
             TAKE.load_async(&mut connection).await?;
+            settlements::load(&mut connection).await?;
             // A server that has lost them hears of them before the first call asks.
             let called = |number| self.slot_name(number);
             let given_back = self.slots.give_back(&mut connection, called).await?;

@@ -7,7 +7,7 @@ mod tests;
 pub use settings::{PostgresSettings, Refusal, Tls};
 
 use super::connection::check_other_end;
-use super::{Pool, connect, options};
+use super::{BUSY_TIMEOUT, Pool, connect, options};
 use crate::Error;
 use sqlx::any::AnyPoolOptions;
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection as _, Executor as _};
@@ -44,9 +44,10 @@ pub(super) const CONNECTIONS_MAX: u32 = 8;
 /// How long one statement may take: a migration, a backup and a restore set their own.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a transaction may wait for a node that does not go on: a node that hangs must not hold up the
-/// writes of the others for longer.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a transaction may wait for a node that does not go on: less than others wait for their turn, so that a node
+/// that hangs, or whose line has gone silent, fails by itself and nobody else with it.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+const _: () = assert!(IDLE_TIMEOUT.as_millis() < BUSY_TIMEOUT.as_millis());
 
 /// How many times longer than other writes one that takes long waits for its turn: another node's
 /// migration may be under way.

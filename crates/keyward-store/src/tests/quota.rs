@@ -6,7 +6,7 @@ on_each_database! {
     counts_of_two_processes_add_up_and_end_with_their_window,
 }
 
-fn count(digest: u128, requests: u32, now: Timestamp) -> QuotaCount {
+fn count(digest: u128, requests: i64, now: Timestamp) -> QuotaCount {
     let window = Period::Month.window(now);
     QuotaCount {
         digest,

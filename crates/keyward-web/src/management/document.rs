@@ -366,6 +366,7 @@ fn own_schemas() -> Vec<(&'static str, Value)> {
                 "published_at": text(), "ready_at": text(), "activated_at": time, "retiring_at": time,
                 "retired_at": time, "withdrawn_at": time, "public_jwk": { "type": "object" },
                 "kept_in": { "type": ["string", "null"], "enum": ["database", "pkcs11", null] },
+                "missing": { "type": "boolean", "description": "Whether the PKCS#11 token was looked into and has no such key: nothing is signed with it" },
             })),
         ),
         (

@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 /// A key as it is told: everything but its private part.
-fn told(key: &StoredKey) -> Value {
+fn told(site: &Site, key: &StoredKey) -> Value {
     let at = |at: Option<Timestamp>| at.map(|at| at.to_string());
     let public: Value = serde_json::from_str(&key.public_jwk).unwrap_or_default();
     json!({
@@ -36,6 +36,7 @@ fn told(key: &StoredKey) -> Value {
         "withdrawn_at": at(key.times.withdrawn),
         "public_jwk": public,
         "kept_in": kept_in(key),
+        "missing": site.keys().is_missing(key),
     })
 }
 
@@ -153,7 +154,9 @@ pub(crate) fn list<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             keys.drain(..at.map_or(0, |at| at + 1));
         }
         let end = |key: &StoredKey| json!(key.id.to_string());
-        Ok(Answer::ok(paging.page(site, keys, end, |key| told(&key))))
+        Ok(Answer::ok(
+            paging.page(site, keys, end, |key| told(site, &key)),
+        ))
     }
     .boxed()
 }
@@ -167,7 +170,7 @@ pub(crate) fn show<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             .keys(addressed.team, addressed.name.as_str())
             .await?;
         let key = keys.iter().find(|key| key.kid == addressed.kid());
-        Ok(Answer::ok(told(key.ok_or_else(Problem::not_found)?)))
+        Ok(Answer::ok(told(site, key.ok_or_else(Problem::not_found)?)))
     }
     .boxed()
 }
@@ -195,7 +198,7 @@ pub(crate) fn create<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             addressed.name,
             encoded(&made.kid)
         );
-        Ok(Answer::created(told(&made), location))
+        Ok(Answer::created(told(site, &made), location))
     }
     .boxed()
 }
@@ -276,7 +279,7 @@ fn step<'c>(site: &'c Site, allowed: Allowed<'c>, step: Step) -> Outcome<'c> {
             .keys()
             .step(addressed.place(), addressed.kid(), step, addressed.author())
             .await;
-        Ok(Answer::ok(told(&stepped.map_err(refused)?)))
+        Ok(Answer::ok(told(site, &stepped.map_err(refused)?)))
     }
     .boxed()
 }
@@ -319,7 +322,7 @@ pub(crate) fn certify<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
                 addressed.author(),
             )
             .await;
-        Ok(Answer::ok(told(&certified.map_err(refused)?)))
+        Ok(Answer::ok(told(site, &certified.map_err(refused)?)))
     }
     .boxed()
 }

@@ -27,6 +27,17 @@ impl Failure {
         }
     }
 
+    /// With more on why.
+    pub(crate) fn adding(mut self, more: &str) -> Self {
+        self.why.push_str(more);
+        self
+    }
+
+    /// What failed and why, within a sentence.
+    pub(crate) fn reason(&self) -> String {
+        format!("{}: {}", self.what, self.why)
+    }
+
     /// Arguments that don't go together.
     pub(super) fn usage(what: impl Into<String>, why: impl Into<String>) -> Self {
         Self {

@@ -135,6 +135,7 @@ fn told(rotated: &Rotated) -> String {
         to,
         new_file,
         old_file,
+        left_undone,
     } = rotated;
     let shown = |path: &Option<PathBuf>| {
         path.as_ref()
@@ -183,5 +184,7 @@ fn told(rotated: &Rotated) -> String {
             ),
         ),
     };
-    format!("done: {new}; {old}; {next}")
+    let undone = left_undone.as_ref();
+    let undone = undone.map(|why| format!("; left undone: {why}"));
+    format!("done: {new}; {old}; {next}{}", undone.unwrap_or_default())
 }

@@ -97,6 +97,8 @@ pub(crate) enum LogField {
     Because,
     Limit,
     Policy,
+    Guardrails,
+    AnswerCache,
     Address,
     Team,
     Api,
@@ -120,6 +122,7 @@ pub(crate) enum LogField {
     CacheWriteTokens,
     OutputTokens,
     ReasoningTokens,
+    TokensEstimated,
     Images,
     Characters,
     AudioMs,
@@ -130,7 +133,7 @@ pub(crate) enum LogField {
 
 impl LogField {
     /// All, by the names that they have in a line.
-    pub(crate) const NAMED: [(&'static str, Self); 42] = [
+    pub(crate) const NAMED: [(&'static str, Self); 45] = [
         ("time", Self::Time),
         ("request_id", Self::RequestId),
         ("trace_id", Self::TraceId),
@@ -144,6 +147,8 @@ impl LogField {
         ("because", Self::Because),
         ("limit", Self::Limit),
         ("policy", Self::Policy),
+        ("guardrails", Self::Guardrails),
+        ("answer_cache", Self::AnswerCache),
         ("address", Self::Address),
         ("team", Self::Team),
         ("api", Self::Api),
@@ -167,6 +172,7 @@ impl LogField {
         ("cache_write_tokens", Self::CacheWriteTokens),
         ("output_tokens", Self::OutputTokens),
         ("reasoning_tokens", Self::ReasoningTokens),
+        ("tokens_estimated", Self::TokensEstimated),
         ("images", Self::Images),
         ("characters", Self::Characters),
         ("audio_ms", Self::AudioMs),

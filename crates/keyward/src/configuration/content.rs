@@ -1,10 +1,10 @@
 //! Whether what policies that read content are made from can be used: descriptions, templates; and whether
 //! providers of AI models are known.
 
-use keyward_gateway::{check_description, check_provider, check_templates};
+use keyward_gateway::{check_description, check_guardrails, check_provider, check_templates};
 use keyward_model::resource::content::{Description, Transformation, Validation};
 use keyward_model::resource::raw::{Declared, Node, Place, Problems};
-use keyward_model::resource::{Api, Spec};
+use keyward_model::resource::{Api, Guarded, Spec};
 use std::sync::Arc;
 
 /// Compiles each once, and tells what is wrong with it.
@@ -29,9 +29,15 @@ pub(super) fn check(declared: &Declared, problems: &mut Problems) {
         | Spec::AccessPolicy(_)
         | Spec::KeySet(_)
         | Spec::Webhook(_)
-        | Spec::ManagementRole(_)
-        | Spec::Model(_) => return,
+        | Spec::ManagementRole(_) => return,
+        Spec::Model(model) => {
+            guardrails(&declared.node, &model.guarded, problems);
+            return;
+        }
     };
+    if let (Some(ai), Some(node)) = (&api.ai, declared.node.get("ai")) {
+        guardrails(node, &ai.guarded, problems);
+    }
     for (index, validation) in validations(api) {
         if let Err(why) = check_description(validation) {
             let key = match validation.description {
@@ -52,6 +58,20 @@ pub(super) fn check(declared: &Declared, problems: &mut Problems) {
             let place = place(declared, index, "transformation", part);
             problems.error(place, "bad_template", format!("`transformation`: {why}"));
         }
+    }
+}
+
+/// Compiles each guardrail, and tells which can't be used.
+fn guardrails(node: &Node, guarded: &Guarded, problems: &mut Problems) {
+    let Err(wrong) = check_guardrails(guarded) else {
+        return;
+    };
+    for (place, why) in wrong {
+        problems.error(
+            node.place_of_member(&["guardrails"], place),
+            "bad_guardrail",
+            format!("`guardrails`: {why}"),
+        );
     }
 }
 

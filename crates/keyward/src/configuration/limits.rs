@@ -47,6 +47,7 @@ fn is_open(limit: &LimitRule) -> bool {
         | LimitSubject::Issuer
         | LimitSubject::Key
         | LimitSubject::Claim(_)
+        | LimitSubject::Model
         | LimitSubject::Route
         | LimitSubject::Api => false,
     };

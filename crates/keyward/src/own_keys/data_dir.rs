@@ -75,11 +75,8 @@ pub(crate) async fn open_store(
         ),
         (None, None) => match read_or_make(&place.data_dir, &location).await {
             Ok(found) => found,
-            Err(failure) => match master_key::resumed(place, &location, now).await? {
-                Some(store) => {
-                    let path = place.data_dir.join(MASTER_KEY_FILE);
-                    return Ok((store, MasterKeySource::File(path)));
-                }
+            Err(failure) => match master_key::found_elsewhere(place, &location, now).await? {
+                Some(found) => return Ok((found.store, MasterKeySource::File(found.path))),
                 None => return Err(failure),
             },
         },
@@ -87,10 +84,23 @@ pub(crate) async fn open_store(
     match Store::open_at(&location, &master, now).await {
         Ok(store) => Ok((store, source)),
         Err(error) => {
-            if let (Error::WrongMasterKey, MasterKeySource::File(_)) = (&error, &source)
-                && let Some(store) = master_key::resumed(place, &location, now).await?
-            {
-                return Ok((store, source));
+            if matches!(error, Error::WrongMasterKey) {
+                match (
+                    &source,
+                    master_key::found_elsewhere(place, &location, now).await?,
+                ) {
+                    (MasterKeySource::File(_), Some(found)) => return Ok((found.store, source)),
+                    (MasterKeySource::Made(_), _) | (_, None) => {}
+                    (
+                        MasterKeySource::Environment
+                        | MasterKeySource::EnvironmentBefore(_)
+                        | MasterKeySource::Token(_),
+                        Some(found),
+                    ) => {
+                        found.store.close().await;
+                        return Err(moved_into(&location, &found.path, &source));
+                    }
+                }
             }
             // Another node was faster, with another key: the one that was made for nothing must not be taken
             // for the right one.
@@ -98,7 +108,14 @@ pub(crate) async fn open_store(
                 std::fs::remove_file(path)
                     .map_err(|error| file_failed(path, "take it away again", &error))?;
             }
-            Err(failed(&location, &error))
+            let failure = failed(&location, &error);
+            if let (Error::WrongMasterKey, MasterKeySource::File(_)) = (&error, &source) {
+                return Err(failure.adding(&format!(
+                    "; if `keyward keys rotate-master --to` has moved it out of the file, say where it is: `master_key` in the configuration, or {}",
+                    environment::MASTER_KEY
+                )));
+            }
+            Err(failure)
         }
     }
 }
@@ -173,6 +190,28 @@ pub(crate) fn missing(location: &Location) -> Failure {
 pub(crate) fn failed(location: &Location, error: &Error) -> Failure {
     let what = format!("database {location}");
     Failure::new(what, error.to_string(), error.code())
+}
+
+/// That the master key was moved into the file, and what is said of it still names another place.
+fn moved_into(location: &Location, path: &Path, source: &MasterKeySource) -> Failure {
+    let said = match source {
+        MasterKeySource::Environment => format!("take {} away", environment::MASTER_KEY),
+        MasterKeySource::EnvironmentBefore(_) => format!(
+            "take {} away, and `master_key` out of the configuration",
+            environment::MASTER_KEY
+        ),
+        MasterKeySource::Token(_) | MasterKeySource::File(_) | MasterKeySource::Made(_) => {
+            "take `master_key` out of the configuration".to_owned()
+        }
+    };
+    Failure::new(
+        format!("database {location}"),
+        format!(
+            "it is under the master key in {} since `keyward keys rotate-master`: {said}",
+            path.display()
+        ),
+        Error::WrongMasterKey.code(),
+    )
 }
 
 async fn is_begun(location: &Location) -> Result<bool, Failure> {

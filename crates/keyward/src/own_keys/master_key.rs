@@ -43,6 +43,8 @@ pub(crate) struct Rotated {
     pub(crate) new_file: Option<PathBuf>,
     /// Where the old one's file is kept, where it was one.
     pub(crate) old_file: Option<PathBuf>,
+    /// What could not be done about the files, and what follows: the database is under the new key all the same.
+    pub(crate) left_undone: Option<String>,
 }
 
 /// What the environment gives.
@@ -103,28 +105,45 @@ pub(crate) async fn rotate(
     store.close().await;
     // Whether it is under the new key is not known where the answer was lost: both stay, and the next start finds out.
     replaced.map_err(|error| failed(&place.location(), &error))?;
-    let old_file = match (&from, &to) {
-        (KeyPlace::File, KeyPlace::File) => take_over(&path, &next, now)?,
-        (KeyPlace::Environment | KeyPlace::Token(_), KeyPlace::File) => {
+    let mut rotated = Rotated {
+        new_file: (to == KeyPlace::File).then(|| path.clone()),
+        old_file: None,
+        left_undone: None,
+        from,
+        to,
+    };
+    // The database is under the new key: nothing that goes wrong from here on makes it untrue that this is done.
+    match (&rotated.from, &rotated.to) {
+        (_, KeyPlace::File) => match take_over(&path, &next, now) {
             // A file that lay there beside the key that counted is not the old one: it is kept and not told of as that.
-            take_over(&path, &next, now)?;
-            None
-        }
+            Ok(old) => rotated.old_file = old.filter(|_| rotated.from == KeyPlace::File),
+            Err(failure) => {
+                rotated.left_undone = Some(format!(
+                    "{}; the new key is in {} still, and the next start of a node, or of this command, gives it its name",
+                    failure.reason(),
+                    next.display()
+                ));
+                rotated.new_file = Some(next);
+            }
+        },
         (KeyPlace::File, KeyPlace::Environment | KeyPlace::Token(_)) => {
-            set_aside(&path, now)?;
-            Some(kept(&path, now))
+            match set_aside(&path, now) {
+                Ok(()) => rotated.old_file = Some(kept(&path, now)),
+                Err(failure) => {
+                    rotated.left_undone = Some(format!(
+                        "{}; the old key is in {} still: move it to another place",
+                        failure.reason(),
+                        path.display()
+                    ));
+                }
+            }
         }
         (
             KeyPlace::Environment | KeyPlace::Token(_),
             KeyPlace::Environment | KeyPlace::Token(_),
-        ) => None,
-    };
-    Ok(Rotated {
-        new_file: (to == KeyPlace::File).then_some(path),
-        old_file,
-        from,
-        to,
-    })
+        ) => {}
+    }
+    Ok(rotated)
 }
 
 /// The new key, where it is there before; `None` for one that is to be made in a file.
@@ -206,29 +225,58 @@ fn remove_if_there(path: &Path) -> Result<(), Failure> {
     }
 }
 
+/// The database, open under a key in a file that is not where the master key is said to be.
+pub(super) struct Elsewhere {
+    pub(super) store: Store,
+    pub(super) path: PathBuf,
+}
+
 /// Opens the database under the next key, where a rotation was cut off between the database and the file: then it is
-/// brought to its end. `None` where there was none.
-pub(super) async fn resumed(
+/// brought to its end. Else under the key in the file, for whoever says that it is somewhere else. `None` where neither
+/// opens it.
+pub(super) async fn found_elsewhere(
     place: &DataPlace,
     location: &Location,
     now: Timestamp,
-) -> Result<Option<Store>, Failure> {
+) -> Result<Option<Elsewhere>, Failure> {
+    let path = place.data_dir.join(MASTER_KEY_FILE);
     let next = place.data_dir.join(NEXT);
-    let Some(master) = data_dir::read(&next)? else {
+    if let Some(store) = opened_under(&next, location, now).await? {
+        let path = match take_over(&path, &next, now) {
+            Ok(kept) => {
+                let old = kept.map(|kept| format!("; the old one is in {}", kept.display()));
+                tracing::warn!(
+                    "the master key was being replaced when the process stopped: it is now{}",
+                    old.unwrap_or_default()
+                );
+                path
+            }
+            // It opens the database where it is, at this start and the next.
+            Err(failure) => {
+                tracing::warn!(
+                    "the new master key is in {}: {}",
+                    next.display(),
+                    failure.reason()
+                );
+                next
+            }
+        };
+        return Ok(Some(Elsewhere { store, path }));
+    }
+    let store = opened_under(&path, location, now).await?;
+    Ok(store.map(|store| Elsewhere { store, path }))
+}
+
+async fn opened_under(
+    path: &Path,
+    location: &Location,
+    now: Timestamp,
+) -> Result<Option<Store>, Failure> {
+    let Some(master) = data_dir::read(path)? else {
         return Ok(None);
     };
     match Store::open_at(location, &master, now).await {
-        Ok(store) => {
-            let path = place.data_dir.join(MASTER_KEY_FILE);
-            let old = match take_over(&path, &next, now)? {
-                Some(kept) => format!("; the old one is in {}", kept.display()),
-                None => String::new(),
-            };
-            tracing::warn!(
-                "the master key was being replaced when the process stopped: it is now{old}"
-            );
-            Ok(Some(store))
-        }
+        Ok(store) => Ok(Some(store)),
         Err(Error::WrongMasterKey) => Ok(None),
         Err(error) => Err(failed(location, &error)),
     }

@@ -64,6 +64,11 @@ impl KeyModule for KeysInToken {
         Ok(Arc::new(signer.map_err(failed)?))
     }
 
+    async fn has(&self, reference: &str) -> Result<bool, Error> {
+        let found = self.0.has_signing_key(&read(reference)?).await;
+        found.map_err(failed)
+    }
+
     async fn destroy(&self, reference: &str) -> Result<bool, Error> {
         let destroyed = self.0.destroy_signing_key(&read(reference)?).await;
         destroyed.map_err(failed)

@@ -1,4 +1,5 @@
-use super::data_dir::{MasterKeySource, open_store};
+use super::data_dir::{MasterKeySource, open_existing, open_store};
+use super::master_key::{FromEnvironment, KeyPlace, Rotated, rotate};
 use crate::configuration::DataPlace;
 use keyward_authority::{Keeper, KeeperContext, KeySets, KeySink, Plan};
 use keyward_jose::Algorithm;
@@ -170,4 +171,66 @@ async fn a_master_key_file_that_others_can_read_or_that_is_none_is_refused() {
             "{why}"
         );
     }
+}
+
+fn hex(digit: &str) -> Secret<String> {
+    Secret::new(digit.repeat(64))
+}
+
+async fn rotated(
+    place: &DataPlace,
+    to: KeyPlace,
+    current: Option<&str>,
+    new: Option<&str>,
+) -> Rotated {
+    let given = FromEnvironment {
+        current: current.map(hex),
+        new: new.map(hex),
+    };
+    rotate(place, Some(to), given, NOW).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_key_that_is_replaced_is_told_as_replaced_whatever_becomes_of_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = place(&folder);
+    let (store, _) = open_store(&place, None, NOW).await.unwrap();
+    store.close().await;
+    let file = data_dir(&folder).join("master.key");
+
+    // Out of the file, which can't get its other name.
+    let taken = data_dir(&folder).join(format!("master.key.until-{}", NOW.as_seconds()));
+    std::fs::create_dir(&taken).unwrap();
+    let rotation = rotated(&place, KeyPlace::Environment, None, Some("a")).await;
+    let why = rotation.left_undone.unwrap();
+    assert!(
+        why.contains("the old key is in") && why.contains("move it"),
+        "{why}"
+    );
+    let refused = open_store(&place, None, NOW).await.err().unwrap();
+    assert!(refused.to_string().contains("say where it is"), "{refused}");
+    open_store(&place, Some(hex("a")), NOW)
+        .await
+        .unwrap()
+        .0
+        .close()
+        .await;
+
+    // Into a file, whose name something else has.
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir_all(file.join("in the way")).unwrap();
+    let rotation = rotated(&place, KeyPlace::File, Some("a"), None).await;
+    let why = rotation.left_undone.unwrap();
+    assert!(why.contains("master.key.next still"), "{why}");
+    std::fs::remove_dir_all(&file).unwrap();
+    let refused = open_existing(&place, Some(hex("a")), NOW)
+        .await
+        .err()
+        .unwrap();
+    assert!(
+        refused.to_string().contains("take KEYWARD_MASTER_KEY away"),
+        "{refused}"
+    );
+    open_existing(&place, None, NOW).await.unwrap();
+    assert!(file.is_file());
 }

@@ -15,11 +15,11 @@ use keyward_model::id::TeamId;
 use keyward_model::limit::{Allowance, LimitRule, LimitSubject, OnOutage, RateLimit};
 use keyward_model::resource::authentication::Dpop;
 use keyward_model::resource::issuer::SELF;
-use keyward_model::resource::provider::{OwnKey, SharedWith};
+use keyward_model::resource::provider::{OwnKey, ProviderEjection, SharedWith};
 use keyward_model::resource::{
-    Ai, Api, Authentication, Authorization, BasePath, IdentityHeaders, Model, ModelTarget,
-    OfferedModels, Policies, Provider, Resource, Route, Spec, Target, TokenMethod, TokenSource,
-    Upstream, VersionState,
+    Ai, Answers, Api, Authentication, Authorization, BasePath, Guarded, IdentityHeaders, Model,
+    ModelChoice, ModelTarget, OfferedModels, Policies, Provider, Resource, Route, Spec, Target,
+    TargetCondition, TokenMethod, TokenSource, Upstream, VersionState,
 };
 use keyward_model::{Name, Origin, Timestamp};
 use serde_json::{Map, Value, json};
@@ -146,16 +146,25 @@ fn declared(upstream: SocketAddr) -> Result<Vec<Resource>, String> {
         connect_timeout: Provider::CONNECT_TIMEOUT,
         first_token_timeout: Provider::FIRST_TOKEN_TIMEOUT,
         total_timeout: Provider::TOTAL_TIMEOUT,
+        ejection: Some(ProviderEjection::default()),
     };
     let model = Model {
         targets: vec![ModelTarget {
-            provider: offline.clone(),
-            model: model::NAME.into(),
+            answers: Answers::Provider {
+                provider: offline.clone(),
+                model: model::NAME.into(),
+            },
             weight: NonZeroU32::MIN,
+            when: TargetCondition::default(),
         }],
         fallbacks: Vec::new(),
+        choose: ModelChoice::default(),
+        hedge: None,
         authorization: Authorization::default(),
         attempts: NonZeroU32::MIN,
+        allow_model_members: false,
+        budgets: Vec::new(),
+        guarded: Guarded::default(),
     };
     Ok(vec![
         resource(demo.clone(), Spec::Upstream(Box::new(upstream))),
@@ -183,6 +192,8 @@ fn models_api(demo: &Api, limit: Name) -> Result<Api, String> {
         limits: limits.collect(),
         ai: Some(Ai {
             models: OfferedModels::These(vec![name(MODEL)?]),
+            budgets: Vec::new(),
+            guarded: Box::default(),
         }),
         ..demo.clone()
     })

@@ -3,7 +3,8 @@
 use super::failed;
 use crate::command::Failure;
 use keyward_model::Clock;
-use keyward_state::limit::{KeptQuota, LimitCells, Used};
+use keyward_model::limit::Period;
+use keyward_state::limit::{KeptSpending, LimitCells, Used};
 use keyward_store::{QuotaCount, Store};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -32,13 +33,11 @@ pub(super) async fn restored(
         .await
         .map_err(|error| failed("quotas", &error, error.code()))?;
     let cells = LimitCells::new(counted_subjects).with_secret(&secret);
-    let left_out = cells.restore(counts.into_iter().map(|count| KeptQuota {
+    let left_out = cells.restore(counts.into_iter().map(|count| KeptSpending {
         digest: count.digest,
         period: count.period,
-        used: Used {
-            window: count.window,
-            requests: count.requests,
-        },
+        window: count.window,
+        amount: count.requests,
     }));
     if left_out > 0 {
         tracing::warn!("{left_out} subjects of quotas have no room and begin anew");
@@ -101,26 +100,35 @@ async fn keep(
     store: &Store,
     clock: &dyn Clock,
 ) -> Result<(), keyward_store::Error> {
-    let unkept = cells.unkept();
-    if unkept.is_empty() {
+    let quotas = cells.unkept();
+    let budgets = cells.unkept_spending();
+    if quotas.is_empty() && budgets.is_empty() {
         return Ok(());
     }
     let now = clock.now();
-    let counts: Vec<QuotaCount> = unkept
+    let count = |digest, period: Period, window, requests| QuotaCount {
+        digest,
+        period,
+        window,
+        ends: period.ends(window),
+        requests,
+    };
+    let of_quotas = quotas.iter().map(|one| {
+        let Used { window, requests } = one.used;
+        count(one.digest, one.period, window, i64::from(requests))
+    });
+    let of_budgets = budgets
         .iter()
-        .map(|one| QuotaCount {
-            digest: one.digest,
-            period: one.period,
-            window: one.used.window,
-            ends: one.period.ends(one.used.window),
-            requests: one.used.requests,
-        })
-        .collect();
+        .map(|one| count(one.digest, one.period, one.window, one.amount));
+    let counts: Vec<QuotaCount> = of_quotas.chain(of_budgets).collect();
     let mut totals = Vec::with_capacity(counts.len());
     let outcome = store.add_quota_counts(&counts, &mut totals, now).await;
     let mut totals = totals.into_iter();
-    for one in &unkept {
+    for one in &quotas {
         cells.kept(one, totals.next());
+    }
+    for one in &budgets {
+        cells.kept_spending(one, totals.next());
     }
     outcome
 }

@@ -97,6 +97,11 @@ impl KeyModule for Reached {
         }))
     }
 
+    async fn has(&self, reference: &str) -> Result<bool, Error> {
+        self.0.answers()?;
+        Ok(self.0.keys.lock().unwrap().contains_key(reference))
+    }
+
     async fn destroy(&self, reference: &str) -> Result<bool, Error> {
         self.0.answers()?;
         Ok(self.0.keys.lock().unwrap().remove(reference).is_some())
@@ -311,6 +316,38 @@ async fn nodes_that_share_a_module_leave_no_key_in_it_that_no_row_names() {
         .unwrap();
     let waiting = rows.iter().filter(|row| row.state == KeyState::Published);
     assert_eq!(waiting.count(), 1);
+}
+
+#[tokio::test]
+async fn a_key_that_the_module_has_no_more_is_known_as_missing_and_followed_once_it_is_withdrawn() {
+    let bench = Bench::new().await;
+    let module = Arc::new(Module::default());
+    let plan = in_module(Schedule::Every(10 * DAY));
+    let keeper = opened(&bench, Some(&module), &plan).await;
+    let now = bench.after(&keeper, 2 * HOUR).await;
+    let kid = signing(&set_of(&keeper, &plan), now).unwrap();
+    let place = (plan.team, &plan.name);
+    let row = |keeper: &Keeper| {
+        let set = set_of(keeper, &plan);
+        let mut rows = set.rows.iter();
+        rows.find(|row| row.kid == kid).cloned().unwrap()
+    };
+    assert!(!keeper.is_missing(&row(&keeper)));
+
+    // As after a restore of a database from before the key's end.
+    let reference = row(&keeper).module_key.unwrap();
+    module.keys.lock().unwrap().remove(&reference);
+    let keeper = opened(&bench, Some(&module), &plan).await;
+    assert!(keeper.is_missing(&row(&keeper)));
+    let set = set_of(&keeper, &plan);
+    let (_, signer) = set.signer(None, now).unwrap();
+    signer.sign(b"message").await.unwrap_err();
+
+    keeper.step(place, &kid, Step::Withdraw, BY).await.unwrap();
+    assert!(!keeper.is_missing(&row(&keeper)));
+    let set = set_of(&keeper, &plan);
+    assert_ne!(signing(&set, now).unwrap(), kid);
+    assert!(token(&set, now, HOUR).await.is_some());
 }
 
 #[tokio::test]

@@ -246,7 +246,7 @@ impl TransformationPlan {
             }
             let whole = whole::read_answer(call, &mut answer.body, change.max_body_bytes)
                 .await
-                .map_err(untransformable)?;
+                .map_err(|why| untransformable(why.as_str()))?;
             value = read_exactly(&whole).map_err(|why| untransformable(&why))?;
             answer.body = AnswerBody::full(whole);
             answer.fields.remove(Header::Trailer);

@@ -203,7 +203,7 @@ impl Expected<'_> {
                 // What follows a body that was read is dropped.
                 answer.fields.remove(Header::Trailer);
             }
-            Err(why) => mistakes.add("body", None, "", why),
+            Err(why) => mistakes.add("body", None, "", why.as_str()),
         }
     }
 

@@ -49,6 +49,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The longest text of a mistake, in bytes. Names in it are the caller's.
 const TEXT_MAX: usize = 300;
 
+/// A JSON schema that stands alone, for what is no body of a route's.
+#[derive(Debug)]
+pub(crate) struct StandaloneSchema(Schema);
+
+impl StandaloneSchema {
+    /// Prepares it.
+    pub(crate) fn new(schema: &Value) -> Result<Self, String> {
+        schema::alone(schema).map(Self)
+    }
+
+    /// Whether a value fits.
+    pub(crate) fn takes(&self, value: &Value) -> bool {
+        self.0.takes(value)
+    }
+}
+
 /// What a route's requests are held against.
 #[derive(Debug)]
 pub(crate) struct ValidationPlan {

@@ -1,7 +1,7 @@
 //! What each limit counts a call by.
 
 use crate::message::RequestHead;
-use crate::snapshot::{LimitPolicy, Route};
+use crate::snapshot::Route;
 use keyward_model::Caller;
 use keyward_model::limit::LimitSubject;
 use keyward_state::limit::Counted;
@@ -14,25 +14,26 @@ const FEW: usize = 2;
 
 /// What a call brings that limits may count by.
 #[derive(Clone, Copy)]
-pub(super) struct Counting<'a> {
-    pub(super) caller: &'a Caller,
+pub(crate) struct Counting<'a> {
+    pub(crate) caller: &'a Caller,
     /// The client's.
-    pub(super) address: IpAddr,
-    pub(super) head: &'a RequestHead,
-    pub(super) route: &'a Route,
+    pub(crate) address: IpAddr,
+    pub(crate) head: &'a RequestHead,
+    pub(crate) route: &'a Route,
+    /// The AI model that is asked for, where one is.
+    pub(crate) model: Option<&'a str>,
 }
 
 impl Counting<'_> {
-    /// What `limit` counts this call by, handed to `look`; and whether that is the same at each call of the
+    /// What a limit counts this call by, handed to `look`; and whether that is the same at each call of the
     /// caller's.
-    pub(super) fn with<T>(
+    pub(crate) fn with<T>(
         &self,
-        limit: &LimitPolicy,
+        by: &[LimitSubject],
         look: impl FnOnce(&[Counted<'_>]) -> T,
     ) -> (T, bool) {
         // Claims are read from the token's text: what is read lives as long as the look-up.
-        let claims: SmallVec<[Option<String>; FEW]> = limit
-            .by
+        let claims: SmallVec<[Option<String>; FEW]> = by
             .iter()
             .map(|subject| match subject {
                 LimitSubject::Claim(name) => self.caller.claim(name).and_then(text),
@@ -43,13 +44,13 @@ impl Counting<'_> {
                 | LimitSubject::Issuer
                 | LimitSubject::Key
                 | LimitSubject::Header(_)
+                | LimitSubject::Model
                 | LimitSubject::Route
                 | LimitSubject::Api => None,
             })
             .collect();
         let mut of_caller = true;
-        let counted: SmallVec<[Counted<'_>; FEW]> = limit
-            .by
+        let counted: SmallVec<[Counted<'_>; FEW]> = by
             .iter()
             .zip(&claims)
             .map(|(subject, claim)| {
@@ -64,6 +65,7 @@ impl Counting<'_> {
                     | LimitSubject::Issuer
                     | LimitSubject::Key
                     | LimitSubject::Claim(_)
+                    | LimitSubject::Model
                     | LimitSubject::Route
                     | LimitSubject::Api => found.or_else(|| self.subject()),
                 };
@@ -101,6 +103,8 @@ impl Counting<'_> {
                 let value = self.head.fields.all_named(name).next()?;
                 Some(Counted::Header { name, value })
             }
+            // What asks for none, such as the list of models, is counted together.
+            LimitSubject::Model => Some(Counted::Model(self.model.unwrap_or_default())),
             LimitSubject::Route => Some(Counted::Route(&self.route.labels.route)),
             LimitSubject::Api => Some(Counted::Api),
         }

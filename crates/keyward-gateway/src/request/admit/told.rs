@@ -72,7 +72,7 @@ pub(super) fn refusal(
 }
 
 /// The answer to a call whose limit can't be asked.
-pub(super) fn unavailable(name: &str) -> Refusal {
+pub(crate) fn unavailable(name: &str) -> Refusal {
     let mut fields = Fields::new();
     fields.append(Header::RetryAfter, b"1");
     let fault = Fault::new(

@@ -187,6 +187,7 @@ fn verified(
         revocation_epoch: Cell::new(u64::MAX),
         cells: RefCell::default(),
         access: RefCell::default(),
+        budgets: entry.budgets().cloned(),
         binding: None,
         caller: Arc::new(caller),
     });

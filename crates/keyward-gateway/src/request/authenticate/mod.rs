@@ -36,7 +36,7 @@ use super::verified_caller::VerifiedCaller;
 use super::{Client, Refusal};
 use crate::message::{Header, RequestHead};
 use crate::record::CallRecord;
-use crate::snapshot::{Credentials, MethodPolicy, Route};
+use crate::snapshot::{BudgetPlan, Credentials, MethodPolicy, Route};
 use crate::worker::Worker;
 use keyward_model::resource::TokenSource;
 use keyward_model::{Caller, Code, Fault, Moment, Timestamp};
@@ -82,6 +82,14 @@ impl Authenticated {
         match self {
             Self::Open => None,
             Self::Caller(verified) => Some(verified),
+        }
+    }
+
+    /// Limits in what calls of AI models with the caller's credential take, where it has some.
+    pub(crate) fn budgets(&self) -> Option<&Arc<BudgetPlan>> {
+        match self {
+            Self::Open => None,
+            Self::Caller(verified) => verified.budgets.as_ref(),
         }
     }
 

@@ -128,6 +128,7 @@ async fn known_or_verified(
         revocation_epoch: Cell::new(u64::MAX),
         cells: RefCell::default(),
         access: RefCell::default(),
+        budgets: None,
         binding: Binding::of(&claims)?,
         caller: Arc::new(caller),
     });

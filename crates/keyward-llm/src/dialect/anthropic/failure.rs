@@ -3,7 +3,7 @@
 use super::super::Context;
 use super::super::content::{named_failure, plain_failure};
 use crate::fields::Fields;
-use crate::form::{Failure, FailureKind};
+use crate::form::{Failure, FailureKind, Feature};
 use crate::json::{Json, Object};
 
 const TYPES: &[(&str, FailureKind)] = &[
@@ -41,9 +41,16 @@ pub(in super::super) fn of(status: Option<u16>, error: Json) -> Failure {
 }
 
 pub(in super::super) fn write(failure: &Failure, context: &Context) -> Json {
-    let error = Object::new()
+    let mut error = Object::new()
         .with("type", word(failure.kind))
         .with("message", &failure.message);
+    if failure.code.as_deref() == Some(Feature::KeptConversation.refusal()) {
+        // The vendor's libraries look for this, and go on by sending the whole conversation.
+        let details = Object::new()
+            .with("error_code", "thread_unsupported_request")
+            .with("unsupported", vec![Json::from("thread")]);
+        error = error.with("details", details);
+    }
     Json::Object(
         Object::new()
             .with("type", "error")
@@ -60,9 +67,9 @@ const fn word(kind: FailureKind) -> &'static str {
         FailureKind::Authentication => "authentication_error",
         FailureKind::Permission => "permission_error",
         FailureKind::NotFound => "not_found_error",
-        FailureKind::TooLarge => "request_too_large",
+        FailureKind::TooLarge | FailureKind::OverLimit => "request_too_large",
         FailureKind::RateLimited => "rate_limit_error",
-        FailureKind::QuotaExhausted => "billing_error",
+        FailureKind::QuotaExhausted | FailureKind::Unpaid => "billing_error",
         FailureKind::Overloaded => "overloaded_error",
         FailureKind::Timeout => "timeout_error",
         FailureKind::Server | FailureKind::Cut => "api_error",

@@ -69,6 +69,12 @@ pub(in super::super) fn read(body: &[u8]) -> Result<Request, Error> {
             last.parts.push(Part::CachePoint(life));
         }
     }
+    if fields.has("thread") {
+        return Err(ABILITY.lack_because(
+            Feature::KeptConversation,
+            "send the whole conversation, or ask a model whose provider speaks this dialect",
+        ));
+    }
     fields.note(NOTED, &mut request.notes);
     fields.finish()?;
     Ok(request)

@@ -54,7 +54,7 @@ fn stop(word: &str) -> Stop {
 }
 
 /// What was read from a cache or written to one is counted beside `inputTokens`.
-fn read_usage(mut fields: Fields) -> Result<Usage, Error> {
+pub(super) fn read_usage(mut fields: Fields) -> Result<Usage, Error> {
     let plain = fields.whole("inputTokens")?.unwrap_or_default();
     let cached_input = fields.whole("cacheReadInputTokens")?.unwrap_or_default();
     let written = fields.whole("cacheWriteInputTokens")?.unwrap_or_default();

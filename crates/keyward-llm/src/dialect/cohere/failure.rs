@@ -1,6 +1,6 @@
 //! Errors, `{"id", "message"}`.
 
-use super::super::content::{plain_failure, shortened, tells_of_context};
+use super::super::content::{by_words, plain_failure, shortened};
 use crate::form::{Failure, FailureKind};
 use crate::json::Json;
 
@@ -25,12 +25,10 @@ pub(super) fn told(status: Option<u16>, text: &str) -> Failure {
         Some(status) => FailureKind::of_status(status),
         None => FailureKind::Server,
     };
-    let kind = if kind == FailureKind::InvalidRequest
-        && (tells_of_context(text) || text.contains("too many tokens"))
-    {
+    let kind = if kind == FailureKind::InvalidRequest && text.contains("too many tokens") {
         FailureKind::ContextLength
     } else {
-        kind
+        by_words(kind, text)
     };
     Failure {
         status: status.unwrap_or(kind.status()),

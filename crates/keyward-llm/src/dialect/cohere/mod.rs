@@ -63,7 +63,7 @@ pub(super) fn failed(word: &str) -> Option<Failure> {
 }
 
 /// What was read and written, with the provider's own beginning of each prompt; `billed_units` is less.
-fn read_usage(mut fields: Fields) -> Result<Usage, Error> {
+pub(super) fn read_usage(mut fields: Fields) -> Result<Usage, Error> {
     let cached_input = fields.whole("cached_tokens")?.unwrap_or_default();
     let tokens = fields.object("tokens")?;
     let billed = fields.object("billed_units")?;

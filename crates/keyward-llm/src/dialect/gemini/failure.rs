@@ -1,6 +1,6 @@
 //! Errors, `{"error": {"code", "message", "status", "details"}}`, as all of Google's interfaces have them.
 
-use super::super::content::{plain_failure, shortened, tells_of_context};
+use super::super::content::{by_words, plain_failure, shortened};
 use crate::form::{Failure, FailureKind};
 use crate::json::{Json, Object};
 
@@ -48,14 +48,11 @@ pub(in super::super) fn of(status: Option<u16>, error: &Json) -> Failure {
         .map(|(_, kind)| *kind)
         .or(status.map(FailureKind::of_status))
         .unwrap_or(FailureKind::Server);
-    if kind == FailureKind::InvalidRequest {
-        if tells_of_context(message) {
-            kind = FailureKind::ContextLength;
-        } else if message.contains("API key not valid") {
-            // Told as an argument that is not valid.
-            kind = FailureKind::Authentication;
-        }
+    if kind == FailureKind::InvalidRequest && message.contains("API key not valid") {
+        // Told as an argument that is not valid.
+        kind = FailureKind::Authentication;
     }
+    kind = by_words(kind, message);
     Failure {
         kind,
         status: status.unwrap_or(kind.status()),
@@ -79,11 +76,14 @@ const fn word(kind: FailureKind) -> &'static str {
         FailureKind::InvalidRequest
         | FailureKind::ContextLength
         | FailureKind::Filtered
+        | FailureKind::OverLimit
         | FailureKind::TooLarge => "INVALID_ARGUMENT",
         FailureKind::Authentication => "UNAUTHENTICATED",
         FailureKind::Permission => "PERMISSION_DENIED",
         FailureKind::NotFound => "NOT_FOUND",
-        FailureKind::RateLimited | FailureKind::QuotaExhausted => "RESOURCE_EXHAUSTED",
+        FailureKind::RateLimited | FailureKind::QuotaExhausted | FailureKind::Unpaid => {
+            "RESOURCE_EXHAUSTED"
+        }
         FailureKind::Overloaded => "UNAVAILABLE",
         FailureKind::Timeout => "DEADLINE_EXCEEDED",
         FailureKind::Server | FailureKind::Cut => "INTERNAL",

@@ -1,6 +1,6 @@
 //! Errors, `{"error": "why"}`.
 
-use super::super::content::{plain_failure, shortened, tells_of_context};
+use super::super::content::{by_words, plain_failure, shortened};
 use crate::form::{Failure, FailureKind};
 use crate::json::Json;
 
@@ -18,11 +18,8 @@ pub(in super::super) fn read(status: u16, body: &[u8]) -> Failure {
 
 /// What a text tells, in an answer or amid a stream (where there is no status).
 pub(in super::super) fn told(status: Option<u16>, text: &str) -> Failure {
-    let kind = match status.map(FailureKind::of_status) {
-        Some(FailureKind::InvalidRequest) if tells_of_context(text) => FailureKind::ContextLength,
-        Some(kind) => kind,
-        None => FailureKind::Server,
-    };
+    let kind = status.map_or(FailureKind::Server, FailureKind::of_status);
+    let kind = by_words(kind, text);
     Failure {
         status: status.unwrap_or(kind.status()),
         ..Failure::new(kind, shortened(text.to_owned()))

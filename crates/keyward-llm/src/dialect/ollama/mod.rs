@@ -47,7 +47,7 @@ fn stop(word: &str, calls: bool) -> Stop {
     Stop::new(reason, word)
 }
 
-fn read_usage(fields: &mut Fields) -> Result<Option<Usage>, Error> {
+pub(super) fn read_usage(fields: &mut Fields) -> Result<Option<Usage>, Error> {
     // What is kept in the prompt cache is not counted, and then there is no figure at all.
     let input = fields.whole("prompt_eval_count")?;
     let output = fields.whole("eval_count")?;

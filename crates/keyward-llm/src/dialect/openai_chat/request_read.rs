@@ -229,6 +229,8 @@ fn message(mut fields: Fields, notes: &mut Vec<String>) -> Result<Message, Error
 
 fn assistant(fields: &mut Fields, notes: &mut Vec<String>) -> Result<Message, Error> {
     fields.note(&["name", "annotations"], notes);
+    // What the vendor's library made of the text of an answer, where the caller sends that back as it came.
+    fields.take("parsed");
     if fields.has("audio") {
         return Err(ABILITY_OF_CALLERS.lack(Feature::OtherOutput));
     }
@@ -253,6 +255,7 @@ fn assistant(fields: &mut Fields, notes: &mut Vec<String>) -> Result<Message, Er
             let id = call.need_string("id")?;
             call.take("index");
             let mut function = call.need_object("function")?;
+            function.take("parsed_arguments");
             let read = ToolCall {
                 id,
                 name: function.need_string("name").within("function")?,

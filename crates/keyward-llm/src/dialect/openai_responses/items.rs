@@ -39,6 +39,8 @@ pub(super) fn read(mut fields: Fields) -> Result<Item, Error> {
         }
         "function_call" => {
             fields.take("namespace");
+            // What the vendor's library made of an answer's arguments, where the caller sends that back as it came.
+            fields.take("parsed_arguments");
             let call = ToolCall {
                 id: fields.need_string("call_id")?,
                 name: fields.need_string("name")?,
@@ -117,6 +119,7 @@ fn content_part(mut fields: Fields, logs: &mut Vec<TokenProbability>) -> Result<
     let part = match kind.as_str() {
         "input_text" | "output_text" | "text" => {
             fields.take("annotations");
+            fields.take("parsed");
             logs.extend(tokens::read(&mut fields, "logprobs")?);
             Part::Text(fields.need_string("text")?)
         }

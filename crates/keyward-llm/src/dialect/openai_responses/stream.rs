@@ -96,10 +96,13 @@ impl Writer {
                 let mut response = self.envelope.object("failed", items);
                 // There are few codes here; what came is in the message.
                 let code = match failed.kind {
-                    FailureKind::RateLimited | FailureKind::QuotaExhausted => "rate_limit_exceeded",
+                    FailureKind::RateLimited
+                    | FailureKind::QuotaExhausted
+                    | FailureKind::Unpaid => "rate_limit_exceeded",
                     FailureKind::InvalidRequest
                     | FailureKind::ContextLength
                     | FailureKind::Filtered
+                    | FailureKind::OverLimit
                     | FailureKind::TooLarge => "invalid_prompt",
                     FailureKind::Authentication
                     | FailureKind::Permission

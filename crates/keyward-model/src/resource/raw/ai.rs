@@ -1,6 +1,7 @@
 //! Reading `ai` of an API: the models that it offers, at addresses of its own.
 
 use super::field::{Field, Fields};
+use super::guardrail;
 use super::problem::Problems;
 use super::read::name;
 use crate::name::Name;
@@ -40,14 +41,17 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Optio
             );
         }
     }
-    let own = field.fields(&["models"], problems)?;
+    let own = field.fields(&["models", "guardrails", "cache"], problems)?;
     let models = own.required(
         "models",
         "say which it offers: `models: all`, or a list of their names",
         problems,
-    )?;
+    );
+    let guarded = guardrail::read(&own, problems);
     Some(Some(Ai {
-        models: offered(models, problems)?,
+        models: offered(models?, problems)?,
+        budgets: Vec::new(),
+        guarded: Box::new(guarded?),
     }))
 }
 

@@ -149,7 +149,7 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
         Some(field) => authorization::read(field, authentication.as_ref(), problems),
         None => Some(Authorization::default()),
     };
-    let limits = limits::read(fields, &[], problems);
+    let limits = limits::read(fields, &[], fields.optional("ai").is_some(), problems);
     let identity_headers = match fields.optional("identity_headers") {
         Some(field) => identity_headers(field, problems),
         None => Some(IdentityHeaders::default()),
@@ -207,11 +207,14 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
         compression: compression.as_ref(),
         decompression: decompression.as_ref(),
         max_body_bytes,
-        limits: &limits,
+        limits: &limits.rules,
         policies: policies.as_ref().unwrap_or(&no_policies),
         content: content.as_ref().unwrap_or(&without),
     };
-    let ai = ai?;
+    let ai = ai?.map(|ai| Ai {
+        budgets: limits.budgets,
+        ..ai
+    });
     let routes = match &ai {
         Some(_) => base_path
             .as_ref()
@@ -231,7 +234,7 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
         routes: routes?,
         authentication: authentication?,
         authorization: authorization?,
-        limits,
+        limits: limits.rules,
         identity_headers: identity_headers?,
         max_body_bytes,
         idle_body_timeout: idle_body_timeout?,

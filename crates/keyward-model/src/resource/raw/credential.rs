@@ -4,6 +4,7 @@
 mod tests;
 
 use super::api::scope_list;
+use super::budgets::{self, Holder};
 use super::field::{Field, Fields};
 use super::form;
 use super::problem::Problems;
@@ -16,7 +17,16 @@ use std::collections::BTreeSet;
 
 /// The keys beside those of every resource.
 pub(super) const KEYS: &[&str] = &[
-    "api_key", "username", "password", "subject", "scopes", "roles", "expires", "enabled",
+    "api_key",
+    "username",
+    "password",
+    "subject",
+    "scopes",
+    "roles",
+    "expires",
+    "enabled",
+    "rate_limits",
+    "quotas",
 ];
 
 /// A machine's password is random: with letters and digits alone, 22 of them are 128 bits.
@@ -61,6 +71,7 @@ pub(super) fn read(
         Some(field) => field.boolean(problems),
         None => Some(true),
     };
+    let budgets = budgets::read(fields, Holder::Key, problems);
     Some(Credential {
         proof: proof?,
         subject: subject?,
@@ -68,6 +79,7 @@ pub(super) fn read(
         roles: roles.into_iter().map(String::from).collect(),
         expires,
         enabled: enabled?,
+        budgets: budgets?,
     })
 }
 

@@ -1,15 +1,18 @@
 //! Reading `rate_limits`, `quotas` and `concurrency`, of an API or of a route.
 
 use super::api::is_token;
+use super::budgets::{self, Holder};
 use super::field::{Field, Fields, listed};
 use super::problem::{Problems, closest};
 use super::read::name;
-use crate::limit::{Allowance, LimitRule, LimitSubject, OnOutage, Period, Quota, RateLimit};
+use crate::limit::{
+    Allowance, Budget, LimitRule, LimitSubject, OnOutage, Period, Quota, RateLimit,
+};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// The most limits that one call takes from: each costs it a look-up.
-const LIMITS_MAX: usize = 16;
+pub(super) const LIMITS_MAX: usize = 16;
 
 /// The most that one limit counts by together.
 const SUBJECTS_MAX: usize = 4;
@@ -18,13 +21,14 @@ const SUBJECTS_MAX: usize = 4;
 const RATE_LIMIT_PER_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
 
 /// What a limit may count by, but for claims and headers, which have names.
-const PLAIN_SUBJECTS: [LimitSubject; 8] = [
+const PLAIN_SUBJECTS: [LimitSubject; 9] = [
     LimitSubject::Subject,
     LimitSubject::Client,
     LimitSubject::Team,
     LimitSubject::Issuer,
     LimitSubject::Key,
     LimitSubject::Address,
+    LimitSubject::Model,
     LimitSubject::Route,
     LimitSubject::Api,
 ];
@@ -37,14 +41,25 @@ pub(in crate::resource::raw) const ON_OUTAGE: [(&str, OnOutage); 2] = [
     (OnOutage::Refuse.as_str(), OnOutage::Refuse),
 ];
 
+/// The limits of an API or a route.
+#[derive(Default)]
+pub(super) struct Limits {
+    /// Those that count calls.
+    pub(super) rules: Vec<LimitRule>,
+    /// Those that count what calls of models take.
+    pub(super) budgets: Vec<Budget>,
+}
+
 /// The limits in `fields`: those on rates, then quotas, then concurrency, in the order they are taken.
-/// `above` are those that the same calls take from before.
+/// `above` are those that the same calls take from before; `of_models` is said where AI models answer.
 pub(super) fn read(
     fields: &Fields<'_>,
     above: &[LimitRule],
+    of_models: bool,
     problems: &mut Problems,
-) -> Vec<LimitRule> {
+) -> Limits {
     let mut rules: Vec<LimitRule> = Vec::new();
+    let mut budgets: Vec<Budget> = Vec::new();
     for (key, kind) in [
         ("rate_limits", Kind::Rate),
         ("quotas", Kind::Quota),
@@ -54,43 +69,69 @@ pub(super) fn read(
             continue;
         };
         let members = field.list(problems).unwrap_or_default();
-        if above.len() + rules.len() + members.len() > LIMITS_MAX {
+        let before = above.len() + rules.len() + budgets.len();
+        if before + members.len() > LIMITS_MAX {
             problems.error(
                 field.place(),
                 "too_many",
                 format!(
                     "with `{key}` a call takes from {} limits: {LIMITS_MAX} are the most, those of the API and of the route together",
-                    above.len() + rules.len() + members.len()
+                    before + members.len()
                 ),
             );
             continue;
         }
         for (index, member) in members.into_iter().enumerate() {
+            let known = |name| {
+                let rules = above.iter().chain(&rules).map(|other| &other.name);
+                let mut names = rules.chain(budgets.iter().map(|other| &other.name));
+                names.any(|other| other == name)
+            };
+            if !matches!(kind, Kind::Concurrency) && is_budget(member) {
+                if !of_models {
+                    problems.error(
+                        member.place(),
+                        "contradiction",
+                        "`tokens` and `cost` count what AI models take, and none answers here: count `requests`, or put it on an API with `ai`",
+                    );
+                    continue;
+                }
+                let budget = budgets::budget(member, kind, index, Holder::Api, problems);
+                if let Some(budget) = budget {
+                    if known(&budget.name) {
+                        budgets::duplicate(member, &budget.name, problems);
+                    }
+                    budgets.push(budget);
+                }
+                continue;
+            }
             let Some(rule) = limit(member, kind, index, problems) else {
                 continue;
             };
-            if above
-                .iter()
-                .chain(&rules)
-                .any(|other| other.name == rule.name)
-            {
+            if known(&rule.name) {
+                budgets::duplicate(member, &rule.name, problems);
+            }
+            if rule.by.contains(&LimitSubject::Model) && !of_models {
                 problems.error(
                     member.place(),
-                    "duplicate_name",
-                    format!(
-                        "two limits of the same calls are called `{}`: answers name the limit, so each needs its own `name`",
-                        rule.name
-                    ),
+                    "contradiction",
+                    "`by: model` counts each AI model, and none answers here: put it on an API with `ai`",
                 );
             }
             rules.push(rule);
         }
     }
-    rules
+    Limits { rules, budgets }
+}
+
+/// Whether a limit counts what is known only when a call has ended.
+fn is_budget(field: Field<'_>) -> bool {
+    let has = |key| field.node().get(key).is_some();
+    has("tokens") || has("cost")
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     Rate,
     Quota,
     Concurrency,
@@ -157,7 +198,21 @@ fn limit(field: Field<'_>, kind: Kind, index: usize, problems: &mut Problems) ->
 
 fn rate(fields: &Fields<'_>, problems: &mut Problems) -> Option<RateLimit> {
     let requests = requests(fields, problems);
-    let per = fields
+    let per = pace(fields, problems);
+    let burst = match fields.optional("burst") {
+        Some(field) => Some(count(field, problems)?),
+        None => requests,
+    };
+    Some(RateLimit {
+        requests: requests?,
+        per: per?,
+        burst: burst?,
+    })
+}
+
+/// The time in which the whole of a rate comes back.
+pub(super) fn pace(fields: &Fields<'_>, problems: &mut Problems) -> Option<Duration> {
+    fields
         .required("per", "say in which time, such as 1s or 1m", problems)
         .and_then(|field| {
             if let Some(period) = field.as_text().and_then(period) {
@@ -180,28 +235,23 @@ fn rate(fields: &Fields<'_>, problems: &mut Problems) -> Option<RateLimit> {
                 return None;
             }
             Some(per)
-        });
-    let burst = match fields.optional("burst") {
-        Some(field) => Some(count(field, problems)?),
-        None => requests,
-    };
-    Some(RateLimit {
-        requests: requests?,
-        per: per?,
-        burst: burst?,
-    })
+        })
 }
 
-fn quota(fields: &Fields<'_>, problems: &mut Problems) -> Option<Quota> {
-    let requests = requests(fields, problems);
-    let periods = Period::ALL.map(|period| (period.as_str(), period));
-    let per = fields
+/// The windows of a quota.
+pub(super) fn window(fields: &Fields<'_>, problems: &mut Problems) -> Option<Period> {
+    fields
         .required(
             "per",
             "say in which window, such as `day` or `month`",
             problems,
         )
-        .and_then(|field| field.one_of(&periods, problems));
+        .and_then(|field| field.one_of(&budgets::periods(), problems))
+}
+
+fn quota(fields: &Fields<'_>, problems: &mut Problems) -> Option<Quota> {
+    let requests = requests(fields, problems);
+    let per = window(fields, problems);
     Some(Quota {
         requests: requests?,
         per: per?,
@@ -226,7 +276,7 @@ fn count(field: Field<'_>, problems: &mut Problems) -> Option<NonZeroU32> {
 }
 
 /// One subject, or a list of those that are counted together.
-fn subjects(field: Field<'_>, problems: &mut Problems) -> Option<Box<[LimitSubject]>> {
+pub(super) fn subjects(field: Field<'_>, problems: &mut Problems) -> Option<Box<[LimitSubject]>> {
     if field.as_text().is_some() {
         return Some(Box::new([subject(field, problems)?]));
     }

@@ -6,15 +6,18 @@
 
 mod access_policy;
 mod ai;
+mod answer_cache;
 mod api;
 mod authentication;
 mod authorization;
+mod budgets;
 mod capture;
 mod coding;
 mod content;
 mod credential;
 pub mod field;
 pub mod form;
+mod guardrail;
 mod issuer;
 mod key_set;
 mod limits;

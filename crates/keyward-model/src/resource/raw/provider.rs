@@ -6,7 +6,7 @@ use super::provider_key;
 use super::read::name;
 use super::upstream::{WEIGHT_MAX, one_target};
 use crate::name::Name;
-use crate::resource::provider::{KeyHeader, OwnKey, Provider, SharedWith};
+use crate::resource::provider::{KeyHeader, OwnKey, Provider, ProviderEjection, SharedWith};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -25,6 +25,7 @@ pub(super) const KEYS: &[&str] = &[
     "connect_timeout",
     "first_token_timeout",
     "total_timeout",
+    "ejection",
 ];
 
 /// More teams than anyone lists.
@@ -33,6 +34,8 @@ const TEAMS_MAX: usize = 1_000;
 const AT_MAX: usize = 8;
 /// What the longest of them have is far less.
 const AT_MAX_BYTES: usize = 128;
+/// More failures in a row than that are waited for by nobody.
+const FAILURES_MAX: u64 = 1_000;
 
 pub(super) fn read(
     fields: &Fields<'_>,
@@ -124,6 +127,10 @@ pub(super) fn read(
     let connect_timeout = time("connect_timeout", Provider::CONNECT_TIMEOUT);
     let first_token_timeout = time("first_token_timeout", Provider::FIRST_TOKEN_TIMEOUT);
     let total_timeout = time("total_timeout", Provider::TOTAL_TIMEOUT);
+    let ejection = match fields.optional("ejection") {
+        Some(field) => ejection(field, problems),
+        None => Some(Some(ProviderEjection::default())),
+    };
     Some(Provider {
         catalogue,
         dialect,
@@ -137,7 +144,43 @@ pub(super) fn read(
         connect_timeout: connect_timeout?,
         first_token_timeout: first_token_timeout?,
         total_timeout: total_timeout?,
+        ejection: ejection?,
     })
+}
+
+fn ejection(field: Field<'_>, problems: &mut Problems) -> Option<Option<ProviderEjection>> {
+    if field.as_text() == Some("none") {
+        return Some(None);
+    }
+    let fields = field.fields(&["failures", "time", "max_time"], problems)?;
+    let default = ProviderEjection::default();
+    let failures = match fields.optional("failures") {
+        Some(field) => field
+            .whole(1..=FAILURES_MAX, problems)
+            .and_then(|count| u32::try_from(count).ok())
+            .and_then(NonZeroU32::new),
+        None => Some(default.failures),
+    };
+    let mut time = |key: &str| match fields.optional(key) {
+        Some(field) => field.positive_duration(problems).map(Some),
+        None => Some(None),
+    };
+    let (first, longest) = (time("time"), time("max_time"));
+    let first = first?.unwrap_or(default.time);
+    let longest = longest?.unwrap_or(default.max_time.max(first));
+    if longest < first {
+        problems.error(
+            fields.place(),
+            "contradiction",
+            "`max_time` is shorter than `time`: make it as long at least",
+        );
+        return None;
+    }
+    Some(Some(ProviderEjection {
+        failures: failures?,
+        time: first,
+        max_time: longest,
+    }))
 }
 
 /// With all teams, or with those that are listed.

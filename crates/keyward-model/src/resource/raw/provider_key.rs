@@ -1,5 +1,6 @@
 //! Reading `credentials` of a provider: keys that are sent along, keys that sign, and accounts that get tokens.
 
+use super::budgets::{self, Holder};
 use super::field::{Field, Fields};
 use super::problem::Problems;
 use super::provider::{segment, weight};
@@ -16,6 +17,16 @@ const KEY_MAX_BYTES: usize = 4096;
 const ACCOUNT_MAX_BYTES: usize = 16 * 1024;
 /// What a credential may be; each has one of them.
 const WAYS: [&str; 4] = ["key", "aws", "google", "entra"];
+/// These, and what stands beside them.
+const MEMBERS: &[&str] = &[
+    "key",
+    "aws",
+    "google",
+    "entra",
+    "weight",
+    "rate_limits",
+    "quotas",
+];
 
 pub(super) fn read(field: Field<'_>, problems: &mut Problems) -> Option<Vec<ProviderKey>> {
     let members = field.filled_list(problems)?;
@@ -42,8 +53,9 @@ pub(super) fn read(field: Field<'_>, problems: &mut Problems) -> Option<Vec<Prov
 }
 
 fn credential(field: Field<'_>, problems: &mut Problems) -> Option<ProviderKey> {
-    let fields = field.fields(&["key", "aws", "google", "entra", "weight"], problems)?;
+    let fields = field.fields(MEMBERS, problems)?;
     let weight = weight(&fields, problems);
+    let budgets = budgets::read(&fields, Holder::Key, problems);
     let mut ways = WAYS.iter().filter_map(|way| fields.optional(way));
     let Some(way) = ways.next() else {
         fields.required("key", "write `key: ${ENV:NAME}`", problems);
@@ -71,6 +83,7 @@ fn credential(field: Field<'_>, problems: &mut Problems) -> Option<ProviderKey> 
     Some(ProviderKey {
         secret: secret?,
         weight: weight?,
+        budgets: budgets?,
     })
 }
 

@@ -390,7 +390,7 @@ fn what_is_wrong_is_said_with_what_to_do() {
         ),
         (
             api(&json!({ "rate_limits": [ { "by": "ip", "requests": 1, "per": "1s" } ] })),
-            "`by`: `ip` is none of `subject`, `client`, `team`, `issuer`, `key`, `address`, `route`, `api`, `claim:NAME`, `header:NAME`",
+            "`by`: `ip` is none of `subject`, `client`, `team`, `issuer`, `key`, `address`, `model`, `route`, `api`, `claim:NAME`, `header:NAME`",
         ),
         (
             api(&json!({ "rate_limits": [ { "by": "route", "requests": 0, "per": "1s" } ] })),
@@ -406,7 +406,7 @@ fn what_is_wrong_is_said_with_what_to_do() {
         ),
         (
             api(&json!({ "rate_limits": [ { "by": "adress", "requests": 1, "per": "1s" } ] })),
-            "`by`: `adress` is none of `subject`, `client`, `team`, `issuer`, `key`, `address`, `route`, `api`, `claim:NAME`, `header:NAME`: did you mean `address`?",
+            "`by`: `adress` is none of `subject`, `client`, `team`, `issuer`, `key`, `address`, `model`, `route`, `api`, `claim:NAME`, `header:NAME`: did you mean `address`?",
         ),
         (
             api(

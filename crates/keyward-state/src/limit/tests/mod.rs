@@ -1,3 +1,4 @@
+mod budgets;
 mod properties;
 mod shares;
 
@@ -9,6 +10,16 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
+
+/// What was kept, as it comes back at the next start.
+fn stored(kept: KeptQuota) -> KeptSpending {
+    KeptSpending {
+        digest: kept.digest,
+        period: kept.period,
+        window: kept.used.window,
+        amount: kept.used.requests.into(),
+    }
+}
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -550,7 +561,7 @@ fn what_was_kept_of_quotas_is_restored_and_two_processes_add_up() {
     assert_eq!(before.unkept()[0].used.requests, 2);
 
     let after = limits(64).with_secret(&secret);
-    assert_eq!(after.restore([kept].into_iter()), 0);
+    assert_eq!(after.restore([kept].into_iter().map(stored)), 0);
     let restored = subject_cell(&after, rule, "alice", at(1)).unwrap();
     match restored.take(&rule, at(1)).unwrap() {
         Decision::Allowed { remaining, .. } => assert_eq!(remaining, 6),
@@ -577,7 +588,7 @@ fn a_restored_cell_of_an_api_stays_while_it_is_held() {
     let cell = cell_of(&before, rule, &[Counted::Api], at(0)).unwrap();
     assert!(cell.take(&rule, at(0)).unwrap().is_allowed());
     let after = limits(64).with_secret(&secret);
-    assert_eq!(after.restore(before.unkept().into_iter()), 0);
+    assert_eq!(after.restore(before.unkept().into_iter().map(stored)), 0);
     let held = cell_of(&after, rule, &[Counted::Api], at(1)).unwrap();
     // A month later it is idle, and more come than there is room for.
     let later = at(40 * 86_400 * SECOND);

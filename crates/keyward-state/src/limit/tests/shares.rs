@@ -120,7 +120,7 @@ fn what_is_restored_of_quotas_counts_for_its_limit() {
     let before = limits(CELLS).with_secret(&secret);
     let taken = flood(&before, "flooded", monthly, at(0));
     let after = limits(CELLS).with_secret(&secret);
-    assert_eq!(after.restore(before.unkept().into_iter()), 0);
+    assert_eq!(after.restore(before.unkept().into_iter().map(stored)), 0);
     assert_eq!(after.len(), taken.len());
     let more: Vec<_> = (0..5 * CELLS)
         .map(|number| format!("more-{number}"))
@@ -144,7 +144,10 @@ fn what_two_limits_had_is_restored_in_whatever_order() {
         (first.len(), second.len())
     );
     let after = limits(CELLS).with_secret(&secret);
-    assert_eq!(after.restore(of_second.into_iter().chain(of_first)), 0);
+    assert_eq!(
+        after.restore(of_second.into_iter().chain(of_first).map(stored)),
+        0
+    );
     for (limit, names) in [("first", first), ("second", second)] {
         for name in names {
             let cell = cell_under(&after, limit, monthly, subject_of(&name), at(1)).unwrap();

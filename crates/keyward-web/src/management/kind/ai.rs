@@ -1,9 +1,12 @@
 //! The schemas of `kind: provider` and `kind: model`, and of what an API says of AI.
 
-use super::authentication::authorization;
+use super::authentication::{authorization, claims};
 use super::schema::{
-    about, choice, filled, name, object, one_of, positive_duration, put, url, whole,
+    about, boolean, choice, filled, name, object, one_of, pattern, positive_duration, put, url,
+    whole,
 };
+use super::traffic::{By, budgets};
+use keyward_model::resource::AskedAbility;
 use serde_json::{Value, json};
 
 /// What providers speak.
@@ -20,6 +23,14 @@ const DIALECTS: &[&str] = &[
 pub(super) fn provider_schema() -> Value {
     let mut credentials = filled(credential());
     put(&mut credentials, "maxItems", json!(64));
+    let ejection = object(
+        &[],
+        json!({
+            "failures": whole(1, 1_000),
+            "time": positive_duration(),
+            "max_time": positive_duration(),
+        }),
+    );
     let mut schema = object(
         &[],
         json!({
@@ -38,6 +49,10 @@ pub(super) fn provider_schema() -> Value {
             "connect_timeout": positive_duration(),
             "first_token_timeout": about(positive_duration(), "To the first token of a stream"),
             "total_timeout": about(positive_duration(), "Of one answer"),
+            "ejection": about(
+                one_of(vec![json!({ "const": "none" }), ejection]),
+                "When what fails is asked last for a while",
+            ),
         }),
     );
     put(
@@ -83,16 +98,21 @@ fn credential() -> Value {
             "scope": { "type": "string", "pattern": "^[!-~]{1,4096}$" },
         }),
     );
-    let mut credential = object(
-        &[],
-        json!({
-            "key": secret(),
-            "aws": about(aws, "Keys that sign requests to Bedrock"),
-            "google": about(google, "An account that gets tokens for Vertex"),
-            "entra": about(entra, "A client of Microsoft Entra that gets tokens for Azure"),
-            "weight": whole(1, 1_000_000),
-        }),
-    );
+    let mut members = json!({
+        "key": secret(),
+        "aws": about(aws, "Keys that sign requests to Bedrock"),
+        "google": about(google, "An account that gets tokens for Vertex"),
+        "entra": about(entra, "A client of Microsoft Entra that gets tokens for Azure"),
+        "weight": whole(1, 1_000_000),
+    });
+    for (name, schema) in budgets(By::Itself) {
+        put(
+            &mut members,
+            &name,
+            about(schema, "While one is used up, the key is passed over"),
+        );
+    }
+    let mut credential = object(&[], members);
     let one_of_them = ["key", "aws", "google", "entra"].map(|way| json!({ "required": [way] }));
     put(&mut credential, "oneOf", json!(one_of_them));
     credential
@@ -109,28 +129,95 @@ fn words() -> Value {
 
 pub(super) fn model_schema() -> Value {
     let model = || json!({ "type": "string", "pattern": "^[A-Za-z0-9_@:-][A-Za-z0-9_.@:-]*(/[A-Za-z0-9_@:-][A-Za-z0-9_.@:-]*)*$", "maxLength": 256 });
-    let target = object(
-        &["provider", "model"],
-        json!({ "provider": name(), "model": model(), "weight": whole(1, 1_000_000) }),
-    );
-    let fallback = object(
-        &["provider", "model"],
-        json!({ "provider": name(), "model": model() }),
-    );
+    let target = |weighted: bool| {
+        let mut members = json!({
+            "provider": name(),
+            "model": model(),
+            "alias": about(name(), "Another model of the team, with all who answer for it"),
+            "when": about(condition(), "Which calls it takes"),
+        });
+        if weighted {
+            put(&mut members, "weight", whole(1, 1_000_000));
+        }
+        let mut target = object(&[], members);
+        put(
+            &mut target,
+            "oneOf",
+            json!([
+                { "required": ["provider", "model"], "properties": { "alias": false } },
+                { "required": ["alias"], "properties": { "provider": false, "model": false } },
+            ]),
+        );
+        target
+    };
+    let header = pattern("^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$");
+    let by = one_of(vec![
+        choice(&["subject", "user"]),
+        object(&["header"], json!({ "header": header })),
+    ]);
+    let sticky = object(&["sticky"], json!({ "sticky": by }));
     let bounded = |items| {
         let mut list = filled(items);
         put(&mut list, "maxItems", json!(64));
         list
     };
-    object(
-        &["targets"],
+    let mut members = json!({
+        "targets": about(bounded(target(true)), "Who answers, chosen as `choose` says"),
+        "fallbacks": about(bounded(target(false)), "Who answers when none of them does, in order"),
+        "choose": about(
+            one_of(vec![choice(&["weighted", "latency", "busy", "cost"]), sticky]),
+            "Which target is asked first",
+        ),
+        "hedge": about(
+            object(&["after"], json!({ "after": positive_duration() })),
+            "When another target is asked beside one that sends no first token",
+        ),
+        "authorization": about(authorization(), "What callers need besides what the API asks for"),
+        "attempts": whole(1, 16),
+        "allow_model_members": about(
+            boolean(false),
+            "Whether callers may choose other models of a provider by members of the body",
+        ),
+    });
+    for (name, schema) in budgets(By::Holder) {
+        put(
+            &mut members,
+            &name,
+            about(schema, "Over all APIs that serve it"),
+        );
+    }
+    with_guarded(object(&["targets"], members))
+}
+
+/// Which calls a target takes.
+fn condition() -> Value {
+    let abilities = AskedAbility::ALL.map(AskedAbility::as_str);
+    let tokens = object(
+        &[],
+        json!({ "min": whole(0, 1_000_000_000), "max": whole(0, 1_000_000_000) }),
+    );
+    let mut condition = object(
+        &[],
         json!({
-            "targets": about(bounded(target), "Who answers, by weight"),
-            "fallbacks": about(bounded(fallback), "Who answers when none of them does, in order"),
-            "authorization": about(authorization(), "What callers need besides what the API asks for"),
-            "attempts": whole(1, 16),
+            "input_tokens": about(tokens, "About how much is asked, in tokens"),
+            "abilities": about(filled(choice(&abilities)), "What is asked needs one of these"),
+            "claims": about(claims(), "What the caller's token says"),
         }),
-    )
+    );
+    put(&mut condition, "minProperties", json!(1));
+    condition
+}
+
+/// With what holds for the calls of models.
+fn with_guarded(mut schema: Value) -> Value {
+    if let Some(Value::Object(members)) = schema.get_mut("properties") {
+        members.extend(
+            super::guardrail::members()
+                .into_iter()
+                .map(|(key, member)| (key.to_owned(), member)),
+        );
+    }
+    schema
 }
 
 /// What an API says of AI.
@@ -139,8 +226,8 @@ pub(super) fn served() -> Value {
     put(&mut names, "uniqueItems", json!(true));
     put(&mut names, "maxItems", json!(1_000));
     let models = one_of(vec![json!({ "const": "all" }), names]);
-    object(
+    with_guarded(object(
         &["models"],
         json!({ "models": about(models, "Which it offers") }),
-    )
+    ))
 }

@@ -34,6 +34,7 @@ pub(super) fn schema() -> Value {
     );
     if let Some(Value::Object(members)) = schema.get_mut("properties") {
         members.extend(traffic::members());
+        members.extend(traffic::budgets(traffic::By::Said));
     }
     put(
         &mut schema,

@@ -4,6 +4,7 @@ use super::issuer::{enabled, holders};
 use super::schema::{
     about, choice, filled, list, name, object, one_of, pattern, put, scopes, text,
 };
+use super::traffic::{By, budgets};
 use keyward_model::resource::CustomRole;
 use serde_json::{Value, json};
 
@@ -19,9 +20,7 @@ pub(super) fn schema() -> Value {
     let key = json!({ "type": "string", "minLength": 1, "writeOnly": true });
     let password =
         json!({ "type": "string", "minLength": 22, "maxLength": 512, "writeOnly": true });
-    let mut schema = object(
-        &[],
-        json!({
+    let mut members = json!({
             "api_key": about(one_of(vec![key, hash()]), "A key as `keyward credential generate` makes it, or its hash, which is all that is kept"),
             "username": json!({ "type": "string", "pattern": "^[^:\\x00-\\x1f\\x7f]+$", "maxLength": 64 }),
             "password": about(one_of(vec![password, hash(), argon2]), "A machine's password, or a hash"),
@@ -30,8 +29,15 @@ pub(super) fn schema() -> Value {
             "roles": list(text()),
             "expires": json!({ "type": "string", "format": "date-time" }),
             "enabled": enabled(),
-        }),
-    );
+    });
+    for (name, schema) in budgets(By::Itself) {
+        put(
+            &mut members,
+            &name,
+            about(schema, "What its calls of AI models may take"),
+        );
+    }
+    let mut schema = object(&[], members);
     put(
         &mut schema,
         "oneOf",

@@ -5,6 +5,7 @@ mod ai;
 mod api;
 mod authentication;
 mod credential;
+mod guardrail;
 mod issuer;
 mod key_set;
 mod route;

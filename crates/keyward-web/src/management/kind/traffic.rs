@@ -4,7 +4,8 @@
 //! told by the guide, and by the refusal of what is wrong.
 
 use super::schema::{
-    about, bytes, choice, filled, name, object, one_of, pattern, positive_duration, put, whole,
+    about, boolean, bytes, choice, filled, name, object, one_of, pattern, positive_duration, put,
+    whole,
 };
 use serde_json::{Map, Value, json};
 
@@ -29,6 +30,70 @@ const POLICIES: &[(&str, &str)] = &[
     ("transformation", "transformation"),
     ("idempotency", "idempotency"),
 ];
+
+/// How much money, as decimal text.
+const MONEY: &str = r"^(0\.[0-9]{0,11}[1-9]|[1-9][0-9]{0,5}(\.[0-9]{1,12})?)$";
+
+/// By what a limit counts that has to say it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// It has to.
+    Said,
+    /// Unless said, by what has it.
+    Holder,
+    /// It is what has it.
+    Itself,
+}
+
+/// `rate_limits` and `quotas` that count calls, tokens or money, of what has AI models.
+pub(super) fn budgets(counted: By) -> Map<String, Value> {
+    let mut members = Map::new();
+    for key in ["rate_limits", "quotas"] {
+        let amounts = [
+            ("requests", whole(1, 1_000_000_000)),
+            ("tokens", whole(1, 1_000_000_000)),
+            ("cost", about(pattern(MONEY), "US dollars, as decimal text")),
+        ];
+        let forms = amounts.map(|(unit, amount)| budget(key, unit, &amount, counted));
+        let mut list = json!({ "type": "array", "items": one_of(forms.to_vec()) });
+        put(&mut list, "maxItems", json!(16));
+        members.insert(key.to_owned(), list);
+    }
+    members
+}
+
+fn budget(key: &str, unit: &str, amount: &Value, counted: By) -> Value {
+    let mut members = json!({ unit: amount, "name": name(), "on_outage": outage() });
+    let mut also = |key: &str, schema| put(&mut members, key, schema);
+    if key == "quotas" {
+        also("per", choice(&["minute", "hour", "day", "week", "month"]));
+    } else {
+        also("per", about(positive_duration(), "31d at most"));
+        also("burst", amount.clone());
+    }
+    if unit != "requests" {
+        let lowers = about(
+            boolean(false),
+            "Whether a call is asked to write less where less is left than it may take",
+        );
+        also("lower_max_tokens", lowers);
+    }
+    if unit == "cost" {
+        let unpriced = about(
+            choice(&["refuse", "free"]),
+            "What becomes of calls whose price is not known",
+        );
+        also("unpriced", unpriced);
+    }
+    let mut required = vec![unit, "per"];
+    if counted != By::Itself {
+        also("by", by_of(&[SUBJECTS, &["model"]].concat()));
+    }
+    if counted == By::Said {
+        required.push("by");
+    }
+    object(&required, members)
+}
 
 /// The members that APIs and routes share.
 pub(super) fn members() -> Map<String, Value> {
@@ -82,9 +147,13 @@ fn limits(required: &[&str], members: Value) -> Value {
 }
 
 fn by() -> Value {
+    by_of(SUBJECTS)
+}
+
+fn by_of(subjects: &[&str]) -> Value {
     let subject = || {
         one_of(vec![
-            choice(SUBJECTS),
+            choice(subjects),
             pattern("^claim:[A-Za-z0-9_]{1,60}$"),
             pattern("^header:[Xx]-[A-Za-z0-9-]{1,60}$"),
         ])

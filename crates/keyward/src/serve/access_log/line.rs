@@ -96,6 +96,14 @@ impl JsonLines {
         text(out, F::Because, b",\"because\":", record.because.as_deref());
         text(out, F::Limit, b",\"limit\":", record.limit.as_deref());
         text(out, F::Policy, b",\"policy\":", record.policy.as_deref());
+        let guardrails = record.guardrails.as_deref();
+        text(out, F::Guardrails, b",\"guardrails\":", guardrails);
+        text(
+            out,
+            F::AnswerCache,
+            b",\"answer_cache\":",
+            record.answer_cache,
+        );
         if let Some(address) = record.address.filter(|_| fields.has(F::Address)) {
             out.extend_from_slice(b",\"address\":\"");
             ip(out, mask.of_address(address));
@@ -193,6 +201,9 @@ impl JsonLines {
             ];
             for (field, name, value) in numbers {
                 number(out, field, name, value);
+            }
+            if model.estimated && fields.has(F::TokensEstimated) {
+                out.extend_from_slice(b",\"tokens_estimated\":true");
             }
         }
         // Each field has a comma before it: the first one's begins the object.
@@ -411,12 +422,15 @@ mod tests {
                 images: 2,
                 ..UnitCounts::default()
             },
+            estimated: true,
             cost: PicoUsd(15_000_000),
             price_revision: 1,
         }));
         record.grpc_status = Some(5);
         record.limit = Some("whole".into());
         record.policy = Some("closed".into());
+        record.guardrails = Some("pii=mask".into());
+        record.answer_cache = Some("hit");
         record.address = Some("192.0.2.77".parse().unwrap());
         record.started = Timestamp::from_micros(951_782_400_000_042);
         record.times = Times {
@@ -432,6 +446,7 @@ mod tests {
         assert_eq!(value["subject"], "alice");
         assert_eq!(value["input_tokens"], 12);
         assert_eq!(value["cost_pico_usd"], 15_000_000);
+        assert_eq!(value["tokens_estimated"], true);
         let mut from = 0;
         for (name, _) in LogField::NAMED {
             let at = line[from..].find(&format!("\"{name}\":"));

@@ -220,6 +220,8 @@ pub(super) mod tests {
             because: None,
             limit: None,
             policy: None,
+            guardrails: None,
+            answer_cache: None,
             model: None,
             bytes_in: 0,
             bytes_out: 10,

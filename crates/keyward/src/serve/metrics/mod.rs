@@ -4,6 +4,7 @@
 //! codes, status classes. Nothing that a caller can choose, so that nobody makes the page grow.
 
 mod issuers;
+mod models;
 mod page;
 mod process;
 mod shared_state;
@@ -16,7 +17,10 @@ use super::site::DatabaseStatus;
 use super::traces::ExportStatus;
 use keyward_gateway::Gateway;
 use keyward_gateway::issuer::Issuers;
-use keyward_gateway::metrics::{HistogramCounts, PolicyEvent, RouteCounts, WorkerCounts};
+use keyward_gateway::metrics::{
+    HistogramCounts, LimitCounts, PolicyEvent, RouteCounts, WorkerCounts,
+};
+use keyward_model::limit::Unit;
 use keyward_model::usage::RouteLabels;
 use keyward_model::{Code, Timestamp};
 use keyward_state::revocation::Revocations;
@@ -65,6 +69,7 @@ pub(super) fn text(sources: &Sources<'_>) -> String {
         captures(&mut page, status);
     }
     cache(&mut page, sources.gateway);
+    guardrails(&mut page, sources.gateway);
     idempotency_keys(&mut page, sources.gateway);
     reloads(&mut page, sources.reloads);
     page.gauge(
@@ -84,6 +89,7 @@ pub(super) fn text(sources: &Sources<'_>) -> String {
         shared_state::write(&mut page, &counts);
     }
     upstreams::upstreams(&mut page, sources.gateway);
+    models::models(&mut page, sources.gateway);
     issuers::issuers(&mut page, sources.issuers, sources.now);
     page.into_text()
 }
@@ -333,6 +339,34 @@ fn cache(page: &mut Page, gateway: &Gateway) {
     );
 }
 
+fn guardrails(page: &mut Page, gateway: &Gateway) {
+    let mut family = page.family(
+        Kind::Counter,
+        "keyward_guardrails_total",
+        "Calls in which a guardrail fired, by API, guardrail and what it did.",
+    );
+    for (fired, count) in gateway.guardrail_counts() {
+        let labels = Labels::of(&[
+            ("team", fired.team.as_str()),
+            ("api", fired.api.as_str()),
+            ("guardrail", &fired.guardrail),
+            ("action", fired.action),
+        ]);
+        family.sample(&labels, count);
+    }
+    let (bytes, most) = gateway.kept_answer_bytes();
+    page.gauge(
+        "keyward_ai_cache_bytes",
+        "Memory that answers of AI models that are kept for other calls take, those included that are only being sent still.",
+        bytes,
+    );
+    page.gauge(
+        "keyward_ai_cache_max_bytes",
+        "The most memory that they may take.",
+        most,
+    );
+}
+
 fn idempotency_keys(page: &mut Page, gateway: &Gateway) {
     let counts = gateway.key_counts();
     page.gauge(
@@ -521,20 +555,42 @@ fn labels(route: &RouteLabels) -> Labels {
 }
 
 fn limits(page: &mut Page, gateway: &Gateway) {
-    let mut family = page.family(
-        Kind::Counter,
-        "keyward_limit_refusals_total",
-        "Calls that each limit has refused.",
-    );
-    for limit in gateway.limit_counts() {
-        let labels = Labels::of(&[
+    let counts = gateway.limit_counts();
+    let labels = |limit: &LimitCounts| {
+        Labels::of(&[
             ("team", limit.team.as_str()),
             ("api", limit.api.as_str()),
             ("version", limit.version.as_str()),
             // Empty of one that all routes of the API share.
             ("route", limit.route.as_deref().unwrap_or_default()),
             ("limit", limit.limit.as_str()),
-        ]);
-        family.sample(&labels, limit.refused);
+        ])
+    };
+    let mut family = page.family(
+        Kind::Counter,
+        "keyward_limit_refusals_total",
+        "Calls that each limit has refused.",
+    );
+    for limit in &counts {
+        family.sample(&labels(limit), limit.refused);
+    }
+    for (unit, name, help) in [
+        (
+            Unit::Tokens,
+            "keyward_limit_spent_tokens_total",
+            "Tokens that ended calls took under each limit in tokens.",
+        ),
+        (
+            Unit::Cost,
+            "keyward_limit_spent_pico_usd_total",
+            "Money that ended calls cost under each limit in money, in units of 10^-12 US dollars.",
+        ),
+    ] {
+        let mut family = page.family(Kind::Counter, name, help);
+        for limit in &counts {
+            if let Some((_, spent)) = limit.spent.filter(|(of, _)| *of == unit) {
+                family.sample(&labels(limit), spent);
+            }
+        }
     }
 }

@@ -163,6 +163,7 @@ fn what_can_not_be_served_is_told_before_anything_runs() {
             "{upstream}\n- {{ kind: api, name: own, version: v1, state: published, base_path: {path}, upstream: u, authentication: none{more} }}"
         )
     };
+    let model = |target: &str| format!("- {{ kind: model, name: m, targets: [ {{ {target} }} ] }}");
     let cases = [
         (api("/v1/rerank", ""), Some("is hidden: an API with `ai` serves models there")),
         (api("/v1/models/own", ""), Some("is hidden")),
@@ -191,6 +192,24 @@ fn what_can_not_be_served_is_told_before_anything_runs() {
         ("- { kind: api, name: more, version: v1, state: published, base_path: /more, ai: { models: [fats] }, authentication: none }".to_owned(), Some("did you mean `fast`?")),
         ("- { kind: api, name: more, version: v1, state: published, base_path: /more, ai: { models: all }, routes: [], authentication: none }".to_owned(), Some("does nothing beside `ai`")),
         ("- { kind: api, name: more, version: v1, state: published, ai: { models: all }, authentication: none }".to_owned(), Some("is taken by the API `ai`")),
+        (model("alias: fats"), Some("did you mean `fast`?")),
+        (model("alias: m"), Some("leads back to one that names it: `m` → `m`")),
+        (format!("{}\n- {{ kind: model, name: n, targets: [ {{ alias: m }} ] }}", model("alias: n")), Some("leads back")),
+        ((1..6).map(|at| format!("- {{ kind: model, name: m{at}, targets: [ {{ alias: {} }} ] }}\n", if at == 5 { "fast".to_owned() } else { format!("m{}", at + 1) })).collect(), Some("leads over more than 4 models")),
+        (model("alias: fast, model: m"), Some("stands beside `alias`")),
+        (model("provider: back"), Some("`model` is missing")),
+        (model("provider: back, model: m, when: {}"), Some("says nothing")),
+        (model("provider: back, model: m, when: { input_tokens: { min: 5, max: 2 } }"), Some("`max` is less than `min`")),
+        (model("provider: back, model: m, when: { abilities: [visoin] }"), Some("did you mean `vision`?")),
+        (model("provider: back, model: m, when: { claims: { plan: [gold] }, abilities: [tools] }"), None),
+        (model("provider: back, model: m } ], choose: sticky, fallbacks: [ { alias: fast"), Some("does not say by what")),
+        (model("provider: back, model: m } ], choose: cheapest, fallbacks: [ { alias: fast"), Some("is none of")),
+        (model("provider: back, model: m } ], choose: { sticky: { header: \"x y\" } }, fallbacks: [ { alias: fast"), Some("is no header")),
+        (model("provider: back, model: m } ], choose: { sticky: user }, hedge: { after: 0s }, fallbacks: [ { alias: fast"), Some("`after`")),
+        (model("provider: back, model: m } ], choose: { sticky: user }, hedge: { after: 2s }, allow_model_members: true, fallbacks: [ { alias: fast"), None),
+        ("- { kind: provider, name: p, dialect: anthropic, base_url: \"http://127.0.0.1:1\", ejection: { time: 10m } }\n- { kind: model, name: m, targets: [ { provider: p, model: m } ] }".to_owned(), None),
+        ("- { kind: provider, name: p, dialect: anthropic, base_url: \"http://127.0.0.1:1\", ejection: { time: 10s, max_time: 1s } }".to_owned(), Some("`max_time` is shorter")),
+        ("- { kind: provider, name: p, dialect: anthropic, base_url: \"http://127.0.0.1:1\", ejection: none }\n- { kind: model, name: m, targets: [ { provider: p, model: m } ] }".to_owned(), None),
     ];
     for (resources, expected) in cases {
         let (passes, told) = with(&resources);
@@ -221,4 +240,39 @@ async fn a_body_that_is_too_large_or_compressed_is_refused_before_it_is_read() {
     assert_eq!(answer.status, 415, "{}", answer.text());
     check_passed(&post(&node, "/v1/chat/completions", &[], &chat("fast")).await);
     assert_eq!(back.received().len(), 1);
+}
+
+#[tokio::test]
+async fn a_policy_about_an_address_meets_calls_of_models_there_too() {
+    let back = recorded("openai-chat", "text").await;
+    let node = Plan::default()
+        .settings("access_log: { format: json }")
+        .resource(provider("back", "openai-chat", &back.url(), ""))
+        .resource("- { kind: model, name: cheap, targets: [ { provider: back, model: m } ] }")
+        .resource("- { kind: model, name: secret, targets: [ { provider: back, model: m } ], authorization: { policies: [by-day] } }")
+        .resource(r#"- { kind: access_policy, name: by-day, cedar: 'permit(principal, action, resource == Route::"ai/v1 model secret") when { context.headers has "x-day" };' }"#)
+        .resource(r#"- { kind: access_policy, name: no-chat, cedar: 'permit(principal, action, resource); forbid(principal, action, resource == Route::"ai/v1 POST /v1/chat/completions") unless { context.headers has "x-chat" };' }"#)
+        .resource("- { kind: api, name: ai, version: v1, state: published, ai: { models: all }, authentication: none, authorization: { policies: [no-chat] } }")
+        .start()
+        .await;
+    let path = "/v1/chat/completions";
+    for (model, headers, status) in [
+        ("cheap", vec![], 403),
+        ("cheap", vec![("X-Chat", "1")], 200),
+        ("secret", vec![("X-Day", "1")], 403),
+        ("secret", vec![("X-Chat", "1")], 403),
+        ("secret", vec![("X-Chat", "1"), ("X-Day", "1")], 200),
+    ] {
+        let answer = post(&node, path, &headers, &chat(model)).await;
+        assert_eq!(
+            answer.status,
+            status,
+            "{model} {headers:?}: {}",
+            answer.text()
+        );
+    }
+    // Other addresses of the same model are none of its business.
+    let asked = json!({ "model": "cheap", "input": "Hi" });
+    check_passed(&post(&node, "/v1/responses", &[], &asked).await);
+    assert_eq!(back.received().len(), 3);
 }

@@ -110,3 +110,81 @@ async fn a_provider_that_nobody_knows_and_a_model_that_leads_nowhere_are_refused
         );
     }
 }
+
+#[tokio::test]
+async fn limits_in_tokens_and_money_are_kept_as_they_were_given() {
+    let back = recorded("openai-chat", "text").await;
+    let managed = Managed::start(Plan::default()).await;
+    let limits = json!([
+        { "name": "tokens", "tokens": 1_000_000, "per": "month", "on_outage": "refuse" },
+        { "cost": "25.50", "per": "day", "unpriced": "free", "lower_max_tokens": true },
+    ]);
+    let provider = json!({
+        "name": "back", "catalogue": "openai", "base_url": back.url(),
+        "credentials": [{ "key": "sk-1", "quotas": limits }],
+    });
+    let made = managed.declare("providers", provider).await;
+    assert_eq!(made["credentials"][0]["quotas"], limits);
+    let model = json!({
+        "name": "fast", "targets": [{ "provider": "back", "model": "gpt-5-mini" }],
+        "quotas": limits, "rate_limits": [{ "by": ["subject", "model"], "tokens": 900_000, "per": "1m", "burst": 800_000 }],
+    });
+    let made = managed.declare("models", model).await;
+    assert_eq!(made["quotas"], limits);
+    let api = json!({
+        "name": "ai", "version": "v1", "state": "published", "ai": { "models": "all" }, "authentication": "none",
+        "quotas": [{ "name": "money", "by": "api", "cost": "0.25", "per": "month" }],
+    });
+    managed.declare("apis", api).await;
+    let path = "/v1/chat/completions";
+    let asked = json!({ "model": "fast", "max_tokens": 100, "messages": [{ "role": "user", "content": "Hi" }] });
+    let answer = post(&managed.node, path, &[], &asked).await;
+    check_passed(&answer);
+    let policy = answer.head.field("ratelimit-policy").unwrap().to_owned();
+    assert!(
+        policy.contains("\"money\";q=250000;qu=\"micro-usd\""),
+        "{policy}"
+    );
+    assert!(
+        policy.contains("\"tokens\";q=1000000;qu=\"tokens\""),
+        "{policy}"
+    );
+    // Another amount counts at once, and forgives nothing.
+    let smaller =
+        json!({ "quotas": [{ "name": "money", "by": "api", "cost": "0.00001", "per": "month" }] });
+    let asked_for = Asked::new("PATCH", "/teams/default/apis/ai:v1").by(&managed.token);
+    let patched = managed
+        .send(asked_for.header("if-match", "*").body(smaller))
+        .await;
+    expect(&patched, 200);
+    let refused = post(&managed.node, path, &[], &asked).await;
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    // What is told is what is taken: it applies to nothing new.
+    let told = managed.get("/teams/default/models/fast").await;
+    assert_eq!(told["quotas"], limits);
+    let exported = managed.get("/export").await;
+    let again = json!({ "resources": exported["resources"] });
+    let again = managed
+        .call("POST", "/apply?dry_run=true", Some(again))
+        .await;
+    let again = expect(&again, 200);
+    assert_eq!(again["changes"], json!([]), "{again}");
+    assert_eq!(again["unchanged"], 3, "{again}");
+    for (plural, wrong) in [
+        (
+            "apis",
+            json!({ "name": "b", "version": "v1", "state": "published", "base_path": "/b", "authentication": "none", "upstream": "back", "quotas": [{ "by": "api", "tokens": 5, "per": "month" }] }),
+        ),
+        (
+            "models",
+            json!({ "name": "m", "targets": [{ "provider": "back", "model": "gpt-5-mini" }], "quotas": [{ "cost": 25, "per": "month" }] }),
+        ),
+        (
+            "models",
+            json!({ "name": "m", "targets": [{ "provider": "back", "model": "gpt-5-mini" }], "quotas": [{ "per": "month" }] }),
+        ),
+    ] {
+        let path = format!("/teams/default/{plural}");
+        expect(&managed.call("POST", &path, Some(wrong)).await, 422);
+    }
+}

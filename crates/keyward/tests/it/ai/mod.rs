@@ -1,14 +1,22 @@
 //! AI models, with scripted providers behind a node.
 
+mod budgets;
+mod caches;
 mod catalogue;
+mod charged;
 mod clouds;
 mod control;
 mod dialects;
 mod fallback;
+mod faults;
+mod guardrails;
+pub(crate) mod judges;
 mod managed;
 mod passage;
+mod routing;
 mod sdk;
 mod sharing;
+mod sparing;
 mod tasks;
 
 use crate::node::{Node, Plan};

@@ -129,3 +129,121 @@ async fn ai_clouds() {
         "{authorization}"
     );
 }
+
+#[tokio::test]
+async fn ai_routing() {
+    let shell = crate::shell::Shell::new();
+    let key = text(shell.pipe(&["credential", "generate"], b""));
+    let answer = json!({
+        "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "m",
+        "choices": [{ "index": 0, "message": { "role": "assistant", "content": "Hello" }, "finish_reason": "stop" }],
+        "usage": { "prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2 },
+    });
+    let openai = Upstream::scripted(Script::json("200 OK", &[], &answer)).await;
+    let busy =
+        json!({ "type": "error", "error": { "message": "busy", "type": "overloaded_error" } });
+    let anthropic = Upstream::scripted(Script::json("529 Overloaded", &[], &busy)).await;
+    let at = |name: &str, back: &Upstream| {
+        format!("name: {name}, base_url: \"{}/v1\", credentials", back.url())
+    };
+    let openai_at = format!(
+        "name: openai\n    base_url: \"{}/v1\"\n    credentials",
+        openai.url()
+    );
+    let anthropic_at = at("anthropic", &anthropic);
+    let moved = [
+        ("name: openai\n    credentials", &*openai_at),
+        ("name: anthropic, credentials", &*anthropic_at),
+    ];
+    let environment = [
+        ("OPENAI_API_KEY", "sk-openai"),
+        ("ANTHROPIC_API_KEY", "sk-ant"),
+        ("APP_KEY", &*key),
+    ];
+    let example = Example::with("ai-routing.yaml", &moved, &environment).await;
+    let gateway = example.process.gateway();
+    let bearer = format!("Authorization: Bearer {key}");
+    for (model, content, served) in [
+        ("cheap", json!("Hello"), "openai/gpt-5-nano"),
+        ("fast", json!("Hello"), "openai/gpt-5-mini"),
+        ("best", json!("Hello"), "openai/gpt-5-mini"),
+        (
+            "best",
+            json!([{ "type": "image_url", "image_url": { "url": "https://a.example/x.png" } }]),
+            "openai/gpt-5",
+        ),
+    ] {
+        let ask = json!({ "model": model, "messages": [{ "role": "user", "content": content }] });
+        let answered = call(gateway, post("/v1/chat/completions", &bearer, &ask)).await;
+        assert_eq!(answered.status, 200, "{}", answered.text());
+        assert_eq!(
+            answered.head.field("keyward-model"),
+            Some(served),
+            "{model}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn ai_guardrails() {
+    let shell = crate::shell::Shell::new();
+    let key = text(shell.pipe(&["credential", "generate"], b""));
+    let provider = Upstream::choosing(|asked| {
+        if asked.target().ends_with("/moderations") {
+            let result = json!({ "flagged": false, "category_scores": { "violence": 0.1 } });
+            return Script::json("200 OK", &[], &json!({ "results": [result] }));
+        }
+        if asked.target().ends_with("/embeddings") {
+            let data = json!([{ "index": 0, "embedding": [0.6, 0.8] }]);
+            return Script::json("200 OK", &[], &json!({ "data": data }));
+        }
+        let asked: Value = serde_json::from_slice(&asked.body).unwrap();
+        let choice = json!({ "index": 0, "message": { "role": "assistant", "content": asked["messages"][0]["content"] }, "finish_reason": "stop" });
+        let answer = json!({ "id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice] });
+        Script::json("200 OK", &[], &answer)
+    })
+    .await;
+    let judge =
+        Upstream::scripted(Script::json("200 OK", &[], &json!({ "action": "allow" }))).await;
+    let at = format!(
+        "name: openai, base_url: \"{}/v1\", credentials",
+        provider.url()
+    );
+    let address = judge.address().to_string();
+    let moved = [
+        ("name: openai, credentials", &*at),
+        ("127.0.0.1:9002", &*address),
+    ];
+    let environment = [("OPENAI_API_KEY", "sk-openai"), ("APP_KEY", &*key)];
+    let example = Example::with("ai-guardrails.yaml", &moved, &environment).await;
+    let gateway = example.process.gateway();
+    let bearer = format!("Authorization: Bearer {key}");
+    let ask = |text: &str| json!({ "model": "fast", "temperature": 0, "messages": [{ "role": "user", "content": text }] });
+    let send =
+        async |text: &str| call(gateway, post("/v1/chat/completions", &bearer, &ask(text))).await;
+    let written = "Write to ann@mail.example";
+    for expected in ["miss", "hit"] {
+        let answered = send(written).await;
+        assert_eq!(answered.status, 200, "{}", answered.text());
+        let said = answered.json().unwrap();
+        assert_eq!(said["choices"][0]["message"]["content"], written);
+        let told = answered.head.field("keyward-cache").unwrap_or_default();
+        assert!(told.starts_with(expected), "{told}");
+    }
+    let chats: Vec<String> = provider
+        .received()
+        .iter()
+        .filter(|asked| asked.target().ends_with("/chat/completions"))
+        .map(|asked| String::from_utf8_lossy(&asked.body).into_owned())
+        .collect();
+    let [chat] = &chats[..] else {
+        panic!("{chats:?}");
+    };
+    assert!(chat.contains("Write to [EMAIL_1]"), "{chat}");
+    let answered = send("What is Project Heron?").await;
+    assert_eq!(answered.status, 400);
+    assert_eq!(
+        answered.json().unwrap()["error"]["code"],
+        "guardrail_blocked"
+    );
+}

@@ -6,6 +6,7 @@ mod h2load;
 mod kill;
 mod large_bodies;
 mod large_bodies_http2;
+mod llama;
 mod management_kill;
 mod overload;
 mod paced;

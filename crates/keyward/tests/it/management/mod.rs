@@ -17,6 +17,7 @@ mod secrets;
 mod setup;
 mod team_end;
 mod teams;
+mod upstreams;
 mod webhooks;
 
 use crate::node::{Node, Plan};

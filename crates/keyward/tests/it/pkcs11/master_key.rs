@@ -264,6 +264,15 @@ async fn the_master_key_moves_into_the_token_on_to_another_key_and_out_again_and
     let new = std::fs::read_to_string(&file).unwrap();
     assert_ne!(new, old);
     assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    // While the configuration names the token still, it is said where the key is: also where the machine stopped before
+    // the new key got its name.
+    std::fs::rename(&file, folder.join("data/master.key.next")).unwrap();
+    for _ in 0..2 {
+        let error = refused(&token, &folder, &["audit", "verify"]);
+        assert!(error.contains("data/master.key since"), "{error}");
+        assert!(error.contains("take `master_key` out"), "{error}");
+    }
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), new);
     reconfigure(&folder, &master("second"), "");
     managed.node.process.restart().await;
     opens(&managed, &key).await;

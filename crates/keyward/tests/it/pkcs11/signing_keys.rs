@@ -310,6 +310,36 @@ async fn while_the_token_is_away_all_is_verified_and_nothing_signed_and_it_comes
 }
 
 #[tokio::test]
+async fn a_key_that_the_token_has_no_more_is_shown_as_missing_until_it_is_withdrawn() {
+    let token = SoftToken::new();
+    let mut managed = paid(&token, json!({ "rotation": "manual" })).await;
+    let path = format!("{SET}/keys");
+    let made = managed.call("POST", &path, Some(json!({}))).await;
+    let made = made.json().unwrap();
+    assert_eq!(made["missing"], false, "{made}");
+    let listed = token.tool(&["--list-objects", "--type", "privkey"]);
+    let mut lines = listed.lines().map(str::trim);
+    let id = lines.find_map(|line| line.strip_prefix("ID:")).unwrap();
+    token.tool(&["--delete-object", "--type", "privkey", "--id", id.trim()]);
+    managed.node.process.restart().await;
+    until("it is missed", async || {
+        keys(&managed).await.first().unwrap()["missing"] == true
+    })
+    .await;
+    check_problem(&sign(&managed, None).await, 503, "unavailable");
+    let log = managed.node.process.log();
+    assert!(log.contains("nothing can be signed with it"), "{log}");
+    let kid = text(&made, "kid");
+    let withdrawn = managed
+        .call("POST", &format!("{path}/{kid}/withdraw"), Some(json!({})))
+        .await;
+    assert_eq!(withdrawn.status, 200, "{}", withdrawn.text());
+    let answer = managed.call("POST", &path, Some(json!({}))).await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    assert_eq!(keys(&managed).await.last().unwrap()["missing"], false);
+}
+
+#[tokio::test]
 async fn a_node_that_is_given_no_token_shows_and_verifies_and_says_why_it_does_not_sign() {
     let token = SoftToken::new();
     let mut managed = paid(&token, json!({ "rotation": "90d" })).await;
@@ -391,9 +421,8 @@ async fn a_wrong_pin_is_tried_once_by_eight_who_want_it_at_the_same_time() {
     let text = std::fs::read_to_string(&configuration).unwrap();
     let wrong = token.settings_with_a_wrong_pin();
     std::fs::write(&configuration, text.replace(&token.settings(), &wrong)).unwrap();
-    // It has its keys, and asks nothing of the token until somebody wants a signature.
+    // The node itself looks whether the token has its keys, at the same time or just before.
     managed.node.process.restart().await;
-    assert_eq!(token.logins(), 0);
     let one = || sign(&managed, None);
     let answers = tokio::join!(one(), one(), one(), one(), one(), one(), one(), one());
     let answers: [_; 8] = answers.into();

@@ -14,7 +14,7 @@ const DEPTH_MAX: usize = 128;
 const ALIASED_MAX: usize = 10_000;
 
 /// The document under a key, as JSON.
-pub(super) fn read(field: Field<'_>, problems: &mut Problems) -> Option<Value> {
+pub(in crate::resource::raw) fn read(field: Field<'_>, problems: &mut Problems) -> Option<Value> {
     if let Raw::Map(_) = field.node().value {
         let json = field.node().to_json();
         if json.is_none() {

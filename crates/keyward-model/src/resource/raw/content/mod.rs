@@ -1,7 +1,7 @@
 //! Reading the policies that read content, of an API or of a route.
 
 mod cache;
-mod document;
+pub(super) mod document;
 mod idempotency;
 mod transformation;
 mod validation;

@@ -73,7 +73,7 @@ pub(super) fn read(
         .required("upstream", "name the upstream that is asked", problems)
         .and_then(|field| name(field, problems));
     let path = match fields.optional("path") {
-        Some(field) => path(field, problems),
+        Some(field) => question_path(field, problems),
         None => Some("/".into()),
     };
     let request_headers = names(
@@ -91,20 +91,7 @@ pub(super) fn read(
         .filter(|name| *name != "authorization")
         .collect();
     let set_headers = names(&fields, "set_headers", &[], &taken, problems);
-    let timeout = match fields.optional("timeout") {
-        Some(field) => {
-            let timeout = field.positive_duration(problems)?;
-            if timeout > TIMEOUT_MAX {
-                field.refuse(
-                    "is longer than 30s, for which the call would wait",
-                    problems,
-                );
-                return None;
-            }
-            Some(timeout)
-        }
-        None => Some(TIMEOUT),
-    };
+    let timeout = question_timeout(&fields, None, problems);
     let cache = match fields.optional("cache") {
         Some(field) if is_off(field) => Some(None),
         Some(field) => cache(field, request_headers.as_deref(), problems).map(Some),
@@ -126,7 +113,31 @@ pub(super) fn read(
     })))
 }
 
-fn path(field: Field<'_>, problems: &mut Problems) -> Option<Box<str>> {
+/// How long the answer to a question may take.
+pub(in crate::resource::raw) fn question_timeout(
+    fields: &Fields<'_>,
+    usual: Option<Duration>,
+    problems: &mut Problems,
+) -> Option<Duration> {
+    let Some(field) = fields.optional("timeout") else {
+        return Some(usual.unwrap_or(TIMEOUT));
+    };
+    let timeout = field.positive_duration(problems)?;
+    if timeout > TIMEOUT_MAX {
+        field.refuse(
+            "is longer than 30s, for which the call would wait",
+            problems,
+        );
+        return None;
+    }
+    Some(timeout)
+}
+
+/// The path that a question is asked at.
+pub(in crate::resource::raw) fn question_path(
+    field: Field<'_>,
+    problems: &mut Problems,
+) -> Option<Box<str>> {
     field.parsed(
         |text| {
             let good = text.starts_with('/')

@@ -9,6 +9,8 @@ mod size_limits;
 #[cfg(test)]
 mod tests;
 
+pub(super) use external_decision::{question_path, question_timeout};
+
 use super::field::{Field, Fields};
 use super::problem::Problems;
 use crate::resource::policy::Policies;
@@ -54,7 +56,12 @@ fn is_off(field: Field<'_>) -> bool {
 }
 
 /// Whether a list is longer than it may be; then that is told.
-fn too_many(field: Field<'_>, count: usize, most: usize, problems: &mut Problems) -> bool {
+pub(super) fn too_many(
+    field: Field<'_>,
+    count: usize,
+    most: usize,
+    problems: &mut Problems,
+) -> bool {
     if count > most {
         problems.error(
             field.place(),

@@ -160,7 +160,7 @@ fn route(field: Field<'_>, api: &ApiOfRoutes<'_>, problems: &mut Problems) -> Op
         Some(field) => authorization::read(field, api.authentication, problems)?,
         None => Authorization::default(),
     };
-    let limits = limits::read(&fields, api.limits, problems);
+    let limits = limits::read(&fields, api.limits, false, problems).rules;
     let action = action::read(&fields, &matching.path, api, problems);
     let mut headers = |key: &str, direction| match fields.optional(key) {
         Some(field) => edits::headers(field, direction, problems),

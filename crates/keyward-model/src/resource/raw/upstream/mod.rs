@@ -5,6 +5,8 @@ mod policy;
 mod tests;
 mod tls;
 
+pub(super) use policy::header_name;
+
 use crate::resource::raw::field::{Field, Fields};
 use crate::resource::raw::problem::Problems;
 use crate::resource::upstream::Protocol;

@@ -67,14 +67,7 @@ fn hash_source(field: Field<'_>, problems: &mut Problems) -> Option<HashSource> 
     }
     let fields = field.fields(&["header", "cookie"], problems)?;
     match (fields.optional("header"), fields.optional("cookie")) {
-        (Some(header), None) => {
-            let name = header.parsed(
-                token,
-                "is no header: write its name alone, such as x-tenant",
-                problems,
-            )?;
-            Some(HashSource::Header(name.to_ascii_lowercase().into()))
-        }
+        (Some(header), None) => header_name(header, problems).map(HashSource::Header),
         (None, Some(cookie)) => Some(HashSource::Cookie(cookie.parsed(
             token,
             "is no cookie: write its name alone",
@@ -89,6 +82,19 @@ fn hash_source(field: Field<'_>, problems: &mut Problems) -> Option<HashSource> 
             None
         }
     }
+}
+
+/// A header's name, in lower case.
+pub(in crate::resource::raw) fn header_name(
+    field: Field<'_>,
+    problems: &mut Problems,
+) -> Option<Box<str>> {
+    let name: Box<str> = field.parsed(
+        token,
+        "is no header: write its name alone, such as x-tenant",
+        problems,
+    )?;
+    Some(name.to_ascii_lowercase().into())
 }
 
 /// A token of RFC 9110, section 5.6.2.

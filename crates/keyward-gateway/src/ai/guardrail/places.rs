@@ -1,0 +1,395 @@
+//! Which strings of a call's body are texts that somebody reads, and which say how the body is made.
+//!
+//! What is not known counts as text: a member that a dialect gains later is looked at from its first day. Within the
+//! arguments and results of tools everything is, names and numbers too.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use keyward_llm::json::{Spanned, SpannedMember, SpannedValue, quoted};
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// A text of a body.
+#[derive(Debug)]
+pub(super) struct Site<'b> {
+    /// Where it lies: with its quotes.
+    pub(super) span: Range<usize>,
+    pub(super) text: Cow<'b, str>,
+    pub(super) form: Form,
+}
+
+/// How a text lies in its body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As a string.
+    Text,
+    /// As a string that is JSON itself.
+    Json,
+    /// As a number.
+    Number,
+    /// As a string in base64, behind this.
+    Base64(String),
+}
+
+/// Members that say how a body is made, and that nobody reads as text.
+const MAKES: &[&str] = &[
+    "cache_control",
+    "call_id",
+    "container",
+    "conversation",
+    "detail",
+    "embedding",
+    "encoding_format",
+    "encrypted_content",
+    "file_id",
+    "finishReason",
+    "finish_reason",
+    "id",
+    "item_id",
+    "media_type",
+    "mimeType",
+    "mime_type",
+    "model",
+    "modelVersion",
+    "native_finish_reason",
+    "object",
+    "previous_response_id",
+    "prompt_cache_key",
+    "reasoning_effort",
+    "responseId",
+    "response_id",
+    "role",
+    "service_tier",
+    "signature",
+    "status",
+    "stop_reason",
+    "system_fingerprint",
+    "thoughtSignature",
+    "thought_signature",
+    "tool_call_id",
+    "tool_use_id",
+    "truncation",
+    "type",
+    "verbosity",
+];
+
+/// Members that repeat an answer's text token by token.
+const LIKELIHOODS: &[&str] = &["logprobs", "logprobsResult"];
+
+/// A number of fewer digits tells nothing of anyone.
+const DIGITS_MIN: usize = 7;
+
+/// Where a value stands.
+#[derive(Clone, Copy)]
+struct Standing<'b> {
+    /// Under which member; of an item, that of its array.
+    key: &'b str,
+    /// The object that has the member.
+    object: Option<&'b Spanned>,
+    /// Whether a tool's author said how it is made.
+    of_tool: bool,
+}
+
+/// All texts of a body, in their order.
+pub(super) fn sites(body: &Spanned) -> Vec<Site<'_>> {
+    let mut sites = Vec::new();
+    let standing = Standing {
+        key: "",
+        object: None,
+        of_tool: false,
+    };
+    walk(body, standing, &mut sites);
+    sites
+}
+
+fn walk<'b>(value: &'b Spanned, standing: Standing<'b>, sites: &mut Vec<Site<'b>>) {
+    match &value.value {
+        SpannedValue::String(text) => sites.extend(string(value, text, standing)),
+        SpannedValue::Number(text) => {
+            let digits = text.bytes().filter(u8::is_ascii_digit).count();
+            if standing.of_tool && digits >= DIGITS_MIN {
+                sites.push(Site {
+                    span: value.span.clone(),
+                    text: Cow::Borrowed(text),
+                    form: Form::Number,
+                });
+            }
+        }
+        SpannedValue::Word => {}
+        SpannedValue::Array(items) => {
+            for item in items {
+                walk(item, standing, sites);
+            }
+        }
+        SpannedValue::Object(members) => {
+            for member in members {
+                if standing.of_tool {
+                    sites.push(name(member));
+                } else if LIKELIHOODS.contains(&&*member.name) {
+                    continue;
+                }
+                let below = Standing {
+                    key: &member.name,
+                    object: Some(value),
+                    of_tool: standing.of_tool || is_of_tool(member, value, standing.key),
+                };
+                walk(&member.value, below, sites);
+            }
+        }
+    }
+}
+
+/// The members that repeat an answer's text token by token, and what stands there when they are taken out: a text that is
+/// masked or held back is not to be read there.
+pub(super) fn likelihoods(body: &Spanned, out: &mut Vec<(Range<usize>, String)>) {
+    for member in body.members() {
+        if !LIKELIHOODS.contains(&&*member.name) {
+            likelihoods(&member.value, out);
+            continue;
+        }
+        let nothing = match &member.value.value {
+            SpannedValue::Array(items) if !items.is_empty() => "[]",
+            SpannedValue::Object(_) => "null",
+            SpannedValue::Array(_)
+            | SpannedValue::String(_)
+            | SpannedValue::Number(_)
+            | SpannedValue::Word => continue,
+        };
+        out.push((member.value.span.clone(), nothing.to_owned()));
+    }
+    for item in body.items() {
+        likelihoods(item, out);
+    }
+}
+
+fn name(member: &SpannedMember) -> Site<'_> {
+    Site {
+        span: member.name_span.clone(),
+        text: Cow::Borrowed(&member.name),
+        form: Form::Text,
+    }
+}
+
+/// Whether a member holds what a tool is given or gave, as an object.
+fn is_of_tool(member: &SpannedMember, object: &Spanned, above: &str) -> bool {
+    let kind = object
+        .get("type")
+        .and_then(Spanned::as_str)
+        .unwrap_or_default();
+    match &*member.name {
+        "input" => kind.ends_with("tool_use") || kind.ends_with("_call"),
+        "args" => matches!(above, "functionCall" | "function_call"),
+        "response" => matches!(above, "functionResponse" | "function_response"),
+        "arguments" => true,
+        _ => false,
+    }
+}
+
+fn string<'b>(value: &'b Spanned, text: &'b str, standing: Standing<'b>) -> Option<Site<'b>> {
+    let site = |text, form| {
+        Some(Site {
+            span: value.span.clone(),
+            text,
+            form,
+        })
+    };
+    let plain = Cow::Borrowed(text);
+    if text.is_empty() {
+        return None;
+    }
+    if standing.of_tool {
+        // Of a string `arguments`, its name made it one of a tool's.
+        let form = if is_json(standing) {
+            Form::Json
+        } else {
+            Form::Text
+        };
+        return site(plain, form);
+    }
+    if MAKES.contains(&standing.key) {
+        return None;
+    }
+    if is_json(standing) {
+        return site(plain, Form::Json);
+    }
+    let Some((head, data, media_type)) = encoded(text, standing) else {
+        return site(plain, Form::Text);
+    };
+    if !is_text(media_type) {
+        // Pictures and sound: nothing here reads them.
+        return None;
+    }
+    let decoded = STANDARD.decode(data).ok();
+    match decoded.and_then(|bytes| String::from_utf8(bytes).ok()) {
+        Some(decoded) => site(Cow::Owned(decoded), Form::Base64(head.to_owned())),
+        None => site(plain, Form::Text),
+    }
+}
+
+fn is_json(standing: Standing<'_>) -> bool {
+    let of_call = |object: &Spanned| {
+        let kind = object
+            .get("type")
+            .and_then(Spanned::as_str)
+            .unwrap_or_default();
+        kind.ends_with("call_arguments.delta")
+    };
+    match standing.key {
+        "arguments" | "partial_json" => true,
+        "delta" => standing.object.is_some_and(of_call),
+        _ => false,
+    }
+}
+
+/// What stands in base64: what stands before it, itself, and what it is.
+fn encoded<'b>(text: &'b str, standing: Standing<'b>) -> Option<(&'b str, &'b str, &'b str)> {
+    if let Some(rest) = text.strip_prefix("data:")
+        && let Some((kind, data)) = rest.split_once(";base64,")
+        && is_base64(data)
+    {
+        let head = text.len() - data.len();
+        let kind = kind.split(';').next().unwrap_or_default();
+        return Some((text.get(..head)?, data, kind));
+    }
+    let of_data = matches!(
+        standing.key,
+        "data" | "b64_json" | "file_data" | "partial_image_b64" | "result"
+    );
+    if !of_data || !is_base64(text) {
+        return None;
+    }
+    let object = standing.object?;
+    let kind = ["media_type", "mimeType", "mime_type"]
+        .into_iter()
+        .find_map(|key| object.get(key).and_then(Spanned::as_str));
+    Some(("", text, kind.unwrap_or("application/octet-stream")))
+}
+
+fn is_base64(text: &str) -> bool {
+    let data = text.trim_end_matches('=');
+    data.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_'))
+}
+
+fn is_text(media_type: &str) -> bool {
+    media_type.starts_with("text/")
+        || media_type.ends_with("json")
+        || media_type.ends_with("xml")
+        || media_type.ends_with("yaml")
+}
+
+impl Form {
+    /// A new text as it lies in the body.
+    pub(super) fn write(&self, text: &str) -> String {
+        match self {
+            Self::Text | Self::Json | Self::Number => quoted(text),
+            Self::Base64(head) => quoted(&format!("{head}{}", STANDARD.encode(text))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn texts(body: &Value) -> Vec<(String, Form)> {
+        let text = body.to_string();
+        let tree = Spanned::parse(text.as_bytes()).unwrap();
+        let sites = sites(&tree);
+        sites
+            .into_iter()
+            .map(|site| (site.text.into_owned(), site.form))
+            .collect()
+    }
+
+    #[track_caller]
+    fn check(body: &Value, expected: &[(&str, Form)]) {
+        let expected: Vec<(String, Form)> = expected
+            .iter()
+            .map(|(text, form)| ((*text).to_owned(), form.clone()))
+            .collect();
+        assert_eq!(texts(body), expected, "{body}");
+    }
+
+    #[test]
+    fn every_text_of_a_request_is_seen_and_what_makes_it_is_not() {
+        use Form::{Base64, Json, Number, Text};
+        check(
+            &json!({ "model": "m", "messages": [
+                { "role": "system", "content": "S" },
+                { "role": "user", "name": "N", "content": [
+                    { "type": "text", "text": "T" },
+                    { "type": "image_url", "image_url": { "url": "data:image/png;base64,aGFsbG8=", "detail": "low" } },
+                    { "type": "file", "file": { "file_data": "data:text/plain;base64,aGFsbG8=" } },
+                    { "type": "new_part", "words": "W" } ] },
+                { "role": "assistant", "tool_calls": [ { "id": "c1", "type": "function",
+                    "function": { "name": "f", "arguments": "{\"a\":\"b\"}" } } ] },
+                { "role": "tool", "tool_call_id": "c1", "content": "R" } ],
+                "user": "U" }),
+            &[
+                ("S", Text),
+                ("N", Text),
+                ("T", Text),
+                ("hallo", Base64("data:text/plain;base64,".to_owned())),
+                ("W", Text),
+                ("f", Text),
+                ("{\"a\":\"b\"}", Json),
+                ("R", Text),
+                ("U", Text),
+            ],
+        );
+        check(
+            &json!({ "model": "m", "system": [{ "type": "text", "text": "S" }], "messages": [
+                { "role": "assistant", "content": [ { "type": "thinking", "thinking": "H", "signature": "xx" },
+                    { "type": "tool_use", "id": "t1", "name": "f", "input": { "id": "I", "n": 12345678, "small": 7 } } ] },
+                { "role": "user", "content": [
+                    { "type": "tool_result", "tool_use_id": "t1", "content": "R" },
+                    { "type": "document", "source": { "type": "text", "media_type": "text/plain", "data": "two words" } },
+                    { "type": "image", "source": { "type": "base64", "media_type": "image/png", "data": "aGFsbG8=" } } ] } ] }),
+            &[
+                ("S", Text),
+                ("H", Text),
+                ("f", Text),
+                ("id", Text),
+                ("I", Text),
+                ("n", Text),
+                ("12345678", Number),
+                ("small", Text),
+                ("R", Text),
+                ("two words", Text),
+            ],
+        );
+        check(
+            &json!({ "contents": [ { "role": "model", "parts": [ { "functionCall": { "name": "f", "args": { "type": "A" } } } ] },
+                { "role": "user", "parts": [ { "functionResponse": { "name": "f", "response": { "r": "B" } } }, { "text": "T" },
+                    { "inlineData": { "mimeType": "text/csv", "data": "aGFsbG8=" } } ] } ],
+                "systemInstruction": { "parts": [ { "text": "S" } ] } }),
+            &[
+                ("f", Text),
+                ("type", Text),
+                ("A", Text),
+                ("f", Text),
+                ("r", Text),
+                ("B", Text),
+                ("T", Text),
+                ("hallo", Base64(String::new())),
+                ("S", Text),
+            ],
+        );
+        check(
+            &json!({ "model": "m", "instructions": "S", "input": [ { "type": "message", "role": "user",
+                "content": [ { "type": "input_text", "text": "T" } ] },
+                { "type": "function_call", "call_id": "c", "name": "f", "arguments": "{}" },
+                { "type": "function_call_output", "call_id": "c", "output": "R" } ] }),
+            &[
+                ("S", Text),
+                ("T", Text),
+                ("f", Text),
+                ("{}", Json),
+                ("R", Text),
+            ],
+        );
+        check(&json!({ "model": "m", "input": ["E"] }), &[("E", Text)]);
+    }
+}
