@@ -13,6 +13,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use keyward_model::network::AllowRule;
 use rustls::{ClientConfig, RootCertStore};
 use std::fmt;
 use std::pin::pin;
@@ -95,7 +96,19 @@ impl Egress {
         })
     }
 
-    /// Fetches a resource, following redirects (but those of a POST), within `limits`. Dropping the future ends everything
+    /// The same, which may go to these addresses too.
+    #[must_use]
+    pub fn allowing(&self, rules: Vec<AllowRule>) -> Self {
+        let mut policy = Policy::clone(&self.policy);
+        policy.allow.extend(rules);
+        Self {
+            policy: Arc::new(policy),
+            resolver: Arc::clone(&self.resolver),
+            tls: Arc::clone(&self.tls),
+        }
+    }
+
+    /// Fetches a resource, following redirects (but those of a POST or PUT), within `limits`. Dropping the future ends everything
     /// that belongs to it.
     ///
     /// # Errors
@@ -117,7 +130,7 @@ impl Egress {
         let mut redirects = 0;
         loop {
             let response = self.exchange(request, &url, limits).await?;
-            if request.method == Method::POST {
+            if matches!(request.method, Method::POST | Method::PUT) {
                 return Ok(response);
             }
             let Some(next) = redirect(&url, &response)? else {

@@ -79,6 +79,13 @@ impl Request {
         self
     }
 
+    /// Asks as PUT, without a body. An answer that redirects is returned as it is.
+    #[must_use]
+    pub fn put(mut self) -> Self {
+        self.method = Method::PUT;
+        self
+    }
+
     /// The media types that are wanted (RFC 9110, section 12.5.1).
     #[must_use]
     pub fn accept(mut self, media_types: &'static str) -> Self {

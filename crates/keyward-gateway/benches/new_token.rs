@@ -326,6 +326,7 @@ fn gateway(key: &Key, upstream: SocketAddr, runtime: &tokio::runtime::Handle) ->
         tracing: None,
         captures: None,
         upstream_guard: UpstreamGuard::default(),
+        machine: Arc::default(),
     };
     let context = GatewayContext {
         limits: Arc::default(),

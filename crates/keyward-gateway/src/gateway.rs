@@ -199,7 +199,10 @@ impl Gateway {
             top: TopCallers::new(workers),
         };
         let gateway = Self {
-            continuity: Mutex::new(Continuity::guarded(settings.upstream_guard.clone())),
+            continuity: Mutex::new(Continuity::guarded(
+                settings.upstream_guard.clone(),
+                Arc::clone(&settings.machine),
+            )),
             settings: Arc::new(settings),
             shared: Arc::new(shared),
             watch: Mutex::default(),
@@ -299,6 +302,8 @@ impl Gateway {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         continuity.remember(prepared.made_of);
+        // Whoever only looks at a configuration asks nobody for tokens.
+        continuity.begin_providers();
         self.shared.credentials.publish(prepared.credentials);
         self.shared.snapshots.publish(prepared.snapshot);
         continuity.forget_unused();

@@ -64,7 +64,10 @@ pub use policy::{
 };
 
 pub use ai::prompt::{PromptComment, PromptCounts, PromptFlaw, check_prompt, preview_prompt};
-pub use ai::{ModelCountsOf, ProviderCounts, TargetHealth, check_guardrails, check_provider};
+pub use ai::{
+    MACHINE_VARIABLES, MachineEnvironment, ModelCountsOf, ProviderCounts, TargetHealth, catalogue,
+    check_guardrails, check_provider, use_catalogue,
+};
 pub use credentials::{
     Clash, CredentialIndex, CredentialKeys, CredentialRow, LeftOutCredential, PreparedCredentials,
     UntakenCredential,

@@ -1,5 +1,6 @@
 //! How a node's data plane runs.
 
+use crate::ai::MachineEnvironment;
 use crate::capture::CaptureSettings;
 use crate::proxy_protocol::TrustedSenders;
 use crate::public_url::PublicUrl;
@@ -36,6 +37,8 @@ pub struct Settings {
     pub captures: Option<CaptureSettings>,
     /// What upstreams that are not the operator's own may not be.
     pub upstream_guard: UpstreamGuard,
+    /// What this machine's environment says of its own credentials for clouds: for providers of the operator's own files.
+    pub machine: Arc<MachineEnvironment>,
 }
 
 /// An address where published APIs are served, and what stands before the first request there.

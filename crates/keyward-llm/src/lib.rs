@@ -30,8 +30,10 @@ mod error;
 mod fields;
 pub mod form;
 pub mod framing;
+mod hosting;
 pub mod json;
 pub mod passage;
+pub mod task;
 
 #[cfg(test)]
 mod tests;
@@ -41,3 +43,4 @@ pub use dialect::{
     StreamWriter, Target,
 };
 pub use error::Error;
+pub use hosting::Hosting;

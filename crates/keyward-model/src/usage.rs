@@ -29,6 +29,19 @@ pub struct TokenCounts {
     pub reasoning: u64,
 }
 
+/// What is counted of AI calls where tokens are not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct UnitCounts {
+    /// Pictures that were made.
+    pub images: u64,
+    /// Letters that were read out.
+    pub characters: u64,
+    /// Sound that was listened to, in milliseconds.
+    pub audio_ms: u64,
+    /// Searches that a reranker counts.
+    pub searches: u64,
+}
+
 /// What an AI call asked for and got.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelUse {
@@ -40,6 +53,8 @@ pub struct ModelUse {
     pub provider: Name,
     /// What it read and wrote.
     pub tokens: TokenCounts,
+    /// What else is counted, where tokens are not.
+    pub units: UnitCounts,
     /// Whether that was counted here, since the provider did not say it, or not all of it.
     pub estimated: bool,
     /// What that costs.
@@ -57,6 +72,11 @@ impl ModelUse {
         own.cache_write = own.cache_write.saturating_add(more.cache_write);
         own.output = own.output.saturating_add(more.output);
         own.reasoning = own.reasoning.saturating_add(more.reasoning);
+        let (own, more) = (&mut self.units, &other.units);
+        own.images = own.images.saturating_add(more.images);
+        own.characters = own.characters.saturating_add(more.characters);
+        own.audio_ms = own.audio_ms.saturating_add(more.audio_ms);
+        own.searches = own.searches.saturating_add(more.searches);
         self.cost = PicoUsd(self.cost.0.saturating_add(other.cost.0));
         self.estimated |= other.estimated;
     }

@@ -115,8 +115,12 @@ impl Script {
 
     /// Writes a chunk with its size.
     #[must_use]
-    pub fn write_chunk(self, data: &str) -> Self {
-        self.write(format!("{:x}\r\n{data}\r\n", data.len()))
+    pub fn write_chunk(self, data: impl AsRef<[u8]>) -> Self {
+        let data = data.as_ref();
+        let mut chunk = format!("{:x}\r\n", data.len()).into_bytes();
+        chunk.extend_from_slice(data);
+        chunk.extend_from_slice(b"\r\n");
+        self.write(chunk)
     }
 
     /// Writes these bytes so many times.

@@ -21,6 +21,11 @@ pub(crate) const LOG: &str = "KEYWARD_LOG";
 /// Where the service manager is told how the process is.
 pub(crate) const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 
+/// What this machine's environment says of its own credentials for clouds.
+pub(crate) fn machine() -> keyward_gateway::MachineEnvironment {
+    keyward_gateway::MachineEnvironment::read(variable)
+}
+
 /// The listening sockets that the service manager passed to this process (`LISTEN_FDS`), which are its own
 /// from then on: no process that it starts has them. To be called once, before there are threads.
 pub(crate) fn passed_sockets() -> std::io::Result<Vec<std::net::TcpListener>> {

@@ -6,9 +6,10 @@ use crate::snapshot::LocalRoute;
 use bytes::Bytes;
 use keyward_llm::count::{self, StreamCount};
 use keyward_llm::form::Usage;
+use keyward_llm::task::{self, Units};
 use keyward_llm::{Context, Dialect};
 use keyward_model::Name;
-use keyward_model::usage::{ModelUse, PicoUsd, TokenCounts};
+use keyward_model::usage::{ModelUse, PicoUsd, TokenCounts, UnitCounts};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ pub(super) struct Account {
     /// The place of its target.
     pub(super) target: usize,
     pub(super) provider: Name,
+    /// Whether the caller pays the provider themselves.
+    pub(super) own_key: bool,
     /// What other attempts of the call took: more may come while this one is under way.
     pub(super) others: Rc<Cell<Spent>>,
     /// As long as the call is there.
@@ -29,6 +32,7 @@ pub(super) struct Account {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Spent {
     tokens: TokenCounts,
+    units: UnitCounts,
     cost: PicoUsd,
     /// By which prices; 0 where none was known.
     revision: u32,
@@ -40,7 +44,11 @@ pub(super) struct Spent {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Taken {
     usage: Option<Usage>,
+    /// What is counted where tokens are not.
+    units: Units,
     estimated: bool,
+    /// Whether the caller pays the provider themselves.
+    own_key: bool,
 }
 
 impl Taken {
@@ -48,15 +56,35 @@ impl Taken {
     pub(super) const fn told(usage: Option<Usage>) -> Self {
         Self {
             usage,
+            units: Units {
+                images: 0,
+                characters: 0,
+                audio_ms: 0,
+                searches: 0,
+            },
             estimated: false,
+            own_key: false,
         }
+    }
+
+    /// As the provider says of what is no conversation, where something else than tokens may be counted.
+    pub(super) const fn of_task(told: task::Told) -> Self {
+        Self {
+            units: told.units,
+            ..Self::told(told.usage)
+        }
+    }
+
+    /// The same; nothing of it costs anything here, where the provider is called with the caller's own key.
+    pub(super) const fn paid_by_caller(self, own_key: bool) -> Self {
+        Self { own_key, ..self }
     }
 
     /// As the provider says, else as it is counted here.
     pub(super) fn counted(told: Option<Usage>, count: impl FnOnce() -> Usage) -> Self {
         Self {
-            usage: Some(told.unwrap_or_else(count)),
             estimated: told.is_none(),
+            ..Self::told(Some(told.unwrap_or_else(count)))
         }
     }
 }
@@ -74,6 +102,16 @@ impl Spent {
 
     /// With what a target of the model took besides.
     pub(super) fn and(mut self, model: &ModelPlan, target: usize, taken: Taken) -> Self {
+        let (units, more) = (&mut self.units, taken.units);
+        for (to, from) in [
+            (&mut units.images, more.images),
+            (&mut units.characters, more.characters),
+            (&mut units.audio_ms, more.audio_ms),
+            (&mut units.searches, more.searches),
+        ] {
+            *to = to.saturating_add(from);
+        }
+        // What is not counted in tokens costs something that is not known.
         let Some(usage) = taken.usage else {
             return self;
         };
@@ -89,12 +127,14 @@ impl Spent {
         ] {
             *to = to.saturating_add(from);
         }
-        let price = model.targets.get(target).and_then(|one| one.price.as_ref());
+        let Some(target) = model.targets.get(target).filter(|_| !taken.own_key) else {
+            return self;
+        };
+        let price = target.price.as_ref();
         let cost = price.and_then(|price| price.cost(&usage, Default::default()));
         if let Some(PicoUsd(cost)) = cost {
             self.cost = PicoUsd(self.cost.0.saturating_add(cost));
-            let catalogue = super::catalogue::catalogue();
-            self.revision = catalogue.map_or(self.revision, |catalogue| catalogue.revision());
+            self.revision = target.price_revision;
         }
         self
     }
@@ -103,6 +143,7 @@ impl Spent {
 impl Account {
     pub(super) fn used(&self, taken: Taken) -> ModelUse {
         let target = self.model.targets.get(self.target);
+        let taken = taken.paid_by_caller(self.own_key);
         let spent = self.others.get().and(&self.model, self.target, taken);
         spent.of(&self.model, target, &self.provider)
     }
@@ -121,6 +162,7 @@ impl Spent {
             served: target.map_or_else(Box::default, |target| target.asked.model.as_str().into()),
             provider: provider.clone(),
             tokens: self.tokens,
+            units: self.units,
             estimated: self.estimated,
             cost: self.cost,
             // 0 says that no price is known: that is not the same as free.

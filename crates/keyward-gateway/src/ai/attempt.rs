@@ -3,6 +3,7 @@
 
 use super::answering::{Account, Seen, Spent, Taken, way_to};
 use super::chain::Chain;
+use super::credential;
 use super::plan::AiTarget;
 use super::provider::ProviderPlan;
 use super::stream::{InferredBody, Way};
@@ -17,13 +18,11 @@ use crate::request::match_route::Matched;
 use crate::request::{Answer, Refusal};
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use keyward_llm::Dialect;
 use keyward_llm::count;
 use keyward_llm::form::{Failure, FailureKind, Usage};
-use keyward_llm::json::Json;
 use keyward_llm::passage::{self, Edit};
+use keyward_llm::{Dialect, Hosting};
 use keyward_model::Code;
-use keyward_model::resource::provider::KeyHeader;
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -33,7 +32,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 /// An answer that is not streamed has no more bytes than this: what the longest of models write, and pictures.
-const ANSWER_MAX: usize = 32 << 20;
+pub(super) const ANSWER_MAX: usize = 32 << 20;
 /// What is read of an answer that tells of an error.
 const ERROR_MAX: usize = 256 << 10;
 /// The version of Anthropic's dialect that is spoken where the caller names none.
@@ -50,7 +49,7 @@ pub(super) struct Prepared {
 
 /// What came of an attempt.
 pub(super) struct Answered {
-    pub(super) content_type: &'static str,
+    pub(super) content_type: Cow<'static, str>,
     pub(super) body: AnswerBody,
     /// Of an answer that is not streamed, what it took.
     pub(super) whole: Option<(Account, Taken)>,
@@ -148,20 +147,21 @@ impl Chain<'_> {
         provider: &ProviderPlan,
     ) -> Result<Prepared, Failure> {
         let asked = self.asked;
-        if let Some(path) = asked.plain {
-            return self.prepare_plain(path, target, provider);
+        if let Some(task) = asked.task() {
+            let written = task.write(provider.dialect, &target.asked)?;
+            return Ok(Prepared {
+                passed: Some(false),
+                notes: written.notes,
+                ..self.placed(target, provider, written.path, written.body)?
+            });
         }
         if provider.dialect == asked.form {
             let passed = passage::request(asked.form, &asked.body, asked.stream, &target.asked);
             let passed = passed.map_err(|error| Failure::from(&error))?;
             return Ok(Prepared {
                 passed: Some(passed.edits.contains(&Edit::UsageAsked)),
-                path: passed.path,
-                body: match passed.body {
-                    Cow::Borrowed(_) => asked.body.clone(),
-                    Cow::Owned(edited) => Bytes::from(edited),
-                },
                 notes: Vec::new(),
+                ..self.placed(target, provider, passed.path, passed.body)?
             });
         }
         let request = self.request().map_err(Failure::from)?;
@@ -170,39 +170,31 @@ impl Chain<'_> {
         let mut notes = request.notes.clone();
         notes.extend(outgoing.notes);
         Ok(Prepared {
-            path: outgoing.path,
-            body: Bytes::from(outgoing.body),
-            passed: None,
             notes,
+            ..self.placed(target, provider, outgoing.path, Cow::Owned(outgoing.body))?
         })
     }
 
-    /// What is no conversation passes to providers of the same vendor's dialect, with the model's name exchanged.
-    fn prepare_plain(
+    /// A request as it goes to where the provider has the model.
+    fn placed(
         &self,
-        path: &str,
         target: &AiTarget,
         provider: &ProviderPlan,
+        path: String,
+        body: Cow<'_, [u8]>,
     ) -> Result<Prepared, Failure> {
-        let form = self.asked.form;
-        let same = provider.dialect == form
-            || (provider.dialect == Dialect::OpenAiResponses && form == Dialect::OpenAiChat);
-        if !same {
-            let failure = Failure::new(
-                FailureKind::InvalidRequest,
-                "The model's provider has no such address: ask a model whose provider speaks this dialect",
-            );
-            return Err(failure.with_code("unsupported_endpoint"));
-        }
-        let passed = passage::with_model(&self.asked.body, &target.asked);
-        let body = passed.map_err(|error| Failure::from(&error))?;
+        let (dialect, model) = (provider.dialect, &target.asked.model);
+        let placed = provider
+            .hosting
+            .place(dialect, model, self.asked.stream, (path, body));
+        let (path, body) = placed.map_err(|error| Failure::from(&error))?;
         Ok(Prepared {
-            path: path.to_owned(),
+            path,
             body: match body {
                 Cow::Borrowed(_) => self.asked.body.clone(),
                 Cow::Owned(edited) => Bytes::from(edited),
             },
-            passed: Some(false),
+            passed: None,
             notes: Vec::new(),
         })
     }
@@ -222,11 +214,17 @@ impl Chain<'_> {
         let Some(route) = way_to(&self.call.matched.route, target.provider) else {
             return Err(Ended::of(lost()));
         };
-        let head = RequestHead::of_own(
-            Method::POST,
-            Version::Http11,
-            self.fields(provider, key, prepared),
-        );
+        let mut fields = self.fields(provider, prepared);
+        if let Some((_, own)) = &self.asked.own_key {
+            credential::send(own, provider.key_header, &mut fields);
+        } else if let Some(key) = key {
+            let worker = self.call.worker;
+            let now = worker.civil(worker.moment());
+            let request = (prepared.path.as_str(), &*prepared.body, now);
+            let proved = provider.prove(key, request, &mut fields).await;
+            proved.map_err(|why| Ended::of(without_token(why)))?;
+        }
+        let head = RequestHead::of_own(Method::POST, Version::Http11, fields);
         let matched = Matched::of_copy(Rc::clone(route), prepared.path.as_str().into());
         let call = Call {
             worker: self.call.worker,
@@ -242,6 +240,7 @@ impl Chain<'_> {
             model: std::sync::Arc::clone(&self.asked.model),
             target: place,
             provider: provider.name.clone(),
+            own_key: self.asked.own_key.is_some(),
             others: Rc::clone(others),
             visit: Rc::clone(&visit),
         };
@@ -255,13 +254,14 @@ impl Chain<'_> {
             });
             let answer = answer?;
             if answer.status != StatusCode::OK {
-                return Err(self.refused(provider, answer).await);
+                return Err(self.refused(provider, key, answer).await);
             }
             if self.asked.stream {
                 self.streamed(provider, prepared, answer, (heard, account))
                     .await
             } else {
-                self.whole(provider, prepared, answer, account).await
+                self.whole(provider, prepared, answer, (heard, account))
+                    .await
             }
         };
         let outcome = if self.asked.stream {
@@ -298,11 +298,17 @@ impl Chain<'_> {
     }
 
     /// The request's headers: nothing of the caller's but what says which features of their dialect are meant.
-    fn fields(&self, provider: &ProviderPlan, key: Option<usize>, prepared: &Prepared) -> Fields {
+    fn fields(&self, provider: &ProviderPlan, prepared: &Prepared) -> Fields {
         let mut fields = Fields::new();
-        fields.append(Header::ContentType, b"application/json");
+        let task = self.asked.task.as_ref();
+        let json: &[u8] = b"application/json";
+        let content_type = task.map_or(json, |task| &*task.content_type);
+        fields.append(Header::ContentType, content_type);
         let accepted = if self.asked.stream {
             provider.dialect.stream_type()
+        } else if task.is_some() {
+            // Sound and pictures come in types of their own.
+            "*/*"
         } else {
             "application/json"
         };
@@ -314,28 +320,21 @@ impl Chain<'_> {
             }
         }
         let versioned = fields.all_named("anthropic-version").next().is_some();
-        if provider.dialect == Dialect::Anthropic && !versioned {
+        if provider.dialect == Dialect::Anthropic && !versioned && provider.hosting == Hosting::Own
+        {
             fields.append_named("anthropic-version", ANTHROPIC_VERSION);
-        }
-        if let Some(secret) = key.and_then(|key| provider.keys.reveal(key)) {
-            let secret = secret.reveal().as_bytes();
-            match provider.key_header {
-                KeyHeader::Bearer => {
-                    let mut value = zeroize::Zeroizing::new(b"Bearer ".to_vec());
-                    value.extend_from_slice(secret);
-                    fields.append(Header::Authorization, &value);
-                }
-                KeyHeader::XApiKey => fields.append_named("x-api-key", secret),
-                KeyHeader::XGoogApiKey => fields.append_named("x-goog-api-key", secret),
-                KeyHeader::ApiKey => fields.append_named("api-key", secret),
-            }
         }
         fields
     }
 
     /// An answer that tells of an error.
-    async fn refused(&self, provider: &ProviderPlan, answer: Answer) -> Ended {
+    async fn refused(&self, provider: &ProviderPlan, key: Option<usize>, answer: Answer) -> Ended {
         let status = answer.status.as_u16();
+        if answer.status == StatusCode::UNAUTHORIZED
+            && let Some((credential, _)) = key.and_then(|key| provider.keys.credential(key))
+        {
+            credential.was_refused();
+        }
         let retry_after = retry_after(&answer.fields, self.civil());
         let body = self.read(provider, answer.body, ERROR_MAX).await;
         let mut failure = match body {
@@ -376,11 +375,11 @@ impl Chain<'_> {
             answer.body,
             way,
             (form, &self.context),
-            (heard, account, seen),
+            (heard, account, Some(seen)),
         );
         let body = begun.await.map_err(Ended::of)?;
         Ok(Answered {
-            content_type: form.stream_type(),
+            content_type: form.stream_type().into(),
             body: AnswerBody::inferred(body),
             whole: None,
         })
@@ -391,23 +390,15 @@ impl Chain<'_> {
         provider: &ProviderPlan,
         prepared: &Prepared,
         answer: Answer,
-        account: Account,
+        (heard, account): (&Heard, Account),
     ) -> Result<Answered, Ended> {
         let (dialect, form) = (provider.dialect, self.asked.form);
+        if let Some(task) = self.asked.task() {
+            let told = (heard, account);
+            return self.task_done(task, provider, answer, told).await;
+        }
         check_type(&answer.fields, "application/json")?;
         let body = self.read(provider, answer.body, ANSWER_MAX).await?;
-        if self.asked.plain.is_some() {
-            let taken = match (tokens_read(&body), self.asked.plain) {
-                // What counting takes is not charged.
-                (None, Some("/messages/count_tokens")) => Taken::default(),
-                (told, _) => Taken::counted(told, || count::call(&self.asked.body, 0)),
-            };
-            return Ok(Answered {
-                content_type: "application/json",
-                whole: Some((account, taken)),
-                body: AnswerBody::full(body),
-            });
-        }
         // What the provider charges for is read apart from what the caller gets: no other part of an answer that passes
         // has to be one that this gateway knows.
         let seen = passage::answer(dialect, &body).map_err(Ended::of)?;
@@ -446,13 +437,13 @@ impl Chain<'_> {
             (taken, Bytes::from(written))
         };
         Ok(Answered {
-            content_type: "application/json",
+            content_type: "application/json".into(),
             body: AnswerBody::full(body),
             whole: Some((account, taken)),
         })
     }
 
-    async fn read(
+    pub(super) async fn read(
         &self,
         provider: &ProviderPlan,
         mut body: AnswerBody,
@@ -503,18 +494,8 @@ impl Chain<'_> {
     }
 }
 
-/// What embeddings took, where that is told.
-fn tokens_read(body: &[u8]) -> Option<Usage> {
-    let answer = Json::parse(body).ok()?;
-    let input = answer.get("usage")?.get("prompt_tokens")?.as_u64()?;
-    Some(Usage {
-        input,
-        ..Usage::default()
-    })
-}
-
 /// An answer of another type is none, such as the page of a balancer that says that it is busy.
-fn check_type(fields: &Fields, expected: &str) -> Result<(), Ended> {
+pub(super) fn check_type(fields: &Fields, expected: &str) -> Result<(), Ended> {
     let given = fields.get(Header::ContentType).unwrap_or_default();
     let given = given.split(|byte| *byte == b';').next().unwrap_or_default();
     if given.trim_ascii().eq_ignore_ascii_case(expected.as_bytes()) {
@@ -550,8 +531,20 @@ fn unsent(refusal: &Refusal) -> Failure {
     }
 }
 
+/// There is nothing to call the provider with just now.
+fn without_token(why: String) -> Failure {
+    let failure = Failure::new(
+        FailureKind::Authentication,
+        "The model's provider can't be called just now: there is no access token for it",
+    );
+    Failure {
+        because: Some(why),
+        ..failure
+    }
+}
+
 /// A place that the plan does not have: a mistake of ours.
-fn lost() -> Failure {
+pub(super) fn lost() -> Failure {
     Failure::new(FailureKind::Server, "Something went wrong here")
 }
 

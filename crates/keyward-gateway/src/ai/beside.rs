@@ -2,7 +2,7 @@
 
 use super::cache::CacheWish;
 use super::chain::Chain;
-use super::intent::ModelCall;
+use super::intent::{ModelCall, of_json};
 use super::plan::AiPlan;
 use crate::body::AnswerBody;
 use crate::deadlines::{Deadline, Patience, Seat};
@@ -13,6 +13,7 @@ use crate::request::Answer;
 use crate::request::forward::Call;
 use bytes::Bytes;
 use http::{Method, StatusCode};
+use keyward_llm::task::Task;
 use keyward_llm::{Context, Dialect};
 use keyward_model::id::RequestId;
 use std::future::poll_fn;
@@ -46,7 +47,7 @@ impl Beside<'_> {
     pub(super) async fn ask(
         &self,
         model: &str,
-        path: &'static str,
+        task: Task,
         body: String,
         time: Duration,
     ) -> Result<Bytes, String> {
@@ -59,7 +60,8 @@ impl Beside<'_> {
             form: Dialect::OpenAiChat,
             model: Arc::clone(plan),
             stream: false,
-            plain: Some(path),
+            task: Some(of_json(task)),
+            own_key: None,
             body: Bytes::from(body),
             features: Vec::new(),
             sticky: Vec::new(),

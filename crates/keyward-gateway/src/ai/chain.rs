@@ -1,13 +1,14 @@
 //! The targets of a model, one after the other until one answers.
 
-use super::answering::{Spent, Taken};
-use super::attempt::{Answered, Ended, Heard, Next};
+use super::answering::{Account, Spent, Taken};
+use super::attempt::{Answered, Ended, Heard, Next, lost};
 use super::choice::Look;
 use super::facts::Needs;
 use super::failure;
 use super::intent::{Intent, ModelCall};
 use super::key_pool::{Chosen, TriedKeys};
 use super::listing::Listing;
+use super::own_key;
 use super::plan::{AiPlan, AiTarget, ModelPlan, Order};
 use super::prompt;
 use super::provider::ProviderPlan;
@@ -22,6 +23,7 @@ use http::StatusCode;
 use keyward_llm::count;
 use keyward_llm::form::{Failure, FailureKind, Request};
 use keyward_llm::{Address, Context, Error};
+use keyward_model::resource::provider::OwnKey;
 use keyward_model::{Code, Fault, Moment};
 use std::cell::{Cell, OnceCell};
 use std::fmt::Write as _;
@@ -165,6 +167,11 @@ impl<'a> Chain<'a> {
         self.asked.model.targets.get(place)
     }
 
+    /// The target that an account is of.
+    pub(super) fn target_of(&self, account: &Account) -> Result<&AiTarget, Ended> {
+        self.target(account.target).ok_or_else(|| Ended::of(lost()))
+    }
+
     pub(super) fn provider(&self, place: usize) -> Option<&ProviderPlan> {
         let place = self.target(place)?.provider;
         self.plan.providers.get(place).map(|route| &*route.plan)
@@ -257,6 +264,17 @@ impl<'a> Chain<'a> {
         let (Some(target), Some(provider)) = (self.target(place), self.provider(place)) else {
             return Asked::Nothing;
         };
+        let own_key = self.asked.own_key.is_some();
+        match &self.asked.own_key {
+            // The caller pays that one alone, and nobody else pays in its place.
+            Some((only, _)) if *only != target.provider => return Asked::Nothing,
+            Some(_) => {}
+            None if provider.declared.own_key == OwnKey::Require => {
+                course.unable.get_or_insert_with(without_own_key);
+                return Asked::Nothing;
+            }
+            None => {}
+        }
         let prepared = match self.prepare(target, provider) {
             Ok(prepared) => prepared,
             Err(failure) => {
@@ -268,7 +286,12 @@ impl<'a> Chain<'a> {
         let mut tried = TriedKeys::default();
         while course.made < course.most {
             let now = worker.moment();
-            let key = match provider.keys.choose(tried, worker.turn(), now) {
+            let chosen = if own_key {
+                Chosen::NoneNeeded
+            } else {
+                provider.keys.choose(tried, worker.turn(), now)
+            };
+            let key = match chosen {
                 Chosen::NoneNeeded => None,
                 Chosen::Key(key) => Some(key),
                 Chosen::AllCool(until) => {
@@ -302,7 +325,8 @@ impl<'a> Chain<'a> {
                 }
                 Err(ended) => ended,
             };
-            let taken = Taken::told(ended.usage.or(course.heard.take()));
+            let told = ended.usage.or(course.heard.take());
+            let taken = Taken::told(told).paid_by_caller(own_key);
             course.add(&self.asked.model, place, taken);
             if let Some(spending) = &mut record.spending {
                 spending.failed(place, taken);
@@ -325,7 +349,8 @@ impl<'a> Chain<'a> {
                 }
                 tried.add(key);
             }
-            course.hopeful |= next == Next::Anybody || (next == Next::OtherKey && key.is_none());
+            course.hopeful |=
+                next == Next::Anybody || (next == Next::OtherKey && key.is_none() && !own_key);
             course.last = Some(ended);
             if next == Next::Nobody {
                 return Asked::Over;
@@ -345,8 +370,13 @@ impl<'a> Chain<'a> {
         };
         course.under_way = false;
         // It has read what was asked, at least.
-        let count = || count::call(&self.asked.body, 0);
-        let taken = Taken::counted(course.heard.take(), count);
+        let told = course.heard.take();
+        let taken = if self.asked.counts_here() {
+            Taken::counted(told, || count::call(&self.asked.body, 0))
+        } else {
+            Taken::told(told)
+        };
+        let taken = taken.paid_by_caller(self.asked.own_key.is_some());
         course.add(&self.asked.model, place, taken);
         if let (Some(provider), Some(target)) = (self.provider(place), self.target(place)) {
             course.tell(provider, target, "cancelled");
@@ -419,9 +449,10 @@ impl<'a> Chain<'a> {
         } = course;
         let (code, failure, retry_after) = match (last, unable, free_at) {
             (Some(ended), _, free_at) => {
-                let (code, failure) = match ended.last {
-                    Some(code) => (code, *ended.failure),
-                    None => failure::told(*ended.failure),
+                let (code, failure) = match (ended.last, &self.asked.own_key) {
+                    (Some(code), _) => (code, *ended.failure),
+                    (None, Some(_)) => failure::told_of_own_key(*ended.failure),
+                    (None, None) => failure::told(*ended.failure),
                 };
                 let free = free_at.map(|at| at.since(now));
                 (code, failure, ended.retry_after.or(free))
@@ -461,6 +492,18 @@ impl<'a> Chain<'a> {
         failure::tell_code(&mut fields, feature.unwrap_or(code.as_str()));
         failure::answer(&failure, self.asked.form, &self.context, fields)
     }
+}
+
+/// Nobody but the caller has a key for the provider.
+fn without_own_key() -> Failure {
+    Failure::new(
+        FailureKind::InvalidRequest,
+        format!(
+            "The model's provider is called with a key of your own; send it in `{}`",
+            own_key::HEADER
+        ),
+    )
+    .with_code("provider_key_required")
 }
 
 /// How long a key is left alone after a failure that is its own; `None` where the request alone may be at fault, such as

@@ -141,8 +141,11 @@ impl Chain<'_> {
     /// What the call needs of those abilities that a target lacks or asks about.
     pub(super) fn needs(&self) -> Needs {
         *self.needed.get_or_init(|| {
+            if self.asked.task.is_some() {
+                return Needs::default();
+            }
             let told = told_of(&self.asked.body).and(self.asked.model.looks_for);
-            if told.is_empty() || self.asked.plain.is_some() {
+            if told.is_empty() {
                 return Needs::default();
             }
             match self.request() {

@@ -56,6 +56,36 @@ pub(super) fn answer(
     Answer::own(status, fields, AnswerBody::full(Bytes::from(body)))
 }
 
+/// The same of a call with a key of the caller's own: that it is not good is theirs to hear.
+pub(super) fn told_of_own_key(failure: Failure) -> (Code, Failure) {
+    let refused = |message: &str| {
+        let mut told = Failure::new(failure.kind, message);
+        told.because.clone_from(&failure.because);
+        (Code::ProviderRefused, told)
+    };
+    match failure.kind {
+        FailureKind::Authentication => {
+            refused("The provider does not accept the key in `keyward-provider-key`")
+        }
+        FailureKind::Permission => {
+            refused("The provider does not let the key in `keyward-provider-key` make this call")
+        }
+        FailureKind::InvalidRequest
+        | FailureKind::ContextLength
+        | FailureKind::Filtered
+        | FailureKind::NotFound
+        | FailureKind::TooLarge
+        | FailureKind::OverLimit
+        | FailureKind::RateLimited
+        | FailureKind::QuotaExhausted
+        | FailureKind::Unpaid
+        | FailureKind::Overloaded
+        | FailureKind::Timeout
+        | FailureKind::Server
+        | FailureKind::Cut => told(failure),
+    }
+}
+
 /// A provider's failure as it is told: what is wrong with the operator's key or configuration is no fault of the
 /// caller's, who would look for it with themselves.
 pub(super) fn told(mut failure: Failure) -> (Code, Failure) {

@@ -2,8 +2,10 @@
 
 use super::cache::CacheWish;
 use super::listing::Listing;
+use super::own_key;
 use super::plan::{AiRoute, BODY_MAX, BODY_WITHIN, ModelPlan};
 use super::prompt::{self, PromptCall, PromptsAsked};
+use super::task;
 use crate::body::RequestBody;
 use crate::deadlines::{Deadline, Seat};
 use crate::message::{Header, RequestHead};
@@ -16,8 +18,9 @@ use crate::worker::Worker;
 use bytes::Bytes;
 use keyward_llm::Dialect;
 use keyward_llm::json::Members;
+use keyward_llm::task::{Asked, Task, multipart};
 use keyward_model::resource::AiEndpoint;
-use keyward_model::{Code, Fault};
+use keyward_model::{Code, Fault, Secret};
 use std::sync::Arc;
 
 /// What a message repeats of a model's name.
@@ -42,8 +45,10 @@ pub(crate) struct ModelCall {
     pub(super) form: Dialect,
     pub(super) model: Arc<ModelPlan>,
     pub(super) stream: bool,
-    /// What stands behind a provider's base address, where it is no conversation: nothing is translated then.
-    pub(super) plain: Option<&'static str>,
+    /// What is asked where it is no conversation.
+    pub(super) task: Option<TaskCall>,
+    /// A key of the caller's own, and the place of the provider that it is for.
+    pub(super) own_key: Option<(usize, Secret<String>)>,
     /// As it came: every attempt is made from these bytes.
     pub(super) body: Bytes,
     /// What stands in headers that calls are alike in which go to the same target, hashed.
@@ -63,13 +68,47 @@ impl ModelCall {
             form: self.form,
             model: Arc::clone(&self.model),
             stream: self.stream,
-            plain: self.plain,
+            task: None,
+            own_key: self.own_key.clone(),
             body: self.body.clone(),
             sticky: self.sticky.clone(),
             features: self.features.clone(),
             cache: self.cache.anew(),
             prompt: None,
         }
+    }
+}
+
+/// A call that is no conversation.
+pub(super) struct TaskCall {
+    pub(super) task: Task,
+    /// As it came.
+    pub(super) content_type: Box<[u8]>,
+    /// The boundary of the body's parts, where it is no JSON.
+    pub(super) boundary: Option<Box<str>>,
+}
+
+impl ModelCall {
+    /// What is asked where it is no conversation.
+    pub(super) fn task(&self) -> Option<Asked<'_>> {
+        let call = self.task.as_ref()?;
+        Some(Asked {
+            task: call.task,
+            body: &self.body,
+            boundary: call.boundary.as_deref(),
+        })
+    }
+
+    /// Whether it takes tokens of the text in its body, which are counted here where the provider does not say them.
+    pub(super) fn counts_here(&self) -> bool {
+        let call = self.task.as_ref();
+        call.is_none_or(|call| task::only_reads(call.task))
+    }
+
+    /// Whether its body is a form of several parts, in which nothing is looked at.
+    pub(super) fn is_form(&self) -> bool {
+        let call = self.task.as_ref();
+        call.is_some_and(|call| call.boundary.is_some())
     }
 }
 
@@ -118,6 +157,14 @@ pub(crate) async fn read_intent(
         | AiEndpoint::Messages
         | AiEndpoint::CountTokens
         | AiEndpoint::Embeddings
+        | AiEndpoint::Images
+        | AiEndpoint::ImageEdits
+        | AiEndpoint::ImageVariations
+        | AiEndpoint::Speech
+        | AiEndpoint::Transcriptions
+        | AiEndpoint::Translations
+        | AiEndpoint::Moderations
+        | AiEndpoint::Rerank
         | AiEndpoint::GenerateContent
         | AiEndpoint::Prompt
         | AiEndpoint::PromptVersion
@@ -146,39 +193,24 @@ pub(crate) async fn read_intent(
     if ai.endpoint.is_of_prompts() {
         return of_prompts(worker, ai, head, &body, record);
     }
-    let (model, stream) = match ai.endpoint {
-        AiEndpoint::GenerateContent => asked_in_address(last, head)?,
-        AiEndpoint::ChatCompletions
-        | AiEndpoint::Responses
-        | AiEndpoint::Messages
-        | AiEndpoint::Models
-        | AiEndpoint::Model
-        | AiEndpoint::GeminiModels
-        | AiEndpoint::Prompts
-        | AiEndpoint::Prompt
-        | AiEndpoint::PromptDocument
-        | AiEndpoint::PromptFeedback
-        | AiEndpoint::PromptVersion
-        | AiEndpoint::PromptVersionDocument => asked_in_body(&body)?,
-        // Neither is streamed.
-        AiEndpoint::CountTokens | AiEndpoint::Embeddings => (asked_in_body(&body)?.0, false),
-    };
-    let plain = match ai.endpoint {
-        AiEndpoint::CountTokens => Some("/messages/count_tokens"),
-        AiEndpoint::Embeddings => Some("/embeddings"),
-        AiEndpoint::ChatCompletions
-        | AiEndpoint::Responses
-        | AiEndpoint::Messages
-        | AiEndpoint::GenerateContent
-        | AiEndpoint::Models
-        | AiEndpoint::Model
-        | AiEndpoint::GeminiModels
-        | AiEndpoint::Prompts
-        | AiEndpoint::Prompt
-        | AiEndpoint::PromptDocument
-        | AiEndpoint::PromptFeedback
-        | AiEndpoint::PromptVersion
-        | AiEndpoint::PromptVersionDocument => None,
+    let (model, stream, task) = match (ai.endpoint, task_at(ai.endpoint)) {
+        (AiEndpoint::GenerateContent, _) => {
+            let (model, stream, task) = asked_in_address(last, head)?;
+            (model, stream, task.map(of_json))
+        }
+        // None of these is streamed as conversations are.
+        (_, Some(task)) => {
+            let call = task_call(task, head)?;
+            let model = match &call.boundary {
+                Some(boundary) => asked_in_parts(&body, boundary)?,
+                None => asked_in_body(&body)?.0,
+            };
+            (model, false, Some(call))
+        }
+        (_, None) => {
+            let (model, stream) = asked_in_body(&body)?;
+            (model, stream, None)
+        }
     };
     let features = FEATURE_HEADERS.into_iter().filter_map(|name| {
         let mut values = head.fields.all_named(name);
@@ -187,10 +219,11 @@ pub(crate) async fn read_intent(
     let model = Arc::clone(find(ai, &model)?);
     Ok(Intent::Call(Box::new(ModelCall {
         form,
+        own_key: own_key::read(head, &model, &ai.plan)?,
         sticky: sticky(&model, head),
         model,
         stream,
-        plain,
+        task,
         features: features.collect(),
         cache: CacheWish::of(head),
         body,
@@ -233,15 +266,88 @@ fn find<'a>(ai: &'a AiRoute, model: &str) -> Result<&'a Arc<ModelPlan>, Fault> {
     })
 }
 
+/// What is asked at an address that is no conversation's.
+const fn task_at(endpoint: AiEndpoint) -> Option<Task> {
+    match endpoint {
+        AiEndpoint::CountTokens => Some(Task::CountTokens),
+        AiEndpoint::Embeddings => Some(Task::Embeddings),
+        AiEndpoint::Images => Some(Task::Images),
+        AiEndpoint::ImageEdits => Some(Task::ImageEdits),
+        AiEndpoint::ImageVariations => Some(Task::ImageVariations),
+        AiEndpoint::Speech => Some(Task::Speech),
+        AiEndpoint::Transcriptions => Some(Task::Transcriptions),
+        AiEndpoint::Translations => Some(Task::Translations),
+        AiEndpoint::Moderations => Some(Task::Moderations),
+        AiEndpoint::Rerank => Some(Task::Rerank),
+        AiEndpoint::ChatCompletions
+        | AiEndpoint::Responses
+        | AiEndpoint::Messages
+        | AiEndpoint::GenerateContent
+        | AiEndpoint::Models
+        | AiEndpoint::Model
+        | AiEndpoint::GeminiModels
+        | AiEndpoint::Prompts
+        | AiEndpoint::Prompt
+        | AiEndpoint::PromptDocument
+        | AiEndpoint::PromptFeedback
+        | AiEndpoint::PromptVersion
+        | AiEndpoint::PromptVersionDocument => None,
+    }
+}
+
+pub(super) fn of_json(task: Task) -> TaskCall {
+    TaskCall {
+        task,
+        content_type: b"application/json".as_slice().into(),
+        boundary: None,
+    }
+}
+
+/// A call with files is a form of several parts, and says so.
+fn task_call(task: Task, head: &RequestHead) -> Result<TaskCall, Fault> {
+    let given = head.fields.get(Header::ContentType).unwrap_or_default();
+    let is_form = given
+        .get(..10)
+        .is_some_and(|kind| kind.eq_ignore_ascii_case(b"multipart/"));
+    if !is_form {
+        return Ok(of_json(task));
+    }
+    if !task.takes_parts() {
+        let detail = "The body is JSON here, not a form of several parts";
+        return Err(Fault::new(Code::BadRequest, detail));
+    }
+    if head.fields.all(Header::ContentType).count() > 1 {
+        return Err(Fault::new(Code::BadRequest, "`content-type` comes twice"));
+    }
+    let text = std::str::from_utf8(given).unwrap_or_default();
+    let boundary = multipart::boundary(text).map_err(|error| unreadable(&error))?;
+    Ok(TaskCall {
+        task,
+        content_type: given.into(),
+        boundary: Some(boundary.into()),
+    })
+}
+
+fn asked_in_parts(body: &[u8], boundary: &str) -> Result<String, Fault> {
+    multipart::text(body, boundary, "model").map_err(|error| unreadable(&error))
+}
+
+fn unreadable(error: &keyward_llm::Error) -> Fault {
+    Fault::new(Code::BadRequest, format!("The form can't be read: {error}"))
+}
+
 /// `MODEL:METHOD`, as Gemini's addresses have it.
-fn asked_in_address(last: &str, head: &RequestHead) -> Result<(String, bool), Fault> {
+fn asked_in_address(last: &str, head: &RequestHead) -> Result<(String, bool, Option<Task>), Fault> {
     let unknown = || {
         Fault::new(
             Code::NotFound,
-            "Of a model, `:generateContent` and `:streamGenerateContent` are served here",
+            "Of a model, `:generateContent`, `:streamGenerateContent`, `:embedContent`, `:batchEmbedContents` and `:countTokens` are served here",
         )
     };
     let (model, method) = last.rsplit_once(':').ok_or_else(unknown)?;
+    if let Some(task) = Task::of_gemini(method) {
+        return Ok((model.to_owned(), false, Some(task)));
+    }
     let stream = match method {
         "generateContent" => false,
         "streamGenerateContent" => true,
@@ -254,7 +360,7 @@ fn asked_in_address(last: &str, head: &RequestHead) -> Result<(String, bool), Fa
             "A stream is given as events here; call it with `?alt=sse`",
         ));
     }
-    Ok((model.to_owned(), stream))
+    Ok((model.to_owned(), stream, None))
 }
 
 fn asked_in_body(body: &[u8]) -> Result<(String, bool), Fault> {

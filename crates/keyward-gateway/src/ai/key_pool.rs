@@ -1,9 +1,10 @@
 //! The keys that a provider is called with: chosen by weight, and left alone for a while when the provider refuses one.
 
+use super::credential::Credential;
 use crate::snapshot::BudgetPlan;
 use aws_lc_rs::digest;
-use keyward_model::resource::provider::ProviderKey;
-use keyward_model::{Moment, Name, Secret};
+use keyward_model::resource::provider::{AwsKeysOf, GoogleAccount, ProviderKey, ProviderSecret};
+use keyward_model::{Moment, Name};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub(crate) struct KeyPool {
 #[derive(Debug)]
 struct PooledKey {
     declared: ProviderKey,
+    credential: Arc<Credential>,
     /// Its limits, and by what they know it: a hash, since it may stand where nodes count together.
     budgets: Option<(Arc<BudgetPlan>, [u8; 32])>,
     /// Shared by all workers, and kept over reloads.
@@ -62,24 +64,44 @@ pub(super) enum Chosen {
 }
 
 impl KeyPool {
-    /// Of these keys. What is known of those that were there `before` stays known.
-    pub(super) fn new(provider: &Name, declared: &[ProviderKey], before: Option<&Self>) -> Self {
+    /// Of these keys. What is known of those that were there `before` stays known, and what they were granted counts.
+    /// `make` makes the others ready.
+    pub(super) fn new(
+        provider: &Name,
+        declared: &[ProviderKey],
+        before: Option<&Self>,
+        make: impl Fn(&ProviderKey) -> Result<Credential, String>,
+    ) -> Result<Self, String> {
         let keys = declared.iter().map(|declared| {
             let known = before.and_then(|before| {
                 let mut keys = before.keys.iter();
-                keys.find(|known| known.declared.key == declared.key)
+                keys.find(|known| known.declared.secret == declared.secret)
             });
-            PooledKey {
+            let (credential, state) = match known {
+                Some(known) => (Arc::clone(&known.credential), Arc::clone(&known.state)),
+                None => (Arc::new(make(declared)?), Arc::default()),
+            };
+            Ok(PooledKey {
                 budgets: (!declared.budgets.is_empty()).then(|| {
                     let plan = BudgetPlan::of_provider(provider, &declared.budgets);
-                    (plan, fingerprint(&declared.key))
+                    (plan, fingerprint(&declared.secret))
                 }),
                 declared: declared.clone(),
-                state: known.map_or_else(Arc::default, |known| Arc::clone(&known.state)),
-            }
+                credential,
+                state,
+            })
         });
-        Self {
-            keys: keys.collect(),
+        Ok(Self {
+            keys: keys.collect::<Result<_, String>>()?,
+        })
+    }
+
+    /// What has to be fetched is fetched from now on. A key that was left alone is tried again with what came.
+    pub(super) fn begin(&self) {
+        for key in &self.keys {
+            let state = Arc::clone(&key.state);
+            key.credential
+                .begin(move || state.until.store(0, Ordering::Relaxed));
         }
     }
 
@@ -103,15 +125,16 @@ impl KeyPool {
         }
     }
 
+    /// A key, for the one who calls with it, and how it was declared.
+    pub(super) fn credential(&self, key: usize) -> Option<(&Credential, &ProviderKey)> {
+        let key = self.keys.get(key)?;
+        Some((&key.credential, &key.declared))
+    }
+
     /// How many are left alone.
     pub(super) fn cooling(&self, now: Moment) -> usize {
         let cools = |key: &&PooledKey| key.state.until() > now;
         self.keys.iter().filter(cools).count()
-    }
-
-    /// The key's text, for the one who sends it.
-    pub(super) fn reveal(&self, key: usize) -> Option<&Secret<String>> {
-        self.keys.get(key).map(|key| &key.declared.key)
     }
 
     /// A key's limits, where it has some, and by what they know it.
@@ -134,10 +157,46 @@ impl KeyPool {
 }
 
 /// By what a key is known where it must not stand itself. Providers make keys of 128 random bits and more: who has this can't
-/// find one by trying.
-fn fingerprint(key: &Secret<String>) -> [u8; 32] {
-    let hash = digest::digest(&digest::SHA256, key.reveal().as_bytes());
-    hash.as_ref().try_into().unwrap_or_default()
+/// find one by trying. What a machine has of its own is known by that alone: those of one deployment are one account.
+fn fingerprint(secret: &ProviderSecret) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    let mut parts = |parts: &[&str]| {
+        for part in parts {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+    };
+    match secret {
+        // As ever: nodes of another version count the same key by it.
+        ProviderSecret::Key(key) => context.update(key.reveal().as_bytes()),
+        ProviderSecret::Aws(keys) => match &keys.of {
+            AwsKeysOf::Given {
+                access_key_id,
+                secret_access_key,
+                session_token,
+            } => {
+                let session = session_token.as_ref();
+                parts(&[
+                    "aws",
+                    access_key_id,
+                    secret_access_key.reveal(),
+                    session.map_or("", |token| token.reveal()),
+                ]);
+            }
+            AwsKeysOf::Machine => parts(&["aws of the machine"]),
+        },
+        ProviderSecret::Google(GoogleAccount::Service(account)) => {
+            parts(&["google", account.reveal()]);
+        }
+        ProviderSecret::Google(GoogleAccount::Machine) => parts(&["google of the machine"]),
+        ProviderSecret::Entra(client) => parts(&[
+            "entra",
+            &client.tenant,
+            &client.client_id,
+            client.client_secret.reveal(),
+        ]),
+    }
+    context.finish().as_ref().try_into().unwrap_or_default()
 }
 
 impl KeyState {
@@ -169,17 +228,23 @@ pub(super) fn by_weight<T: Copy>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use keyward_model::Secret;
     use std::num::NonZeroU32;
 
     fn name() -> Name {
         "back".parse().unwrap()
     }
 
+    fn pool(weights: &[u32], before: Option<&KeyPool>) -> KeyPool {
+        let make = |_: &ProviderKey| Ok(Credential::Key(Secret::new("k".to_owned())));
+        KeyPool::new(&name(), &keys(weights), before, make).unwrap()
+    }
+
     fn keys(weights: &[u32]) -> Vec<ProviderKey> {
         let weights = weights.iter().enumerate();
         weights
             .map(|(index, weight)| ProviderKey {
-                key: Secret::new(format!("key-{index}")),
+                secret: ProviderSecret::Key(Secret::new(format!("key-{index}"))),
                 weight: NonZeroU32::new(*weight).unwrap(),
                 budgets: Vec::new(),
             })
@@ -188,7 +253,7 @@ mod tests {
 
     #[test]
     fn keys_are_chosen_by_weight() {
-        let pool = KeyPool::new(&name(), &keys(&[3, 1]), None);
+        let pool = pool(&[3, 1], None);
         let mut counts = [0; 2];
         for turn in 0..1_000 {
             let Chosen::Key(key) = pool.choose(TriedKeys::default(), turn, Moment::default())
@@ -203,20 +268,20 @@ mod tests {
     #[test]
     fn a_key_that_cools_is_left_alone_over_reloads_too() {
         let now = Moment::from_nanos(1_000_000_000);
-        let one = KeyPool::new(&name(), &keys(&[1, 1]), None);
+        let one = pool(&[1, 1], None);
         one.cool(0, Duration::from_secs(5), now);
-        let pool = KeyPool::new(&name(), &keys(&[1, 1]), Some(&one));
+        let later_one = pool(&[1, 1], Some(&one));
         let mut tried = TriedKeys::default();
         for turn in 0..100 {
-            assert_eq!(pool.choose(tried, turn, now), Chosen::Key(1));
+            assert_eq!(later_one.choose(tried, turn, now), Chosen::Key(1));
         }
         let later = now.plus(Duration::from_secs(5));
         tried.add(1);
-        assert_eq!(pool.choose(tried, 0, now), Chosen::AllCool(later));
-        assert_eq!(pool.choose(tried, 0, later), Chosen::Key(0));
+        assert_eq!(later_one.choose(tried, 0, now), Chosen::AllCool(later));
+        assert_eq!(later_one.choose(tried, 0, later), Chosen::Key(0));
         tried.add(0);
-        assert_eq!(pool.choose(tried, 0, later), Chosen::AllTried);
-        let none = KeyPool::new(&name(), &[], None);
+        assert_eq!(later_one.choose(tried, 0, later), Chosen::AllTried);
+        let none = pool(&[], None);
         assert_eq!(none.choose(tried, 0, now), Chosen::NoneNeeded);
     }
 }

@@ -105,6 +105,8 @@ pub(crate) struct AiTarget {
     pub(crate) asked: Target,
     /// What it costs, where that is known.
     pub(crate) price: Option<Price>,
+    /// The number of the catalogue that says so.
+    pub(crate) price_revision: u32,
     /// How many tokens it can read, where that is known.
     pub(crate) context: Option<u64>,
     /// What of a call's needs it is known to lack.
@@ -212,6 +214,14 @@ impl AiRoute {
         match self.endpoint {
             AiEndpoint::ChatCompletions
             | AiEndpoint::Embeddings
+            | AiEndpoint::Images
+            | AiEndpoint::ImageEdits
+            | AiEndpoint::ImageVariations
+            | AiEndpoint::Speech
+            | AiEndpoint::Transcriptions
+            | AiEndpoint::Translations
+            | AiEndpoint::Moderations
+            | AiEndpoint::Rerank
             | AiEndpoint::Prompts
             | AiEndpoint::Prompt
             | AiEndpoint::PromptDocument

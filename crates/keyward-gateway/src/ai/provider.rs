@@ -1,20 +1,24 @@
 //! A provider, prepared when the configuration is compiled.
 
 use super::catalogue::catalogue;
+use super::credential::{self, Credential, ToProve, WayOut};
 use super::facts::Needs;
 use super::key_pool::KeyPool;
 use super::standing::ProviderState;
+use crate::message::Fields;
 use crate::metrics::ModelCounts;
 use crate::upstream::UpstreamPlan;
 use keyward_llm::Target as Asked;
-use keyward_llm::catalogue::{Ability, KeyPlace, Mode, Price};
-use keyward_llm::{Dialect, ModelMembers};
+use keyward_llm::catalogue::{self, Ability, Catalogue, KeyPlace, Mode, Price};
+use keyward_llm::{Dialect, Hosting, ModelMembers};
 use keyward_model::id::TeamId;
-use keyward_model::resource::provider::{KeyHeader, ProviderEjection};
+use keyward_model::resource::provider::{
+    KeyHeader, OwnKey, ProviderEjection, ProviderKey, ProviderSecret,
+};
 use keyward_model::resource::raw::{closest, read_target};
 use keyward_model::resource::upstream::{Protocol, Retries};
 use keyward_model::resource::{AskedAbility, Provider, Resource, Target, Upstream};
-use keyward_model::{Moment, Name};
+use keyward_model::{Moment, Name, Origin, Timestamp};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -31,8 +35,16 @@ pub(crate) struct ProviderPlan {
     /// In which header its keys go.
     pub(super) key_header: KeyHeader,
     pub(super) keys: KeyPool,
+    /// Whose addresses it has.
+    pub(super) hosting: Hosting,
+    /// What requests are signed for, unless a key says otherwise.
+    region: Box<str>,
+    /// Whether it is the operator's word, so that it may be shared.
+    operators: bool,
     /// What the catalogue calls it.
     catalogued: Option<Box<str>>,
+    /// The catalogue by which it was prepared.
+    catalogue: Option<Arc<Catalogue>>,
     pub(crate) upstream: Arc<UpstreamPlan>,
     /// How it does: kept over reloads.
     pub(crate) state: Arc<ProviderState>,
@@ -96,6 +108,8 @@ struct Known {
     dialect: Dialect,
     target: Target,
     key_header: KeyHeader,
+    hosting: Hosting,
+    region: Box<str>,
     catalogued: Option<Box<str>>,
 }
 
@@ -104,7 +118,9 @@ struct Known {
 /// # Errors
 /// What is missing, or not known.
 pub fn check_provider(provider: &Provider) -> Result<(), String> {
-    known(provider).map(|_| ())
+    known(provider)?;
+    let mut keys = provider.credentials.iter();
+    keys.try_for_each(|key| credential::check(&key.secret))
 }
 
 impl ProviderPlan {
@@ -133,10 +149,18 @@ impl ProviderPlan {
         declared: &Provider,
         upstream: &Arc<UpstreamPlan>,
         before: Option<&Arc<Self>>,
+        way_out: &WayOut,
     ) -> Result<Arc<Self>, String> {
+        let mut keys = declared.credentials.iter();
+        if resource.origin != Origin::File && keys.any(|key| key.secret.is_of_machine()) {
+            return Err("`machine: true` is for the operator's own files alone".to_owned());
+        }
+        let current = catalogue();
         if let Some(before) = before
             && before.declared == *declared
             && Arc::ptr_eq(&before.upstream, upstream)
+            && before.operators == resource.is_shared()
+            && before.price_revision() == current.as_ref().map_or(0, |known| known.revision())
         {
             return Ok(Arc::clone(before));
         }
@@ -147,17 +171,67 @@ impl ProviderPlan {
             name: resource.name.clone(),
             team: resource.team,
             team_name: resource.team_name.clone(),
+            // Keys that were granted for another region are got anew.
             keys: KeyPool::new(
                 &resource.name,
                 &declared.credentials,
-                before.map(|before| &before.keys),
-            ),
+                before
+                    .filter(|before| before.region == known.region)
+                    .map(|before| &before.keys),
+                |key| Credential::new(&key.secret, &known.region, way_out),
+            )?,
+            hosting: known.hosting,
+            region: known.region,
             declared: declared.clone(),
             dialect: known.dialect,
             key_header: known.key_header,
+            operators: resource.is_shared(),
             catalogued: known.catalogued,
+            catalogue: current,
             upstream: Arc::clone(upstream),
         }))
+    }
+
+    /// Whether models of this team may name it, which is not its own.
+    pub(crate) fn is_shared_with(&self, team: &Name) -> bool {
+        self.operators && self.declared.shared.has(team)
+    }
+
+    /// The number of the catalogue whose prices count for it.
+    pub(crate) fn price_revision(&self) -> u32 {
+        self.catalogue.as_ref().map_or(0, |known| known.revision())
+    }
+
+    /// Credentials that have to be fetched are fetched from now on.
+    pub(crate) fn begin(&self) {
+        self.keys.begin();
+    }
+
+    /// Adds what proves who calls to the fields of a request to `path`.
+    ///
+    /// # Errors
+    /// Why that can't be had just now, for the operator.
+    pub(super) async fn prove(
+        &self,
+        key: usize,
+        (path, body, now): (&str, &[u8], Timestamp),
+        fields: &mut Fields,
+    ) -> Result<(), String> {
+        let (Some((credential, declared)), Some(target)) =
+            (self.keys.credential(key), self.upstream.targets.first())
+        else {
+            return Err("there is no such key".to_owned());
+        };
+        let request = ToProve {
+            host: target.host.as_bytes(),
+            prefix: &target.target.path_prefix,
+            path,
+            body,
+            header: self.key_header,
+            region: own_region(declared).unwrap_or(&self.region),
+            now,
+        };
+        credential.prove(request, fields).await
     }
 
     /// How long it may say nothing within an answer.
@@ -167,7 +241,7 @@ impl ProviderPlan {
 
     /// How many tokens one of its models can read, where that is known.
     pub(crate) fn context(&self, name: &str) -> Option<u64> {
-        let (id, catalogue) = self.catalogued.as_deref().zip(catalogue())?;
+        let (id, catalogue) = self.catalogued.as_deref().zip(self.catalogue.as_deref())?;
         catalogue.model(id, name)?.context
     }
 
@@ -178,7 +252,7 @@ impl ProviderPlan {
 
     /// How one of its models is asked, and what that costs where it is known.
     pub(crate) fn model(&self, name: &str) -> KnownModel {
-        let entry = self.catalogued.as_deref().zip(catalogue());
+        let entry = self.catalogued.as_deref().zip(self.catalogue.as_deref());
         let asked = entry.and_then(|(id, catalogue)| catalogue.target(id, name));
         let mut asked = asked.unwrap_or_else(|| Asked {
             model: name.to_owned(),
@@ -259,11 +333,19 @@ fn known(provider: &Provider) -> Result<Known, String> {
                 all.join("`, `")
             ));
         };
+        if let Some(word) = provider.at.keys().next() {
+            return Err(format!(
+                "`at`: `{word}` stands for nothing: only addresses of the catalogue have words to fill in"
+            ));
+        }
         let target = provider.base_url.clone();
+        let target = target.ok_or("`base_url` is missing: say where it is called")?;
         return Ok(Known {
             dialect,
-            target: target.ok_or("`base_url` is missing: say where it is called")?,
+            hosting: hosting(provider, dialect, false)?,
+            region: region(provider, &target, dialect)?,
             key_header: provider.key_header.unwrap_or_else(|| usual_header(dialect)),
+            target,
             catalogued: None,
         });
     }
@@ -281,14 +363,19 @@ fn known(provider: &Provider) -> Result<Known, String> {
         ));
     };
     let target = match &provider.base_url {
-        Some(target) => target.clone(),
-        None if entry.base_url.contains('{') => {
-            return Err(format!(
-                "`base_url` is missing: of `{id}` it has parts of your own, `{}`",
-                entry.base_url
-            ));
+        Some(target) => {
+            // What requests are signed for stands in no address but AWS's own.
+            let signed = |key: &ProviderKey| matches!(key.secret, ProviderSecret::Aws(_));
+            let signs = provider.credentials.iter().any(signed);
+            let mut words = provider.at.keys();
+            if let Some(word) = words.find(|word| !(signs && &***word == "region")) {
+                return Err(format!(
+                    "`at`: `{word}` stands for nothing beside `base_url`: take one of them out"
+                ));
+            }
+            target.clone()
         }
-        None => read_target(&entry.base_url)
+        None => read_target(&filled(entry, provider)?)
             .map_err(|why| format!("the catalogue's address of `{id}` {why}"))?,
     };
     let key_header = match entry.key {
@@ -296,26 +383,132 @@ fn known(provider: &Provider) -> Result<Known, String> {
         KeyPlace::XApiKey => KeyHeader::XApiKey,
         KeyPlace::XGoogApiKey => KeyHeader::XGoogApiKey,
         KeyPlace::ApiKey => KeyHeader::ApiKey,
-        // Bedrock takes keys of its own beside signatures.
-        KeyPlace::AwsSignature => KeyHeader::Bearer,
-        KeyPlace::GoogleOauth => {
-            return Err(format!(
-                "`{id}` is called with tokens that expire within the hour, which this gateway can't get yet: use `catalogue: gemini`"
-            ));
-        }
+        // Bedrock takes keys of its own beside signatures, and Google's tokens are bearers'.
+        KeyPlace::AwsSignature | KeyPlace::GoogleOauth => KeyHeader::Bearer,
     };
-    if entry.key != KeyPlace::None && provider.credentials.is_empty() {
+    let brought = provider.own_key == OwnKey::Require;
+    if entry.key != KeyPlace::None && provider.credentials.is_empty() && !brought {
+        let variable = entry.key_variable.as_deref().unwrap_or("NAME");
+        let such = match entry.key {
+            KeyPlace::AwsSignature => {
+                "{ aws: { access_key_id: ${ENV:AWS_ACCESS_KEY_ID}, secret_access_key: ${ENV:AWS_SECRET_ACCESS_KEY} } }"
+                    .to_owned()
+            }
+            KeyPlace::GoogleOauth => "{ google: { service_account: ${FILE:key.json} } }".to_owned(),
+            KeyPlace::Bearer
+            | KeyPlace::XApiKey
+            | KeyPlace::XGoogApiKey
+            | KeyPlace::ApiKey
+            | KeyPlace::None => format!("{{ key: ${{ENV:{variable}}} }}"),
+        };
         return Err(format!(
-            "`credentials` is missing: `{id}` is called with a key, such as `credentials: [ {{ key: ${{ENV:{}}} }} ]`",
-            entry.key_variable.as_deref().unwrap_or("NAME")
+            "`credentials` is missing: `{id}` is called with a key, such as `credentials: [ {such} ]`"
+        ));
+    }
+    let plain = |key: &ProviderKey| matches!(key.secret, ProviderSecret::Key(_));
+    if entry.key == KeyPlace::GoogleOauth
+        && provider.key_header.is_none()
+        && provider.credentials.iter().any(plain)
+    {
+        return Err(format!(
+            "`{id}` is called with tokens of an account: write `credentials: [ {{ google: {{ service_account: ${{FILE:key.json}} }} }} ]`, or say where a key goes with `key_header`"
         ));
     }
     Ok(Known {
         dialect: entry.dialect,
+        hosting: hosting(provider, entry.dialect, entry.quirks.on_vertex)?,
+        region: region(provider, &target, entry.dialect)?,
         target,
         key_header: provider.key_header.unwrap_or(key_header),
         catalogued: Some(id.into()),
     })
+}
+
+/// The catalogue's address with its words filled in.
+fn filled(entry: &catalogue::Provider, provider: &Provider) -> Result<String, String> {
+    let mut url = entry.base_url.clone();
+    let regions = provider.credentials.iter().filter_map(own_region);
+    let mut words: Vec<(&str, &str)> = provider
+        .at
+        .iter()
+        .map(|(word, value)| (&**word, &**value))
+        .collect();
+    // A key that signs for a region is of that region.
+    if !provider.at.contains_key("region")
+        && let Some(region) = regions.clone().next()
+    {
+        words.push(("region", region));
+    }
+    for (word, value) in words {
+        let braced = format!("{{{word}}}");
+        if !url.contains(&braced) {
+            return Err(format!(
+                "`at`: `{word}` stands for nothing in the address of `{}`, `{}`",
+                entry.id, entry.base_url
+            ));
+        }
+        url = url.replace(&braced, value);
+    }
+    if let Some((_, rest)) = url.split_once('{') {
+        let word = rest.split('}').next().unwrap_or_default();
+        return Err(format!(
+            "`at` lacks `{word}`: the address of `{}` is `{}`; write `at: {{ {word}: … }}`, or all of it as `base_url`",
+            entry.id, entry.base_url
+        ));
+    }
+    Ok(url)
+}
+
+fn own_region(key: &ProviderKey) -> Option<&str> {
+    match &key.secret {
+        ProviderSecret::Aws(keys) => keys.region.as_deref(),
+        ProviderSecret::Key(_) | ProviderSecret::Google(_) | ProviderSecret::Entra(_) => None,
+    }
+}
+
+/// What requests are signed for: said, or a part of AWS's own address.
+fn region(provider: &Provider, target: &Target, dialect: Dialect) -> Result<Box<str>, String> {
+    let is_aws = |key: &&ProviderKey| matches!(key.secret, ProviderSecret::Aws(_));
+    let mut signing = provider.credentials.iter().filter(is_aws).peekable();
+    if signing.peek().is_none() {
+        return Ok(Box::default());
+    }
+    if dialect != Dialect::Bedrock {
+        return Err(format!(
+            "`aws`: only Bedrock takes signatures, and this provider speaks {dialect}: give it a `key`"
+        ));
+    }
+    if let Some(region) = provider.at.get("region") {
+        return Ok(region.clone());
+    }
+    let mut labels = target.host.split('.');
+    let of_aws =
+        target.host.ends_with(".amazonaws.com") || target.host.ends_with(".amazonaws.com.cn");
+    let named = labels.nth(1).filter(|_| of_aws);
+    if named.is_none() && signing.any(|key| own_region(key).is_none()) {
+        return Err("`aws` lacks `region`: write the one that is signed for, such as `region: eu-central-1`".to_owned());
+    }
+    Ok(named.unwrap_or_default().into())
+}
+
+fn hosting(provider: &Provider, dialect: Dialect, on_vertex: bool) -> Result<Hosting, String> {
+    match (&provider.api_version, dialect) {
+        (Some(version), Dialect::OpenAiChat | Dialect::OpenAiResponses) => Ok(Hosting::Azure {
+            api_version: version.clone(),
+        }),
+        (
+            Some(_),
+            Dialect::Anthropic
+            | Dialect::Gemini
+            | Dialect::Bedrock
+            | Dialect::Ollama
+            | Dialect::Cohere,
+        ) => Err(format!(
+            "`api_version` is of Azure's OpenAI, and this provider speaks {dialect}: take it out"
+        )),
+        (None, _) if on_vertex => Ok(Hosting::Vertex),
+        (None, _) => Ok(Hosting::Own),
+    }
 }
 
 /// Where the inventor of a dialect has the key.

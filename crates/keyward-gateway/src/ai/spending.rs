@@ -9,19 +9,19 @@ mod keys;
 mod refusal;
 
 use super::answering::{Spent as Attempts, Taken};
-use super::catalogue::catalogue;
 use super::intent::{Intent, ModelCall};
 use super::plan::{AiRoute, ModelPlan};
+use super::task;
 use crate::message::{Fields, Header, RequestHead};
 use crate::metrics::LimitMetrics;
 use crate::record::CallRecord;
 use crate::request::{Authenticated, CallOrigin, Counting, Refusal};
 use crate::snapshot::{BudgetPlan, BudgetPolicy, Route};
 use crate::worker::Worker;
-use amount::{Took, at_most, at_target};
+use amount::{Bound, CostBound, Took, at_most, at_target};
 use keyward_llm::bound::RequestBound;
 use keyward_model::limit::Unit;
-use keyward_model::usage::{ModelUse, PicoUsd, TokenCounts};
+use keyward_model::usage::{ModelUse, PicoUsd, TokenCounts, UnitCounts};
 use keyward_model::{Caller, Code, Fault, Name};
 use keyward_state::limit::{
     Account, Claimed, Holding, Holds, LimitKey, Now, Spending, Spent, hold_all,
@@ -58,7 +58,7 @@ pub(crate) struct CallSpending {
     worker: Rc<Worker>,
     model: Arc<ModelPlan>,
     /// `None` of a call that costs nothing.
-    bound: Option<RequestBound>,
+    bound: Option<Bound>,
     held: Option<Held>,
     /// What the attempt that is under way, or was the last, holds of its provider's key.
     key: Option<Held>,
@@ -157,11 +157,11 @@ pub(super) async fn hold_for(
                     return Err(Fault::new(Code::Internal, "Something went wrong here").into());
                 };
                 let fits = spending.fitting(policy, &spent);
-                if let Some(each) = fits.filter(|_| lowered < LOWERED_MAX)
+                if let Some(each) = fits.filter(|_| lowered < LOWERED_MAX && call.task.is_none())
                     && let Some(bound) = &mut spending.bound
                 {
                     lowered += 1;
-                    call.lower(bound, each)?;
+                    call.lower(&mut bound.tokens, each)?;
                     continue;
                 }
                 if let Some(metrics) = &policy.metrics {
@@ -262,7 +262,7 @@ impl Asking<'_> {
         &self,
         policies: &[&BudgetPolicy],
         model: &ModelPlan,
-        bound: Option<&RequestBound>,
+        bound: Option<&Bound>,
         record: &mut CallRecord,
     ) -> Result<SmallVec<[u64; FEW]>, Refusal> {
         let mut amounts = SmallVec::new();
@@ -339,8 +339,8 @@ impl CallSpending {
             amount.is_some_and(|amount| amount <= spent.left)
         };
         let targets = self.model.targets.iter();
-        let most = targets.map(|target| bound.output(target.asked.max_output));
-        let most = bound.for_each(most.max()?);
+        let most = targets.map(|target| bound.tokens.output(target.asked.max_output));
+        let most = bound.tokens.for_each(most.max()?);
         // Between one that fits and one that does not.
         let (mut low, mut high) = (1, most);
         if !fits(low) {
@@ -439,20 +439,24 @@ impl CallSpending {
     fn whole(&self, place: usize) -> Option<ModelUse> {
         let target = self.model.targets.get(place)?;
         let bound = self.bound.as_ref();
-        let cost = at_target(Unit::Cost, target, bound, None).unwrap_or_default();
-        let revision = catalogue().map(|catalogue| catalogue.revision());
+        let cost = at_target(Unit::Cost, target, bound, None);
+        let priced = match bound.map(|bound| bound.cost) {
+            Some(CostBound::OfTokens) => target.price.is_some(),
+            Some(CostBound::Unknown | CostBound::Nothing) | None => false,
+        };
         Some(ModelUse {
             asked: self.model.name.clone(),
             served: target.asked.model.as_str().into(),
             provider: self.provider.clone()?,
             tokens: TokenCounts {
-                input: bound.map_or(0, |bound| bound.input(target.context)),
-                output: bound.map_or(0, |bound| bound.output(target.asked.max_output)),
+                input: bound.map_or(0, |bound| bound.tokens.input(target.context)),
+                output: bound.map_or(0, |bound| bound.tokens.output(target.asked.max_output)),
                 ..TokenCounts::default()
             },
+            units: UnitCounts::default(),
             estimated: true,
-            cost: PicoUsd(i64::try_from(cost).unwrap_or(i64::MAX)),
-            price_revision: target.price.as_ref().and(revision).unwrap_or_default(),
+            cost: PicoUsd(i64::try_from(cost.unwrap_or_default()).unwrap_or(i64::MAX)),
+            price_revision: if priced { target.price_revision } else { 0 },
         })
     }
 }
@@ -529,15 +533,25 @@ fn append(fields: &mut Fields, header: Header, text: &str) {
 
 impl ModelCall {
     /// The most that it can take; `None` where it takes nothing.
-    fn bound(&self) -> Result<Option<RequestBound>, Refusal> {
-        match self.plain {
+    fn bound(&self) -> Result<Option<Bound>, Refusal> {
+        let (tokens, mut cost) = match self.task.as_ref().map(|call| call.task) {
             // Providers count for nothing.
-            Some("/messages/count_tokens") => Ok(None),
-            Some(_) => Ok(Some(RequestBound::of_reading(&self.body))),
-            None => RequestBound::read(self.form, &self.body)
-                .map(Some)
-                .map_err(|error| unread(&error)),
+            Some(task) if task::counts_tokens(task) => return Ok(None),
+            Some(task) if task::only_reads(task) => {
+                (RequestBound::of_reading(&self.body), CostBound::OfTokens)
+            }
+            // Sound and pictures are priced by the second, the letter or the piece.
+            Some(_) if self.is_form() => (RequestBound::of_files(), CostBound::Unknown),
+            Some(_) => (RequestBound::of_making(&self.body), CostBound::Unknown),
+            None => {
+                let read = RequestBound::read(self.form, &self.body);
+                (read.map_err(|error| unread(&error))?, CostBound::OfTokens)
+            }
+        };
+        if self.own_key.is_some() {
+            cost = CostBound::Nothing;
         }
+        Ok(Some(Bound { tokens, cost }))
     }
 
     /// Asks for less.

@@ -8,7 +8,9 @@ use crate::metrics::ModelOutcome;
 use crate::record::CallRecord;
 use bytes::Bytes;
 use keyward_llm::form::{Event, Failure, FailureKind, Request, Usage};
+use keyward_llm::framing::{Deframer, sse};
 use keyward_llm::passage::StreamPassage;
+use keyward_llm::task::{Task, Told};
 use keyward_llm::{Context, Dialect, StreamReader, StreamWriter};
 use keyward_model::usage::ModelUse;
 use std::future::poll_fn;
@@ -30,14 +32,20 @@ pub(crate) struct InferredBody {
     /// What went wrong, once that was told.
     failure: Option<Failure>,
     account: Account,
-    /// What the provider has sent.
-    seen: Seen,
+    /// What the provider has sent, where it is counted here should it not tell.
+    seen: Option<Seen>,
 }
 
 /// How a provider's events become the caller's.
 pub(super) enum Way {
     /// They are the caller's, known here or not.
     Passed { passage: Box<StreamPassage> },
+    /// What is no conversation: it passes as it comes, and events are looked at for what they say of tokens.
+    Unread {
+        task: Task,
+        events: Option<Box<Deframer>>,
+        told: Told,
+    },
     Translated {
         reader: Box<StreamReader>,
         writer: Box<StreamWriter>,
@@ -69,8 +77,18 @@ impl Way {
         })
     }
 
+    /// Of what is no conversation; `events` where it is a stream of them.
+    pub(super) fn unread(task: Task, events: bool, told: Told) -> Self {
+        Self::Unread {
+            task,
+            events: events.then(|| Box::new(Deframer::Sse(sse::Reader::new()))),
+            told,
+        }
+    }
+
     fn has_begun(&self) -> bool {
         match self {
+            Self::Unread { .. } => true,
             Self::Passed { passage } => passage.has_begun(),
             Self::Translated { begun, .. } => *begun,
         }
@@ -80,6 +98,15 @@ impl Way {
         match self {
             Self::Passed { passage } => passage.usage(),
             Self::Translated { usage, .. } => *usage,
+            Self::Unread { told, .. } => told.usage,
+        }
+    }
+
+    /// What is told of what it took.
+    fn taken(&self) -> Taken {
+        match self {
+            Self::Passed { .. } | Self::Translated { .. } => Taken::told(self.usage()),
+            Self::Unread { told, .. } => Taken::of_task(*told),
         }
     }
 
@@ -87,6 +114,21 @@ impl Way {
     /// of, if it does.
     fn take(&mut self, bytes: Option<&[u8]>, out: &mut Vec<u8>) -> Option<Failed> {
         match self {
+            Self::Unread { task, events, told } => {
+                let bytes = bytes?;
+                out.extend_from_slice(bytes);
+                let looked = events.as_mut().map(|events| {
+                    events.push(bytes, &mut |frame| {
+                        told.look(*task, frame.data);
+                        Ok(())
+                    })
+                });
+                if looked.is_some_and(|looked| looked.is_err()) {
+                    // What can't be told apart passes all the same, and tells nothing.
+                    *events = None;
+                }
+                None
+            }
             Self::Passed { passage } => {
                 let taken = match bytes {
                     Some(bytes) => passage.push(bytes, out),
@@ -145,6 +187,8 @@ impl Way {
     /// Tells the caller of a failure in mid-stream.
     fn tell(&mut self, failure: &Failure, form: Dialect, context: &Context, out: &mut Vec<u8>) {
         let told = match self {
+            // It has no words for it.
+            Self::Unread { .. } => Ok(()),
             Self::Passed { passage, .. } => passage.tell(failure, form, context, out),
             Self::Translated { writer, .. } => writer.write(&Event::Failed(failure.clone()), out),
         };
@@ -190,7 +234,7 @@ impl InferredBody {
         mut from: AnswerBody,
         mut way: Way,
         (form, context): (Dialect, &Context),
-        (heard, account, mut seen): (&Heard, Account, Seen),
+        (heard, account, mut seen): (&Heard, Account, Option<Seen>),
     ) -> Result<Self, Failure> {
         let mut out = Vec::new();
         let mut ended = false;
@@ -201,7 +245,9 @@ impl InferredBody {
             ended = count == 0;
             let piece = from.take_piece(count);
             let bytes = (!ended).then_some(&*piece);
-            seen.piece(&piece);
+            if let Some(seen) = &mut seen {
+                seen.piece(&piece);
+            }
             let failed = way.take(bytes, &mut out);
             heard.set(way.usage());
             if let Some(failed) = failed {
@@ -232,7 +278,7 @@ impl InferredBody {
         way: Way,
         (form, context): (Dialect, &Context),
         out: Vec<u8>,
-        (account, seen): (Account, Seen),
+        (account, seen): (Account, Option<Seen>),
     ) -> Self {
         Self {
             from,
@@ -269,8 +315,16 @@ impl InferredBody {
                 }
                 Ok(count) => {
                     let piece = from.take_piece(count);
-                    self.seen.piece(&piece);
+                    if let Some(seen) = &mut self.seen {
+                        seen.piece(&piece);
+                    }
                     self.way.take(Some(&piece), &mut out)
+                }
+                // Sound has no words to tell it in: the connection breaks, so that nobody takes a part for the whole.
+                Err(failure) if matches!(self.way, Way::Unread { .. }) => {
+                    self.from = None;
+                    self.failure = Some(broken(failure));
+                    return Poll::Ready(Err(failure));
                 }
                 Err(failure) => Some(Failed::untold(broken(failure))),
             };
@@ -314,8 +368,11 @@ impl InferredBody {
     /// What the call took up to now.
     pub(crate) fn used(&self) -> ModelUse {
         let told = self.way.usage();
-        self.account
-            .used(Taken::counted(told, || self.seen.counted(told)))
+        let taken = match &self.seen {
+            Some(seen) => Taken::counted(told, || seen.counted(told)),
+            None => Taken::told(told),
+        };
+        self.account.used(taken)
     }
 
     /// Writes down what the call took and how it ended.
@@ -324,11 +381,11 @@ impl InferredBody {
         // Who leaves before the end is charged for what was written for them by then: what the provider has told of that is
         // not all of it. Of a stream that failed, only that.
         let whole = self.from.is_none();
-        let taken = match (&self.failure, told) {
-            (Some(_), told) => Taken::told(told),
-            (None, told) => {
+        let taken = match (&self.failure, &self.seen) {
+            (Some(_), _) | (None, None) => self.way.taken(),
+            (None, Some(seen)) => {
                 let enough = told.filter(|_| whole);
-                Taken::counted(enough, || self.seen.counted(told))
+                Taken::counted(enough, || seen.counted(told))
             }
         };
         let used = self.account.used(taken);

@@ -86,7 +86,7 @@ pub(super) fn refresh_after(fresh: Duration, random: u32) -> Duration {
 
 /// How long to wait after so many failures in a row, the first of which is 1: twice as long each time, less
 /// up to half of it at random.
-pub(super) fn back_off(failures: u32, random: u32) -> Duration {
+pub(crate) fn back_off(failures: u32, random: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     let whole = BACK_OFF_FIRST
         .saturating_mul(1 << doublings)

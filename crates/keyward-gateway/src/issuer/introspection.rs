@@ -349,7 +349,7 @@ fn hash(token: &str) -> [u8; 32] {
 }
 
 /// A value of `application/x-www-form-urlencoded` (URL Standard, section 5.2).
-fn form_encoded(text: &str) -> String {
+pub(crate) fn form_encoded(text: &str) -> String {
     use fmt::Write as _;
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -27,9 +27,10 @@ mod source;
 pub use counters::IssuerCounts;
 pub use epoch::KeyEpoch;
 pub use error::IssuerError;
-pub(crate) use introspection::Introspected;
+pub(crate) use freshness::back_off;
 #[cfg(feature = "fuzzing")]
 pub(crate) use introspection::read as read_introspection;
+pub(crate) use introspection::{Introspected, form_encoded};
 pub use key_set::{IssuerKeySet, PreparedIssuer};
 pub use registry::{IssuerStatus, Issuers, IssuersContext};
 

@@ -85,6 +85,11 @@ impl Issuers {
         }
     }
 
+    /// What they work with, which others need too who fetch something in the background.
+    pub(crate) const fn context(&self) -> &IssuersContext {
+        &self.context
+    }
+
     /// The number that tells of changed keys, of whatever issuer.
     #[must_use]
     pub fn epoch(&self) -> &KeyEpoch {

@@ -4,9 +4,9 @@ use super::CompileError;
 use super::compiled_api::{CompiledApi, Surroundings};
 use super::route_table::HostTable;
 use super::upstreams::{UpstreamPlans, Upstreams};
-use crate::ai::ProviderPlan;
 use crate::ai::prompt::{CompiledPrompt, served};
-use crate::issuer::IssuerKeySet;
+use crate::ai::{MachineEnvironment, ProviderPlan};
+use crate::issuer::{IssuerKeySet, IssuersContext};
 use crate::metrics::ApiMetrics;
 use crate::request::identity::ForgedNames;
 use crate::upstream::{UpstreamGuard, UpstreamPlan};
@@ -45,10 +45,11 @@ pub(crate) struct Continuity {
 }
 
 impl Continuity {
-    /// Nothing yet; `guard` says what tenants' upstreams may not be.
-    pub(crate) fn guarded(guard: UpstreamGuard) -> Self {
+    /// Nothing yet; `guard` says what tenants' upstreams may not be, `machine` what this machine has of its own.
+    pub(crate) fn guarded(guard: UpstreamGuard, machine: Arc<MachineEnvironment>) -> Self {
         let mut continuity = Self::default();
         continuity.upstreams.guard = Arc::new(guard);
+        continuity.upstreams.machine = machine;
         continuity
     }
 
@@ -57,8 +58,14 @@ impl Continuity {
         &mut self,
         resources: &[Arc<Resource>],
         clock: &Arc<dyn Clock>,
+        context: &IssuersContext,
     ) -> Result<UpstreamPlans, CompileError> {
-        self.upstreams.prepare(resources, clock)
+        self.upstreams.prepare(resources, clock, context)
+    }
+
+    /// Credentials that have to be fetched are fetched from now on.
+    pub(crate) fn begin_providers(&self) {
+        self.upstreams.begin_providers();
     }
 
     /// Roles and policies: as before, those that are the same.

@@ -167,7 +167,7 @@ impl Snapshot {
     ) -> Result<(Self, MadeOf), CompileError> {
         // What was prepared before and never served leaves nothing behind.
         continuity.forget_unused();
-        let plans = continuity.upstreams(resources, clock)?;
+        let plans = continuity.upstreams(resources, clock, issuers.context())?;
         let access = continuity.access(resources)?;
         let prompts = continuity.prompts(resources)?;
         let surroundings = Surroundings {

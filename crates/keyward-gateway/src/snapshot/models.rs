@@ -193,8 +193,13 @@ impl Surroundings<'_> {
             if providers.iter().any(|known| known.name == *name) {
                 continue;
             }
-            let key = (resource.team, name.clone());
-            let provider = known.providers.get(&key).cloned();
+            let own = known.providers.get(&(resource.team, name.clone()));
+            let shared = || {
+                let key = (TeamId::DEFAULT, name.clone());
+                let found = known.providers.get(&key);
+                found.filter(|found| found.is_shared_with(&resource.team_name))
+            };
+            let provider = own.or_else(shared).cloned();
             providers.push(provider.ok_or_else(|| dangling("provider", name))?);
         }
         let access = self
@@ -587,6 +592,7 @@ impl<'a> Compiling<'a> {
             provider: *place,
             asked: known.asked,
             price: known.price,
+            price_revision: plan.price_revision(),
             context: plan.context(served),
             lacks: known.lacks,
             hash: hash_of(format!("{provider}/{served}").as_bytes()),

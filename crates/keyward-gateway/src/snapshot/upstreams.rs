@@ -1,7 +1,8 @@
 //! The upstreams that a configuration names, prepared, and what is known of their targets.
 
 use super::CompileError;
-use crate::ai::ProviderPlan;
+use crate::ai::{MachineEnvironment, ProviderPlan, WayOut};
+use crate::issuer::IssuersContext;
 use crate::upstream::{UpstreamGuard, UpstreamPlan, UpstreamState};
 use hashbrown::HashMap;
 use keyward_model::Clock;
@@ -9,6 +10,7 @@ use keyward_model::id::TeamId;
 use keyward_model::name::Name;
 use keyward_model::resource::{Kind, Resource, Spec};
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -26,6 +28,8 @@ pub(super) struct UpstreamPlans {
 #[derive(Debug, Default)]
 pub(super) struct Upstreams {
     pub(super) guard: Arc<UpstreamGuard>,
+    /// What this machine has of its own.
+    pub(super) machine: Arc<MachineEnvironment>,
     plans: UpstreamPlans,
     states: HashMap<UpstreamKey, UpstreamState>,
 }
@@ -46,8 +50,11 @@ impl Upstreams {
         &mut self,
         resources: &[Arc<Resource>],
         clock: &Arc<dyn Clock>,
+        context: &IssuersContext,
     ) -> Result<UpstreamPlans, CompileError> {
         let mut prepared = UpstreamPlans::default();
+        let way_out = OnceCell::new();
+        let way_out = || way_out.get_or_init(|| WayOut::new(context, &self.machine));
         for resource in resources {
             let kind = resource.spec.kind();
             let key = (resource.team, kind, resource.name.clone());
@@ -89,7 +96,8 @@ impl Upstreams {
             if let Some(provider) = provider {
                 let key = (resource.team, resource.name.clone());
                 let before = self.plans.providers.get(&key);
-                let plan = ProviderPlan::new(resource, provider, &plan, before).map_err(failed)?;
+                let plan = ProviderPlan::new(resource, provider, &plan, before, way_out());
+                let plan = plan.map_err(failed)?;
                 prepared.providers.insert(key, plan);
             }
             prepared.plans.insert(key, plan);
@@ -110,6 +118,13 @@ impl Upstreams {
             }
         }
         self.plans = plans;
+    }
+
+    /// Credentials that have to be fetched are fetched from now on.
+    pub(super) fn begin_providers(&self) {
+        for plan in self.plans.providers.values() {
+            plan.begin();
+        }
     }
 
     pub(super) fn served_providers(&self) -> impl Iterator<Item = &Arc<ProviderPlan>> {

@@ -10,7 +10,7 @@ mod tests;
 
 use crate::dialect::Dialect;
 use crate::error::Error;
-use crate::json::{Json, Object};
+use crate::json::{Json, Members, Object};
 
 /// What a provider adds to a request without tools: its own first message, and the marks of a conversation.
 const ADDED: u64 = 256;
@@ -23,6 +23,10 @@ const PICTURE: u64 = 50_000;
 const CONTEXT: u64 = 1_048_576;
 /// What a model may write where neither the request nor the catalogue says it: the most of those in common use.
 const OUTPUT: u64 = 131_072;
+/// A picture that is made: the dearest that is documented has 6,240.
+const MADE: u64 = 8_192;
+/// No provider makes more of them for one call.
+const MADE_MAX: u64 = 10;
 /// Whoever asks for more answers at once is refused by providers: the number is not believed further.
 const CHOICES_MAX: u64 = 1_024;
 
@@ -142,6 +146,30 @@ impl RequestBound {
                 .saturating_add(ADDED),
             output: Some(0),
             choices: 1,
+            ..Self::default()
+        }
+    }
+
+    /// Of what is read and made into sound or pictures.
+    #[must_use]
+    pub fn of_making(body: &[u8]) -> Self {
+        let members = Members::read(body).ok();
+        let many = members.as_ref().and_then(|members| members.get("n"));
+        let many = many.and_then(|many| Json::parse(many).ok()?.as_u64());
+        Self {
+            output: Some(MADE),
+            choices: many.unwrap_or(1).clamp(1, MADE_MAX),
+            ..Self::of_reading(body)
+        }
+    }
+
+    /// Of files: what they are to a model has nothing to do with their bytes, but is no more than it can read.
+    #[must_use]
+    pub fn of_files() -> Self {
+        Self {
+            refers: true,
+            output: Some(MADE),
+            choices: MADE_MAX,
             ..Self::default()
         }
     }

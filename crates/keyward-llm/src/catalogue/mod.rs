@@ -87,6 +87,24 @@ pub enum Mode {
     Realtime,
 }
 
+impl Mode {
+    /// As a catalogue has it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Completion => "completion",
+            Self::Embedding => "embedding",
+            Self::Image => "image",
+            Self::Speech => "speech",
+            Self::Transcription => "transcription",
+            Self::Rerank => "rerank",
+            Self::Moderation => "moderation",
+            Self::Realtime => "realtime",
+        }
+    }
+}
+
 /// What a model can take or give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Ability {

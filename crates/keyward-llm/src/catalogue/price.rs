@@ -38,6 +38,22 @@ pub(super) struct Rates {
 }
 
 impl Price {
+    /// What a token costs that is read, where the prompt is short.
+    #[must_use]
+    pub fn input(&self) -> Option<PicoUsd> {
+        self.base
+            .input
+            .map(|rate| pico(u128::from(rate), Service::Standard))
+    }
+
+    /// What a token costs that is written, where the prompt is short.
+    #[must_use]
+    pub fn output(&self) -> Option<PicoUsd> {
+        self.base
+            .output
+            .map(|rate| pico(u128::from(rate), Service::Standard))
+    }
+
     fn rates(&self, input: u64) -> &Rates {
         self.tiers
             .iter()

@@ -166,6 +166,8 @@ fn quirks(text: &str) -> Result<Quirks, &'static str> {
             "adaptive_reasoning" => quirks.adaptive_reasoning = true,
             "reasoning_levels" => quirks.reasoning_levels = true,
             "no_stream_options" => quirks.no_stream_options = true,
+            "rerank_top_k" => quirks.rerank_top_k = true,
+            "on_vertex" => quirks.on_vertex = true,
             "openrouter_members" => quirks.model_members = ModelMembers::OpenRouter,
             "vercel_members" => quirks.model_members = ModelMembers::Vercel,
             "router_members" => quirks.model_members = ModelMembers::Any,

@@ -59,6 +59,10 @@ pub struct Quirks {
     pub reasoning_levels: bool,
     /// A stream is asked without `stream_options`, which the provider does not know.
     pub no_stream_options: bool,
+    /// How many documents a reranker gives is `top_k`, and it gives them as `data` (Voyage).
+    pub rerank_top_k: bool,
+    /// It is spoken at the addresses of Google's Vertex.
+    pub on_vertex: bool,
     /// Which members of a request choose other models than `model` says.
     pub model_members: ModelMembers,
 }

@@ -17,6 +17,7 @@
 
 mod answer;
 mod other_models;
+pub(crate) use other_models::check_names;
 mod stream;
 mod veiling;
 

@@ -9,8 +9,20 @@ use crate::json::Members;
 /// # Errors
 /// [`Error::OtherModel`] with the member.
 pub(super) fn check(members: &Members<'_>, dialect: Dialect, target: &Target) -> Result<(), Error> {
+    check_names(members.names(), dialect, target)
+}
+
+/// The same of members, or of a form's parts, by their names.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn check_names<'n>(
+    names: impl Iterator<Item = &'n str>,
+    dialect: Dialect,
+    target: &Target,
+) -> Result<(), Error> {
     let named = target.quirks.model_members.names();
-    for name in members.names() {
+    for name in names {
         // Servers that read names in any case would take this one for the model's.
         let other = name != "model" && dialect != Dialect::Gemini && reads_as(name, "model");
         if other || named.iter().any(|known| reads_as(name, known)) {

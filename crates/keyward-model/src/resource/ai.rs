@@ -83,7 +83,23 @@ pub enum AiEndpoint {
     CountTokens,
     /// OpenAI's embeddings.
     Embeddings,
-    /// Gemini's `generateContent` and `streamGenerateContent`.
+    /// OpenAI's pictures from words.
+    Images,
+    /// OpenAI's pictures from others.
+    ImageEdits,
+    /// OpenAI's pictures like another.
+    ImageVariations,
+    /// OpenAI's reading out.
+    Speech,
+    /// OpenAI's writing down.
+    Transcriptions,
+    /// OpenAI's writing down in English.
+    Translations,
+    /// OpenAI's telling of what is harmful.
+    Moderations,
+    /// Documents by how they fit a question, in the form that Jina and Cohere share.
+    Rerank,
+    /// What is asked of a model in Gemini's form: `generateContent`, `embedContent` and others.
     GenerateContent,
     /// The list of models, in OpenAI's form, Anthropic's or Gemini's.
     Models,
@@ -107,12 +123,20 @@ pub enum AiEndpoint {
 
 impl AiEndpoint {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 23] = [
         Self::ChatCompletions,
         Self::Responses,
         Self::Messages,
         Self::CountTokens,
         Self::Embeddings,
+        Self::Images,
+        Self::ImageEdits,
+        Self::ImageVariations,
+        Self::Speech,
+        Self::Transcriptions,
+        Self::Translations,
+        Self::Moderations,
+        Self::Rerank,
         Self::GenerateContent,
         Self::Models,
         Self::Model,
@@ -134,6 +158,14 @@ impl AiEndpoint {
             Self::Messages => ("POST", "/v1/messages"),
             Self::CountTokens => ("POST", "/v1/messages/count_tokens"),
             Self::Embeddings => ("POST", "/v1/embeddings"),
+            Self::Images => ("POST", "/v1/images/generations"),
+            Self::ImageEdits => ("POST", "/v1/images/edits"),
+            Self::ImageVariations => ("POST", "/v1/images/variations"),
+            Self::Speech => ("POST", "/v1/audio/speech"),
+            Self::Transcriptions => ("POST", "/v1/audio/transcriptions"),
+            Self::Translations => ("POST", "/v1/audio/translations"),
+            Self::Moderations => ("POST", "/v1/moderations"),
+            Self::Rerank => ("POST", "/v1/rerank"),
             Self::GenerateContent => ("POST", "/v1beta/models/{call}"),
             Self::Models => ("GET", "/v1/models"),
             Self::Model => ("GET", "/v1/models/{model}"),
@@ -164,6 +196,14 @@ impl AiEndpoint {
             | Self::Messages
             | Self::CountTokens
             | Self::Embeddings
+            | Self::Images
+            | Self::ImageEdits
+            | Self::ImageVariations
+            | Self::Speech
+            | Self::Transcriptions
+            | Self::Translations
+            | Self::Moderations
+            | Self::Rerank
             | Self::GenerateContent
             | Self::Models
             | Self::Model
@@ -189,6 +229,14 @@ impl AiEndpoint {
             | Self::Messages
             | Self::CountTokens
             | Self::Embeddings
+            | Self::Images
+            | Self::ImageEdits
+            | Self::ImageVariations
+            | Self::Speech
+            | Self::Transcriptions
+            | Self::Translations
+            | Self::Moderations
+            | Self::Rerank
             | Self::Models
             | Self::Model
             | Self::GeminiModels
@@ -218,8 +266,12 @@ pub const RESERVED_AI_PATHS: &[&str] = &[
     "/v1/embeddings",
     "/v1/models",
     "/v1/images/generations",
+    "/v1/images/edits",
+    "/v1/images/variations",
     "/v1/audio/speech",
     "/v1/audio/transcriptions",
+    "/v1/audio/translations",
+    "/v1/moderations",
     "/v1/rerank",
     "/v1/messages",
     "/v1beta/models",

@@ -10,7 +10,9 @@ use keyward_model::resource::authorization::{Authorization, PolicyReference};
 use keyward_model::resource::raw::{
     Declared, Node as Tree, Place, Problems, Severity, read_team_resource,
 };
-use keyward_model::resource::{AccessPolicy, IssuerKeys, PolicySource, Spec, UpstreamTls};
+use keyward_model::resource::{
+    AccessPolicy, IssuerKeys, PolicySource, Provider, Spec, UpstreamTls,
+};
 use keyward_model::{Name, Origin, Secret};
 use keyward_store::management::Team;
 use serde_json::{Value, json};
@@ -60,18 +62,26 @@ impl Site {
         let known = before.map(|before| {
             let mut members = kind.sent_to.iter();
             let stays = members.all(|member| before.body.get(member) == body.get(member));
-            (stays, secret::references(&before.body, kind))
+            (
+                stays,
+                secret::references_by_place(&before.body, kind),
+                &before.body,
+            )
         });
-        let mut moved = sent.into_iter().filter(|(_, reference)| {
-            let stays = |(stays, known): &(bool, Vec<String>)| *stays && known.contains(reference);
-            !known.as_ref().is_some_and(stays)
+        let mut moved = sent.into_iter().filter(|(place, reference)| {
+            let same = |(before, known): &(String, String), told: &Value| {
+                known == reference && secret::is_beside_the_same((told, before), (body, place))
+            };
+            !known.as_ref().is_some_and(|(stays, places, told)| {
+                *stays && places.iter().any(|before| same(before, told))
+            })
         });
         match moved.next() {
             None => Ok(()),
             Some((place, _)) => {
                 let members = kind.sent_to.join("`, `");
                 let why = format!(
-                    "a secret that is kept goes where it went before: write the secret itself where `{members}` change"
+                    "a secret that is kept goes where it went before: write the secret itself where `{members}` change, or what stands beside it"
                 );
                 Err(invalid(vec![flaw(&place, "unknown_secret", &why)]))
             }
@@ -284,12 +294,12 @@ fn of_files(declared: &Declared) -> Vec<MemberFlaw> {
             let path = policy.path_mut().map(|path| path.clone());
             ("/file", path.into_iter().collect())
         }
+        Spec::Provider(provider) => return of_machine(provider),
         Spec::Credential(_)
         | Spec::Role(_)
         | Spec::KeySet(_)
         | Spec::Webhook(_)
         | Spec::ManagementRole(_)
-        | Spec::Provider(_)
         | Spec::Model(_)
         | Spec::Prompt(_) => {
             return Vec::new();
@@ -303,6 +313,21 @@ fn of_files(declared: &Declared) -> Vec<MemberFlaw> {
         flaw(member, "file", &why)
     });
     told.collect()
+}
+
+/// What the machine has of its own is for whoever runs it: a team would call with the operator's account.
+fn of_machine(provider: &Provider) -> Vec<MemberFlaw> {
+    let keys = provider.credentials.iter().enumerate();
+    let of_machine = keys.filter(|(_, key)| key.secret.is_of_machine());
+    of_machine
+        .map(|(index, _)| {
+            flaw(
+                &format!("/credentials/{index}"),
+                "machine",
+                "`machine: true` is for providers of the operator's own files: give keys of your own",
+            )
+        })
+        .collect()
 }
 
 /// What is wrong with the text of Cedar policies.

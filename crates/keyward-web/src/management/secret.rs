@@ -250,6 +250,35 @@ pub(crate) fn references_by_place(body: &Value, kind: &KindDescription) -> Vec<(
         .collect()
 }
 
+/// Whether a secret stands in two bodies at places of one kind, and beside the same: what says where it goes may stand
+/// beside it, such as who is shown a client's secret.
+pub(crate) fn is_beside_the_same(
+    (one, one_place): (&Value, &str),
+    (other, other_place): (&Value, &str),
+) -> bool {
+    let kind = |place: &str| -> Vec<String> {
+        let keys = place.split('/');
+        let keys = keys.map(|key| {
+            if key.parse::<usize>().is_ok() {
+                "*"
+            } else {
+                key
+            }
+        });
+        keys.map(str::to_owned).collect()
+    };
+    let beside = |body: &Value, place: &str| {
+        let (parent, _) = place.rsplit_once('/')?;
+        // What is beside it in a list is not of it: its weight, for one.
+        let is_member = parent.rsplit('/').next()?.parse::<usize>().is_ok();
+        if is_member {
+            return None;
+        }
+        body.pointer(parent).cloned()
+    };
+    kind(one_place) == kind(other_place) && beside(one, one_place) == beside(other, other_place)
+}
+
 /// The references of a stored body.
 pub(crate) fn references(body: &Value, kind: &KindDescription) -> Vec<String> {
     let all = references_by_place(body, kind).into_iter();

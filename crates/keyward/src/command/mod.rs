@@ -18,6 +18,7 @@ mod jwt;
 mod key_arguments;
 mod keys;
 mod man;
+mod models;
 mod node_configuration;
 mod node_store;
 mod revoke;
@@ -65,6 +66,8 @@ enum Command {
     #[command(subcommand)]
     Audit(audit::Audit),
     #[command(subcommand)]
+    Models(models::Models),
+    #[command(subcommand)]
     Access(access::Access),
     #[command(subcommand)]
     Prompts(declarative::Prompts),
@@ -100,6 +103,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Admin(command) => command.run().map(done),
         Command::Keys(command) => command.run().map(done),
         Command::Audit(command) => command.run().map(done),
+        Command::Models(command) => command.run().map(done),
         Command::Access(command) => command.run(),
         Command::Prompts(command) => command.run().map(done),
         Command::Revoke(command) => command.run().map(done),

@@ -123,6 +123,10 @@ pub(crate) enum LogField {
     OutputTokens,
     ReasoningTokens,
     TokensEstimated,
+    Images,
+    Characters,
+    AudioMs,
+    Searches,
     CostPicoUsd,
     PriceRevision,
     Prompt,
@@ -131,7 +135,7 @@ pub(crate) enum LogField {
 
 impl LogField {
     /// All, by the names that they have in a line.
-    pub(crate) const NAMED: [(&'static str, Self); 43] = [
+    pub(crate) const NAMED: [(&'static str, Self); 47] = [
         ("time", Self::Time),
         ("request_id", Self::RequestId),
         ("trace_id", Self::TraceId),
@@ -171,6 +175,10 @@ impl LogField {
         ("output_tokens", Self::OutputTokens),
         ("reasoning_tokens", Self::ReasoningTokens),
         ("tokens_estimated", Self::TokensEstimated),
+        ("images", Self::Images),
+        ("characters", Self::Characters),
+        ("audio_ms", Self::AudioMs),
+        ("searches", Self::Searches),
         ("cost_pico_usd", Self::CostPicoUsd),
         ("price_revision", Self::PriceRevision),
         ("prompt", Self::Prompt),

@@ -11,6 +11,7 @@ mod address;
 mod address_files;
 mod authentication;
 pub(crate) mod captures;
+pub(crate) mod catalogue;
 mod content;
 pub(crate) mod database;
 pub(crate) mod document;
@@ -371,6 +372,10 @@ impl Reading<'_> {
     }
 
     fn finished(mut self) -> Loaded {
+        if let Some(configuration) = &self.configuration {
+            let data_dir = &configuration.data_dir;
+            catalogue::take_up(data_dir, &mut self.files, &mut self.problems);
+        }
         let own_issuer = self.configuration.as_ref().map_or_else(
             || DEFAULT_ISSUER.into(),
             |configuration| configuration.site_url.clone(),

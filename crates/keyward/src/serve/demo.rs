@@ -15,7 +15,7 @@ use keyward_model::id::TeamId;
 use keyward_model::limit::{Allowance, LimitRule, LimitSubject, OnOutage, RateLimit};
 use keyward_model::resource::authentication::Dpop;
 use keyward_model::resource::issuer::SELF;
-use keyward_model::resource::provider::ProviderEjection;
+use keyward_model::resource::provider::{OwnKey, ProviderEjection, SharedWith};
 use keyward_model::resource::{
     Ai, Answers, Api, Authentication, Authorization, BasePath, Guarded, IdentityHeaders, Model,
     ModelChoice, ModelTarget, OfferedModels, OfferedPrompts, Policies, Provider, Resource, Route,
@@ -23,7 +23,7 @@ use keyward_model::resource::{
 };
 use keyward_model::{Name, Origin, Timestamp};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -137,8 +137,12 @@ fn declared(upstream: SocketAddr) -> Result<Vec<Resource>, String> {
         catalogue: None,
         dialect: Some("openai-chat".into()),
         base_url: Some(base),
+        at: BTreeMap::new(),
+        api_version: None,
         key_header: None,
         credentials: Vec::new(),
+        own_key: OwnKey::default(),
+        shared: SharedWith::default(),
         connect_timeout: Provider::CONNECT_TIMEOUT,
         first_token_timeout: Provider::FIRST_TOKEN_TIMEOUT,
         total_timeout: Provider::TOTAL_TIMEOUT,

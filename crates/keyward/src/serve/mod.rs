@@ -33,6 +33,7 @@ use crate::command::Failure;
 use crate::configuration::NodeConfiguration;
 use crate::configuration::kept::Kept;
 use crate::configuration::listener::ListenerRole;
+use crate::environment;
 use crate::own_keys as secrets;
 use crate::own_keys::data_dir;
 use access_log::RunningLog;
@@ -576,6 +577,7 @@ fn settings(
             allow: configuration.upstreams_allow.clone(),
             own_listeners: own_listeners(configuration),
         },
+        machine: Arc::new(environment::machine()),
     })
 }
 

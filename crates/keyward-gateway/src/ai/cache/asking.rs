@@ -15,8 +15,9 @@ use crate::record::CallRecord;
 use crate::request::Answer;
 use bytes::Bytes;
 use http::StatusCode;
+use keyward_llm::task::Task;
 use keyward_llm::{Context, Dialect};
-use keyward_model::usage::{ModelUse, PicoUsd, TokenCounts};
+use keyward_model::usage::{ModelUse, PicoUsd, TokenCounts, UnitCounts};
 use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
@@ -130,6 +131,7 @@ impl Cached<'_> {
             provider: provider.parse().ok()?,
             // Nobody was asked.
             tokens: TokenCounts::default(),
+            units: UnitCounts::default(),
             estimated: false,
             cost: PicoUsd(0),
             price_revision: 0,
@@ -153,7 +155,7 @@ impl Cached<'_> {
         let body = json!({ "model": model, "input": words }).to_string();
         let asked = self
             .beside
-            .ask(model, "/embeddings", body, EMBEDDING_WITHIN);
+            .ask(model, Task::Embeddings, body, EMBEDDING_WITHIN);
         let read = match Box::pin(asked).await {
             Ok(answer) => serde_json::from_slice::<Embedded>(&answer)
                 .map_err(|error| format!("its answer can't be read: {error}")),
@@ -211,7 +213,7 @@ impl Cached<'_> {
             vector,
             form: call.form,
             context: self.chain.context.clone(),
-            plain: call.plain.is_some(),
+            is_task: call.task.is_some(),
             stream: call.stream,
             usage: asked.usage,
             served: served.into(),
@@ -236,7 +238,7 @@ struct Keeping {
     vector: Option<(Key, Vector)>,
     form: Dialect,
     context: Context,
-    plain: bool,
+    is_task: bool,
     stream: bool,
     usage: bool,
     served: Box<str>,
@@ -249,7 +251,7 @@ struct Keeping {
 impl Keeping {
     /// Keeps what is complete and can be read: a stream that failed tells so within itself.
     fn keep(self, body: Bytes) {
-        let complete = self.plain
+        let complete = self.is_task
             || entry::read(self.form, &self.context, &body, self.stream)
                 .is_some_and(|answer| entry::is_complete(&answer));
         if !complete {

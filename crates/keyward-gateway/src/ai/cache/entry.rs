@@ -105,7 +105,7 @@ impl Entry {
 
     fn made(&self, chain: &Chain<'_>) -> Option<Vec<u8>> {
         let call = chain.asked;
-        if call.plain.is_some() {
+        if call.task.is_some() {
             return None;
         }
         let context = &chain.context;

@@ -8,6 +8,7 @@ use crate::request::forward::Call;
 use aws_lc_rs::hmac;
 use keyward_llm::Dialect;
 use keyward_llm::json::{Json, Object};
+use keyward_llm::task::Task;
 
 /// What has no bearing on what a model answers: who asks on whose behalf, and how it is told.
 const WITHOUT_BEARING: &[&str] = &[
@@ -99,9 +100,32 @@ impl Parts {
     }
 }
 
+/// Whether answers are kept of what is no conversation: of texts alone, and always the same.
+const fn is_kept(task: Task) -> bool {
+    match task {
+        Task::Embeddings
+        | Task::EmbedContent
+        | Task::EmbedContents
+        | Task::CountTokens
+        | Task::CountContent
+        | Task::Moderations => true,
+        Task::Images
+        | Task::ImageEdits
+        | Task::ImageVariations
+        | Task::Speech
+        | Task::Transcriptions
+        | Task::Translations
+        | Task::Rerank => false,
+    }
+}
+
 impl CachePlan {
     /// A call as the cache sees it; `None` where it is not for the cache.
     pub(super) fn asked(&self, call: &Call<'_>, asked: &ModelCall) -> Option<Asked> {
+        let task = asked.task.as_ref().map(|call| call.task);
+        if asked.is_form() || task.is_some_and(|task| !is_kept(task)) {
+            return None;
+        }
         let Ok(Json::Object(mut body)) = Json::parse(&asked.body) else {
             return None;
         };
@@ -112,7 +136,7 @@ impl CachePlan {
         {
             return None;
         }
-        if self.declared.only_deterministic && asked.plain.is_none() && !is_deterministic(&body) {
+        if self.declared.only_deterministic && task.is_none() && !is_deterministic(&body) {
             return None;
         }
         let usage = body
@@ -125,7 +149,7 @@ impl CachePlan {
         // Whatever they are called: it is the same model.
         body.take("model");
         let caller = self.caller(call)?;
-        let last = if self.vectors.is_some() && asked.plain.is_none() {
+        let last = if self.vectors.is_some() && task.is_none() {
             take_last(asked.form, &mut body)
         } else {
             None
@@ -135,7 +159,7 @@ impl CachePlan {
             parts.add_some(part.as_deref());
         }
         parts.add(asked.form.as_str().as_bytes());
-        parts.add_some(asked.plain.map(str::as_bytes));
+        parts.add_some(task.map(|task| task.path().as_bytes()));
         for (name, value) in &asked.features {
             parts.add(name.as_bytes());
             parts.add(value);

@@ -19,6 +19,7 @@ fn target(name: &str) -> AiTarget {
             ..Target::default()
         },
         price: None,
+        price_revision: 0,
         lacks: Needs::default(),
         hash: hash_of(name.as_bytes()),
         state: Arc::default(),

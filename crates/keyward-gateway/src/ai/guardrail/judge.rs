@@ -8,6 +8,7 @@ use crate::request::forward::{self, Call};
 use crate::request::match_route::Matched;
 use bytes::Bytes;
 use http::Method;
+use keyward_llm::task::Task;
 use keyward_model::resource::guardrail::{ModerationCheck, WebhookCheck};
 use serde::Deserialize;
 use serde_json::json;
@@ -144,7 +145,7 @@ async fn moderation(
 ) -> Result<Verdict, String> {
     let body = json!({ "model": check.model.as_str(), "input": texts }).to_string();
     let answer = beside
-        .ask(check.model.as_str(), "/moderations", body, check.timeout)
+        .ask(check.model.as_str(), Task::Moderations, body, check.timeout)
         .await?;
     let moderated: Moderated = serde_json::from_slice(&answer)
         .map_err(|error| format!("its answer can't be read: {error}"))?;

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use keyward_llm::form::{Failure, FailureKind};
 use keyward_llm::json::{Spanned, with_exchanged};
+use keyward_llm::task::Task;
 use keyward_model::Code;
 use keyward_model::resource::guardrail::GuardAction;
 use keyward_model::usage::RouteLabels;
@@ -180,6 +181,9 @@ impl Passing {
         let plan = Arc::clone(&self.plan);
         if plan.request.is_idle() {
             return Ok(());
+        }
+        if asked.is_form() {
+            return Err(Stopped::Unreadable.into());
         }
         let body = asked.body.clone();
         let tree = Spanned::parse(&body)
@@ -386,6 +390,22 @@ impl Passing {
         let kind = answer.fields.get(Header::ContentType).unwrap_or_default();
         let outcome = if kind.starts_with(b"application/json") {
             self.whole_answer(&mut answer, (beside, asked)).await
+        } else if let Some(task) = &asked.task {
+            // What was said is text, in whatever form; of the others, sound and pictures, in which there is nothing to read.
+            match task.task {
+                Task::Transcriptions | Task::Translations => Err(Stopped::Unreadable.into()),
+                Task::Embeddings
+                | Task::EmbedContent
+                | Task::EmbedContents
+                | Task::CountTokens
+                | Task::CountContent
+                | Task::Images
+                | Task::ImageEdits
+                | Task::ImageVariations
+                | Task::Speech
+                | Task::Rerank
+                | Task::Moderations => Ok(()),
+            }
         } else if kind.starts_with(b"text/event-stream") {
             match self.gathered(&mut answer, (beside, asked), record).await {
                 Ok(rewritten) => return self.streamed(answer, (beside, asked), rewritten, record),
@@ -435,7 +455,7 @@ impl Passing {
         (beside, asked): (&Beside<'_>, &ModelCall),
         body: &[u8],
     ) -> Result<(), Stopped> {
-        if side.schemas.is_empty() || asked.plain.is_some() {
+        if side.schemas.is_empty() || asked.task.is_some() {
             return Ok(());
         }
         let read = answer_schema::read(asked.form, beside.context, body, asked.stream);

@@ -192,6 +192,14 @@ pub(crate) fn read(
         | AiEndpoint::Messages
         | AiEndpoint::CountTokens
         | AiEndpoint::Embeddings
+        | AiEndpoint::Images
+        | AiEndpoint::ImageEdits
+        | AiEndpoint::ImageVariations
+        | AiEndpoint::Speech
+        | AiEndpoint::Transcriptions
+        | AiEndpoint::Translations
+        | AiEndpoint::Moderations
+        | AiEndpoint::Rerank
         | AiEndpoint::GenerateContent
         | AiEndpoint::Models
         | AiEndpoint::Model
@@ -257,7 +265,9 @@ fn call(
         cache: CacheWish::of(head),
         model: Arc::clone(&version.model),
         stream,
-        plain: None,
+        task: None,
+        // It would show the caller, in their own account, what the prompt tells its model.
+        own_key: None,
         body,
         features: Vec::new(),
         prompt: Some(Box::new(PromptCall {

@@ -46,6 +46,24 @@ impl Took {
     }
 }
 
+/// The most that a call may take.
+#[derive(Clone, Debug)]
+pub(super) struct Bound {
+    pub(super) tokens: RequestBound,
+    pub(super) cost: CostBound,
+}
+
+/// What a call may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CostBound {
+    /// What its tokens cost.
+    OfTokens,
+    /// Something that is not known, since it is not priced in tokens.
+    Unknown,
+    /// Nothing here: the caller pays the provider.
+    Nothing,
+}
+
 /// Why it can't be said how much a call may cost.
 pub(super) enum Unbounded<'a> {
     /// Nobody knows the target's price.
@@ -58,21 +76,26 @@ pub(super) enum Unbounded<'a> {
 pub(super) fn at_target(
     unit: Unit,
     target: &AiTarget,
-    bound: Option<&RequestBound>,
+    bound: Option<&Bound>,
     output: Option<u64>,
 ) -> Option<u64> {
     let Some(bound) = bound else {
         return Some(u64::from(unit == Unit::Requests));
     };
-    let input = bound.input(target.context);
+    let input = bound.tokens.input(target.context);
     let output = match output {
-        Some(each) => bound.of_each(each),
-        None => bound.output(target.asked.max_output),
+        Some(each) => bound.tokens.of_each(each),
+        None => bound.tokens.output(target.asked.max_output),
     };
     match unit {
         Unit::Requests => Some(1),
         Unit::Tokens => Some(input.saturating_add(output)),
         Unit::Cost => {
+            match bound.cost {
+                CostBound::OfTokens => {}
+                CostBound::Unknown => return None,
+                CostBound::Nothing => return Some(0),
+            }
             let price = target.price.as_ref()?;
             let cost = price.upper_bound(input, output, Default::default())?;
             u64::try_from(cost.0).ok()
@@ -84,11 +107,12 @@ pub(super) fn at_target(
 pub(super) fn at_most<'a>(
     policy: &BudgetPolicy,
     model: &'a ModelPlan,
-    bound: Option<&'a RequestBound>,
+    bound: Option<&'a Bound>,
     output: Option<u64>,
 ) -> Result<u64, Unbounded<'a>> {
     let unit = policy.rule.unit();
-    let service = bound.and_then(RequestBound::service);
+    let priced = bound.filter(|bound| bound.cost != CostBound::Nothing);
+    let service = priced.and_then(|bound| bound.tokens.service());
     let mut most = 0;
     for target in &model.targets {
         match at_target(unit, target, bound, output) {

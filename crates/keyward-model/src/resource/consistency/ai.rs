@@ -1,9 +1,10 @@
 //! Whether models lead to providers, and APIs to models.
 
-use super::{Catalogue, meant};
+use super::{Catalogue, Key, meant};
 use crate::name::Name;
 use crate::resource::ai::OfferedModels;
 use crate::resource::model::{Answers, Model};
+use crate::resource::provider::SharedWith;
 use crate::resource::raw::{Declared, Node, Problems};
 use hashbrown::HashSet;
 
@@ -17,8 +18,8 @@ pub(super) fn check(catalogue: &Catalogue<'_>, problems: &mut Problems) {
                 let node = || declared.node.get(key).and_then(|list| list.member(index));
                 match &target.answers {
                     Answers::Provider { provider, .. } => {
-                        if catalogue.providers.contains_key(&(team, provider)) {
-                            used.insert((team, provider));
+                        if let Some(found) = known_provider(catalogue, team, provider) {
+                            used.insert(found);
                         } else {
                             unknown_provider(catalogue, declared, node(), provider, problems);
                         }
@@ -35,7 +36,18 @@ pub(super) fn check(catalogue: &Catalogue<'_>, problems: &mut Problems) {
     for (declared, model) in catalogue.models.values() {
         aliases(catalogue, declared, model, problems);
     }
-    for (key, (declared, _)) in &catalogue.providers {
+    for (key, (declared, provider)) in &catalogue.providers {
+        if provider.shared != SharedWith::Nobody {
+            // Who names it may come later, from the database.
+            if !declared.resource.is_shared() {
+                problems.error(
+                    declared.node.place_of(&["shared"]),
+                    "not_shared",
+                    "`shared` is for providers of the team `default` in a node's own file: declare it there, or in each team",
+                );
+            }
+            continue;
+        }
         if !used.contains(key) {
             problems.warning(
                 declared.place(),
@@ -144,6 +156,21 @@ fn unknown_model(
             hint.unwrap_or_else(|| ": declare it with `kind: model`".to_owned())
         ),
     );
+}
+
+/// The provider of the team, or else one that is shared with it.
+fn known_provider<'r>(
+    catalogue: &Catalogue<'r>,
+    team: &'r Name,
+    name: &'r Name,
+) -> Option<Key<'r>> {
+    if catalogue.providers.contains_key(&(team, name)) {
+        return Some((team, name));
+    }
+    let default = Name::default_team();
+    let (declared, provider) = catalogue.providers.get(&(&default, name)).copied()?;
+    let shared = declared.resource.is_shared() && provider.shared.has(team);
+    shared.then_some((&declared.resource.team_name, &declared.resource.name))
 }
 
 fn unknown_provider(

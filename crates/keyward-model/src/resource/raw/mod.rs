@@ -27,6 +27,7 @@ mod policy;
 mod problem;
 mod prompt;
 mod provider;
+mod provider_key;
 mod read;
 mod role;
 mod route;

@@ -1,13 +1,13 @@
 //! Reading `kind: provider`.
 
-use super::budgets::{self, Holder};
 use super::field::{Field, Fields};
 use super::problem::Problems;
+use super::provider_key;
 use super::read::name;
 use super::upstream::{WEIGHT_MAX, one_target};
 use crate::name::Name;
-use crate::resource::provider::{KeyHeader, Provider, ProviderEjection, ProviderKey};
-use crate::secret::Secret;
+use crate::resource::provider::{KeyHeader, OwnKey, Provider, ProviderEjection, SharedWith};
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -16,20 +16,26 @@ pub(super) const KEYS: &[&str] = &[
     "catalogue",
     "dialect",
     "base_url",
+    "at",
+    "api_version",
     "key_header",
     "credentials",
+    "own_key",
+    "shared",
     "connect_timeout",
     "first_token_timeout",
     "total_timeout",
     "ejection",
 ];
 
-/// More keys than that are a sign that each belongs to somebody of their own.
-const CREDENTIALS_MAX: usize = 64;
+/// More teams than anyone lists.
+const TEAMS_MAX: usize = 1_000;
+/// No address has more words of one's own.
+const AT_MAX: usize = 8;
+/// What the longest of them have is far less.
+const AT_MAX_BYTES: usize = 128;
 /// More failures in a row than that are waited for by nobody.
 const FAILURES_MAX: u64 = 1_000;
-/// Longer than any provider's; a header has to hold it.
-const KEY_MAX_BYTES: usize = 4096;
 
 pub(super) fn read(
     fields: &Fields<'_>,
@@ -76,9 +82,43 @@ pub(super) fn read(
         )?),
         None => None,
     };
+    let at = match fields.optional("at") {
+        Some(field) => at(field, problems),
+        None => Some(BTreeMap::new()),
+    };
+    let api_version = match fields.optional("api_version") {
+        Some(field) => Some(field.parsed(
+            |text| api_version(text).then(|| Box::from(text)),
+            "is no version of Azure's interface: write it as `2024-10-21` or `2025-04-01-preview`",
+            problems,
+        )?),
+        None => None,
+    };
     let credentials = match fields.optional("credentials") {
-        Some(field) => credentials(field, problems),
+        Some(field) => provider_key::read(field, problems),
         None => Some(Vec::new()),
+    };
+    let own_key = match fields.optional("own_key") {
+        Some(field) => field.one_of(
+            &[
+                ("refuse", OwnKey::Refuse),
+                ("allow", OwnKey::Allow),
+                ("require", OwnKey::Require),
+            ],
+            problems,
+        )?,
+        None => OwnKey::default(),
+    };
+    if let (Some(field), OwnKey::Require) = (fields.optional("credentials"), own_key) {
+        problems.error(
+            field.place(),
+            "contradiction",
+            "`credentials` stands beside `own_key: require`, where callers bring the keys: take one of them out",
+        );
+    }
+    let shared = match fields.optional("shared") {
+        Some(field) => shared(field, problems)?,
+        None => SharedWith::default(),
     };
     let mut time = |key: &str, default: Duration| match fields.optional(key) {
         Some(field) => field.positive_duration(problems),
@@ -95,8 +135,12 @@ pub(super) fn read(
         catalogue,
         dialect,
         base_url,
+        at: at?,
+        api_version,
         key_header,
         credentials: credentials?,
+        own_key,
+        shared,
         connect_timeout: connect_timeout?,
         first_token_timeout: first_token_timeout?,
         total_timeout: total_timeout?,
@@ -139,55 +183,63 @@ fn ejection(field: Field<'_>, problems: &mut Problems) -> Option<Option<Provider
     }))
 }
 
-fn credentials(field: Field<'_>, problems: &mut Problems) -> Option<Vec<ProviderKey>> {
+/// With all teams, or with those that are listed.
+fn shared(field: Field<'_>, problems: &mut Problems) -> Option<SharedWith> {
+    if !field.is_list() {
+        return Some(if field.boolean(problems)? {
+            SharedWith::All
+        } else {
+            SharedWith::Nobody
+        });
+    }
     let members = field.filled_list(problems)?;
-    if members.len() > CREDENTIALS_MAX {
-        field.refuse("has more than 64 entries", problems);
-        return None;
-    }
-    let mut keys: Vec<ProviderKey> = Vec::new();
-    for member in members {
-        let Some(credential) = credential(member, problems) else {
-            continue;
-        };
-        if keys.iter().any(|known| known.key == credential.key) {
-            problems.error(
-                member.place(),
-                "bad_value",
-                "`credentials` has one key twice: give it a `weight` instead",
-            );
-            continue;
-        }
-        keys.push(credential);
-    }
-    Some(keys)
-}
-
-fn credential(field: Field<'_>, problems: &mut Problems) -> Option<ProviderKey> {
-    let fields = field.fields(&["key", "weight", "rate_limits", "quotas"], problems)?;
-    let key = fields.required("key", "write `key: ${ENV:NAME}`", problems);
-    let weight = weight(&fields, problems);
-    let budgets = budgets::read(&fields, Holder::Key, problems);
-    let key = key?;
-    let fits = |text: &&str| {
-        text.len() <= KEY_MAX_BYTES
-            && !text.is_empty()
-            && text.bytes().all(|b| b.is_ascii_graphic())
-    };
-    let Some(text) = key.as_text().filter(fits) else {
-        // What was written may be a secret: it is not repeated.
-        problems.error(
-            key.place(),
-            "bad_value",
-            "`key` is no key: it has 1 to 4096 printable characters of ASCII without spaces, such as `key: ${ENV:NAME}`",
+    if members.len() > TEAMS_MAX {
+        field.refuse(
+            "has more than 1,000 entries: write `shared: true`",
+            problems,
         );
         return None;
-    };
-    Some(ProviderKey {
-        key: Secret::new(text.to_owned()),
-        weight: weight?,
-        budgets: budgets?,
-    })
+    }
+    let mut teams: BTreeSet<Name> = BTreeSet::new();
+    for member in members {
+        teams.insert(name(member, problems)?);
+    }
+    Some(SharedWith::Teams(teams))
+}
+
+/// What stands for the words of an address: a word is one segment of a host or a path, so that no address becomes another.
+fn at(field: Field<'_>, problems: &mut Problems) -> Option<BTreeMap<Box<str>, Box<str>>> {
+    let entries = field.entries(problems)?;
+    if entries.len() > AT_MAX {
+        field.refuse("has more than 8 entries", problems);
+        return None;
+    }
+    let mut words = BTreeMap::new();
+    for entry in entries {
+        let word = entry.parsed(
+            |text| segment(text).then(|| Box::from(text)),
+            "is no part of an address: it has letters, digits, `-`, `_` and `.` within",
+            problems,
+        )?;
+        words.insert(Box::from(entry.key()), word);
+    }
+    Some(words)
+}
+
+/// What may stand for a word within a host or a path.
+pub(super) fn segment(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let outer = |byte: &u8| byte.is_ascii_alphanumeric();
+    text.len() <= AT_MAX_BYTES
+        && text.bytes().all(inner)
+        && text.as_bytes().first().is_some_and(outer)
+        && text.as_bytes().last().is_some_and(outer)
+        && !text.contains("..")
+}
+
+fn api_version(text: &str) -> bool {
+    let letters = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
+    (1..=40).contains(&text.len()) && text.bytes().all(letters)
 }
 
 /// A share of calls.

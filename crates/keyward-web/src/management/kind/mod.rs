@@ -70,6 +70,13 @@ const fn sealed(pointer: &'static str) -> SecretMember {
     }
 }
 
+const fn of_provider(pointer: &'static str) -> SecretMember {
+    SecretMember {
+        pointer,
+        kept: Kept::Sealed("provider."),
+    }
+}
+
 const fn never(pointer: &'static str) -> SecretMember {
     SecretMember {
         pointer,
@@ -220,11 +227,14 @@ impl KindDescription {
             about: "Who serves AI models, and the keys that it is called with.",
             versioned: false,
             // With a beginning of their own: no other place of the team's can have them sent somewhere.
-            secrets: &[SecretMember {
-                pointer: "/credentials/*/key",
-                kept: Kept::Sealed("provider."),
-            }],
-            sent_to: &["catalogue", "dialect", "base_url", "key_header"],
+            secrets: &[
+                of_provider("/credentials/*/key"),
+                of_provider("/credentials/*/aws/secret_access_key"),
+                of_provider("/credentials/*/aws/session_token"),
+                of_provider("/credentials/*/google/service_account"),
+                of_provider("/credentials/*/entra/client_secret"),
+            ],
+            sent_to: &["catalogue", "dialect", "base_url", "at", "key_header"],
             schema: ai::provider_schema,
         },
         Self {

@@ -174,7 +174,7 @@ impl JsonLines {
             );
             let tokens = model.tokens;
             let cost = u64::try_from(model.cost.0).unwrap_or_default();
-            let numbers: [(F, &[u8], u64); 7] = [
+            let numbers: [(F, &[u8], u64); 11] = [
                 (F::InputTokens, b",\"input_tokens\":", tokens.input),
                 (F::CachedTokens, b",\"cached_tokens\":", tokens.cached_input),
                 (
@@ -188,6 +188,10 @@ impl JsonLines {
                     b",\"reasoning_tokens\":",
                     tokens.reasoning,
                 ),
+                (F::Images, b",\"images\":", model.units.images),
+                (F::Characters, b",\"characters\":", model.units.characters),
+                (F::AudioMs, b",\"audio_ms\":", model.units.audio_ms),
+                (F::Searches, b",\"searches\":", model.units.searches),
                 (F::CostPicoUsd, b",\"cost_pico_usd\":", cost),
                 (
                     F::PriceRevision,
@@ -382,7 +386,9 @@ mod tests {
     use super::*;
     use keyward_model::caller::{Method, TokenFacts};
     use keyward_model::id::TeamId;
-    use keyward_model::usage::{ModelUse, PicoUsd, PromptLabels, RouteLabels, Times, TokenCounts};
+    use keyward_model::usage::{
+        ModelUse, PicoUsd, PromptLabels, RouteLabels, Times, TokenCounts, UnitCounts,
+    };
     use keyward_model::{Caller, Name};
     use serde_json::{Value, json};
     use std::sync::Arc;
@@ -423,6 +429,10 @@ mod tests {
             tokens: TokenCounts {
                 input: 12,
                 ..TokenCounts::default()
+            },
+            units: UnitCounts {
+                images: 2,
+                ..UnitCounts::default()
             },
             estimated: true,
             cost: PicoUsd(15_000_000),

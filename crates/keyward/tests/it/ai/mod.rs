@@ -2,7 +2,9 @@
 
 mod budgets;
 mod caches;
+mod catalogue;
 mod charged;
+mod clouds;
 mod control;
 mod dialects;
 mod fallback;
@@ -14,7 +16,9 @@ mod passage;
 mod prompts;
 mod routing;
 mod sdk;
+mod sharing;
 mod sparing;
+mod tasks;
 
 use crate::node::{Node, Plan};
 use keyward_testkit::{Answer, Received, Script, Upstream, until};

@@ -102,6 +102,75 @@ async fn prompts() {
 }
 
 #[tokio::test]
+async fn ai_clouds() {
+    let shell = crate::shell::Shell::new();
+    let key = text(shell.pipe(&["credential", "generate"], b""));
+    let private = shell.pipe(&["jwk", "generate", "--alg", "RS256"], b"");
+    let pem = text(shell.pipe(&["jwk", "convert", "--to", "pem"], &private));
+    let cloud = Upstream::choosing(|asked| {
+        if asked.target() == "/token" {
+            let token = json!({ "access_token": "a-token", "expires_in": 3600 });
+            return Script::json("200 OK", &[], &token);
+        }
+        if asked.target().starts_with("/model/") {
+            return Script::json("503 Service Unavailable", &[], &json!({ "message": "busy" }));
+        }
+        let answer = json!({
+            "id": "msg_1", "type": "message", "role": "assistant", "model": "claude", "stop_reason": "end_turn",
+            "stop_sequence": null, "content": [{ "type": "text", "text": "Hello" }],
+            "usage": { "input_tokens": 1, "output_tokens": 1 },
+        });
+        Script::json("200 OK", &[], &answer)
+    })
+    .await;
+    let account = json!({
+        "type": "service_account", "client_email": "a@b", "private_key": pem,
+        "token_uri": format!("{}/token", cloud.url()),
+    });
+    shell.file("service-account.json", account.to_string().as_bytes());
+    let bedrock = format!("name: bedrock\n    base_url: {}", cloud.url());
+    let vertex = format!("base_url: {}/vertex", cloud.url());
+    let moved = [
+        ("name: bedrock", &*bedrock),
+        (
+            "at: { region: europe-west1, project: my-project }",
+            &*vertex,
+        ),
+        ("format: 1", "format: 1\negress: { allow: [127.0.0.0/8] }"),
+    ];
+    let environment = [
+        ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AZURE_CLIENT_SECRET", "secret"),
+        ("APP_KEY", &*key),
+    ];
+    let example = Example::in_shell(shell, "ai-clouds.yaml", &moved, &environment).await;
+    let bearer = format!("Authorization: Bearer {key}");
+    let ask = json!({ "model": "claude", "messages": [{ "role": "user", "content": "Hello" }] });
+    let answered = call(
+        example.process.gateway(),
+        post("/v1/chat/completions", &bearer, &ask),
+    )
+    .await;
+    assert_eq!(answered.status, 200, "{}", answered.text());
+    assert_eq!(
+        answered.head.field("keyward-attempts"),
+        Some(
+            "bedrock/eu.anthropic.claude-sonnet-4-5-20250929-v1:0 503, vertex/claude-sonnet-4-5@20250929 200"
+        )
+    );
+    let received = cloud.received();
+    let signed = received
+        .iter()
+        .find(|asked| asked.target().starts_with("/model/"));
+    let authorization = signed.unwrap().head.field("authorization").unwrap();
+    assert!(
+        authorization.contains("/eu-central-1/bedrock/aws4_request"),
+        "{authorization}"
+    );
+}
+
+#[tokio::test]
 async fn ai_routing() {
     let shell = crate::shell::Shell::new();
     let key = text(shell.pipe(&["credential", "generate"], b""));
