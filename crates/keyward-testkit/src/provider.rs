@@ -30,7 +30,7 @@ impl Script {
     /// A server-sent event in a chunk of its own; without a name where that is empty.
     #[must_use]
     pub fn event(self, name: &str, data: &str) -> Self {
-        self.write_chunk(&event(name, data))
+        self.write_chunk(event(name, data))
     }
 
     /// The end of a stream's chunks.

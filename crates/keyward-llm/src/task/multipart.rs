@@ -167,16 +167,15 @@ fn part(body: &[u8], span: Range<usize>) -> Result<Part, Error> {
         let (name, value) = line
             .split_once(':')
             .ok_or_else(|| wrong("has a part with lines that are no fields"))?;
-        match name.to_ascii_lowercase().as_str() {
-            "content-disposition" => {
-                if disposition.replace(value.trim()).is_some() {
-                    return Err(wrong("has a part with two names"));
-                }
+        let value = value.trim();
+        if name.eq_ignore_ascii_case("content-disposition") {
+            if disposition.replace(value).is_some() {
+                return Err(wrong("has a part with two names"));
             }
-            "content-transfer-encoding" if !value.trim().eq_ignore_ascii_case("binary") => {
-                return Err(wrong("has a part in another encoding than `binary`"));
-            }
-            _ => {}
+        } else if name.eq_ignore_ascii_case("content-transfer-encoding")
+            && !value.eq_ignore_ascii_case("binary")
+        {
+            return Err(wrong("has a part in another encoding than `binary`"));
         }
     }
     let disposition = disposition.ok_or_else(|| wrong("has a part without a name"))?;

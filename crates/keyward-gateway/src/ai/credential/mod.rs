@@ -35,7 +35,7 @@ pub(super) enum Credential {
     /// Keys that sign.
     Signing(Arc<SigningKeys>),
     /// Tokens, or keys that expire.
-    Granted(Grant),
+    Granted(Box<Grant>),
 }
 
 /// A request as far as a credential has to know it.
@@ -62,7 +62,7 @@ impl Credential {
         region: &str,
         way_out: &WayOut,
     ) -> Result<Self, String> {
-        let granted = |source| Self::Granted(Grant::new(source, way_out));
+        let granted = |source| Self::Granted(Box::new(Grant::new(source, way_out)));
         Ok(match secret {
             ProviderSecret::Key(key) => Self::Key(key.clone()),
             ProviderSecret::Aws(keys) => match &keys.of {

@@ -129,7 +129,7 @@ async fn models_are_served_only_where_an_api_says_so() {
     // Nor elsewhere than where it says so.
     let back = recorded("openai-chat", "text").await;
     let node = plan("openai-chat", &back.url()).start().await;
-    let answer = post(&node, "/v1/rerank", &[], &chat("fast")).await;
+    let answer = post(&node, "/v1/assistants", &[], &chat("fast")).await;
     check_problem(&answer, 404, "not_found");
     let answer = node.get("/v1/chat/completions", &[]).await;
     check_problem(&answer, 405, "method_not_allowed");
@@ -178,7 +178,6 @@ fn what_can_not_be_served_is_told_before_anything_runs() {
         ("- { kind: provider, name: vertex, base_url: \"https://a.example\", credentials: [ { key: k } ] }".to_owned(), Some("tokens of an account")),
         ("- { kind: provider, name: azure-openai, at: { resource: a/b }, credentials: [ { key: k } ] }".to_owned(), Some("is no part of an address")),
         ("- { kind: provider, name: openai, at: { region: r }, credentials: [ { key: k } ] }".to_owned(), Some("stands for nothing")),
-        ("- { kind: provider, team: other, name: own, dialect: openai-chat, base_url: \"http://127.0.0.1:1\", shared: true }".to_owned(), Some("`shared` is for providers of the team `default`")),
         ("- { kind: provider, name: openai, own_key: require, credentials: [ { key: k } ] }".to_owned(), Some("where callers bring the keys")),
         ("- { kind: provider, name: anthropic, api_version: \"1\", credentials: [ { key: k } ] }".to_owned(), Some("is of Azure's OpenAI")),
         ("- { kind: provider, name: bedrock, base_url: \"https://a.example\", credentials: [ { aws: { access_key_id: AKIAIOSFODNN7EXAMPLE, secret_access_key: s } } ] }".to_owned(), Some("lacks `region`")),

@@ -64,7 +64,7 @@ fn answer(dialect: &str, name: &str, asked: &Received) -> Script {
     }
     let mut script = Script::stream("application/x-ndjson");
     for (_, line) in events {
-        script = script.write_chunk(&format!("{line}\n"));
+        script = script.write_chunk(format!("{line}\n"));
     }
     script.end()
 }
