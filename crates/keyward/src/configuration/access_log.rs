@@ -122,9 +122,9 @@ pub(crate) enum LogField {
     CacheWriteTokens,
     OutputTokens,
     ReasoningTokens,
-    TokensEstimated,
     CostPicoUsd,
     PriceRevision,
+    TokensEstimated,
     Prompt,
     PromptVersion,
 }
@@ -170,9 +170,9 @@ impl LogField {
         ("cache_write_tokens", Self::CacheWriteTokens),
         ("output_tokens", Self::OutputTokens),
         ("reasoning_tokens", Self::ReasoningTokens),
-        ("tokens_estimated", Self::TokensEstimated),
         ("cost_pico_usd", Self::CostPicoUsd),
         ("price_revision", Self::PriceRevision),
+        ("tokens_estimated", Self::TokensEstimated),
         ("prompt", Self::Prompt),
         ("prompt_version", Self::PromptVersion),
     ];
