@@ -35,6 +35,8 @@ pub(crate) struct PromptStream {
     out: Bytes,
     given: usize,
     ended: bool,
+    /// The model's stream has come to its end, too: only then is it known what it took.
+    over: bool,
 }
 
 impl PromptStream {
@@ -61,6 +63,7 @@ impl PromptStream {
             out: Bytes::new(),
             given: 0,
             ended: false,
+            over: false,
         }
     }
 
@@ -74,7 +77,7 @@ impl PromptStream {
             if left > 0 {
                 return Poll::Ready(Ok(left));
             }
-            if self.ended {
+            if self.over {
                 return Poll::Ready(Ok(0));
             }
             let count = ready!(self.from.poll_piece(waking))?;
@@ -89,6 +92,7 @@ impl PromptStream {
                 self.take(event, &mut out);
             }
             if count == 0 {
+                self.over = true;
                 self.from.end();
                 if !self.ended {
                     self.fail(&Failure::cut(), &mut out);
@@ -185,6 +189,7 @@ impl PromptStream {
         out.extend_from_slice(&problem);
         out.extend_from_slice(b"\n\n");
         self.ended = true;
+        self.over = true;
     }
 
     /// To be said while the caller takes nothing.

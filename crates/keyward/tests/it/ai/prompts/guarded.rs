@@ -61,7 +61,7 @@ fn with_model(url: &str, model: &str) -> Plan {
 #[tokio::test]
 async fn a_budget_holds_what_a_prompt_is_rendered_to_and_counts_every_round() {
     let (back, asked) = learning().await;
-    let limits = ", quotas: [ { name: tokens, by: api, tokens: 100000, per: month } ]";
+    let limits = ", quotas: [ { name: tokens, by: api, tokens: 1000000, per: month } ]";
     let node = plan(&back.url())
         .resource(judge(1))
         .resource(api("", limits))
@@ -79,7 +79,7 @@ async fn a_budget_holds_what_a_prompt_is_rendered_to_and_counts_every_round() {
         left.push(member(&answer, "tokens", "r").unwrap());
     }
     assert_eq!(left[0] - left[1], 14, "one round: {left:?}");
-    let limits = ", quotas: [ { name: tokens, by: api, tokens: 100000, per: month } ]";
+    let limits = ", quotas: [ { name: tokens, by: api, tokens: 1000000, per: month } ]";
     let back = saying("Bonjour").await;
     let node = plan(&back.url())
         .resource(judge(1))
@@ -111,7 +111,7 @@ async fn a_prompt_that_may_take_more_than_is_left_is_not_asked() {
         .await;
     let hello = json!({ "text": "Hello" });
     let answer = call(&node, "/prompts/translate", &[], &hello).await;
-    assert_eq!(answer.status, 429, "{}", answer.text());
+    check_problem(&answer, 400, "call_over_limit");
     assert_eq!(back.received().len(), 0);
     // What costs nothing is not held.
     check_passed(&node.get("/prompts", &[]).await);
