@@ -120,9 +120,9 @@ pub(crate) enum LogField {
     CacheWriteTokens,
     OutputTokens,
     ReasoningTokens,
-    TokensEstimated,
     CostPicoUsd,
     PriceRevision,
+    TokensEstimated,
 }
 
 impl LogField {
@@ -164,9 +164,9 @@ impl LogField {
         ("cache_write_tokens", Self::CacheWriteTokens),
         ("output_tokens", Self::OutputTokens),
         ("reasoning_tokens", Self::ReasoningTokens),
-        ("tokens_estimated", Self::TokensEstimated),
         ("cost_pico_usd", Self::CostPicoUsd),
         ("price_revision", Self::PriceRevision),
+        ("tokens_estimated", Self::TokensEstimated),
     ];
 
     /// Those that say who called or what for, and can be masked.

@@ -67,7 +67,7 @@ async fn a_refusal_names_the_limit_in_each_dialect() {
                 assert_eq!(error["code"], "insufficient_quota", "{shown}");
                 assert_eq!(error["type"], "insufficient_quota", "{shown}");
             }
-            "anthropic" => assert_eq!(error["type"], "rate_limit_error", "{shown}"),
+            "anthropic" => assert_eq!(error["type"], "billing_error", "{shown}"),
             _ => assert_eq!(error["status"], "RESOURCE_EXHAUSTED", "{shown}"),
         }
     }
