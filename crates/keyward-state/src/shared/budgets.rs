@@ -5,7 +5,7 @@
 //! killed, lapses.
 
 use super::counts::add;
-use super::settlements::{Settlement, life_of};
+use super::settlements::{Settlement, Standing, life_of};
 use super::worker::{Outage, SharedWorker};
 use crate::limit::{Claimed, Evicted, Hold, Now, Over, Spending, Spent, Verdict};
 use keyward_model::limit::{OnOutage, Unit};
@@ -312,7 +312,10 @@ impl SharedWorker {
             }
             if let Some(name) = &claim.account.shared {
                 let (amount, window) = (scaled(unit, hold.amount), hold.window);
-                places.push((holds_of(name), format!("{}|{amount}|{window}", holds.id)));
+                places.push(Standing {
+                    place: holds_of(name),
+                    member: format!("{}|{amount}|{window}", holds.id),
+                });
             }
             left.push((unscaled(unit, *room), time(*reset)));
             holds.held.push((claim, hold));

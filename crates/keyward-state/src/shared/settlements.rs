@@ -44,11 +44,20 @@ impl Settlement {
     }
 }
 
+/// What a call holds at the server.
+#[derive(Clone)]
+pub(super) struct Standing {
+    /// Where it stands.
+    pub(super) place: String,
+    /// What stands there.
+    pub(super) member: String,
+}
+
 /// What a worker has told, and has to tell.
 #[derive(Default)]
 pub(super) struct SharedBudgets {
     /// What calls hold that are under way: where, and what stands there.
-    pub(super) held: RefCell<BTreeMap<Box<str>, Vec<(String, String)>>>,
+    pub(super) held: RefCell<BTreeMap<Box<str>, Vec<Standing>>>,
     waiting: RefCell<VecDeque<(u64, Settlement)>>,
     next: std::cell::Cell<u64>,
 }
@@ -139,14 +148,14 @@ impl SharedBudgets {
 
     /// Renews what calls hold.
     pub(super) async fn renew(&self, to: &mut MultiplexedConnection) -> RedisResult<()> {
-        let held: Vec<(String, String)> = {
+        let held: Vec<Standing> = {
             let held = self.held.borrow();
             held.values().flatten().cloned().collect()
         };
         for some in held.chunks(AT_ONCE) {
             let mut invocation = RENEW.prepare_invoke();
             invocation.arg(micros(HOLD_LASTS));
-            for (place, member) in some {
+            for Standing { place, member } in some {
                 invocation.key(place).arg(member);
             }
             invocation.invoke_async::<()>(to).await?;
