@@ -40,7 +40,7 @@ pub struct Api {
     /// How long a body may go without a byte, in either direction. Default 60 s.
     pub idle_body_timeout: Duration,
     /// The AI models that it serves, in place of upstreams.
-    pub ai: Option<Ai>,
+    pub ai: Option<Box<Ai>>,
 }
 
 /// The life of a version.

@@ -196,7 +196,7 @@ fn models_api(demo: &Api, limit: Name) -> Result<Api, String> {
         authentication: Authentication::None,
         authorization: Authorization::default(),
         limits: limits.collect(),
-        ai: Some(ai),
+        ai: Some(Box::new(ai)),
         ..demo.clone()
     })
 }

@@ -26,7 +26,7 @@ const OF_OTHER_APIS: &[&str] = &[
     "idempotency",
 ];
 
-pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Option<Ai>> {
+pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Option<Box<Ai>>> {
     let Some(field) = fields.optional("ai") else {
         return Some(None);
     };
@@ -59,12 +59,12 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Optio
         }
     };
     let guarded = guardrail::read(&own, problems);
-    Some(Some(Ai {
+    Some(Some(Box::new(Ai {
         models,
         prompts: prompts?,
         budgets: Vec::new(),
         guarded: Box::new(guarded?),
-    }))
+    })))
 }
 
 fn offered(field: Field<'_>, problems: &mut Problems) -> Option<OfferedModels> {

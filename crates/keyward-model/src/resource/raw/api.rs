@@ -19,7 +19,7 @@ use crate::resource::coding::{Compression, Decompression};
 use crate::resource::policy::Policies;
 use crate::resource::route::Route;
 use crate::resource::{
-    Ai, Api, Authentication, Authorization, BasePath, Capture, ContentPolicies, IdentityHeaders,
+    Api, Authentication, Authorization, BasePath, Capture, ContentPolicies, IdentityHeaders,
     VersionState, WebSocket,
 };
 use std::collections::BTreeSet;
@@ -211,9 +211,9 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Api> 
         policies: policies.as_ref().unwrap_or(&no_policies),
         content: content.as_ref().unwrap_or(&without),
     };
-    let ai = ai?.map(|ai| Ai {
-        budgets: limits.budgets,
-        ..ai
+    let ai = ai?.map(|mut ai| {
+        ai.budgets = limits.budgets;
+        ai
     });
     let routes = match &ai {
         Some(ai) => base_path

@@ -46,5 +46,5 @@ async fn a_team_reaches_what_an_operator_opens_and_nothing_else_of_this_machine(
         assert!(!answer.text().contains(&address), "{}", answer.text());
         assert!(!answer.text().contains("keyward_"), "{address}");
     }
-    until_logged(&managed, "is not for this team's upstreams").await;
+    until_logged(&managed, "upstreams: an operator opens it").await;
 }

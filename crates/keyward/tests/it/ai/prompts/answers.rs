@@ -453,8 +453,8 @@ async fn a_stream_that_breaks_says_so_in_our_words() {
         });
         let error = json!({ "error": { "message": SECRET, "type": "server_error" } });
         Script::stream("text/event-stream")
-            .write_chunk(&format!("data: {chunk}\n\n"))
-            .write_chunk(&format!("data: {error}\n\n"))
+            .write_chunk(format!("data: {chunk}\n\n"))
+            .write_chunk(format!("data: {error}\n\n"))
             .end()
     })
     .await;

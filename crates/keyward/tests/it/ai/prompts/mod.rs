@@ -69,7 +69,7 @@ fn said(asked: &Received, text: &str) -> Script {
             chunk(json!({}), json!("stop")),
             (String::new(), usage),
         ] {
-            script = script.write_chunk(&format!("data: {data}\n\n"));
+            script = script.write_chunk(format!("data: {data}\n\n"));
         }
         return script.write_chunk("data: [DONE]\n\n").end();
     }
