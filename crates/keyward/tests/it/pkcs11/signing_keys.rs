@@ -137,10 +137,10 @@ async fn every_algorithm_is_signed_in_the_token_and_verified_by_libraries_of_oth
     let mut listed = Vec::new();
     until("each set has its next key", async || {
         listed = token.private_keys();
-        listed.len() >= 3 * ALGORITHMS.len()
+        // One that two looks have made at once is destroyed again.
+        listed.len() == 3 * ALGORITHMS.len()
     })
     .await;
-    assert_eq!(listed.len(), 3 * ALGORITHMS.len());
     for key in listed {
         assert_eq!(
             key.access, "sensitive, always sensitive, never extractable, local",
