@@ -2,7 +2,7 @@
 //! is harmful, how many tokens something has.
 //!
 //! Where the provider speaks the caller's dialect, the request passes with the model exchanged and nothing else. Vectors,
-//! orders and counts are translated where the provider has them in another form ([`Task::write`]); what can't be is refused
+//! orders and counts are translated where the provider has them in another form ([`Asked::write`]); what can't be is refused
 //! with `unsupported_endpoint`.
 
 mod count;
