@@ -274,6 +274,14 @@ impl Keeper {
     /// Has the module make the keys that are wanted, and destroy what is over.
     async fn ask_module(&self) -> Result<(), Error> {
         let mut looked_for = self.at_module.lock().await;
+        // Before anything is made: whoever waits for the lock makes what is wanted by sets that were read before this.
+        let missing = match &self.context.module {
+            Some(module) => {
+                let (sets, now) = (self.sets.load_full(), self.context.clock.now());
+                self.missing.look(&mut looked_for, &sets, module, now).await
+            }
+            None => Ok(()),
+        };
         let mut first = None;
         for set in self.sets.load_full().iter().filter(|set| set.is_wanting) {
             match set.make_in_module(self.workshop()).await {
@@ -287,13 +295,7 @@ impl Keeper {
             }
         }
         self.workshop().clear(ACTOR).await?;
-        if let Some(module) = &self.context.module {
-            let (sets, now) = (self.sets.load_full(), self.context.clock.now());
-            self.missing
-                .look(&mut looked_for, &sets, module, now)
-                .await?;
-        }
-        first.map_or(Ok(()), Err)
+        first.map_or(missing, Err)
     }
 
     async fn look_at_store(&self, now: Timestamp) -> Result<(), Error> {

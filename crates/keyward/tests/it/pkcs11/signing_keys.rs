@@ -220,10 +220,9 @@ async fn a_token_makes_the_next_key_by_schedule_and_destroys_the_one_that_is_wit
     .await;
     let audit = managed.get("/audit?limit=500").await;
     let mut events = audit["items"].as_array().unwrap().iter();
-    let destroyed = events
-        .find(|event| event["action"] == "key.destroy")
-        .unwrap();
-    assert!(destroyed.to_string().contains(&active), "{destroyed}");
+    let destroyed =
+        events.any(|event| event["action"] == "key.destroy" && event.to_string().contains(&active));
+    assert!(destroyed, "{audit}");
     assert_eq!(managed.get("/audit/verify").await["intact"], true);
 }
 
