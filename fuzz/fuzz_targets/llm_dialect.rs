@@ -37,7 +37,9 @@ fuzz_target!(|data: &[u8]| {
                     Err(error) => panic!("{form} -> {dialect}: {error}"),
                 }
             }
-            let _passed = passage::request(form, rest, at % 2 == 0, &target);
+            if let Ok(members) = Members::read(rest) {
+                let _passed = passage::request(form, &members, at % 2 == 0, &target);
+            }
         }
         1 => {
             let _seen = passage::answer(dialect, rest);

@@ -156,7 +156,9 @@ impl Chain<'_> {
             });
         }
         if provider.dialect == asked.form {
-            let passed = passage::request(asked.form, &asked.body, asked.stream, &target.asked);
+            let members = asked.body.members();
+            let members = members.map_err(|error| Failure::from(&error))?;
+            let passed = passage::request(asked.form, &members, asked.stream, &target.asked);
             let passed = passed.map_err(|error| Failure::from(&error))?;
             return Ok(Prepared {
                 passed: Some(passed.edits.contains(&Edit::UsageAsked)),
@@ -191,7 +193,7 @@ impl Chain<'_> {
         Ok(Prepared {
             path,
             body: match body {
-                Cow::Borrowed(_) => self.asked.body.clone(),
+                Cow::Borrowed(_) => Bytes::clone(&self.asked.body),
                 Cow::Owned(edited) => Bytes::from(edited),
             },
             passed: None,
@@ -370,7 +372,7 @@ impl Chain<'_> {
             }
         };
         let way = way.ok_or_else(|| Ended::of(lost()))?;
-        let seen = Seen::new(dialect, self.asked.body.clone(), &self.context);
+        let seen = Seen::new(dialect, Bytes::clone(&self.asked.body), &self.context);
         let begun = InferredBody::begin(
             answer.body,
             way,

@@ -62,7 +62,7 @@ impl Beside<'_> {
             stream: false,
             task: Some(of_json(task)),
             own_key: None,
-            body: Bytes::from(body),
+            body: Bytes::from(body).into(),
             features: Vec::new(),
             sticky: Vec::new(),
             cache: CacheWish::default(),

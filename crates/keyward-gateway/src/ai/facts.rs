@@ -5,7 +5,7 @@ use super::plan::AiTarget;
 use crate::upstream::hash_of;
 use keyward_llm::Dialect;
 use keyward_llm::form::{Message, Output, Part, Request, Usage};
-use keyward_llm::json::{Json, Members};
+use keyward_llm::json::Json;
 use keyward_model::resource::{AskedAbility, Sticky, TargetCondition};
 
 /// Bytes of text that make about a token, over the languages and tokenizers in use.
@@ -103,7 +103,7 @@ impl Chain<'_> {
                 keys.find(|(known, _)| known == name).map(|(_, key)| *key)
             }
             Sticky::User => {
-                let members = Members::read(&self.asked.body).ok()?;
+                let members = self.asked.body.members().ok()?;
                 let named = members
                     .string("user")
                     .or_else(|| members.string("safety_identifier"))
@@ -122,7 +122,7 @@ impl Chain<'_> {
     }
 
     fn output_tokens(&self) -> u64 {
-        let Ok(members) = Members::read(&self.asked.body) else {
+        let Ok(members) = self.asked.body.members() else {
             return USUAL_OUTPUT;
         };
         let whole = |value: &[u8]| Json::parse(value).ok()?.as_u64();

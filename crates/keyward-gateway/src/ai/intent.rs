@@ -1,5 +1,6 @@
 //! What a call asks for, read from its body before anything is decided: which model it wants, and whether streamed.
 
+use super::asked_body::AskedBody;
 use super::cache::CacheWish;
 use super::listing::Listing;
 use super::own_key;
@@ -15,9 +16,7 @@ use crate::request::Refusal;
 use crate::snapshot::Route;
 use crate::upstream::hash_of;
 use crate::worker::Worker;
-use bytes::Bytes;
 use keyward_llm::Dialect;
-use keyward_llm::json::Members;
 use keyward_llm::task::{Asked, Task, multipart};
 use keyward_model::resource::AiEndpoint;
 use keyward_model::{Code, Fault, Secret};
@@ -50,7 +49,7 @@ pub(crate) struct ModelCall {
     /// A key of the caller's own, and the place of the provider that it is for.
     pub(super) own_key: Option<(usize, Secret<String>)>,
     /// As it came: every attempt is made from these bytes.
-    pub(super) body: Bytes,
+    pub(super) body: AskedBody,
     /// What stands in headers that calls are alike in which go to the same target, hashed.
     pub(super) sticky: Vec<(Box<str>, u64)>,
     /// Headers that pass to a provider of the same dialect.
@@ -193,6 +192,7 @@ pub(crate) async fn read_intent(
     if ai.endpoint.is_of_prompts() {
         return of_prompts(worker, ai, head, &body, record);
     }
+    let body = AskedBody::from(body);
     let (model, stream, task) = match (ai.endpoint, task_at(ai.endpoint)) {
         (AiEndpoint::GenerateContent, _) => {
             let (model, stream, task) = asked_in_address(last, head)?;
@@ -363,8 +363,9 @@ fn asked_in_address(last: &str, head: &RequestHead) -> Result<(String, bool, Opt
     Ok((model.to_owned(), stream, None))
 }
 
-fn asked_in_body(body: &[u8]) -> Result<(String, bool), Fault> {
-    let members = Members::read(body)
+fn asked_in_body(body: &AskedBody) -> Result<(String, bool), Fault> {
+    let members = body
+        .members()
         .map_err(|error| Fault::new(Code::BadRequest, format!("The body is {error}")))?;
     let model = members.string("model").ok_or_else(|| {
         Fault::new(

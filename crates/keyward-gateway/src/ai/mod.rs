@@ -6,6 +6,7 @@
 //! came: passed on as they are to a provider of the caller's dialect, translated for any other (`keyward-llm`).
 
 mod answering;
+mod asked_body;
 mod attempt;
 mod beside;
 mod cache;

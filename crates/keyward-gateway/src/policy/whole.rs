@@ -23,6 +23,8 @@ pub(crate) const BODIES_OF_ROUTE_MAX: usize = BODIES_MAX / 4;
 /// request from being read.
 pub(crate) const ANSWERS_MAX: usize = 256 << 20;
 pub(crate) const ANSWERS_OF_ROUTE_MAX: usize = ANSWERS_MAX / 4;
+/// For how much of a body that says its length memory is asked for before it is there.
+const AHEAD_MAX: usize = 256 << 10;
 /// How long a body may take to arrive, where the route's upstream has no time for a whole call: who sends a byte now
 /// and then keeps its memory no longer.
 const WHOLE_WITHIN: Duration = Duration::from_secs(60);
@@ -145,7 +147,9 @@ pub(crate) async fn read_within(
     if body.left().is_some_and(|left| left > bound as u64) {
         return Err(Unread::TooLarge);
     }
-    let mut bytes = Vec::new();
+    // Grown piece by piece, a large body would be copied once more. Memory that nothing is written to costs nothing.
+    let told = usize::try_from(body.left().unwrap_or_default()).unwrap_or(AHEAD_MAX);
+    let mut bytes = Vec::with_capacity(told.min(AHEAD_MAX));
     let Terms {
         seat,
         deadline,

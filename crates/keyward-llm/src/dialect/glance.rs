@@ -8,6 +8,8 @@ use crate::fields::Fields;
 use crate::form::{Failure, FailureKind, Usage};
 use crate::framing::Frame;
 use crate::json::{Json, Object};
+use memchr::memmem::Finder;
+use std::sync::LazyLock;
 
 /// What was seen of a stream so far.
 #[derive(Debug)]
@@ -21,6 +23,42 @@ pub(crate) struct Glance {
     ended: bool,
     /// Candidates by number, and whether each has said why it stopped: for dialects without an end of their own.
     candidates: Vec<(u64, bool)>,
+}
+
+/// Words by which events are told apart before they are read.
+struct Words {
+    anthropic: [Finder<'static>; 2],
+    responses: [Finder<'static>; 4],
+    delta: Finder<'static>,
+    error: Finder<'static>,
+    usage: Finder<'static>,
+    finish_reason: Finder<'static>,
+    index: Finder<'static>,
+}
+
+static WORDS: LazyLock<Words> = LazyLock::new(|| Words {
+    anthropic: ["\"message_", "\"error\""].map(Finder::new),
+    responses: [
+        "\"response.completed\"",
+        "\"response.incomplete\"",
+        "\"response.failed\"",
+        "\"error\"",
+    ]
+    .map(Finder::new),
+    delta: Finder::new("\"delta\""),
+    error: Finder::new("\"error\""),
+    usage: Finder::new("\"usage\""),
+    finish_reason: Finder::new("\"finish_reason\""),
+    index: Finder::new("\"index\""),
+});
+
+/// What stands behind each of a member's names, wherever it is in an event.
+fn values<'e>(event: &'e [u8], name: &'e Finder<'_>) -> impl Iterator<Item = &'e [u8]> {
+    name.find_iter(event).map(|at| {
+        let behind = event.get(at + name.needle().len()..).unwrap_or_default();
+        let value = behind.trim_ascii_start().strip_prefix(b":");
+        value.unwrap_or_default().trim_ascii_start()
+    })
 }
 
 /// More candidates than a call may ask for.
@@ -51,22 +89,38 @@ impl Glance {
         self.begun
     }
 
-    /// The words without which an event tells nothing that matters here; none where every event may.
-    pub(crate) const fn words(&self) -> &'static [&'static str] {
+    /// Whether an event can tell something that matters here. Most of a long answer can't, and that is seen many times
+    /// faster than an event is read.
+    pub(crate) fn may_tell(&self, event: &[u8]) -> bool {
+        let has = |words: &[Finder<'_>]| words.iter().any(|word| word.find(event).is_some());
         match self.dialect {
-            Dialect::Anthropic => &["\"message_", "\"error\""],
-            Dialect::OpenAiResponses => &[
-                "\"response.completed\"",
-                "\"response.incomplete\"",
-                "\"response.failed\"",
-                "\"error\"",
-            ],
-            Dialect::OpenAiChat
-            | Dialect::Gemini
-            | Dialect::Bedrock
-            | Dialect::Ollama
-            | Dialect::Cohere => &[],
+            _ if !self.begun => true,
+            Dialect::Anthropic => has(&WORDS.anthropic),
+            Dialect::OpenAiResponses => has(&WORDS.responses),
+            Dialect::OpenAiChat => self.chat_may_tell(event),
+            Dialect::Gemini | Dialect::Bedrock | Dialect::Ollama | Dialect::Cohere => true,
         }
+    }
+
+    /// A piece of a candidate that is known, with neither error nor usage nor end, tells nothing.
+    fn chat_may_tell(&self, event: &[u8]) -> bool {
+        let null = |value: &[u8]| value.starts_with(b"null");
+        let known = |value: &[u8]| {
+            let (digit, rest) = match value {
+                [digit @ b'0'..=b'9', rest @ ..] => (u64::from(digit - b'0'), rest),
+                _ => return false,
+            };
+            let ends = rest.first().is_some_and(|byte| !byte.is_ascii_digit());
+            ends && self.candidates.iter().any(|(at, _)| *at == digit)
+        };
+        // Candidates without a number are the first.
+        let first = self.candidates.iter().any(|(at, _)| *at == 0);
+        !(first
+            && WORDS.delta.find(event).is_some()
+            && WORDS.error.find(event).is_none()
+            && values(event, &WORDS.usage).all(null)
+            && values(event, &WORDS.finish_reason).all(null)
+            && values(event, &WORDS.index).all(known))
     }
 
     /// Looks at one event. What can't be read of it is not seen, and passes all the same once the answer has begun; a

@@ -21,18 +21,24 @@ pub struct Member {
 #[derive(Clone, Debug)]
 pub struct Members<'a> {
     text: &'a [u8],
+    outline: Cow<'a, Outline>,
+}
+
+/// Where the members of an object lie in its text: what is kept of a text that is asked about more than once.
+#[derive(Clone, Debug)]
+pub struct Outline {
     members: Vec<Member>,
     /// Where the closing brace stands.
     end: usize,
 }
 
-impl<'a> Members<'a> {
+impl Outline {
     /// Finds the members, checking the form of everything and building nothing.
     ///
     /// # Errors
     /// [`Error::Json`] for what is no object, or has a name twice: a gateway that looked at the one and a provider
     /// that takes the other would let calls pass that may not.
-    pub fn read(text: &'a [u8]) -> Result<Self, Error> {
+    pub fn read(text: &[u8]) -> Result<Self, Error> {
         let mut scanner = Scanner::new(text)?;
         scanner.expect(b'{', "not an object")?;
         let mut members: Vec<Member> = Vec::new();
@@ -65,7 +71,29 @@ impl<'a> Members<'a> {
         let end = scanner.at();
         scanner.expect(b'}', "an object does not end")?;
         scanner.end()?;
-        Ok(Self { text, members, end })
+        Ok(Self { members, end })
+    }
+
+    /// The members, of the text that this was read from.
+    #[must_use]
+    pub const fn of<'a>(&'a self, text: &'a [u8]) -> Members<'a> {
+        Members {
+            text,
+            outline: Cow::Borrowed(self),
+        }
+    }
+}
+
+impl<'a> Members<'a> {
+    /// Finds the members of a text.
+    ///
+    /// # Errors
+    /// As [`Outline::read`].
+    pub fn read(text: &'a [u8]) -> Result<Self, Error> {
+        Ok(Self {
+            text,
+            outline: Cow::Owned(Outline::read(text)?),
+        })
     }
 
     /// The bytes of a member's value.
@@ -93,11 +121,11 @@ impl<'a> Members<'a> {
 
     /// The names in their order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.members.iter().map(|member| member.name.as_str())
+        self.outline.members.iter().map(|member| member.name.as_str())
     }
 
     fn member(&self, name: &str) -> Option<&Member> {
-        self.members.iter().find(|member| member.name == name)
+        self.outline.members.iter().find(|member| member.name == name)
     }
 
     /// The text with members set (`Some`) and taken out (`None`); every other byte as it is. The same bytes where
@@ -111,16 +139,14 @@ impl<'a> Members<'a> {
         {
             return Cow::Borrowed(self.text);
         }
-        let first = self
-            .members
-            .first()
-            .map_or(self.end, |first| first.whole.start);
-        let last = self.members.last().map_or(first, |last| last.whole.end);
+        let Outline { members, end } = &*self.outline;
+        let first = members.first().map_or(*end, |first| first.whole.start);
+        let last = members.last().map_or(first, |last| last.whole.end);
         let mut out = Vec::with_capacity(self.text.len() + 64);
         out.extend_from_slice(self.bytes(0..first));
         let mut any = false;
         let mut before = first;
-        for member in &self.members {
+        for member in members {
             let separator = before..member.whole.start;
             before = member.whole.end;
             let edit = edits.iter().find(|(name, _)| *name == member.name);

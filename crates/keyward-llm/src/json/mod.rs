@@ -5,13 +5,14 @@
 
 mod members;
 mod parse;
+mod run;
 mod spans;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
-pub use members::{Member, Members};
+pub use members::{Member, Members, Outline};
 pub use spans::{Spanned, SpannedMember, SpannedValue, quoted, with_exchanged};
 
 use crate::error::Error;

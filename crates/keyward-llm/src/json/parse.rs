@@ -1,6 +1,6 @@
 //! The grammar (RFC 8259), strictly.
 
-use super::{Json, MOST_DEPTH, MOST_VALUES, Number, Object};
+use super::{Json, MOST_DEPTH, MOST_VALUES, Number, Object, run};
 use crate::error::Error;
 use std::ops::Range;
 
@@ -255,10 +255,7 @@ impl<'a> Scanner<'a> {
     /// The characters up to the next that means something.
     fn plain(&mut self) -> &'a str {
         let rest = self.rest();
-        let length = rest
-            .bytes()
-            .position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f))
-            .unwrap_or(rest.len());
+        let length = run::length(rest.as_bytes());
         self.at += length;
         rest.get(..length).unwrap_or_default()
     }
@@ -308,14 +305,18 @@ impl<'a> Scanner<'a> {
     }
 
     fn hex(&mut self) -> Result<u32, Error> {
-        let digits = self.rest().get(..4).unwrap_or_default();
-        let valid = digits.len() == 4 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-        match u32::from_str_radix(digits, 16) {
-            Ok(code) if valid => {
+        let digits = self.rest().as_bytes().first_chunk::<4>();
+        let code = digits.and_then(|digits| {
+            digits.iter().try_fold(0, |code, digit| {
+                Some(code << 4 | char::from(*digit).to_digit(16)?)
+            })
+        });
+        match code {
+            Some(code) => {
                 self.at += 4;
                 Ok(code)
             }
-            Ok(_) | Err(_) => self.fail("four hexadecimal digits are missing"),
+            None => self.fail("four hexadecimal digits are missing"),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Compact text.
 
-use super::Json;
+use super::{Json, run};
 
 pub(super) fn value(value: &Json, out: &mut String) {
     match value {
@@ -37,28 +37,28 @@ pub(super) fn value(value: &Json, out: &mut String) {
 /// In quotes, with what must be escaped, escaped.
 pub(super) fn string(text: &str, out: &mut String) {
     out.push('"');
-    let mut plain = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        let escape = match byte {
-            b'"' => "\\\"",
-            b'\\' => "\\\\",
-            b'\n' => "\\n",
-            b'\r' => "\\r",
-            b'\t' => "\\t",
-            0..=0x1f => "",
-            0x20..=0xff => continue,
+    let mut rest = text;
+    loop {
+        let (plain, behind) = rest.split_at(run::length(rest.as_bytes()));
+        out.push_str(plain);
+        let Some(&byte) = behind.as_bytes().first() else {
+            break;
         };
-        out.push_str(text.get(plain..at).unwrap_or_default());
-        if escape.is_empty() {
-            out.push_str("\\u00");
-            for digit in [byte >> 4, byte & 15] {
-                out.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
+        match byte {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            _ => {
+                out.push_str("\\u00");
+                for digit in [byte >> 4, byte & 15] {
+                    out.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
+                }
             }
-        } else {
-            out.push_str(escape);
         }
-        plain = at + 1;
+        // What ends a run is a byte of ASCII.
+        rest = behind.get(1..).unwrap_or_default();
     }
-    out.push_str(text.get(plain..).unwrap_or_default());
     out.push('"');
 }

@@ -64,16 +64,15 @@ pub struct Passed<'a> {
 /// Passes a request on. `stream` is what the address says where the body does not (Gemini).
 ///
 /// # Errors
-/// [`Error::Json`] for what is no object or has a name twice; [`Error::Unsupported`] for what the provider's quirks
-/// rule out; [`Error::OtherModel`] for a member that chooses another model; [`Error::ModelName`].
+/// [`Error::Unsupported`] for what the provider's quirks rule out; [`Error::OtherModel`] for a member that chooses another
+/// model; [`Error::ModelName`].
 pub fn request<'a>(
     dialect: Dialect,
-    body: &'a [u8],
+    members: &Members<'a>,
     stream: bool,
     target: &Target,
 ) -> Result<Passed<'a>, Error> {
-    let members = Members::read(body)?;
-    other_models::check(&members, dialect, target)?;
+    other_models::check(members, dialect, target)?;
     let mut made = Made::default();
     let path = match dialect {
         Dialect::Gemini => {
@@ -85,9 +84,9 @@ pub fn request<'a>(
             }
         }
         Dialect::OpenAiChat => {
-            made.model(&members, target);
-            made.quirks(&members, target.quirks)?;
-            made.usage(&members, target.quirks)?;
+            made.model(members, target);
+            made.quirks(members, target.quirks)?;
+            made.usage(members, target.quirks)?;
             "/chat/completions".to_owned()
         }
         Dialect::OpenAiResponses => {
@@ -98,11 +97,11 @@ pub fn request<'a>(
                     why: "nobody would see what it takes: leave `background` out, and stream the answer if it takes long",
                 });
             }
-            made.model(&members, target);
+            made.model(members, target);
             "/responses".to_owned()
         }
         Dialect::Anthropic => {
-            made.model(&members, target);
+            made.model(members, target);
             "/messages".to_owned()
         }
         Dialect::Bedrock | Dialect::Ollama | Dialect::Cohere => {

@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::form::{Event, Failure, FailureKind, Request, Usage};
 use crate::framing::{MOST_EVENT_BYTES, sse};
 use crate::json::{Json, Members, Object};
+use memchr::{memchr2, memmem};
 use std::borrow::Cow;
 
 /// Passes a stream of server-sent events on as it comes: an event is given as soon as it is whole, in its own bytes.
@@ -43,28 +44,38 @@ impl StreamPassage {
     /// # Errors
     /// [`Error::TooLarge`] for an event that does not end.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
-        let mut rest = bytes;
-        while let Some(&first) = rest.first() {
-            let ends_line = |byte: &u8| matches!(byte, b'\n' | b'\r');
-            if !ends_line(&first) {
-                // All of a line at once: byte by byte, this was a good part of what a stream costs.
-                let end = rest.iter().position(ends_line).unwrap_or(rest.len());
-                let (line, behind) = rest.split_at(end);
-                self.event.extend_from_slice(line);
+        // The event begins here, but for what of it came before.
+        let mut begin = 0;
+        let mut at = 0;
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            // All of a line at once: byte by byte, this was a good part of what a stream costs.
+            let length = memchr2(b'\n', b'\r', rest);
+            if length != Some(0) {
                 (self.line_is_empty, self.after_return) = (false, false);
-                rest = behind;
-                continue;
             }
-            self.event.push(first);
-            if !(first == b'\n' && self.after_return) {
+            let Some(length) = length else { break };
+            at += length + 1;
+            let ends_return = rest.get(length) == Some(&b'\r');
+            if ends_return || !self.after_return {
                 if self.line_is_empty {
-                    self.give(out);
+                    let end = bytes.get(begin..at).unwrap_or_default();
+                    begin = at;
+                    if self.event.is_empty() {
+                        self.give(end, out);
+                    } else {
+                        let mut event = std::mem::take(&mut self.event);
+                        event.extend_from_slice(end);
+                        self.give(&event, out);
+                        event.clear();
+                        self.event = event;
+                    }
                 }
                 self.line_is_empty = true;
             }
-            self.after_return = first == b'\r';
-            rest = rest.get(1..).unwrap_or_default();
+            self.after_return = ends_return;
         }
+        self.event
+            .extend_from_slice(bytes.get(begin..).unwrap_or_default());
         if self.event.len() > MOST_EVENT_BYTES {
             return Err(Error::TooLarge {
                 what: "the bytes of one event of a stream",
@@ -79,7 +90,8 @@ impl StreamPassage {
     /// it would spoil what tells of that.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         let mut rest = Vec::new();
-        self.give(&mut rest);
+        let event = std::mem::take(&mut self.event);
+        self.give(&event, &mut rest);
         self.glance.finish();
         let cut = self
             .failure()
@@ -136,21 +148,18 @@ impl StreamPassage {
         }
     }
 
-    fn give(&mut self, out: &mut Vec<u8>) {
-        let event = std::mem::take(&mut self.event);
+    fn give(&mut self, event: &[u8], out: &mut Vec<u8>) {
         self.given += u64::from(event.starts_with(b"event:") || event.starts_with(b"data:"));
-        let words = self.glance.words();
-        let tells = || words.iter().any(|word| contains(&event, word));
-        if (words.is_empty() || !self.glance.has_begun() || tells()) && self.look(&event, out) {
+        if self.glance.may_tell(event) && self.look(event, out) {
             return;
         }
-        if self.take_out_usage && contains(&event, "\"usage\"") {
-            if let Some(rest) = without_usage(&event) {
+        if self.take_out_usage && memmem::find(event, b"\"usage\"").is_some() {
+            if let Some(rest) = without_usage(event) {
                 out.extend_from_slice(&rest);
             }
             return;
         }
-        out.extend_from_slice(&event);
+        out.extend_from_slice(event);
     }
 
     /// What is no event that can be told apart is not seen: it is the caller's to read, as it came. Whether the event told
@@ -175,16 +184,6 @@ impl StreamPassage {
             let _cut = reader.finish(&mut taker);
         }
         written
-    }
-}
-
-/// The standard library looks for a text in a text many bytes at once, and for bytes in bytes one by one.
-fn contains(bytes: &[u8], word: &str) -> bool {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => text.contains(word),
-        Err(_) => bytes
-            .windows(word.len())
-            .any(|window| window == word.as_bytes()),
     }
 }
 

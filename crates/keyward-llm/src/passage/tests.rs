@@ -1,7 +1,17 @@
-use super::{Edit, StreamPassage, request};
+use super::{Edit, Passed, StreamPassage};
+use crate::json::Members;
 use crate::form::Failure;
 use crate::{Context, Dialect, Quirks, Target};
 use std::borrow::Cow;
+
+fn request<'a>(
+    dialect: Dialect,
+    body: &'a [u8],
+    stream: bool,
+    target: &Target,
+) -> Result<Passed<'a>, crate::Error> {
+    super::request(dialect, &Members::read(body)?, stream, target)
+}
 
 fn target(model: &str) -> Target {
     Target {

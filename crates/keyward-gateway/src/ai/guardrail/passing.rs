@@ -202,7 +202,7 @@ impl Passing {
             .await?;
         let edits: Vec<_> = texts.edits().collect();
         if !edits.is_empty() {
-            asked.body = Bytes::from(with_exchanged(&body, &edits));
+            asked.body = with_exchanged(&body, &edits).into();
         }
         Ok(())
     }

@@ -119,7 +119,7 @@ pub(in crate::ai) async fn run(
                 "Your answer does not fit the JSON schema that it has to: {mistakes}. Answer again, with the corrected JSON alone."
             );
             next.messages.push(Message::text(Role::User, ask));
-            again.body = written(&prompt.request)?;
+            again.body = written(&prompt.request)?.into();
         }
         record.next_round();
         let asking = Asking {

@@ -268,7 +268,7 @@ fn call(
         task: None,
         // It would show the caller, in their own account, what the prompt tells its model.
         own_key: None,
-        body,
+        body: body.into(),
         features: Vec::new(),
         prompt: Some(Box::new(PromptCall {
             version,
