@@ -1,6 +1,7 @@
 //! What tokens cost, in whole units of 10⁻¹² US dollars.
 
 use crate::form::Usage;
+use keyward_model::resource::TokenPrice;
 use keyward_model::usage::PicoUsd;
 
 /// How a call is served.
@@ -37,7 +38,31 @@ pub(super) struct Rates {
     pub(super) reasoning: Option<u64>,
 }
 
+impl From<&TokenPrice> for Price {
+    fn from(told: &TokenPrice) -> Self {
+        let base = Rates {
+            input: Some(told.input),
+            output: Some(told.output),
+            cache_read: told.cached_input,
+            cache_write: told.cache_write,
+            reasoning: told.reasoning,
+            ..Rates::default()
+        };
+        Self {
+            base,
+            tiers: Vec::new(),
+        }
+    }
+}
+
 impl Price {
+    /// A number that stands for a price that was told, as a catalogue's for all of its own: records of what calls cost
+    /// say by which.
+    #[must_use]
+    pub fn revision_of(told: &TokenPrice) -> u32 {
+        super::read::revision(&format!("{told:?}"))
+    }
+
     /// What a token costs that is read, where the prompt is short.
     #[must_use]
     pub fn input(&self) -> Option<PicoUsd> {

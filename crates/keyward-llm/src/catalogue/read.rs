@@ -35,7 +35,7 @@ pub(super) fn catalogue(text: &str) -> Result<Catalogue, Error> {
 }
 
 /// FNV-1a: nobody is kept from making two texts of one number, and nobody gains by it. Never 0, which stands for none.
-fn revision(text: &str) -> u32 {
+pub(super) fn revision(text: &str) -> u32 {
     let hash = text.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
     });
