@@ -201,11 +201,7 @@ async fn a_catalogue_that_lacks_a_provider_of_the_database_is_not_taken_up_and_s
         .filter(|line| line.split('\t').nth(1) != Some("openai"))
         .fold(String::new(), |text, line| text + line + "\n");
     assert!(text.len() < built_in.len());
-    let file = managed
-        .node
-        .process
-        .folder()
-        .join("keyward-data/catalogue.tsv");
+    let file = managed.node.process.folder().join("data/catalogue.tsv");
     std::fs::write(&file, text).unwrap();
     until_logged(&managed, "configuration: not reloaded").await;
     let model = json!({ "name": "fast", "targets": [{ "provider": "openai", "model": "m" }] });
