@@ -578,7 +578,7 @@ impl<'a> Compiling<'a> {
             .ok_or("names a provider that is not there")?;
         let mut known = plan.model(served);
         if model.allow_model_members {
-            known.asked.quirks.model_members = ModelMembers::None;
+            known.asked.quirks.model_members = ModelMembers::Allowed;
         }
         let same = |target: &AiTarget| target.provider == *place && target.asked == known.asked;
         if let Some(at) = built.targets.iter().position(same) {

@@ -1,6 +1,6 @@
 use super::{Edit, Passed, StreamPassage};
-use crate::json::Members;
 use crate::form::Failure;
+use crate::json::Members;
 use crate::{Context, Dialect, Quirks, Target};
 use std::borrow::Cow;
 
@@ -365,6 +365,31 @@ fn members_that_choose_other_models_are_refused() {
         ),
         (
             r#"{"model":"a","models":["b"],"route":"x"}"#,
+            ModelMembers::None,
+            None,
+        ),
+        (
+            r#"{"model":"a","tools":[{"type":"function","function":{}},{"type":"image_generation","model":"b"}]}"#,
+            ModelMembers::None,
+            Some("tools.1.model"),
+        ),
+        (
+            r#"{"model":"a","tools":[{"type":"advisor_20260301","name":"advisor","m\u006fdel":"b"}]}"#,
+            ModelMembers::None,
+            Some("tools.0.model"),
+        ),
+        (
+            r#"{"model":"a","Tools":[{"type":"advisor_20260301","Model":"b"}]}"#,
+            ModelMembers::None,
+            Some("Tools.0.Model"),
+        ),
+        (
+            r#"{"model":"a","tools":[{"type":"image_generation","model":"b"}]}"#,
+            ModelMembers::Allowed,
+            None,
+        ),
+        (
+            r#"{"model":"a","tools":[{"name":"cars","input_schema":{"properties":{"model":{"description":"\u0022Golf\u0022"}}}}]}"#,
             ModelMembers::None,
             None,
         ),
