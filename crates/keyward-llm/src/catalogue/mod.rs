@@ -64,6 +64,22 @@ pub enum KeyPlace {
     None,
 }
 
+impl KeyPlace {
+    /// As a catalogue has it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bearer => "bearer",
+            Self::XApiKey => "x-api-key",
+            Self::XGoogApiKey => "x-goog-api-key",
+            Self::ApiKey => "api-key",
+            Self::GoogleOauth => "google-oauth",
+            Self::AwsSignature => "aws-sigv4",
+            Self::None => "none",
+        }
+    }
+}
+
 /// What a model does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {

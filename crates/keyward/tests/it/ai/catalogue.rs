@@ -89,6 +89,48 @@ fn a_newer_catalogue_is_checked_before_it_counts() {
     );
 }
 
+/// Whoever can put another catalogue in an operator's way would get every key otherwise.
+#[test]
+fn a_newer_catalogue_leads_keys_elsewhere_only_where_that_is_accepted() {
+    let shell = Shell::new();
+    shell.file("keyward.yaml", b"format: 1\ndata_dir: data\n");
+    let update = ["models", "update", "--from", "-"];
+    let accepting = ["models", "update", "--accept-addresses", "--from", "-"];
+    let elsewhere = catalogue("1").replace("https://api.openai.com/v1", "https://evil.example/v1");
+    for (text, expected) in [
+        (
+            elsewhere.clone(),
+            "another address: `https://evil.example/v1` instead of `https://api.openai.com/v1`",
+        ),
+        (
+            catalogue("1").replace("\topenai-chat\t", "\tollama\t"),
+            "another dialect: `ollama`",
+        ),
+        (
+            catalogue("1").replace("\tbearer\t", "\tapi-key\t"),
+            "another place of the key: `api-key`",
+        ),
+    ] {
+        let refused = shell.refusal(&update, text.as_bytes());
+        assert!(
+            refused.contains(expected) && refused.contains("--accept-addresses"),
+            "{refused}"
+        );
+    }
+    let plain = elsewhere.replace("https://", "http://");
+    let refused = shell.refusal(&accepting, plain.as_bytes());
+    assert!(refused.contains("without TLS"), "{refused}");
+    assert!(!shell.directory.path().join("data/catalogue.tsv").exists());
+    shell.pipe(&accepting, elsewhere.as_bytes());
+    // What was accepted is what counts from then on.
+    shell.pipe(&update, elsewhere.as_bytes());
+    let back = shell.refusal(&update, catalogue("1").as_bytes());
+    assert!(
+        back.contains("`https://api.openai.com/v1` instead of"),
+        "{back}"
+    );
+}
+
 #[tokio::test]
 async fn a_node_takes_up_a_newer_catalogue_without_a_restart() {
     let back = recorded("openai-chat", "text").await;
