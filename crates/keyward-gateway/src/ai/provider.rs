@@ -56,6 +56,8 @@ pub(crate) struct KnownModel {
     pub(crate) price: Option<Price>,
     /// What of a call's needs it is known to lack.
     pub(crate) lacks: Needs,
+    /// What it does, where that is known.
+    pub(crate) mode: Option<Mode>,
 }
 
 /// A provider as it is now, and what was counted of its models.
@@ -281,6 +283,7 @@ impl ProviderPlan {
             asked,
             price: model.and_then(|model| model.price.clone()),
             lacks,
+            mode: model.map(|model| model.mode),
         }
     }
 

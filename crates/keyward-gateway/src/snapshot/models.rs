@@ -595,6 +595,7 @@ impl<'a> Compiling<'a> {
             price_revision: plan.price_revision(),
             context: plan.context(served),
             lacks: known.lacks,
+            mode: known.mode,
             hash: hash_of(format!("{provider}/{served}").as_bytes()),
             state: plan.state.target(served),
             metrics: plan.state.metrics(built.asked, served, self.workers),

@@ -68,6 +68,61 @@ async fn a_caller_gets_the_models_that_they_may_have_and_sees_no_others() {
 }
 
 #[tokio::test]
+async fn lists_tell_what_is_known_of_models() {
+    let target =
+        |provider: &str, model: &str| format!("{{ provider: {provider}, model: {model} }}");
+    let model = |name: &str, targets: &[String]| {
+        format!(
+            "- {{ kind: model, name: {name}, targets: [ {} ] }}",
+            targets.join(", ")
+        )
+    };
+    let node = Plan::default()
+        .resource("- { kind: provider, name: openai, credentials: [ { key: k } ] }")
+        .resource("- { kind: provider, name: gemini, credentials: [ { key: k } ] }")
+        .resource(model(
+            "both",
+            &[
+                target("openai", "gpt-5"),
+                target("gemini", "gemini-2.5-pro"),
+            ],
+        ))
+        .resource(model(
+            "vectors",
+            &[target("openai", "text-embedding-3-small")],
+        ))
+        .resource(model("unknown", &[target("openai", "gpt-next")]))
+        .resource(OPEN)
+        .start()
+        .await;
+    let one = async |name: &str, headers: &[(&str, &str)]| {
+        let answer = node.get(name, headers).await;
+        check_passed(&answer);
+        answer.json().unwrap()
+    };
+    assert_eq!(
+        one("/v1beta/models/both", &[]).await,
+        json!({
+            "name": "models/both",
+            "displayName": "both",
+            "supportedGenerationMethods": ["generateContent", "streamGenerateContent", "countTokens"],
+            "inputTokenLimit": 272_000,
+            "outputTokenLimit": 65_536,
+        })
+    );
+    let vectors = one("/v1beta/models/vectors", &[]).await;
+    let methods = json!(["embedContent", "batchEmbedContents"]);
+    assert_eq!(vectors["supportedGenerationMethods"], methods);
+    let unknown = one("/v1/models/unknown", &[("x-goog-api-key", "k")]).await;
+    assert_eq!(unknown["name"], "models/unknown");
+    assert!(unknown.get("inputTokenLimit").is_none(), "{unknown}");
+    let of_anthropic = [("anthropic-version", "2023-06-01")];
+    let both = one("/v1/models/both", &of_anthropic).await;
+    assert_eq!(both["max_input_tokens"], 272_000);
+    assert_eq!(node.get("/v1beta/models/none", &[]).await.status, 404);
+}
+
+#[tokio::test]
 async fn refusals_of_every_step_are_in_the_caller_s_dialect() {
     let back = recorded("openai-chat", "text").await;
     let key = ApiKey::from_random(&[1; 32]).reveal().to_owned();
