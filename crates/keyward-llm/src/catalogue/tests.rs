@@ -240,6 +240,22 @@ fn a_model_retires_on_its_day() {
 }
 
 #[test]
+fn a_time_has_its_day() {
+    for (seconds, day) in [
+        (951_782_399, "2000-02-28"),
+        (951_782_400, "2000-02-29"),
+        (951_868_800, "2000-03-01"),
+        (1_798_761_599, "2026-12-31"),
+        (1_798_761_600, "2027-01-01"),
+        (4_107_542_400, "2100-03-01"),
+        (i64::MIN, "2000-01-01"),
+        (i64::MAX, "9999-12-31"),
+    ] {
+        assert_eq!(Day::of(seconds).to_string(), day, "{seconds}");
+    }
+}
+
+#[test]
 fn what_can_not_be_read_is_told_with_its_line() {
     let provider = SMALL.lines().next().unwrap();
     for (line, why) in [

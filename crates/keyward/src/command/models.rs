@@ -7,10 +7,10 @@ use crate::environment;
 use clap::{Args, Subcommand, ValueHint};
 use keyward_egress::{AllowRule, Egress, Limits, Policy, Request};
 use keyward_gateway::{check_provider, use_catalogue};
-use keyward_llm::catalogue::{Catalogue, Model, Provider};
+use keyward_llm::catalogue::{Catalogue, Model, Price, Provider};
 use keyward_model::resource::Spec;
 use keyward_model::usage::PicoUsd;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -103,7 +103,7 @@ impl List {
         };
         let models: Vec<&Model> = catalogue.models().filter(wanted).collect();
         if self.json {
-            let models: Vec<Value> = models.iter().map(|model| told(model)).collect();
+            let models: Vec<Value> = models.iter().map(|model| told(model, &catalogue)).collect();
             let all = json!({ "revision": catalogue.revision(), "models": models });
             return terminal::write_json(&all);
         }
@@ -196,8 +196,16 @@ fn table(models: &[&Model]) -> String {
     text
 }
 
-fn told(model: &Model) -> Value {
+fn told(model: &Model, catalogue: &Catalogue) -> Value {
     let price = model.price.as_ref();
+    let tiers = price.map(Price::tiers).unwrap_or_default();
+    let tiers = tiers.into_iter().map(|(above, rates)| {
+        let rates = rates.into_iter();
+        let each = rates.map(|(kind, PicoUsd(pico))| (kind.to_owned(), pico.into()));
+        json!({ "above_tokens": above, "pico_usd": each.collect::<Map<String, Value>>() })
+    });
+    let abilities = model.abilities.iter().map(|ability| ability.as_str());
+    let provider = catalogue.provider(&model.provider);
     let per_token = |price: Option<PicoUsd>| price.map(|PicoUsd(pico)| pico);
     json!({
         "provider": model.provider,
@@ -207,6 +215,9 @@ fn told(model: &Model) -> Value {
         "max_output": model.max_output,
         "input_pico_usd": per_token(price.and_then(|price| price.input())),
         "output_pico_usd": per_token(price.and_then(|price| price.output())),
+        "prices": tiers.collect::<Vec<Value>>(),
+        "batch_percent": provider.and_then(|provider| provider.batch_percent),
+        "abilities": abilities.collect::<Vec<&str>>(),
         "retires": model.retires.map(|day| day.to_string()),
         "source": model.source,
     })
@@ -253,14 +264,15 @@ impl Update {
             .filter_map(|provider| Some((before.provider(&provider.id)?, provider)))
             .flat_map(|(before, newer)| changes(before, newer))
             .collect();
-        for change in &moved {
-            terminal::complain(&format!("keyward: {change}"));
-        }
-        if moved.is_empty() || self.accept_addresses {
+        if moved.is_empty() {
             return Ok(());
         }
+        let moved = moved.join("; ");
+        if self.accept_addresses {
+            return terminal::write_line(&format!("Accepted: {moved}"));
+        }
         let why = format!(
-            "what came from {} has other addresses, dialects or places of keys for providers that are known, and their keys would go there; look at each, and take it with `--accept-addresses` if that is right",
+            "what came from {} would lead keys elsewhere: {moved}. Look at each, and take it with `--accept-addresses` if that is right",
             self.from
         );
         Err(Failure::new(WHAT, why, "other_addresses"))

@@ -35,7 +35,19 @@ fn models_are_listed_with_their_prices() {
     assert_eq!(cells[..3], ["anthropic", "claude-sonnet-4-5", "chat"]);
     assert_eq!(cells[4..6], ["3", "15"]);
     let all = json(&shell.pipe(&["models", "list", "--json"], b""));
-    assert!(all["models"].as_array().unwrap().len() >= 1_000);
+    let all = all["models"].as_array().unwrap();
+    assert!(all.len() >= 1_000);
+    let named = |name: &str| all.iter().find(|model| model["model"] == name).unwrap();
+    let sonnet = named("claude-sonnet-4-5");
+    assert_eq!(sonnet["prices"][0]["above_tokens"], 0);
+    assert_eq!(sonnet["prices"][0]["pico_usd"]["cache_read"], 300_000);
+    let tiered = all
+        .iter()
+        .find(|model| model["provider"] == "gemini" && model["model"] == "gemini-2.5-pro");
+    assert_eq!(tiered.unwrap()["prices"][1]["above_tokens"], 200_000);
+    assert_eq!(sonnet["batch_percent"], 50);
+    let abilities = sonnet["abilities"].as_array().unwrap();
+    assert!(abilities.contains(&json!("tools")), "{sonnet}");
     let refused = shell.refusal(&["models", "list", "--provider", "opnai"], b"");
     assert!(refused.contains("no provider `opnai`"), "{refused}");
 }
@@ -128,6 +140,36 @@ fn a_newer_catalogue_leads_keys_elsewhere_only_where_that_is_accepted() {
     assert!(
         back.contains("`https://api.openai.com/v1` instead of"),
         "{back}"
+    );
+}
+
+#[test]
+fn a_model_that_is_served_no_more_is_warned_of() {
+    let shell = Shell::new();
+    let given = catalogue("1");
+    let gone = given.replace("\tgpt-next\t", "\tgpt-last\t");
+    let gone = gone.replace("2030-01-02", "2020-01-02");
+    let (_, gone) = gone.split_once('\n').unwrap();
+    shell.file("data/catalogue.tsv", format!("{given}{gone}").as_bytes());
+    let check = |name: &str, more: &str| {
+        let text = format!(
+            "format: 1\ndata_dir: data\nresources:\n- {{ kind: provider, name: openai, {more} credentials: [ {{ key: k }} ] }}\n- {{ kind: model, name: fast, targets: [ {{ provider: openai, model: gpt-next }} ], fallbacks: [ {{ provider: openai, model: {name} }} ] }}\n"
+        );
+        shell.file("keyward.yaml", text.as_bytes());
+        let output = shell.run(&["check"], b"");
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let told = check("gpt-last", "");
+    assert!(
+        told.contains("`gpt-last` of `openai` is served no more since 2020-01-02")
+            && told.contains("[retired_model]"),
+        "{told}"
+    );
+    assert_eq!(check("gpt-unknown", ""), "");
+    assert_eq!(
+        check("gpt-last", "base_url: \"https://own.example/v1\","),
+        ""
     );
 }
 
