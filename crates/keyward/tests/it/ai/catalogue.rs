@@ -150,6 +150,7 @@ fn a_model_that_is_served_no_more_is_warned_of() {
     let gone = given.replace("\tgpt-next\t", "\tgpt-last\t");
     let gone = gone.replace("2030-01-02", "2020-01-02");
     let (_, gone) = gone.split_once('\n').unwrap();
+    std::fs::create_dir(shell.directory.path().join("data")).unwrap();
     shell.file("data/catalogue.tsv", format!("{given}{gone}").as_bytes());
     let check = |name: &str, more: &str| {
         let text = format!(
