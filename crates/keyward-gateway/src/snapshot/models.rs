@@ -580,7 +580,7 @@ impl<'a> Compiling<'a> {
             .ok_or("names a provider that is not there")?;
         let mut known = plan.model(served);
         if model.allow_model_members {
-            known.asked.quirks.model_members = ModelMembers::None;
+            known.asked.quirks.model_members = ModelMembers::Allowed;
         }
         let mut price_revision = plan.price_revision();
         if let Some(price) = &told.price {
@@ -614,6 +614,7 @@ impl<'a> Compiling<'a> {
             price_revision,
             context,
             lacks: known.lacks,
+            mode: known.mode,
             hash: hash_of(format!("{provider}/{served}").as_bytes()),
             state: plan.state.target(served),
             metrics: plan.state.metrics(built.asked, served, self.workers),

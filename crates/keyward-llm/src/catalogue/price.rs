@@ -79,6 +79,16 @@ impl Price {
             .map(|rate| pico(u128::from(rate), Service::Standard))
     }
 
+    /// What a token costs by kind, in its tiers: each counts for prompts of more tokens than stand before it.
+    #[must_use]
+    pub fn tiers(&self) -> Vec<(u64, Vec<(&'static str, PicoUsd)>)> {
+        let longer = self.tiers.iter().map(|(above, rates)| (*above, rates));
+        std::iter::once((0, &self.base))
+            .chain(longer)
+            .map(|(above, rates)| (above, rates.known()))
+            .collect()
+    }
+
     fn rates(&self, input: u64) -> &Rates {
         self.tiers
             .iter()
@@ -131,6 +141,25 @@ impl Price {
             most_out = most_out.max(times(output, dearest(rates.output, &kinds))?);
         }
         Some(pico(most_in + most_out, service))
+    }
+}
+
+impl Rates {
+    fn known(&self) -> Vec<(&'static str, PicoUsd)> {
+        let all = [
+            ("input", self.input),
+            ("output", self.output),
+            ("cache_read", self.cache_read),
+            ("cache_write", self.cache_write),
+            ("cache_write_hour", self.cache_write_hour),
+            ("audio_input", self.audio_input),
+            ("audio_output", self.audio_output),
+            ("reasoning", self.reasoning),
+        ];
+        let known = all
+            .into_iter()
+            .filter_map(|(kind, rate)| Some((kind, pico(u128::from(rate?), Service::Standard))));
+        known.collect()
     }
 }
 
