@@ -174,6 +174,72 @@ async fn a_token_says_the_same_at_each_of_its_calls() {
     }
 }
 
+/// What was found of a token is remembered for the API's own rules, not for those of another.
+#[tokio::test]
+async fn a_token_that_one_api_knows_is_judged_anew_by_another() {
+    let issuer = Issuer::new("main", A::Es256);
+    let api = |audience: &str, rest: &str| {
+        let name = &issuer.name;
+        format!("authentication: {{ issuers: [{name}], audience: {audience} }}, {rest}")
+    };
+    let node = Plan::default()
+        .settings("workers: 1")
+        .resource(issuer.resource(""))
+        .api("one", &api("one", "identity_headers: { x-user: subject }"))
+        .api(
+            "two",
+            &api(
+                "two",
+                "identity_headers: { x-user: issuer, x-scopes: scopes }",
+            ),
+        )
+        .api(
+            "strict",
+            &api(
+                "one",
+                "authorization: { scopes: [write] }, identity_headers: { x-user: subject }",
+            ),
+        )
+        .start()
+        .await;
+    let token = |audience: &[&str], subject: &str| {
+        let claims = issuer.claims().with_audience(audience.iter().copied());
+        issuer.sign(&claims.with_subject(subject))
+    };
+    // Whichever API has seen it first, and however often.
+    for (number, order) in [["one", "two", "strict"], ["strict", "two", "one"]]
+        .iter()
+        .enumerate()
+    {
+        let subject = format!("s{number}");
+        let (both, first) = (token(&["one", "two"], &subject), token(&["one"], &subject));
+        for _ in 0..4 {
+            for name in order {
+                let path = format!("/{name}/x");
+                let answer = node.get_with(&path, &both).await;
+                if *name == "strict" {
+                    check_problem(&answer, 403, "insufficient_scope");
+                } else {
+                    check_passed(&answer);
+                    let received = node.last_received();
+                    let (user, scopes): (&str, &[&str]) = match *name {
+                        "one" => (&subject, &[]),
+                        _ => (&issuer.url, &["read"]),
+                    };
+                    assert_eq!(values(&received, "x-user"), [user], "{path}");
+                    assert_eq!(values(&received, "x-scopes"), scopes, "{path}");
+                }
+                let answer = node.get_with(&path, &first).await;
+                match *name {
+                    "one" => check_passed(&answer),
+                    "two" => check_problem(&answer, 401, "token_invalid"),
+                    _ => check_problem(&answer, 403, "insufficient_scope"),
+                }
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_belongs_to_a_connection_ends_there() {
     let (node, _) = node("").await;
