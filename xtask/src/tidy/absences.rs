@@ -171,6 +171,11 @@ const WORD_BANS: &[WordBan] = &[
         scope: Scope::OutsideOf(&["crates/keyward-model/src/clock.rs"]),
         reason: "time is an argument: take it from keyward_model::Clock",
     },
+    WordBan {
+        words: &[".reveal() ==", ".reveal() !="],
+        scope: Scope::OutsideOf(&[]),
+        reason: "bytes are compared until the first that differs: compare the secrets themselves, which takes the same time always",
+    },
 ];
 
 pub(super) fn check(tree: &Tree, packages: &[Package]) -> Vec<Finding> {
@@ -278,6 +283,14 @@ mod tests {
             "std::env::var(\"HOME\")",
             false,
         );
+    }
+
+    #[test]
+    fn what_secrets_reveal_is_not_compared() {
+        let path = "crates/keyward-gateway/src/a.rs";
+        check_code(path, "if given.reveal() == known.reveal() {}", true);
+        check_code(path, "if given.reveal() != known {}", true);
+        check_code(path, "if given == known {}", false);
     }
 
     #[test]

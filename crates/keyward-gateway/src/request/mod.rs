@@ -18,6 +18,7 @@ pub(crate) mod client_certificate;
 mod compression;
 mod decompression;
 pub(crate) mod forward;
+mod forwarded;
 pub(crate) mod grpc;
 pub(crate) mod headers;
 pub(crate) mod identity;
@@ -34,8 +35,8 @@ mod verified_caller;
 pub(crate) use admit::{Counting, HeldCalls, limits_unavailable};
 pub(crate) use authenticate::Authenticated;
 pub(crate) use client::Client;
+pub use forwarded::client_address;
 pub(crate) use match_route::Matched;
-pub use screen::client_address;
 pub(crate) use screen::{CallOrigin, is_trusted};
 pub(crate) use verified_caller::VerifiedCaller;
 
@@ -233,6 +234,8 @@ async fn way(
     record.dialect = route.ai.as_ref().and_then(|ai| ai.refuses_in(&head));
     // Before forged names are taken out, of which this would be one.
     let certificate = ProxiedCertificate::take(worker, route, client, &head);
+    // Before anything reads what proxies say of the call.
+    forwarded::take(worker, client, &mut head.fields)?;
     let policies = route.policies.as_ref();
     if let Some(policies) = policies {
         record.policies = policies.begins(worker, client, &head.fields);

@@ -1,12 +1,12 @@
 //! What is refused before anyone asks who calls.
 
-use super::{Client, headers};
+use super::{Client, forwarded, headers};
 use crate::body::RequestBody;
 use crate::message::{Fields, Header, RequestHead};
 use crate::snapshot::Route;
 use crate::worker::Worker;
 use keyward_model::id::RequestId;
-use keyward_model::{Code, Fault, Network};
+use keyward_model::{Code, Fault};
 use std::net::IpAddr;
 
 /// Where a call comes from.
@@ -73,43 +73,12 @@ pub(crate) fn is_trusted(worker: &Worker, address: IpAddr) -> bool {
     networks.iter().any(|network| network.contains(address))
 }
 
-/// From the right, the first address of `X-Forwarded-For` that is no trusted proxy: everything left of
-/// it was written by strangers.
 fn origin(worker: &Worker, client: &Client, fields: &Fields) -> CallOrigin {
     let peer = client.address();
-    let forwarded = fields.all(Header::XForwardedFor);
+    let told = fields.all(Header::XForwardedFor);
     CallOrigin {
-        address: client_address(peer, forwarded, &worker.settings.trusted_proxies),
+        // What `Forwarded` says stands there too by now.
+        address: forwarded::walk(peer, told, &worker.settings.trusted_proxies),
         trusted_proxy: is_trusted(worker, peer),
     }
-}
-
-/// Where a call comes from whose `X-Forwarded-For` has these values: `peer`, unless that is a trusted proxy.
-pub fn client_address<'v>(
-    peer: IpAddr,
-    forwarded: impl Iterator<Item = &'v [u8]>,
-    trusted_proxies: &[Network],
-) -> IpAddr {
-    let trusted = |address| {
-        let mut networks = trusted_proxies.iter();
-        networks.any(|network| network.contains(address))
-    };
-    if !trusted(peer) {
-        return peer;
-    }
-    let mut address = peer;
-    let chain: Vec<&str> = forwarded
-        .filter_map(|value| std::str::from_utf8(value).ok())
-        .flat_map(|value| value.split(','))
-        .collect();
-    for hop in chain.into_iter().rev() {
-        let Ok(hop) = hop.trim().parse::<IpAddr>() else {
-            break;
-        };
-        address = hop.to_canonical();
-        if !trusted(address) {
-            break;
-        }
-    }
-    address
 }

@@ -34,6 +34,8 @@ pub struct MemberRules<'a> {
     pub keep: Option<&'a str>,
     /// A role that the author stands below: they give it to nobody, and take nothing from whoever has it.
     pub above: Option<&'a str>,
+    /// What the member's roles are taken for: somebody else's change since then is not overwritten.
+    pub expected: Option<&'a BTreeSet<String>>,
     /// Custom roles that are given, and that the team must have when they are.
     pub custom: &'a [Name],
 }
@@ -102,7 +104,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Last`] when nobody would have the role `rules.keep`; [`Error::Above`] when the member has the role
-    /// `rules.above`, or would; [`Error::NoRole`] when one of `rules.custom` is not there; [`Error::NoTeam`].
+    /// `rules.above`, or would; [`Error::NoRole`] when one of `rules.custom` is not there; [`Error::NoTeam`];
+    /// [`Error::Conflict`] when the member has other roles than `rules.expected`.
     pub async fn set_member(
         &self,
         team: TeamId,
@@ -115,6 +118,11 @@ impl Store {
         let mut transaction = self.begin_write().await?;
         team_is_there(&mut transaction, team).await?;
         let before = self::roles(&mut transaction, team, member).await?;
+        if rules.expected.is_some_and(|expected| *expected != before) {
+            return Err(Error::Conflict {
+                what: format!("the member {member}"),
+            });
+        }
         not_above(rules.above, &before)?;
         not_above(rules.above, roles)?;
         if before == *roles {

@@ -20,6 +20,7 @@ on_each_database! {
 const KEEP: MemberRules<'static> = MemberRules {
     keep: Some("operator"),
     above: None,
+    expected: None,
     custom: &[],
 };
 

@@ -5,6 +5,7 @@ use crate::schema::{self, MIGRATIONS, Migration};
 on_each_database! {
     migrations_run_once_and_their_record_stays,
     a_newer_schema_serves_older_binaries_until_it_says_otherwise,
+    a_binary_that_would_do_harm_is_told_to_stay_away,
     a_migration_that_fails_leaves_the_schema_as_it_was,
     a_schema_that_is_too_old_or_has_a_gap_is_refused,
     of_nodes_that_start_at_once_one_migrates_and_the_others_wait,
@@ -60,6 +61,23 @@ async fn a_newer_schema_serves_older_binaries_until_it_says_otherwise(mut bench:
             }
             Err(other) => panic!("{other}"),
         }
+    }
+}
+
+/// One from before credentials went by row would bring keys back that were taken away.
+async fn a_binary_that_would_do_harm_is_told_to_stay_away(bench: Bench) {
+    let store = bench.open().await;
+    let mut connection = store.pool().acquire().await.unwrap();
+    let applied = schema::applied(&mut connection).await.unwrap();
+    for known_until in MIGRATIONS.iter().map(|one| one.version) {
+        let mut theirs = known();
+        theirs.retain(|one| one.version <= known_until);
+        let refused = match schema::check(&applied, &theirs) {
+            Err(Error::SchemaTooNew { serves_from, .. }) => Some(serves_from),
+            Ok(()) => None,
+            Err(other) => panic!("{other}"),
+        };
+        assert_eq!(refused, (known_until < 13).then_some(13), "{known_until}");
     }
 }
 

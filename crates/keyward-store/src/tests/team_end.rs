@@ -48,6 +48,7 @@ async fn member(store: &Store, team: TeamId, roles: &[&str], custom: &[Name]) ->
     let rules = MemberRules {
         keep: None,
         above: None,
+        expected: None,
         custom,
     };
     store

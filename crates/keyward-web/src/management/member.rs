@@ -4,6 +4,7 @@ use super::call::JSON;
 use super::custom_role::{Where, can_be_given};
 use super::endpoint::{Allowed, Outcome};
 use super::list::Paging;
+use super::resource::hexadecimal;
 use super::team::{bad_member, check_members};
 use crate::answer::Answer;
 use crate::problem::{Problem, ProblemKind};
@@ -74,9 +75,41 @@ pub(crate) fn show<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
         if roles.is_empty() {
             return Err(Problem::not_found());
         }
-        Ok(Answer::ok(told(member, roles.iter())))
+        Ok(Answer::ok(told(member, roles.iter())).tagged(tag(&stored(&roles))))
     }
     .boxed()
+}
+
+/// As the store has them.
+fn stored(roles: &BTreeSet<GivenRole>) -> BTreeSet<String> {
+    roles.iter().map(GivenRole::stored).collect()
+}
+
+/// The entity tag of a member with these roles.
+fn tag(roles: &BTreeSet<String>) -> String {
+    let told = json!(roles).to_string();
+    let hash = hexadecimal(told.as_bytes());
+    format!("\"m{}\"", hash.get(..32).unwrap_or_default())
+}
+
+/// That the member is still what the caller has read; what that was.
+fn unchanged(
+    allowed: &Allowed<'_>,
+    now: &BTreeSet<GivenRole>,
+) -> Result<Option<BTreeSet<String>>, Problem> {
+    let Some(tags) = allowed.call.if_match()? else {
+        return Ok(None);
+    };
+    let now = stored(now);
+    if now.is_empty() || !tags.has(&tag(&now)) {
+        return Err(changed_meanwhile());
+    }
+    Ok(Some(now))
+}
+
+fn changed_meanwhile() -> Problem {
+    let why = "The member has other roles than you have read: read them again, and decide anew";
+    Problem::new(ProblemKind::Changed, why)
 }
 
 /// `PUT /teams/{team}/members/{member}`: these roles and no others.
@@ -93,8 +126,10 @@ pub(crate) fn put<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
             return Err(bad_member("/name", "it is the one of the address"));
         }
         let roles = roles(&body)?;
-        change(site, &allowed, member, &roles).await?;
-        Ok(Answer::ok(told(member, roles.iter())))
+        let before = site.roles_of(member, allowed.team()?.id).await?;
+        let expected = unchanged(&allowed, &before)?;
+        change(site, &allowed, member, &roles, expected.as_ref()).await?;
+        Ok(Answer::ok(told(member, roles.iter())).tagged(tag(&stored(&roles))))
     }
     .boxed()
 }
@@ -107,7 +142,8 @@ pub(crate) fn delete<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
         if before.is_empty() {
             return Err(Problem::not_found());
         }
-        change(site, &allowed, member, &BTreeSet::new()).await?;
+        let expected = unchanged(&allowed, &before)?;
+        change(site, &allowed, member, &BTreeSet::new(), expected.as_ref()).await?;
         Ok(Answer::nothing())
     }
     .boxed()
@@ -144,6 +180,7 @@ async fn change(
     allowed: &Allowed<'_>,
     member: &str,
     roles: &BTreeSet<GivenRole>,
+    expected: Option<&BTreeSet<String>>,
 ) -> Result<(), Problem> {
     let team = allowed.team()?.id;
     let operator = ManagementRole::Operator;
@@ -162,12 +199,13 @@ async fn change(
             None => return Err(no_role(name.as_str())),
         }
     }
-    let roles: BTreeSet<String> = roles.iter().map(GivenRole::stored).collect();
+    let roles = stored(roles);
     let address = allowed.call.address.to_string();
     let author = allowed.call.author(&allowed.permit, &address);
     let rules = MemberRules {
         keep: Some(operator.as_str()),
         above: above(&allowed.manager),
+        expected,
         custom: &custom,
     };
     let changed = site
@@ -176,6 +214,7 @@ async fn change(
         .await;
     match changed {
         Ok(()) => Ok(()),
+        Err(keyward_store::Error::Conflict { .. }) => Err(changed_meanwhile()),
         Err(keyward_store::Error::NoRole { role }) => Err(no_role(&role)),
         Err(keyward_store::Error::Last { role }) => Err(Problem::new(
             ProblemKind::Unfit,

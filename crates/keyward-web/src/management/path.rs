@@ -9,7 +9,7 @@ use super::call::JSON;
 use super::catalogue::Catalogue;
 use super::change::{Planned, TRIES, contended};
 use super::endpoint::{Allowed, Outcome};
-use super::resource::shown;
+use super::resource::{hexadecimal, shown};
 use super::team::{bad_member, check_members};
 use crate::answer::Answer;
 use crate::node::DatabaseResource;
@@ -36,11 +36,18 @@ fn told(paths: Option<&BTreeSet<TeamPath>>) -> Value {
     json!({ "paths": paths.collect::<Vec<_>>() })
 }
 
+/// The entity tag of these paths.
+fn tag(paths: Option<&BTreeSet<TeamPath>>) -> String {
+    let hash = hexadecimal(told(paths).to_string().as_bytes());
+    format!("\"p{}\"", hash.get(..32).unwrap_or_default())
+}
+
 /// `GET /teams/{team}/paths`.
 pub(crate) fn show<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
     async move {
         let catalogue = site.catalogue().await?;
-        Ok(Answer::ok(told(catalogue.paths.get(&allowed.team()?.id))))
+        let paths = catalogue.paths.get(&allowed.team()?.id);
+        Ok(Answer::ok(told(paths)).tagged(tag(paths)))
     }
     .boxed()
 }
@@ -61,15 +68,23 @@ pub(crate) fn put<'c>(site: &'c Site, allowed: Allowed<'c>) -> Outcome<'c> {
         let _alone = site.writing().lock().await;
         for _ in 0..TRIES {
             let catalogue = site.catalogue().await?;
-            if catalogue.paths.get(&team.id).cloned().unwrap_or_default() == paths {
-                return Ok(Answer::ok(told(Some(&paths))));
+            let before = catalogue.paths.get(&team.id);
+            if let Some(tags) = allowed.call.if_match()?
+                && !tags.has(&tag(before))
+            {
+                let why = "The team has other paths than you have read: read them again, and decide anew";
+                return Err(Problem::new(ProblemKind::Changed, why));
+            }
+            let done = || Answer::ok(told(Some(&paths))).tagged(tag(Some(&paths)));
+            if before.cloned().unwrap_or_default() == paths {
+                return Ok(done());
             }
             may_give(site, &catalogue, Some(team.id), &paths).await?;
             left_out(&catalogue, team.id, &paths)?;
             let (base, now) = (catalogue.base.revision, site.now());
             let store = site.store();
             match store.set_team_paths(base, team, &paths, author, now).await {
-                Ok(_) => return Ok(Answer::ok(told(Some(&paths)))),
+                Ok(_) => return Ok(done()),
                 Err(keyward_store::Error::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -209,7 +224,7 @@ pub(crate) fn check(planned: &[Planned], catalogue: &Catalogue) -> Result<(), Pr
             let entered = given.any(|path| path.is_entered_by(api));
             entered.then(|| {
                 format!(
-                    "`base_path`: calls of `{}` are for another team, to which operators have given the path: choose another",
+                    "`base_path`: `{}` is not below a path of this team: operators give paths; choose another",
                     api.base_path
                 )
             })

@@ -111,6 +111,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
                 "The paths below which a team publishes",
             )
             .gives(200, Some(schema_named("Paths")))
+            .tagged()
             .refuses([403, 404]),
         ),
         permitted(
@@ -123,9 +124,11 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
                 "teams",
                 "Give a team these paths and no others: each is one team's alone",
             )
+            .with([if_match()])
             .takes(JSON, schema_named("Paths"))
             .gives(200, Some(schema_named("Paths")))
-            .refuses([403, 404, 409, 422]),
+            .tagged()
+            .refuses([403, 404, 409, 412, 422]),
         ),
     ];
     table.extend(members());
@@ -246,6 +249,7 @@ fn members() -> [Endpoint; 4] {
             member::show,
             Operation::new("show_member", "members", "A member")
                 .gives(200, Some(schema_named("Member")))
+                .tagged()
                 .refuses([403, 404]),
         ),
         permitted(
@@ -258,9 +262,11 @@ fn members() -> [Endpoint; 4] {
                 "members",
                 "Give a member these roles and no others; whoever is none becomes one",
             )
+            .with([if_match()])
             .takes(JSON, schema_named("Member"))
             .gives(200, Some(schema_named("Member")))
-            .refuses([403, 404, 409, 422]),
+            .tagged()
+            .refuses([403, 404, 409, 412, 422]),
         ),
         permitted(
             Method::DELETE,
@@ -272,8 +278,9 @@ fn members() -> [Endpoint; 4] {
                 "members",
                 "Take all roles away; their tokens count no more",
             )
+            .with([if_match()])
             .gives(204, None)
-            .refuses([403, 404, 409]),
+            .refuses([403, 404, 409, 412]),
         ),
     ]
 }

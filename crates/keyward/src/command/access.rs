@@ -147,7 +147,7 @@ impl Explain {
             Ok(Met::Nothing) => {
                 return Ok(Explanation::nothing(
                     "not_found",
-                    "no API is published under this path and host",
+                    "no API is published under this path and host in the node's files; what the management API has declared is not looked at here",
                 ));
             }
             Ok(Met::OtherMethods(allow)) => {

@@ -174,6 +174,72 @@ async fn a_token_says_the_same_at_each_of_its_calls() {
     }
 }
 
+/// What was found of a token is remembered for the API's own rules, not for those of another.
+#[tokio::test]
+async fn a_token_that_one_api_knows_is_judged_anew_by_another() {
+    let issuer = Issuer::new("main", A::Es256);
+    let api = |audience: &str, rest: &str| {
+        let name = &issuer.name;
+        format!("authentication: {{ issuers: [{name}], audience: {audience} }}, {rest}")
+    };
+    let node = Plan::default()
+        .settings("workers: 1")
+        .resource(issuer.resource(""))
+        .api("one", &api("one", "identity_headers: { x-user: subject }"))
+        .api(
+            "two",
+            &api(
+                "two",
+                "identity_headers: { x-user: issuer, x-scopes: scopes }",
+            ),
+        )
+        .api(
+            "strict",
+            &api(
+                "one",
+                "authorization: { scopes: [write] }, identity_headers: { x-user: subject }",
+            ),
+        )
+        .start()
+        .await;
+    let token = |audience: &[&str], subject: &str| {
+        let claims = issuer.claims().with_audience(audience.iter().copied());
+        issuer.sign(&claims.with_subject(subject))
+    };
+    // Whichever API has seen it first, and however often.
+    for (number, order) in [["one", "two", "strict"], ["strict", "two", "one"]]
+        .iter()
+        .enumerate()
+    {
+        let subject = format!("s{number}");
+        let (both, first) = (token(&["one", "two"], &subject), token(&["one"], &subject));
+        for _ in 0..4 {
+            for name in order {
+                let path = format!("/{name}/x");
+                let answer = node.get_with(&path, &both).await;
+                if *name == "strict" {
+                    check_problem(&answer, 403, "insufficient_scope");
+                } else {
+                    check_passed(&answer);
+                    let received = node.last_received();
+                    let (user, scopes): (&str, &[&str]) = match *name {
+                        "one" => (&subject, &[]),
+                        _ => (&issuer.url, &["read"]),
+                    };
+                    assert_eq!(values(&received, "x-user"), [user], "{path}");
+                    assert_eq!(values(&received, "x-scopes"), scopes, "{path}");
+                }
+                let answer = node.get_with(&path, &first).await;
+                match *name {
+                    "one" => check_passed(&answer),
+                    "two" => check_problem(&answer, 401, "token_invalid"),
+                    _ => check_problem(&answer, 403, "insufficient_scope"),
+                }
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_belongs_to_a_connection_ends_there() {
     let (node, _) = node("").await;
@@ -217,7 +283,11 @@ async fn what_belongs_to_a_connection_ends_there() {
 }
 
 /// What a proxy says of a call, true or not.
-const SAID: [(&str, &str); 7] = [
+const SAID: [(&str, &str); 8] = [
+    (
+        "Forwarded",
+        "for=203.0.113.9;proto=https;host=public.example",
+    ),
     ("X-Forwarded-For", "203.0.113.9"),
     ("X-Forwarded-Proto", "https"),
     ("X-Forwarded-Host", "public.example"),
@@ -237,6 +307,7 @@ async fn strangers_are_not_believed() {
     assert_eq!(values(&received, "x-forwarded-proto"), ["http"]);
     assert_eq!(values(&received, "x-forwarded-host"), ["api.example"]);
     assert_eq!(values(&received, "x-real-ip"), [""; 0]);
+    assert_eq!(values(&received, "forwarded"), [""; 0]);
     let id = answer.head.field("request-id").unwrap();
     assert_ne!(id, "00000000000000000000000000abcdef");
     assert_eq!(values(&received, "request-id"), [id]);
@@ -300,6 +371,105 @@ async fn trusted_proxies_are_believed() {
         assert!(!ids.contains(&id), "{id}");
         assert_eq!(id.len(), 32);
         assert_eq!(values(&node.last_received(), "request-id"), [id]);
+    }
+}
+
+/// What an upstream learns of a call with these headers: for whom, by which scheme, at which host.
+async fn told(node: &Node, headers: &[(&str, &str)]) -> [String; 3] {
+    check_passed(&node.get("/open/x", headers).await);
+    let received = node.last_received();
+    assert_eq!(values(&received, "forwarded"), [""; 0], "{headers:?}");
+    ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"]
+        .map(|name| values(&received, name).join(" | "))
+}
+
+#[tokio::test]
+async fn what_a_trusted_proxy_says_in_forwarded_is_passed_on() {
+    let (node, _) = node("trusted_proxies: [ 127.0.0.0/8, 10.0.0.0/8 ]").await;
+    let passed = [
+        (
+            vec![(
+                "Forwarded",
+                "for=203.0.113.9;proto=https;host=public.example",
+            )],
+            ["203.0.113.9, 127.0.0.1", "https", "public.example"],
+        ),
+        (
+            vec![
+                (
+                    "Forwarded",
+                    "for=10.9.9.9, for=\"[2001:db8::7]:4711\";proto=https",
+                ),
+                ("Forwarded", "for=10.0.0.2;proto=http;host=inner"),
+            ],
+            ["2001:db8::7, 10.0.0.2, 127.0.0.1", "https", "api.example"],
+        ),
+        // Whom it does not name, nobody else may.
+        (
+            vec![("Forwarded", "for=203.0.113.9, for=_hidden")],
+            ["127.0.0.1", "http", "api.example"],
+        ),
+        // What it lets pass of its client's.
+        (
+            vec![
+                ("Forwarded", "for=203.0.113.9;proto=http"),
+                ("X-Forwarded-Proto", "https"),
+                ("X-Forwarded-Host", "admin.example"),
+            ],
+            ["203.0.113.9, 127.0.0.1", "http", "api.example"],
+        ),
+        // Named as an option of its connection, it is for nobody.
+        (
+            vec![
+                ("Connection", "forwarded"),
+                ("Forwarded", "for=203.0.113.9"),
+            ],
+            ["127.0.0.1", "http", "api.example"],
+        ),
+    ];
+    for (headers, expected) in passed {
+        assert_eq!(told(&node, &headers).await, expected, "{headers:?}");
+    }
+    for headers in [
+        vec![
+            ("Forwarded", "for=203.0.113.9"),
+            ("X-Forwarded-For", "203.0.113.8"),
+        ],
+        vec![
+            ("Forwarded", "for=unknown"),
+            ("X-Forwarded-For", "203.0.113.8"),
+        ],
+        vec![
+            ("Forwarded", "for=203.0.113.9;proto=http"),
+            ("X-Forwarded-For", "203.0.113.9"),
+            ("X-Forwarded-Proto", "https"),
+        ],
+        vec![
+            ("Forwarded", "for=203.0.113.9;host=a.example"),
+            ("X-Forwarded-For", "203.0.113.9"),
+            ("X-Forwarded-Host", "b.example"),
+        ],
+        vec![("Forwarded", "for=\"203.0.113.9")],
+    ] {
+        let answer = node.get("/open/x", &headers).await;
+        check_problem(&answer, 400, "bad_request");
+    }
+    // The client of a trusted proxy is who is counted, and no other.
+    let node = Plan::default()
+        .settings("workers: 2\ntrusted_proxies: [ 127.0.0.1 ]")
+        .api(
+            "open",
+            "authentication: none, rate_limits: [ { by: address, requests: 1, per: 1h } ]",
+        )
+        .start()
+        .await;
+    for client in ["for=192.0.2.1", "for=192.0.2.2", "for=\"[2001:db8::1]\""] {
+        check_passed(&node.get("/open/x", &[("Forwarded", client)]).await);
+        let forged = format!("for=198.51.100.7, {client}");
+        for value in [client, &forged] {
+            let again = node.get("/open/x", &[("Forwarded", value)]).await;
+            check_problem(&again, 429, "rate_limited");
+        }
     }
 }
 

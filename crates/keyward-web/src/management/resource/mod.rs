@@ -405,7 +405,7 @@ fn may_still(allowed: &Allowed<'_>, key: &ResourceKey) -> Result<(), Problem> {
 }
 
 /// The SHA-256 of some bytes.
-fn hexadecimal(bytes: &[u8]) -> String {
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     written_out(digest(&SHA256, bytes).as_ref())
 }
 

@@ -182,9 +182,9 @@ impl Node for ServedNode {
     }
 
     fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        let forwarded = headers.get_all("x-forwarded-for").iter();
-        let forwarded = forwarded.map(HeaderValue::as_bytes);
-        client_address(peer, forwarded, &self.serving.trusted_proxies)
+        let all = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
+        let (forwarded, other) = (all("forwarded"), all("x-forwarded-for"));
+        client_address(peer, forwarded, other, &self.serving.trusted_proxies)
     }
 
     fn is_behind(&self, behind: bool) {

@@ -10,6 +10,8 @@ use std::time::Duration;
 const SLOW: Duration = Duration::from_millis(100);
 /// How many calls the node lets be under way.
 const IN_FLIGHT: u64 = 64;
+/// How many times as long as at half the capacity what is let in may take, of a hundred calls all but one.
+const SLOWER_AT_MOST: u32 = 5;
 const TIME: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -53,6 +55,17 @@ async fn at_twice_the_capacity_what_was_let_in_is_answered_and_the_rest_refused_
     assert_eq!(half.count(503), 0);
     let statuses: Vec<u16> = twice.took.keys().copied().collect();
     assert_eq!(statuses, [200, 503]);
+    // Within one run, whatever the machine does beside: what was let in does not wait for what was not.
+    let (calm, crowded) = (half.percentile(200, 99), twice.percentile(200, 99));
+    assert!(
+        crowded <= calm * SLOWER_AT_MOST,
+        "{calm:?}, then {crowded:?}"
+    );
+    let (shed, admitted) = (twice.percentile(503, 99), twice.percentile(200, 50));
+    assert!(
+        shed < admitted,
+        "refused after {shed:?}, answered after {admitted:?}"
+    );
     // Each that was let in reached the upstream, and no other did.
     assert_eq!(slow.received().len(), half.count(200) + twice.count(200));
     let shed = metric(&node.process, "keyward_shed_requests_total").await;

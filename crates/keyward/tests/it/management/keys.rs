@@ -9,6 +9,7 @@ use keyward_model::{Clock as _, Moment, SystemClock};
 use keyward_testkit::until;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::time::Duration;
 
 const ISSUER: &str = "https://payments.example";
@@ -49,6 +50,9 @@ async fn signed(managed: &Managed) -> Value {
 fn text<'v>(value: &'v Value, key: &str) -> &'v str {
     value[key].as_str().unwrap()
 }
+
+/// How long a token is used that is made for two seconds: they are counted from the second that has begun.
+const USED: Duration = Duration::from_millis(900);
 
 /// A verifier of somebody else's, that keeps its copy of the set for as long as it is told it may.
 struct Verifier {
@@ -92,27 +96,48 @@ async fn keys_rotate_under_load_and_no_token_is_refused() {
         "rotation": "3s", "publish_before": "2s", "max_age": "1s", "token_life": "2s",
     }))
     .await;
-    let mut verifiers: Vec<Verifier> = (0..3)
-        .map(|_| Verifier {
+    let kids = Mutex::new(BTreeSet::new());
+    // Each keeps its tokens as long as they are good, and with them the keys that have retired meanwhile.
+    let client = async || {
+        let mut verifier = Verifier {
             clock: SystemClock::new(),
             fetched: None,
             max_age: Duration::ZERO,
             set: JwkSet::default(),
-        })
-        .collect();
-    let mut kids = BTreeSet::new();
-    let mut calls = 0_u32;
-    // Four keys, one after another.
-    while kids.len() < 4 {
-        let made = signed(&managed).await;
-        kids.insert(text(&made, "kid").to_owned());
-        let token = text(&made, "token");
-        check_passed(&managed.node.get_with("/paid/x", token).await);
-        let verifier = calls as usize % verifiers.len();
-        verifiers[verifier].check(&managed, token).await;
-        calls += 1;
-    }
-    println!("{calls} tokens of {} keys, none refused", kids.len());
+        };
+        let clock = SystemClock::new();
+        let mut held: Vec<(Moment, String, String)> = Vec::new();
+        let (mut made, mut of_older_keys) = (0_u32, 0_u32);
+        // Four keys, one after another.
+        while kids.lock().unwrap().len() < 4 {
+            let begun = clock.moment();
+            let signed = signed(&managed).await;
+            made += 1;
+            let kid = text(&signed, "kid").to_owned();
+            kids.lock().unwrap().insert(kid.clone());
+            held.retain(|(begun, ..)| clock.moment().since(*begun) < USED);
+            held.push((begun, kid.clone(), text(&signed, "token").to_owned()));
+            // The newest, and one after another of those before.
+            let older = usize::try_from(made).unwrap() % held.len();
+            for (begun, of, token) in [held.last(), held.get(older)].into_iter().flatten() {
+                if clock.moment().since(*begun) < USED {
+                    check_passed(&managed.node.get_with("/paid/x", token).await);
+                    verifier.check(&managed, token).await;
+                    of_older_keys += u32::from(*of != kid);
+                }
+            }
+        }
+        (made, of_older_keys)
+    };
+    let (one, two, three) = tokio::join!(client(), client(), client());
+    let calls = one.0 + two.0 + three.0;
+    let of_older_keys = one.1 + two.1 + three.1;
+    let kids = kids.into_inner().unwrap();
+    println!(
+        "{calls} tokens of {} keys, {of_older_keys} calls with one whose key signs no more, none refused",
+        kids.len()
+    );
+    assert!(of_older_keys > 0, "no token outlived its key's time");
     let keys = managed.get(&format!("{SET}/keys?limit=500")).await;
     let keys = keys["items"].as_array().unwrap();
     assert!(keys.len() >= kids.len());

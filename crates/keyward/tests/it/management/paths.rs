@@ -73,9 +73,20 @@ async fn no_publisher_takes_calls_of_another_team_or_learns_that_there_are_any()
             let free = post(&managed, blue, &path, nowhere).await;
             assert_eq!(told(&answer, base), told(&free, "/nowhere"), "{api}");
         }
-        let path = "/teams/default/apis";
-        let answer = post(&managed, default, path, api.clone()).await;
-        check_problem(&answer, 403, "forbidden");
+        // Of `default` it is said where a path is given, whether or not something is published at it.
+        for query in ["", "?dry_run=true"] {
+            let path = format!("/teams/default/apis{query}");
+            let answer = post(&managed, default, &path, api.clone()).await;
+            check_problem(&answer, 403, "forbidden");
+            for secret in ["red", "blue", "another team"] {
+                assert!(!answer.text().contains(secret), "{}", answer.text());
+            }
+            let base = api["base_path"].as_str().unwrap();
+            let mut given = api.clone();
+            given["base_path"] = json!("/blue/empty");
+            let empty = post(&managed, default, &path, given).await;
+            assert_eq!(told(&answer, base), told(&empty, "/blue/empty"), "{api}");
+        }
     }
     // Several at once, and from above at a host that is looked at first.
     let mut named = at("thief", "/");

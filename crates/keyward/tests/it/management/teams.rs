@@ -49,6 +49,17 @@ async fn two_teams() -> (Managed, String) {
             json!({ "name": "hidden", "targets": [{ "provider": "hidden", "model": "gpt-5" }] }),
         ),
         (
+            "prompts",
+            json!({
+                "name": "hidden", "version": "v1", "state": "published", "model": "hidden",
+                "messages": [{ "role": "user", "text": "hidden" }],
+            }),
+        ),
+        (
+            "revocations",
+            json!({ "kind": "subject", "issuer": "https://hidden.example", "value": "hidden", "expires_in": "1h" }),
+        ),
+        (
             "access-policies",
             json!({ "name": "hidden", "cedar": "permit(principal, action, resource);" }),
         ),
@@ -89,13 +100,18 @@ async fn no_endpoint_tells_one_team_of_another_s() {
     let token = of_blue["items"][0]["id"].as_str().unwrap().to_owned();
     let keys = managed.get("/teams/blue/key-sets/hidden/keys").await;
     let kid = keys["items"][0]["kid"].as_str().unwrap().to_owned();
-    let mut asked = 0;
+    let revocations = managed.get("/teams/blue/revocations").await;
+    let revocation = revocations["items"][0]["id"].as_str().unwrap().to_owned();
+    let revisions = managed.get("/teams/blue/revisions").await;
+    let revision = revisions["items"][0]["revision"].to_string();
+    let (mut asked, mut unseen) = (0, Vec::new());
     for (path, methods) in document["paths"].as_object().unwrap() {
         let path = path.strip_prefix("/api/v1").unwrap();
         if !path.contains("{team}") {
             continue;
         }
-        let key = if path.contains("/apis/") {
+        let of_prompt = path.contains("/prompts/") && !path.ends_with("/trial");
+        let key = if path.contains("/apis/") || of_prompt {
             "hidden:v1"
         } else if path.contains("/upstreams/") {
             "back"
@@ -107,9 +123,14 @@ async fn no_endpoint_tells_one_team_of_another_s() {
                 .replace("{key}", key)
                 .replace("{member}", "boris")
                 .replace("{token}", &token)
-                .replace("{revision}", "1")
+                .replace("{revision}", &revision)
                 .replace("{kid}", &kid)
+                .replace("{revocation}", &revocation)
         };
+        assert!(
+            !at("blue").contains('{'),
+            "{path}: what is hidden there is to be named"
+        );
         for (method, operation) in methods.as_object().unwrap() {
             let method = method.to_uppercase();
             let call = |team: &'static str, token: String| {
@@ -123,12 +144,20 @@ async fn no_endpoint_tells_one_team_of_another_s() {
             let hidden = call("blue", owner.clone()).await;
             let nothing = call("nobodys", owner.clone()).await;
             let what = format!("{method} {path}");
+            if method == "GET" && !path.ends_with("/events") {
+                // There is something to be hidden: who may see it does.
+                let seen = managed.call("GET", &at("blue"), None).await;
+                if seen.status != 200 {
+                    unseen.push(format!("{what} {}", seen.status));
+                }
+            }
             check_problem(&hidden, 404, "not_found");
             check_alike(&hidden, &nothing, &what);
             asked += 1;
         }
     }
     assert!(asked > 40, "{asked}");
+    assert_eq!(unseen, [""; 0]);
 }
 
 #[tokio::test]
@@ -273,4 +302,52 @@ async fn a_publisher_of_default_gets_into_no_other_team_s_apis() {
     };
     assert_eq!(text(&there, "other"), text(&nowhere, "no-such"));
     expect(&named("shared").await, 201);
+}
+
+/// Of two administrators who have read the same, the second does not undo what the first did.
+#[tokio::test]
+async fn changes_of_members_and_paths_are_not_lost() {
+    let managed = Managed::start(Plan::default()).await;
+    managed.team_at("red", &["/red"]).await;
+    managed.member("red", "rita", "owner", &["read"]).await;
+    for (path, first, second, more) in [
+        (
+            "/teams/red/members/rita",
+            json!({ "roles": ["auditor"] }),
+            json!({ "roles": ["publisher"] }),
+            true,
+        ),
+        (
+            "/teams/red/paths",
+            json!({ "paths": ["/red", "/first"] }),
+            json!({ "paths": ["/red", "/second"] }),
+            false,
+        ),
+    ] {
+        let read = managed.call("GET", path, None).await;
+        let tag = read.head.field("etag").unwrap().to_owned();
+        let put = |tag: &str, body: &Value| {
+            let asked = Asked::new("PUT", path).by(&managed.token);
+            managed.send(asked.header("if-match", tag).body(body.clone()))
+        };
+        let changed = put(&tag, &first).await;
+        expect(&changed, 200);
+        let newer = changed.head.field("etag").unwrap().to_owned();
+        assert_ne!(newer, tag, "{path}");
+        check_problem(&put(&tag, &second).await, 412, "precondition_failed");
+        let now = managed.call("GET", path, None).await;
+        assert_eq!(now.head.field("etag"), Some(&*newer), "{path}");
+        expect(&put(&newer, &second).await, 200);
+        expect(&put("*", &first).await, 200);
+        if more {
+            let delete = |tag: &str| {
+                let asked = Asked::new("DELETE", path).by(&managed.token);
+                managed.send(asked.header("if-match", tag))
+            };
+            check_problem(&delete(&tag).await, 412, "precondition_failed");
+            expect(&delete(&newer).await, 204);
+            // Whoever is none has nothing that could still be so.
+            check_problem(&put("*", &first).await, 412, "precondition_failed");
+        }
+    }
 }

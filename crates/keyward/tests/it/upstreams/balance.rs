@@ -1,7 +1,9 @@
 //! Each way of spreading calls, with a target that is dead, fails fast or comes back.
 
 use super::{answering, dead, metric, node, plan, until};
-use crate::node::{Plan, check_passed, check_problem};
+use crate::node::{Node, Plan, check_passed, check_problem};
+use crate::token::Issuer;
+use keyward_jose::SignatureAlgorithm;
 use keyward_testkit::{Script, Upstream};
 
 /// The ways that look at how targets do.
@@ -133,4 +135,88 @@ async fn a_canary_that_is_dead_costs_its_own_share_and_nothing_else() {
     }
     // Who asks for it by name gets it or nothing: an answer of the old version would be taken for the new one's.
     assert_eq!(node.upstream.received().len(), 100 - failed);
+}
+
+/// Three targets that say which they are.
+async fn named_targets() -> Vec<Upstream> {
+    let mut targets = Vec::new();
+    for name in ["a", "b", "c"] {
+        targets.push(Upstream::scripted(Script::answer("200 OK", &[], name)).await);
+    }
+    targets
+}
+
+/// Which target each of twelve callers gets, who all come four times.
+async fn targets_of(
+    node: &Node,
+    headers: impl Fn(usize) -> Vec<(&'static str, String)>,
+) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for round in 0..4 {
+        for caller in 0..12 {
+            let headers = headers(caller);
+            let headers: Vec<(&str, &str)> = headers
+                .iter()
+                .map(|(name, value)| (*name, value.as_str()))
+                .collect();
+            let answer = node.get("/many/x", &headers).await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            if round == 0 {
+                found.push(answer.text());
+            } else {
+                assert_eq!(
+                    found[caller],
+                    answer.text(),
+                    "caller {caller} in round {round}"
+                );
+            }
+        }
+    }
+    // Of twelve more than one target has some.
+    assert!(found.iter().any(|target| *target != found[0]), "{found:?}");
+    found
+}
+
+#[tokio::test]
+async fn callers_keep_their_target_by_a_cookie() {
+    let targets = named_targets().await;
+    let urls: Vec<String> = targets.iter().map(Upstream::url).collect();
+    let node = node(&urls, "balance: { consistent_hash: { cookie: session } }").await;
+    let of = |place: &'static str| {
+        move |caller: usize| {
+            let cookie = match place {
+                "alone" => format!("session=caller-{caller}"),
+                _ => format!("other={caller}x; session=caller-{caller}; session2=z"),
+            };
+            vec![("Cookie", cookie)]
+        }
+    };
+    // Its own value decides, whatever stands beside it.
+    assert_eq!(
+        targets_of(&node, of("alone")).await,
+        targets_of(&node, of("beside")).await
+    );
+}
+
+#[tokio::test]
+async fn callers_keep_their_target_by_their_subject() {
+    let targets = named_targets().await;
+    let urls: Vec<String> = targets.iter().map(Upstream::url).collect();
+    let issuer = Issuer::new("main", SignatureAlgorithm::Es256);
+    let node = Plan::default()
+        .settings("workers: 2")
+        .resource(issuer.resource(""))
+        .upstream("many", &urls, "balance: { consistent_hash: subject }")
+        .api_at("many", "/many", "many", &issuer.authentication(""))
+        .start()
+        .await;
+    // Another token of the same subject each time: it is who calls that decides.
+    let number = std::cell::Cell::new(0);
+    targets_of(&node, |caller| {
+        number.set(number.get() + 1);
+        let claims = issuer.claims().with_subject(&format!("caller-{caller}"));
+        let token = issuer.sign(&claims.with("jti", number.get().to_string().into()).unwrap());
+        vec![("Authorization", format!("Bearer {token}"))]
+    })
+    .await;
 }
