@@ -121,11 +121,17 @@ impl<'a> Members<'a> {
 
     /// The names in their order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.outline.members.iter().map(|member| member.name.as_str())
+        self.outline
+            .members
+            .iter()
+            .map(|member| member.name.as_str())
     }
 
     fn member(&self, name: &str) -> Option<&Member> {
-        self.outline.members.iter().find(|member| member.name == name)
+        self.outline
+            .members
+            .iter()
+            .find(|member| member.name == name)
     }
 
     /// The text with members set (`Some`) and taken out (`None`); every other byte as it is. The same bytes where

@@ -1,6 +1,6 @@
 use super::{Edit, Passed, StreamPassage};
-use crate::json::Members;
 use crate::form::Failure;
+use crate::json::Members;
 use crate::{Context, Dialect, Quirks, Target};
 use std::borrow::Cow;
 
