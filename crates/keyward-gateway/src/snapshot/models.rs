@@ -591,6 +591,14 @@ impl<'a> Compiling<'a> {
         built.targets.push(AiTarget {
             provider: *place,
             asked: known.asked,
+            // Of one that the catalogue knows and says nothing else of.
+            reasons: known.price.is_some()
+                && known
+                    .lacks
+                    .and(Needs::of([
+                        keyward_model::resource::AskedAbility::Reasoning,
+                    ]))
+                    .is_empty(),
             price: known.price,
             price_revision: plan.price_revision(),
             context: plan.context(served),

@@ -66,6 +66,8 @@ pub struct RequestBound {
     text: u64,
     /// Whether the model reads what is not in it.
     refers: bool,
+    /// Whether it reads what is no text.
+    pictures: bool,
     /// The most that each answer may have, where it says so.
     output: Option<u64>,
     /// How many answers it asks for.
@@ -110,6 +112,7 @@ impl RequestBound {
         Ok(Self {
             text,
             refers,
+            pictures: walk.pictures > 0,
             output: asked.output,
             choices: asked.choices,
             foreseen: set("prediction").map_or(0, |it| {
@@ -169,6 +172,12 @@ impl RequestBound {
         } else {
             self.text
         }
+    }
+
+    /// Whether its text does not tell what the model reads: nobody can count that here.
+    #[must_use]
+    pub const fn is_opaque(&self) -> bool {
+        self.refers || self.pictures
     }
 
     /// The most tokens that a model writes which can write so many.

@@ -21,6 +21,7 @@ fn target(name: &str) -> AiTarget {
         price: None,
         price_revision: 0,
         lacks: Needs::default(),
+        reasons: false,
         hash: hash_of(name.as_bytes()),
         state: Arc::default(),
         of_provider: Arc::default(),
