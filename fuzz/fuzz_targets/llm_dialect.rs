@@ -50,7 +50,7 @@ fuzz_target!(|data: &[u8]| {
             }
         }
         2 => {
-            let failure = dialect.read_failure(400 + u16::from(*at), rest);
+            let failure = dialect.read_failure(400 + u16::from(*at), None, rest);
             assert!(form.write_failure(&failure, &context).is_ok());
         }
         3 => {

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the image: it starts as its own user, finds an upstream by name, passes a call, writes its data into its folder and
+# Runs the image: it starts as its own user, finds upstreams by the names of its hosts file and of a name server, passes calls, writes its data into its folder and
 # stops when it is told to. It takes root, buildah, curl and Python: `cargo xtask test --long` runs it.
 #
 #   try.sh [IMAGE]
@@ -8,12 +8,15 @@ set -eu
 image=${1-localhost/keyward:latest}
 export BUILDAH_ISOLATION=chroot
 folder=$(mktemp -d)
-container=$(buildah from --pull-never "$image")
+# An address of this machine that no other name server has.
+container=$(buildah from --pull-never --dns 127.0.0.77 "$image")
 upstream=
+names=
 serving=
 end() {
     [ -z "$serving" ] || kill "$serving" 2>/dev/null || true
     [ -z "$upstream" ] || kill "$upstream" 2>/dev/null || true
+    [ -z "$names" ] || kill "$names" 2>/dev/null || true
     buildah rm "$container" >/dev/null
     rm -rf "$folder"
 }
@@ -33,6 +36,20 @@ set -- $ports
 echo "from the upstream" >"$folder/index.html"
 python3 -m http.server --bind 127.0.0.1 --directory "$folder" "$3" >"$folder/upstream" 2>&1 &
 upstream=$!
+# A name server that knows one name, as 127.0.0.1 (RFC 1035, section 4).
+python3 - >"$folder/names" 2>&1 <<'END' &
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("127.0.0.77", 53))
+while True:
+    query, client = server.recvfrom(512)
+    end = query.index(b"\0", 12) + 5
+    known = query[12:end - 4].lower() == b"\4back\7keyward\4test\0" and query[end - 4:end - 2] == b"\0\1"
+    record = b"\xc0\x0c\0\1\0\1\0\0\0\x1e\0\4\x7f\0\0\1" if known else b""
+    counts = b"\0\1\0\1\0\0\0\0" if known else b"\0\1\0\0\0\0\0\0"
+    server.sendto(query[:2] + b"\x85\x80" + counts + query[12:end] + record, client)
+END
+names=$!
 
 cat >"$folder/keyward.yaml" <<END
 format: 1
@@ -43,6 +60,8 @@ data_dir: /var/lib/keyward
 resources:
   - { kind: upstream, name: back, targets: [ { url: "http://localhost:$3" } ] }
   - { kind: api, name: open, version: v1, state: published, base_path: /open, upstream: back, authentication: none }
+  - { kind: upstream, name: named, targets: [ { url: "http://back.keyward.test:$3" } ] }
+  - { kind: api, name: named, version: v1, state: published, base_path: /named, upstream: named, authentication: none }
 END
 buildah copy --quiet "$container" "$folder/keyward.yaml" /etc/keyward/keyward.yaml >/dev/null
 buildah run "$container" -- /keyward check --config /etc/keyward/keyward.yaml
@@ -55,8 +74,10 @@ until curl --silent --fail --output /dev/null "http://127.0.0.1:$2/readyz"; do
     [ $tries -lt 150 ] || failed "it is not ready within half a minute"
     sleep 0.2
 done
-answer=$(curl --silent "http://127.0.0.1:$1/open/") || failed "it does not answer"
-[ "$answer" = "from the upstream" ] || failed "it answers $answer"
+for path in open named; do
+    answer=$(curl --silent "http://127.0.0.1:$1/$path/") || failed "it does not answer"
+    [ "$answer" = "from the upstream" ] || failed "it answers $answer at /$path"
+done
 # The one that has this listener; others of the name may run here.
 serving=$(ss --listening --tcp --numeric --processes "sport = :$1" | sed -n 's/.*pid=\([0-9]*\).*/\1/p' | head -n 1)
 user=$(stat -c %u "/proc/$serving")

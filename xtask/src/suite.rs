@@ -84,6 +84,19 @@ pub(crate) fn run_suite(root: &Path, options: &TestOptions) -> Result<(), String
             run(root, "cargo", &arguments)
         });
     }
+    // They are run by the long tests; that they compile is seen always.
+    report.step("fuzz targets", || {
+        let arguments = [
+            "check",
+            "--manifest-path",
+            "fuzz/Cargo.toml",
+            "--no-default-features",
+            "--locked",
+            "--target-dir",
+            "target",
+        ];
+        run(root, "cargo", &arguments)
+    });
     if options.long {
         report.step("long tests", || long_tests(root));
         report.step("systemd", || systemd(root));

@@ -1,9 +1,44 @@
-//! For fuzz targets: what callers show of themselves, and what issuers say of it, read.
+//! For fuzz targets: what callers show of themselves and ask for, and what issuers say of them, read.
 
+use crate::http1;
 use crate::issuer::read_introspection;
-use crate::request::authenticate::{read_basic, read_proof};
-use crate::request::client_certificate;
+use crate::message::Header;
+pub use crate::policy::validation::Described;
+use crate::public_url::PublicUrl;
+use crate::request::authenticate::{bearer, read_basic, read_proof};
+use crate::request::{client_address, client_certificate};
 use keyward_jose::SignatureAlgorithm;
+use keyward_model::Network;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// A request that came whole: its head is read as HTTP/1.1, and then all that policies read in heads: the cookie
+/// `session`, where it comes from by way of the proxies of `trusted`, and what a description says of it.
+///
+/// # Panics
+/// When a cookie that was taken out is still there, or a peer that is no trusted proxy is believed.
+pub fn read_request(bytes: &[u8], trusted: &[Network], described: &Described) {
+    let Some((head, body)) = http1::read_whole(bytes) else {
+        return;
+    };
+    let mut fields = head.fields.clone();
+    let token = bearer::from_cookie("session", &mut fields);
+    bearer::remove_cookie("session", &mut fields);
+    if token.is_ok() {
+        assert!(bearer::from_cookie("session", &mut fields).is_err());
+    }
+    let stranger = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
+    let of = |peer| client_address(peer, fields.all(Header::XForwardedFor), trusted);
+    assert_eq!(of(stranger), stranger);
+    let _whoever = of(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)));
+    if let Some(authority) = head
+        .fields
+        .get(Header::Host)
+        .and_then(|host| std::str::from_utf8(host).ok())
+    {
+        let _address = PublicUrl::parse(&format!("https://{authority}{}", head.path()));
+    }
+    let _fits = described.takes(&head, body);
+}
 
 /// Whether a proof of possession is read and its signature good.
 #[must_use]

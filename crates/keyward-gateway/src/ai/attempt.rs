@@ -142,6 +142,8 @@ impl Ended {
             return Next::Another;
         }
         match self.failure.kind {
+            // What the caller goes on with may be kept by the account of another key.
+            FailureKind::InvalidRequest if self.failure.status == 404 => Next::OtherKey,
             FailureKind::InvalidRequest | FailureKind::Filtered | FailureKind::TooLarge => {
                 Next::Nobody
             }
@@ -307,7 +309,21 @@ impl Chain<'_> {
             Ok(_) => visit.answered(),
             Err(ended) => visit.ended(ended),
         }
-        outcome
+        outcome.map_err(|mut ended| {
+            self.sent(provider, key).out_of(&mut ended.failure);
+            ended
+        })
+    }
+
+    /// What proved to the provider who calls: its words may repeat it.
+    fn sent(&self, provider: &ProviderPlan, key: Option<usize>) -> credential::Sent {
+        let mut sent = credential::Sent::default();
+        if let Some((_, own)) = &self.asked.own_key {
+            sent.add(own.reveal());
+        } else if let Some((credential, _)) = key.and_then(|key| provider.keys.credential(key)) {
+            credential.tell(&mut sent);
+        }
+        sent
     }
 
     async fn within<T>(&self, time: Duration, answered: impl Future<Output = T>) -> Option<T> {
@@ -355,19 +371,21 @@ impl Chain<'_> {
     /// An answer that tells of an error.
     async fn refused(&self, provider: &ProviderPlan, key: Option<usize>, answer: Answer) -> Ended {
         let status = answer.status.as_u16();
-        if answer.status == StatusCode::UNAUTHORIZED
+        let retry_after = retry_after(&answer.fields, self.civil());
+        let header = provider.dialect.failure_header();
+        let told = header.and_then(|name| answer.fields.all_named(name).next());
+        let told = told.and_then(|told| std::str::from_utf8(told).ok());
+        let body = self.read(provider, answer.body, ERROR_MAX).await;
+        let body = body.unwrap_or_default();
+        let mut failure = provider.dialect.read_failure(status, told, &body);
+        if status < 400 {
+            failure.kind = FailureKind::Server;
+        }
+        // Not by the status: AWS tells of what has expired with 403, and others with 400.
+        if failure.kind == FailureKind::Authentication
             && let Some((credential, _)) = key.and_then(|key| provider.keys.credential(key))
         {
             credential.was_refused();
-        }
-        let retry_after = retry_after(&answer.fields, self.civil());
-        let body = self.read(provider, answer.body, ERROR_MAX).await;
-        let mut failure = match body {
-            Ok(body) => provider.dialect.read_failure(status, &body),
-            Err(_) => provider.dialect.read_failure(status, b""),
-        };
-        if status < 400 {
-            failure.kind = FailureKind::Server;
         }
         Ended {
             retry_after,

@@ -364,8 +364,10 @@ impl<'a> Chain<'a> {
                 }
                 tried.add(key);
             }
-            course.hopeful |=
-                next == Next::Anybody || (next == Next::OtherKey && key.is_none() && !own_key);
+            // What is not kept anywhere will not be in a while.
+            let lasting = ended.failure.kind == FailureKind::InvalidRequest;
+            let only = next == Next::OtherKey && key.is_none() && !own_key && !lasting;
+            course.hopeful |= next == Next::Anybody || only;
             course.last = Some(ended);
             if next == Next::Nobody {
                 return Asked::Over;

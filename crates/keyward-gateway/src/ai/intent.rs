@@ -81,7 +81,7 @@ impl ModelCall {
 /// A call that is no conversation.
 pub(super) struct TaskCall {
     pub(super) task: Task,
-    /// As it came.
+    /// As providers get it: nothing of the caller's own words.
     pub(super) content_type: Box<[u8]>,
     /// The boundary of the body's parts, where it is no JSON.
     pub(super) boundary: Option<Box<str>>,
@@ -323,7 +323,7 @@ fn task_call(task: Task, head: &RequestHead) -> Result<TaskCall, Fault> {
     let boundary = multipart::boundary(text).map_err(|error| unreadable(&error))?;
     Ok(TaskCall {
         task,
-        content_type: given.into(),
+        content_type: multipart::content_type(&boundary).into_bytes().into(),
         boundary: Some(boundary.into()),
     })
 }

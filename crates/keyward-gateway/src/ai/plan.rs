@@ -13,7 +13,7 @@ use crate::policy::memory::Memory;
 use crate::policy::whole::{ANSWERS_OF_ROUTE_MAX, BODIES_OF_ROUTE_MAX};
 use crate::snapshot::{BudgetPlan, Route};
 use keyward_access::Rule;
-use keyward_llm::catalogue::Price;
+use keyward_llm::catalogue::{Mode, Price};
 use keyward_llm::{Dialect, Target};
 use keyward_model::resource::AiEndpoint;
 use keyward_model::resource::provider::ProviderEjection;
@@ -113,6 +113,8 @@ pub(crate) struct AiTarget {
     pub(crate) lacks: Needs,
     /// Whether it is known to write more than callers see.
     pub(crate) reasons: bool,
+    /// What it does, where that is known.
+    pub(crate) mode: Option<Mode>,
     /// What stands for it, on every node.
     pub(crate) hash: u64,
     pub(crate) state: Arc<TargetState>,
@@ -235,7 +237,10 @@ impl AiRoute {
             AiEndpoint::GenerateContent | AiEndpoint::GeminiModels => Dialect::Gemini,
             AiEndpoint::Models | AiEndpoint::Model => {
                 let has = |name| head.fields.all_named(name).next().is_some();
-                if has("anthropic-version") {
+                // Of one model there is an address of Gemini's alone.
+                if head.path().contains("/v1beta/models/") {
+                    Dialect::Gemini
+                } else if has("anthropic-version") {
                     Dialect::Anthropic
                 } else if has("x-goog-api-client") || has("x-goog-api-key") {
                     Dialect::Gemini

@@ -56,6 +56,10 @@ pub(crate) struct KnownModel {
     pub(crate) price: Option<Price>,
     /// What of a call's needs it is known to lack.
     pub(crate) lacks: Needs,
+    /// Whether it is known to think before it answers, unseen by callers.
+    pub(crate) reasons: bool,
+    /// What it does, where that is known.
+    pub(crate) mode: Option<Mode>,
 }
 
 /// A provider as it is now, and what was counted of its models.
@@ -281,6 +285,8 @@ impl ProviderPlan {
             asked,
             price: model.and_then(|model| model.price.clone()),
             lacks,
+            reasons: told.is_some_and(|model| model.can(Ability::Reasoning)),
+            mode: model.map(|model| model.mode),
         }
     }
 
@@ -478,17 +484,40 @@ fn region(provider: &Provider, target: &Target, dialect: Dialect) -> Result<Box<
             "`aws`: only Bedrock takes signatures, and this provider speaks {dialect}: give it a `key`"
         ));
     }
-    if let Some(region) = provider.at.get("region") {
-        return Ok(region.clone());
+    let said = provider.at.get("region").map(|region| &**region);
+    let named = region_of_address(&target.host);
+    if let (Some(said), Some(named)) = (said, named)
+        && said != named
+    {
+        return Err(format!(
+            "`at`: the region `{said}` is not that of the address, `{named}`: take `region` out, or write the address of `{said}`"
+        ));
     }
-    let mut labels = target.host.split('.');
-    let of_aws =
-        target.host.ends_with(".amazonaws.com") || target.host.ends_with(".amazonaws.com.cn");
-    let named = labels.nth(1).filter(|_| of_aws);
-    if named.is_none() && signing.any(|key| own_region(key).is_none()) {
+    let mut own = signing.clone().filter_map(own_region);
+    if let Some(named) = named
+        && let Some(other) = own.find(|region| *region != named)
+    {
+        return Err(format!(
+            "`aws`: keys with `region: {other}` sign for another region than that of the address, `{named}`, and would be refused there: give each region a provider of its own"
+        ));
+    }
+    let region = said.or(named);
+    if region.is_none() && signing.any(|key| own_region(key).is_none()) {
         return Err("`aws` lacks `region`: write the one that is signed for, such as `region: eu-central-1`".to_owned());
     }
-    Ok(named.unwrap_or_default().into())
+    Ok(region.unwrap_or_default().into())
+}
+
+/// The region that an address of AWS's for Bedrock is of: it stands behind the service, before which an endpoint of a private
+/// network has a name of its own.
+fn region_of_address(host: &str) -> Option<&str> {
+    let of_aws = [".amazonaws.com", ".amazonaws.com.cn"];
+    if !of_aws.iter().any(|end| host.ends_with(end)) {
+        return None;
+    }
+    let mut labels = host.split('.');
+    labels.find(|label| ["bedrock-runtime", "bedrock-runtime-fips"].contains(label))?;
+    labels.next()
 }
 
 fn hosting(provider: &Provider, dialect: Dialect, on_vertex: bool) -> Result<Hosting, String> {

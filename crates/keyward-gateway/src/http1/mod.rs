@@ -14,6 +14,8 @@ pub(crate) use head::{Framing, HeadBounds, HeadParser};
 pub(crate) use line::decimal;
 #[cfg(feature = "fuzzing")]
 pub use oracle::compare;
+#[cfg(feature = "fuzzing")]
+pub(crate) use oracle::read_whole;
 pub(crate) use stream::{ReadFailure, Stream};
 
 use crate::message::Fields;

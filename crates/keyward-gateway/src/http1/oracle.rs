@@ -3,6 +3,8 @@
 
 use super::decoder::Next;
 use super::{BodyDecoder, HeadBounds, HeadParser};
+#[cfg(feature = "fuzzing")]
+use crate::message::RequestHead;
 use crate::message::{Fields, Version};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
@@ -29,6 +31,17 @@ struct Understood {
     fields: Vec<(Vec<u8>, Vec<u8>)>,
     body: Vec<u8>,
     trailers: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// The head of one request that is there whole, and what follows it.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_whole(bytes: &[u8]) -> Option<(RequestHead, &[u8])> {
+    let mut held = bytes.to_vec();
+    let mut parser = HeadParser::of_request(BOUNDS, Fields::new());
+    let length = parser.advance(&mut held).ok()??;
+    held.truncate(length);
+    let head = parser.into_request(held)?;
+    Some((head, bytes.get(length..)?))
 }
 
 /// Reads all requests in `bytes` with both.

@@ -15,13 +15,14 @@ use crate::upstream::{UpstreamPlan, hash_of};
 use hashbrown::HashMap;
 use keyward_access::{Inputs, Rule};
 use keyward_llm::ModelMembers;
+use keyward_llm::catalogue::Price;
 use keyward_model::id::TeamId;
 use keyward_model::name::Name;
 use keyward_model::resource::ai::OfferedPrompts;
 use keyward_model::resource::route::{Action, Forward};
 use keyward_model::resource::{
-    Ai, Answers, Api, Guarded, Guardrail, Model, ModelChoice, OfferedModels, Resource, Spec,
-    Sticky, route,
+    Ai, Answers, Api, AskedAbility, Guarded, Guardrail, KnownOfModel, Model, ModelChoice,
+    OfferedModels, Resource, Spec, Sticky, route,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -548,7 +549,7 @@ impl<'a> Compiling<'a> {
                 Answers::Provider {
                     provider,
                     model: served,
-                } => self.target((provider, served), model, built)?,
+                } => self.target((provider, served), &target.known, model, built)?,
                 Answers::Alias(alias) => To::Group(Box::new(self.group(alias, built)?.0)),
             };
             members.push(Member {
@@ -569,6 +570,7 @@ impl<'a> Compiling<'a> {
     fn target(
         &self,
         (provider, served): (&Name, &str),
+        told: &KnownOfModel,
         model: &Model,
         built: &mut Built<'a>,
     ) -> Result<To, &'static str> {
@@ -578,9 +580,27 @@ impl<'a> Compiling<'a> {
             .ok_or("names a provider that is not there")?;
         let mut known = plan.model(served);
         if model.allow_model_members {
-            known.asked.quirks.model_members = ModelMembers::None;
+            known.asked.quirks.model_members = ModelMembers::Allowed;
         }
-        let same = |target: &AiTarget| target.provider == *place && target.asked == known.asked;
+        let mut price_revision = plan.price_revision();
+        if let Some(price) = &told.price {
+            known.price = Some(price.into());
+            price_revision = Price::revision_of(price);
+        }
+        let context = told.context.or_else(|| plan.context(served));
+        known.asked.max_output = told.max_output.or(known.asked.max_output);
+        if let Some(can) = &told.abilities {
+            let all = AskedAbility::ALL.into_iter();
+            known.lacks = Needs::of(all.filter(|ability| !can.contains(ability)));
+            known.reasons = can.contains(&AskedAbility::Reasoning);
+        }
+        let same = |target: &AiTarget| {
+            target.provider == *place
+                && target.asked == known.asked
+                && target.price == known.price
+                && target.context == context
+                && target.lacks == known.lacks
+        };
         if let Some(at) = built.targets.iter().position(same) {
             return Ok(To::Target(at));
         }
@@ -591,18 +611,12 @@ impl<'a> Compiling<'a> {
         built.targets.push(AiTarget {
             provider: *place,
             asked: known.asked,
-            // Of one that the catalogue knows and says nothing else of.
-            reasons: known.price.is_some()
-                && known
-                    .lacks
-                    .and(Needs::of([
-                        keyward_model::resource::AskedAbility::Reasoning,
-                    ]))
-                    .is_empty(),
+            reasons: known.reasons,
             price: known.price,
-            price_revision: plan.price_revision(),
-            context: plan.context(served),
+            price_revision,
+            context,
             lacks: known.lacks,
+            mode: known.mode,
             hash: hash_of(format!("{provider}/{served}").as_bytes()),
             state: plan.state.target(served),
             metrics: plan.state.metrics(built.asked, served, self.workers),

@@ -68,13 +68,31 @@ fn is_place(text: &str) -> bool {
     has_scheme || text.starts_with("data:")
 }
 
-/// Whether an input of OpenAI's Responses names what the provider has kept: an item's id stands for what it was, which may
-/// be more than what is said of it here.
+/// Where an item of OpenAI's Responses has itself what a model reads of it.
+const OF_ITEMS: &[&str] = &[
+    "content",
+    "encrypted_content",
+    "arguments",
+    "input",
+    "output",
+];
+
+/// Whether an input of OpenAI's Responses names what the provider has kept: an item with an id and nothing else that is
+/// read, as a reference and reasoning have it, stands for what it was.
 pub(super) fn names_kept(input: &Json) -> bool {
     let items = input.as_array().unwrap_or_default();
+    let filled = |value: &Json| match value {
+        Json::Null | Json::Bool(_) | Json::Number(_) => false,
+        Json::String(text) => !text.is_empty(),
+        Json::Array(items) => !items.is_empty(),
+        Json::Object(_) => true,
+    };
     items.iter().any(|item| {
-        item.get("id").is_some_and(|id| !id.is_null())
-            || item.get("type").and_then(Json::as_str) == Some("item_reference")
+        let named = item.get("id").is_some_and(|id| !id.is_null());
+        let here = OF_ITEMS
+            .iter()
+            .any(|name| item.get(name).is_some_and(filled));
+        (named && !here) || item.get("type").and_then(Json::as_str) == Some("item_reference")
     })
 }
 

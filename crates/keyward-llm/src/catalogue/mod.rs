@@ -64,6 +64,22 @@ pub enum KeyPlace {
     None,
 }
 
+impl KeyPlace {
+    /// As a catalogue has it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bearer => "bearer",
+            Self::XApiKey => "x-api-key",
+            Self::XGoogApiKey => "x-goog-api-key",
+            Self::ApiKey => "api-key",
+            Self::GoogleOauth => "google-oauth",
+            Self::AwsSignature => "aws-sigv4",
+            Self::None => "none",
+        }
+    }
+}
+
 /// What a model does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
@@ -128,6 +144,25 @@ pub enum Ability {
     PromptCache,
     /// Searches the web.
     WebSearch,
+}
+
+impl Ability {
+    /// As a catalogue has it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tools => "tools",
+            Self::ParallelTools => "parallel_tools",
+            Self::JsonSchema => "json_schema",
+            Self::Reasoning => "reasoning",
+            Self::Vision => "vision",
+            Self::Pdf => "pdf",
+            Self::AudioIn => "audio_in",
+            Self::AudioOut => "audio_out",
+            Self::PromptCache => "prompt_cache",
+            Self::WebSearch => "web_search",
+        }
+    }
 }
 
 /// A day, by the calendar.
@@ -248,6 +283,31 @@ impl Model {
     #[must_use]
     pub fn is_retired(&self, today: Day) -> bool {
         self.retires.is_some_and(|day| day <= today)
+    }
+}
+
+impl Day {
+    /// The day of a time in UTC, in seconds since 1970. Years before 2000 and after 9999 are told as these.
+    #[must_use]
+    pub fn of(seconds: i64) -> Self {
+        // Years that begin in March have the odd day at their end; 719 468 days are from March of the year 0 to 1970.
+        let days = seconds
+            .clamp(946_684_800, 253_402_300_799)
+            .div_euclid(86_400)
+            + 719_468;
+        let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+        let year_of_era =
+            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * month + 2) / 5 + 1;
+        let month = if month < 10 { month + 3 } else { month - 9 };
+        let year = era * 400 + year_of_era + i64::from(month <= 2);
+        Self {
+            year: u16::try_from(year).unwrap_or(u16::MAX),
+            month: u8::try_from(month).unwrap_or(u8::MAX),
+            day: u8::try_from(day).unwrap_or(u8::MAX),
+        }
     }
 }
 

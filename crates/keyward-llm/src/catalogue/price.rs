@@ -1,6 +1,7 @@
 //! What tokens cost, in whole units of 10⁻¹² US dollars.
 
 use crate::form::Usage;
+use keyward_model::resource::TokenPrice;
 use keyward_model::usage::PicoUsd;
 
 /// How a call is served.
@@ -37,7 +38,31 @@ pub(super) struct Rates {
     pub(super) reasoning: Option<u64>,
 }
 
+impl From<&TokenPrice> for Price {
+    fn from(told: &TokenPrice) -> Self {
+        let base = Rates {
+            input: Some(told.input),
+            output: Some(told.output),
+            cache_read: told.cached_input,
+            cache_write: told.cache_write,
+            reasoning: told.reasoning,
+            ..Rates::default()
+        };
+        Self {
+            base,
+            tiers: Vec::new(),
+        }
+    }
+}
+
 impl Price {
+    /// A number that stands for a price that was told, as a catalogue's for all of its own: records of what calls cost
+    /// say by which.
+    #[must_use]
+    pub fn revision_of(told: &TokenPrice) -> u32 {
+        super::read::revision(&format!("{told:?}"))
+    }
+
     /// What a token costs that is read, where the prompt is short.
     #[must_use]
     pub fn input(&self) -> Option<PicoUsd> {
@@ -52,6 +77,16 @@ impl Price {
         self.base
             .output
             .map(|rate| pico(u128::from(rate), Service::Standard))
+    }
+
+    /// What a token costs by kind, in its tiers: each counts for prompts of more tokens than stand before it.
+    #[must_use]
+    pub fn tiers(&self) -> Vec<(u64, Vec<(&'static str, PicoUsd)>)> {
+        let longer = self.tiers.iter().map(|(above, rates)| (*above, rates));
+        std::iter::once((0, &self.base))
+            .chain(longer)
+            .map(|(above, rates)| (above, rates.known()))
+            .collect()
     }
 
     fn rates(&self, input: u64) -> &Rates {
@@ -106,6 +141,25 @@ impl Price {
             most_out = most_out.max(times(output, dearest(rates.output, &kinds))?);
         }
         Some(pico(most_in + most_out, service))
+    }
+}
+
+impl Rates {
+    fn known(&self) -> Vec<(&'static str, PicoUsd)> {
+        let all = [
+            ("input", self.input),
+            ("output", self.output),
+            ("cache_read", self.cache_read),
+            ("cache_write", self.cache_write),
+            ("cache_write_hour", self.cache_write_hour),
+            ("audio_input", self.audio_input),
+            ("audio_output", self.audio_output),
+            ("reasoning", self.reasoning),
+        ];
+        let known = all
+            .into_iter()
+            .filter_map(|(kind, rate)| Some((kind, pico(u128::from(rate?), Service::Standard))));
+        known.collect()
     }
 }
 

@@ -5,9 +5,13 @@ use super::{Ability, Catalogue, Day, KeyPlace, Mode, Model, Provider};
 use crate::dialect::{Dialect, ModelMembers, Quirks, SeedName};
 use crate::error::Error;
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// How many lines a catalogue may have.
 const MOST_LINES: usize = 100_000;
+/// The most that a token may cost, a dollar: a thousand times what the dearest does, and no sum of such can be too large to
+/// be counted.
+const MOST_PICO: u64 = 1_000_000_000_000;
 
 pub(super) fn catalogue(text: &str) -> Result<Catalogue, Error> {
     let mut catalogue = Catalogue {
@@ -35,7 +39,7 @@ pub(super) fn catalogue(text: &str) -> Result<Catalogue, Error> {
 }
 
 /// FNV-1a: nobody is kept from making two texts of one number, and nobody gains by it. Never 0, which stands for none.
-fn revision(text: &str) -> u32 {
+pub(super) fn revision(text: &str) -> u32 {
     let hash = text.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
     });
@@ -59,12 +63,14 @@ fn line<'a>(
             quirks,
             batch,
         ] => {
+            let key = key_place(key)?;
+            check_address(base_url, key)?;
             let provider = Provider {
                 id: (*id).to_owned(),
                 name: (*name).to_owned(),
                 dialect: Dialect::named(dialect).ok_or("a dialect that is not known")?,
                 base_url: (*base_url).to_owned(),
-                key: key_place(key)?,
+                key,
                 key_variable: some(variable).map(str::to_owned),
                 quirks: self::quirks(quirks)?,
                 batch_percent: number(batch)?
@@ -279,5 +285,33 @@ fn pico_per_token(dollars: &str) -> Result<u64, &'static str> {
     if whole.is_empty() || !digits(whole) || !digits(places) || places.len() > 6 {
         return Err(WRONG);
     }
-    format!("{whole}{places:0<6}").parse().map_err(|_| WRONG)
+    let pico = format!("{whole}{places:0<6}").parse::<u64>();
+    // Digits alone are no number where they are too many.
+    let pico = pico.ok().filter(|pico| *pico <= MOST_PICO);
+    pico.ok_or("a price that is too high: at most 1000000 dollars for a million tokens")
+}
+
+/// Keys go over the network encrypted, or not at all.
+fn check_address(address: &str, key: KeyPlace) -> Result<(), &'static str> {
+    if address.starts_with("https://") {
+        return Ok(());
+    }
+    let Some(rest) = address.strip_prefix("http://") else {
+        return Err("an address that begins with neither `https://` nor `http://`");
+    };
+    let authority = rest.split('/').next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(literal) => literal.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    let here = host == "localhost"
+        || host.parse().is_ok_and(|ip: Ipv4Addr| ip.is_loopback())
+        || host.parse().is_ok_and(|ip: Ipv6Addr| ip.is_loopback());
+    if key == KeyPlace::None || (here && !authority.contains('@')) {
+        Ok(())
+    } else {
+        Err(
+            "an address without TLS of a provider with keys: they would go over the network for all to read",
+        )
+    }
 }

@@ -240,6 +240,22 @@ fn a_model_retires_on_its_day() {
 }
 
 #[test]
+fn a_time_has_its_day() {
+    for (seconds, day) in [
+        (951_782_399, "2000-02-28"),
+        (951_782_400, "2000-02-29"),
+        (951_868_800, "2000-03-01"),
+        (1_798_761_599, "2026-12-31"),
+        (1_798_761_600, "2027-01-01"),
+        (4_107_542_400, "2100-03-01"),
+        (i64::MIN, "2000-01-01"),
+        (i64::MAX, "9999-12-31"),
+    ] {
+        assert_eq!(Day::of(seconds).to_string(), day, "{seconds}");
+    }
+}
+
+#[test]
 fn what_can_not_be_read_is_told_with_its_line() {
     let provider = SMALL.lines().next().unwrap();
     for (line, why) in [
@@ -267,6 +283,30 @@ fn what_can_not_be_read_is_told_with_its_line() {
         ("model\tp\tm\tchat\t\t\t\t\t\t\t\t9", "source"),
         ("model\tp\tm\tchat\tmany\t\t\t\t\t\t\t", "number"),
         ("model\tp", "columns"),
+        (
+            "model\tp\tm\tchat\t\t\tin=1000000.000001\t\t\t\t\t",
+            "too high",
+        ),
+        (
+            "model\tp\tm\tchat\t\t\tin=18446744073709\t\t\t\t\t",
+            "too high",
+        ),
+        (
+            "provider\tq\tQ\topenai-chat\thttp://q.example/v1\tbearer\t\t\t",
+            "without TLS",
+        ),
+        (
+            "provider\tq\tQ\topenai-chat\thttp://localhost.q.example/v1\tbearer\t\t\t",
+            "without TLS",
+        ),
+        (
+            "provider\tq\tQ\topenai-chat\thttp://127.0.0.1@q.example/v1\tbearer\t\t\t",
+            "without TLS",
+        ),
+        (
+            "provider\tq\tQ\topenai-chat\tftp://q.example/v1\tnone\t\t\t",
+            "begins with",
+        ),
         (provider, "second time"),
     ] {
         let error = Catalogue::read(&format!("{provider}\n{line}\n")).expect_err(line);
@@ -274,6 +314,18 @@ fn what_can_not_be_read_is_told_with_its_line() {
             error.to_string().contains(why) && error.to_string().contains("line 2"),
             "{line}: {error}"
         );
+    }
+}
+
+#[test]
+fn an_address_without_tls_is_for_servers_without_keys_or_on_this_machine() {
+    for line in [
+        "provider\tq\tQ\topenai-chat\thttp://q.example/v1\tnone\t\t\t",
+        "provider\tq\tQ\topenai-chat\thttp://localhost:1/v1\tbearer\t\t\t",
+        "provider\tq\tQ\topenai-chat\thttp://127.0.0.9:1\tx-api-key\t\t\t",
+        "provider\tq\tQ\topenai-chat\thttp://[::1]:1/v1\tbearer\t\t\t",
+    ] {
+        assert!(Catalogue::read(line).is_ok(), "{line}");
     }
 }
 
@@ -326,4 +378,25 @@ fn a_price_that_is_not_told_is_unknown_and_not_nothing() {
         let price = model.price.as_ref();
         price.is_none_or(|price| price.cost(&usage(0), service) != Some(PicoUsd(0)))
     }));
+}
+
+/// A zero that nobody filled in would let calls pass every budget.
+#[test]
+fn nothing_is_free_of_a_provider_with_keys_but_what_it_gives_away() {
+    let catalogue = built_in();
+    for model in catalogue.models() {
+        let provider = catalogue.provider(&model.provider).unwrap();
+        // OpenAI says of its moderation that it costs nothing.
+        let given = model.name.contains("free")
+            || (provider.id == "openai" && model.mode == Mode::Moderation);
+        let free = model.price.as_ref().is_some_and(|price| {
+            price.upper_bound(1_000_000, 1_000_000, Service::Standard) == Some(PicoUsd(0))
+        });
+        assert!(
+            !free || given || provider.key == KeyPlace::None,
+            "{}/{}",
+            provider.id,
+            model.name
+        );
+    }
 }

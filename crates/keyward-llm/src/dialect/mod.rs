@@ -199,15 +199,30 @@ impl Dialect {
         .map(|json| json.to_bytes())
     }
 
-    /// Reads a provider's answer of a status that tells of an error. Whatever it is, there is a failure to tell of;
-    /// what it says of the operator's key is in [`Failure::because`] alone.
+    /// The header of an answer that tells of which kind its error is, where a dialect has one.
     #[must_use]
-    pub fn read_failure(self, status: u16, body: &[u8]) -> Failure {
+    pub const fn failure_header(self) -> Option<&'static str> {
+        match self {
+            Self::Bedrock => Some(bedrock::failure::TYPE_HEADER),
+            Self::OpenAiChat
+            | Self::OpenAiResponses
+            | Self::Anthropic
+            | Self::Gemini
+            | Self::Ollama
+            | Self::Cohere => None,
+        }
+    }
+
+    /// Reads a provider's answer of a status that tells of an error; `told` is what its
+    /// [header](Self::failure_header) says. Whatever it is, there is a failure to tell of; what it says of the operator's
+    /// key is in [`Failure::because`] alone.
+    #[must_use]
+    pub fn read_failure(self, status: u16, told: Option<&str>, body: &[u8]) -> Failure {
         match self {
             Self::OpenAiChat | Self::OpenAiResponses => openai_error::read(status, body),
             Self::Anthropic => anthropic::failure::read(status, body),
             Self::Gemini => gemini::failure::read(status, body),
-            Self::Bedrock => bedrock::failure::read(status, body),
+            Self::Bedrock => bedrock::failure::read(status, told, body),
             Self::Ollama => ollama::failure::read(status, body),
             Self::Cohere => cohere::failure::read(status, body),
         }

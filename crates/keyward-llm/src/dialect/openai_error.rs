@@ -79,7 +79,12 @@ pub(super) fn of(status: Option<u16>, error: Json) -> Failure {
         .or(by_word(&code))
         .or(by_word(&class))
         .unwrap_or(FailureKind::Server);
-    kind = by_words(kind, message.as_deref().unwrap_or_default());
+    let words = message.as_deref().unwrap_or_default();
+    let wrong = by_word(&class).is_some_and(|kind| plain(&kind));
+    if kind == FailureKind::NotFound && wrong && !tells_of_model(code.as_deref(), words) {
+        kind = FailureKind::InvalidRequest;
+    }
+    kind = by_words(kind, words);
     Failure {
         kind,
         status: status.unwrap_or(kind.status()),
@@ -88,6 +93,22 @@ pub(super) fn of(status: Option<u16>, error: Json) -> Failure {
         field,
         because: None,
     }
+}
+
+/// Whether what is not found is the model, or the address: else it is something that the caller names, such as an answer
+/// that was to be kept, and neither the target nor another caller has to do with it. What stands in quotes may be the
+/// caller's own words.
+fn tells_of_model(code: Option<&str>, message: &str) -> bool {
+    let quote = |letter: char| "'\"`\u{2018}\u{2019}\u{201c}\u{201d}".contains(letter);
+    let before = message.split(quote).next().unwrap_or_default();
+    let behind = message.rsplit(quote).next().unwrap_or_default();
+    [code.unwrap_or_default(), before, behind]
+        .into_iter()
+        .map(str::to_ascii_lowercase)
+        .any(|words| {
+            let known = ["model", "deployment", "engine", "url", "endpoint"];
+            known.iter().any(|known| words.contains(known))
+        })
 }
 
 pub(super) fn write(failure: &Failure) -> Json {

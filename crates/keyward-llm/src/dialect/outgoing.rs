@@ -71,9 +71,11 @@ pub struct Quirks {
 /// callers may ask is decided by the model's name alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ModelMembers {
-    /// None that is known, or all of them may be used.
+    /// None that is known beside those of tools.
     #[default]
     None,
+    /// Whatever they are, they may be used.
+    Allowed,
     /// OpenRouter's.
     OpenRouter,
     /// Those of Vercel's gateway.

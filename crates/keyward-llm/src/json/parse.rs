@@ -1,6 +1,7 @@
 //! The grammar (RFC 8259), strictly.
 
-use super::{Json, MOST_DEPTH, MOST_VALUES, Number, Object, run};
+use super::run::Ends;
+use super::{Json, MOST_DEPTH, MOST_VALUES, Number, Object};
 use crate::error::Error;
 use std::ops::Range;
 
@@ -23,7 +24,7 @@ pub(super) struct Scanner<'a> {
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Result<Self, Error> {
-        let text = std::str::from_utf8(bytes).map_err(|error| Error::Json {
+        let text = simdutf8::compat::from_utf8(bytes).map_err(|error| Error::Json {
             at: error.valid_up_to(),
             why: "not UTF-8",
         })?;
@@ -225,20 +226,35 @@ impl<'a> Scanner<'a> {
     pub(super) fn string_and_end(&mut self) -> Result<(String, usize), Error> {
         self.at += 1;
         let mut text = String::new();
+        let mut ends = Ends::of(self.text.as_bytes(), self.at);
         loop {
-            let plain = self.plain();
-            text.push_str(plain);
-            match self.peek() {
-                Some(b'"') => break,
-                Some(b'\\') => text.push(self.escape()?),
-                Some(_) => return self.fail("a control character stands in a string"),
-                None => return self.fail("a string does not end"),
+            let begin = self.at;
+            let quoted = self.run(&mut ends)?;
+            text.push_str(self.slice(begin..self.at));
+            if quoted {
+                break;
             }
+            text.push(self.escape()?);
+            ends.skip_to(self.at);
         }
         self.at += 1;
         let end = self.at;
         self.space();
         Ok((text, end))
+    }
+
+    /// To what ends a run of characters: whether it is the string's end, and not an escape.
+    fn run(&mut self, ends: &mut Ends<'_>) -> Result<bool, Error> {
+        let Some((at, byte)) = ends.next() else {
+            self.at = self.text.len();
+            return self.fail("a string does not end");
+        };
+        self.at = at;
+        match byte {
+            b'"' => Ok(true),
+            b'\\' => Ok(false),
+            _ => self.fail("a control character stands in a string"),
+        }
     }
 
     /// Past the byte that opens an array or object, and the space behind it.
@@ -250,14 +266,6 @@ impl<'a> Scanner<'a> {
     /// Past the byte that closes one.
     pub(super) fn close(&mut self) {
         self.at += 1;
-    }
-
-    /// The characters up to the next that means something.
-    fn plain(&mut self) -> &'a str {
-        let rest = self.rest();
-        let length = run::length(rest.as_bytes());
-        self.at += length;
-        rest.get(..length).unwrap_or_default()
     }
 
     fn escape(&mut self) -> Result<char, Error> {
@@ -369,16 +377,10 @@ impl<'a> Scanner<'a> {
 
     fn skip_string(&mut self) -> Result<(), Error> {
         self.at += 1;
-        loop {
-            self.plain();
-            match self.peek() {
-                Some(b'"') => break,
-                Some(b'\\') => {
-                    self.escape()?;
-                }
-                Some(_) => return self.fail("a control character stands in a string"),
-                None => return self.fail("a string does not end"),
-            }
+        let mut ends = Ends::of(self.text.as_bytes(), self.at);
+        while !self.run(&mut ends)? {
+            self.escape()?;
+            ends.skip_to(self.at);
         }
         self.at += 1;
         Ok(())

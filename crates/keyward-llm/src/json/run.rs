@@ -1,49 +1,80 @@
 //! Runs of characters that mean themselves in a string: what a large request is made of, so that what they cost is what
 //! a large request costs.
 
-/// Bytes that are looked at together: enough to fill a processor's wide registers, few enough for short texts.
+use wide::u8x32;
+
+/// Bytes that are looked at together.
 const TOGETHER: usize = 32;
 
-/// How many bytes of a string's inside, from its beginning on, mean themselves: up to a quote, a backslash or a control
-/// character, each of which is escaped when it is written (RFC 8259, section 7).
-pub(super) fn length(inside: &[u8]) -> usize {
-    let mut at = 0;
-    let mut rest = inside;
-    while let Some((block, behind)) = rest.split_first_chunk::<TOGETHER>() {
-        // Without a branch a byte, which the compiler makes a few wide comparisons of.
-        if block.iter().fold(false, |any, byte| any | ends(*byte)) {
-            break;
-        }
-        (at, rest) = (at + TOGETHER, behind);
-    }
-    while let Some((word, behind)) = rest.split_first_chunk::<8>() {
-        let marks = marks(u64::from_le_bytes(*word));
-        if marks != 0 {
-            return at + marks.trailing_zeros() as usize / 8;
-        }
-        (at, rest) = (at + 8, behind);
-    }
-    at + rest
-        .iter()
-        .position(|byte| ends(*byte))
-        .unwrap_or(rest.len())
+/// Finds what ends runs: quotes, backslashes and control characters, each of which is escaped when it is written
+/// (RFC 8259, section 7).
+pub(super) struct Ends<'a> {
+    text: &'a [u8],
+    /// Where the bytes begin that are looked at.
+    block: usize,
+    /// Which of them end a run and were not given yet, the lowest bit first.
+    marks: u32,
 }
 
-const fn ends(byte: u8) -> bool {
-    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
+impl<'a> Ends<'a> {
+    /// Those of a text from a place in it on.
+    pub(super) fn of(text: &'a [u8], at: usize) -> Self {
+        let mut ends = Self {
+            text,
+            block: at,
+            marks: 0,
+        };
+        ends.look();
+        ends
+    }
+
+    /// The next of them, and which byte it is.
+    pub(super) fn next(&mut self) -> Option<(usize, u8)> {
+        while self.marks == 0 {
+            self.block += TOGETHER;
+            if self.block >= self.text.len() {
+                return None;
+            }
+            self.look();
+        }
+        let at = self.block + self.marks.trailing_zeros() as usize;
+        self.marks &= self.marks - 1;
+        Some((at, *self.text.get(at)?))
+    }
+
+    /// Leaves out what stands before a place.
+    pub(super) fn skip_to(&mut self, at: usize) {
+        let ahead = at.saturating_sub(self.block);
+        if ahead < TOGETHER {
+            self.marks &= u32::MAX << ahead;
+        } else {
+            self.block = at;
+            self.look();
+        }
+    }
+
+    fn look(&mut self) {
+        let rest = self.text.get(self.block..).unwrap_or_default();
+        self.marks = match rest.first_chunk::<TOGETHER>() {
+            Some(bytes) => marks(*bytes),
+            None => {
+                // What is not there ends nothing.
+                let mut bytes = [b' '; TOGETHER];
+                for (to, from) in bytes.iter_mut().zip(rest) {
+                    *to = *from;
+                }
+                marks(bytes)
+            }
+        };
+    }
 }
 
-/// The highest bit of the lowest byte of a word that ends a run, and of none below that. Bytes above it may be marked
-/// without cause, since a borrow runs upwards.
-const fn marks(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = ONES * 0x80;
-    const fn below(word: u64, bound: u8) -> u64 {
-        word.wrapping_sub(ONES * bound as u64) & !word
-    }
-    let quote = below(word ^ (ONES * b'"' as u64), 1);
-    let backslash = below(word ^ (ONES * b'\\' as u64), 1);
-    (below(word, 0x20) | quote | backslash) & HIGHS
+fn marks(bytes: [u8; TOGETHER]) -> u32 {
+    const CONTROL: u8 = 0x1f;
+    let bytes = u8x32::new(bytes);
+    let control = u8x32::splat(CONTROL);
+    let is = |byte| bytes.simd_eq(u8x32::splat(byte));
+    (is(b'"') | is(b'\\') | bytes.max(control).simd_eq(control)).to_bitmask()
 }
 
 #[cfg(test)]
@@ -51,23 +82,54 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn all(text: &[u8], from: usize) -> Vec<(usize, u8)> {
+        let mut ends = Ends::of(text, from);
+        std::iter::from_fn(|| ends.next()).collect()
+    }
+
+    fn one_by_one(text: &[u8], from: usize) -> Vec<(usize, u8)> {
+        let each = text.iter().copied().enumerate().skip(from);
+        each.filter(|(_, byte)| *byte < 0x20 || b"\"\\".contains(byte))
+            .collect()
+    }
+
     #[test]
     fn every_byte_ends_a_run_or_does_not_wherever_it_stands() {
         for byte in 0..=u8::MAX {
             for at in 0..80 {
                 let mut text = vec![b'x'; 80];
                 text[at] = byte;
-                let expected = if ends(byte) { at } else { 80 };
-                assert_eq!(length(&text), expected, "{byte:#x} at {at}");
+                assert_eq!(all(&text, 0), one_by_one(&text, 0), "{byte:#x} at {at}");
             }
         }
     }
 
     proptest! {
         #[test]
-        fn it_is_what_looking_byte_by_byte_says(text in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let expected = text.iter().position(|byte| ends(*byte)).unwrap_or(text.len());
-            prop_assert_eq!(length(&text), expected);
+        fn they_are_what_looking_byte_by_byte_finds(
+            text in proptest::collection::vec(prop_oneof![any::<u8>(), Just(b'"'), Just(b'x')], 0..200),
+            from in 0..200_usize,
+        ) {
+            let from = from.min(text.len());
+            prop_assert_eq!(all(&text, from), one_by_one(&text, from));
+        }
+
+        #[test]
+        fn what_is_left_out_is_not_found(
+            text in proptest::collection::vec(prop_oneof![Just(b'"'), Just(b'x')], 0..200),
+            to in 0..200_usize,
+        ) {
+            let mut ends = Ends::of(&text, 0);
+            let _first = ends.next();
+            ends.skip_to(to);
+            let rest: Vec<_> = std::iter::from_fn(|| ends.next()).collect();
+            let mut expected = one_by_one(&text, 0);
+            expected.retain(|(at, _)| *at >= to);
+            // The first was given before.
+            if expected.len() == one_by_one(&text, 0).len() && !expected.is_empty() {
+                expected.remove(0);
+            }
+            prop_assert_eq!(rest, expected);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Compact text.
 
-use super::{Json, run};
+use super::Json;
+use super::run::Ends;
 
 pub(super) fn value(value: &Json, out: &mut String) {
     match value {
@@ -37,13 +38,10 @@ pub(super) fn value(value: &Json, out: &mut String) {
 /// In quotes, with what must be escaped, escaped.
 pub(super) fn string(text: &str, out: &mut String) {
     out.push('"');
-    let mut rest = text;
-    loop {
-        let (plain, behind) = rest.split_at(run::length(rest.as_bytes()));
-        out.push_str(plain);
-        let Some(&byte) = behind.as_bytes().first() else {
-            break;
-        };
+    let mut plain = 0;
+    let mut ends = Ends::of(text.as_bytes(), 0);
+    while let Some((at, byte)) = ends.next() {
+        out.push_str(text.get(plain..at).unwrap_or_default());
         match byte {
             b'"' => out.push_str("\\\""),
             b'\\' => out.push_str("\\\\"),
@@ -57,8 +55,8 @@ pub(super) fn string(text: &str, out: &mut String) {
                 }
             }
         }
-        // What ends a run is a byte of ASCII.
-        rest = behind.get(1..).unwrap_or_default();
+        plain = at + 1;
     }
+    out.push_str(text.get(plain..).unwrap_or_default());
     out.push('"');
 }

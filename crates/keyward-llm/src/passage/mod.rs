@@ -16,7 +16,9 @@
 //! Answers that are not streamed are not edited at all: what they took is read ([`answer()`]), and nothing else.
 
 mod answer;
+mod buckets;
 mod other_models;
+pub(crate) use buckets::check_buckets;
 pub(crate) use other_models::check_names;
 mod stream;
 mod veiling;
@@ -76,6 +78,7 @@ pub fn request<'a>(
     let mut made = Made::default();
     let path = match dialect {
         Dialect::Gemini => {
+            check_buckets(members)?;
             let model = model_segment(&target.model)?;
             if stream {
                 format!("/models/{model}:streamGenerateContent?alt=sse")

@@ -368,6 +368,31 @@ fn members_that_choose_other_models_are_refused() {
             ModelMembers::None,
             None,
         ),
+        (
+            r#"{"model":"a","tools":[{"type":"function","function":{}},{"type":"image_generation","model":"b"}]}"#,
+            ModelMembers::None,
+            Some("tools.1.model"),
+        ),
+        (
+            r#"{"model":"a","tools":[{"type":"advisor_20260301","name":"advisor","m\u006fdel":"b"}]}"#,
+            ModelMembers::None,
+            Some("tools.0.model"),
+        ),
+        (
+            r#"{"model":"a","Tools":[{"type":"advisor_20260301","Model":"b"}]}"#,
+            ModelMembers::None,
+            Some("Tools.0.Model"),
+        ),
+        (
+            r#"{"model":"a","tools":[{"type":"image_generation","model":"b"}]}"#,
+            ModelMembers::Allowed,
+            None,
+        ),
+        (
+            r#"{"model":"a","tools":[{"name":"cars","input_schema":{"properties":{"model":{"description":"\u0022Golf\u0022"}}}}]}"#,
+            ModelMembers::None,
+            None,
+        ),
     ] {
         let target = of(quirk);
         let given = request(Dialect::OpenAiChat, body.as_bytes(), false, &target);

@@ -88,6 +88,8 @@ fn wrapped(request: Json, target: &Target) -> Result<Json, Error> {
 
 fn within_gemini<'a>(asked: &Asked<'a>, target: &Target) -> Result<Written<'a>, Error> {
     let path = Asked::of_gemini(Task::CountContent, target)?;
+    let members = Members::read(asked.body)?;
+    crate::passage::check_buckets(&members)?;
     let (inner, is_wrapped) = conversation(asked.body)?;
     if is_wrapped {
         return Ok(anew(
@@ -96,7 +98,6 @@ fn within_gemini<'a>(asked: &Asked<'a>, target: &Target) -> Result<Written<'a>, 
             Vec::new(),
         ));
     }
-    let members = Members::read(asked.body)?;
     Ok(Written {
         path,
         body: members.edit(&[("model", None)]),

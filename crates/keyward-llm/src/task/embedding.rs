@@ -173,6 +173,7 @@ fn within_gemini<'a>(asked: &Asked<'a>, target: &Target) -> Result<Written<'a>, 
     let model = format!("models/{}", model_segment(&target.model)?);
     let members = Members::read(asked.body)?;
     crate::passage::check_names(members.names(), Dialect::Gemini, target)?;
+    crate::passage::check_buckets(&members)?;
     let mut edits = Vec::new();
     if members.get("model").is_some() {
         edits.push(("model", Some(Json::from(&model))));

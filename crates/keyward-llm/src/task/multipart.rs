@@ -23,10 +23,11 @@ pub struct Part {
     pub content: Range<usize>,
 }
 
-/// The boundary that a content type names.
+/// The boundary that a content type names, and nothing else: by a `charset` lenient readers take names of parts for others
+/// than they are here.
 ///
 /// # Errors
-/// [`Error::Field`] where it names none, several, or what is none.
+/// [`Error::Field`] where it names none, several, or what is none, or has any other parameter.
 pub fn boundary(content_type: &str) -> Result<String, Error> {
     let wrong = |why: &str| Error::field("content-type", why);
     let mut found = None;
@@ -36,9 +37,16 @@ pub fn boundary(content_type: &str) -> Result<String, Error> {
         return Err(wrong("must be `multipart/form-data` with a boundary"));
     }
     for parameter in parameters {
-        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        if !name.trim().to_ascii_lowercase().starts_with("boundary") {
+        let parameter = parameter.trim();
+        if parameter.is_empty() {
             continue;
+        }
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        let name = name.trim().to_ascii_lowercase();
+        if !name.starts_with("boundary") {
+            return Err(wrong(
+                "must have no parameter but its boundary: take out `charset` and others",
+            ));
         }
         let value = value.trim();
         let value = value
@@ -47,7 +55,7 @@ pub fn boundary(content_type: &str) -> Result<String, Error> {
             .unwrap_or(value);
         let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=?".contains(&byte);
         let sound = (1..=BOUNDARY_MAX).contains(&value.len()) && value.bytes().all(letter);
-        if !sound || !name.trim().eq_ignore_ascii_case("boundary") {
+        if !sound || name != "boundary" {
             return Err(wrong("has a boundary that is none"));
         }
         if found.replace(value.to_owned()).is_some() {
@@ -55,6 +63,17 @@ pub fn boundary(content_type: &str) -> Result<String, Error> {
         }
     }
     found.ok_or_else(|| wrong("has no boundary"))
+}
+
+/// The content type of a form with this boundary, as providers get it: nothing of what the caller wrote but the boundary.
+#[must_use]
+pub fn content_type(boundary: &str) -> String {
+    // What is no token has to stand in quotes (RFC 9110, section 5.6.6).
+    if is_token(boundary) {
+        format!("multipart/form-data; boundary={boundary}")
+    } else {
+        format!("multipart/form-data; boundary=\"{boundary}\"")
+    }
 }
 
 /// The parts of a form.
@@ -159,18 +178,23 @@ fn part(body: &[u8], span: Range<usize>) -> Result<Part, Error> {
         length.ok_or_else(|| wrong("has a part without a head, or with too long a one"))?;
     let head = bytes.get(..length).unwrap_or_default();
     let head = std::str::from_utf8(head).map_err(|_| wrong("has a part whose head is no text"))?;
-    let mut disposition = None;
+    let (mut disposition, mut content_type) = (None, None);
     for line in head.split("\r\n") {
         if line.contains(['\r', '\n', '\0']) || line.starts_with([' ', '\t']) {
             return Err(wrong("has a part with lines that are no fields"));
         }
         let (name, value) = line
             .split_once(':')
+            .filter(|(name, _)| is_token(name))
             .ok_or_else(|| wrong("has a part with lines that are no fields"))?;
         let value = value.trim();
         if name.eq_ignore_ascii_case("content-disposition") {
             if disposition.replace(value).is_some() {
                 return Err(wrong("has a part with two names"));
+            }
+        } else if name.eq_ignore_ascii_case("content-type") {
+            if content_type.replace(value).is_some() {
+                return Err(wrong("has a part with two content types"));
             }
         } else if name.eq_ignore_ascii_case("content-transfer-encoding")
             && !value.eq_ignore_ascii_case("binary")
@@ -180,11 +204,38 @@ fn part(body: &[u8], span: Range<usize>) -> Result<Part, Error> {
     }
     let disposition = disposition.ok_or_else(|| wrong("has a part without a name"))?;
     let (name, is_file) = named(disposition)?;
+    // By either, a reader may take texts for others than they are here (RFC 7578, sections 4.4 and 4.6).
+    if name.eq_ignore_ascii_case("_charset_") {
+        return Err(wrong(
+            "has a part `_charset_`: texts are UTF-8, leave it out",
+        ));
+    }
+    if !is_file && !content_type.is_none_or(in_utf8) {
+        return Err(wrong(
+            "has a text in another charset than UTF-8: leave `charset` out",
+        ));
+    }
     Ok(Part {
         name,
         is_file,
         content: span.start + length + 4..span.end,
     })
+}
+
+/// Whether the text of a part of this type is UTF-8, as it is where nothing is said.
+fn in_utf8(content_type: &str) -> bool {
+    content_type.split(';').skip(1).all(|parameter| {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        let value = value.trim().trim_matches('"');
+        !name.trim().to_ascii_lowercase().starts_with("charset")
+            || (name.trim().len() == "charset".len() && value.eq_ignore_ascii_case("utf-8"))
+    })
+}
+
+/// Whether it is a token (RFC 9110, section 5.6.2), as names of fields are.
+fn is_token(text: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(letter)
 }
 
 /// The name of a part, and whether it is a file's.

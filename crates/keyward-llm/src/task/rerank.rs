@@ -6,6 +6,7 @@ use crate::dialect::{Dialect, Target};
 use crate::error::{Error, Within as _};
 use crate::fields::Fields;
 use crate::json::{Json, Members, Object};
+use crate::passage;
 
 /// The most documents of one request, as Cohere has it.
 const DOCUMENTS_MAX: usize = 10_000;
@@ -18,6 +19,7 @@ pub(super) fn write<'a>(
     match dialect {
         Dialect::OpenAiChat | Dialect::OpenAiResponses if target.quirks.rerank_top_k => {
             let members = Members::read(asked.body)?;
+            passage::check_names(members.names(), asked.task.form(), target)?;
             let mut edits = vec![("model", Some(Json::from(&target.model)))];
             if let Some(top) = members.get("top_n") {
                 edits.push(("top_n", None));

@@ -218,6 +218,13 @@ fn documents_are_ordered_by_each_provider_in_its_own_form() {
         String::from_utf8_lossy(&written.body),
         r#"{"model":"m-1","query":"q","documents":["x","y"],"return_documents":true,"top_k":1}"#
     );
+    let renamed = body.replace("\"top_n\"", "\"Model\"");
+    let renamed = Asked {
+        body: renamed.as_bytes(),
+        ..asked
+    };
+    let refused = renamed.write(Dialect::OpenAiChat, &voyage).unwrap_err();
+    assert_eq!(refused.code.as_deref(), Some("other_model_refused"));
     let answer = br#"{"object":"list","data":[{"index":0,"relevance_score":0.4,"document":"x"}],"model":"m","usage":{"total_tokens":7}}"#;
     let (read, told) = asked.read(Dialect::OpenAiChat, &voyage, answer).unwrap();
     assert_eq!(
@@ -361,9 +368,26 @@ fn of_a_form_one_text_is_exchanged_and_every_other_byte_stays() {
         "multipart/form-data; boundary=",
         "multipart/form-data; boundary=a; boundary=b",
         "multipart/form-data; boundary*=utf-8''a",
+        // By this, a reader finds a second part `model` in one that is called `+AG0-odel`.
+        "multipart/form-data; boundary=B; charset=utf-7",
+        "multipart/form-data; charset=utf-8; boundary=B",
+        "multipart/form-data; boundary=B; x",
         "multipart/mixed; boundary=a",
     ] {
         assert!(type_of(wrong).is_err(), "{wrong}");
+    }
+    for (boundary, written) in [
+        ("B", "multipart/form-data; boundary=B"),
+        ("a=b", "multipart/form-data; boundary=\"a=b\""),
+    ] {
+        assert_eq!(multipart::content_type(boundary), written);
+        assert_eq!(type_of(written).unwrap(), boundary);
+    }
+    for type_of_text in ["text/plain", "text/plain; charset=UTF-8", "a/b; c=\"d\""] {
+        let head = format!("\"model\"\r\nContent-Type: {type_of_text}\r\n");
+        let form = FORM.replacen("\"model\"\r\n", &head, 1);
+        let read = multipart::text(form.as_bytes(), "B", "model");
+        assert_eq!(read.unwrap(), "fast", "{type_of_text}");
     }
 }
 
@@ -419,6 +443,42 @@ fn a_form_that_could_be_read_in_two_ways_is_refused() {
         (
             "a file",
             with("name=\"model\"", "name=\"model\"; filename=\"f\""),
+        ),
+        (
+            "a blank behind a field's name",
+            with("content-disposition:", "content-disposition :"),
+        ),
+        (
+            "a field's name that is none",
+            with("\"model\"\r\n", "\"model\"\r\nx\t: y\r\n"),
+        ),
+        (
+            "a charset for all",
+            with(
+                "name=\"file\"; filename=\"a \\\"b.mp3\"",
+                "name=\"_charset_\"",
+            ),
+        ),
+        (
+            "another charset",
+            with(
+                "\"model\"\r\n",
+                "\"model\"\r\nContent-Type: text/plain; charset=utf-7\r\n",
+            ),
+        ),
+        (
+            "a charset in another form",
+            with(
+                "\"model\"\r\n",
+                "\"model\"\r\nContent-Type: text/plain; charset*=utf-8''utf-8\r\n",
+            ),
+        ),
+        (
+            "two types",
+            with(
+                "\"model\"\r\n",
+                "\"model\"\r\nContent-Type: text/plain\r\nContent-Type: text/plain\r\n",
+            ),
         ),
         ("no end", with("\r\n--B--\r\n", "")),
         ("nothing", String::new()),

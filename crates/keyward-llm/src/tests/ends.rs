@@ -138,7 +138,7 @@ fn what_a_provider_says_of_the_operators_key_does_not_reach_the_caller() {
                 r#"{"message":"key sk-1234 of org acme"}"#,
                 "key sk-1234 of org acme",
             ] {
-                let failure = dialect.read_failure(status, body.as_bytes());
+                let failure = dialect.read_failure(status, None, body.as_bytes());
                 assert_eq!(failure.kind, kind, "{dialect}");
                 for form in Dialect::FORMS {
                     let told = form.write_failure(&failure, &context()).unwrap();
@@ -159,12 +159,12 @@ fn what_a_provider_says_of_the_operators_key_does_not_reach_the_caller() {
     for dialect in Dialect::ALL {
         for status in [402, 404, 409, 429, 500, 503] {
             let body = r#"{"error":{"message":"org-acme123 is over","code":"a_code"},"message":"org-acme123 is over"}"#;
-            let failure = dialect.read_failure(status, body.as_bytes());
+            let failure = dialect.read_failure(status, None, body.as_bytes());
             assert!(!failure.message.contains("acme"), "{dialect} {status}");
             assert!(failure.because.unwrap().contains("acme"), "{dialect}");
         }
     }
-    let conflict = Dialect::OpenAiChat.read_failure(409, b"{}");
+    let conflict = Dialect::OpenAiChat.read_failure(409, None, b"{}");
     assert_eq!(conflict.kind.blame(), keyward_model::Blame::Upstream);
 }
 
@@ -238,7 +238,81 @@ fn a_request_that_is_over_its_account_s_limits_is_told_from_an_account_that_is()
             FailureKind::QuotaExhausted,
         ),
     ] {
-        let failure = dialect.read_failure(status, body.as_bytes());
+        let failure = dialect.read_failure(status, None, body.as_bytes());
         assert_eq!(failure.kind, kind, "{body}");
+    }
+}
+
+#[test]
+fn what_aws_says_in_a_header_tells_the_kind_of_an_error() {
+    for (status, told, kind) in [
+        (424, Some("ModelErrorException"), FailureKind::Server),
+        (
+            400,
+            Some(
+                "ServiceQuotaExceededException:http://internal.amazon.com/coral/com.amazon.bedrock/",
+            ),
+            FailureKind::QuotaExhausted,
+        ),
+        (429, Some("ModelNotReadyException"), FailureKind::Overloaded),
+        (429, Some("ThrottlingException"), FailureKind::RateLimited),
+        (
+            403,
+            Some("ExpiredTokenException"),
+            FailureKind::Authentication,
+        ),
+        (
+            403,
+            Some("com.amazon.coral#UnrecognizedClientException:"),
+            FailureKind::Authentication,
+        ),
+        (403, Some("AccessDeniedException"), FailureKind::Permission),
+        (403, Some("SomethingNewException"), FailureKind::Permission),
+        (403, None, FailureKind::Permission),
+    ] {
+        for body in [r#"{"message":"m"}"#, ""] {
+            let failure = Dialect::Bedrock.read_failure(status, told, body.as_bytes());
+            assert_eq!(failure.kind, kind, "{told:?} {body}");
+        }
+    }
+}
+
+#[test]
+fn what_a_provider_does_not_keep_is_told_from_a_model_that_it_has_not() {
+    for (error, kind) in [
+        (
+            r#"{"message":"Item with id 'rs_1' not found. Items are not persisted when `store` is set to false.","type":"invalid_request_error","param":"input","code":null}"#,
+            FailureKind::InvalidRequest,
+        ),
+        (
+            r#"{"message":"Conversation with id 'my model' not found.","type":"invalid_request_error","param":null,"code":null}"#,
+            FailureKind::InvalidRequest,
+        ),
+        (
+            r#"{"message":"Item with id 'a' the 'model' not found.","type":"invalid_request_error"}"#,
+            FailureKind::InvalidRequest,
+        ),
+        (
+            r#"{"message":"The model `x` does not exist or you do not have access to it.","type":"invalid_request_error","code":"model_not_found"}"#,
+            FailureKind::NotFound,
+        ),
+        (
+            r#"{"message":"Model not found, inaccessible, and/or not deployed","type":"invalid_request_error","code":"NOT_FOUND"}"#,
+            FailureKind::NotFound,
+        ),
+        (
+            r#"{"message":"Unknown request URL: POST /v1/x.","type":"invalid_request_error","code":"unknown_url"}"#,
+            FailureKind::NotFound,
+        ),
+        (
+            r#"{"message":"It is not there","type":"invalid_request_error","code":"DeploymentNotFound"}"#,
+            FailureKind::NotFound,
+        ),
+        (r#"{"message":"Not Found"}"#, FailureKind::NotFound),
+    ] {
+        let body = format!(r#"{{"error":{error}}}"#);
+        let failure = Dialect::OpenAiResponses.read_failure(404, None, body.as_bytes());
+        assert_eq!(failure.kind, kind, "{body}");
+        assert_eq!(failure.status, 404);
     }
 }

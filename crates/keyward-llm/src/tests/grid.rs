@@ -342,11 +342,11 @@ fn told_failure(form: Dialect, dialect: Dialect, name: &str) {
     let fixture = file.get(name).unwrap();
     let status = fixture.get("status").and_then(Json::as_u64).unwrap();
     let body = fixture.get("body").unwrap().to_bytes();
-    let failure = dialect.read_failure(u16::try_from(status).unwrap(), &body);
+    let failure = dialect.read_failure(u16::try_from(status).unwrap(), None, &body);
     assert_eq!(u64::from(failure.status), status, "{what}");
     let told = form.write_failure(&failure, &context()).unwrap();
     requests::check("answers", form, name, &told, &what);
-    let again = form.read_failure(failure.status, &told);
+    let again = form.read_failure(failure.status, None, &told);
     let limited = failure.kind == crate::form::FailureKind::RateLimited;
     assert!(
         !limited || again.kind == failure.kind,
@@ -366,7 +366,7 @@ fn context_failure(form: Dialect, dialect: Dialect) {
         .get("context error")
         .and_then(|error| error.get("body"))
         .unwrap();
-    let failure = dialect.read_failure(400, &body.to_bytes());
+    let failure = dialect.read_failure(400, None, &body.to_bytes());
     assert_eq!(
         failure.kind,
         crate::form::FailureKind::ContextLength,

@@ -218,12 +218,13 @@ impl AiEndpoint {
         matching(method, path)
     }
 
-    /// Where else it is: Google's library calls the same without `beta` from its version 3 on. The list of models needs
-    /// no other path, since `/v1/models` has every form.
+    /// Where else it is: Google's library calls the same without `beta` from its version 3 on, and asks for one model with it.
+    /// The list of models needs no other path, since `/v1/models` has every form.
     #[must_use]
     pub const fn other_path(self) -> Option<&'static str> {
         match self {
             Self::GenerateContent => Some("/v1/models/{call}"),
+            Self::Model => Some("/v1beta/models/{model}"),
             Self::ChatCompletions
             | Self::Responses
             | Self::Messages
@@ -238,7 +239,6 @@ impl AiEndpoint {
             | Self::Moderations
             | Self::Rerank
             | Self::Models
-            | Self::Model
             | Self::GeminiModels
             | Self::Prompts
             | Self::Prompt

@@ -43,7 +43,10 @@ pub use guardrail::{Guarded, Guardrail};
 pub use issuer::{Issuer, IssuerKeys};
 pub use key_set::{KeyAlgorithm, KeySet, KeySetPurpose, KeysIn, Schedule};
 pub use management_role::CustomRole;
-pub use model::{Answers, AskedAbility, Model, ModelChoice, ModelTarget, Sticky, TargetCondition};
+pub use model::{
+    Answers, AskedAbility, KnownOfModel, Model, ModelChoice, ModelTarget, Sticky, TargetCondition,
+    TokenPrice,
+};
 pub use mutual_tls::MutualTls;
 pub use policy::Policies;
 pub use prompt::Prompt;

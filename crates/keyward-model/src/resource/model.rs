@@ -66,6 +66,45 @@ pub struct ModelTarget {
     pub weight: NonZeroU32,
     /// Which calls it takes.
     pub when: TargetCondition,
+    /// What is known of it in place of what the catalogue says.
+    pub known: KnownOfModel,
+}
+
+/// What an operator or publisher knows of a provider's model that the catalogue does not, or not rightly: of a model of
+/// one's own, or at prices that were agreed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KnownOfModel {
+    /// What its tokens cost.
+    pub price: Option<TokenPrice>,
+    /// How many tokens it can read.
+    pub context: Option<u64>,
+    /// How many it can write.
+    pub max_output: Option<u64>,
+    /// All of what it can, where that is said.
+    pub abilities: Option<Vec<AskedAbility>>,
+}
+
+impl KnownOfModel {
+    /// Whether nothing is known beside the catalogue.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What tokens cost, in pico-USD each. A kind without a price of its own costs what is read or written costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TokenPrice {
+    /// One that is read.
+    pub input: u64,
+    /// One that is written.
+    pub output: u64,
+    /// One that is read from the provider's cache.
+    pub cached_input: Option<u64>,
+    /// One that is written to the provider's cache.
+    pub cache_write: Option<u64>,
+    /// One that is thought.
+    pub reasoning: Option<u64>,
 }
 
 /// Who a target is.

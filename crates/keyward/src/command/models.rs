@@ -7,10 +7,10 @@ use crate::environment;
 use clap::{Args, Subcommand, ValueHint};
 use keyward_egress::{AllowRule, Egress, Limits, Policy, Request};
 use keyward_gateway::{check_provider, use_catalogue};
-use keyward_llm::catalogue::{Catalogue, Model};
+use keyward_llm::catalogue::{Catalogue, Model, Price, Provider};
 use keyward_model::resource::Spec;
 use keyward_model::usage::PicoUsd;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -61,7 +61,8 @@ pub(super) struct List {
 ///
 /// It is read and checked first: one that can't be read, or that does not know a provider of the configuration, is refused,
 /// and the one before stays. Nodes that run take it up within a second, without a restart; calls that run keep the prices
-/// they began with. The form is that of the file in the source of Keyward
+/// they began with. Where it has another address, dialect or place of the key for a provider that is known, that is shown:
+/// the provider's keys would go there, so that it counts with `--accept-addresses` alone. The form is that of the file in the source of Keyward
 /// (crates/keyward-llm/src/catalogue/catalogue.tsv). To go back to the one that goes with the version, take
 /// `catalogue.tsv` out of the data folder.
 #[derive(Args, Debug)]
@@ -74,6 +75,10 @@ pub(super) struct Update {
     /// in 10.0.0.0/8:443
     #[arg(long, value_name = "NETWORK")]
     allow: Vec<AllowRule>,
+
+    /// Take it although providers have other addresses, dialects or places of their keys in it
+    #[arg(long)]
+    accept_addresses: bool,
 
     /// The node's configuration, which says where its data folder is. Without this option KEYWARD_CONFIG names it; without
     /// that it is keyward.yaml
@@ -98,7 +103,7 @@ impl List {
         };
         let models: Vec<&Model> = catalogue.models().filter(wanted).collect();
         if self.json {
-            let models: Vec<Value> = models.iter().map(|model| told(model)).collect();
+            let models: Vec<Value> = models.iter().map(|model| told(model, &catalogue)).collect();
             let all = json!({ "revision": catalogue.revision(), "models": models });
             return terminal::write_json(&all);
         }
@@ -191,8 +196,16 @@ fn table(models: &[&Model]) -> String {
     text
 }
 
-fn told(model: &Model) -> Value {
+fn told(model: &Model, catalogue: &Catalogue) -> Value {
     let price = model.price.as_ref();
+    let tiers = price.map(Price::tiers).unwrap_or_default();
+    let tiers = tiers.into_iter().map(|(above, rates)| {
+        let rates = rates.into_iter();
+        let each = rates.map(|(kind, PicoUsd(pico))| (kind.to_owned(), pico.into()));
+        json!({ "above_tokens": above, "pico_usd": each.collect::<Map<String, Value>>() })
+    });
+    let abilities = model.abilities.iter().map(|ability| ability.as_str());
+    let provider = catalogue.provider(&model.provider);
     let per_token = |price: Option<PicoUsd>| price.map(|PicoUsd(pico)| pico);
     json!({
         "provider": model.provider,
@@ -202,6 +215,9 @@ fn told(model: &Model) -> Value {
         "max_output": model.max_output,
         "input_pico_usd": per_token(price.and_then(|price| price.input())),
         "output_pico_usd": per_token(price.and_then(|price| price.output())),
+        "prices": tiers.collect::<Vec<Value>>(),
+        "batch_percent": provider.and_then(|provider| provider.batch_percent),
+        "abilities": abilities.collect::<Vec<&str>>(),
         "retires": model.retires.map(|day| day.to_string()),
         "source": model.source,
     })
@@ -227,12 +243,39 @@ impl Update {
             newer.models().count(),
             newer.revision()
         );
+        self.leads_where_it_did(&place.data_dir, &newer)?;
         still_serves(&path, newer)?;
         let file = catalogue::place(&place.data_dir);
         replace(&place.data_dir, &file, &text).map_err(|error| {
             Failure::new(WHAT, format!("{}: {error}", file.display()), "output")
         })?;
         terminal::write_line(&format!("{}: {summary}", file.display()))
+    }
+
+    /// Whether keys go where they went before: nobody has signed what came.
+    fn leads_where_it_did(&self, data_dir: &Path, newer: &Catalogue) -> Result<(), Failure> {
+        // One that can't be read counts for nothing: the one of the version does.
+        let before = catalogue::newer(data_dir).ok().flatten().map(Arc::new);
+        let Some(before) = before.or_else(keyward_gateway::catalogue) else {
+            return Ok(());
+        };
+        let moved: Vec<String> = newer
+            .providers()
+            .filter_map(|provider| Some((before.provider(&provider.id)?, provider)))
+            .flat_map(|(before, newer)| changes(before, newer))
+            .collect();
+        if moved.is_empty() {
+            return Ok(());
+        }
+        let moved = moved.join("; ");
+        if self.accept_addresses {
+            return terminal::write_line(&format!("Accepted: {moved}"));
+        }
+        let why = format!(
+            "what came from {} would lead keys elsewhere: {moved}. Look at each, and take it with `--accept-addresses` if that is right",
+            self.from
+        );
+        Err(Failure::new(WHAT, why, "other_addresses"))
     }
 
     fn text(&self) -> Result<String, Failure> {
@@ -244,6 +287,25 @@ impl Update {
         };
         String::from_utf8(bytes).map_err(|_| failed("it is no UTF-8 text"))
     }
+}
+
+/// What of a provider decides where its keys go, and how.
+fn changes(before: &Provider, newer: &Provider) -> Vec<String> {
+    let facts = [
+        ("address", before.base_url.as_str(), newer.base_url.as_str()),
+        ("dialect", before.dialect.as_str(), newer.dialect.as_str()),
+        ("place of the key", before.key.as_str(), newer.key.as_str()),
+    ];
+    let changed = facts
+        .into_iter()
+        .filter(|(_, before, newer)| before != newer);
+    let told = changed.map(|(what, was, is)| {
+        format!(
+            "the provider `{}` has another {what}: `{is}` instead of `{was}`",
+            newer.id
+        )
+    });
+    told.collect()
 }
 
 fn fetch(url: &str, allow: &[AllowRule]) -> Result<Vec<u8>, Failure> {

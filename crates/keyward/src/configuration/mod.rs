@@ -26,6 +26,7 @@ pub(crate) mod node;
 pub(crate) mod pkcs11;
 pub(crate) mod reload;
 mod report;
+mod retired;
 pub(crate) mod shared_state;
 mod site;
 mod substitution;
@@ -44,11 +45,12 @@ pub(crate) use database::DataPlace;
 use document::DOCUMENT_MAX_BYTES;
 use file::SeenFile;
 use kept::{Before, Kept, ListPlaces};
-use keyward_model::Origin;
+use keyward_llm::catalogue::Day;
 use keyward_model::resource::raw::{
     Declared, Field, Fields, Node, Place, Problems, Value, read_resource,
 };
 use keyward_model::resource::{IssuerKeys, Spec, UpstreamTls, consistency};
+use keyward_model::{Clock as _, Origin, SystemClock};
 use report::Source;
 use std::path::{Path, PathBuf};
 use substitution::Environment;
@@ -441,6 +443,8 @@ fn check_files(
         limits::check(declared, configuration, problems);
         content::check(declared, problems);
     }
+    let now = SystemClock::new().now().as_seconds();
+    retired::check(declared, Day::of(now), problems);
 }
 
 /// Reads one resource; the paths in it are taken from `directory`.

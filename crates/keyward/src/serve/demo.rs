@@ -17,9 +17,10 @@ use keyward_model::resource::authentication::Dpop;
 use keyward_model::resource::issuer::SELF;
 use keyward_model::resource::provider::{OwnKey, ProviderEjection, SharedWith};
 use keyward_model::resource::{
-    Ai, Answers, Api, Authentication, Authorization, BasePath, Guarded, IdentityHeaders, Model,
-    ModelChoice, ModelTarget, OfferedModels, OfferedPrompts, Policies, Provider, Resource, Route,
-    Spec, Target, TargetCondition, TokenMethod, TokenSource, Upstream, VersionState,
+    Ai, Answers, Api, Authentication, Authorization, BasePath, Guarded, IdentityHeaders,
+    KnownOfModel, Model, ModelChoice, ModelTarget, OfferedModels, OfferedPrompts, Policies,
+    Provider, Resource, Route, Spec, Target, TargetCondition, TokenMethod, TokenSource, Upstream,
+    VersionState,
 };
 use keyward_model::{Name, Origin, Timestamp};
 use serde_json::{Map, Value, json};
@@ -156,6 +157,7 @@ fn declared(upstream: SocketAddr) -> Result<Vec<Resource>, String> {
             },
             weight: NonZeroU32::MIN,
             when: TargetCondition::default(),
+            known: KnownOfModel::default(),
         }],
         fallbacks: Vec::new(),
         choose: ModelChoice::default(),

@@ -11,7 +11,7 @@ use crate::configuration::kept::Kept;
 use crate::configuration::reload::needing_restart;
 use crate::configuration::{self, NodeConfiguration, Refused, Reread};
 use crate::environment;
-use keyward_gateway::Gateway;
+use keyward_gateway::{Gateway, catalogue, use_catalogue};
 use keyward_model::{Clock, Timestamp};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -154,16 +154,31 @@ impl Reloader {
     async fn served(&mut self, path: PathBuf, log: &RunningLog) -> Result<Served, String> {
         // Nobody changes anything else until this is served, or refused.
         let mut held = self.node.held().await;
+        let known = catalogue();
+        let served = self.read_and_serve(&mut held, path, log).await;
+        if served.is_err() {
+            // With a catalogue that came with what is refused, nothing of the database might fit any more.
+            use_catalogue(known);
+        }
+        served
+    }
+
+    async fn read_and_serve(
+        &mut self,
+        held: &mut Held,
+        path: PathBuf,
+        log: &RunningLog,
+    ) -> Result<Served, String> {
         let Reread {
             kept,
             report,
             read,
             before,
-        } = self.read(&mut held, path).await?;
+        } = self.read(held, path).await?;
         for problem in report.problems() {
             tracing::warn!("{}", report.told(problem));
         }
-        let (kept, ready) = self.ready(&held, kept).await?;
+        let (kept, ready) = self.ready(held, kept).await?;
         let Ready {
             listeners,
             opened,
@@ -176,7 +191,7 @@ impl Reloader {
                 return Err(why);
             }
         };
-        let count = self.node.publish(&mut held, fitted).await;
+        let count = self.node.publish(held, fitted).await;
         let configuration = kept.configuration();
         log.replace(opened);
         self.running.follow(configuration, listeners);

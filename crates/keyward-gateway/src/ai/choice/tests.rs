@@ -22,6 +22,7 @@ fn target(name: &str) -> AiTarget {
         price_revision: 0,
         lacks: Needs::default(),
         reasons: false,
+        mode: None,
         hash: hash_of(name.as_bytes()),
         state: Arc::default(),
         of_provider: Arc::default(),

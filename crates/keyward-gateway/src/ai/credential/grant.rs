@@ -136,6 +136,11 @@ impl Grant {
         })
     }
 
+    /// What is granted now, if there is anything; nobody is waited for.
+    pub(super) fn usable(&self) -> Option<Granted> {
+        self.shared.usable()
+    }
+
     /// The provider takes it no more.
     pub(super) fn was_refused(&self) {
         self.shared.wanted.notify_one();

@@ -2,6 +2,7 @@
 //! gets and gets again ahead of its end.
 
 mod aws;
+mod echo;
 mod entra;
 mod google;
 mod grant;
@@ -12,6 +13,7 @@ mod way_out;
 #[cfg(test)]
 mod tests;
 
+pub(super) use echo::Sent;
 pub use machine::{MACHINE_VARIABLES, MachineEnvironment};
 pub(crate) use way_out::WayOut;
 
@@ -106,6 +108,19 @@ impl Credential {
         }
     }
 
+    /// What of it a request that was made just now had in it, or was made with.
+    pub(super) fn tell(&self, sent: &mut Sent) {
+        match self {
+            Self::Key(key) => sent.add(key.reveal()),
+            Self::Signing(keys) => keys.tell(sent),
+            Self::Granted(grant) => match grant.usable() {
+                Some(Granted::Token(token)) => sent.add(token.reveal()),
+                Some(Granted::Keys(keys)) => keys.tell(sent),
+                None => {}
+            },
+        }
+    }
+
     /// Adds to a request's fields what proves who calls.
     ///
     /// # Errors
@@ -158,6 +173,16 @@ pub(super) fn send(key: &Secret<String>, header: KeyHeader, fields: &mut Fields)
         KeyHeader::XApiKey => fields.append_named("x-api-key", secret),
         KeyHeader::XGoogApiKey => fields.append_named("x-goog-api-key", secret),
         KeyHeader::ApiKey => fields.append_named("api-key", secret),
+    }
+}
+
+impl SigningKeys {
+    fn tell(&self, sent: &mut Sent) {
+        sent.add(&self.id);
+        sent.add(self.secret.reveal());
+        if let Some(session) = &self.session {
+            sent.add(session.reveal());
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use keyward_model::{Code, Fault};
 /// What a call of a model was told instead of an answer, as the caller of a prompt reads it.
 pub(super) fn refusal(answer: Answer, withheld: &Withheld, record: &mut CallRecord) -> Refusal {
     let body = answer.body.whole().map(|body| &**body).unwrap_or_default();
-    let failure = DIALECT.read_failure(answer.status.as_u16(), body);
+    let failure = DIALECT.read_failure(answer.status.as_u16(), None, body);
     let known = record.take_failure();
     let (code, because) = known.unwrap_or((Code::ProviderFailed, None));
     let mut fault = fault(code, &failure);

@@ -24,7 +24,7 @@ mod schema;
 mod tests;
 
 #[cfg(feature = "fuzzing")]
-pub use oracle::read_json_body;
+pub use oracle::{Described, read_json_body};
 
 /// Reads JSON of strangers: the value, and of how many values it is made. The error repeats nothing of it.
 pub(crate) fn read_json(bytes: &[u8], max_depth: usize) -> Result<(Value, usize), String> {

@@ -1,7 +1,73 @@
-//! For fuzz targets: bodies as validation reads them, held against `serde_json`.
+//! For fuzz targets: bodies as validation reads them, held against `serde_json`, and whole requests against a
+//! description.
 
-use super::json;
+use super::open_api::Found;
+use super::{Compiled, Mistakes, ValidationPlan, json};
+use crate::message::RequestHead;
+use crate::request::path::RequestPath;
+use keyward_model::resource::content::{AnswerValidation, Description, Validation};
 use serde_json::Value;
+use std::sync::Arc;
+
+/// A description that requests are held against.
+#[derive(Debug)]
+pub struct Described(ValidationPlan);
+
+impl Described {
+    /// Compiles an OpenAPI document.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn new(document: Value) -> Result<Self, String> {
+        let description = Description::OpenApi(Arc::new(document));
+        let compiled = Arc::new(Compiled::new(&description, false)?);
+        let declared = Arc::new(Validation {
+            description,
+            max_body_bytes: 1 << 20,
+            max_depth: 32,
+            max_errors: 10,
+            refuse_unknown_query: true,
+            refuse_unknown_operations: true,
+            answers: AnswerValidation::Ignore,
+        });
+        Ok(Self(ValidationPlan {
+            declared,
+            compiled,
+            base: 0,
+            credentials: Vec::new(),
+            reports: Arc::default(),
+        }))
+    }
+
+    /// Whether path, query, headers and cookies of a request fit, and its body.
+    #[must_use]
+    pub(crate) fn takes(&self, head: &RequestHead, body: &[u8]) -> bool {
+        let plan = &self.0;
+        let mut mistakes = Mistakes {
+            found: Vec::new(),
+            most: plan.declared.max_errors,
+        };
+        let (Compiled::OpenApi(operations), Ok(read)) = (&*plan.compiled, RequestPath::parse(head))
+        else {
+            return false;
+        };
+        let path = plan.path(read.for_matching());
+        let Found::Operation(operation, values) = operations.find(&path, head.method.as_str())
+        else {
+            return false;
+        };
+        plan.parameters(operation, &values, head, &mut mistakes);
+        if mistakes.refuse().is_err() {
+            return false;
+        }
+        let contents = operation.body.iter().flat_map(|rule| &*rule.content);
+        let mut schemas = contents.filter_map(|content| content.schema.as_ref());
+        let Ok(read) = json::read(body, plan.declared.max_depth) else {
+            return false;
+        };
+        schemas.all(|schema| plan.against(schema, &read.value, read.nodes).is_ok())
+    }
+}
 
 /// Reads the bytes as JSON within a depth.
 ///

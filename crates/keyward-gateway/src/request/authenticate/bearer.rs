@@ -223,7 +223,7 @@ fn named<'a>(cookie: &'a str, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value)
 }
 
-fn from_cookie(name: &str, fields: &mut Fields) -> Result<Span, Fault> {
+pub(crate) fn from_cookie(name: &str, fields: &mut Fields) -> Result<Span, Fault> {
     if !fields.all(Header::Cookie).all(<[u8]>::is_ascii) {
         return Err(ambiguous(
             "`Cookie` has a character outside ASCII, which servers read differently; take it out",
@@ -246,7 +246,7 @@ fn from_cookie(name: &str, fields: &mut Fields) -> Result<Span, Fault> {
 }
 
 /// Takes the cookie of this name out.
-pub(super) fn remove_cookie(name: &str, fields: &mut Fields) {
+pub(crate) fn remove_cookie(name: &str, fields: &mut Fields) {
     let rest: Vec<&str> = cookies(fields)
         .filter(|cookie| !cookie.is_empty() && named(cookie, name).is_none())
         .collect();

@@ -1,4 +1,5 @@
-//! Errors: a message alone, whose kind is told by the status, by `__type`, or by the name of an exception in a stream.
+//! Errors: a message alone, whose kind is told by a header, by `__type`, by the name of an exception in a stream, or else by
+//! the status.
 
 use super::super::content::{named_failure, plain_failure};
 use crate::form::{Failure, FailureKind};
@@ -20,18 +21,32 @@ const EXCEPTIONS: &[(&str, FailureKind)] = &[
     ("modelstreamerrorexception", FailureKind::Server),
 ];
 
-pub(in super::super) fn read(status: u16, body: &[u8]) -> Failure {
+/// In which header of an answer the kind of its error stands.
+pub(in super::super) const TYPE_HEADER: &str = "x-amzn-errortype";
+
+/// `told` is what that header says: the exception's name, and behind `:` where it is written down.
+pub(in super::super) fn read(status: u16, told: Option<&str>, body: &[u8]) -> Failure {
     let json = Json::parse(body).ok();
     let text = |name| {
         json.as_ref()
             .and_then(|json| json.get(name))
             .and_then(Json::as_str)
     };
-    let Some(message) = text("message").or(text("Message")) else {
-        return plain_failure(status, body);
-    };
-    let class = text("__type").and_then(|name| name.rsplit('#').next());
-    of(Some(status), class, message)
+    let class = told
+        .or(text("__type"))
+        .and_then(|name| name.split(':').next())
+        .and_then(|name| name.rsplit('#').next())
+        .map(str::trim);
+    match text("message").or(text("Message")) {
+        Some(message) => of(Some(status), class, message),
+        None => {
+            let plain = plain_failure(status, body);
+            match class {
+                Some(_) => of(Some(status), class, &plain.message),
+                None => plain,
+            }
+        }
+    }
 }
 
 /// An exception amid a stream.

@@ -11,6 +11,8 @@ use std::time::Duration;
 pub struct Fields<'n> {
     node: &'n Node,
     entries: &'n [Entry],
+    /// Whether what stands there is repeated in no message.
+    quiet: bool,
 }
 
 /// A key and what stands under it (or, for members of a list, under the list's key).
@@ -18,19 +20,31 @@ pub struct Fields<'n> {
 pub struct Field<'n> {
     key: &'n str,
     node: &'n Node,
+    /// Whether what stands there, and below it, is repeated in no message.
+    quiet: bool,
 }
 
 impl<'n> Fields<'n> {
     /// Reads `node`, named `what` in messages, as a mapping. Keys that are not in `known` are told of
     /// with the closest that is.
     pub fn of(node: &'n Node, what: &str, known: &[&str], problems: &mut Problems) -> Option<Self> {
+        Self::read(node, what, known, false, problems)
+    }
+
+    fn read(
+        node: &'n Node,
+        what: &str,
+        known: &[&str],
+        quiet: bool,
+        problems: &mut Problems,
+    ) -> Option<Self> {
         let Value::Map(entries) = &node.value else {
             problems.error(
                 node.place,
                 "wrong_type",
                 format!(
                     "{what} is a mapping of keys to values, not {}",
-                    node.shown()
+                    shown(node, quiet)
                 ),
             );
             return None;
@@ -41,14 +55,23 @@ impl<'n> Fields<'n> {
                     Some(meant) => format!("did you mean `{meant}`?"),
                     None => format!("{what} has {}", listed(known)),
                 };
+                let named = if quiet {
+                    String::new()
+                } else {
+                    format!(" `{}`", super::shortened(&entry.key))
+                };
                 problems.error(
                     entry.place,
                     "unknown_key",
-                    format!("unknown key `{}`: {hint}", super::shortened(&entry.key)),
+                    format!("unknown key{named}: {hint}"),
                 );
             }
         }
-        Some(Self { node, entries })
+        Some(Self {
+            node,
+            entries,
+            quiet,
+        })
     }
 
     /// Where the mapping begins.
@@ -66,6 +89,7 @@ impl<'n> Fields<'n> {
             .map(|entry| Field {
                 key: &entry.key,
                 node: &entry.node,
+                quiet: self.quiet,
             })
     }
 
@@ -87,7 +111,21 @@ impl<'n> Field<'n> {
     /// `node`, called `key` in messages.
     #[must_use]
     pub fn of(key: &'n str, node: &'n Node) -> Self {
-        Self { key, node }
+        Self {
+            key,
+            node,
+            quiet: false,
+        }
+    }
+
+    /// The same, of which no message repeats anything, nor of what stands below it: a secret may stand in a wrong place
+    /// there, or as a key.
+    #[must_use]
+    pub fn quietly(self) -> Self {
+        Self {
+            quiet: true,
+            ..self
+        }
     }
 
     /// The key.
@@ -113,7 +151,11 @@ impl<'n> Field<'n> {
         problems.error(
             self.node.place,
             "bad_value",
-            format!("`{}`: {} {expected}", self.key, self.node.shown()),
+            format!(
+                "`{}`: {} {expected}",
+                self.key,
+                shown(self.node, self.quiet)
+            ),
         );
     }
 
@@ -121,7 +163,11 @@ impl<'n> Field<'n> {
         problems.error(
             self.node.place,
             "wrong_type",
-            format!("`{}` is {expected}, not {}", self.key, self.node.shown()),
+            format!(
+                "`{}` is {expected}, not {}",
+                self.key,
+                shown(self.node, self.quiet)
+            ),
         );
     }
 
@@ -302,8 +348,7 @@ impl<'n> Field<'n> {
     /// The members of a list.
     pub fn list(&self, problems: &mut Problems) -> Option<Vec<Self>> {
         if let Value::List(members) = &self.node.value {
-            let key = self.key;
-            return Some(members.iter().map(|node| Self { key, node }).collect());
+            return Some(members.iter().map(|node| Self { node, ..*self }).collect());
         }
         self.wrong_type("a list", problems);
         None
@@ -340,7 +385,8 @@ impl<'n> Field<'n> {
 
     /// The mapping under the key.
     pub fn fields(&self, known: &[&str], problems: &mut Problems) -> Option<Fields<'n>> {
-        Fields::of(self.node, &format!("`{}`", self.key), known, problems)
+        let what = format!("`{}`", self.key);
+        Fields::read(self.node, &what, known, self.quiet, problems)
     }
 
     /// The entries of a mapping whose keys are free.
@@ -352,6 +398,7 @@ impl<'n> Field<'n> {
                     .map(|entry| Self {
                         key: &entry.key,
                         node: &entry.node,
+                        quiet: self.quiet,
                     })
                     .collect(),
             );
@@ -359,6 +406,25 @@ impl<'n> Field<'n> {
         self.wrong_type("a mapping of keys to values", problems);
         None
     }
+}
+
+/// A value for a message: of a quiet one its kind alone.
+fn shown(node: &Node, quiet: bool) -> String {
+    if !quiet {
+        return node.shown();
+    }
+    let kind = match &node.value {
+        Value::Null => "nothing",
+        Value::Boolean(_) => "a boolean",
+        Value::Whole(_) | Value::Number(_) => "a number",
+        Value::Text(text) => match text.reference() {
+            Some(_) => return node.shown(),
+            None => "a text",
+        },
+        Value::List(_) => "a list",
+        Value::Map(_) => "a mapping",
+    };
+    kind.to_owned()
 }
 
 /// The words for a message: `a`, `b`, `c`.

@@ -11,8 +11,10 @@ use super::read::name;
 use super::upstream::header_name;
 use crate::resource::Authorization;
 use crate::resource::model::{
-    Answers, AskedAbility, Model, ModelChoice, ModelTarget, Sticky, TargetCondition,
+    Answers, AskedAbility, KnownOfModel, Model, ModelChoice, ModelTarget, Sticky, TargetCondition,
+    TokenPrice,
 };
+use crate::usage::PicoUsd;
 use std::num::NonZeroU32;
 
 /// The keys beside those of every resource.
@@ -110,24 +112,127 @@ fn targets(field: Field<'_>, weighted: bool, problems: &mut Problems) -> Option<
 
 fn target(field: Field<'_>, weighted: bool, problems: &mut Problems) -> Option<ModelTarget> {
     // What comes in order has no share.
-    let known: &[&str] = if weighted {
-        &["provider", "model", "alias", "weight", "when"]
+    let keys: &[&str] = if weighted {
+        &[
+            "provider",
+            "model",
+            "alias",
+            "weight",
+            "when",
+            "price",
+            "context",
+            "max_output",
+            "abilities",
+        ]
     } else {
-        &["provider", "model", "alias", "when"]
+        &[
+            "provider",
+            "model",
+            "alias",
+            "when",
+            "price",
+            "context",
+            "max_output",
+            "abilities",
+        ]
     };
-    let fields = field.fields(known, problems)?;
+    let fields = field.fields(keys, problems)?;
     let answers = answers(&fields, problems);
     let weight = weight(&fields, problems);
     let when = match fields.optional("when") {
         Some(field) => condition(field, problems),
         None => Some(TargetCondition::default()),
     };
+    let known = known(&fields, problems);
+    let (answers, known) = (answers?, known?);
+    if matches!(answers, Answers::Alias(_)) && !known.is_empty() {
+        problems.error(
+            fields.place(),
+            "contradiction",
+            "`price`, `context`, `max_output` and `abilities` are of a provider's model: say them where the model that `alias` names has its own targets",
+        );
+        return None;
+    }
     Some(ModelTarget {
-        answers: answers?,
+        answers,
         weight: weight?,
         when: when?,
+        known,
     })
 }
+
+fn known(fields: &Fields<'_>, problems: &mut Problems) -> Option<KnownOfModel> {
+    let price = match fields.optional("price") {
+        Some(field) => price(field, problems).map(Some),
+        None => Some(None),
+    };
+    let mut tokens = |key: &str| match fields.optional(key) {
+        Some(field) => field.whole(1..=TOKENS_MAX, problems).map(Some),
+        None => Some(None),
+    };
+    let (context, max_output) = (tokens("context"), tokens("max_output"));
+    let abilities = match fields.optional("abilities") {
+        Some(field) => {
+            let members = field.list(problems)?;
+            abilities(members, problems).map(Some)
+        }
+        None => Some(None),
+    };
+    Some(KnownOfModel {
+        price: price?,
+        context: context?,
+        max_output: max_output?,
+        abilities: abilities?,
+    })
+}
+
+fn price(field: Field<'_>, problems: &mut Problems) -> Option<TokenPrice> {
+    let fields = field.fields(
+        &[
+            "input",
+            "output",
+            "cached_input",
+            "cache_write",
+            "reasoning",
+        ],
+        problems,
+    )?;
+    let why = "say it in US dollars for a million tokens, such as `price: { input: \"0.60\", output: \"2.40\" }`";
+    let mut rate = |key: &str| match fields.optional(key) {
+        Some(field) => per_token(field, problems).map(Some),
+        None => Some(None),
+    };
+    let (cached_input, cache_write, reasoning) =
+        (rate("cached_input"), rate("cache_write"), rate("reasoning"));
+    let mut needed = |key: &str| {
+        let field = fields.required(key, why, problems)?;
+        per_token(field, problems)
+    };
+    let (input, output) = (needed("input"), needed("output"));
+    Some(TokenPrice {
+        input: input?,
+        output: output?,
+        cached_input: cached_input?,
+        cache_write: cache_write?,
+        reasoning: reasoning?,
+    })
+}
+
+/// Dollars for a million tokens, in pico-dollars for one.
+fn per_token(field: Field<'_>, problems: &mut Problems) -> Option<u64> {
+    field.parsed(
+        |text| {
+            let million = u64::try_from(PicoUsd::of_decimal(text)?.0).ok()?;
+            (million % MILLION == 0 && million <= PRICE_MAX).then_some(million / MILLION)
+        },
+        "is no price: write US dollars for a million tokens as decimal text in quotes, such as \"0.60\", with six decimals at most and no more than 1000000",
+        problems,
+    )
+}
+
+const MILLION: u64 = 1_000_000;
+/// A dollar for a token is beyond all prices; many of them are still within the number.
+const PRICE_MAX: u64 = MILLION * 1_000_000_000_000;
 
 fn answers(fields: &Fields<'_>, problems: &mut Problems) -> Option<Answers> {
     if let Some(alias) = fields.optional("alias") {
@@ -175,16 +280,8 @@ fn condition(field: Field<'_>, problems: &mut Problems) -> Option<TargetConditio
     };
     let abilities = match fields.optional("abilities") {
         Some(field) => {
-            let words = AskedAbility::ALL.map(|ability| (ability.as_str(), ability));
             let members = field.filled_list(problems)?;
-            let read: Vec<_> = members
-                .into_iter()
-                .map(|member| member.one_of(&words, problems))
-                .collect();
-            let mut read = read.into_iter().collect::<Option<Vec<_>>>()?;
-            read.sort_unstable();
-            read.dedup();
-            read
+            abilities(members, problems)?
         }
         None => Vec::new(),
     };
@@ -206,6 +303,18 @@ fn condition(field: Field<'_>, problems: &mut Problems) -> Option<TargetConditio
         return None;
     }
     Some(condition)
+}
+
+fn abilities(members: Vec<Field<'_>>, problems: &mut Problems) -> Option<Vec<AskedAbility>> {
+    let words = AskedAbility::ALL.map(|ability| (ability.as_str(), ability));
+    let read: Vec<_> = members
+        .into_iter()
+        .map(|member| member.one_of(&words, problems))
+        .collect();
+    let mut read = read.into_iter().collect::<Option<Vec<_>>>()?;
+    read.sort_unstable();
+    read.dedup();
+    Some(read)
 }
 
 fn tokens(field: Field<'_>, problems: &mut Problems) -> Option<(u64, Option<u64>)> {

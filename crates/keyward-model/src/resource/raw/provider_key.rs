@@ -29,7 +29,8 @@ const MEMBERS: &[&str] = &[
 ];
 
 pub(super) fn read(field: Field<'_>, problems: &mut Problems) -> Option<Vec<ProviderKey>> {
-    let members = field.filled_list(problems)?;
+    // Whatever is wrong there: it may be a key in a place that is not for one.
+    let members = field.quietly().filled_list(problems)?;
     if members.len() > CREDENTIALS_MAX {
         field.refuse("has more than 64 entries", problems);
         return None;

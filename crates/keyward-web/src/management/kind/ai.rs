@@ -135,6 +135,13 @@ pub(super) fn model_schema() -> Value {
             "model": model(),
             "alias": about(name(), "Another model of the team, with all who answer for it"),
             "when": about(condition(), "Which calls it takes"),
+            "price": about(price(), "What its tokens cost, in place of what the catalogue says: US dollars for a million"),
+            "context": about(whole(1, 1_000_000_000), "How many tokens it can read"),
+            "max_output": about(whole(1, 1_000_000_000), "How many tokens it can write"),
+            "abilities": about(
+                json!({ "type": "array", "items": choice(&AskedAbility::ALL.map(AskedAbility::as_str)) }),
+                "All of what it can",
+            ),
         });
         if weighted {
             put(&mut members, "weight", whole(1, 1_000_000));
@@ -145,7 +152,13 @@ pub(super) fn model_schema() -> Value {
             "oneOf",
             json!([
                 { "required": ["provider", "model"], "properties": { "alias": false } },
-                { "required": ["alias"], "properties": { "provider": false, "model": false } },
+                {
+                    "required": ["alias"],
+                    "properties": {
+                        "provider": false, "model": false, "price": false, "context": false,
+                        "max_output": false, "abilities": false,
+                    },
+                },
             ]),
         );
         target
@@ -187,6 +200,21 @@ pub(super) fn model_schema() -> Value {
         );
     }
     with_guarded(object(&["targets"], members))
+}
+
+/// US dollars for a million tokens.
+fn price() -> Value {
+    let dollars = || pattern("^(0|[1-9][0-9]{0,5})(\\.[0-9]{1,6})?$");
+    object(
+        &["input", "output"],
+        json!({
+            "input": dollars(),
+            "output": dollars(),
+            "cached_input": dollars(),
+            "cache_write": dollars(),
+            "reasoning": dollars(),
+        }),
+    )
 }
 
 /// Which calls a target takes.

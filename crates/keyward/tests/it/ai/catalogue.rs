@@ -35,7 +35,19 @@ fn models_are_listed_with_their_prices() {
     assert_eq!(cells[..3], ["anthropic", "claude-sonnet-4-5", "chat"]);
     assert_eq!(cells[4..6], ["3", "15"]);
     let all = json(&shell.pipe(&["models", "list", "--json"], b""));
-    assert!(all["models"].as_array().unwrap().len() >= 1_000);
+    let all = all["models"].as_array().unwrap();
+    assert!(all.len() >= 1_000);
+    let named = |name: &str| all.iter().find(|model| model["model"] == name).unwrap();
+    let sonnet = named("claude-sonnet-4-5");
+    assert_eq!(sonnet["prices"][0]["above_tokens"], 0);
+    assert_eq!(sonnet["prices"][0]["pico_usd"]["cache_read"], 300_000);
+    let tiered = all
+        .iter()
+        .find(|model| model["provider"] == "gemini" && model["model"] == "gemini-2.5-pro");
+    assert_eq!(tiered.unwrap()["prices"][1]["above_tokens"], 200_000);
+    assert_eq!(sonnet["batch_percent"], 50);
+    let abilities = sonnet["abilities"].as_array().unwrap();
+    assert!(abilities.contains(&json!("tools")), "{sonnet}");
     let refused = shell.refusal(&["models", "list", "--provider", "opnai"], b"");
     assert!(refused.contains("no provider `opnai`"), "{refused}");
 }
@@ -86,6 +98,79 @@ fn a_newer_catalogue_is_checked_before_it_counts() {
     assert!(
         !output.status.success() && told.contains("keyward models update"),
         "{told}"
+    );
+}
+
+/// Whoever can put another catalogue in an operator's way would get every key otherwise.
+#[test]
+fn a_newer_catalogue_leads_keys_elsewhere_only_where_that_is_accepted() {
+    let shell = Shell::new();
+    shell.file("keyward.yaml", b"format: 1\ndata_dir: data\n");
+    let update = ["models", "update", "--from", "-"];
+    let accepting = ["models", "update", "--accept-addresses", "--from", "-"];
+    let elsewhere = catalogue("1").replace("https://api.openai.com/v1", "https://evil.example/v1");
+    for (text, expected) in [
+        (
+            elsewhere.clone(),
+            "another address: `https://evil.example/v1` instead of `https://api.openai.com/v1`",
+        ),
+        (
+            catalogue("1").replace("\topenai-chat\t", "\tollama\t"),
+            "another dialect: `ollama`",
+        ),
+        (
+            catalogue("1").replace("\tbearer\t", "\tapi-key\t"),
+            "another place of the key: `api-key`",
+        ),
+    ] {
+        let refused = shell.refusal(&update, text.as_bytes());
+        assert!(
+            refused.contains(expected) && refused.contains("--accept-addresses"),
+            "{refused}"
+        );
+    }
+    let plain = elsewhere.replace("https://", "http://");
+    let refused = shell.refusal(&accepting, plain.as_bytes());
+    assert!(refused.contains("without TLS"), "{refused}");
+    assert!(!shell.directory.path().join("data/catalogue.tsv").exists());
+    shell.pipe(&accepting, elsewhere.as_bytes());
+    // What was accepted is what counts from then on.
+    shell.pipe(&update, elsewhere.as_bytes());
+    let back = shell.refusal(&update, catalogue("1").as_bytes());
+    assert!(
+        back.contains("`https://api.openai.com/v1` instead of"),
+        "{back}"
+    );
+}
+
+#[test]
+fn a_model_that_is_served_no_more_is_warned_of() {
+    let shell = Shell::new();
+    let given = catalogue("1");
+    let gone = given.replace("\tgpt-next\t", "\tgpt-last\t");
+    let gone = gone.replace("2030-01-02", "2020-01-02");
+    let (_, gone) = gone.split_once('\n').unwrap();
+    std::fs::create_dir(shell.directory.path().join("data")).unwrap();
+    shell.file("data/catalogue.tsv", format!("{given}{gone}").as_bytes());
+    let check = |name: &str, more: &str| {
+        let text = format!(
+            "format: 1\ndata_dir: data\nresources:\n- {{ kind: provider, name: openai, {more} credentials: [ {{ key: k }} ] }}\n- {{ kind: model, name: fast, targets: [ {{ provider: openai, model: gpt-next }} ], fallbacks: [ {{ provider: openai, model: {name} }} ] }}\n"
+        );
+        shell.file("keyward.yaml", text.as_bytes());
+        let output = shell.run(&["check"], b"");
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let told = check("gpt-last", "");
+    assert!(
+        told.contains("`gpt-last` of `openai` is served no more since 2020-01-02")
+            && told.contains("[retired_model]"),
+        "{told}"
+    );
+    assert_eq!(check("gpt-unknown", ""), "");
+    assert_eq!(
+        check("gpt-last", "base_url: \"https://own.example/v1\","),
+        ""
     );
 }
 

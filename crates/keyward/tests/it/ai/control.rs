@@ -68,6 +68,61 @@ async fn a_caller_gets_the_models_that_they_may_have_and_sees_no_others() {
 }
 
 #[tokio::test]
+async fn lists_tell_what_is_known_of_models() {
+    let target =
+        |provider: &str, model: &str| format!("{{ provider: {provider}, model: {model} }}");
+    let model = |name: &str, targets: &[String]| {
+        format!(
+            "- {{ kind: model, name: {name}, targets: [ {} ] }}",
+            targets.join(", ")
+        )
+    };
+    let node = Plan::default()
+        .resource("- { kind: provider, name: openai, credentials: [ { key: k } ] }")
+        .resource("- { kind: provider, name: gemini, credentials: [ { key: k } ] }")
+        .resource(model(
+            "both",
+            &[
+                target("openai", "gpt-5"),
+                target("gemini", "gemini-2.5-pro"),
+            ],
+        ))
+        .resource(model(
+            "vectors",
+            &[target("openai", "text-embedding-3-small")],
+        ))
+        .resource(model("unknown", &[target("openai", "gpt-next")]))
+        .resource(OPEN)
+        .start()
+        .await;
+    let one = async |name: &str, headers: &[(&str, &str)]| {
+        let answer = node.get(name, headers).await;
+        check_passed(&answer);
+        answer.json().unwrap()
+    };
+    assert_eq!(
+        one("/v1beta/models/both", &[]).await,
+        json!({
+            "name": "models/both",
+            "displayName": "both",
+            "supportedGenerationMethods": ["generateContent", "streamGenerateContent", "countTokens"],
+            "inputTokenLimit": 272_000,
+            "outputTokenLimit": 65_536,
+        })
+    );
+    let vectors = one("/v1beta/models/vectors", &[]).await;
+    let methods = json!(["embedContent", "batchEmbedContents"]);
+    assert_eq!(vectors["supportedGenerationMethods"], methods);
+    let unknown = one("/v1/models/unknown", &[("x-goog-api-key", "k")]).await;
+    assert_eq!(unknown["name"], "models/unknown");
+    assert!(unknown.get("inputTokenLimit").is_none(), "{unknown}");
+    let of_anthropic = [("anthropic-version", "2023-06-01")];
+    let both = one("/v1/models/both", &of_anthropic).await;
+    assert_eq!(both["max_input_tokens"], 272_000);
+    assert_eq!(node.get("/v1beta/models/none", &[]).await.status, 404);
+}
+
+#[tokio::test]
 async fn refusals_of_every_step_are_in_the_caller_s_dialect() {
     let back = recorded("openai-chat", "text").await;
     let key = ApiKey::from_random(&[1; 32]).reveal().to_owned();
@@ -151,6 +206,27 @@ pub(super) fn checked(resources: &str) -> (bool, String) {
     (output.status.success(), told)
 }
 
+/// With a key of each of these regions, or one that names none.
+fn bedrock(more: &str, regions: &[&str]) -> String {
+    let key = |at: usize, region: &str| {
+        format!(
+            "{{ aws: {{ access_key_id: AKIAIOSFODNN7EXAMPL{at}, secret_access_key: s{region} }} }}"
+        )
+    };
+    let mut keys: Vec<String> = regions
+        .iter()
+        .enumerate()
+        .map(|(at, region)| key(at, &format!(", region: {region}")))
+        .collect();
+    if keys.is_empty() {
+        keys.push(key(0, ""));
+    }
+    format!(
+        "- {{ kind: provider, name: bedrock, {more} credentials: [ {} ] }}",
+        keys.join(", ")
+    )
+}
+
 #[test]
 fn what_can_not_be_served_is_told_before_anything_runs() {
     let good = "- { kind: provider, name: back, dialect: openai-chat, base_url: \"http://127.0.0.1:1/v1\" }\n- { kind: model, name: fast, targets: [ { provider: back, model: m } ] }";
@@ -181,11 +257,31 @@ fn what_can_not_be_served_is_told_before_anything_runs() {
         ("- { kind: provider, name: openai, own_key: require, credentials: [ { key: k } ] }".to_owned(), Some("where callers bring the keys")),
         ("- { kind: provider, name: anthropic, api_version: \"1\", credentials: [ { key: k } ] }".to_owned(), Some("is of Azure's OpenAI")),
         ("- { kind: provider, name: bedrock, base_url: \"https://a.example\", credentials: [ { aws: { access_key_id: AKIAIOSFODNN7EXAMPLE, secret_access_key: s } } ] }".to_owned(), Some("lacks `region`")),
+        // Keys of one region, at the address of another.
+        (bedrock("", &["eu-central-1", "eu-central-1"]), None),
+        (bedrock("", &["eu-central-1", "us-east-1"]), Some("`region: us-east-1` sign for another region than that of the address, `eu-central-1`")),
+        (bedrock("at: { region: us-east-1 },", &["eu-central-1"]), Some("another region")),
+        (bedrock("base_url: \"https://vpce-0a-1b.bedrock-runtime.us-east-1.vpce.amazonaws.com\",", &["us-east-1"]), None),
+        (bedrock("base_url: \"https://vpce-0a-1b.bedrock-runtime.us-east-1.vpce.amazonaws.com\",", &["eu-central-1"]), Some("another region")),
+        (bedrock("base_url: \"https://bedrock-runtime-fips.us-east-1.amazonaws.com\",", &["us-east-1"]), None),
+        (bedrock("base_url: \"https://bedrock-runtime.us-east-1.amazonaws.com\", at: { region: eu-central-1 },", &[]), Some("is not that of the address")),
+        (bedrock("base_url: \"https://a.b.amazonaws.com\",", &[]), Some("lacks `region`")),
+        (bedrock("base_url: \"https://a.example\",", &["eu-central-1", "us-east-1"]), None),
         ("- { kind: provider, name: bedrock, at: { region: r }, credentials: [ { aws: { machine: true, secret_access_key: s } } ] }".to_owned(), Some("stands beside `machine: true`")),
         ("- { kind: provider, name: bedrock, at: { region: r }, credentials: [ { key: k, aws: { machine: true } } ] }".to_owned(), Some("`aws` stands beside `key`")),
         ("- { kind: provider, name: vertex, at: { region: r, project: p }, credentials: [ { google: { service_account: \"{}\" } } ] }".to_owned(), Some("is not the JSON of a service account")),
         ("- { kind: provider, name: azure-openai, at: { resource: r }, credentials: [ { entra: { tenant: t, client_id: c, client_secret: s, authority: \"https://a.example/path\" } } ] }".to_owned(), Some("is no address without a path")),
         ("- { kind: provider, name: p, catalogue: openai, credentials: [ { key: \"a b\" } ] }".to_owned(), Some("`key` is no key")),
+        ("- { kind: provider, name: p, catalogue: openai, credentials: [ sk-mistaken ] }".to_owned(), Some("`credentials` is a mapping of keys to values, not a text")),
+        ("- { kind: provider, name: p, catalogue: openai, credentials: sk-mistaken }".to_owned(), Some("`credentials` is a list, not a text")),
+        ("- { kind: provider, name: p, catalogue: openai, credentials: [ 817263545 ] }".to_owned(), Some("not a number")),
+        ("- { kind: provider, name: p, catalogue: openai, credentials: [ { sk-mistaken: } ] }".to_owned(), Some("unknown key")),
+        ("- { kind: provider, name: p, catalogue: openai, credentials: [ { kye: sk-mistaken } ] }".to_owned(), Some("did you mean `key`?")),
+        ("- { kind: provider, name: p, catalogue: openai, credentials: [ { key: k, weight: sk-mistaken } ] }".to_owned(), Some("`weight`")),
+        ("- { kind: provider, name: p, catalogue: openai, credentials: [ { key: k, quotas: [ { sk-mistaken: 1 } ] } ] }".to_owned(), Some("unknown key")),
+        ("- { kind: provider, name: bedrock, at: { region: r }, credentials: [ { aws: sk-mistaken } ] }".to_owned(), Some("`aws` is a mapping")),
+        ("- { kind: provider, name: bedrock, at: { region: r }, credentials: [ { aws: { access_key_id: sk-mistaken, secret_access_key: s } } ] }".to_owned(), Some("is no id of a key")),
+        ("- { kind: provider, name: azure-openai, at: { resource: r }, credentials: [ { entra: { tenant: sk-mistaken/, client_id: c, client_secret: s } } ] }".to_owned(), Some("is no id")),
         ("- { kind: model, name: m, targets: [ { provider: bakc, model: m } ] }".to_owned(), Some("did you mean `back`?")),
         ("- { kind: model, name: m, targets: [ { provider: back, model: ../admin } ] }".to_owned(), Some("is no model's name")),
         ("- { kind: api, name: more, version: v1, state: published, base_path: /more, ai: { models: [fats] }, authentication: none }".to_owned(), Some("did you mean `fast`?")),
@@ -201,6 +297,14 @@ fn what_can_not_be_served_is_told_before_anything_runs() {
         (model("provider: back, model: m, when: { input_tokens: { min: 5, max: 2 } }"), Some("`max` is less than `min`")),
         (model("provider: back, model: m, when: { abilities: [visoin] }"), Some("did you mean `vision`?")),
         (model("provider: back, model: m, when: { claims: { plan: [gold] }, abilities: [tools] }"), None),
+        (model("provider: back, model: m, price: { input: \"0.1\", output: \"0.000001\" }, abilities: [tools]"), None),
+        (model("provider: back, model: m, price: { input: \"0.1\" }"), Some("`output` is missing")),
+        (model("provider: back, model: m, price: { input: \"0.0000001\", output: \"1\" }"), Some("is no price")),
+        (model("provider: back, model: m, price: { input: \"-1\", output: \"1\" }"), Some("is no price")),
+        (model("provider: back, model: m, price: { input: \"1000001\", output: \"1\" }"), Some("is no price")),
+        (model("provider: back, model: m, context: 0"), Some("`context`")),
+        (model("provider: back, model: m, abilities: [fly]"), Some("is none of")),
+        (model("provider: back, model: m } ], fallbacks: [ { alias: fast, price: { input: \"1\", output: \"1\" }"), Some("of a provider's model")),
         (model("provider: back, model: m } ], choose: sticky, fallbacks: [ { alias: fast"), Some("does not say by what")),
         (model("provider: back, model: m } ], choose: cheapest, fallbacks: [ { alias: fast"), Some("is none of")),
         (model("provider: back, model: m } ], choose: { sticky: { header: \"x y\" } }, fallbacks: [ { alias: fast"), Some("is no header")),
@@ -216,7 +320,9 @@ fn what_can_not_be_served_is_told_before_anything_runs() {
             Some(expected) => assert!(!passes && told.contains(expected), "{resources}: {told}"),
             None => assert!(passes, "{resources}: {told}"),
         }
-        assert!(!told.contains("a b"), "a key is not repeated: {told}");
+        for secret in ["a b", "sk-mistaken", "817263545"] {
+            assert!(!told.contains(secret), "a key is not repeated: {told}");
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Providers and models that are declared through the management API.
 
 use super::{chat, post, recorded};
-use crate::management::{Asked, Managed, expect};
+use crate::management::{Asked, Managed, expect, until_logged};
 use crate::node::{Plan, check_passed};
 use serde_json::json;
 
@@ -187,4 +187,23 @@ async fn limits_in_tokens_and_money_are_kept_as_they_were_given() {
         let path = format!("/teams/default/{plural}");
         expect(&managed.call("POST", &path, Some(wrong)).await, 422);
     }
+}
+
+#[tokio::test]
+async fn a_catalogue_that_lacks_a_provider_of_the_database_is_not_taken_up_and_stops_no_change() {
+    let managed = Managed::start(Plan::default()).await;
+    let provider = json!({ "name": "openai", "credentials": [{ "key": "k" }] });
+    managed.declare("providers", provider).await;
+    let built_in = include_str!("../../../../keyward-llm/src/catalogue/catalogue.tsv");
+    let lines = built_in.lines();
+    // In the form of the built-in, without what is about this provider.
+    let text: String = lines
+        .filter(|line| line.split('\t').nth(1) != Some("openai"))
+        .fold(String::new(), |text, line| text + line + "\n");
+    assert!(text.len() < built_in.len());
+    let file = managed.node.process.folder().join("data/catalogue.tsv");
+    std::fs::write(&file, text).unwrap();
+    until_logged(&managed, "configuration: not reloaded").await;
+    let model = json!({ "name": "fast", "targets": [{ "provider": "openai", "model": "m" }] });
+    managed.declare("models", model).await;
 }

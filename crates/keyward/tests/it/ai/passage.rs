@@ -133,6 +133,28 @@ async fn what_a_call_costs_comes_from_the_catalogue() {
 }
 
 #[tokio::test]
+async fn what_a_model_of_one_s_own_costs_is_told_with_its_target() {
+    let back = recorded("openai-chat", "text").await;
+    let node = Plan::default()
+        .settings("access_log: { format: json }")
+        .resource(provider("back", "openai-chat", &back.url(), ""))
+        .resource(
+            "- { kind: model, name: fast, targets: [ { provider: back, model: own-7b, price: { input: \"0.25\", output: \"1\" }, context: 8192, max_output: 1024, abilities: [] } ], quotas: [ { cost: \"1.00\", per: day } ] }",
+        )
+        .resource(OPEN)
+        .start()
+        .await;
+    // Under a limit in money a model without a price is refused.
+    check_passed(&post(&node, "/v1/chat/completions", &[], &chat("fast")).await);
+    let logged = logged(&node, "fast").await;
+    let tokens = |name: &str| logged[name].as_u64().unwrap();
+    let expected = tokens("input_tokens") * 250_000 + tokens("output_tokens") * 1_000_000;
+    assert!(expected > 0);
+    assert_eq!(logged["cost_pico_usd"], expected);
+    assert_ne!(logged["price_revision"], 0);
+}
+
+#[tokio::test]
 async fn a_provider_that_has_no_keys_is_sent_none() {
     let back = recorded("openai-chat", "text").await;
     let node = Plan::default()

@@ -191,6 +191,11 @@ async fn a_form_that_names_two_models_is_refused_and_never_sent() {
             form("fast"),
             "its boundary",
         ),
+        (
+            "multipart/form-data; boundary=edge; charset=utf-7",
+            form("fast").replace("response_format", "+AG0-odel"),
+            "no parameter but its boundary",
+        ),
         (FORM_TYPE.1, form("none"), "no model `none`"),
     ] {
         let headers = [("Content-Type", content_type)];
