@@ -4,6 +4,7 @@ use super::plan::{AiTarget, ModelPlan};
 use super::visit::Visit;
 use crate::snapshot::LocalRoute;
 use bytes::Bytes;
+use keyward_llm::bound::RequestBound;
 use keyward_llm::count::{self, StreamCount};
 use keyward_llm::form::Usage;
 use keyward_llm::task::{self, Units};
@@ -173,13 +174,13 @@ impl Spent {
 
 /// What is seen of a stream, should it have to be counted here.
 pub(super) struct Seen {
-    /// As the call came.
-    asked: Bytes,
+    /// As the call came, and in which form.
+    asked: (Dialect, Bytes),
     answer: RefCell<StreamCount>,
 }
 
 impl Seen {
-    pub(super) fn new(dialect: Dialect, asked: Bytes, context: &Context) -> Self {
+    pub(super) fn new(dialect: Dialect, asked: (Dialect, Bytes), context: &Context) -> Self {
         Self {
             asked,
             answer: RefCell::new(StreamCount::new(dialect, context)),
@@ -199,8 +200,29 @@ impl Seen {
                 output: told.output.max(output),
                 ..told
             },
-            None => count::call(&self.asked, output),
+            None => count::call(&self.asked.1, output),
         }
+    }
+
+    /// The same of a stream whose end nobody heard, where the provider says only there what it took: what can't be seen of
+    /// that is the most that it may be.
+    pub(super) fn unheard(&self, told: Option<Usage>, target: Option<&AiTarget>) -> Usage {
+        let mut counted = self.counted(told);
+        let (form, asked) = &self.asked;
+        if told.is_some() {
+            return counted;
+        }
+        let (Ok(bound), Some(target)) = (RequestBound::read(*form, asked), target) else {
+            return counted;
+        };
+        if bound.is_opaque() {
+            counted.input = counted.input.max(bound.input(target.context));
+        }
+        if target.reasons {
+            let output = bound.output(target.asked.max_output);
+            counted.output = counted.output.max(output);
+        }
+        counted
     }
 }
 

@@ -69,6 +69,9 @@ pub(super) struct Ended {
     pub(super) unreached: bool,
     /// Whether the target gave an answer, and would give the same again: of no use here, and charged for.
     unusable: bool,
+    /// Whether the provider had begun to answer, or may have, and did not say that it failed: it has read what was asked,
+    /// at least.
+    pub(super) was_read: bool,
 }
 
 /// What an attempt has told so far of what it takes: it counts, however the attempt ends.
@@ -96,6 +99,24 @@ impl Ended {
             last: None,
             unreached: false,
             unusable: false,
+            was_read: false,
+        }
+    }
+
+    /// Of an answer that is dropped here.
+    pub(super) fn dropped(self) -> Self {
+        Self {
+            was_read: true,
+            ..self
+        }
+    }
+
+    /// Of a stream that came to nothing before its first token: the provider told so, or else it is dropped.
+    pub(super) fn of_stream(failure: Failure) -> Self {
+        let untold = matches!(failure.kind, FailureKind::Timeout | FailureKind::Cut);
+        Self {
+            was_read: untold,
+            ..Self::of(failure)
         }
     }
 
@@ -254,6 +275,7 @@ impl Chain<'_> {
             let answer = Box::pin(forward::fetch(&call, head, body, record)).await;
             let answer = answer.map_err(|refusal| Ended {
                 unreached: refusal.fault().code() == Code::UpstreamUnreachable,
+                was_read: refusal.fault().code() == Code::UpstreamTimeout,
                 ..Ended::of(unsent(&refusal))
             });
             let answer = answer?;
@@ -275,7 +297,8 @@ impl Chain<'_> {
                 Err(Ended::of(Failure::new(
                     FailureKind::Timeout,
                     "The model's provider took too long to begin its answer",
-                )))
+                ))
+                .dropped())
             })
         } else {
             // The whole time is seen to where the request is sent.
@@ -390,14 +413,15 @@ impl Chain<'_> {
             }
         };
         let way = way.ok_or_else(|| Ended::of(lost()))?;
-        let seen = Seen::new(dialect, Bytes::clone(&self.asked.body), &self.context);
+        let asked = (form, Bytes::clone(&self.asked.body));
+        let seen = Seen::new(dialect, asked, &self.context);
         let begun = InferredBody::begin(
             answer.body,
             way,
             (form, &self.context),
             (heard, account, Some(seen)),
         );
-        let body = begun.await.map_err(Ended::of)?;
+        let body = begun.await.map_err(Ended::of_stream)?;
         Ok(Answered {
             content_type: form.stream_type().into(),
             body: AnswerBody::inferred(body),
@@ -421,7 +445,7 @@ impl Chain<'_> {
         let body = self.read(provider, answer.body, ANSWER_MAX).await?;
         // What the provider charges for is read apart from what the caller gets: no other part of an answer that passes
         // has to be one that this gateway knows.
-        let seen = passage::answer(dialect, &body).map_err(Ended::of)?;
+        let seen = passage::answer(dialect, &body).map_err(|why| Ended::of(why).dropped())?;
         if let Some(failure) = seen.failure {
             return Err(Ended {
                 usage: seen.usage,
@@ -441,6 +465,7 @@ impl Chain<'_> {
             let unusable = |failure| Ended {
                 usage: seen.usage,
                 unusable: true,
+                was_read: true,
                 ..Ended::of(failure)
             };
             let answer = dialect
@@ -474,7 +499,7 @@ impl Chain<'_> {
         let now = worker.deadlines.now();
         let deadline = Deadline::after(Some(provider.declared.total_timeout), now);
         let read = read_answer_within(self.call.seat, deadline, &mut body, bound, reserved);
-        read.await.map_err(|why| match why {
+        let read = read.await.map_err(|why| match why {
             UnreadAnswer::Late
             | UnreadAnswer::Broken(BodyFailure::UpstreamIdle | BodyFailure::UpstreamLate) => {
                 Ended::of(Failure {
@@ -510,7 +535,8 @@ impl Chain<'_> {
                     "The model's provider broke its answer off",
                 )
             }),
-        })
+        });
+        read.map_err(Ended::dropped)
     }
 }
 
@@ -532,7 +558,8 @@ pub(super) fn check_type(fields: &Fields, expected: &str) -> Result<(), Ended> {
             shown.escape_debug()
         )),
         ..failure
-    }))
+    })
+    .dropped())
 }
 
 /// The request could not be sent, or nothing came back.

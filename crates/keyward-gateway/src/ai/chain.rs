@@ -300,6 +300,12 @@ impl<'a> Chain<'a> {
                 }
                 Chosen::AllTried => return Asked::Nothing,
             };
+            if let Some(spending) = &mut record.spending
+                && !Box::pin(spending.hold_beside(course.spent.get())).await
+            {
+                // What the attempts before took is not held for this one.
+                return Asked::Over;
+            }
             if let (Some(key), Some(spending)) = (key, &mut record.spending)
                 && let Err(wait) = Box::pin(spending.take_key(provider, key, place)).await
             {
@@ -326,8 +332,17 @@ impl<'a> Chain<'a> {
                 Err(ended) => ended,
             };
             let told = ended.usage.or(course.heard.take());
-            let taken = Taken::told(told).paid_by_caller(own_key);
+            let taken = if ended.was_read && self.asked.counts_here() {
+                Taken::counted(told, || count::call(&self.asked.body, 0))
+            } else {
+                Taken::told(told)
+            };
+            let taken = taken.paid_by_caller(own_key);
             course.add(&self.asked.model, place, taken);
+            // Should the caller leave before another is asked, this is what is known.
+            let used = course.spent.get();
+            let used = used.of(&self.asked.model, Some(target), &provider.name);
+            record.model = Some(Box::new(used));
             if let Some(spending) = &mut record.spending {
                 spending.failed(place, taken);
             }

@@ -81,6 +81,17 @@ impl ModelPlan {
 }
 
 impl Group {
+    /// Says each condition under which somebody answers, here or further down.
+    pub(super) fn each_condition(&self, say: &mut dyn FnMut(&TargetCondition)) {
+        for member in &self.members {
+            say(&member.when);
+            match &member.to {
+                To::Target(_) => {}
+                To::Group(group) => group.each_condition(say),
+            }
+        }
+    }
+
     fn walk(&self, plan: &ModelPlan, look: &Look<'_>, out: &mut Order) {
         let (chosen, following) = self
             .members

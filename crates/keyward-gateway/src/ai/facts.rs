@@ -27,7 +27,7 @@ impl Needs {
     }
 
     /// Those that are in both.
-    pub(super) const fn and(self, other: Self) -> Self {
+    pub(crate) const fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
@@ -36,7 +36,7 @@ impl Needs {
         Self(self.0 | other.0)
     }
 
-    pub(super) const fn is_empty(self) -> bool {
+    pub(crate) const fn is_empty(self) -> bool {
         self.0 == 0
     }
 

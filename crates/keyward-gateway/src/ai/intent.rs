@@ -373,5 +373,14 @@ fn asked_in_body(body: &AskedBody) -> Result<(String, bool), Fault> {
             "`model` is missing, or no text; say which model is asked",
         )
     })?;
-    Ok((model, members.is_true("stream")))
+    // What a lax server takes for yes would be charged as a stream that nobody here reads as one.
+    let stream = match members.get("stream") {
+        None | Some(b"null" | b"false") => false,
+        Some(b"true") => true,
+        Some(_) => {
+            let detail = "`stream` is neither true nor false";
+            return Err(Fault::new(Code::BadRequest, detail));
+        }
+    };
+    Ok((model, stream))
 }

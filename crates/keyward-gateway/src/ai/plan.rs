@@ -111,6 +111,8 @@ pub(crate) struct AiTarget {
     pub(crate) context: Option<u64>,
     /// What of a call's needs it is known to lack.
     pub(crate) lacks: Needs,
+    /// Whether it is known to write more than callers see.
+    pub(crate) reasons: bool,
     /// What it does, where that is known.
     pub(crate) mode: Option<Mode>,
     /// What stands for it, on every node.

@@ -56,6 +56,8 @@ pub(crate) struct KnownModel {
     pub(crate) price: Option<Price>,
     /// What of a call's needs it is known to lack.
     pub(crate) lacks: Needs,
+    /// Whether it is known to think before it answers, unseen by callers.
+    pub(crate) reasons: bool,
     /// What it does, where that is known.
     pub(crate) mode: Option<Mode>,
 }
@@ -283,6 +285,7 @@ impl ProviderPlan {
             asked,
             price: model.and_then(|model| model.price.clone()),
             lacks,
+            reasons: told.is_some_and(|model| model.can(Ability::Reasoning)),
             mode: model.map(|model| model.mode),
         }
     }

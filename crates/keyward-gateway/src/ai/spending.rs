@@ -5,6 +5,7 @@
 //! calls that come at once can't pass a budget together, however little each was expected to take.
 
 mod amount;
+mod beside;
 mod keys;
 mod refusal;
 
@@ -60,9 +61,15 @@ pub(crate) struct CallSpending {
     /// `None` of a call that costs nothing.
     bound: Option<Bound>,
     held: Option<Held>,
+    /// By which budgets, and where those count.
+    budgets: Budgets,
+    /// What is held besides for attempts that came to nothing and are charged.
+    failed: beside::FailedHold,
     /// What the attempt that is under way, or was the last, holds of its provider's key.
     key: Option<Held>,
     stage: Stage,
+    /// Whether a provider has answered.
+    answered: bool,
     /// Who is asked beside the target that is under way.
     beside: Rc<Cell<Option<usize>>>,
     /// What other attempts took than the one that holds of a key.
@@ -74,6 +81,13 @@ pub(crate) struct CallSpending {
     /// What `RateLimit` and `RateLimit-Policy` say.
     left: String,
     policy: String,
+}
+
+/// The budgets that a call counts under, and where each of their limits counts it.
+#[derive(Default)]
+struct Budgets {
+    plans: SmallVec<[Arc<BudgetPlan>; FEW]>,
+    accounts: SmallVec<[Arc<Account>; FEW]>,
 }
 
 /// How far the call has come.
@@ -129,8 +143,11 @@ pub(super) async fn hold_for(
         model: Arc::clone(&model),
         bound,
         held: None,
+        budgets: Budgets::default(),
+        failed: beside::FailedHold::default(),
         key: None,
         stage: Stage::NotMade,
+        answered: false,
         beside: Rc::default(),
         others: Took::default(),
         provider: None,
@@ -151,7 +168,11 @@ pub(super) async fn hold_for(
         let now = now(asking.worker);
         let outcome = spending.take(&policies, &accounts, &amounts, now).await;
         match outcome {
-            Outcome::Held => return Ok(Some(spending)),
+            Outcome::Held => {
+                let plans = plans.iter().map(|plan| Arc::clone(plan)).collect();
+                spending.budgets = Budgets { plans, accounts };
+                return Ok(Some(spending));
+            }
             Outcome::Refused { index, spent } => {
                 let (Some(policy), Some(amount)) = (policies.get(index), amounts.get(index)) else {
                     return Err(Fault::new(Code::Internal, "Something went wrong here").into());
@@ -366,6 +387,7 @@ impl CallSpending {
     /// The provider has answered: from here on somebody says what it took. This is what all attempts before took, and those
     /// beside it.
     pub(super) fn answered(&mut self, others: Attempts) {
+        self.answered = true;
         self.others = Took::of_attempts(others);
         self.stage = Stage::Told(Took::default());
     }
@@ -389,8 +411,11 @@ impl CallSpending {
             model: Arc::clone(&self.model),
             bound: self.bound.clone(),
             held: None,
+            budgets: Budgets::default(),
+            failed: beside::FailedHold::default(),
             key: None,
             stage: Stage::NotMade,
+            answered: false,
             beside: Rc::default(),
             others: Took::default(),
             provider: None,
@@ -418,19 +443,26 @@ impl CallSpending {
     /// The call has ended, and this is what is written down of it. Where its caller left while a provider was asked, that is
     /// what nobody will tell: the most that it may have taken.
     pub(crate) fn finish(mut self: Box<Self>, used: &mut Option<Box<ModelUse>>) {
-        match self.stage {
+        let under_way = match self.stage {
             Stage::NotMade => return,
-            Stage::UnderWay(target) => {
-                for target in [Some(target), self.beside.get()].into_iter().flatten() {
-                    if let Some(whole) = self.whole(target) {
-                        match used {
-                            None => *used = Some(Box::new(whole)),
-                            Some(used) => used.add(&whole),
-                        }
-                    }
+            Stage::UnderWay(target) => Some(target),
+            Stage::Told(_) => None,
+        };
+        if !self.answered
+            && let Some(key) = self.key.take()
+        {
+            // It was asked by this attempt alone.
+            let took = under_way.and_then(|target| self.whole(target));
+            let took = took.as_ref().map(Took::of).unwrap_or_default();
+            key.settle(now(&self.worker), Some(took));
+        }
+        for target in [under_way, self.beside.get()].into_iter().flatten() {
+            if let Some(whole) = self.whole(target) {
+                match used {
+                    None => *used = Some(Box::new(whole)),
+                    Some(used) => used.add(&whole),
                 }
             }
-            Stage::Told(_) => {}
         }
         self.stage = Stage::Told(used.as_deref().map(Took::of).unwrap_or_default());
     }
@@ -480,6 +512,7 @@ impl Drop for CallSpending {
         if let Some(held) = self.held.take() {
             held.settle(now, took);
         }
+        self.failed.settle(now);
         if let Some(key) = self.key.take() {
             key.settle(now, took.map(|took| took.less(self.others)));
         }

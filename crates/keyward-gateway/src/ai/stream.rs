@@ -31,6 +31,8 @@ pub(crate) struct InferredBody {
     given: usize,
     /// What went wrong, once that was told.
     failure: Option<Failure>,
+    /// Whether the call's whole time has passed: it may be the caller who reads slowly, and says nothing of the provider.
+    late: bool,
     account: Account,
     /// What the provider has sent, where it is counted here should it not tell.
     seen: Option<Seen>,
@@ -288,6 +290,7 @@ impl InferredBody {
             out: Bytes::from(out),
             given: 0,
             failure: None,
+            late: false,
             account,
             seen,
         }
@@ -323,10 +326,14 @@ impl InferredBody {
                 // Sound has no words to tell it in: the connection breaks, so that nobody takes a part for the whole.
                 Err(failure) if matches!(self.way, Way::Unread { .. }) => {
                     self.from = None;
+                    self.late = failure == BodyFailure::UpstreamLate;
                     self.failure = Some(broken(failure));
                     return Poll::Ready(Err(failure));
                 }
-                Err(failure) => Some(Failed::untold(broken(failure))),
+                Err(failure) => {
+                    self.late = failure == BodyFailure::UpstreamLate;
+                    Some(Failed::untold(broken(failure)))
+                }
             };
             self.out = Bytes::from(out);
             self.given = 0;
@@ -378,21 +385,22 @@ impl InferredBody {
     /// Writes down what the call took and how it ended.
     pub(crate) fn settle(&self, record: &mut CallRecord) {
         let told = self.way.usage();
-        // Who leaves before the end is charged for what was written for them by then: what the provider has told of that is
-        // not all of it. Of a stream that failed, only that.
-        let whole = self.from.is_none();
-        let taken = match (&self.failure, &self.seen) {
-            (Some(_), _) | (None, None) => self.way.taken(),
-            (None, Some(seen)) => {
-                let enough = told.filter(|_| whole);
-                Taken::counted(enough, || seen.counted(told))
-            }
+        // Of a stream that did not come to its end, whoever broke it off, what was written by then counts: what the provider
+        // has told of that is not all of it.
+        let whole = self.from.is_none() && self.failure.is_none();
+        let target = self.account.model.targets.get(self.account.target);
+        let taken = match (&self.seen, whole) {
+            (None, _) => self.way.taken(),
+            (Some(seen), true) => Taken::counted(told, || seen.counted(None)),
+            (Some(seen), false) => Taken::counted(None, || seen.unheard(told, target)),
         };
         let used = self.account.used(taken);
         let visit = &self.account.visit;
         let outcome = match &self.failure {
             Some(failure) => {
-                visit.judge(failure.kind);
+                if !self.late {
+                    visit.judge(failure.kind);
+                }
                 outcome_of(failure.kind)
             }
             None => {

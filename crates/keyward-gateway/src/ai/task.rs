@@ -33,7 +33,7 @@ impl Chain<'_> {
             // Nothing is counted of what nobody reads.
             let account = (heard, account, None);
             let begun = InferredBody::begin(answer.body, way, (form, &self.context), account);
-            let body = begun.await.map_err(Ended::of)?;
+            let body = begun.await.map_err(Ended::of_stream)?;
             return Ok(Answered {
                 content_type: given.into(),
                 body: AnswerBody::inferred(body),

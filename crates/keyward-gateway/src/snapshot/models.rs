@@ -592,6 +592,7 @@ impl<'a> Compiling<'a> {
         if let Some(can) = &told.abilities {
             let all = AskedAbility::ALL.into_iter();
             known.lacks = Needs::of(all.filter(|ability| !can.contains(ability)));
+            known.reasons = can.contains(&AskedAbility::Reasoning);
         }
         let same = |target: &AiTarget| {
             target.provider == *place
@@ -610,6 +611,7 @@ impl<'a> Compiling<'a> {
         built.targets.push(AiTarget {
             provider: *place,
             asked: known.asked,
+            reasons: known.reasons,
             price: known.price,
             price_revision,
             context,

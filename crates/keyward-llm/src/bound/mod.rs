@@ -5,12 +5,17 @@
 //! it. What is charged by something else than its length (pictures, documents, what the provider fetches or remembers) has
 //! bounds of its own, each a constant here.
 
+mod asked;
+mod walk;
+
 #[cfg(test)]
 mod tests;
 
 use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::json::{Json, Members, Object};
+use asked::Asked;
+use walk::Walk;
 
 /// What a provider adds to a request without tools: its own first message, and the marks of a conversation.
 const ADDED: u64 = 256;
@@ -30,18 +35,7 @@ const MADE_MAX: u64 = 10;
 /// Whoever asks for more answers at once is refused by providers: the number is not believed further.
 const CHOICES_MAX: u64 = 1_024;
 
-/// Members that name what is not in the request: where their text is no data, the provider fetches or remembers it.
-const REFERENCES: &[&str] = &[
-    "url",
-    "uri",
-    "image_url",
-    "file_url",
-    "file_uri",
-    "fileUri",
-    "file_id",
-    "file_data",
-];
-/// The same, of the request as a whole.
+/// Members of the request as a whole by which the provider fetches or remembers what is not in it.
 const REMEMBERED: &[&str] = &[
     "previous_response_id",
     "conversation",
@@ -52,20 +46,6 @@ const REMEMBERED: &[&str] = &[
     "mcp_servers",
     "web_search_options",
     "vector_store_ids",
-];
-/// Members in which everything is text to the model, whatever it is called there.
-const PLAIN: &[&str] = &[
-    "parameters",
-    "parametersJsonSchema",
-    "input_schema",
-    "schema",
-    "json_schema",
-    "response_schema",
-    "responseSchema",
-    "responseJsonSchema",
-    "metadata",
-    "args",
-    "response",
 ];
 /// Ways of being served that cost what the catalogue says, or less.
 const USUAL_SERVICE: &[&str] = &[
@@ -86,6 +66,8 @@ pub struct RequestBound {
     text: u64,
     /// Whether the model reads what is not in it.
     refers: bool,
+    /// Whether it reads what is no text.
+    pictures: bool,
     /// The most that each answer may have, where it says so.
     output: Option<u64>,
     /// How many answers it asks for.
@@ -103,8 +85,9 @@ impl RequestBound {
     /// [`Error::Json`] and [`Error::TooLarge`], of a body that can't be read whole.
     pub fn read(form: Dialect, body: &[u8]) -> Result<Self, Error> {
         let request = Json::parse(body)?;
+        asked::check_names(form, &request)?;
         let mut walk = Walk::default();
-        walk.value(&request);
+        walk.value("", &request);
         let set = |name: &str| request.get(name).filter(|value| !value.is_null());
         let tools = set("tools").and_then(Json::as_array).unwrap_or_default();
         let added = if tools.is_empty() {
@@ -119,6 +102,7 @@ impl RequestBound {
             .saturating_add(added);
         let refers = walk.refers
             || REMEMBERED.iter().any(|name| set(name).is_some())
+            || (form == Dialect::OpenAiResponses && set("input").is_some_and(walk::names_kept))
             || tools.iter().any(is_providers_tool);
         let asked = Asked::of(form, &request);
         let service = ["service_tier", "speed"].iter().find_map(|name| {
@@ -128,8 +112,9 @@ impl RequestBound {
         Ok(Self {
             text,
             refers,
+            pictures: walk.pictures > 0,
             output: asked.output,
-            choices: asked.choices.clamp(1, CHOICES_MAX),
+            choices: asked.choices,
             foreseen: set("prediction").map_or(0, |it| {
                 u64::try_from(it.to_text().len()).unwrap_or(u64::MAX)
             }),
@@ -140,7 +125,12 @@ impl RequestBound {
     /// Of what is read and not answered, such as texts that vectors are made of.
     #[must_use]
     pub fn of_reading(body: &[u8]) -> Self {
+        let mut walk = Walk::default();
+        if let Ok(request) = Json::parse(body) {
+            walk.value("", &request);
+        }
         Self {
+            refers: walk.refers,
             text: u64::try_from(body.len())
                 .unwrap_or(u64::MAX)
                 .saturating_add(ADDED),
@@ -155,10 +145,10 @@ impl RequestBound {
     pub fn of_making(body: &[u8]) -> Self {
         let members = Members::read(body).ok();
         let many = members.as_ref().and_then(|members| members.get("n"));
-        let many = many.and_then(|many| Json::parse(many).ok()?.as_u64());
+        let many = many.and_then(|many| Json::parse(many).ok());
         Self {
             output: Some(MADE),
-            choices: many.unwrap_or(1).clamp(1, MADE_MAX),
+            choices: asked::count(many.as_ref(), MADE_MAX),
             ..Self::of_reading(body)
         }
     }
@@ -182,6 +172,12 @@ impl RequestBound {
         } else {
             self.text
         }
+    }
+
+    /// Whether its text does not tell what the model reads: nobody can count that here.
+    #[must_use]
+    pub const fn is_opaque(&self) -> bool {
+        self.refers || self.pictures
     }
 
     /// The most tokens that a model writes which can write so many.
@@ -264,61 +260,6 @@ impl RequestBound {
     }
 }
 
-/// What a request says of its answer.
-struct Asked {
-    output: Option<u64>,
-    choices: u64,
-}
-
-impl Asked {
-    fn of(form: Dialect, request: &Json) -> Self {
-        let number = |of: &Json, name: &str| of.get(name).and_then(Json::as_u64);
-        // A limit that is there and can't be read as a whole number is none: the provider may read it otherwise.
-        let unread = |of: &Json, names: &[&str]| {
-            names.iter().any(|name| {
-                of.get(name)
-                    .is_some_and(|value| !value.is_null() && value.as_u64().is_none())
-            })
-        };
-        let most = |of: &Json, names: &[&str]| {
-            let most = names.iter().filter_map(|name| number(of, name)).max();
-            most.filter(|_| !unread(of, names))
-        };
-        match form {
-            Dialect::OpenAiChat => Self {
-                output: most(request, &["max_tokens", "max_completion_tokens"]),
-                choices: number(request, "n").unwrap_or(1),
-            },
-            Dialect::OpenAiResponses => Self {
-                output: most(request, &["max_output_tokens"]),
-                choices: 1,
-            },
-            Dialect::Anthropic | Dialect::Bedrock | Dialect::Ollama | Dialect::Cohere => Self {
-                output: most(request, &["max_tokens"]),
-                choices: 1,
-            },
-            Dialect::Gemini => {
-                let mut asked = Self {
-                    output: None,
-                    choices: 1,
-                };
-                for name in ["generationConfig", "generation_config"] {
-                    let Some(settings) = request.get(name) else {
-                        continue;
-                    };
-                    let output = most(settings, &["maxOutputTokens", "max_output_tokens"]);
-                    asked.output = asked.output.max(output);
-                    for name in ["candidateCount", "candidate_count"] {
-                        let choices = number(settings, name).unwrap_or(1);
-                        asked.choices = asked.choices.max(choices);
-                    }
-                }
-                asked
-            }
-        }
-    }
-}
-
 /// Whether the provider runs a tool, and reads what that finds.
 fn is_providers_tool(tool: &Json) -> bool {
     let declares = |name: &str| tool.get(name).is_some();
@@ -336,64 +277,6 @@ fn is_providers_tool(tool: &Json) -> bool {
                 })
             });
             !own || others
-        }
-    }
-}
-
-/// What is found in a request.
-#[derive(Default)]
-struct Walk {
-    pictures: u64,
-    /// The bytes of pictures, which are not their tokens.
-    pictured: u64,
-    refers: bool,
-}
-
-impl Walk {
-    /// The depth is bounded where JSON is read.
-    fn value(&mut self, value: &Json) {
-        match value {
-            Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
-            Json::Array(items) => items.iter().for_each(|item| self.value(item)),
-            Json::Object(object) => self.object(object),
-        }
-    }
-
-    fn object(&mut self, object: &Object) {
-        let text = |name: &str| object.get(name).and_then(Json::as_str);
-        let media = ["media_type", "mimeType", "mime_type"];
-        let media = media.into_iter().find_map(text);
-        let calls = text("type").is_some_and(|word| word.ends_with("tool_use"));
-        for (name, value) in object.iter() {
-            match value.as_str() {
-                Some(data) if name == "data" => {
-                    if let Some(media) = media {
-                        self.data(media, data);
-                    }
-                }
-                Some(place) if REFERENCES.contains(&name) => self.reference(place),
-                Some(_) => {}
-                None if PLAIN.contains(&name) || (calls && name == "input") => {}
-                None => self.value(value),
-            }
-        }
-    }
-
-    fn reference(&mut self, place: &str) {
-        match place.strip_prefix("data:") {
-            Some(data) => self.data(data, place),
-            None => self.refers |= !place.is_empty(),
-        }
-    }
-
-    /// Data of a type. Sound has more bytes than tokens, at whatever rate; a document's or a film's bytes say nothing.
-    fn data(&mut self, media: &str, data: &str) {
-        if media.starts_with("image/") {
-            self.pictures = self.pictures.saturating_add(1);
-            let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
-            self.pictured = self.pictured.saturating_add(length);
-        } else if !media.starts_with("audio/") && !media.starts_with("text/plain") {
-            self.refers = true;
         }
     }
 }

@@ -56,6 +56,47 @@ fn what_may_be_written_is_what_is_asked_for_each_choice() {
         5,
     );
     assert_eq!(read(chat, "{}").output(None), OUTPUT);
+    // None is no limit, and a number that is read elsewhere counts as the most.
+    check(chat, r#"{"max_tokens":0}"#, 64_000);
+    check(
+        chat,
+        r#"{"max_tokens":1,"max_completion_tokens":0}"#,
+        64_000,
+    );
+    for many in ["\"100\"", "1e2", "4294967296"] {
+        let body = format!(r#"{{"max_tokens":1,"n":{many}}}"#);
+        check(chat, &body, CHOICES_MAX);
+    }
+    check(
+        gemini,
+        r#"{"generationConfig":{"maxOutputTokens":1,"candidateCount":"8"}}"#,
+        CHOICES_MAX,
+    );
+    check(
+        gemini,
+        r#"{"generationConfig":{"maxOutputTokens":5,"max_output_tokens":"9"}}"#,
+        64_000,
+    );
+}
+
+#[test]
+fn what_bounds_an_answer_under_a_second_name_is_refused() {
+    let check = |form, body: &str, expected: &str| {
+        let error = RequestBound::read(form, body.as_bytes()).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    };
+    check(Dialect::OpenAiChat, r#"{"Max_Tokens":9}"#, "`max_tokens`");
+    check(Dialect::OpenAiChat, r#"{"n":1,"N":100}"#, "`n`");
+    check(
+        Dialect::Gemini,
+        r#"{"generationConfig":{"maxoutputtokens":9}}"#,
+        "`maxOutputTokens`",
+    );
+    check(
+        Dialect::Gemini,
+        r#"{"generation_config":null,"generationConfig":{"maxOutputTokens":9}}"#,
+        "say one of them",
+    );
 }
 
 #[test]
@@ -91,7 +132,27 @@ fn what_is_not_in_the_request_may_fill_the_whole_context() {
     refers(responses, r#"{"tools":[{"type":"web_search"}]}"#);
     refers(
         responses,
-        r#"{"input":[{"type":"item_reference","content":[{"type":"input_image","image_url":"https://a/b"}]}]}"#,
+        r#"{"input":[{"content":[{"type":"input_image","image_url":"https://a/b"}]}]}"#,
+    );
+    refers(
+        responses,
+        r#"{"input":[{"type":"item_reference","id":"msg_1"}]}"#,
+    );
+    refers(
+        responses,
+        r#"{"input":[{"type":"reasoning","id":"rs_1","summary":[]}]}"#,
+    );
+    refers(
+        chat,
+        r#"{"messages":[{"content":[{"type":"document_url","document_url":"https://a/b.pdf"}]}]}"#,
+    );
+    refers(
+        chat,
+        r#"{"messages":[{"content":[{"type":"input_audio","input_audio":{"data":"https://a/b.wav","format":"wav"}}]}]}"#,
+    );
+    refers(
+        chat,
+        r#"{"messages":[{"content":[{"type":"video","video":["https://a/1.jpg","S3://a/2.jpg"]}]}]}"#,
     );
     refers(
         anthropic,
@@ -116,6 +177,17 @@ fn what_is_not_in_the_request_may_fill_the_whole_context() {
         chat,
         r#"{"messages":[{"role":"user","content":"see https://a/b.png"}]}"#,
     );
+    own(
+        chat,
+        r#"{"messages":[{"role":"user","content":"https://a/b.png"}]}"#,
+    );
+    own(responses, r#"{"input":"https://a/b.png"}"#);
+    let of_reading = |body: &str| RequestBound::of_reading(body.as_bytes()).input(Some(777_777));
+    assert_eq!(
+        of_reading(r#"{"input":[{"image":"https://a/b.png"}]}"#),
+        777_777
+    );
+    assert!(of_reading(r#"{"input":["https://a/b.png"]}"#) < 1_000);
     own(
         chat,
         r#"{"messages":[{"content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]}]}"#,

@@ -126,6 +126,10 @@ impl CachePlan {
         if asked.is_form() || task.is_some_and(|task| !is_kept(task)) {
             return None;
         }
+        if asked.own_key.is_some() {
+            // It may be one that the provider refuses, or serves otherwise: what it gets is its owner's affair.
+            return None;
+        }
         let Ok(Json::Object(mut body)) = Json::parse(&asked.body) else {
             return None;
         };
@@ -164,6 +168,14 @@ impl CachePlan {
             parts.add(name.as_bytes());
             parts.add(value);
         }
+        // Who may ask one of the targets gets no other's answer, and nobody else gets that one's.
+        let caller = call.admitted.authenticated().caller();
+        asked.model.root.each_condition(&mut |when| {
+            if !when.claims.is_empty() {
+                let fits = keyward_access::claims_fit(caller, &when.claims);
+                parts.add(&[u8::from(fits)]);
+            }
+        });
         // The order in which members stand says nothing.
         let mut members: Vec<(&str, &Json)> = body.iter().collect();
         members.sort_unstable_by_key(|(name, _)| *name);
@@ -201,7 +213,14 @@ impl CachePlan {
             text(caller.subject()),
             text(caller.client()),
         ];
-        if parts.iter().skip(2).all(Option::is_none) {
+        // An issuer is no caller: whoever has no name but its has none.
+        let names = [
+            caller.application.is_some(),
+            caller.credential.is_some(),
+            caller.subject().is_some(),
+            caller.client().is_some(),
+        ];
+        if !names.contains(&true) {
             return None;
         }
         for field in verified.identity.iter() {
@@ -242,6 +261,11 @@ fn take_last(form: Dialect, body: &mut Object) -> Option<String> {
             let last = messages.last()?;
             let role = last.get("role").and_then(Json::as_str);
             if role != Some("user") && !(role.is_none() && form == Dialect::Gemini) {
+                return None;
+            }
+            // What else a message says, such as whose it is, makes it another one.
+            let said = |name: &str| name == "role" || name == content || name == "type";
+            if !last.as_object()?.iter().all(|(name, _)| said(name)) {
                 return None;
             }
             words(last.get(content)?)?

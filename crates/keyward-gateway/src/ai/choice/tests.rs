@@ -21,6 +21,7 @@ fn target(name: &str) -> AiTarget {
         price: None,
         price_revision: 0,
         lacks: Needs::default(),
+        reasons: false,
         mode: None,
         hash: hash_of(name.as_bytes()),
         state: Arc::default(),

@@ -477,13 +477,17 @@ impl Passing {
         if !side.needs_all() {
             return Ok(Vec::new());
         }
-        let read = beside.read_body(&mut answer.body, STREAM_WITHIN, STREAM_MAX);
-        let stream = read.await.map_err(|why| {
-            tracing::debug!(why, "a stream can't be gathered for the guardrails");
-            Stopped::Unreadable
-        });
-        answer.body.settle(record);
-        let stream = stream?;
+        let stream = {
+            let gathering = Gathering {
+                body: &mut answer.body,
+                record,
+            };
+            let read = beside.read_body(gathering.body, STREAM_WITHIN, STREAM_MAX);
+            read.await.map_err(|why| {
+                tracing::debug!(why, "a stream can't be gathered for the guardrails");
+                Stopped::Unreadable
+            })?
+        };
         self.fits(side, (beside, asked), &stream)?;
         let texts = stream::texts(asked.form, &stream);
         // Other services see no more of a text than its reader will: the same rules, on each as a whole.
@@ -531,5 +535,17 @@ impl Passing {
         answer.body = AnswerBody::guarded(GuardedBody::new(answer.body, filter));
         answer.declared_length = None;
         answer
+    }
+}
+
+/// A stream that is gathered. Whether it comes to its end or its caller leaves, what it took is written down.
+struct Gathering<'a> {
+    body: &'a mut AnswerBody,
+    record: &'a mut CallRecord,
+}
+
+impl Drop for Gathering<'_> {
+    fn drop(&mut self) {
+        self.body.settle(self.record);
     }
 }

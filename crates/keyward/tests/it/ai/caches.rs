@@ -3,6 +3,8 @@
 use super::{OPEN, chat, data_of, fixture, logged, post, provider};
 use crate::management::{Asked, Managed, expect};
 use crate::node::{Node, Plan, check_passed};
+use crate::token::Issuer;
+use keyward_jose::SignatureAlgorithm as A;
 use keyward_model::ApiKey;
 use keyward_testkit::{Answer, Gate, Received, Script, Upstream, until};
 use serde_json::{Value, json};
@@ -432,4 +434,103 @@ async fn what_is_kept_is_gone_when_the_model_is_configured_anew() {
     let answer = ask(node, "x", &json!({})).await;
     assert_eq!(told(&answer), "miss");
     assert_eq!(answer.head.field("keyward-model"), Some("back/newer"));
+}
+
+#[tokio::test]
+async fn callers_whom_nobody_can_tell_apart_share_no_answer() {
+    let back = echoing().await;
+    let issuer = Issuer::new("main", A::Es256);
+    let node = plan(&back.url(), "{ ttl: 10m }")
+        .resource(issuer.resource(""))
+        .resource(format!(
+            "- {{ kind: api, name: ai, version: v1, state: published, ai: {{ models: all }}, {} }}",
+            issuer.authentication("")
+        ))
+        .start()
+        .await;
+    let nameless = issuer.token_with("sub", None);
+    let named = issuer.token();
+    for (token, expected) in [
+        (&nameless, "nothing"),
+        (&nameless, "nothing"),
+        (&named, "miss"),
+        (&named, "hit"),
+    ] {
+        let bearer = format!("Bearer {token}");
+        let headers = [("Authorization", bearer.as_str())];
+        let answer = post(&node, PATH, &headers, &asked("x", &json!({}))).await;
+        check_passed(&answer);
+        assert_eq!(told(&answer), expected);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_a_target_that_is_for_some_goes_to_no_others() {
+    let back = echoing().await;
+    let issuer = Issuer::new("main", A::Es256);
+    let node = Plan::default()
+        .resource(issuer.resource(""))
+        .resource(provider("back", "openai-chat", &back.url(), ""))
+        .resource("- { kind: model, name: fast, targets: [ { provider: back, model: best, when: { claims: { plan: gold } } } ], fallbacks: [ { provider: back, model: plain } ], cache: { shared: api } }")
+        .resource(format!(
+            "- {{ kind: api, name: ai, version: v1, state: published, ai: {{ models: all }}, {} }}",
+            issuer.authentication("")
+        ))
+        .start()
+        .await;
+    let gold = issuer.token_with("plan", Some(json!("gold")));
+    let plain = issuer.token();
+    for (token, expected, model) in [
+        (&gold, "miss", "back/best"),
+        (&plain, "miss", "back/plain"),
+        (&gold, "hit", "back/best"),
+        (&plain, "hit", "back/plain"),
+    ] {
+        let bearer = format!("Bearer {token}");
+        let headers = [("Authorization", bearer.as_str())];
+        let answer = post(&node, PATH, &headers, &asked("x", &json!({}))).await;
+        check_passed(&answer);
+        assert_eq!(told(&answer), expected);
+        assert_eq!(answer.head.field("keyward-model"), Some(model));
+    }
+}
+
+#[tokio::test]
+async fn what_is_answered_to_a_caller_s_own_key_is_not_kept() {
+    let back = echoing().await;
+    let node = Plan::default()
+        .resource(provider("back", "openai-chat", &back.url(), "own_key: allow"))
+        .resource("- { kind: model, name: fast, targets: [ { provider: back, model: m } ], cache: { shared: api } }")
+        .resource(OPEN)
+        .start()
+        .await;
+    for (own, expected) in [
+        (true, "nothing"),
+        (true, "nothing"),
+        (false, "miss"),
+        (true, "nothing"),
+        (false, "hit"),
+    ] {
+        let headers: &[(&str, &str)] = if own {
+            &[("Keyward-Provider-Key", "sk-mine")]
+        } else {
+            &[]
+        };
+        let answer = post(&node, PATH, headers, &asked("x", &json!({}))).await;
+        check_passed(&answer);
+        assert_eq!(told(&answer), expected);
+    }
+}
+
+#[tokio::test]
+async fn equal_words_of_another_speaker_are_another_question() {
+    let back = echoing().await;
+    let node = shared(&back.url(), "ttl: 10m, semantic: { model: numbers }")
+        .resource("- { kind: model, name: numbers, targets: [ { provider: back, model: e } ] }")
+        .start()
+        .await;
+    let by = |name: &str| json!({ "messages": [{ "role": "user", "name": name, "content": "cat cat" }] });
+    for (name, expected) in [("alice", "miss"), ("bob", "miss"), ("alice", "hit")] {
+        assert_eq!(told(&ask(&node, "", &by(name)).await), expected, "{name}");
+    }
 }
