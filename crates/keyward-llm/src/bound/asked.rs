@@ -101,7 +101,7 @@ pub(super) fn check_names(form: Dialect, request: &Json) -> Result<(), Error> {
     let mut said = CONFIGS.iter().filter(|name| request.get(name).is_some());
     if let (Some(one), Some(other)) = (said.next(), said.next()) {
         let detail = format!("must not stand beside `{one}`: say one of them");
-        return Err(Error::field(*other, detail));
+        return Err(Error::field(other, detail));
     }
     for name in CONFIGS {
         if let Some(settings) = request.get(name) {

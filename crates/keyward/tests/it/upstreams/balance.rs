@@ -214,7 +214,7 @@ async fn callers_keep_their_target_by_their_subject() {
     let number = std::cell::Cell::new(0);
     targets_of(&node, |caller| {
         number.set(number.get() + 1);
-        let claims = issuer.claims().with_subject(&format!("caller-{caller}"));
+        let claims = issuer.claims().with_subject(format!("caller-{caller}"));
         let token = issuer.sign(&claims.with("jti", number.get().to_string().into()).unwrap());
         vec![("Authorization", format!("Bearer {token}"))]
     })
