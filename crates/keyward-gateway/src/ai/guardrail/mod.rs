@@ -6,6 +6,7 @@
 //! other services too.
 
 mod answer_schema;
+mod document;
 mod injection;
 mod judge;
 mod passing;
