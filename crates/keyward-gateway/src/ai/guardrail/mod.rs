@@ -9,6 +9,7 @@ mod answer_schema;
 mod document;
 mod injection;
 mod judge;
+mod parts;
 mod passing;
 mod pii;
 mod places;

@@ -1,6 +1,7 @@
 //! One call on its way through the guardrails: its request before anybody is asked, its answer before the caller has it.
 
 use super::judge::Verdict;
+use super::parts::written_back;
 use super::places::{self, Form, Site};
 use super::rule::Rules;
 use super::sieve::{Fired, Looking, Stopped, Whole, whole};
@@ -162,6 +163,23 @@ impl<'b> Texts<'b> {
             .map(|(site, new)| new.as_deref().unwrap_or(&site.text))
     }
 
+    /// Which of them, several together, are parts of one message.
+    fn runs(&self) -> Vec<Range<usize>> {
+        let mut runs: Vec<Range<usize>> = Vec::new();
+        for (place, _) in self
+            .sites
+            .iter()
+            .enumerate()
+            .filter(|(_, site)| site.follows)
+        {
+            match runs.last_mut() {
+                Some(run) if run.end == place => run.end = place + 1,
+                Some(_) | None => runs.push(place.saturating_sub(1)..place + 1),
+            }
+        }
+        runs
+    }
+
     fn edits(&self) -> impl Iterator<Item = (Range<usize>, String)> {
         self.sites.iter().zip(&self.new).filter_map(|(site, new)| {
             let new = new.as_ref()?;
@@ -208,6 +226,13 @@ impl Passing {
         let body = asked.body.clone();
         let tree = Spanned::parse(&body)
             .map_err(|error| Refused::Malformed(format!("The body is {error}")))?;
+        let embeds = asked
+            .task
+            .as_ref()
+            .is_some_and(|task| task.task == Task::Embeddings);
+        if embeds && places::has_tokens(&tree) {
+            return Err(Stopped::Unreadable.into());
+        }
         let mut texts = Texts::of(&tree)?;
         self.look(&plan.request.rules, &mut texts, false).await?;
         if !plan.request.injections.is_empty() {
@@ -242,27 +267,52 @@ impl Passing {
         for (site, new) in texts.sites.iter().zip(&mut texts.new) {
             let text = new.as_deref().unwrap_or(&site.text);
             let mut looked = Whole::new(text, site.form == Form::Json);
-            loop {
-                let mut looking = Looking {
-                    rules,
-                    vault: &mut self.vault,
-                    fired: &mut self.fired,
-                    gives_back,
-                };
-                let more = looked.step(&mut looking)?;
-                pieces += 1;
-                if pieces % TURN_PIECES == 0 {
-                    tokio::task::yield_now().await;
-                }
-                if !more {
-                    break;
-                }
-            }
+            self.look_through(&mut looked, rules, gives_back, &mut pieces)
+                .await?;
             if let Some(masked) = looked.finish() {
                 *new = Some(masked);
             }
         }
+        // Then at what lies over the end of a part and goes on in the next: a part alone ends a number or a word.
+        for run in texts.runs() {
+            let parts: Vec<&str> = texts.iter().skip(run.start).take(run.len()).collect();
+            let joined = parts.concat();
+            let mut looked = Whole::new(&joined, false).noting();
+            self.look_through(&mut looked, rules, gives_back, &mut pieces)
+                .await?;
+            let written = written_back(&parts, &looked.replaced());
+            for (new, written) in texts.new.iter_mut().skip(run.start).zip(written) {
+                if written.is_some() {
+                    *new = written;
+                }
+            }
+        }
         Ok(())
+    }
+
+    async fn look_through(
+        &mut self,
+        looked: &mut Whole<'_>,
+        rules: &Rules,
+        gives_back: bool,
+        pieces: &mut usize,
+    ) -> Result<(), Stopped> {
+        loop {
+            let mut looking = Looking {
+                rules,
+                vault: &mut self.vault,
+                fired: &mut self.fired,
+                gives_back,
+            };
+            let more = looked.step(&mut looking)?;
+            *pieces += 1;
+            if pieces.is_multiple_of(TURN_PIECES) {
+                tokio::task::yield_now().await;
+            }
+            if !more {
+                return Ok(());
+            }
+        }
     }
 
     fn fires(&mut self, guard: usize, action: GuardAction) -> Result<(), Stopped> {

@@ -17,6 +17,8 @@ pub(super) struct Site<'b> {
     pub(super) span: Range<usize>,
     pub(super) text: Cow<'b, str>,
     pub(super) form: Form,
+    /// Whether it is read on from the one before: both are parts of one message.
+    pub(super) follows: bool,
 }
 
 /// How a text lies in its body.
@@ -77,6 +79,23 @@ const MAKES: &[&str] = &[
 /// Members that repeat an answer's text token by token.
 const LIKELIHOODS: &[&str] = &["logprobs", "logprobsResult"];
 
+/// Members that hold a JSON schema: of what a tool takes, or of the answer.
+const SCHEMAS: &[&str] = &[
+    "input_schema",
+    "inputSchema",
+    "parameters",
+    "parametersJsonSchema",
+    "parameters_json_schema",
+    "responseJsonSchema",
+    "responseSchema",
+    "response_schema",
+    "schema",
+];
+/// Members of a schema whose members have names that its author gave.
+const NAMED: &[&str] = &["$defs", "definitions", "patternProperties", "properties"];
+/// Members of a schema that hold data.
+const HOLDS_DATA: &[&str] = &["const", "default", "enum", "example", "examples"];
+
 /// A number of fewer digits tells nothing of anyone.
 const DIGITS_MIN: usize = 7;
 
@@ -91,6 +110,8 @@ struct Standing<'b> {
     of_tool: bool,
     /// Whether it is what a tool gave: text, which often is JSON.
     result: bool,
+    /// Whether it is a part of a JSON schema.
+    of_schema: bool,
 }
 
 /// All texts of a body, in their order.
@@ -104,6 +125,7 @@ pub(super) fn sites(body: &Spanned) -> Result<Vec<Site<'_>>, Stopped> {
         object: None,
         of_tool: false,
         result: false,
+        of_schema: false,
     };
     walk(body, standing, &mut sites)?;
     Ok(sites)
@@ -123,26 +145,45 @@ fn walk<'b>(
                     span: value.span.clone(),
                     text: Cow::Borrowed(text),
                     form: Form::Number,
+                    follows: false,
                 });
             }
         }
         SpannedValue::Word => {}
         SpannedValue::Array(items) => {
+            let mut before = None;
             for item in items {
+                let known = sites.len();
                 walk(item, standing, sites)?;
+                let part = part_of_text(item);
+                let alone = match sites.get_mut(known..) {
+                    Some([site]) if site.form == Form::Text && part.is_some() => Some(site),
+                    Some(_) | None => None,
+                };
+                let part = part.filter(|_| alone.is_some());
+                if let Some(site) = alone {
+                    site.follows = part == before;
+                }
+                before = part;
             }
         }
         SpannedValue::Object(members) => {
             for member in members {
-                if standing.of_tool {
+                let named = standing.of_schema && NAMED.contains(&standing.key);
+                if standing.of_tool || named {
                     sites.push(name(member));
-                } else if LIKELIHOODS.contains(&&*member.name) {
+                } else if !standing.of_schema && LIKELIHOODS.contains(&&*member.name) {
                     continue;
                 }
+                let holds_data =
+                    standing.of_schema && !named && HOLDS_DATA.contains(&&*member.name);
                 let below = Standing {
                     key: &member.name,
                     object: Some(value),
-                    of_tool: standing.of_tool || is_of_tool(member, value, standing.key),
+                    of_tool: standing.of_tool
+                        || holds_data
+                        || is_of_tool(member, value, standing.key),
+                    of_schema: standing.of_schema || is_schema(member),
                     result: standing.result || is_result(&member.name, value),
                 };
                 walk(&member.value, below, sites)?;
@@ -150,6 +191,16 @@ fn walk<'b>(
         }
     }
     Ok(())
+}
+
+/// Of an item that is a text and nothing else, what kind of one it is: parts of one kind are read as one text.
+fn part_of_text(item: &Spanned) -> Option<(Option<&str>, bool)> {
+    let text = item.get("text")?.as_str()?;
+    if text.is_empty() {
+        return None;
+    }
+    let kind = item.get("type").and_then(Spanned::as_str);
+    Some((kind, item.get("thought").is_some()))
 }
 
 /// The members that repeat an answer's text token by token, and what stands there when they are taken out: a text that is
@@ -162,7 +213,7 @@ fn likelihoods_below(body: &Spanned, key: &str, out: &mut Vec<(Range<usize>, Str
     for member in body.members() {
         if !LIKELIHOODS.contains(&&*member.name) {
             // What a tool is given may have a member of any name, and is looked at as it is.
-            if !is_of_tool(member, body, key) {
+            if !is_of_tool(member, body, key) && !is_schema(member) {
                 likelihoods_below(&member.value, &member.name, out);
             }
             continue;
@@ -187,6 +238,7 @@ fn name(member: &SpannedMember) -> Site<'_> {
         span: member.name_span.clone(),
         text: Cow::Borrowed(&member.name),
         form: Form::Text,
+        follows: false,
     }
 }
 
@@ -203,6 +255,19 @@ fn is_of_tool(member: &SpannedMember, object: &Spanned, above: &str) -> bool {
         "arguments" => true,
         _ => false,
     }
+}
+
+fn is_schema(member: &SpannedMember) -> bool {
+    SCHEMAS.contains(&&*member.name) && !member.value.members().is_empty()
+}
+
+/// Whether a request has numbers in the place of texts, which a model reads as the tokens that they stand for.
+pub(super) fn has_tokens(body: &Spanned) -> bool {
+    let is_number = |value: &Spanned| value.as_number().is_some();
+    let input = body.get("input").map_or(&[][..], Spanned::items);
+    input
+        .iter()
+        .any(|item| is_number(item) || item.items().iter().any(is_number))
 }
 
 /// Whether a member holds what a tool gave.
@@ -228,6 +293,7 @@ fn string<'b>(
             span: value.span.clone(),
             text,
             form,
+            follows: false,
         }))
     };
     let plain = Cow::Borrowed(text);
@@ -395,6 +461,47 @@ mod tests {
             ],
         );
         check(&json!({ "model": "m", "input": ["E"] }), &[("E", Text)]);
+    }
+
+    #[test]
+    fn what_the_author_of_a_schema_chose_is_seen_and_how_schemas_are_made_is_not() {
+        use Form::{Number, Text};
+        check(
+            &json!({ "tools": [{ "type": "function", "function": { "name": "f", "parameters": {
+                "type": "object",
+                "properties": {
+                    "sk-name": { "type": "string", "enum": ["A", 12345678] },
+                    "logprobs": { "type": "string", "description": "D", "const": "C" } },
+                "$defs": { "x": { "type": "integer", "minimum": 12345678 } } } } }] }),
+            &[
+                ("f", Text),
+                ("sk-name", Text),
+                ("A", Text),
+                ("12345678", Number),
+                ("logprobs", Text),
+                ("D", Text),
+                ("C", Text),
+                ("x", Text),
+            ],
+        );
+    }
+
+    #[test]
+    fn tokens_in_the_place_of_texts_are_seen() {
+        let check = |body: Value, expected: bool| {
+            let text = body.to_string();
+            assert_eq!(
+                has_tokens(&Spanned::parse(text.as_bytes()).unwrap()),
+                expected,
+                "{text}"
+            );
+        };
+        check(json!({ "input": [[9906, 1917]] }), true);
+        check(json!({ "input": ["a", [1]] }), true);
+        check(json!({ "input": [9906] }), true);
+        check(json!({ "input": ["a", "b"] }), false);
+        check(json!({ "input": "a" }), false);
+        check(json!({ "dimensions": [1] }), false);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::vault::{MARK_MAX, Vault};
 use super::view::{Json, Look, View};
 use keyward_llm::json::quoted;
 use keyward_model::resource::guardrail::{GuardAction, PiiKind};
+use std::ops::Range;
 
 /// How much of what has left is kept, to know what stands before a match.
 const BEFORE: usize = 512;
@@ -40,6 +41,17 @@ pub(super) struct Sieve {
     cursors: Vec<usize>,
     /// What is to be replaced and has not been, by where it begins.
     found: Vec<Found>,
+    /// How much of the text before `raw` was dropped.
+    dropped: usize,
+    /// What was replaced, where somebody asks for it.
+    replaced: Option<Vec<Replaced>>,
+}
+
+/// What stands in place of a part of a text.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Replaced {
+    pub(super) place: Range<usize>,
+    pub(super) new: String,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -144,6 +156,17 @@ impl<'t> Whole<'t> {
         Ok(!later.is_empty())
     }
 
+    /// Notes what is replaced, and where.
+    pub(super) fn noting(mut self) -> Self {
+        self.sieve.replaced = Some(Vec::new());
+        self
+    }
+
+    /// What was replaced.
+    pub(super) fn replaced(self) -> Vec<Replaced> {
+        self.sieve.replaced.unwrap_or_default()
+    }
+
     /// The text as it passes; `None` where it passes as it is.
     pub(super) fn finish(self) -> Option<String> {
         (self.out != self.text).then_some(self.out)
@@ -166,6 +189,8 @@ impl Sieve {
             json: if json { Json::Outside } else { Json::Not },
             cursors: Vec::new(),
             found: Vec::new(),
+            dropped: 0,
+            replaced: None,
         }
     }
 
@@ -319,6 +344,10 @@ impl Sieve {
             let (start, end, new) = place.replaced(first.start, end, what, looking)?;
             out.push_str(raw.get(self.left..start).unwrap_or_default());
             out.push_str(&new);
+            if let Some(replaced) = &mut self.replaced {
+                let place = self.dropped + start..self.dropped + end;
+                replaced.push(Replaced { place, new });
+            }
             self.left = end;
             taken = behind;
             limit = limit.max(end);
@@ -361,6 +390,7 @@ impl Sieve {
         };
         self.json = json;
         self.raw.drain(..cut);
+        self.dropped += cut;
         self.left -= cut;
         for cursor in &mut self.cursors {
             *cursor = cursor.saturating_sub(cut);

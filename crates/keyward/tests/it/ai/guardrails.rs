@@ -235,6 +235,26 @@ async fn tool_calls_system_texts_and_documents_are_looked_at_too() {
 }
 
 #[tokio::test]
+async fn what_lies_over_two_parts_of_a_message_is_masked_in_both_of_them() {
+    let back = saying("ok").await;
+    let rules = "[ { name: pii, action: mask, pii: { kinds: [card] } } ]";
+    let node = guarded("openai-chat", &back.url(), rules).start().await;
+    let text = |text: &str| json!({ "type": "text", "text": text });
+    for (parts, expected) in [
+        (["my 4111 1111", " 1111 1111 is"], ["my [CARD_1]", " is"]),
+        // What a part ends with is found, whatever the next begins with.
+        (["4111 1111 1111 1111", "99 of"], ["[CARD_1]", "99 of"]),
+        (["4111 1111", " 1111 1111"], ["[CARD_1]", "[CARD_1]"]),
+    ] {
+        let message = json!({ "role": "user", "content": parts.map(text) });
+        let body = json!({ "model": "fast", "messages": [message] });
+        check_passed(&post(&node, "/v1/chat/completions", &[], &body).await);
+        let sent = body_of(&back.received().pop().unwrap());
+        assert_eq!(sent["messages"][0]["content"], json!(expected.map(text)));
+    }
+}
+
+#[tokio::test]
 async fn an_answer_is_masked_or_blocked_before_any_of_it_is_told_streamed_and_not() {
     let text =
         "All is well so far, and the mail of the one you ask for is ann.bee@mail.example, use it.";

@@ -530,3 +530,37 @@ fn what_tools_of_any_kind_are_given_is_read_over_events() {
         "{told:?}\n{out}"
     );
 }
+
+#[test]
+fn a_text_that_was_rewritten_is_told_once_though_it_ends_and_begins_again() {
+    let plan = plan(GuardAction::Mask);
+    let part = |part: Value| {
+        let content = json!({ "role": "model", "parts": [part] });
+        (
+            "",
+            json!({ "candidates": [{ "index": 0, "content": content }] }),
+        )
+    };
+    let text = stream(&[
+        part(json!({ "text": "one " })),
+        part(json!({ "functionCall": { "name": "f", "args": {} } })),
+        part(json!({ "text": "two" })),
+    ]);
+    let rewritten = Rewritten::new(
+        Some("0/text".to_owned()),
+        "one two".to_owned(),
+        "other".to_owned(),
+    );
+    let ways = (Dialect::Gemini, &context());
+    let (vault, fired) = (Vault::default(), Fired::default());
+    let mut filter = Filter::new(ways, &plan, vault, fired, vec![rewritten]);
+    let mut out = Vec::new();
+    filter.push(text.as_bytes(), &mut out);
+    filter.finish(&mut out);
+    let told = gathered(Dialect::Gemini, std::str::from_utf8(&out).unwrap());
+    assert_eq!(
+        told[0],
+        (Some("0/text".to_owned()), "other".to_owned()),
+        "{told:?}"
+    );
+}

@@ -142,7 +142,15 @@ async fn a_moderation_model_judges_answers_too_streamed_and_not() {
             for stream in [false, true] {
                 let answer = call(&node, form, "how", stream).await;
                 assert_eq!(answer.status, status, "{form} {stream}: {}", answer.text());
-                assert_eq!(answer.text().contains("knife"), status == 200);
+                if status == 200 {
+                    assert_eq!(
+                        read(form, &answer, stream),
+                        "take the knife",
+                        "{form} {stream}"
+                    );
+                } else {
+                    assert!(!answer.text().contains("knife"), "{form} {stream}");
+                }
                 let flagged = answer.head.field("keyward-flagged");
                 assert_eq!(
                     flagged,
