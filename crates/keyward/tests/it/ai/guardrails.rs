@@ -235,6 +235,25 @@ async fn tool_calls_system_texts_and_documents_are_looked_at_too() {
 }
 
 #[tokio::test]
+async fn texts_that_are_sent_as_tokens_are_not_embedded_unseen() {
+    let back = saying("ok").await;
+    let rules = "[ { name: keys, action: block, regex: { patterns: ['sk-[a-z]{8}'] } } ]";
+    let node = guarded("openai-chat", &back.url(), rules).start().await;
+    for input in [
+        json!([[9906, 1917]]),
+        json!([9906, 1917]),
+        json!(["use sk-abcdefgh"]),
+    ] {
+        let body = json!({ "model": "fast", "input": input });
+        let answer = post(&node, "/v1/embeddings", &[], &body).await;
+        assert_eq!(answer.status, 400, "{body}: {}", answer.text());
+        let code = &answer.json().unwrap()["error"]["code"];
+        assert_eq!(code, "guardrail_blocked", "{body}");
+    }
+    assert_eq!(back.received().len(), 0);
+}
+
+#[tokio::test]
 async fn what_lies_over_two_parts_of_a_message_is_masked_in_both_of_them() {
     let back = saying("ok").await;
     let rules = "[ { name: pii, action: mask, pii: { kinds: [card] } } ]";
