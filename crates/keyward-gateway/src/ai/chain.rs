@@ -347,11 +347,14 @@ impl<'a> Chain<'a> {
                 spending.failed(place, taken);
             }
             course.tell(provider, target, &ended.failure.status.to_string());
+            let why = ended.failure.because.as_deref();
+            let why = why.unwrap_or(&ended.failure.message);
             tracing::debug!(
                 request_id = %record.request_id,
                 provider = %provider.name,
                 model = %target.asked.model,
-                why = ended.failure.because.as_deref().unwrap_or(&ended.failure.message),
+                // Of a prompt's call it may repeat the prompt.
+                why = record.prompt.is_none().then_some(why),
                 "an attempt at a model failed"
             );
             let next = ended.next();

@@ -121,20 +121,33 @@ impl Intent {
         }
     }
 
+    /// Reads what a prompt is sent, and renders it, once it is clear that its caller may.
+    pub(crate) fn render(&mut self, head: &RequestHead) -> Result<(), Refusal> {
+        match self {
+            Self::Call(call) => prompt::render(call, head),
+            Self::List(_) | Self::Prompts(_) => Ok(()),
+        }
+    }
+
     /// Leaves out of a list what this does not allow.
     pub(crate) fn keep(&mut self, allowed: impl Fn(&ModelPlan) -> bool) {
         match self {
             Self::Call(_) => {}
             Self::List(listing) => listing.keep(allowed),
-            Self::Prompts(asked) => asked.keep(allowed),
+            // They were left out when it was read.
+            Self::Prompts(_) => {}
         }
     }
 }
 
-/// Reads what a call of this route asks for. Its body is in memory from then on.
+/// Whether the caller may ask for a model.
+type Allowed<'a> = &'a dyn Fn(&ModelPlan) -> bool;
+
+/// Reads what a call of this route asks for. Its body is in memory from then on. Prompts are told of and chosen from as
+/// `allowed` allows them.
 pub(crate) async fn read_intent(
     (worker, seat): (&Worker, &Seat),
-    (route, ai): (&Route, &AiRoute),
+    (route, ai, allowed): (&Route, &AiRoute, Allowed<'_>),
     head: &RequestHead,
     body: RequestBody,
     record: &mut CallRecord,
@@ -149,7 +162,7 @@ pub(crate) async fn read_intent(
             return Ok(Intent::List(Listing::one(form, find(ai, last)?)));
         }
         AiEndpoint::Prompts | AiEndpoint::PromptDocument | AiEndpoint::PromptVersionDocument => {
-            return of_prompts(worker, ai, head, b"", record);
+            return of_prompts(worker, (ai, allowed), head, b"", record);
         }
         AiEndpoint::ChatCompletions
         | AiEndpoint::Responses
@@ -190,7 +203,7 @@ pub(crate) async fn read_intent(
         .map_err(|unread| unread.refusal(bound, record))?;
     record.bytes_in = body.len() as u64;
     if ai.endpoint.is_of_prompts() {
-        return of_prompts(worker, ai, head, &body, record);
+        return of_prompts(worker, (ai, allowed), head, &body, record);
     }
     let body = AskedBody::from(body);
     let (model, stream, task) = match (ai.endpoint, task_at(ai.endpoint)) {
@@ -242,15 +255,17 @@ pub(super) fn sticky(model: &ModelPlan, head: &RequestHead) -> Vec<(Box<str>, u6
 
 fn of_prompts(
     worker: &Worker,
-    ai: &AiRoute,
+    (ai, allowed): (&AiRoute, Allowed<'_>),
     head: &RequestHead,
     body: &[u8],
     record: &mut CallRecord,
 ) -> Result<Intent, Refusal> {
-    Ok(match prompt::read(worker, ai, head, body, record)? {
-        prompt::Read::Call(call) => Intent::Call(call),
-        prompt::Read::Other(asked) => Intent::Prompts(asked),
-    })
+    Ok(
+        match prompt::read(worker, ai, head, body, allowed, record)? {
+            prompt::Read::Call(call) => Intent::Call(call),
+            prompt::Read::Other(asked) => Intent::Prompts(asked),
+        },
+    )
 }
 
 fn find<'a>(ai: &'a AiRoute, model: &str) -> Result<&'a Arc<ModelPlan>, Fault> {

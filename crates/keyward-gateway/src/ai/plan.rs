@@ -16,6 +16,7 @@ use keyward_access::Rule;
 use keyward_llm::catalogue::{Mode, Price};
 use keyward_llm::{Dialect, Target};
 use keyward_model::resource::AiEndpoint;
+use keyward_model::resource::authentication::Authentication;
 use keyward_model::resource::provider::ProviderEjection;
 use keyward_model::usage::RouteLabels;
 use keyward_model::{Moment, Name};
@@ -46,6 +47,8 @@ pub(crate) struct AiPlan {
     pub(crate) prompts: BTreeMap<Box<str>, PromptPlan>,
     /// Below which path it is served.
     pub(crate) base_path: Box<str>,
+    /// How callers of its prompts say who they are, for documents.
+    pub(crate) authentication: Authentication,
     pub(crate) providers: Box<[ProviderRoute]>,
     /// Limits in what calls of all these models take.
     pub(crate) budgets: Arc<BudgetPlan>,
@@ -155,6 +158,7 @@ impl AiPlan {
             models,
             prompts: BTreeMap::new(),
             base_path: "/".into(),
+            authentication: Authentication::None,
             providers,
             budgets,
             helpers,
@@ -164,14 +168,16 @@ impl AiPlan {
         }
     }
 
-    /// The same with the prompts that it serves below this path.
+    /// The same with the prompts that it serves below this path, to who comes like this.
     pub(crate) fn with_prompts(
         self,
         prompts: BTreeMap<Box<str>, PromptPlan>,
         base_path: &str,
+        authentication: &Authentication,
     ) -> Self {
         Self {
             prompts,
+            authentication: authentication.clone(),
             base_path: base_path.into(),
             ..self
         }

@@ -271,7 +271,9 @@ async fn way(
             }
             let body = std::mem::replace(&mut body, RequestBody::Empty);
             let ways = (&**worker, &**seat);
-            let read = ai::read_intent(ways, (route, ai), &head, body, record);
+            let allowed =
+                |model: &ai::ModelPlan| authorize::allows(&attempt, &authenticated, &head, model);
+            let read = ai::read_intent(ways, (route, ai, &allowed), &head, body, record);
             Some(Box::pin(read).await?)
         }
         None => None,
@@ -303,6 +305,11 @@ async fn way(
     {
         // Before limits: a body that is not taken uses none up.
         body = decompression::decompress(worker, plan, &mut head, body)?;
+    }
+    if let Some(intent) = &mut intent {
+        // Behind all that decides who may: what is wrong with a body tells of a prompt's variables, and rendering it takes
+        // time. Before limits, which count what it comes to.
+        intent.render(&head)?;
     }
     // Before the limits that count calls: what holds the most is asked first, and given back if they refuse.
     let spending = match (&mut intent, &route.ai) {

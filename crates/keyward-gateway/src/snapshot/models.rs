@@ -427,7 +427,11 @@ impl ModelInputs {
         });
         let questions: Box<[_]> = questions.collect::<Result<_, CompileError>>()?;
         let plan = AiPlan::new(models, providers, budgets.api, helpers, questions);
-        Ok(Arc::new(plan.with_prompts(prompts, api.base_path.as_str())))
+        Ok(Arc::new(plan.with_prompts(
+            prompts,
+            api.base_path.as_str(),
+            &api.authentication,
+        )))
     }
 }
 

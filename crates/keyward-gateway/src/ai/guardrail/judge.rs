@@ -149,17 +149,102 @@ async fn moderation(
         .await?;
     let moderated: Moderated = serde_json::from_slice(&answer)
         .map_err(|error| format!("its answer can't be read: {error}"))?;
-    if moderated.results.is_empty() {
-        return Err("its answer has no results".to_owned());
+    judged(&moderated, &check.thresholds, texts.len())
+}
+
+/// What scores come to. An answer that says nothing of a text, or of a category that counts, is none: a category whose
+/// name is written wrongly would let everything pass.
+fn judged(
+    moderated: &Moderated,
+    thresholds: &[(Box<str>, u16)],
+    texts: usize,
+) -> Result<Verdict, String> {
+    let results = &moderated.results;
+    if results.len() < texts {
+        return Err(format!(
+            "it answers about {} texts where it was asked about {texts}",
+            results.len()
+        ));
     }
-    let fires = moderated.results.iter().any(|result| {
-        if check.thresholds.is_empty() {
-            return result.flagged;
+    let mut missing = None;
+    for result in results {
+        if thresholds.is_empty() && result.flagged {
+            return Ok(Verdict::Fires);
         }
-        check.thresholds.iter().any(|(category, threshold)| {
-            let score = result.category_scores.get(&**category).copied().flatten();
-            score.is_some_and(|score| score * 1000.0 >= f64::from(*threshold))
-        })
-    });
-    Ok(if fires { Verdict::Fires } else { Verdict::Pass })
+        for (category, threshold) in thresholds {
+            match result.category_scores.get(&**category) {
+                Some(Some(score)) if score * 1000.0 >= f64::from(*threshold) => {
+                    return Ok(Verdict::Fires);
+                }
+                // `null` is said of what does not go with a text of this kind.
+                Some(_) => {}
+                None => missing = Some(category),
+            }
+        }
+    }
+    match missing {
+        Some(category) => Err(format!(
+            "its answer has no score of `{category}`: name categories as the model does"
+        )),
+        None => Ok(Verdict::Pass),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_answer_does_not_say_lets_nothing_pass() {
+        let result = |flagged: bool, scores: &str| {
+            format!(r#"{{"flagged":{flagged},"category_scores":{scores}}}"#)
+        };
+        let check = |results: &[String],
+                     thresholds: &[(&str, u16)],
+                     texts,
+                     expected: Result<bool, &str>| {
+            let body = format!(r#"{{"results":[{}]}}"#, results.join(","));
+            let moderated: Moderated = serde_json::from_str(&body).unwrap();
+            let thresholds: Vec<_> = thresholds
+                .iter()
+                .map(|(name, score)| (Box::from(*name), *score))
+                .collect();
+            match (judged(&moderated, &thresholds, texts), expected) {
+                (Ok(Verdict::Fires), Ok(true)) | (Ok(Verdict::Pass), Ok(false)) => {}
+                (Err(why), Err(expected)) => assert!(why.contains(expected), "{why}"),
+                (Ok(_) | Err(_), _) => panic!("{body}"),
+            }
+        };
+        let mild = result(false, r#"{"violence":0.1,"hate":null}"#);
+        let bad = result(true, r#"{"violence":0.8}"#);
+        check(
+            std::slice::from_ref(&mild),
+            &[("violence", 700)],
+            1,
+            Ok(false),
+        );
+        check(
+            &[mild.clone(), bad.clone()],
+            &[("violence", 700)],
+            2,
+            Ok(true),
+        );
+        check(std::slice::from_ref(&mild), &[("hate", 700)], 1, Ok(false));
+        check(
+            std::slice::from_ref(&mild),
+            &[("violense", 700)],
+            1,
+            Err("`violense`"),
+        );
+        check(
+            std::slice::from_ref(&bad),
+            &[("hate", 1), ("violence", 700)],
+            1,
+            Ok(true),
+        );
+        check(&[bad], &[], 1, Ok(true));
+        check(std::slice::from_ref(&mild), &[], 1, Ok(false));
+        check(&[mild], &[], 2, Err("1 texts"));
+        check(&[], &[], 1, Err("0 texts"));
+    }
 }

@@ -6,8 +6,10 @@
 //! other services too.
 
 mod answer_schema;
+mod document;
 mod injection;
 mod judge;
+mod parts;
 mod passing;
 mod pii;
 mod places;

@@ -1,8 +1,10 @@
 //! One call on its way through the guardrails: its request before anybody is asked, its answer before the caller has it.
 
 use super::judge::Verdict;
+use super::parts::written_back;
 use super::places::{self, Form, Site};
-use super::sieve::{Fired, Looking, Stopped, whole};
+use super::rule::Rules;
+use super::sieve::{Fired, Looking, Stopped, Whole, whole};
 use super::stream::{self, Filter, GuardedBody, Rewritten};
 use super::vault::Vault;
 use super::{GuardPlan, Side, answer_schema, injection};
@@ -31,8 +33,10 @@ use std::time::Duration;
 const STREAM_MAX: usize = 8 << 20;
 /// How long it may take to be there: as long as the vendors' libraries wait for an answer.
 const STREAM_WITHIN: Duration = Duration::from_secs(600);
-/// After so many bytes that were looked at, others have their turn.
-const TURN_BYTES: usize = 256 << 10;
+/// More is not looked at in one call.
+const LOOKED_MAX: usize = 64 << 20;
+/// After so many pieces of texts that were looked at, others have their turn.
+const TURN_PIECES: usize = 8;
 
 /// A call.
 pub(in crate::ai) struct Passing {
@@ -140,12 +144,16 @@ struct Texts<'b> {
 }
 
 impl<'b> Texts<'b> {
-    fn of(body: &'b Spanned) -> Self {
-        let sites = places::sites(body);
-        Self {
+    fn of(body: &'b Spanned) -> Result<Self, Stopped> {
+        let sites = places::sites(body)?;
+        let bytes: usize = sites.iter().map(|site| site.text.len()).sum();
+        if bytes > LOOKED_MAX {
+            return Err(Stopped::Unreadable);
+        }
+        Ok(Self {
             new: sites.iter().map(|_| None).collect(),
             sites,
-        }
+        })
     }
 
     fn iter(&self) -> impl Iterator<Item = &str> {
@@ -155,12 +163,42 @@ impl<'b> Texts<'b> {
             .map(|(site, new)| new.as_deref().unwrap_or(&site.text))
     }
 
+    /// Which of them, several together, are parts of one message.
+    fn runs(&self) -> Vec<Range<usize>> {
+        let mut runs: Vec<Range<usize>> = Vec::new();
+        for (place, _) in self
+            .sites
+            .iter()
+            .enumerate()
+            .filter(|(_, site)| site.follows)
+        {
+            match runs.last_mut() {
+                Some(run) if run.end == place => run.end = place + 1,
+                Some(_) | None => runs.push(place.saturating_sub(1)..place + 1),
+            }
+        }
+        runs
+    }
+
     fn edits(&self) -> impl Iterator<Item = (Range<usize>, String)> {
         self.sites.iter().zip(&self.new).filter_map(|(site, new)| {
             let new = new.as_ref()?;
             Some((site.span.clone(), site.form.write(new)))
         })
     }
+}
+
+/// The points of the text that has the most signs of an injection.
+async fn most_points(texts: &Texts<'_>) -> u32 {
+    let mut most = 0;
+    for (site, text) in texts.sites.iter().zip(texts.iter()) {
+        let mut signs = injection::Signs::of(text, site.form == Form::Json);
+        while signs.step() {
+            tokio::task::yield_now().await;
+        }
+        most = most.max(signs.points());
+    }
+    most
 }
 
 impl Passing {
@@ -188,14 +226,21 @@ impl Passing {
         let body = asked.body.clone();
         let tree = Spanned::parse(&body)
             .map_err(|error| Refused::Malformed(format!("The body is {error}")))?;
-        let mut texts = Texts::of(&tree);
-        self.look(&plan.request, &mut texts, false).await?;
-        for (guard, action, threshold) in &plan.request.injections {
-            if texts
-                .iter()
-                .any(|text| injection::points(text) >= *threshold)
-            {
-                self.fires(*guard, *action)?;
+        let embeds = asked
+            .task
+            .as_ref()
+            .is_some_and(|task| task.task == Task::Embeddings);
+        if embeds && places::has_tokens(&tree) {
+            return Err(Stopped::Unreadable.into());
+        }
+        let mut texts = Texts::of(&tree)?;
+        self.look(&plan.request.rules, &mut texts, false).await?;
+        if !plan.request.injections.is_empty() {
+            let most = most_points(&texts).await;
+            for (guard, action, threshold) in &plan.request.injections {
+                if most >= *threshold {
+                    self.fires(*guard, *action)?;
+                }
             }
         }
         self.judge(&plan.request, beside, "request", &mut texts)
@@ -207,33 +252,67 @@ impl Passing {
         Ok(())
     }
 
-    /// Looks at single texts.
+    /// Looks at single texts, as they are by now.
     async fn look(
         &mut self,
-        side: &Side,
+        rules: &Rules,
         texts: &mut Texts<'_>,
         gives_back: bool,
     ) -> Result<(), Stopped> {
         let gives_back = gives_back && self.vault.gives_back();
-        if side.rules.rules.is_empty() && !gives_back {
+        if rules.rules.is_empty() && !gives_back {
             return Ok(());
         }
-        let mut bytes = 0;
+        let mut pieces = 0;
         for (site, new) in texts.sites.iter().zip(&mut texts.new) {
-            bytes += site.text.len();
-            if bytes > TURN_BYTES {
-                bytes = 0;
-                tokio::task::yield_now().await;
+            let text = new.as_deref().unwrap_or(&site.text);
+            let mut looked = Whole::new(text, site.form == Form::Json);
+            self.look_through(&mut looked, rules, gives_back, &mut pieces)
+                .await?;
+            if let Some(masked) = looked.finish() {
+                *new = Some(masked);
             }
+        }
+        // Then at what lies over the end of a part and goes on in the next: a part alone ends a number or a word.
+        for run in texts.runs() {
+            let parts: Vec<&str> = texts.iter().skip(run.start).take(run.len()).collect();
+            let joined = parts.concat();
+            let mut looked = Whole::new(&joined, false).noting();
+            self.look_through(&mut looked, rules, gives_back, &mut pieces)
+                .await?;
+            let written = written_back(&parts, &looked.replaced());
+            for (new, written) in texts.new.iter_mut().skip(run.start).zip(written) {
+                if written.is_some() {
+                    *new = written;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn look_through(
+        &mut self,
+        looked: &mut Whole<'_>,
+        rules: &Rules,
+        gives_back: bool,
+        pieces: &mut usize,
+    ) -> Result<(), Stopped> {
+        loop {
             let mut looking = Looking {
-                rules: &side.rules,
+                rules,
                 vault: &mut self.vault,
                 fired: &mut self.fired,
                 gives_back,
             };
-            *new = whole(&site.text, site.form == Form::Json, &mut looking)?;
+            let more = looked.step(&mut looking)?;
+            *pieces += 1;
+            if pieces.is_multiple_of(TURN_PIECES) {
+                tokio::task::yield_now().await;
+            }
+            if !more {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     fn fires(&mut self, guard: usize, action: GuardAction) -> Result<(), Stopped> {
@@ -434,10 +513,12 @@ impl Passing {
         let side = &plan.answer;
         let body = answer.body.whole().cloned().ok_or(Stopped::Unreadable)?;
         let tree = Spanned::parse(&body).map_err(|_| Stopped::Unreadable)?;
-        let mut texts = Texts::of(&tree);
-        self.look(side, &mut texts, true).await?;
+        let mut texts = Texts::of(&tree)?;
+        self.look(&side.rules, &mut texts, false).await?;
         self.fits(side, (beside, asked), &body)?;
         self.judge(side, beside, "answer", &mut texts).await?;
+        // Behind the judges: what is masked for the model is masked for them, too.
+        self.look(&Rules::default(), &mut texts, true).await?;
         let mut edits: Vec<_> = texts.edits().collect();
         places::likelihoods(&tree, &mut edits);
         if !edits.is_empty() {
@@ -489,18 +570,18 @@ impl Passing {
             })?
         };
         self.fits(side, (beside, asked), &stream)?;
-        let texts = stream::texts(asked.form, &stream);
+        let texts = stream::texts(asked.form, &stream)?;
         // Other services see no more of a text than its reader will: the same rules, on each as a whole.
         let mut shown = Vec::with_capacity(texts.len());
-        for (_, text) in &texts {
+        for text in &texts {
             let mut looking = Looking {
                 rules: &side.rules,
                 vault: &mut self.vault,
                 fired: &mut self.fired,
-                gives_back: true,
+                gives_back: false,
             };
-            let new = whole(text, false, &mut looking)?;
-            shown.push(new.unwrap_or_else(|| text.clone()));
+            let new = whole(&text.text, text.json, &mut looking)?;
+            shown.push(new.unwrap_or_else(|| text.text.clone()));
         }
         let mut changed = vec![false; shown.len()];
         for judge in &side.judges {
@@ -516,7 +597,7 @@ impl Passing {
         let rewritten = texts.into_iter().zip(shown).zip(changed);
         let rewritten = rewritten.filter(|(_, changed)| *changed);
         Ok(rewritten
-            .map(|(((key, old), new), _)| Rewritten { key, old, new })
+            .map(|((grown, new), _)| Rewritten::new(grown.key, grown.text, new))
             .collect())
     }
 

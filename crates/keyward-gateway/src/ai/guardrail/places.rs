@@ -3,9 +3,10 @@
 //! What is not known counts as text: a member that a dialect gains later is looked at from its first day. Within the
 //! arguments and results of tools everything is, names and numbers too.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use super::document::{Document, quoted_document};
+use super::sieve::Stopped;
 use keyward_llm::json::{Spanned, SpannedMember, SpannedValue, quoted};
+use serde::de::IgnoredAny;
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -16,6 +17,8 @@ pub(super) struct Site<'b> {
     pub(super) span: Range<usize>,
     pub(super) text: Cow<'b, str>,
     pub(super) form: Form,
+    /// Whether it is read on from the one before: both are parts of one message.
+    pub(super) follows: bool,
 }
 
 /// How a text lies in its body.
@@ -76,6 +79,23 @@ const MAKES: &[&str] = &[
 /// Members that repeat an answer's text token by token.
 const LIKELIHOODS: &[&str] = &["logprobs", "logprobsResult"];
 
+/// Members that hold a JSON schema: of what a tool takes, or of the answer.
+const SCHEMAS: &[&str] = &[
+    "input_schema",
+    "inputSchema",
+    "parameters",
+    "parametersJsonSchema",
+    "parameters_json_schema",
+    "responseJsonSchema",
+    "responseSchema",
+    "response_schema",
+    "schema",
+];
+/// Members of a schema whose members have names that its author gave.
+const NAMED: &[&str] = &["$defs", "definitions", "patternProperties", "properties"];
+/// Members of a schema that hold data.
+const HOLDS_DATA: &[&str] = &["const", "default", "enum", "example", "examples"];
+
 /// A number of fewer digits tells nothing of anyone.
 const DIGITS_MIN: usize = 7;
 
@@ -88,23 +108,36 @@ struct Standing<'b> {
     object: Option<&'b Spanned>,
     /// Whether a tool's author said how it is made.
     of_tool: bool,
+    /// Whether it is what a tool gave: text, which often is JSON.
+    result: bool,
+    /// Whether it is a part of a JSON schema.
+    of_schema: bool,
 }
 
 /// All texts of a body, in their order.
-pub(super) fn sites(body: &Spanned) -> Vec<Site<'_>> {
+///
+/// # Errors
+/// Something says that it is text and can't be read.
+pub(super) fn sites(body: &Spanned) -> Result<Vec<Site<'_>>, Stopped> {
     let mut sites = Vec::new();
     let standing = Standing {
         key: "",
         object: None,
         of_tool: false,
+        result: false,
+        of_schema: false,
     };
-    walk(body, standing, &mut sites);
-    sites
+    walk(body, standing, &mut sites)?;
+    Ok(sites)
 }
 
-fn walk<'b>(value: &'b Spanned, standing: Standing<'b>, sites: &mut Vec<Site<'b>>) {
+fn walk<'b>(
+    value: &'b Spanned,
+    standing: Standing<'b>,
+    sites: &mut Vec<Site<'b>>,
+) -> Result<(), Stopped> {
     match &value.value {
-        SpannedValue::String(text) => sites.extend(string(value, text, standing)),
+        SpannedValue::String(text) => sites.extend(string(value, text, standing)?),
         SpannedValue::Number(text) => {
             let digits = text.bytes().filter(u8::is_ascii_digit).count();
             if standing.of_tool && digits >= DIGITS_MIN {
@@ -112,39 +145,77 @@ fn walk<'b>(value: &'b Spanned, standing: Standing<'b>, sites: &mut Vec<Site<'b>
                     span: value.span.clone(),
                     text: Cow::Borrowed(text),
                     form: Form::Number,
+                    follows: false,
                 });
             }
         }
         SpannedValue::Word => {}
         SpannedValue::Array(items) => {
+            let mut before = None;
             for item in items {
-                walk(item, standing, sites);
+                let known = sites.len();
+                walk(item, standing, sites)?;
+                let part = part_of_text(item);
+                let alone = match sites.get_mut(known..) {
+                    Some([site]) if site.form == Form::Text && part.is_some() => Some(site),
+                    Some(_) | None => None,
+                };
+                let part = part.filter(|_| alone.is_some());
+                if let Some(site) = alone {
+                    site.follows = part == before;
+                }
+                before = part;
             }
         }
         SpannedValue::Object(members) => {
             for member in members {
-                if standing.of_tool {
+                let named = standing.of_schema && NAMED.contains(&standing.key);
+                if standing.of_tool || named {
                     sites.push(name(member));
-                } else if LIKELIHOODS.contains(&&*member.name) {
+                } else if !standing.of_schema && LIKELIHOODS.contains(&&*member.name) {
                     continue;
                 }
+                let holds_data =
+                    standing.of_schema && !named && HOLDS_DATA.contains(&&*member.name);
                 let below = Standing {
                     key: &member.name,
                     object: Some(value),
-                    of_tool: standing.of_tool || is_of_tool(member, value, standing.key),
+                    of_tool: standing.of_tool
+                        || holds_data
+                        || is_of_tool(member, value, standing.key),
+                    of_schema: standing.of_schema || is_schema(member),
+                    result: standing.result || is_result(&member.name, value),
                 };
-                walk(&member.value, below, sites);
+                walk(&member.value, below, sites)?;
             }
         }
     }
+    Ok(())
+}
+
+/// Of an item that is a text and nothing else, what kind of one it is: parts of one kind are read as one text.
+fn part_of_text(item: &Spanned) -> Option<(Option<&str>, bool)> {
+    let text = item.get("text")?.as_str()?;
+    if text.is_empty() {
+        return None;
+    }
+    let kind = item.get("type").and_then(Spanned::as_str);
+    Some((kind, item.get("thought").is_some()))
 }
 
 /// The members that repeat an answer's text token by token, and what stands there when they are taken out: a text that is
 /// masked or held back is not to be read there.
 pub(super) fn likelihoods(body: &Spanned, out: &mut Vec<(Range<usize>, String)>) {
+    likelihoods_below(body, "", out);
+}
+
+fn likelihoods_below(body: &Spanned, key: &str, out: &mut Vec<(Range<usize>, String)>) {
     for member in body.members() {
         if !LIKELIHOODS.contains(&&*member.name) {
-            likelihoods(&member.value, out);
+            // What a tool is given may have a member of any name, and is looked at as it is.
+            if !is_of_tool(member, body, key) && !is_schema(member) {
+                likelihoods_below(&member.value, &member.name, out);
+            }
             continue;
         }
         let nothing = match &member.value.value {
@@ -158,7 +229,7 @@ pub(super) fn likelihoods(body: &Spanned, out: &mut Vec<(Range<usize>, String)>)
         out.push((member.value.span.clone(), nothing.to_owned()));
     }
     for item in body.items() {
-        likelihoods(item, out);
+        likelihoods_below(item, key, out);
     }
 }
 
@@ -167,6 +238,7 @@ fn name(member: &SpannedMember) -> Site<'_> {
         span: member.name_span.clone(),
         text: Cow::Borrowed(&member.name),
         form: Form::Text,
+        follows: false,
     }
 }
 
@@ -185,21 +257,52 @@ fn is_of_tool(member: &SpannedMember, object: &Spanned, above: &str) -> bool {
     }
 }
 
-fn string<'b>(value: &'b Spanned, text: &'b str, standing: Standing<'b>) -> Option<Site<'b>> {
+fn is_schema(member: &SpannedMember) -> bool {
+    SCHEMAS.contains(&&*member.name) && !member.value.members().is_empty()
+}
+
+/// Whether a request has numbers in the place of texts, which a model reads as the tokens that they stand for.
+pub(super) fn has_tokens(body: &Spanned) -> bool {
+    let is_number = |value: &Spanned| value.as_number().is_some();
+    let input = body.get("input").map_or(&[][..], Spanned::items);
+    input
+        .iter()
+        .any(|item| is_number(item) || item.items().iter().any(is_number))
+}
+
+/// Whether a member holds what a tool gave.
+fn is_result(name: &str, object: &Spanned) -> bool {
+    let said = |key| object.get(key).and_then(Spanned::as_str);
+    let kind = said("type").unwrap_or_default();
+    match name {
+        "content" => {
+            matches!(said("role"), Some("tool" | "function")) || kind.ends_with("tool_result")
+        }
+        "output" => kind.ends_with("_call_output"),
+        _ => false,
+    }
+}
+
+fn string<'b>(
+    value: &'b Spanned,
+    text: &'b str,
+    standing: Standing<'b>,
+) -> Result<Option<Site<'b>>, Stopped> {
     let site = |text, form| {
-        Some(Site {
+        Ok(Some(Site {
             span: value.span.clone(),
             text,
             form,
-        })
+            follows: false,
+        }))
     };
     let plain = Cow::Borrowed(text);
     if text.is_empty() {
-        return None;
+        return Ok(None);
     }
     if standing.of_tool {
         // Of a string `arguments`, its name made it one of a tool's.
-        let form = if is_json(standing) {
+        let form = if is_json(standing) || holds_json(text) {
             Form::Json
         } else {
             Form::Text
@@ -207,23 +310,23 @@ fn string<'b>(value: &'b Spanned, text: &'b str, standing: Standing<'b>) -> Opti
         return site(plain, form);
     }
     if MAKES.contains(&standing.key) {
-        return None;
+        return Ok(None);
     }
-    if is_json(standing) {
+    if is_json(standing) || standing.result && holds_json(text) {
         return site(plain, Form::Json);
     }
-    let Some((head, data, media_type)) = encoded(text, standing) else {
-        return site(plain, Form::Text);
-    };
-    if !is_text(media_type) {
+    match Document::read(text, standing.key, standing.object) {
+        Document::None => site(plain, Form::Text),
         // Pictures and sound: nothing here reads them.
-        return None;
+        Document::NoText => Ok(None),
+        Document::Text { head, text } => site(Cow::Owned(text), Form::Base64(head)),
+        Document::Unreadable => Err(Stopped::Unreadable),
     }
-    let decoded = STANDARD.decode(data).ok();
-    match decoded.and_then(|bytes| String::from_utf8(bytes).ok()) {
-        Some(decoded) => site(Cow::Owned(decoded), Form::Base64(head.to_owned())),
-        None => site(plain, Form::Text),
-    }
+}
+
+/// Whether a text is an object or an array of JSON, whose escapes hide nothing.
+fn holds_json(text: &str) -> bool {
+    text.trim_start().starts_with(['{', '[']) && serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
 fn is_json(standing: Standing<'_>) -> bool {
@@ -241,49 +344,12 @@ fn is_json(standing: Standing<'_>) -> bool {
     }
 }
 
-/// What stands in base64: what stands before it, itself, and what it is.
-fn encoded<'b>(text: &'b str, standing: Standing<'b>) -> Option<(&'b str, &'b str, &'b str)> {
-    if let Some(rest) = text.strip_prefix("data:")
-        && let Some((kind, data)) = rest.split_once(";base64,")
-        && is_base64(data)
-    {
-        let head = text.len() - data.len();
-        let kind = kind.split(';').next().unwrap_or_default();
-        return Some((text.get(..head)?, data, kind));
-    }
-    let of_data = matches!(
-        standing.key,
-        "data" | "b64_json" | "file_data" | "partial_image_b64" | "result"
-    );
-    if !of_data || !is_base64(text) {
-        return None;
-    }
-    let object = standing.object?;
-    let kind = ["media_type", "mimeType", "mime_type"]
-        .into_iter()
-        .find_map(|key| object.get(key).and_then(Spanned::as_str));
-    Some(("", text, kind.unwrap_or("application/octet-stream")))
-}
-
-fn is_base64(text: &str) -> bool {
-    let data = text.trim_end_matches('=');
-    data.bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_'))
-}
-
-fn is_text(media_type: &str) -> bool {
-    media_type.starts_with("text/")
-        || media_type.ends_with("json")
-        || media_type.ends_with("xml")
-        || media_type.ends_with("yaml")
-}
-
 impl Form {
     /// A new text as it lies in the body.
     pub(super) fn write(&self, text: &str) -> String {
         match self {
             Self::Text | Self::Json | Self::Number => quoted(text),
-            Self::Base64(head) => quoted(&format!("{head}{}", STANDARD.encode(text))),
+            Self::Base64(head) => quoted_document(head, text),
         }
     }
 }
@@ -296,7 +362,7 @@ mod tests {
     fn texts(body: &Value) -> Vec<(String, Form)> {
         let text = body.to_string();
         let tree = Spanned::parse(text.as_bytes()).unwrap();
-        let sites = sites(&tree);
+        let sites = sites(&tree).unwrap();
         sites
             .into_iter()
             .map(|site| (site.text.into_owned(), site.form))
@@ -346,6 +412,8 @@ mod tests {
                 { "role": "user", "content": [
                     { "type": "tool_result", "tool_use_id": "t1", "content": "R" },
                     { "type": "document", "source": { "type": "text", "media_type": "text/plain", "data": "two words" } },
+                    { "type": "document", "source": { "type": "text", "media_type": "image/png", "data": "password" } },
+                    { "type": "tool_result", "content": [{ "type": "text", "text": "{\"a\":\"\\u5bc6\"}" }] },
                     { "type": "image", "source": { "type": "base64", "media_type": "image/png", "data": "aGFsbG8=" } } ] } ] }),
             &[
                 ("S", Text),
@@ -358,6 +426,8 @@ mod tests {
                 ("small", Text),
                 ("R", Text),
                 ("two words", Text),
+                ("password", Text),
+                ("{\"a\":\"\\u5bc6\"}", Json),
             ],
         );
         check(
@@ -391,5 +461,58 @@ mod tests {
             ],
         );
         check(&json!({ "model": "m", "input": ["E"] }), &[("E", Text)]);
+    }
+
+    #[test]
+    fn what_the_author_of_a_schema_chose_is_seen_and_how_schemas_are_made_is_not() {
+        use Form::{Number, Text};
+        check(
+            &json!({ "tools": [{ "type": "function", "function": { "name": "f", "parameters": {
+                "type": "object",
+                "properties": {
+                    "sk-name": { "type": "string", "enum": ["A", 12345678] },
+                    "logprobs": { "type": "string", "description": "D", "const": "C" } },
+                "$defs": { "x": { "type": "integer", "minimum": 12345678 } } } } }] }),
+            &[
+                ("f", Text),
+                ("sk-name", Text),
+                ("A", Text),
+                ("12345678", Number),
+                ("logprobs", Text),
+                ("D", Text),
+                ("C", Text),
+                ("x", Text),
+            ],
+        );
+    }
+
+    #[test]
+    fn tokens_in_the_place_of_texts_are_seen() {
+        let check = |body: Value, expected: bool| {
+            let text = body.to_string();
+            assert_eq!(
+                has_tokens(&Spanned::parse(text.as_bytes()).unwrap()),
+                expected,
+                "{text}"
+            );
+        };
+        check(json!({ "input": [[9906, 1917]] }), true);
+        check(json!({ "input": ["a", [1]] }), true);
+        check(json!({ "input": [9906] }), true);
+        check(json!({ "input": ["a", "b"] }), false);
+        check(json!({ "input": "a" }), false);
+        check(json!({ "dimensions": [1] }), false);
+    }
+
+    #[test]
+    fn what_a_tool_is_given_keeps_its_members_whatever_they_are_called() {
+        let body = json!({ "content": [{ "type": "tool_use", "input": { "logprobs": [1], "a": { "logprobs": ["x"] } } }],
+            "choices": [{ "logprobs": { "content": [] }, "message": {} }] });
+        let text = body.to_string();
+        let tree = Spanned::parse(text.as_bytes()).unwrap();
+        let mut edits = Vec::new();
+        likelihoods(&tree, &mut edits);
+        assert_eq!(edits.len(), 1, "{edits:?}");
+        assert_eq!(&text[edits[0].0.clone()], r#"{"content":[]}"#);
     }
 }

@@ -109,6 +109,8 @@ impl Rules {
         let look = Look {
             normalise: check.normalise,
             fold: false,
+            // Expressions say themselves how much space they take.
+            one_space: false,
         };
         for pattern in &check.patterns {
             let (regex, longest) = compile(pattern, check.ignore_case, place.of_answers)?;
@@ -125,6 +127,7 @@ impl Rules {
         let look = Look {
             normalise: check.normalise,
             fold: check.ignore_case,
+            one_space: check.normalise,
         };
         let mut words = Vec::with_capacity(check.words.len());
         for word in &check.words {
@@ -154,6 +157,8 @@ impl Rules {
         let look = Look {
             normalise: check.normalise,
             fold: false,
+            // The end of a line ends a number, too.
+            one_space: false,
         };
         let pii = Pii::new(&check.kinds);
         let longest = pii.longest();
@@ -277,7 +282,7 @@ fn is_whole(text: &str, start: usize, end: usize) -> bool {
 
 /// Whether a character is a part of a word that is set apart by what stands around it. Of Chinese, Japanese and Thai
 /// nothing is set apart.
-fn joins(character: char) -> bool {
+pub(super) fn joins(character: char) -> bool {
     let unspaced = matches!(
         character,
         '\u{e00}'..='\u{eff}'
@@ -286,6 +291,7 @@ fn joins(character: char) -> bool {
             | '\u{2e80}'..='\u{9fff}'
             | '\u{ac00}'..='\u{d7af}'
             | '\u{f900}'..='\u{faff}'
+            | '\u{ff66}'..='\u{ff9f}'
             | '\u{20000}'..='\u{3ffff}'
     );
     (character.is_alphanumeric() || character == '_') && !unspaced

@@ -12,6 +12,7 @@ use super::vault::{MARK_MAX, Vault};
 use super::view::{Json, Look, View};
 use keyward_llm::json::quoted;
 use keyward_model::resource::guardrail::{GuardAction, PiiKind};
+use std::ops::Range;
 
 /// How much of what has left is kept, to know what stands before a match.
 const BEFORE: usize = 512;
@@ -19,6 +20,11 @@ const BEFORE: usize = 512;
 const HELD_MAX: usize = 256 << 10;
 /// Whole texts are looked at in pieces of this size, so that what is noted of each takes little memory.
 const PIECE: usize = 16 << 10;
+/// A text that has to be there whole for an expression without bounds has no more bytes: the time such an expression takes
+/// may grow with the square of them.
+const WHOLE_MAX: usize = 4 << 20;
+/// More is not found in one call: each takes memory until it is replaced.
+const MATCHES_MAX: usize = 100_000;
 /// A number, `true` or `null` is not torn apart up to this length.
 const WORD_MAX: usize = 64;
 
@@ -35,6 +41,17 @@ pub(super) struct Sieve {
     cursors: Vec<usize>,
     /// What is to be replaced and has not been, by where it begins.
     found: Vec<Found>,
+    /// How much of the text before `raw` was dropped.
+    dropped: usize,
+    /// What was replaced, where somebody asks for it.
+    replaced: Option<Vec<Replaced>>,
+}
+
+/// What stands in place of a part of a text.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Replaced {
+    pub(super) place: Range<usize>,
+    pub(super) new: String,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +71,11 @@ enum What {
 
 /// The guardrails that fired, by their places.
 #[derive(Debug, Default)]
-pub(super) struct Fired(Vec<(usize, GuardAction)>);
+pub(super) struct Fired {
+    guards: Vec<(usize, GuardAction)>,
+    /// How often something was found.
+    matches: usize,
+}
 
 /// A text is not to pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,13 +97,14 @@ pub(super) struct Looking<'a> {
 
 impl Fired {
     pub(super) fn add(&mut self, guard: usize, action: GuardAction) {
-        if !self.0.contains(&(guard, action)) {
-            self.0.push((guard, action));
+        self.matches += 1;
+        if !self.guards.contains(&(guard, action)) {
+            self.guards.push((guard, action));
         }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, GuardAction)> {
-        self.0.iter().copied()
+        self.guards.iter().copied()
     }
 }
 
@@ -92,24 +114,63 @@ pub(super) fn whole(
     json: bool,
     looking: &mut Looking<'_>,
 ) -> Result<Option<String>, Stopped> {
-    let mut sieve = Sieve::new(json);
-    let mut out = String::new();
-    let mut rest = text;
-    loop {
-        let bounded = looking.rules.is_bounded() && rest.len() > PIECE;
-        let piece = if bounded {
-            floor(rest, PIECE)
-        } else {
-            rest.len()
-        };
-        let (now, later) = rest.split_at(piece);
-        sieve.push(now, later.is_empty(), looking, &mut out)?;
-        if later.is_empty() {
-            break;
+    let mut whole = Whole::new(text, json);
+    while whole.step(looking)? {}
+    Ok(whole.finish())
+}
+
+/// A whole text on its way through the rules, piece by piece: between two of them others may have their turn.
+#[derive(Debug)]
+pub(super) struct Whole<'t> {
+    sieve: Sieve,
+    text: &'t str,
+    rest: &'t str,
+    out: String,
+}
+
+impl<'t> Whole<'t> {
+    pub(super) fn new(text: &'t str, json: bool) -> Self {
+        Self {
+            sieve: Sieve::new(json),
+            text,
+            rest: text,
+            out: String::new(),
         }
-        rest = later;
     }
-    Ok((out != text).then_some(out))
+
+    /// Looks at the next piece, and says whether more are left.
+    pub(super) fn step(&mut self, looking: &mut Looking<'_>) -> Result<bool, Stopped> {
+        let bounded = looking.rules.is_bounded();
+        if !bounded && self.text.len() > WHOLE_MAX {
+            return Err(Stopped::Unreadable);
+        }
+        let piece = if bounded && self.rest.len() > PIECE {
+            floor(self.rest, PIECE)
+        } else {
+            self.rest.len()
+        };
+        let (now, later) = self.rest.split_at(piece);
+        self.sieve
+            .push(now, later.is_empty(), looking, &mut self.out)?;
+        self.rest = later;
+        Ok(!later.is_empty())
+    }
+
+    /// Notes what is replaced, and where.
+    pub(super) fn noting(mut self) -> Self {
+        self.sieve.replaced = Some(Vec::new());
+        self
+    }
+
+    /// What was replaced.
+    pub(super) fn replaced(self) -> Vec<Replaced> {
+        self.sieve.replaced.unwrap_or_default()
+    }
+
+    /// The text as it passes; `None` where it passes as it is.
+    pub(super) fn finish(self) -> Option<String> {
+        (self.out != self.text).then_some(self.out)
+    }
 }
 
 fn floor(text: &str, mut at: usize) -> usize {
@@ -128,6 +189,8 @@ impl Sieve {
             json: if json { Json::Outside } else { Json::Not },
             cursors: Vec::new(),
             found: Vec::new(),
+            dropped: 0,
+            replaced: None,
         }
     }
 
@@ -149,6 +212,9 @@ impl Sieve {
         let mut limit = self.look(last, looking)?;
         if self.json != Json::Not && !last {
             limit = self.before_word(limit);
+        }
+        if looking.fired.matches > MATCHES_MAX {
+            return Err(Stopped::Unreadable);
         }
         self.found.sort_by_key(|found| (found.start, found.what));
         self.give(limit, last, looking, out)?;
@@ -231,6 +297,16 @@ impl Sieve {
         looking: &mut Looking<'_>,
         out: &mut String,
     ) -> Result<(), Stopped> {
+        if self.found.first().is_none_or(|first| first.start >= limit) {
+            out.push_str(self.raw.get(self.left..limit).unwrap_or_default());
+            self.left = self.left.max(limit);
+            return Ok(());
+        }
+        // Once for all that is replaced here, and where one stands in the JSON is carried on from each to the next: else
+        // the time would grow with the square of what is found.
+        let raw = std::mem::take(&mut self.raw);
+        let view = View::of(&raw, self.json, Look::default(), true);
+        let mut standing = (self.json, 0);
         let mut taken = 0;
         while let Some(first) = self.found.get(taken).copied() {
             if first.start >= limit {
@@ -255,70 +331,33 @@ impl Sieve {
             let all = self.found.get(taken..behind).unwrap_or_default();
             let masked = all.iter().find(|found| found.what != What::GivenBack);
             let what = masked.map_or(first.what, |found| found.what);
-            let (start, end, new) = self.replaced(first.start, end, what, looking)?;
-            out.push_str(self.raw.get(self.left..start).unwrap_or_default());
+            let (json, at) = standing;
+            let ahead = raw.get(at..).unwrap_or_default();
+            let (json, passed) = json.after(ahead, first.start.saturating_sub(at));
+            standing = (json, at + passed);
+            let place = Place {
+                raw: &raw,
+                view: &view,
+                left: self.left,
+                json,
+            };
+            let (start, end, new) = place.replaced(first.start, end, what, looking)?;
+            out.push_str(raw.get(self.left..start).unwrap_or_default());
             out.push_str(&new);
+            if let Some(replaced) = &mut self.replaced {
+                let place = self.dropped + start..self.dropped + end;
+                replaced.push(Replaced { place, new });
+            }
             self.left = end;
             taken = behind;
             limit = limit.max(end);
         }
+        drop(view);
+        self.raw = raw;
         self.found.drain(..taken);
         out.push_str(self.raw.get(self.left..limit).unwrap_or_default());
         self.left = self.left.max(limit);
         Ok(())
-    }
-
-    /// What stands in place of a part of the text, and of which part exactly.
-    fn replaced(
-        &self,
-        start: usize,
-        end: usize,
-        what: What,
-        looking: &mut Looking<'_>,
-    ) -> Result<(usize, usize, String), Stopped> {
-        let view = View::of(&self.raw, self.json, Look::default(), true);
-        let (from, to) = (view.seen_at(start), view.seen_at(end));
-        let text = view.text().get(from..to).unwrap_or_default();
-        let (new, guard) = match what {
-            What::Masked { rule, kind } => {
-                let rule = looking.rules.rules.get(rule);
-                let rule = rule.ok_or(Stopped::Unreadable)?;
-                let mark = looking.vault.mark(rule.label(kind), text, rule.gives_back);
-                (mark, Some(rule.guard))
-            }
-            What::GivenBack => {
-                let known = looking.vault.text_of(text).unwrap_or(text);
-                (known.to_owned(), None)
-            }
-        };
-        if self.json == Json::Not {
-            return Ok((start, end, new));
-        }
-        let (state, _) = self.json.after(&self.raw, start);
-        let inside = self.raw.get(start..end).unwrap_or_default();
-        if state == Json::Inside {
-            // Within one string: a quote that ends it would let the rest of the document fall apart.
-            if state.leaves(inside) {
-                return guard.map_or(Ok((start, end, inside.to_owned())), |guard| {
-                    Err(Stopped::By(guard))
-                });
-            }
-            let quoted = quoted(&new);
-            let escaped = quoted.get(1..quoted.len() - 1).unwrap_or_default();
-            return Ok((start, end, escaped.to_owned()));
-        }
-        if !inside.bytes().all(is_word) {
-            return guard.map_or(Ok((start, end, inside.to_owned())), |guard| {
-                Err(Stopped::By(guard))
-            });
-        }
-        // All of a number becomes a text: a mark is none.
-        let bytes = self.raw.as_bytes();
-        let before = bytes.get(self.left..start).unwrap_or_default();
-        let before = before.iter().rev().take_while(|byte| is_word(**byte));
-        let behind = bytes.get(end..).unwrap_or_default();
-        let behind = behind.iter().take_while(|byte| is_word(**byte));
-        Ok((start - before.count(), end + behind.count(), quoted(&new)))
     }
 
     /// The nearest place up to `limit` that tears no number apart.
@@ -351,6 +390,7 @@ impl Sieve {
         };
         self.json = json;
         self.raw.drain(..cut);
+        self.dropped += cut;
         self.left -= cut;
         for cursor in &mut self.cursors {
             *cursor = cursor.saturating_sub(cut);
@@ -359,6 +399,70 @@ impl Sieve {
             found.start -= cut;
             found.end -= cut;
         }
+    }
+}
+
+/// Where something stands that is replaced.
+struct Place<'s> {
+    raw: &'s str,
+    /// All of it, with the escapes of JSON read.
+    view: &'s View<'s>,
+    /// How much of it has left.
+    left: usize,
+    /// Whether it is JSON, and where in it the place is.
+    json: Json,
+}
+
+impl Place<'_> {
+    /// What stands in place of a part of the text, and of which part exactly.
+    fn replaced(
+        &self,
+        start: usize,
+        end: usize,
+        what: What,
+        looking: &mut Looking<'_>,
+    ) -> Result<(usize, usize, String), Stopped> {
+        let (from, to) = (self.view.seen_at(start), self.view.seen_at(end));
+        let text = self.view.text().get(from..to).unwrap_or_default();
+        let (new, guard) = match what {
+            What::Masked { rule, kind } => {
+                let rule = looking.rules.rules.get(rule);
+                let rule = rule.ok_or(Stopped::Unreadable)?;
+                let mark = looking.vault.mark(rule.label(kind), text, rule.gives_back);
+                (mark, Some(rule.guard))
+            }
+            What::GivenBack => {
+                let known = looking.vault.text_of(text).unwrap_or(text);
+                (known.to_owned(), None)
+            }
+        };
+        if self.json == Json::Not {
+            return Ok((start, end, new));
+        }
+        let inside = self.raw.get(start..end).unwrap_or_default();
+        if self.json == Json::Inside {
+            // Within one string: a quote that ends it would let the rest of the document fall apart.
+            if self.json.leaves(inside) {
+                return guard.map_or(Ok((start, end, inside.to_owned())), |guard| {
+                    Err(Stopped::By(guard))
+                });
+            }
+            let quoted = quoted(&new);
+            let escaped = quoted.get(1..quoted.len() - 1).unwrap_or_default();
+            return Ok((start, end, escaped.to_owned()));
+        }
+        if !inside.bytes().all(is_word) {
+            return guard.map_or(Ok((start, end, inside.to_owned())), |guard| {
+                Err(Stopped::By(guard))
+            });
+        }
+        // All of a number becomes a text: a mark is none.
+        let bytes = self.raw.as_bytes();
+        let before = bytes.get(self.left..start).unwrap_or_default();
+        let before = before.iter().rev().take_while(|byte| is_word(**byte));
+        let behind = bytes.get(end..).unwrap_or_default();
+        let behind = behind.iter().take_while(|byte| is_word(**byte));
+        Ok((start - before.count(), end + behind.count(), quoted(&new)))
     }
 }
 

@@ -64,9 +64,32 @@ pub(super) struct Filter {
 #[derive(Debug)]
 pub(super) struct Rewritten {
     /// Of which text that grows; none of one that is in one event alone.
+    key: Option<String>,
+    old: String,
+    new: String,
+    /// Whether all of it was told: a text may end and begin again.
+    told: bool,
+}
+
+impl Rewritten {
+    pub(super) fn new(key: Option<String>, old: String, new: String) -> Self {
+        Self {
+            key,
+            old,
+            new,
+            told: false,
+        }
+    }
+}
+
+/// A text of a stream that is there.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Gathered {
+    /// Of which text that grows; none of one that is in one event alone.
     pub(super) key: Option<String>,
-    pub(super) old: String,
-    pub(super) new: String,
+    pub(super) text: String,
+    /// Whether it is JSON.
+    pub(super) json: bool,
 }
 
 struct Channel {
@@ -237,13 +260,17 @@ impl Filter {
         };
         let found = deltas(self.form, frame.data, &event);
         let keys = self.channels.iter().map(|channel| channel.key.clone());
-        let whole: Vec<String> = keys.filter(|key| found.ends_before(key)).collect();
-        for key in whole {
-            self.end(&key, out)?;
+        let keys: Vec<String> = keys.collect();
+        for key in keys {
+            if found.ends_before(&key) {
+                self.end(&key, out)?;
+            } else if found.pauses_before(&key) {
+                self.pause(&key, out)?;
+            }
         }
         let mut edits: Vec<(Range<usize>, String)> = Vec::new();
         places::likelihoods(&event, &mut edits);
-        for site in places::sites(&event) {
+        for site in places::sites(&event)? {
             let new = match found.at(&site.span) {
                 Some((delta, last)) => self.grow(delta, &site, last)?,
                 None => self.alone(&site)?,
@@ -314,13 +341,16 @@ impl Filter {
         };
         let mut channel = self.channels.swap_remove(place);
         let mut new = String::new();
-        let mut rewritten = self.rewritten.iter();
+        let mut rewritten = self.rewritten.iter_mut();
         let rewritten = rewritten.find(|rewritten| rewritten.key.as_ref() == Some(&delta.key));
         // All of a text that was rewritten is told where it begins.
-        let text = match (rewritten, known) {
-            (Some(rewritten), None) => rewritten.new.clone(),
-            (Some(_), Some(_)) => String::new(),
-            (None, _) => site.text.clone().into_owned(),
+        let text = match rewritten {
+            Some(rewritten) if rewritten.told => String::new(),
+            Some(rewritten) => {
+                rewritten.told = true;
+                rewritten.new.clone()
+            }
+            None => site.text.clone().into_owned(),
         };
         channel
             .sieve
@@ -344,44 +374,75 @@ impl Filter {
         let Some(place) = self.channels.iter().position(|channel| channel.key == key) else {
             return Ok(());
         };
-        let mut channel = self.channels.remove(place);
-        if !channel.sieve.holds() {
+        let channel = self.channels.remove(place);
+        self.tell_rest(channel, out).map(drop)
+    }
+
+    /// A text waits: what is held back of it is told, and it may go on.
+    fn pause(&mut self, key: &str, out: &mut Vec<u8>) -> Result<(), Stopped> {
+        let Some(place) = self.channels.iter().position(|channel| channel.key == key) else {
             return Ok(());
+        };
+        let channel = self.channels.remove(place);
+        let channel = self.tell_rest(channel, out)?;
+        self.channels.insert(place, channel);
+        Ok(())
+    }
+
+    fn tell_rest(&mut self, mut channel: Channel, out: &mut Vec<u8>) -> Result<Channel, Stopped> {
+        if !channel.sieve.holds() {
+            return Ok(channel);
         }
         let mut rest = String::new();
         channel
             .sieve
             .push("", true, &mut self.looking(), &mut rest)?;
         if rest.is_empty() {
-            return Ok(());
+            return Ok(channel);
         }
         let number = self.number + self.added + 1;
         let (name, data) = channel.told.write(&quoted(&rest), number);
         self.added += u64::from(channel.told.is_numbered());
         sse::write(&name, &data, out);
-        Ok(())
+        Ok(channel)
     }
 }
 
 /// All texts of a stream that is there, each whole, with the key of those that grow; those that repeat another once.
-pub(super) fn texts(form: Dialect, stream: &[u8]) -> Vec<(Option<String>, String)> {
-    let mut texts: Vec<(Option<String>, String)> = Vec::new();
-    let mut alone: Vec<String> = Vec::new();
+///
+/// # Errors
+/// Something says that it is text and can't be read.
+pub(super) fn texts(form: Dialect, stream: &[u8]) -> Result<Vec<Gathered>, Stopped> {
+    let mut texts: Vec<Gathered> = Vec::new();
+    let mut alone: Vec<Gathered> = Vec::new();
+    let mut unreadable = None;
     let mut reader = sse::Reader::new();
     let mut take = |frame: Frame<'_>| {
         let Ok(event) = Spanned::parse(frame.data) else {
             return Ok(());
         };
         let found = deltas(form, frame.data, &event);
-        for site in places::sites(&event) {
+        let sites = match places::sites(&event) {
+            Ok(sites) => sites,
+            Err(stopped) => {
+                unreadable = Some(stopped);
+                return Ok(());
+            }
+        };
+        for site in sites {
+            let mut text = Gathered {
+                key: None,
+                json: site.form == Form::Json,
+                text: site.text.into_owned(),
+            };
             let Some((delta, _)) = found.at(&site.span) else {
-                alone.push(site.text.into_owned());
+                alone.push(text);
                 continue;
             };
-            let key = Some(delta.key.clone());
-            match texts.iter_mut().find(|(known, _)| *known == key) {
-                Some((_, text)) => text.push_str(&site.text),
-                None => texts.push((key, site.text.into_owned())),
+            text.key = Some(delta.key.clone());
+            match texts.iter_mut().find(|known| known.key == text.key) {
+                Some(known) => known.text.push_str(&text.text),
+                None => texts.push(text),
             }
         }
         Ok(())
@@ -391,10 +452,13 @@ pub(super) fn texts(form: Dialect, stream: &[u8]) -> Vec<(Option<String>, String
         // It is found again when the stream passes, and stops it.
         tracing::debug!(%error, "a stream can't be read for its texts");
     }
+    if let Some(stopped) = unreadable {
+        return Err(stopped);
+    }
     for text in alone {
-        if !texts.iter().any(|(_, known)| *known == text) {
-            texts.push((None, text));
+        if !texts.iter().any(|known| known.text == text.text) {
+            texts.push(text);
         }
     }
-    texts
+    Ok(texts)
 }

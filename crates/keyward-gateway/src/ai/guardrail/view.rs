@@ -12,7 +12,12 @@ pub(super) struct Look {
     pub(super) normalise: bool,
     /// Capitals are small letters.
     pub(super) fold: bool,
+    /// White space in a row, of whatever kind, is one space.
+    pub(super) one_space: bool,
 }
+
+/// More white space in a row is no longer one: what could go on behind it is held back.
+const SPACES_MAX: usize = 256;
 
 /// A text as it is seen.
 #[derive(Debug)]
@@ -202,10 +207,11 @@ impl<'t> View<'t> {
             raw_end: 0,
         };
         let mut json = json;
+        let mut spaces = 0;
         let mut seen = String::new();
         while let Some(unit) = json.next(raw.get(view.raw_end..).unwrap_or_default(), last) {
             seen.clear();
-            see(unit.character, look, &mut seen);
+            see_next(unit.character, look, &mut spaces, &mut seen);
             let same = seen.len() == unit.length;
             let begins = view.parts.last().is_none_or(|part| !(part.same && same));
             if begins {
@@ -273,10 +279,26 @@ impl<'t> View<'t> {
 /// A whole text as it is seen, where nobody asks where its parts stand.
 pub(super) fn seen(text: &str, look: Look) -> String {
     let mut out = String::with_capacity(text.len());
+    let mut spaces = 0;
     for character in text.chars() {
-        see(character, look, &mut out);
+        see_next(character, look, &mut spaces, &mut out);
     }
     out
+}
+
+/// Sees a character behind so much white space.
+fn see_next(character: char, look: Look, spaces: &mut usize, out: &mut String) {
+    if !look.one_space || !character.is_whitespace() {
+        // Nobody sees what is invisible between two spaces.
+        if !(look.normalise && is_invisible(character)) {
+            *spaces = 0;
+        }
+        return see(character, look, out);
+    }
+    if *spaces == 0 {
+        out.push(' ');
+    }
+    *spaces = (*spaces + 1) % SPACES_MAX;
 }
 
 fn see(character: char, look: Look, out: &mut String) {
@@ -357,6 +379,7 @@ mod tests {
     const ALL: Look = Look {
         normalise: true,
         fold: true,
+        one_space: false,
     };
 
     #[test]
@@ -374,6 +397,23 @@ mod tests {
         check("pássw\u{6f}\u{308}rd", "password");
         check("𝐩𝐚𝐬𝐬", "pass");
         check("密码 한글", "密码 한글");
+    }
+
+    #[test]
+    fn white_space_in_a_row_is_one_space_where_that_is_asked_for() {
+        let look = Look {
+            one_space: true,
+            ..ALL
+        };
+        for text in ["a b", "a  b", "a\t\u{200b}\r\n b", "a\u{a0}\u{3000}b"] {
+            let view = View::of(text, Json::Not, look, true);
+            assert_eq!(view.text(), "a b", "{text:?}");
+            assert_eq!(seen(text, look), "a b");
+            assert_eq!(view.raw_start(2), text.len() - 1);
+            assert_eq!(view.raw_end(3), text.len());
+        }
+        let view = View::of(r#""a\n\tb""#, Json::Outside, look, true);
+        assert_eq!(view.text(), "\"a b\"");
     }
 
     #[test]

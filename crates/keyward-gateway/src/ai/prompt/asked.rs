@@ -34,7 +34,7 @@ const FEEDBACK_MAX: usize = 16 << 10;
 /// A call of a prompt, beside what it asks of its model.
 pub(crate) struct PromptCall {
     pub(super) version: Arc<PromptVersion>,
-    /// What the model is asked, for rounds that tell it what is wrong with its answer.
+    /// What the model is asked, once it is rendered, for rounds that tell it what is wrong with its answer.
     pub(super) request: Rc<Request>,
     pub(super) form: AnswerForm,
 }
@@ -83,14 +83,6 @@ impl PromptsAsked {
         }
     }
 
-    /// Leaves out of a list what this does not allow.
-    pub(crate) fn keep(&mut self, allowed: impl Fn(&ModelPlan) -> bool) {
-        match self {
-            Self::List(listed) => listed.retain(|one| allowed(&one.version.model)),
-            Self::Document { .. } | Self::Feedback { .. } => {}
-        }
-    }
-
     /// The answer.
     pub(crate) fn answer(
         &self,
@@ -120,12 +112,14 @@ impl PromptsAsked {
     }
 }
 
-/// Reads what is asked for. `body` is empty where the address takes none.
+/// Reads what is asked for. `body` is empty where the address takes none. What is listed and told of is what `allowed`
+/// allows; whether a call may pass is decided behind this, and nothing of its body is read before.
 pub(crate) fn read(
     worker: &Worker,
     ai: &AiRoute,
     head: &RequestHead,
     body: &[u8],
+    allowed: &dyn Fn(&ModelPlan) -> bool,
     record: &mut CallRecord,
 ) -> Result<Read, Refusal> {
     let mut segments = head.path().rsplit('/');
@@ -133,30 +127,31 @@ pub(crate) fn read(
     let identity = identity(record.caller.as_deref());
     let choose = |name: &str| {
         let prompt = find(&ai.plan, name)?;
-        let version = prompt.current(identity.as_deref(), worker.turn());
+        let version = prompt.current(identity.as_deref(), worker.turn(), allowed);
         let version = version.ok_or_else(|| unknown(name))?;
         Ok::<_, Fault>((prompt, Arc::clone(version)))
     };
     match ai.endpoint {
         AiEndpoint::Prompts => {
-            let listed = document::listed(&ai.plan, identity.as_deref());
+            let listed = document::listed(&ai.plan, identity.as_deref(), allowed);
             Ok(Read::Other(PromptsAsked::List(listed)))
         }
         AiEndpoint::Prompt => {
             let (_, version) = choose(next())?;
-            call(head, version, body, record)
+            Ok(call(head, version, body, record))
         }
         AiEndpoint::PromptVersion => {
             let version = next();
             let _versions = next();
             let version = version_of(&ai.plan, next(), version)?;
-            call(head, version, body, record)
+            Ok(call(head, version, body, record))
         }
         AiEndpoint::PromptDocument => {
             let _document = next();
             let (prompt, version) = choose(next())?;
             // One document for all versions that a caller may get: whose variables differ are told of their own.
-            let document = document::open_api(&ai.plan, &version, prompt.versions(), false);
+            let others = prompt.allowed(allowed);
+            let document = document::open_api(&ai.plan, &version, &others, false);
             Ok(Read::Other(PromptsAsked::Document { version, document }))
         }
         AiEndpoint::PromptVersionDocument => {
@@ -182,7 +177,13 @@ pub(crate) fn read(
             let version = worker
                 .shared
                 .call_ids
-                .read(&given.id, prompt, identity.as_deref(), record.started())
+                .read(
+                    &given.id,
+                    prompt,
+                    identity.as_deref(),
+                    // Whether one from before was rated is forgotten.
+                    worker.shared.rated.remembers_since()..=record.started(),
+                )
                 .ok_or_else(feedback::no_such_answer)?;
             let version = Arc::clone(version);
             Ok(Read::Other(PromptsAsked::Feedback { version, given }))
@@ -238,44 +239,54 @@ fn unknown(name: &str) -> Fault {
     )
 }
 
-/// What a model is to be asked for a call of a prompt.
+/// A call of a prompt, with its body as it came.
 fn call(
     head: &RequestHead,
     version: Arc<PromptVersion>,
     body: &[u8],
     record: &mut CallRecord,
-) -> Result<Read, Refusal> {
+) -> Read {
     record.prompt = Some(Box::new(version.compiled.used()));
-    is_json(head)?;
     let form = wanted(head);
-    let stream = form == AnswerForm::Events;
-    if stream && version.compiled.output.is_some() {
+    Read::Call(Box::new(ModelCall {
+        form: DIALECT,
+        sticky: sticky(&version.model, head),
+        cache: CacheWish::of(head),
+        model: Arc::clone(&version.model),
+        stream: form == AnswerForm::Events,
+        task: None,
+        // It would show the caller, in their own account, what the prompt tells its model.
+        own_key: None,
+        body: Bytes::copy_from_slice(body).into(),
+        features: Vec::new(),
+        prompt: Some(Box::new(PromptCall {
+            version,
+            request: Rc::new(Request::default()),
+            form,
+        })),
+    }))
+}
+
+/// Reads what a call of a prompt sends, and makes of it what the model is asked: once it is clear that its caller may, who
+/// is then told which variables there are.
+pub(crate) fn render(asked: &mut ModelCall, head: &RequestHead) -> Result<(), Refusal> {
+    let Some(prompt) = &mut asked.prompt else {
+        return Ok(());
+    };
+    is_json(head)?;
+    let compiled = &prompt.version.compiled;
+    if asked.stream && compiled.output.is_some() {
         let fault = Fault::new(
             Code::BadRequest,
             "This prompt answers with JSON, which is checked as a whole and not streamed; call it without `stream` and without `Accept: text/event-stream`",
         );
         return Err(fault.into());
     }
-    let sent: Sent = variables::read(&version.compiled, body)?;
-    let request = rendering::request(&version.compiled, &sent, stream).map_err(unrendered)?;
-    let body = written(&request)?;
-    Ok(Read::Call(Box::new(ModelCall {
-        form: DIALECT,
-        sticky: sticky(&version.model, head),
-        cache: CacheWish::of(head),
-        model: Arc::clone(&version.model),
-        stream,
-        task: None,
-        // It would show the caller, in their own account, what the prompt tells its model.
-        own_key: None,
-        body: body.into(),
-        features: Vec::new(),
-        prompt: Some(Box::new(PromptCall {
-            version,
-            request: Rc::new(request),
-            form,
-        })),
-    })))
+    let sent: Sent = variables::read(compiled, &asked.body)?;
+    let request = rendering::request(compiled, &sent, asked.stream).map_err(unrendered)?;
+    asked.body = written(&request)?.into();
+    prompt.request = Rc::new(request);
+    Ok(())
 }
 
 /// A request in the dialect that prompts are asked in.
@@ -302,6 +313,11 @@ fn unrendered(error: Unrendered) -> Refusal {
         Unrendered::TooMuch => Fault::new(
             Code::ValidationFailed,
             "What was sent makes more text than this prompt may have; send less",
+        )
+        .into(),
+        Unrendered::Empty => Fault::new(
+            Code::ValidationFailed,
+            "What was sent leaves nothing to ask: the variables that the question is made of are empty; send them",
         )
         .into(),
         Unrendered::Failed(why) => prompt_failed().because(why).into(),

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keyward_model::id::{RequestId, TeamId};
 use keyward_model::{Caller, Name, Secret, Timestamp};
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,14 +53,14 @@ impl CallIds {
         format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    /// The version that gave the answer of this id to this caller; `None` of any other id, and of one that is too old. An
-    /// id has one spelling.
+    /// The version that gave the answer of this id to this caller; `None` of any other id, of one that is too old, and of
+    /// one from before what is `known`, which ends now. An id has one spelling.
     pub(super) fn read<'p>(
         &self,
         id: &str,
         prompt: &'p PromptPlan,
         caller: Option<&[u8]>,
-        now: Timestamp,
+        known: RangeInclusive<Timestamp>,
     ) -> Option<&'p Arc<PromptVersion>> {
         if id.len() > ID_MAX {
             return None;
@@ -74,7 +75,10 @@ impl CallIds {
         let expected = expected.as_ref().get(..TAG_LENGTH)?;
         constant_time::verify_slices_are_equal(expected, tag).ok()?;
         let at = Timestamp::from_micros(i64::from_be_bytes(*time));
-        let age = now.as_seconds().saturating_sub(at.as_seconds());
+        if at < *known.start() {
+            return None;
+        }
+        let age = known.end().as_seconds().saturating_sub(at.as_seconds());
         let within = u64::try_from(age).is_ok_and(|age| age <= FEEDBACK_WITHIN.as_secs());
         within.then_some(version)
     }

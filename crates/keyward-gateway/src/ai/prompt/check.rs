@@ -174,6 +174,9 @@ fn examples(
                 Unrendered::TooMuch => {
                     "the templates make more of it than may be, or take too long".to_owned()
                 }
+                Unrendered::Empty => {
+                    "the last message comes out empty with these variables".to_owned()
+                }
                 Unrendered::Failed(why) => why,
             };
             flaws.push(PromptFlaw::fatal(&path, why));

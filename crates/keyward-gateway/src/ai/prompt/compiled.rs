@@ -77,6 +77,7 @@ impl CompiledPrompt {
         };
         let examples = examples(prompt, &templates).map_err(|error| match error {
             Unrendered::TooMuch => "the examples make more text than may be".to_owned(),
+            Unrendered::Empty => "the last message of an example comes out empty".to_owned(),
             Unrendered::Failed(why) => why,
         })?;
         Ok(Self {

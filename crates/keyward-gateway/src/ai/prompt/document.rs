@@ -1,31 +1,38 @@
 //! What callers are told of prompts: which there are, and how each is called. Nothing of a template is in it.
 
-use super::super::plan::AiPlan;
+use super::super::plan::{AiPlan, ModelPlan};
 use super::plan::PromptVersion;
 use super::variables::inputs_schema;
 use bytes::Bytes;
 use keyward_model::resource::VersionState;
+use keyward_model::resource::authentication::{
+    ApiKeyMethod, Authentication, AuthenticationMethod, TokenSource,
+};
 use keyward_model::resource::prompt::Output;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 /// A prompt in a list.
 pub(crate) struct Listed {
-    /// The version that this caller gets.
-    pub(super) version: Arc<PromptVersion>,
-    versions: Vec<(String, VersionState)>,
+    /// The version that this caller gets, or may call by its name.
+    version: Arc<PromptVersion>,
+    /// Those that this caller may call.
+    versions: Vec<Arc<PromptVersion>>,
 }
 
-/// The prompts of an API, in the order of their names.
-pub(super) fn listed(plan: &AiPlan, caller: Option<&[u8]>) -> Vec<Listed> {
+/// The prompts of an API of which a caller may call a version, in the order of their names.
+pub(super) fn listed(
+    plan: &AiPlan,
+    caller: Option<&[u8]>,
+    allowed: &dyn Fn(&ModelPlan) -> bool,
+) -> Vec<Listed> {
     let listed = plan.prompts.values().filter_map(|prompt| {
-        let versions = prompt.versions().iter().map(|version| {
-            let declared = version.compiled.prompt();
-            (declared.version.to_string(), declared.state)
-        });
+        let versions = prompt.allowed(allowed);
+        let current = prompt.current(caller, 0, allowed);
+        let current = current.filter(|version| allowed(&version.model));
         Some(Listed {
-            version: Arc::clone(prompt.current(caller, 0)?),
-            versions: versions.collect(),
+            version: Arc::clone(current.or(versions.last())?),
+            versions,
         })
     });
     listed.collect()
@@ -40,7 +47,8 @@ pub(super) fn list(listed: &[Listed]) -> Bytes {
             let versions: Vec<Value> = one
                 .versions
                 .iter()
-                .map(|(version, state)| json!({ "version": version, "state": state.as_str() }))
+                .map(|version| version.compiled.prompt())
+                .map(|one| json!({ "version": one.version.as_str(), "state": one.state.as_str() }))
                 .collect();
             let mut entry = json!({
                 "name": compiled.name().as_str(),
@@ -70,9 +78,12 @@ pub(super) fn open_api(
     let about = prompt.description.as_deref();
     let base = plan.base_path.trim_end_matches('/');
     let mut paths = Map::new();
+    let mut schemas = Schemas(Map::new());
+    schemas.0.insert("Problem".to_owned(), problem());
     if !fixed {
         let path = format!("{base}/prompts/{name}");
-        paths.insert(path, json!({ "post": operation(version, name.as_str()) }));
+        let operation = operation(version, name.as_str(), &mut schemas);
+        paths.insert(path, json!({ "post": operation }));
     }
     let fixed_only = std::iter::once(version).filter(|_| fixed);
     let all = others.iter().map(|version| &**version);
@@ -80,7 +91,8 @@ pub(super) fn open_api(
         let declared = version.compiled.prompt();
         let path = format!("{base}/prompts/{name}/versions/{}", declared.version);
         let id = format!("{name}:{}", declared.version);
-        paths.insert(path, json!({ "post": operation(version, &id) }));
+        let operation = operation(version, &id, &mut schemas);
+        paths.insert(path, json!({ "post": operation }));
     }
     let feedback = format!("{base}/prompts/{name}/feedback");
     paths.insert(
@@ -94,17 +106,131 @@ pub(super) fn open_api(
     if let (Some(about), Some(info)) = (about, info.as_object_mut()) {
         info.insert("description".to_owned(), json!(about));
     }
+    let (schemes, security) = security(&plan.authentication);
     let document = json!({
         "openapi": "3.1.0",
         "info": info,
         "servers": [{ "url": "/" }],
         "paths": paths,
-        "components": { "schemas": { "Problem": problem() } },
+        "security": security,
+        "components": { "schemas": schemas.0, "securitySchemes": schemes },
     });
     Bytes::from(document.to_string())
 }
 
-fn operation(version: &PromptVersion, id: &str) -> Value {
+/// How callers say who they are: each way by its name, and which of them do.
+fn security(authentication: &Authentication) -> (Map<String, Value>, Vec<Value>) {
+    let (mut schemes, mut ways) = (Map::new(), Vec::new());
+    let mut add = |name: String, scheme: Value| {
+        ways.push(json!({ &*name: [] }));
+        schemes.insert(name, scheme);
+    };
+    let mut nameless = false;
+    for method in authentication.methods() {
+        match method {
+            AuthenticationMethod::Token(token) => match &token.token {
+                TokenSource::Header => {
+                    add(
+                        "token".to_owned(),
+                        json!({ "type": "http", "scheme": "bearer" }),
+                    );
+                }
+                TokenSource::Cookie(name) => add(
+                    "token".to_owned(),
+                    json!({ "type": "apiKey", "in": "cookie", "name": &**name }),
+                ),
+            },
+            AuthenticationMethod::ApiKey(key) => {
+                for (name, scheme) in of_keys(key) {
+                    add(name, scheme);
+                }
+            }
+            AuthenticationMethod::Basic(_) => {
+                add(
+                    "basic".to_owned(),
+                    json!({ "type": "http", "scheme": "basic" }),
+                );
+            }
+            AuthenticationMethod::MutualTls(_) => {
+                add("mutual_tls".to_owned(), json!({ "type": "mutualTLS" }));
+            }
+            AuthenticationMethod::Anonymous => nameless = true,
+        }
+    }
+    if nameless {
+        ways.push(json!({}));
+    }
+    (schemes, ways)
+}
+
+fn of_keys(key: &ApiKeyMethod) -> Vec<(String, Value)> {
+    let mut ways: Vec<(String, Value)> = key
+        .headers()
+        .map(|name| {
+            let scheme = json!({ "type": "apiKey", "in": "header", "name": name });
+            (format!("api_key_header_{name}"), scheme)
+        })
+        .collect();
+    if key.sdk {
+        let scheme = json!({ "type": "http", "scheme": "bearer" });
+        ways.push(("api_key_bearer".to_owned(), scheme));
+    }
+    if let Some(name) = &key.query {
+        let scheme = json!({ "type": "apiKey", "in": "query", "name": &**name });
+        ways.push(("api_key_query".to_owned(), scheme));
+    }
+    ways
+}
+
+/// The document's own schemas. What a prompt's author wrote stands there: a `$ref` in it speaks of its own root, which would
+/// be the document's anywhere else.
+struct Schemas(Map<String, Value>);
+
+impl Schemas {
+    /// Takes a schema in, and gives what refers to it.
+    fn lift(&mut self, name: String, schema: &Value) -> Value {
+        let at = format!("#/components/schemas/{name}");
+        let mut schema = schema.clone();
+        // With an address of its own, a schema is its own root anywhere.
+        if schema.get("$id").is_none() {
+            refer(&mut schema, &at);
+        }
+        self.0.insert(name, schema);
+        json!({ "$ref": at })
+    }
+}
+
+/// Lets the references of a schema begin here.
+fn refer(schema: &mut Value, at: &str) {
+    match schema {
+        Value::Object(members) => {
+            for (name, value) in members {
+                match (name.as_str(), &mut *value) {
+                    ("$ref" | "$dynamicRef", Value::String(to)) => {
+                        if let Some(pointer) = to.strip_prefix('#')
+                            && (pointer.is_empty() || pointer.starts_with('/'))
+                        {
+                            *to = format!("{at}{pointer}");
+                        }
+                    }
+                    // Data, which may look like a schema.
+                    ("const" | "enum" | "default" | "examples", _) => {}
+                    // Of these the names are anyone's.
+                    (
+                        "properties" | "patternProperties" | "$defs" | "definitions"
+                        | "dependentSchemas",
+                        Value::Object(named),
+                    ) => named.values_mut().for_each(|schema| refer(schema, at)),
+                    (_, value) => refer(value, at),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| refer(item, at)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn operation(version: &PromptVersion, id: &str, schemas: &mut Schemas) -> Value {
     let prompt = version.compiled.prompt();
     let mut inputs = inputs_schema(prompt);
     let mut content = Map::new();
@@ -114,7 +240,7 @@ fn operation(version: &PromptVersion, id: &str) -> Value {
     }
     content.insert(
         "application/json".to_owned(),
-        json!({ "schema": answer(version) }),
+        json!({ "schema": answer(version, schemas) }),
     );
     content.insert(
         "text/plain".to_owned(),
@@ -161,10 +287,12 @@ fn properties_of(schema: &mut Value) -> Option<&mut Map<String, Value>> {
     schema.get_mut("properties")?.as_object_mut()
 }
 
-fn answer(version: &PromptVersion) -> Value {
+fn answer(version: &PromptVersion, schemas: &mut Schemas) -> Value {
     let prompt = version.compiled.prompt();
     let output = match &prompt.output {
-        Output::Schema(output) => output.schema.clone(),
+        Output::Schema(output) => {
+            schemas.lift(format!("{}.output", prompt.version), &output.schema)
+        }
         Output::Text if prompt.tools.is_empty() => json!({ "type": "string" }),
         Output::Text => json!({ "type": ["string", "null"] }),
     };
@@ -200,18 +328,21 @@ fn answer(version: &PromptVersion) -> Value {
     if !prompt.tools.is_empty()
         && let Some(properties) = properties_of(&mut schema)
     {
-        let calls = json!({ "type": "array", "items": call_schema(version) });
+        let calls = json!({ "type": "array", "items": call_schema(version, schemas) });
         properties.insert("tool_calls".to_owned(), calls);
     }
     schema
 }
 
 /// A call of one of the prompt's tools: its caller does what it asks for, so that they are told what each takes.
-fn call_schema(version: &PromptVersion) -> Value {
-    let tools = version.compiled.prompt().tools.iter();
+fn call_schema(version: &PromptVersion, schemas: &mut Schemas) -> Value {
+    let prompt = version.compiled.prompt();
+    let tools = prompt.tools.iter().enumerate();
     let each: Vec<Value> = tools
-        .map(|tool| {
-            let arguments = tool.parameters.clone();
+        .map(|(place, tool)| {
+            let arguments = tool.parameters.as_ref().map(|parameters| {
+                schemas.lift(format!("{}.tool.{place}", prompt.version), parameters)
+            });
             json!({
                 "type": "object",
                 "required": ["id", "name", "arguments"],
@@ -289,4 +420,38 @@ fn problem() -> Value {
             "errors": { "type": "array", "items": { "type": "object" } },
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_of_a_schema_lead_to_where_it_stands() {
+        let mut schemas = Schemas(Map::new());
+        let schema = json!({
+            "$defs": { "a": { "type": "string" } },
+            "properties": {
+                "one": { "$ref": "#/$defs/a" },
+                "all": { "items": { "$ref": "#" } },
+                "$ref": { "const": { "$ref": "#/data" } },
+                "named": { "$ref": "#anchor" },
+            },
+        });
+        let lifted = schemas.lift("v1.output".to_owned(), &schema);
+        assert_eq!(lifted, json!({ "$ref": "#/components/schemas/v1.output" }));
+        let at = "#/components/schemas/v1.output";
+        assert_eq!(
+            schemas.0["v1.output"]["properties"],
+            json!({
+                "one": { "$ref": format!("{at}/$defs/a") },
+                "all": { "items": { "$ref": at } },
+                "$ref": { "const": { "$ref": "#/data" } },
+                "named": { "$ref": "#anchor" },
+            })
+        );
+        let own = json!({ "$id": "https://a.example/s", "$ref": "#/$defs/a" });
+        schemas.lift("own".to_owned(), &own);
+        assert_eq!(schemas.0["own"], own);
+    }
 }

@@ -69,7 +69,7 @@ impl Feedback {
 pub(super) fn no_such_answer() -> Fault {
     Fault::new(
         Code::FeedbackInvalid,
-        "`id` is none of an answer that you got of this prompt in the last day; send the `id` of the answer as it came",
+        "`id` is none of an answer that you got of this prompt in the last day and since this node was started; send the `id` of the answer as it came",
     )
 }
 

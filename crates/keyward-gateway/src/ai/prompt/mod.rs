@@ -30,7 +30,7 @@ mod tests;
 mod variables;
 mod withheld;
 
-pub(crate) use asked::{PromptCall, PromptsAsked, Read, read};
+pub(crate) use asked::{PromptCall, PromptsAsked, Read, read, render};
 pub(crate) use call_id::CallIds;
 pub use check::{PromptFlaw, check_prompt};
 pub(crate) use compiled::{CompiledPrompt, served};

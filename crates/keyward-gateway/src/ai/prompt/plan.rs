@@ -33,10 +33,6 @@ impl PromptPlan {
         Self { versions }
     }
 
-    pub(super) fn versions(&self) -> &[Arc<PromptVersion>] {
-        &self.versions
-    }
-
     /// The models that its versions ask.
     pub(crate) fn models(&self) -> impl Iterator<Item = &Arc<ModelPlan>> {
         self.versions.iter().map(|version| &version.model)
@@ -48,21 +44,48 @@ impl PromptPlan {
         versions.find(|version| version.compiled.version().as_str() == name)
     }
 
+    /// The versions that this allows.
+    pub(super) fn allowed(&self, allowed: impl Fn(&ModelPlan) -> bool) -> Vec<Arc<PromptVersion>> {
+        let versions = self.versions.iter();
+        let allowed = versions.filter(|version| allowed(&version.model));
+        allowed.map(Arc::clone).collect()
+    }
+
     /// The version that takes the calls of a caller that name none: the published one, or of several each caller's by
-    /// their weights, and always the same for one; the last deprecated one where none is published. `chance` stands for
-    /// callers of whom nothing is known.
+    /// their weights, and always the same for one; the last deprecated one where none is published. One of weight 0 is
+    /// called by its name alone. `chance` stands for callers of whom nothing is known. Of those that are not allowed one is
+    /// chosen only where no other is: who may call none is to be told so.
     pub(super) fn current(
         &self,
         caller: Option<&[u8]>,
         chance: u32,
+        allowed: impl Fn(&ModelPlan) -> bool,
     ) -> Option<&Arc<PromptVersion>> {
-        let published = self
-            .versions
+        let all: Vec<_> = self.versions.iter().collect();
+        let may: Vec<_> = all
             .iter()
-            .filter(|version| version.compiled.prompt().state == VersionState::Published);
+            .copied()
+            .filter(|version| allowed(&version.model))
+            .collect();
+        Self::current_of(&may, caller, chance).or_else(|| Self::current_of(&all, caller, chance))
+    }
+
+    fn current_of<'v>(
+        versions: &[&'v Arc<PromptVersion>],
+        caller: Option<&[u8]>,
+        chance: u32,
+    ) -> Option<&'v Arc<PromptVersion>> {
+        let in_state = |state: VersionState| {
+            versions
+                .iter()
+                .copied()
+                .filter(move |version| version.compiled.prompt().state == state)
+        };
+        let published = in_state(VersionState::Published)
+            .filter(|version| version.compiled.prompt().trial != Some(0));
         let published: Vec<_> = published.collect();
         match published.as_slice() {
-            [] => self.versions.last(),
+            [] => in_state(VersionState::Deprecated).next_back(),
             [only] => Some(*only),
             several => {
                 let score = |version: &PromptVersion| {

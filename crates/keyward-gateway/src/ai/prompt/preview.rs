@@ -38,6 +38,7 @@ pub fn preview_prompt(resource: &Arc<Resource>, body: &[u8]) -> Result<Value, St
     let sent = sent.map_err(|refusal| refusal.fault().detail().to_owned())?;
     let request = rendering::request(&compiled, &sent, false).map_err(|error| match error {
         Unrendered::TooMuch => "the templates make more text than may be, or take too long".into(),
+        Unrendered::Empty => "the last message comes out empty: nothing is asked".into(),
         Unrendered::Failed(why) => why,
     })?;
     let written = written(&request).map_err(|fault| match fault.reason() {

@@ -16,9 +16,11 @@ use serde_json::{Map, Value};
 
 /// What an output's schema is called, where the dialect wants a name.
 const OUTPUT_NAME: &str = "output";
+/// What all messages give together: each may be as long as one, but not all of them.
+const TOGETHER_MAX: usize = 4 << 20;
 
 /// The prompt's own messages. Those that come out empty are left out: a part of a prompt that an optional variable
-/// decides about.
+/// decides about. The last is the question, without which there is nothing to ask.
 pub(super) fn messages(
     prompt: &Prompt,
     templates: &Templates,
@@ -26,6 +28,7 @@ pub(super) fn messages(
     values: &Map<String, Value>,
 ) -> Result<Vec<Message>, Unrendered> {
     let mut all = Vec::with_capacity(prompt.messages.len());
+    let mut together = 0_usize;
     for (index, message) in prompt.messages.iter().enumerate() {
         let alone = message.parts.len() == 1;
         let mut parts = Vec::with_capacity(message.parts.len());
@@ -40,6 +43,10 @@ pub(super) fn messages(
                         at.iter().map(|key| (*key).into()).collect()
                     };
                     let text = templates.render(&called(&path), context)?;
+                    together += text.len();
+                    if together > TOGETHER_MAX {
+                        return Err(Unrendered::TooMuch);
+                    }
                     if !text.trim().is_empty() {
                         parts.push(Part::Text(text));
                     }
@@ -52,6 +59,8 @@ pub(super) fn messages(
         }
         if !parts.is_empty() {
             all.push(Message::new(role(message.role), parts));
+        } else if index + 1 == prompt.messages.len() {
+            return Err(Unrendered::Empty);
         }
     }
     Ok(all)
@@ -92,11 +101,6 @@ pub(super) fn request(
     let prompt = compiled.prompt();
     let context = compiled.templates.context(&sent.values)?;
     let own = messages(prompt, &compiled.templates, &context, &sent.values)?;
-    if !own.iter().any(|message| message.role == Role::User) {
-        return Err(Unrendered::Failed(
-            "the user's messages all come out empty".to_owned(),
-        ));
-    }
     let first = own
         .iter()
         .position(|message| !message.role.instructs())

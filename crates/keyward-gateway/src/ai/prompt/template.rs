@@ -36,6 +36,8 @@ pub(super) struct Used {
 pub(super) enum Unrendered {
     /// There would be more than may be, or it takes too long: what was sent is too large.
     TooMuch,
+    /// The last message, which is the caller's question, comes out empty.
+    Empty,
     /// The template does not go with what it was given. For the operator.
     Failed(String),
 }

@@ -135,6 +135,34 @@ fn a_picture_is_a_part_and_a_message_that_comes_out_empty_is_left_out() {
 }
 
 #[test]
+fn a_question_that_comes_out_empty_is_not_asked() {
+    let more = json!({
+        "variables": { "before": {}, "text": {} },
+        "messages": [
+            { "role": "user", "text": "{{ before }}" },
+            { "role": "assistant", "text": "Yes?" },
+            { "role": "user", "text": "{{ text }}" },
+        ],
+    });
+    let compiled = compiled(&more);
+    for (before, text, empty) in [
+        ("a", "b", false),
+        ("", "b", false),
+        ("a", " ", true),
+        ("", "", true),
+    ] {
+        let body = json!({ "before": before, "text": text }).to_string();
+        let sent = variables::read(&compiled, body.as_bytes()).unwrap();
+        let made = rendering::request(&compiled, &sent, false);
+        assert_eq!(
+            matches!(made, Err(Unrendered::Empty)),
+            empty,
+            "{body}: {made:?}"
+        );
+    }
+}
+
+#[test]
 fn a_body_that_does_not_fit_is_refused_with_the_member_at_fault() {
     let compiled = compiled(&json!({}));
     for (body, expected) in [
@@ -163,14 +191,20 @@ fn templates_come_to_an_end_and_give_no_more_than_may_be() {
         "messages": [{ "role": "user", "text": "{% for x in range(n) %}{% for y in range(n) %}{{ text }}{% endfor %}{% endfor %}" }],
     });
     let compiled = compiled(&loops);
-    for body in [
-        json!({ "text": "a", "n": 20_000 }),
-        json!({ "text": "a".repeat(20_000), "n": 100 }),
-    ] {
-        let sent = variables::read(&compiled, body.to_string().as_bytes()).unwrap();
-        let made = rendering::request(&compiled, &sent, false);
+    let check = |compiled: &CompiledPrompt, body: Value| {
+        let sent = variables::read(compiled, body.to_string().as_bytes()).unwrap();
+        let made = rendering::request(compiled, &sent, false);
         assert!(matches!(made, Err(Unrendered::TooMuch)), "{made:?}");
-    }
+    };
+    check(&compiled, json!({ "text": "a", "n": 20_000 }));
+    check(&compiled, json!({ "text": "a".repeat(20_000), "n": 100 }));
+    // Each of them is as long as one may be, and all are too long.
+    let message =
+        json!({ "role": "user", "text": "{% for x in range(50) %}{{ text }}{% endfor %}" });
+    let many = self::compiled(
+        &json!({ "variables": { "text": {} }, "messages": [message, message, message, message, message] }),
+    );
+    check(&many, json!({ "text": "a".repeat(20_000) }));
 }
 
 #[test]

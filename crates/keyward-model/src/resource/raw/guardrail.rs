@@ -336,7 +336,7 @@ fn pii(field: Field<'_>, problems: &mut Problems) -> Option<PiiCheck> {
             Some(kinds)
         });
     let reversible = flag(&fields, "reversible", false, problems);
-    let normalise = flag(&fields, "normalise", false, problems);
+    let normalise = flag(&fields, "normalise", true, problems);
     Some(PiiCheck {
         kinds: kinds?,
         reversible: reversible?,

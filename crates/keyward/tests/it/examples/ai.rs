@@ -230,7 +230,7 @@ async fn ai_guardrails() {
     let key = text(shell.pipe(&["credential", "generate"], b""));
     let provider = Upstream::choosing(|asked| {
         if asked.target().ends_with("/moderations") {
-            let result = json!({ "flagged": false, "category_scores": { "violence": 0.1 } });
+            let result = json!({ "flagged": false, "category_scores": { "violence": 0.1, "hate": 0.1 } });
             return Script::json("200 OK", &[], &json!({ "results": [result] }));
         }
         if asked.target().ends_with("/embeddings") {

@@ -8,6 +8,7 @@ mod national;
 #[cfg(test)]
 mod tests;
 
+use super::rule::joins;
 use digits::Digits;
 use keyward_model::resource::guardrail::PiiKind;
 
@@ -65,13 +66,12 @@ impl Pii {
         let bytes = text.as_bytes();
         let mut before = from.checked_sub(1).and_then(|at| bytes.get(at)).copied();
         for (at, byte) in bytes.iter().enumerate().take(limit).skip(from) {
-            let begins =
-                !before.is_some_and(|before| before.is_ascii_alphanumeric() || before >= 0x80);
             let begins_local = !before.is_some_and(is_local);
-            before = Some(*byte);
             let may = byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'(');
+            let begins = may && before.is_none_or(|before| sets_apart(text, at, before));
+            before = Some(*byte);
             for kind in &self.kinds {
-                if *kind != PiiKind::Email && !(begins && may) {
+                if *kind != PiiKind::Email && !begins {
                     continue;
                 }
                 let end = match kind {
@@ -97,6 +97,16 @@ impl Pii {
             }
         }
     }
+}
+
+/// Whether what begins at `at`, behind this byte, is no part of what stands before it: behind a letter it is, but not
+/// behind a quotation mark, a space of another kind, or a letter of a script that sets no words apart.
+fn sets_apart(text: &str, at: usize, before: u8) -> bool {
+    if before.is_ascii() {
+        return !before.is_ascii_alphanumeric();
+    }
+    let before = text.get(..at).and_then(|text| text.chars().next_back());
+    !before.is_some_and(joins)
 }
 
 /// Whether nothing that belongs to it stands behind: a number goes on with digits or letters, and with a point and a

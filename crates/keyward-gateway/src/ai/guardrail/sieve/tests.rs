@@ -141,6 +141,53 @@ fn a_mask_that_would_break_json_is_a_block() {
 }
 
 #[test]
+fn what_would_take_too_long_is_not_looked_at_to_its_end() {
+    let mut rules = Rules::default();
+    let place = Place {
+        guard: 0,
+        action: GuardAction::Mask,
+        name: "x",
+        of_answers: false,
+    };
+    let check = |pattern: &str| RegexCheck {
+        patterns: vec![pattern.into()],
+        ignore_case: false,
+        normalise: false,
+    };
+    rules.add_regex(&place, &check("xy")).unwrap();
+    let (mut vault, mut fired) = (Vault::default(), Fired::default());
+    let mut look = |rules: &Rules, text: &str| {
+        let mut looking = Looking {
+            rules,
+            vault: &mut vault,
+            fired: &mut fired,
+            gives_back: false,
+        };
+        whole(text, true, &mut looking)
+    };
+    // In one string of JSON: the time of each match does not grow with those before it.
+    let many = |count: usize| format!("\"{}\"", "xy".repeat(count));
+    let masked = look(&rules, &many(50_000)).unwrap().unwrap();
+    assert_eq!(masked, format!("\"{}\"", "[X_1]".repeat(50_000)));
+    assert_eq!(
+        look(&rules, &many(50_001)),
+        Err(Stopped::Unreadable),
+        "it is counted over all texts of a call"
+    );
+    // An expression without bounds sees a text as a whole or not at all.
+    rules.add_regex(&place, &check("a.*b")).unwrap();
+    let mut fresh = Fired::default();
+    let mut looking = Looking {
+        rules: &rules,
+        vault: &mut Vault::default(),
+        fired: &mut fresh,
+        gives_back: false,
+    };
+    let long = "-".repeat(WHOLE_MAX + 1);
+    assert_eq!(whole(&long, false, &mut looking), Err(Stopped::Unreadable));
+}
+
+#[test]
 fn a_flood_of_invisible_characters_is_not_held_without_end() {
     let rules = rules(GuardAction::Mask);
     let flood = format!("s{}", "\u{200b}".repeat(HELD_MAX));

@@ -1,7 +1,9 @@
 //! Which parts of an event go on with a text, and which texts end with it, as each dialect has it.
 
+mod chat;
+
 use keyward_llm::Dialect;
-use keyward_llm::json::{Spanned, SpannedValue, quoted};
+use keyward_llm::json::{Spanned, quoted};
 use std::ops::Range;
 
 /// A part of a text that grows.
@@ -40,6 +42,12 @@ pub(super) enum Step {
     Goes(Delta),
     /// The texts whose keys begin like this are whole.
     Ends(String),
+    /// The texts whose keys begin like `all` wait, and what is held back of them is told before what follows; but those
+    /// whose keys begin like one of `but`.
+    Pauses {
+        all: String,
+        but: Vec<String>,
+    },
 }
 
 impl Deltas {
@@ -47,7 +55,7 @@ impl Deltas {
     pub(super) fn at(&self, span: &Range<usize>) -> Option<(&Delta, bool)> {
         let place = self.steps.iter().position(|step| match step {
             Step::Goes(delta) => delta.span == *span,
-            Step::Ends(_) => false,
+            Step::Ends(_) | Step::Pauses { .. } => false,
         })?;
         let Some(Step::Goes(delta)) = self.steps.get(place) else {
             return None;
@@ -55,6 +63,7 @@ impl Deltas {
         let next = self.steps.iter().skip(place + 1).find(|step| match step {
             Step::Goes(other) => other.key == delta.key,
             Step::Ends(prefix) => delta.key.starts_with(&**prefix),
+            Step::Pauses { .. } => false,
         });
         Some((delta, matches!(next, Some(Step::Ends(_)))))
     }
@@ -64,8 +73,20 @@ impl Deltas {
         let first = self.steps.iter().find(|step| match step {
             Step::Goes(delta) => delta.key == key,
             Step::Ends(prefix) => key.starts_with(&**prefix),
+            Step::Pauses { .. } => false,
         });
         matches!(first, Some(Step::Ends(_)))
+    }
+
+    /// Whether what is held back of a text that is under way is told before anything of this event.
+    pub(super) fn pauses_before(&self, key: &str) -> bool {
+        self.steps.iter().any(|step| match step {
+            Step::Pauses { all, but } => {
+                let begins = |but: &String| key.starts_with(&**but);
+                key.starts_with(&**all) && !but.is_empty() && !but.iter().any(begins)
+            }
+            Step::Goes(_) | Step::Ends(_) => false,
+        })
     }
 
     fn goes(&mut self, delta: Delta) {
@@ -137,48 +158,30 @@ impl Source<'_> {
         let mut found = Deltas::default();
         for choice in items(self.event, "choices") {
             let index = number(choice, "index");
-            let told = |inner: String, close: &str| Told {
-                name: String::new(),
-                before: format!(
-                    "{{{}\"choices\":[{{\"index\":{index},\"delta\":{{{inner}",
-                    self.repeated(&["id", "object", "created", "model", "system_fingerprint"])
-                ),
-                behind: format!("{close}}},\"finish_reason\":null}}]}}"),
-                numbered: false,
-            };
-            for member in choice.get("delta").map_or(&[][..], Spanned::members) {
-                if member.name == "tool_calls" {
-                    for call in member.value.items() {
-                        let Some(arguments) = call
-                            .get("function")
-                            .and_then(|function| function.get("arguments"))
-                        else {
-                            continue;
-                        };
-                        let of_call = number(call, "index");
-                        found.goes(Delta {
-                            key: format!("{index}/tool {of_call}"),
-                            span: arguments.span.clone(),
-                            told: told(
-                                format!(
-                                    "\"tool_calls\":[{{\"index\":{of_call},\"function\":{{\"arguments\":"
-                                ),
-                                "}}]",
-                            ),
-                        });
-                    }
-                    continue;
-                }
-                let key = format!("{index}/{}", member.name);
-                let mut spans = Vec::new();
-                strings(&member.value, &mut spans);
-                for span in spans {
-                    found.goes(Delta {
-                        key: key.clone(),
-                        span,
-                        told: told(format!("{}:", quoted(&member.name)), ""),
-                    });
-                }
+            let before = format!(
+                "{{{}\"choices\":[{{\"index\":{index},\"delta\":{{",
+                self.repeated(&["id", "object", "created", "model", "system_fingerprint"])
+            );
+            let delta = choice.get("delta");
+            let texts = chat::texts(index, self.data, delta.map_or(&[][..], Spanned::members));
+            found.steps.push(Step::Pauses {
+                all: format!("{index}/"),
+                but: texts.under_way,
+            });
+            for grown in texts.grown {
+                found.goes(Delta {
+                    key: grown.key,
+                    span: grown.span,
+                    told: Told {
+                        name: String::new(),
+                        before: format!("{before}{}", grown.open),
+                        behind: format!("{}}},\"finish_reason\":null}}]}}", grown.close),
+                        numbered: false,
+                    },
+                });
+            }
+            for ended in texts.ended {
+                found.ends(ended);
             }
             if is_said(choice, "finish_reason") {
                 found.ends(format!("{index}/"));
@@ -293,6 +296,9 @@ impl Source<'_> {
                     // What is not text stands behind all text before it.
                     found.ends(thought_key.clone());
                     found.ends(text_key.clone());
+                    if let Some(call) = part.get("functionCall") {
+                        self.of_gemini_call(index, call, &mut found);
+                    }
                     continue;
                 };
                 let thought = part
@@ -319,14 +325,50 @@ impl Source<'_> {
                 });
             }
             if is_said(candidate, "finishReason") {
-                found.ends(thought_key);
-                found.ends(text_key);
+                found.ends(format!("{index}/"));
             }
         }
         if self.event.get("error").is_some() {
             found.ends("");
         }
         found
+    }
+}
+
+impl Source<'_> {
+    /// The arguments of a call that are told piece by piece.
+    fn of_gemini_call(&self, index: &str, call: &Spanned, found: &mut Deltas) {
+        if call.get("name").is_some() {
+            // Another call.
+            found.ends(format!("{index}/args "));
+        }
+        for argument in items(call, "partialArgs") {
+            let (Some(value), path) = (argument.get("stringValue"), text(argument, "jsonPath"))
+            else {
+                continue;
+            };
+            let key = format!("{index}/args {path}");
+            found.goes(Delta {
+                key: key.clone(),
+                span: value.span.clone(),
+                told: Told {
+                    name: String::new(),
+                    before: format!(
+                        "{{{}\"candidates\":[{{\"index\":{index},\"content\":{{\"role\":\"model\",\"parts\":[{{\"functionCall\":{{\"willContinue\":true,\"partialArgs\":[{{\"jsonPath\":{},\"willContinue\":true,\"stringValue\":",
+                        self.repeated(&["modelVersion", "responseId"]),
+                        quoted(path)
+                    ),
+                    behind: "}]}}]}}]}".to_owned(),
+                    numbered: false,
+                },
+            });
+            let goes_on = argument
+                .get("willContinue")
+                .is_some_and(|goes_on| self.data.get(goes_on.span.clone()) == Some(b"true"));
+            if !goes_on {
+                found.ends(key);
+            }
+        }
     }
 }
 
@@ -347,18 +389,4 @@ fn text<'e>(value: &'e Spanned, name: &str) -> &'e str {
 
 fn is_said(value: &Spanned, name: &str) -> bool {
     value.get(name).and_then(Spanned::as_str).is_some()
-}
-
-/// Where all strings within a value lie.
-fn strings(value: &Spanned, spans: &mut Vec<Range<usize>>) {
-    match &value.value {
-        SpannedValue::String(_) => spans.push(value.span.clone()),
-        SpannedValue::Number(_) | SpannedValue::Word => {}
-        SpannedValue::Array(items) => items.iter().for_each(|item| strings(item, spans)),
-        SpannedValue::Object(members) => {
-            for member in members {
-                strings(&member.value, spans);
-            }
-        }
-    }
 }

@@ -68,7 +68,11 @@ fn data(text: &str) -> Vec<Value> {
 
 /// Texts by what they are, and all else that is told, in its order.
 fn gathered(form: Dialect, text: &str) -> Vec<(Option<String>, String)> {
-    texts(form, text.as_bytes())
+    let texts = texts(form, text.as_bytes()).unwrap();
+    texts
+        .into_iter()
+        .map(|text| (text.key, text.text))
+        .collect()
 }
 
 const WORDS: [&str; 6] = [
@@ -240,7 +244,7 @@ fn what_is_not_masked_stays_as_it_was_and_in_its_order() {
     let told = gathered(Dialect::OpenAiChat, &out);
     let arguments = told
         .iter()
-        .find(|(key, _)| key.as_deref() == Some("0/tool 0"))
+        .find(|(key, _)| key.as_deref() == Some("0/tool 0/function/arguments"))
         .unwrap();
     assert_eq!(arguments.1, r#"{"to":"Ann \"A.\" Bee","m":"[EMAIL_1]"}"#);
     let all = data(&out);
@@ -334,4 +338,229 @@ fn an_event_that_no_rule_touches_passes_in_its_own_bytes() {
     );
     assert_eq!(stopped, Some(Stopped::Unreadable));
     assert!(!out.contains("a.b@"));
+}
+
+/// Chunks of chat completions with these deltas.
+fn chunks(deltas: &[Value]) -> String {
+    let chunk = |delta: &Value, stop: Value| {
+        let choice = json!({ "index": 0, "delta": delta, "finish_reason": stop });
+        (
+            "",
+            json!({ "id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice] }),
+        )
+    };
+    let mut events: Vec<_> = deltas
+        .iter()
+        .map(|delta| chunk(delta, Value::Null))
+        .collect();
+    events.push(chunk(&json!({}), json!("stop")));
+    events.push(("", json!("[DONE]")));
+    stream(&events)
+}
+
+/// The deltas of a stream that say something.
+fn deltas_of(text: &str) -> Vec<Value> {
+    let all = data(text)
+        .into_iter()
+        .map(|event| event["choices"][0]["delta"].clone());
+    all.filter(|delta| delta.as_object().is_some_and(|delta| !delta.is_empty()))
+        .collect()
+}
+
+#[test]
+fn details_of_reasoning_keep_their_shape_and_their_signature() {
+    let plan = plan(GuardAction::Mask);
+    let signature = "c2stYWJjZA+/sk-abcd";
+    let detail = |more: Value| {
+        let mut detail =
+            json!({ "type": "reasoning.text", "format": "anthropic-claude-v1", "index": 0 });
+        detail
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        json!({ "role": "assistant", "content": "", "reasoning": more["text"], "reasoning_details": [detail] })
+    };
+    let text = chunks(&[
+        detail(json!({ "text": "think of a.b" })),
+        detail(json!({ "text": "@c.example and" })),
+        detail(json!({ "text": " be well" })),
+        detail(json!({ "signature": signature })),
+        json!({ "content": "Hi" }),
+        json!({ "annotations": [{ "type": "url_citation", "url_citation": { "url": "https://a.example/", "title": "sk-abcd" } }] }),
+    ]);
+    let (out, stopped) = pass(Dialect::OpenAiChat, &plan, &[text.as_bytes()]);
+    assert_eq!(stopped, None);
+    let mut told = String::new();
+    let mut signatures = Vec::new();
+    for delta in deltas_of(&out) {
+        let details = &delta["reasoning_details"];
+        assert!(details.is_null() || details.is_array(), "{delta}");
+        for detail in details.as_array().into_iter().flatten() {
+            assert_eq!(detail["type"], "reasoning.text", "{delta}");
+            assert_eq!(detail["index"], 0, "{delta}");
+            told.push_str(detail["text"].as_str().unwrap_or_default());
+            if let Some(signature) = detail["signature"].as_str() {
+                assert_eq!(
+                    told, "think of [EMAIL_1] and be well",
+                    "all of the text stands before its signature"
+                );
+                signatures.push(signature.to_owned());
+            }
+        }
+    }
+    assert_eq!(signatures, [signature]);
+    let citation = deltas_of(&out)
+        .into_iter()
+        .find(|delta| delta["annotations"].is_array())
+        .unwrap();
+    assert_eq!(
+        citation["annotations"][0]["url_citation"],
+        json!({ "url": "https://a.example/", "title": "[KEYS_1]" })
+    );
+}
+
+#[test]
+fn what_is_held_back_is_told_before_another_kind_of_text_or_the_next_call() {
+    let plan = plan(GuardAction::Mask);
+    let begins = |index: u8| json!({ "tool_calls": [{ "index": index, "id": format!("t{index}"), "type": "function", "function": { "name": "f", "arguments": "" } }] });
+    let goes = |index: u8, arguments: &str| json!({ "tool_calls": [{ "index": index, "function": { "arguments": arguments } }] });
+    let text = chunks(&[
+        json!({ "reasoning_content": "I wonder" }),
+        json!({ "content": "Let me see" }),
+        begins(0),
+        goes(0, r#"{"a":"a.b@c.ex"#),
+        goes(0, r#"ample","b":1}"#),
+        begins(1),
+        goes(1, r#"{"c":"sk-ab"#),
+        goes(1, r#"cd"}"#),
+    ]);
+    let (out, stopped) = pass(Dialect::OpenAiChat, &plan, &[text.as_bytes()]);
+    assert_eq!(stopped, None);
+    let mut order: Vec<String> = Vec::new();
+    for delta in deltas_of(&out) {
+        let call = &delta["tool_calls"][0];
+        let (kind, text) = if call.is_object() {
+            (
+                format!("call {}", call["index"]),
+                &call["function"]["arguments"],
+            )
+        } else if delta["content"].is_string() {
+            ("content".to_owned(), &delta["content"])
+        } else {
+            ("reasoning".to_owned(), &delta["reasoning_content"])
+        };
+        let text = text.as_str().unwrap();
+        match order.last_mut() {
+            Some(last) if last.starts_with(&kind) => last.push_str(text),
+            Some(_) | None => order.push(format!("{kind}: {text}")),
+        }
+    }
+    assert_eq!(
+        order,
+        [
+            "reasoning: I wonder",
+            "content: Let me see",
+            r#"call 0: {"a":"[EMAIL_1]","b":1}"#,
+            r#"call 1: {"c":"[KEYS_1]"}"#,
+        ]
+    );
+}
+
+#[test]
+fn calls_that_are_told_by_turns_stay_whole() {
+    let plan = plan(GuardAction::Mask);
+    let goes = |index: u8, arguments: &str| json!({ "tool_calls": [{ "index": index, "function": { "arguments": arguments } }] });
+    let text = chunks(&[
+        goes(0, r#"{"a":"one"#),
+        goes(1, r#"{"b":"#),
+        goes(0, r#" sk-abcd","n":"#),
+        goes(1, r#""two"#),
+        goes(0, "12}"),
+        goes(1, r#" a.b@c.example"}"#),
+    ]);
+    let (out, stopped) = pass(Dialect::OpenAiChat, &plan, &[text.as_bytes()]);
+    assert_eq!(stopped, None);
+    let told = gathered(Dialect::OpenAiChat, &out);
+    let arguments: Vec<&str> = told.iter().map(|(_, text)| &**text).collect();
+    assert_eq!(
+        arguments,
+        [r#"{"a":"one [KEYS_1]","n":12}"#, r#"{"b":"two [EMAIL_1]"}"#]
+    );
+}
+
+#[test]
+fn what_tools_of_any_kind_are_given_is_read_over_events() {
+    let plan = plan(GuardAction::Mask);
+    let custom = |input: &str| json!({ "tool_calls": [{ "index": 0, "type": "custom", "custom": { "name": "f", "input": input } }] });
+    let old = |arguments: &str| json!({ "function_call": { "arguments": arguments } });
+    let text = chunks(&[
+        custom("run sk-"),
+        custom("abcd now"),
+        old(r#"{"a":"a.b@"#),
+        old(r#"c.example"}"#),
+    ]);
+    let (out, _) = pass(Dialect::OpenAiChat, &plan, &[text.as_bytes()]);
+    let told = gathered(Dialect::OpenAiChat, &out);
+    for expected in ["run [KEYS_1] now", r#"{"a":"[EMAIL_1]"}"#] {
+        assert!(told.iter().any(|(_, text)| text == expected), "{told:?}");
+    }
+    let part = |call: Value| {
+        (
+            "",
+            json!({ "candidates": [{ "index": 0, "content": { "role": "model", "parts": [{ "functionCall": call }] } }] }),
+        )
+    };
+    let piece = |text: &str, goes_on: bool| {
+        part(
+            json!({ "willContinue": true, "partialArgs": [{ "jsonPath": "$.to", "stringValue": text, "willContinue": goes_on }] }),
+        )
+    };
+    let mut events = vec![part(json!({ "name": "f", "willContinue": true }))];
+    events.extend([
+        piece("mail a.b@", true),
+        piece("c.example now", true),
+        piece("", false),
+        part(json!({})),
+    ]);
+    let (out, stopped) = pass(Dialect::Gemini, &plan, &[stream(&events).as_bytes()]);
+    assert_eq!(stopped, None);
+    let told = gathered(Dialect::Gemini, &out);
+    assert!(
+        told.iter().any(|(_, text)| text == "mail [EMAIL_1] now"),
+        "{told:?}\n{out}"
+    );
+}
+
+#[test]
+fn a_text_that_was_rewritten_is_told_once_though_it_ends_and_begins_again() {
+    let plan = plan(GuardAction::Mask);
+    let part = |part: Value| {
+        let content = json!({ "role": "model", "parts": [part] });
+        (
+            "",
+            json!({ "candidates": [{ "index": 0, "content": content }] }),
+        )
+    };
+    let text = stream(&[
+        part(json!({ "text": "one " })),
+        part(json!({ "functionCall": { "name": "f", "args": {} } })),
+        part(json!({ "text": "two" })),
+    ]);
+    let rewritten = Rewritten::new(
+        Some("0/text".to_owned()),
+        "one two".to_owned(),
+        "other".to_owned(),
+    );
+    let ways = (Dialect::Gemini, &context());
+    let (vault, fired) = (Vault::default(), Fired::default());
+    let mut filter = Filter::new(ways, &plan, vault, fired, vec![rewritten]);
+    let mut out = Vec::new();
+    filter.push(text.as_bytes(), &mut out);
+    filter.finish(&mut out);
+    let told = gathered(Dialect::Gemini, std::str::from_utf8(&out).unwrap());
+    assert_eq!(
+        told[0],
+        (Some("0/text".to_owned()), "other".to_owned()),
+        "{told:?}"
+    );
 }

@@ -103,6 +103,93 @@ async fn of_deprecated_and_published_versions_the_published_takes_calls() {
 }
 
 #[tokio::test]
+async fn a_version_of_weight_0_is_called_by_its_name_alone_also_where_it_is_the_only_one() {
+    let back = saying("Bonjour").await;
+    let named = |version: &str, name: &str, more: &str| {
+        translate(version, more).replace("name: translate", &format!("name: {name}"))
+    };
+    let node = plan(&back.url())
+        .resource(named("v1", "alone", "trial: { weight: 0 }"))
+        .resource(named("v2", "beside", "trial: { weight: 0 }"))
+        .resource(named("v1", "beside", "").replace("published", "deprecated"))
+        .resource(OPEN)
+        .start()
+        .await;
+    let body = json!({ "text": "a" });
+    let answer = call(&node, "/prompts/alone", &[], &body).await;
+    check_problem(&answer, 404, "prompt_not_found");
+    for (path, version) in [
+        ("/prompts/alone/versions/v1", "v1"),
+        ("/prompts/beside", "v1"),
+        ("/prompts/beside/versions/v2", "v2"),
+    ] {
+        let answer = call(&node, path, &[], &body).await;
+        check_passed(&answer);
+        assert_eq!(answer.json().unwrap()["version"], version, "{path}");
+    }
+    let list = node.get("/prompts", &[]).await.json().unwrap();
+    assert_eq!(list["prompts"][0]["name"], "alone", "{list}");
+}
+
+#[tokio::test]
+async fn a_caller_is_told_of_and_gets_the_versions_that_they_may_call() {
+    let back = saying("Bonjour").await;
+    let key = |byte| ApiKey::from_random(&[byte; 32]).reveal().to_owned();
+    let mut plan = plan(&back.url())
+        .resource(translate("v1", "trial: { weight: 1 }"))
+        .resource(translate(
+            "v2",
+            "trial: { weight: 1 }\n  authorization: { scopes: [tests] }",
+        ))
+        .resource(
+            translate("v1", "authorization: { scopes: [tests] }")
+                .replace("name: translate", "name: inner"),
+        )
+        .resource(OPEN.replace(
+            "authentication: none",
+            "authentication: [ { api_key: { sdk: true } } ]",
+        ));
+    for byte in 1..=8_u8 {
+        let key = key(byte);
+        plan = plan.resource(format!(
+            "- {{ kind: credential, name: app-{byte}, api_key: {key} }}"
+        ));
+    }
+    let node = plan.start().await;
+    let body = json!({ "text": "a" });
+    for byte in 1..=8 {
+        let key = key(byte);
+        let answer = call(&node, "/prompts/translate", &[("x-api-key", &key)], &body).await;
+        check_passed(&answer);
+        assert_eq!(answer.json().unwrap()["version"], "v1", "{byte}");
+    }
+    let key = key(1);
+    let headers = [("x-api-key", &*key)];
+    let list = node.get("/prompts", &headers).await.json().unwrap();
+    assert_eq!(list["prompts"].as_array().unwrap().len(), 1, "{list}");
+    let versions = &list["prompts"][0]["versions"];
+    assert_eq!(
+        *versions,
+        json!([{ "version": "v1", "state": "published" }])
+    );
+    let document = node.get("/prompts/translate/openapi.json", &headers).await;
+    check_passed(&document);
+    assert!(!document.text().contains("v2"), "{}", document.text());
+    let document = document.json().unwrap();
+    let schemes = &document["components"]["securitySchemes"];
+    assert_eq!(schemes["api_key_header_x-api-key"]["in"], "header");
+    for way in document["security"].as_array().unwrap() {
+        let name = way.as_object().unwrap().keys().next().unwrap();
+        assert!(schemes[name].is_object(), "{name}: {schemes}");
+    }
+    // Nothing of its variables is told to whoever may not call it.
+    for bad in [json!({}), json!({ "text": 7 }), json!([])] {
+        let answer = call(&node, "/prompts/inner", &headers, &bad).await;
+        check_problem(&answer, 403, "insufficient_scope");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_is_rated_once_and_by_who_got_it_alone() {
     let back = saying("Bonjour").await;
     let key = |byte| ApiKey::from_random(&[byte; 32]).reveal().to_owned();
