@@ -289,7 +289,7 @@ impl<'a> Chain<'a> {
             let chosen = if own_key {
                 Chosen::NoneNeeded
             } else {
-                provider.keys.choose(tried, worker.turn(), now)
+                provider.keys.choose(tried, target.hash, worker.turn(), now)
             };
             let key = match chosen {
                 Chosen::NoneNeeded => None,
@@ -361,7 +361,10 @@ impl<'a> Chain<'a> {
             if let (Next::OtherKey, Some(key)) = (next, key) {
                 if let Some(time) = cool_for(&ended) {
                     let now = worker.moment();
-                    provider.keys.cool(key, time, now);
+                    // What providers count, they count by model; that a key is none, holds for all.
+                    let limited = ended.failure.kind == FailureKind::RateLimited;
+                    let model = limited.then_some(target.hash);
+                    provider.keys.cool(key, model, time, now);
                     // It may be the one that is waited for.
                     course.is_free(now.plus(time));
                 }

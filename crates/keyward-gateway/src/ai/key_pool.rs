@@ -28,9 +28,24 @@ struct PooledKey {
 /// What is known of one key.
 #[derive(Debug, Default)]
 struct KeyState {
-    /// Until when it is left alone, in nanoseconds.
+    /// Until when it is left alone for whatever model, in nanoseconds.
+    until: AtomicU64,
+    /// The latest of what follows.
+    latest: AtomicU64,
+    /// Models that it is left alone for: providers count calls and tokens of each by itself.
+    of_models: [ModelRest; MODELS_MAX],
+}
+
+/// For which model a key is left alone, and until when. Whoever reads between the two writes takes a key that is refused once
+/// more, or leaves it alone once more: neither matters.
+#[derive(Debug, Default)]
+struct ModelRest {
+    model: AtomicU64,
     until: AtomicU64,
 }
+
+/// Of more models at once than this a key is left alone as a whole.
+const MODELS_MAX: usize = 16;
 
 /// Keys that were tried for one call, by their numbers: no provider has more of them than there are bits.
 #[derive(Clone, Copy, Debug, Default)]
@@ -105,8 +120,9 @@ impl KeyPool {
         }
     }
 
-    /// A key by weight, of those that are neither tried nor left alone. `chance` is any number.
-    pub(super) fn choose(&self, tried: TriedKeys, chance: u32, now: Moment) -> Chosen {
+    /// A key for a model, by weight, of those that are neither tried nor left alone. `model` is a number that stands for it;
+    /// `chance` is any number.
+    pub(super) fn choose(&self, tried: TriedKeys, model: u64, chance: u32, now: Moment) -> Chosen {
         if self.keys.is_empty() {
             return Chosen::NoneNeeded;
         }
@@ -114,12 +130,12 @@ impl KeyPool {
             let keys = self.keys.iter().enumerate();
             keys.filter(|(index, _)| !tried.has(*index))
         };
-        let free = || untried().filter(|(_, key)| key.state.until() <= now);
+        let free = || untried().filter(|(_, key)| key.state.until(model, now) <= now);
         let weights = free().map(|(index, key)| (index, key.declared.weight.get()));
         if let Some(index) = by_weight(weights, chance) {
             return Chosen::Key(index);
         }
-        match untried().map(|(_, key)| key.state.until()).min() {
+        match untried().map(|(_, key)| key.state.until(model, now)).min() {
             Some(until) => Chosen::AllCool(until),
             None => Chosen::AllTried,
         }
@@ -131,9 +147,15 @@ impl KeyPool {
         Some((&key.credential, &key.declared))
     }
 
-    /// How many are left alone.
+    /// How many are left alone, be it for one model.
     pub(super) fn cooling(&self, now: Moment) -> usize {
-        let cools = |key: &&PooledKey| key.state.until() > now;
+        let cools = |key: &&PooledKey| {
+            let KeyState { until, latest, .. } = &*key.state;
+            until
+                .load(Ordering::Relaxed)
+                .max(latest.load(Ordering::Relaxed))
+                > now.as_nanos()
+        };
         self.keys.iter().filter(cools).count()
     }
 
@@ -147,11 +169,13 @@ impl KeyPool {
         self.keys.iter().any(|key| key.budgets.is_some())
     }
 
-    /// Leaves a key alone for this time.
-    pub(super) fn cool(&self, key: usize, time: Duration, now: Moment) {
+    /// Leaves a key alone for this time: for one model, or for whatever one (`None`).
+    pub(super) fn cool(&self, key: usize, model: Option<u64>, time: Duration, now: Moment) {
         if let Some(key) = self.keys.get(key) {
             let until = now.plus(time).as_nanos();
-            key.state.until.fetch_max(until, Ordering::Relaxed);
+            if !model.is_some_and(|model| key.state.rest_of(model, until, now)) {
+                key.state.until.fetch_max(until, Ordering::Relaxed);
+            }
         }
     }
 }
@@ -200,8 +224,35 @@ fn fingerprint(secret: &ProviderSecret) -> [u8; 32] {
 }
 
 impl KeyState {
-    fn until(&self) -> Moment {
-        Moment::from_nanos(self.until.load(Ordering::Relaxed))
+    /// Until when it is left alone for a model.
+    fn until(&self, model: u64, now: Moment) -> Moment {
+        let mut until = self.until.load(Ordering::Relaxed);
+        // As a rule no model's limit is used up.
+        if self.latest.load(Ordering::Relaxed) > now.as_nanos() {
+            for rest in &self.of_models {
+                if rest.model.load(Ordering::Relaxed) == model {
+                    until = until.max(rest.until.load(Ordering::Relaxed));
+                }
+            }
+        }
+        Moment::from_nanos(until)
+    }
+
+    /// Leaves it alone for a model; `false` where that is already so of too many.
+    fn rest_of(&self, model: u64, until: u64, now: Moment) -> bool {
+        let known = |rest: &&ModelRest| rest.model.load(Ordering::Relaxed) == model;
+        let over = |rest: &&ModelRest| rest.until.load(Ordering::Relaxed) <= now.as_nanos();
+        let mut rests = self.of_models.iter();
+        let Some(rest) = rests
+            .find(known)
+            .or_else(|| self.of_models.iter().find(over))
+        else {
+            return false;
+        };
+        rest.model.store(model, Ordering::Relaxed);
+        rest.until.fetch_max(until, Ordering::Relaxed);
+        self.latest.fetch_max(until, Ordering::Relaxed);
+        true
     }
 }
 
@@ -256,7 +307,7 @@ mod tests {
         let pool = pool(&[3, 1], None);
         let mut counts = [0; 2];
         for turn in 0..1_000 {
-            let Chosen::Key(key) = pool.choose(TriedKeys::default(), turn, Moment::default())
+            let Chosen::Key(key) = pool.choose(TriedKeys::default(), 1, turn, Moment::default())
             else {
                 panic!("there are free ones");
             };
@@ -269,19 +320,38 @@ mod tests {
     fn a_key_that_cools_is_left_alone_over_reloads_too() {
         let now = Moment::from_nanos(1_000_000_000);
         let one = pool(&[1, 1], None);
-        one.cool(0, Duration::from_secs(5), now);
+        one.cool(0, None, Duration::from_secs(5), now);
         let later_one = pool(&[1, 1], Some(&one));
         let mut tried = TriedKeys::default();
         for turn in 0..100 {
-            assert_eq!(later_one.choose(tried, turn, now), Chosen::Key(1));
+            assert_eq!(later_one.choose(tried, 1, turn, now), Chosen::Key(1));
         }
         let later = now.plus(Duration::from_secs(5));
         tried.add(1);
-        assert_eq!(later_one.choose(tried, 0, now), Chosen::AllCool(later));
-        assert_eq!(later_one.choose(tried, 0, later), Chosen::Key(0));
+        assert_eq!(later_one.choose(tried, 1, 0, now), Chosen::AllCool(later));
+        assert_eq!(later_one.choose(tried, 1, 0, later), Chosen::Key(0));
         tried.add(0);
-        assert_eq!(later_one.choose(tried, 0, later), Chosen::AllTried);
+        assert_eq!(later_one.choose(tried, 1, 0, later), Chosen::AllTried);
         let none = pool(&[], None);
-        assert_eq!(none.choose(tried, 0, now), Chosen::NoneNeeded);
+        assert_eq!(none.choose(tried, 1, 0, now), Chosen::NoneNeeded);
+    }
+
+    #[test]
+    fn a_key_whose_limit_of_one_model_is_used_up_serves_the_others() {
+        let now = Moment::from_nanos(1_000_000_000);
+        let time = Duration::from_secs(5);
+        let pool = pool(&[1], None);
+        let choose = |model, now| pool.choose(TriedKeys::default(), model, 0, now);
+        pool.cool(0, Some(7), time, now);
+        assert_eq!(choose(7, now), Chosen::AllCool(now.plus(time)));
+        assert_eq!(choose(8, now), Chosen::Key(0));
+        assert_eq!(choose(7, now.plus(time)), Chosen::Key(0));
+        assert_eq!(pool.cooling(now), 1);
+        // Of many models at once it is left alone as a whole.
+        for model in 0..=16 {
+            pool.cool(0, Some(100 + model), time, now);
+        }
+        assert_eq!(choose(8, now), Chosen::AllCool(now.plus(time)));
+        assert_eq!(pool.cooling(now), 1);
     }
 }

@@ -392,6 +392,11 @@ impl CallSpending {
         self.stage = Stage::Told(Took::default());
     }
 
+    /// A kept answer was given: nobody is asked, and it is a call all the same.
+    pub(super) fn answered_from_cache(&mut self) {
+        self.stage = Stage::Told(Took::default());
+    }
+
     /// The attempt has failed: what it took after all is what was told of it.
     pub(super) fn failed(&mut self, place: usize, taken: Taken) {
         let took = Attempts::default().and(&self.model, place, taken);

@@ -313,7 +313,7 @@ impl SharedWorker {
             if let Some(name) = &claim.account.shared {
                 let (amount, window) = (scaled(unit, hold.amount), hold.window);
                 places.push(Standing {
-                    place: holds_of(name),
+                    name: name.as_ref().into(),
                     member: format!("{}|{amount}|{window}", holds.id),
                 });
             }

@@ -54,16 +54,21 @@ end
 
 local function whole(number) return string.format('%.0f', number) end
 
--- What is held by calls whose node has ended is there again. `number` is the window that counts; 0 of a rate.
-local function lapse(holds, held, number)
+-- What is held by calls whose node has ended is there again, whatever comes of this call. `number` is the window that counts; 0
+-- of a rate.
+local function lapse(key, holds, held, number)
   local lapsed = call('ZRANGEBYSCORE', holds, '-inf', now, 'LIMIT', 0, 1000)
   for _, member in ipairs(lapsed) do
     local amount, of = string.match(member, '|(%d+)|(%d+)$')
     if amount and tonumber(of) == number then held = math.max(0, held - tonumber(amount)) end
     call('ZREM', holds, member)
   end
+  if #lapsed > 0 and call('EXISTS', key) == 1 then call('HSET', key, 'h', whole(held)) end
   return held
 end
+
+-- How long a name is kept: never shorter than it was, since it may hold what was settled, or another call's.
+local function at_least(life, name) return math.max(life, call('PTTL', name)) end
 
 local told, writes = { 0 }, {}
 
@@ -81,20 +86,20 @@ function kinds.window(key, holds, has, period, _, want, known, known_window)
   local at, spent, held = tonumber(kept[1] or ''), tonumber(kept[2] or '0'), tonumber(kept[3] or '0')
   -- A later window than now is of a clock that was set back: until its end it is the one that counts.
   if at == nil or at < number then spent, held = 0, 0 else number = at end
-  held = lapse(holds, held, number)
+  held = lapse(key, holds, held, number)
   if known_window == number then spent = math.max(spent, known) end
   local left, ends = has - spent - held, window_ends(period, number) * 1000000 - now
   local life = math.ceil((ends + lasts) / 1000) + spare
   if want > left then
     call('HSET', key, 'w', number, 's', whole(spent), 'h', whole(held))
-    call('PEXPIRE', key, life)
+    call('PEXPIRE', key, at_least(life, key))
     local retry = want <= has - spent and math.min(1000000, ends) or ends
     return false, { math.max(0, left), retry, ends, number, spent }
   end
   writes[#writes + 1] = { 'HSET', key, 'w', number, 's', whole(spent), 'h', whole(held + want) }
   writes[#writes + 1] = { 'ZADD', holds, whole(now + lasts), id .. '|' .. whole(want) .. '|' .. number }
-  writes[#writes + 1] = { 'PEXPIRE', key, life }
-  writes[#writes + 1] = { 'PEXPIRE', holds, life }
+  writes[#writes + 1] = { 'PEXPIRE', key, at_least(life, key) }
+  writes[#writes + 1] = { 'PEXPIRE', holds, at_least(life, holds) }
   tell(left - want, ends, number, spent)
   return true
 end
@@ -105,7 +110,7 @@ function kinds.rate(key, holds, burst, per, amount, want)
   local debt, at, held = tonumber(kept[1] or '0'), tonumber(kept[2] or ''), tonumber(kept[3] or '0')
   per, amount = tonumber(per), tonumber(amount)
   if at then debt = math.max(0, debt - math.max(0, now - at) * amount / per) end
-  held = lapse(holds, held, 0)
+  held = lapse(key, holds, held, 0)
   local left = math.floor(burst - debt - held + 0.000001)
   if want > left then
     local missing = want - left
@@ -116,8 +121,8 @@ function kinds.rate(key, holds, burst, per, amount, want)
   local life = math.ceil((debt * per / amount + lasts) / 1000) + spare
   writes[#writes + 1] = { 'HSET', key, 'd', string.format('%.17g', debt), 't', whole(now), 'h', whole(held + want) }
   writes[#writes + 1] = { 'ZADD', holds, whole(now + lasts), id .. '|' .. whole(want) .. '|0' }
-  writes[#writes + 1] = { 'PEXPIRE', key, life }
-  writes[#writes + 1] = { 'PEXPIRE', holds, life }
+  writes[#writes + 1] = { 'PEXPIRE', key, at_least(life, key) }
+  writes[#writes + 1] = { 'PEXPIRE', holds, at_least(life, holds) }
   tell(left - want, math.ceil(debt * per / amount), 0, 0)
   return true
 end

@@ -47,9 +47,9 @@ impl Settlement {
 /// What a call holds at the server.
 #[derive(Clone)]
 pub(super) struct Standing {
-    /// Where it stands.
-    pub(super) place: String,
-    /// What stands there.
+    /// What the budget is called.
+    pub(super) name: Box<str>,
+    /// What stands among its holds.
     pub(super) member: String,
 }
 
@@ -155,8 +155,8 @@ impl SharedBudgets {
         for some in held.chunks(AT_ONCE) {
             let mut invocation = RENEW.prepare_invoke();
             invocation.arg(micros(HOLD_LASTS));
-            for Standing { place, member } in some {
-                invocation.key(place).arg(member);
+            for Standing { name, member } in some {
+                invocation.key(&**name).key(holds_of(name)).arg(member);
             }
             invocation.invoke_async::<()>(to).await?;
         }

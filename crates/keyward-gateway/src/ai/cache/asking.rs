@@ -124,6 +124,9 @@ impl Cached<'_> {
         let now = self.chain.call.worker.moment();
         let answer = entry.answer(self.chain, asked, told, now)?;
         record.answer_cache = Some(told);
+        if let Some(spending) = &mut record.spending {
+            spending.answered_from_cache();
+        }
         let (provider, served) = entry.served.split_once('/')?;
         record.model = Some(Box::new(ModelUse {
             asked: self.chain.asked.model.name.clone(),

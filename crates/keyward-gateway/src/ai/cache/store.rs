@@ -102,6 +102,11 @@ impl Store {
         if bytes > self.entry_max {
             return false;
         }
+        // What others of the node keep does not become free by what is let go here.
+        let others = node.used().saturating_sub(self.memory.used());
+        if others.saturating_add(bytes + ENTRY_BYTES) > node.most() {
+            return false;
+        }
         let mut reserved = Reserved::nothing(&self.memory, node);
         while !reserved.resize(bytes + ENTRY_BYTES) {
             // Dropped behind the lock: its memory may be given back slowly.

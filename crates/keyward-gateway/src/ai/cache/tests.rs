@@ -69,6 +69,16 @@ fn an_answer_is_kept_for_its_time_and_what_a_node_has_is_bounded_too() {
 }
 
 #[test]
+fn nothing_is_let_go_for_what_has_no_room_all_the_same() {
+    let (wide, small) = (Store::new(80_000), Store::new(80_000));
+    let node = Memory::new(10_000);
+    assert!(keep(&small, &node, 1, 1_000, at(0)));
+    assert!(keep(&wide, &node, 2, 7_000, at(0)));
+    assert!(!keep(&small, &node, 3, 4_000, at(0)));
+    assert!(small.find(&key(1), TTL, at(0)).is_some());
+}
+
+#[test]
 fn one_call_leads_and_others_wait_for_it() {
     let store = Arc::new(Store::new(80_000));
     let Found::Nothing(leading) = store.find_or_lead(key(1), TTL, at(0)) else {

@@ -179,6 +179,21 @@ async fn join_all(calls: &mut [std::pin::Pin<Box<impl Future<Output = usize>>>])
     outcomes.into_iter().flatten().sum()
 }
 
+/// Where holds stand.
+fn places(redis: &RedisServer) -> Vec<String> {
+    let names = redis.command("KEYS test:*:holds");
+    let names = names.lines().filter(|line| line.starts_with("test:"));
+    names.map(str::to_owned).collect()
+}
+
+/// The time of all that is held there comes.
+fn lapse(redis: &RedisServer, place: &str) {
+    let members = redis.command(&format!("ZRANGE {place} 0 -1"));
+    for member in members.lines().filter(|line| line.contains('|')) {
+        let _none_new = redis.command(&format!("ZADD {place} 1 {member}"));
+    }
+}
+
 #[tokio::test]
 async fn what_a_killed_node_held_is_there_again_after_a_while() {
     locally(async {
@@ -191,21 +206,66 @@ async fn what_a_killed_node_held_is_there_again_after_a_while() {
             // Nobody renews it, and nobody tells of its end.
             let (_stands, _) = dead.held(rule, 100).await;
             assert_eq!(other.refused(rule, 1).await.left, 0);
-            let names = redis.command("KEYS test:*:holds");
-            let places: Vec<&str> = names
-                .lines()
-                .filter(|line| line.starts_with("test:"))
-                .collect();
-            for place in places {
-                // Its time comes.
-                let members = redis.command(&format!("ZRANGE {place} 0 -1"));
-                for member in members.lines().filter(|line| line.contains('|')) {
-                    let _none_new = redis.command(&format!("ZADD {place} 1 {member}"));
-                }
+            for place in places(&redis) {
+                lapse(&redis, &place);
             }
             let (holds, left) = other.held(rule, 100).await;
             assert_eq!(left, 0);
             other.settle(holds, 100);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_killed_node_held_is_there_again_though_another_budget_refuses() {
+    locally(async {
+        let redis = RedisServer::start().await;
+        let (dead, other) = (
+            TestNode::alone(&redis, 1).await,
+            TestNode::join(&redis, 2).await,
+        );
+        let (wide, tight) = (monthly(Unit::Tokens, 100), slowly(10));
+        let (_stands, _) = dead.held(wide, 100).await;
+        for place in places(&redis) {
+            lapse(&redis, &place);
+        }
+        // It looks at both, and the second refuses.
+        let both = [wide, tight];
+        let refused = other.hold(&both, 50, OnOutage::AllowLocally).await;
+        assert!(matches!(refused, SharedHolding::Refused { .. }));
+        let (_, left) = other.held(wide, 100).await;
+        assert_eq!(left, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_call_holds_is_put_back_where_nobody_could_renew_it() {
+    locally(async {
+        let redis = RedisServer::start().await;
+        let node = TestNode::alone(&redis, 1).await;
+        let client = Client::open(redis.url()).unwrap();
+        let connection = client.get_multiplexed_async_connection();
+        let mut connection = connection.await.unwrap();
+        for rule in [monthly(Unit::Tokens, 100), slowly(100)] {
+            let (holds, _) = node.held(rule, 90).await;
+            for lost in [false, true] {
+                if lost {
+                    let _gone = redis.command("FLUSHALL");
+                } else {
+                    for place in places(&redis) {
+                        lapse(&redis, &place);
+                    }
+                    // Others see it lapse.
+                    let (small, left) = node.held(rule, 1).await;
+                    assert_eq!(left, 99);
+                    node.settle(small, 0);
+                }
+                node.worker.budgets.renew(&mut connection).await.unwrap();
+                assert_eq!(node.refused(rule, 20).await.left, 10, "lost: {lost}");
+            }
+            node.settle(holds, 0);
         }
     })
     .await;

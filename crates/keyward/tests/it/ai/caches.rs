@@ -534,3 +534,15 @@ async fn equal_words_of_another_speaker_are_another_question() {
         assert_eq!(told(&ask(&node, "", &by(name)).await), expected, "{name}");
     }
 }
+
+#[tokio::test]
+async fn an_answer_that_is_kept_is_a_call_all_the_same_where_calls_are_limited() {
+    let back = echoing().await;
+    let limited = "{ shared: api }, quotas: [ { name: calls, requests: 2, per: month } ]";
+    let node = plan(&back.url(), limited).resource(OPEN).start().await;
+    for expected in [200, 200, 429] {
+        let answer = post(&node, PATH, &[], &asked("one", &json!({}))).await;
+        assert_eq!(answer.status, expected, "{}", answer.text());
+    }
+    assert_eq!(back.received().len(), 1);
+}

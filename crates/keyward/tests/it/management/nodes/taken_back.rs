@@ -1,6 +1,6 @@
 //! What is taken back through one node, at another.
 
-use super::{Deployment, back};
+use super::{Deployment, SOON, back};
 use crate::management::expect;
 use keyward_model::{Clock as _, SystemClock};
 use keyward_testkit::{RawClient, until};
