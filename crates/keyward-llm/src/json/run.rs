@@ -57,16 +57,21 @@ impl<'a> Ends<'a> {
         let rest = self.text.get(self.block..).unwrap_or_default();
         self.marks = match rest.first_chunk::<TOGETHER>() {
             Some(bytes) => marks(*bytes),
-            None => {
-                // What is not there ends nothing.
-                let mut bytes = [b' '; TOGETHER];
-                for (to, from) in bytes.iter_mut().zip(rest) {
-                    *to = *from;
-                }
-                marks(bytes)
-            }
+            None => last_marks(rest),
         };
     }
+}
+
+/// Of the last bytes of a text. Apart, since the compiler would put all bytes together one by one for both.
+#[cold]
+#[inline(never)]
+fn last_marks(rest: &[u8]) -> u32 {
+    // What is not there ends nothing.
+    let mut bytes = [b' '; TOGETHER];
+    for (to, from) in bytes.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    marks(bytes)
 }
 
 fn marks(bytes: [u8; TOGETHER]) -> u32 {
