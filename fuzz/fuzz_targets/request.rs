@@ -11,7 +11,7 @@ use serde_json::json;
 use std::sync::LazyLock;
 
 const VALID: &[&str] = &[
-    "GET /orders/7?tag=a&tag=b&filter[state]=open&filter[price][min]=1&page=2 HTTP/1.1\r\nHost: a\r\nCookie: session=abc; theme=dark\r\nX-Forwarded-For: 192.0.2.1, 10.0.0.2\r\nX-Kinds: a,b\r\n\r\n",
+    "GET /orders/7?tag=a&tag=b&filter[state]=open&filter[price][min]=1&page=2 HTTP/1.1\r\nHost: a\r\nCookie: session=abc; theme=dark\r\nX-Forwarded-For: 192.0.2.1, 10.0.0.2\r\nForwarded: for=\"192.0.2.1:80\";proto=https;host=a, for=10.0.0.2\r\nX-Kinds: a,b\r\n\r\n",
     "POST /orders/x%2fy HTTP/1.1\r\nHost: a:8080\r\nContent-Type: application/json\r\nContent-Length: 60\r\n\r\n{\"name\":\"n\",\"lines\":[{\"count\":1.5,\"note\":null}],\"at\":\"2026\"}",
     "GET /orders/7;v=1?where=%7B%22a%22%3A%5B1%5D%7D HTTP/1.1\r\nHost: a\r\nCookie: session=\"x\"; session=y\r\nX-Forwarded-For: [::1]:80\r\n\r\n",
 ];

@@ -27,7 +27,13 @@ pub fn read_request(bytes: &[u8], trusted: &[Network], described: &Described) {
         assert!(bearer::from_cookie("session", &mut fields).is_err());
     }
     let stranger = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
-    let of = |peer| client_address(peer, fields.all(Header::XForwardedFor), trusted);
+    let of = |peer| {
+        let (told, chain) = (
+            fields.all(Header::Forwarded),
+            fields.all(Header::XForwardedFor),
+        );
+        client_address(peer, told, chain, trusted)
+    };
     assert_eq!(of(stranger), stranger);
     let _whoever = of(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)));
     if let Some(authority) = head
