@@ -166,6 +166,38 @@ mod tests {
         endpoint.connect(SOON, clock.as_ref()).await.err()
     }
 
+    #[test]
+    fn what_a_team_says_as_the_operator_did_leads_no_further_than_a_team_may() {
+        let json = json!({ "kind": "upstream", "name": "u", "targets": [{ "url": "http://127.0.0.1:1" }] });
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let guard = Arc::new(UpstreamGuard::default());
+        let mut state = UpstreamState::default();
+        let mut before = None;
+        for (origin, guarded) in [
+            (Origin::File, false),
+            (Origin::Database, true),
+            (Origin::File, false),
+        ] {
+            let mut problems = Problems::new();
+            let read = read_resource(Node::from_json(&json), origin, &mut problems);
+            let resource = read.unwrap().resource;
+            let Spec::Upstream(declared) = &resource.spec else {
+                panic!("no upstream")
+            };
+            let made = UpstreamPlan::new(
+                &resource,
+                declared,
+                &mut state,
+                &guard,
+                &clock,
+                before.as_ref(),
+            );
+            let made = made.unwrap();
+            assert_eq!(made.targets[0].endpoint.guard.is_some(), guarded);
+            before = Some(made);
+        }
+    }
+
     #[tokio::test]
     async fn only_the_operator_reaches_this_machine() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

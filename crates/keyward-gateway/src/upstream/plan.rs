@@ -69,13 +69,19 @@ impl UpstreamPlan {
         } else {
             None
         };
+        let guard = UpstreamGuard::is_for(resource).then(|| Arc::clone(guard));
+        // What is said alike by an operator's file and by a team may not lead to the same places.
+        let as_guarded = |plan: &Self| {
+            let mut targets = plan.targets.iter();
+            targets.all(|target| target.endpoint.guard.is_some() == guard.is_some())
+        };
         if let Some(before) = before
             && before.tls == tls
             && before.declared == *declared
+            && as_guarded(before)
         {
             return Ok(Arc::clone(before));
         }
-        let guard = UpstreamGuard::is_for(resource).then(|| Arc::clone(guard));
         let targets = declared.targets.iter().map(|target| {
             let url = target.url();
             let host = HeaderValue::from_str(&target.authority())
